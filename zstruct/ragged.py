@@ -1,0 +1,156 @@
+"""Packed ragged tables: offsets arithmetic, segment reductions and the `Packed` block.
+
+Structures of different sizes are stored end to end: the atoms of structure i are the rows
+``offsets[i]:offsets[i + 1]`` of every per-atom array. This module is numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zstruct.schema import ATOM, Field
+
+__all__ = ["Packed", "atom_rows", "counts_to_offsets", "segment_reduce"]
+
+_REDUCERS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum}
+
+
+def counts_to_offsets(counts: ArrayLike) -> NDArray[np.int64]:
+    """Return the ``len(counts) + 1`` row edges of segments of the given lengths.
+
+    Examples
+    --------
+    >>> counts_to_offsets([3, 1, 2])
+    array([0, 3, 4, 6])
+    """
+    lengths = np.asarray(counts, dtype=np.int64)
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def atom_rows(starts: ArrayLike, counts: ArrayLike) -> NDArray[np.int64]:
+    """Return the rows ``start, start + 1, ... start + count - 1`` of every segment, end to end.
+
+    Examples
+    --------
+    >>> atom_rows([10, 0], [2, 3])
+    array([10, 11,  0,  1,  2])
+    """
+    lengths = np.asarray(counts, dtype=np.int64)
+    edges = counts_to_offsets(lengths)
+    shift = np.asarray(starts, dtype=np.int64) - edges[:-1]
+    return np.arange(edges[-1], dtype=np.int64) + np.repeat(shift, lengths)
+
+
+def segment_reduce(values: ArrayLike, offsets: ArrayLike, how: str) -> NDArray:
+    """Reduce the rows of each segment to one row.
+
+    Parameters
+    ----------
+    values
+        Per-atom values, shape (n_atoms, ...).
+    offsets
+        Row edges of the segments, shape (n_segments + 1,).
+    how
+        ``"sum"``, ``"mean"``, ``"max"`` or ``"min"``.
+
+    Returns
+    -------
+    NDArray
+        Shape (n_segments, ...). An empty segment sums to zero; its mean, max and min are NaN.
+
+    Raises
+    ------
+    ValueError
+        If `how` is none of the four.
+
+    Examples
+    --------
+    >>> segment_reduce([1.0, 2.0, 5.0], [0, 2, 3], "sum")
+    array([3., 5.])
+    """
+    if how not in _REDUCERS:
+        raise ValueError(f"reduce knows {', '.join(map(repr, _REDUCERS))}, not {how!r}")
+    rows, edges = np.asarray(values), np.asarray(offsets, dtype=np.int64)
+    counts = np.diff(edges)
+    full = counts > 0
+    floating = how == "mean" or not full.all() and how != "sum"
+    dtype = np.result_type(rows.dtype, np.float32) if floating else rows.dtype
+    if how == "sum":
+        dtype = np.add.reduce(np.zeros(1, dtype)).dtype  # numpy's own rule for small integers
+    out = np.full((len(counts), *rows.shape[1:]), 0 if how == "sum" else np.nan if floating else 0, dtype)
+    if full.any():
+        out[full] = _REDUCERS[how].reduceat(rows[: edges[-1]], edges[:-1][full], axis=0, dtype=dtype)
+    if how == "mean":
+        out[full] /= counts[full].reshape(-1, *[1] * (rows.ndim - 1))
+    return out
+
+
+@dataclass
+class Packed:
+    """A block of structures, packed: what sources yield, parts hold and stores are made of.
+
+    Parameters
+    ----------
+    n_atoms
+        Atoms of each structure, shape (n,).
+    columns
+        Rows by field name: (sum of `n_atoms`, ...) for per-atom fields, (n, ...) for
+        per-structure fields. Categories are integer codes.
+    fields
+        The row of the field table for every column.
+    present
+        Which structures have the field, shape (n,); a field without an entry is in all of them.
+    categories
+        The texts that the codes of a category field stand for.
+    """
+
+    n_atoms: NDArray[np.int64]
+    columns: dict[str, NDArray] = field(default_factory=dict)
+    fields: dict[str, Field] = field(default_factory=dict)
+    present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    categories: dict[str, list[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.n_atoms)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Row edges of the structures in the per-atom columns, shape (n + 1,)."""
+        return counts_to_offsets(self.n_atoms)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        return sum(c.nbytes for c in self.columns.values())
+
+    def add(self, spec: Field, values: NDArray, present: NDArray[np.bool_] | None = None) -> None:
+        """Add a column; `present` may be left out where every structure has it."""
+        self.columns[spec.name], self.fields[spec.name] = values, spec
+        if present is not None and not present.all():
+            self.present[spec.name] = present
+
+    def select(self, keep: NDArray[np.bool_] | Sequence[int]) -> Packed:
+        """Return the block with only the structures of a boolean mask or list of indices."""
+        index = np.asarray(keep)
+        if index.dtype == bool:
+            if index.all():
+                return self
+            index = np.flatnonzero(index)
+        counts = self.n_atoms[index]
+        rows = atom_rows(self.offsets[:-1][index], counts)
+        return Packed(
+            counts,
+            {
+                name: column[rows if self.fields[name].level == ATOM else index]
+                for name, column in self.columns.items()
+            },
+            dict(self.fields),
+            {name: mask[index] for name, mask in self.present.items()},
+            dict(self.categories),
+        )

@@ -1,0 +1,374 @@
+"""The field table: what every array of a store is called, and what it means.
+
+One row per field gives its dimensions, kind, unit, description and how it turns when the
+structure is rotated. Sources, the store, the loader, transforms and the docs all read this
+table; adding a field is adding a row. It knows nothing of files, stores or frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from zstruct.errors import InputError
+
+__all__ = [
+    "ATOM",
+    "FIELDS",
+    "SIZES",
+    "STRUCTURE",
+    "SYMBOLS",
+    "Field",
+    "atomic_number",
+    "by_alias",
+    "formula",
+    "infer",
+    "merge",
+    "resolve_name",
+    "safe_names",
+]
+
+Kind = Literal["float", "int", "bool", "category"]
+Level = Literal["atom", "structure"]
+Rotation = Literal["scalar", "vector", "rows", "rank2", "voigt", "none"]
+
+ATOM: Level = "atom"
+STRUCTURE: Level = "structure"
+
+#: Fixed dimensions and their lengths. ``xyz_2`` is the second Cartesian axis of a 3x3 tensor.
+SIZES = {"xyz": 3, "xyz_2": 3, "cell_vector": 3, "voigt": 6}
+
+#: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
+SYMBOLS = (
+    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As "
+    "Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd "
+    "Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am "
+    "Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
+).split()
+_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row of the field table.
+
+    Parameters
+    ----------
+    name
+        The array's name in the store.
+    dims
+        Dimension names; the first is ``"atom"`` or ``"structure"``.
+    kind
+        ``"float"``, ``"int"``, ``"bool"`` or ``"category"`` (integer codes with a table of
+        texts; code -1 means missing).
+    dtype
+        The numpy dtype in memory and in the store.
+    unit
+        The unit in CF notation, ``"1"`` for a pure number, ``""`` where units make no sense.
+    description
+        What it is, for people; becomes ``long_name``.
+    rotates
+        How it turns with the structure: ``"scalar"`` (not at all), ``"vector"``, ``"rows"`` (each
+        row a vector), ``"rank2"`` (3x3), ``"voigt"`` (symmetric rank 2 as xx yy zz yz xz xy) or
+        ``"none"`` (unknown: rotating a structure that has it must be refused).
+    shape
+        Lengths of the dimensions after the first.
+    aliases
+        Other names under which inputs bring it.
+    or_vector
+        Whether a 3-vector in place of a scalar is the same quantity (non-collinear magnetic
+        moments).
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    kind: Kind
+    dtype: str
+    unit: str
+    description: str
+    rotates: Rotation
+    shape: tuple[int, ...] = ()
+    aliases: tuple[str, ...] = ()
+    or_vector: bool = False
+
+    @property
+    def level(self) -> Level:
+        """Whether one row of the array is an atom's or a structure's."""
+        return ATOM if self.dims[0] == ATOM else STRUCTURE
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=int))
+
+    @property
+    def missing(self) -> float | int | bool:
+        """The value that stands for "not given": NaN, -1 for a category, else zero.
+
+        Integers and booleans that are missing somewhere are promoted to float by `merge`.
+        """
+        if self.kind == "float":
+            return float("nan")
+        return -1 if self.kind == "category" else np.dtype(self.dtype).type(0).item()
+
+    def as_vector(self) -> Field:
+        """The same quantity with an ``xyz`` axis (see `or_vector`)."""
+        return replace(self, dims=(*self.dims, "xyz"), shape=(3,), rotates="vector")
+
+    def optional(self) -> Field:
+        """The field as it is stored when some structures lack it (NaN needs a float)."""
+        return replace(self, dtype="float64") if self.kind in ("int", "bool") else self
+
+
+def _row(
+    name: str,
+    dims: str,
+    dtype: str,
+    unit: str,
+    rotates: Rotation,
+    description: str,
+    aliases: str = "",
+    *,
+    or_vector: bool = False,
+) -> Field:
+    kinds: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool"}
+    axes = tuple(dims.split())
+    return Field(
+        name=name,
+        dims=axes,
+        kind="category" if dtype == "category" else kinds[np.dtype(dtype).kind],
+        dtype="int32" if dtype == "category" else dtype,
+        unit=unit,
+        description=description,
+        rotates=rotates,
+        shape=tuple(SIZES[d] for d in axes[1:]),
+        aliases=tuple(aliases.split()),
+        or_vector=or_vector,
+    )
+
+
+_ROWS = (
+    _row("numbers", "atom", "uint8", "", "scalar", "atomic numbers", "Z atomic_numbers"),
+    _row("positions", "atom xyz", "float64", "angstrom", "vector", "Cartesian positions", "pos"),
+    _row(
+        "forces", "atom xyz", "float64", "eV angstrom-1", "vector",
+        "forces, minus the derivative of the energy by the positions",
+        "force REF_forces REF_force dft_forces dft_force DFT_forces DFT_force",
+    ),
+    _row("velocities", "atom xyz", "float64", "angstrom fs-1", "vector", "velocities"),
+    _row("momenta", "atom xyz", "float64", "amu0.5 eV0.5", "vector", "momenta (ASE units)"),
+    _row("masses", "atom", "float64", "amu", "scalar", "atomic masses, where not the default", "mass"),
+    _row("charges", "atom", "float64", "e", "scalar", "atomic partial charges", "charge REF_charges"),
+    _row("initial_charges", "atom", "float64", "e", "scalar", "atomic charges set by the user"),
+    _row(
+        "magmoms", "atom", "float64", "mu_B", "scalar", "atomic magnetic moments", "REF_magmoms",
+        or_vector=True,
+    ),
+    _row(
+        "initial_magmoms", "atom", "float64", "mu_B", "scalar",
+        "atomic magnetic moments set by the user", or_vector=True,
+    ),
+    _row("energies", "atom", "float64", "eV", "scalar", "energy of each atom"),
+    _row("tags", "atom", "int64", "", "scalar", "integer tags of atoms"),
+    _row(
+        "cell", "structure cell_vector xyz", "float64", "angstrom", "rows",
+        "unit cell; rows are lattice vectors", "Lattice",
+    ),
+    _row(
+        "pbc", "structure cell_vector", "bool", "", "none",
+        "whether the structure repeats along each lattice vector",
+    ),
+    _row(
+        "energy", "structure", "float64", "eV", "scalar", "total energy",
+        "Energy REF_energy dft_energy DFT_energy total_energy potential_energy",
+    ),
+    _row(
+        "free_energy", "structure", "float64", "eV", "scalar",
+        "electronic free energy, the potential that the forces belong to", "REF_free_energy",
+    ),
+    _row(
+        "stress", "structure voigt", "float64", "eV angstrom-3", "voigt",
+        "stress, tensile positive, in the order xx yy zz yz xz xy",
+        "REF_stress dft_stress DFT_stress",
+    ),
+    _row(
+        "virial", "structure xyz xyz_2", "float64", "eV", "rank2",
+        "virial (minus stress times volume), of structures that have no volume",
+        "virials REF_virial REF_virials dft_virial dft_virials DFT_virial DFT_virials",
+    ),
+    _row("dipole", "structure xyz", "float64", "e angstrom", "vector", "dipole moment", "REF_dipole"),
+    _row(
+        "polarizability", "structure xyz xyz_2", "float64", "e2 angstrom2 eV-1", "rank2",
+        "polarizability tensor",
+    ),
+    _row("total_charge", "structure", "float64", "e", "scalar", "total charge", "charge Qtot"),
+    _row(
+        "spin_multiplicity", "structure", "float64", "1", "scalar", "spin multiplicity, 2S + 1",
+        "multiplicity",
+    ),
+    _row("magmom", "structure", "float64", "mu_B", "scalar", "total magnetic moment", or_vector=True),
+    _row("weight", "structure", "float64", "1", "scalar", "weight in training", "config_weight"),
+    _row("config_type", "structure", "category", "", "scalar", "group label given by the author"),
+    _row("head", "structure", "category", "", "scalar", "level of theory or model head"),
+    _row("source", "structure", "category", "", "scalar", "input the structure came from"),
+    _row("frame", "structure", "int64", "", "scalar", "zero-based frame within that input"),
+)  # fmt: skip
+
+#: The field table by name.
+FIELDS: dict[str, Field] = {row.name: row for row in _ROWS}
+
+#: Names no user property may take: structural arrays, provenance, groups and dimensions.
+RESERVED = frozenset(
+    {"offsets", "n_atoms", "source", "frame", "features", "derivatives", "neighbors", "splits"}
+    | {"categories", "structure", "atom", "structure_edge", *SIZES}
+)
+
+
+@cache
+def _aliases(level: Level) -> dict[str, str]:
+    table: dict[str, str] = {}
+    for row in _ROWS:
+        if row.level == level and row.name not in RESERVED:
+            table[row.name] = row.name
+            table.update(dict.fromkeys(row.aliases, row.name))
+    return table
+
+
+def by_alias(key: str, level: Level) -> Field | None:
+    """Return the field that an input property called `key` is by default, or None.
+
+    Examples
+    --------
+    >>> by_alias("REF_forces", "atom").name
+    'forces'
+    >>> by_alias("charge", "atom").name, by_alias("charge", "structure").name
+    ('charges', 'total_charge')
+    """
+    name = _aliases(level).get(key)
+    return None if name is None else FIELDS[name]
+
+
+def resolve_name(key: str) -> str:
+    """Return the field name for an unknown property, clear of reserved and table names.
+
+    Examples
+    --------
+    >>> resolve_name("mu"), resolve_name("source"), resolve_name("forces")
+    ('mu', 'input_source', 'input_forces')
+    """
+    return f"input_{key}" if key in RESERVED or key in FIELDS else key
+
+
+def infer(name: str, level: Level, values_kind: Kind, shape: tuple[int, ...]) -> Field:
+    """Return a row for a property the table does not know, from its shape.
+
+    Three floats are a Cartesian vector and 3x3 floats a rank-2 tensor; anything else longer than
+    one gets a dimension of its own, ``<name>_component``.
+
+    Examples
+    --------
+    >>> infer("dos", "structure", "float", (5,)).dims
+    ('structure', 'dos_component')
+    """
+    dims: tuple[str, ...]
+    rotates: Rotation
+    if shape == ():
+        dims, rotates = (level,), "scalar"
+    elif shape == (3,) and values_kind == "float":
+        dims, rotates = (level, "xyz"), "vector"
+    elif shape == (3, 3) and values_kind == "float":
+        dims, rotates = (level, "xyz", "xyz_2"), "rank2"
+    else:
+        suffix = [""] if len(shape) == 1 else [f"_{k}" for k in range(len(shape))]
+        dims, rotates = (level, *(f"{name}_component{s}" for s in suffix)), "none"
+    dtype = {"float": "float64", "int": "int64", "bool": "bool", "category": "int32"}[values_kind]
+    text = "given by the input" + (" per atom" if level == ATOM else "")
+    return Field(name, dims, values_kind, dtype, "", f"{name}, {text}", rotates, shape)
+
+
+def merge(a: Field, b: Field) -> Field:
+    """Return the one field that can hold both `a` and `b`, the same property met twice.
+
+    Integers meet floats as floats; numbers or booleans meet text as text.
+
+    Raises
+    ------
+    InputError
+        If the two differ in shape or level: one array can't hold both.
+    """
+    if a == b:
+        return a
+    if a.dims[0] != b.dims[0] or a.shape != b.shape:
+        raise InputError(
+            f"the property {a.name!r} comes with different shapes, {_words(a)} and {_words(b)}; "
+            f"leave it out with exclude=[{a.name!r}] or make the inputs agree"
+        )
+    if "category" in (a.kind, b.kind):
+        return a if a.kind == "category" else b
+    if a.kind == b.kind:
+        return a if np.dtype(a.dtype).itemsize >= np.dtype(b.dtype).itemsize else b
+    if "float" in (a.kind, b.kind) and "bool" not in (a.kind, b.kind):
+        return a if a.kind == "float" else b
+    return infer(a.name, a.level, "category", a.shape)  # booleans and numbers: keep the text
+
+
+def _words(field: Field) -> str:
+    each = {(): "one value", (3,): "3 values"}.get(field.shape)
+    each = each or " x ".join(map(str, field.shape)) + " values"
+    return f"{each} per {field.level}"
+
+
+def safe_names(names: Iterable[str]) -> dict[str, str]:
+    """Map names to ones that Zarr, xarray and attribute access can carry, all distinct.
+
+    Examples
+    --------
+    >>> safe_names(["energy", "<R2>", "a/b", "a.b", "2nd"])
+    {'energy': 'energy', '<R2>': 'R2', 'a/b': 'a_b', 'a.b': 'a_b_2', '2nd': 'x_2nd'}
+    """
+    wanted = list(names)
+    taken = {n for n in wanted if _is_safe(n)}
+    table: dict[str, str] = {}
+    for name in wanted:
+        if _is_safe(name):
+            table[name] = name
+            continue
+        base = re.sub(r"[^0-9A-Za-z_]+", "_", name).strip("_") or "property"
+        base = f"x_{base}" if base[0].isdigit() else base
+        base = f"input_{base}" if base in RESERVED or base in FIELDS else base
+        new, k = base, 1
+        while new in taken:
+            k += 1
+            new = f"{base}_{k}"
+        taken.add(new)
+        table[name] = new
+    return table
+
+
+def _is_safe(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None
+
+
+def atomic_number(symbol: str) -> int | None:
+    """Return the atomic number of a chemical symbol in any case, or None if there is none."""
+    return _NUMBERS.get(symbol.capitalize())
+
+
+def formula(numbers: np.ndarray) -> str:
+    """Return the Hill formula of `numbers` (carbon, hydrogen, then the alphabet).
+
+    Examples
+    --------
+    >>> formula(np.array([8, 1, 1, 6]))
+    'CH2O'
+    """
+    values, counts = np.unique(np.asarray(numbers), return_counts=True)
+    count = {SYMBOLS[z]: int(n) for z, n in zip(values, counts, strict=True)}
+    first = [s for s in ("C", "H") if s in count] if "C" in count else []
+    order = first + sorted(s for s in count if s not in first)
+    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in order)
