@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.schema import ATOM, Field
+from zstruct.schema import ATOM, Field, merge
 
-__all__ = ["Packed", "atom_rows", "counts_to_offsets", "segment_reduce"]
+__all__ = ["Packed", "as_texts", "atom_rows", "concatenate", "convert", "counts_to_offsets", "segment_reduce"]
 
 _REDUCERS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum}
 
@@ -79,7 +79,7 @@ def segment_reduce(values: ArrayLike, offsets: ArrayLike, how: str) -> NDArray:
     rows, edges = np.asarray(values), np.asarray(offsets, dtype=np.int64)
     counts = np.diff(edges)
     full = counts > 0
-    floating = how == "mean" or not full.all() and how != "sum"
+    floating = how == "mean" or (not full.all() and how != "sum")
     dtype = np.result_type(rows.dtype, np.float32) if floating else rows.dtype
     if how == "sum":
         dtype = np.add.reduce(np.zeros(1, dtype)).dtype  # numpy's own rule for small integers
@@ -154,3 +154,67 @@ class Packed:
             {name: mask[index] for name, mask in self.present.items()},
             dict(self.categories),
         )
+
+
+def as_texts(values: NDArray, texts: list[str] | None) -> tuple[NDArray, list[str]]:
+    """Return codes and texts of a column; numbers and booleans are written out."""
+    if texts is not None:
+        return values, texts
+    unique, codes = np.unique(values, return_inverse=True)
+    return codes.reshape(values.shape).astype(np.int32), [str(v) for v in unique.tolist()]
+
+
+def convert(
+    values: NDArray, target: Field, texts: list[str] | None = None, index: dict[str, int] | None = None
+) -> NDArray:
+    """Return rows of a column as the rows of a field that `merge` made of it and others.
+
+    Parameters
+    ----------
+    values
+        Rows of the column.
+    target
+        The merged field.
+    texts
+        What the codes in `values` stand for, if it holds codes.
+    index
+        Text → code of the merged field; texts it lacks are added. Needed for categories.
+    """
+    if target.kind != "category":
+        return values.astype(target.dtype, copy=False)
+    assert index is not None
+    codes, names = as_texts(values, texts)
+    lookup = [index.setdefault(name, len(index)) for name in names]
+    return np.array([*lookup, -1], dtype=np.int32)[codes]
+
+
+def concatenate(blocks: Sequence[Packed]) -> Packed:
+    """Join blocks end to end; a field that some lack is missing there.
+
+    Raises
+    ------
+    InputError
+        If a field comes in shapes that one array can't hold.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    joined = Packed(np.concatenate([b.n_atoms for b in blocks]))
+    names = dict.fromkeys(name for block in blocks for name in block.columns)
+    for name in names:
+        spec = next(b.fields[name] for b in blocks if name in b.fields)
+        for block in blocks:
+            spec = merge(spec, block.fields.get(name, spec))
+        index: dict[str, int] = {}
+        rows, masks = [], []
+        for block in blocks:
+            n_rows = int(block.n_atoms.sum()) if spec.level == ATOM else len(block)
+            if name in block.columns:
+                rows.append(convert(block.columns[name], spec, block.categories.get(name), index))
+                masks.append(block.present.get(name, np.ones(len(block), dtype=bool)))
+            else:
+                rows.append(np.full((n_rows, *spec.shape), spec.missing, spec.dtype))
+                masks.append(np.zeros(len(block), dtype=bool))
+        joined.add(spec, np.concatenate(rows), np.concatenate(masks))
+        if spec.kind == "category":
+            joined.categories[name] = list(index)
+    return joined

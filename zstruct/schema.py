@@ -8,10 +8,10 @@ table; adding a field is adding a row. It knows nothing of files, stores or fram
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -116,12 +116,18 @@ class Field:
             return float("nan")
         return -1 if self.kind == "category" else np.dtype(self.dtype).type(0).item()
 
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Field:
+        """Return the field that ``dataclasses.asdict`` and JSON made `entry` of."""
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+        return cls(**values)
+
     def as_vector(self) -> Field:
-        """The same quantity with an ``xyz`` axis (see `or_vector`)."""
+        """Return the same quantity with an ``xyz`` axis (see `or_vector`)."""
         return replace(self, dims=(*self.dims, "xyz"), shape=(3,), rotates="vector")
 
     def optional(self) -> Field:
-        """The field as it is stored when some structures lack it (NaN needs a float)."""
+        """Return the field as it is stored when some structures lack it (NaN needs a float)."""
         return replace(self, dtype="float64") if self.kind in ("int", "bool") else self
 
 

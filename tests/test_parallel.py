@@ -1,0 +1,123 @@
+"""Tasks give the same results wherever they run; failures come back as the user's errors."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from zstruct import parallel
+from zstruct.errors import InputError
+
+PLACES = ["caller", "threads", "processes"]
+
+
+def _square(x):
+    return x * x
+
+
+def _fail_on_three(x):
+    if x >= 3:
+        raise InputError(f"bad {x}", "file.xyz", x)
+    return x
+
+
+@pytest.mark.parametrize("runs_in", PLACES)
+def test_every_task_runs_once(runs_in):
+    results = dict(parallel.run(_square, list(range(20)), runs_in=runs_in, n_workers=2))
+    assert results == {i: i * i for i in range(20)}
+
+
+@pytest.mark.parametrize("runs_in", PLACES)
+def test_first_failure_is_raised_with_its_place(runs_in):
+    with pytest.raises(InputError, match="bad 3") as caught:
+        list(parallel.run(_fail_on_three, list(range(8)), runs_in=runs_in, n_workers=2))
+    assert (caught.value.source, caught.value.frame) == ("file.xyz", 3)
+
+
+def test_no_tasks_start_nothing():
+    assert list(parallel.run(_square, [], runs_in="processes")) == []
+
+
+def test_processes_take_lambdas_and_run_elsewhere():
+    offset = 7
+    results = dict(parallel.run(lambda x: (x + offset, os.getpid()), [1, 2], runs_in="processes"))
+    assert [results[i][0] for i in range(2)] == [8, 9]
+    assert os.getpid() not in {pid for _, pid in results.values()}
+
+
+def test_threads_keep_few_tasks_in_flight():
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.005)
+        with lock:
+            running -= 1
+
+    list(parallel.run(work, list(range(30)), n_workers=3))
+    assert 1 < most <= 3
+
+
+def test_passing_trouble_with_files_is_tried_again():
+    calls = []
+
+    def flaky(x):
+        calls.append(x)
+        if len(calls) < 3:
+            raise OSError("interrupted")
+        return x
+
+    assert list(parallel.run(flaky, [5], n_workers=1)) == [(0, 5)]
+    assert calls == [5, 5, 5]
+
+
+def _die_once(path):
+    if not os.path.exists(path):
+        open(path, "w").close()
+        os._exit(9)
+    return "alive"
+
+
+def test_a_killed_process_costs_a_retry_not_the_run(tmp_path):
+    assert list(parallel.run(_die_once, [str(tmp_path / "flag")], runs_in="processes")) == [(0, "alive")]
+
+
+def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from zstruct import parallel
+            print(sorted(parallel.run(lambda x: x + 1, [1, 2, 3], runs_in="processes")))
+            """
+        )
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[(0, 2), (1, 3), (2, 4)]\n"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1"
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def test_an_active_client_is_found_and_used(cluster):
+    assert parallel.active_client() is cluster
+    results = dict(parallel.run(_square, list(range(9)), client=cluster))
+    assert results == {i: i * i for i in range(9)}
+    with pytest.raises(InputError, match="bad 3"):
+        list(parallel.run(_fail_on_three, list(range(5)), client=cluster))

@@ -1,0 +1,77 @@
+"""zstruct: atomistic structures in one packed ragged Zarr store.
+
+`build` makes a store from any inputs, `open` shows it as an `xarray.Dataset`, and
+`ZarrStructureDataset` feeds it to torch. Importing this package loads none of torch, numba, dask
+or ase; each is loaded by what needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zstruct.errors import (
+    BuildLockedError,
+    ChangedInputError,
+    CorruptStoreError,
+    InputError,
+    MissingExtraError,
+    StoreExistsError,
+    StoreFormatError,
+    ZstructError,
+)
+
+if TYPE_CHECKING:
+    from zstruct import sources as sources
+    from zstruct.building import BuildReport, Frame, build
+    from zstruct.explore import open
+    from zstruct.loading import ZarrStructureDataset, collate
+    from zstruct.store import Store
+    from zstruct.verify import verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BuildLockedError",
+    "BuildReport",
+    "ChangedInputError",
+    "CorruptStoreError",
+    "Frame",
+    "InputError",
+    "MissingExtraError",
+    "Store",
+    "StoreExistsError",
+    "StoreFormatError",
+    "ZarrStructureDataset",
+    "ZstructError",
+    "build",
+    "collate",
+    "open",
+    "sources",
+    "verify",
+]
+
+_LAZY = {
+    "BuildReport": "zstruct.building",
+    "Frame": "zstruct.building",
+    "Store": "zstruct.store",
+    "ZarrStructureDataset": "zstruct.loading",
+    "build": "zstruct.building",
+    "collate": "zstruct.loading",
+    "open": "zstruct.explore",
+    "verify": "zstruct.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "sources":
+        return importlib.import_module("zstruct.sources")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'zstruct' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,335 @@
+"""Build a store: scan → parse → plan → encode → finalize → publish, each step restartable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from zstruct import parallel, store
+from zstruct.building.encode import EncodeTask, encode, encode_tasks, encoded
+from zstruct.building.filters import Filters, Frame
+from zstruct.building.finalize import edge_arrays, finalize
+from zstruct.building.manifest import (
+    Manifest,
+    check_unchanged,
+    fingerprints,
+    identity,
+    make_manifest,
+)
+from zstruct.building.parse import ParseTask, parse
+from zstruct.building.parts import read_summary
+from zstruct.building.plan import Plan, load_plan, make_plan
+from zstruct.building.report import BuildReport
+from zstruct.building.target import Target
+from zstruct.errors import InputError
+from zstruct.sources import Source, expand
+from zstruct.sources.normalize import ReadOptions
+
+if TYPE_CHECKING:
+    from distributed import Client  # noqa: TID251
+    from tqdm import tqdm
+
+__all__ = ["BuildReport", "Frame", "build"]
+
+_PROCESSES_FROM = 8 << 20  # below this much input, starting processes costs more than it gains
+
+
+def build(
+    paths: Any,
+    out: str | os.PathLike[str],
+    *,
+    reader: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    exclude: Iterable[str] = (),
+    overwrite: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
+    max_energy: float | None = None,
+    max_force: float | None = None,
+    max_force_component: float | None = None,
+    atomic_energies: Mapping[str, float] | None = None,
+    where: Callable[[Frame], Any] | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
+    shuffle_seed: int | None = None,
+    resume: bool = True,
+    client: Client | None = None,
+    n_workers: int | None = None,
+    progress: bool = True,
+) -> BuildReport:
+    """Build one store from any number of inputs, in parallel.
+
+    Killed at any instant, the same call resumes where it was and makes the same store, byte for
+    byte; until the store is complete nothing is at `out` (or what was there before).
+
+    Parameters
+    ----------
+    paths
+        A file, a directory, a glob (``**`` too), a list of these; an `ase.Atoms`, an iterable of
+        them; or `zstruct.sources.Source` objects.
+    out
+        The store to make, a local directory (on a cluster: one that every worker can reach).
+    reader
+        Name of the reader for all files, where their names don't tell.
+    keys
+        Field → property of the input, for unusual or ambiguous names:
+        ``{"energy": "REF_energy"}``.
+    units
+        Field → unit of the input, if not the store's (eV, angstrom, e, amu):
+        ``{"energy": "kcal/mol", "forces": "kcal/mol/A"}``.
+    exclude
+        Properties of the input to leave out.
+    overwrite
+        Whether a store at `out` may be replaced; it stays until the new one is complete.
+    on_error
+        What a bad frame does: end the build, or be left out and reported.
+    max_energy
+        Keep structures with (energy - sum of `atomic_energies`) / n_atoms up to this, in eV.
+    max_force
+        Keep structures in which no force has a norm above this, in eV/angstrom.
+    max_force_component
+        The same for the largest absolute Cartesian component.
+    atomic_energies
+        Reference energy in eV by chemical symbol, zero for all if not given; kept in the store.
+    where
+        Called with a `Frame`; structures for which it returns something false are dropped.
+    dtype
+        Precision of per-atom floats (positions, forces, ...); double by default.
+    shuffle_seed
+        If given, structures are stored in an order shuffled with this seed.
+    resume
+        Whether to go on with an interrupted build of the same inputs and options.
+    client
+        A `distributed.Client` to run on; by default the active one, else this machine.
+    n_workers
+        Number of local workers; by default one per processor.
+    progress
+        Whether to show a progress bar, in bytes.
+
+    Returns
+    -------
+    BuildReport
+        Counts, species, coverage of fields, and what was left out and why.
+
+    Raises
+    ------
+    InputError
+        If an input or an option can't be used; names the file and frame.
+    StoreExistsError, BuildLockedError
+        If the target may not be replaced, or is being built by another process.
+    ChangedInputError
+        If an input changed during the build or since it was interrupted.
+    """
+    began = time.perf_counter()
+    options = ReadOptions(dict(keys or {}), dict(units or {}), _names(exclude))
+    filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
+    _check_choices(on_error=on_error, dtype=dtype, shuffle_seed=shuffle_seed)
+    target = Target(out, overwrite=overwrite)
+    if not target.work.exists():
+        target.check()
+    sources, ignored = expand(paths, reader=reader)
+    run = _Run(client or parallel.active_client(), n_workers, progress)
+    settings = {
+        "format": store.ENCODING_VERSION,
+        "keys": dict(options.keys),
+        "units": dict(options.units),
+        "exclude": sorted(options.exclude),
+        "filters": filters.identity(),
+        "dtype": dtype,
+        "shuffle_seed": shuffle_seed,
+        "reader": reader,
+    }
+    with target:
+        manifest = _resumed(target, sources, settings, on_error, resume)
+        if manifest is not None and target.published():
+            target.remove()
+            return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
+        target.check()
+        try:
+            if manifest is None:
+                target.clear()
+                target.parts.mkdir()
+                target.encoded.mkdir()
+                manifest = make_manifest(sources, settings, skip=on_error == "skip", n_workers=n_workers)
+                if manifest.resumable:
+                    manifest.save(target.work / "manifest.json")
+            parts = _parse(run, target, manifest, sources, options, filters, on_error)
+            plan = _plan(target, manifest, parts, options, dtype, shuffle_seed)
+            summaries = _encode(run, target, plan, manifest.identity)
+            now, _ = fingerprints(sources, skip=on_error == "skip")
+            check_unchanged(manifest.inputs, now)
+            described = {**settings, "filters": filters.describe(), "on_error": on_error}
+            digest = finalize(target.store, plan, summaries, manifest, parts, described)
+            target.publish(digest)
+        except InputError:
+            target.remove()  # what is wrong will be mended by changing inputs or options
+            raise
+        finally:
+            run.close()
+            load_plan.cache_clear()
+        target.remove()
+    return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
+
+
+def _names(exclude: Iterable[str]) -> frozenset[str]:
+    if isinstance(exclude, str):
+        raise InputError(f"exclude is a list of property names: exclude=[{exclude!r}]")
+    return frozenset(exclude)
+
+
+def _check_choices(*, on_error: str, dtype: str | None, shuffle_seed: int | None) -> None:
+    if on_error not in ("raise", "skip"):
+        raise InputError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+    if dtype not in (None, "float32", "float64"):
+        raise InputError(f"dtype is 'float32', 'float64' or None, not {dtype!r}")
+    if shuffle_seed is not None and (not isinstance(shuffle_seed, int | np.integer) or shuffle_seed < 0):
+        raise InputError(f"shuffle_seed is a whole number from 0, not {shuffle_seed!r}")
+
+
+class _Run:
+    """Where tasks run and the progress bar they move."""
+
+    def __init__(self, client: Client | None, n_workers: int | None, progress: bool):
+        self.client, self.n_workers, self._progress = client, n_workers, progress
+        self._bar: tqdm | None = None
+
+    def bar(self, step: str, nbytes: int, done: int) -> None:
+        """Begin a step of `nbytes`, of which `done` are there from an earlier run."""
+        if not self._progress:
+            return
+        if self._bar is None:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=0, unit="B", unit_scale=True, delay=0.5)
+        self._bar.total += nbytes
+        self._bar.set_description(step, refresh=False)
+        self._bar.update(done)
+
+    def advance(self, nbytes: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(nbytes)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _resumed(
+    target: Target, sources: list[Source], settings: dict[str, Any], on_error: str, resume: bool
+) -> Manifest | None:
+    """Return the manifest of an interrupted build that this call continues, if there is one."""
+    manifest = Manifest.load(target.work / "manifest.json")
+    if manifest is None or not resume or manifest.identity != identity(settings):
+        return None
+    if on_error == "raise" and manifest.unreadable:
+        return None
+    now, _ = fingerprints(sources, skip=on_error == "skip")
+    check_unchanged(manifest.inputs, now)
+    return manifest
+
+
+def _parse(
+    run: _Run,
+    target: Target,
+    manifest: Manifest,
+    sources: list[Source],
+    options: ReadOptions,
+    filters: Filters,
+    on_error: Literal["raise", "skip"],
+) -> list[Path]:
+    """Make the parts that are not there yet; return all of them, in order."""
+    parts = [target.parts / f"{k:06d}" for k in range(len(manifest.jobs))]
+    there = [_usable(part, on_error) for part in parts]
+    total = sum(job.nbytes for job in manifest.jobs)
+    run.bar("parse", total, sum(job.nbytes for job, ok in zip(manifest.jobs, there, strict=True) if ok))
+    for runs_in in ("caller", "threads", "processes"):
+        todo = [
+            k
+            for k, job in enumerate(manifest.jobs)
+            if not there[k] and sources[job.pieces[0][0]].runs_in == runs_in
+        ]
+        nbytes = sum(manifest.jobs[k].nbytes for k in todo)
+        small = runs_in == "processes" and (nbytes < _PROCESSES_FROM or len(todo) == 1)
+        tasks = [
+            ParseTask(
+                parts[k],
+                [(sources[i], piece) for i, piece in manifest.jobs[k].pieces],
+                options,
+                filters,
+                on_error,
+                durable=manifest.resumable,
+            )
+            for k in todo
+        ]
+        done = parallel.run(
+            parse,
+            tasks,
+            runs_in="caller" if small and run.client is None else runs_in,
+            client=run.client,
+            n_workers=run.n_workers,
+        )
+        for k, _ in done:
+            run.advance(manifest.jobs[todo[k]].nbytes)
+    return parts
+
+
+def _usable(part: Path, on_error: str) -> bool:
+    if not part.exists():
+        return False
+    return on_error == "skip" or read_summary(part)["n_skipped"] == 0
+
+
+def _plan(
+    target: Target,
+    manifest: Manifest,
+    parts: list[Path],
+    options: ReadOptions,
+    dtype: str | None,
+    shuffle_seed: int | None,
+) -> Plan:
+    """Make the plan and the empty store, unless an earlier run did."""
+    file = target.work / "plan.json"
+    if not file.exists():
+        plan = make_plan(
+            parts,
+            target.work,
+            dtype=dtype,
+            shuffle_seed=shuffle_seed,
+            source_units=dict(options.units),
+            source_keys=dict(options.keys),
+        )
+        specs = [plan.spec(planned) for planned in plan.fields]
+        for planned in plan.fields:
+            if planned.categories is not None:
+                made = store.categories_specs(planned.field.name, planned.categories)
+                specs += [spec for spec, _ in made]
+        specs += [spec for spec, _ in edge_arrays(plan)]
+        counts = {"n_structures": len(plan.counts), "n_atoms": int(plan.offsets[-1])}
+        store.create(target.store, specs, counts)
+        plan.save(file)  # last: where it is, the store has been created
+    return load_plan(file, manifest.identity)
+
+
+def _encode(run: _Run, target: Target, plan: Plan, build_id: str) -> dict[tuple[str, int], dict[str, Any]]:
+    """Write the shards that are not there yet; return the summaries of all of them."""
+    tasks = encode_tasks(plan, target.work, build_id)
+    summaries: dict[tuple[str, int], dict[str, Any]] = {}
+    todo: list[EncodeTask] = []
+    for task in tasks:
+        summary = encoded(task)
+        if summary is None:
+            todo.append(task)
+        else:
+            summaries[task.name, task.shard] = summary
+    total, left = sum(task.nbytes for task in tasks), sum(task.nbytes for task in todo)
+    run.bar("encode", total, total - left)
+    for k, summary in parallel.run(encode, todo, client=run.client, n_workers=run.n_workers):
+        summaries[todo[k].name, todo[k].shard] = summary
+        run.advance(todo[k].nbytes)
+    return summaries

@@ -1,0 +1,195 @@
+"""Which structures a build keeps: energy and force limits and the user's own test."""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError
+from zstruct.ragged import Packed, segment_reduce
+from zstruct.schema import ATOM, SYMBOLS, atomic_number, formula
+
+__all__ = ["Filters", "Frame"]
+
+
+class Frame(Mapping[str, Any]):
+    """One structure as a filter sees it: a read-only mapping from field names to values.
+
+    ``frame["energy"]`` is a float, ``frame["forces"]`` an array of shape (n_atoms, 3), a text
+    field a str; names of fields that the structure lacks are not in the mapping.
+
+    Examples
+    --------
+    >>> keep = lambda frame: frame.n_atoms < 100 and frame.get("config_type") != "liquid"
+    """
+
+    def __init__(self, packed: Packed, index: int, start: int):
+        self._packed, self._index, self._start = packed, index, start
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return int(self._packed.n_atoms[self._index])
+
+    @property
+    def formula(self) -> str:
+        """Hill formula."""
+        return formula(self["numbers"])
+
+    def __getitem__(self, name: str) -> Any:
+        mask = self._packed.present.get(name)
+        if name not in self._packed.columns or (mask is not None and not mask[self._index]):
+            raise KeyError(name)
+        column = self._packed.columns[name]
+        if self._packed.fields[name].level == ATOM:
+            return column[self._start : self._start + self.n_atoms]
+        value = column[self._index]
+        if name in self._packed.categories and np.ndim(value) == 0:
+            return self._packed.categories[name][int(value)]
+        return value.item() if np.ndim(value) == 0 else value
+
+    def __iter__(self) -> Iterator[str]:
+        i = self._index
+        masks = self._packed.present
+        return (name for name in self._packed.columns if name not in masks or masks[name][i])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.formula}: {', '.join(self)})"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The limits of a build; a structure is kept if it passes all that apply to it.
+
+    A limit on a label does not apply to a structure without that label.
+
+    Parameters
+    ----------
+    max_energy
+        Largest (energy - sum of atomic reference energies) / n_atoms, in eV.
+    max_force
+        Largest norm of the force on any atom, in eV/angstrom.
+    max_force_component
+        Largest absolute Cartesian component of any force, in eV/angstrom.
+    atomic_energies
+        Reference energy in eV by chemical symbol; zero for all if empty.
+    where
+        The user's test, called with a `Frame`.
+    """
+
+    max_energy: float | None = None
+    max_force: float | None = None
+    max_force_component: float | None = None
+    atomic_energies: Mapping[str, float] | None = None
+    where: Callable[[Frame], Any] | None = None
+
+    def __post_init__(self) -> None:
+        for symbol in self.atomic_energies or {}:
+            if atomic_number(symbol) is None or symbol not in SYMBOLS:
+                raise InputError(f"atomic_energies has {symbol!r}, which is no chemical symbol")
+        for name in ("max_energy", "max_force", "max_force_component"):
+            limit = getattr(self, name)
+            if limit is not None and not np.isfinite(limit):
+                raise InputError(f"{name} is {limit}; give a number or None")
+        if self.where is not None and not callable(self.where):
+            raise InputError("where must be a callable that takes a frame and returns True to keep it")
+
+    def describe(self) -> dict[str, Any]:
+        """Return the filters as JSON, the callable by its name."""
+        where = None if self.where is None else getattr(self.where, "__qualname__", repr(self.where))
+        return {
+            "max_energy": self.max_energy,
+            "max_force": self.max_force,
+            "max_force_component": self.max_force_component,
+            "atomic_energies": dict(self.atomic_energies) if self.atomic_energies else None,
+            "where": where,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """Return JSON that differs where the filters do, the code of the callable included."""
+        code = "" if self.where is None else hashlib.sha256(_code_of(self.where).encode()).hexdigest()
+        return self.describe() | {"where_code": code}
+
+    def apply(self, packed: Packed, label: str) -> tuple[Packed, dict[str, int]]:
+        """Return the structures that pass, and how many each filter dropped.
+
+        Raises
+        ------
+        InputError
+            If an element has no reference energy, or `where` raises.
+        """
+        keep = np.ones(len(packed), dtype=bool)
+        dropped: dict[str, int] = {}
+        for name, fails in self._failures(packed, label):
+            dropped[name] = int((fails & keep).sum())
+            keep &= ~fails
+        if self.where is not None:
+            fails = self._where(packed, keep, label)
+            dropped["where"] = int(fails.sum())
+            keep &= ~fails
+        return packed.select(keep), {name: n for name, n in dropped.items() if n}
+
+    def _failures(self, packed: Packed, label: str) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        if self.max_energy is not None and "energy" in packed.columns:
+            excess = packed.columns["energy"] - self._references(packed, label)
+            with np.errstate(invalid="ignore"):
+                yield "max_energy", excess / packed.n_atoms > self.max_energy
+        if "forces" not in packed.columns:
+            return
+        forces = packed.columns["forces"]
+        if self.max_force is not None:
+            norms = np.sqrt(np.einsum("ax,ax->a", forces, forces))
+            with np.errstate(invalid="ignore"):
+                yield "max_force", segment_reduce(norms, packed.offsets, "max") > self.max_force
+        if self.max_force_component is not None:
+            largest = segment_reduce(np.abs(forces).max(axis=1), packed.offsets, "max")
+            with np.errstate(invalid="ignore"):
+                yield "max_force_component", largest > self.max_force_component
+
+    def _references(self, packed: Packed, label: str) -> NDArray[np.float64]:
+        if not self.atomic_energies:
+            return np.zeros(len(packed))
+        table = np.full(256, np.nan)
+        for symbol, energy in self.atomic_energies.items():
+            table[atomic_number(symbol)] = energy
+        per_atom = table[packed.columns["numbers"]]
+        if np.isnan(per_atom).any():
+            first = SYMBOLS[packed.columns["numbers"][np.isnan(per_atom)][0]]
+            raise InputError(f"atomic_energies has no energy for {first}, which occurs here", label)
+        return segment_reduce(per_atom, packed.offsets, "sum")
+
+    def _where(self, packed: Packed, keep: NDArray[np.bool_], label: str) -> NDArray[np.bool_]:
+        fails = np.zeros(len(packed), dtype=bool)
+        starts = packed.offsets
+        assert self.where is not None
+        for i in np.flatnonzero(keep).tolist():
+            try:
+                fails[i] = not self.where(Frame(packed, i, int(starts[i])))
+            except Exception as error:
+                frame = int(packed.columns["frame"][i])
+                reason = f"the filter given as where= raised {type(error).__name__}: {error}"
+                raise InputError(reason, label, frame) from error
+        return fails
+
+
+def _code_of(function: Callable[..., Any]) -> str:
+    """Describe what a function does, stably from run to run."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return f"{type(function).__module__}.{type(function).__qualname__}"
+    cells = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    return f"{_stable(code)} {getattr(function, '__defaults__', None)} {cells}"
+
+
+def _stable(code: types.CodeType) -> str:
+    constants = [_stable(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"

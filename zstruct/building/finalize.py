@@ -1,0 +1,109 @@
+"""The finalize step: what is known only once every shard is there; ``status`` last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct import store
+from zstruct.building.manifest import Manifest
+from zstruct.building.parts import read_summary
+from zstruct.building.plan import Plan
+from zstruct.schema import SYMBOLS
+
+__all__ = ["edge_arrays", "finalize"]
+
+_REPORTED = 100  # skipped frames that are listed one by one
+
+
+def edge_arrays(plan: Plan) -> list[tuple[store.ArraySpec, NDArray]]:
+    """Return the two arrays that say which atoms are whose."""
+    n = len(plan.counts)
+    counts = store.ArraySpec(
+        "n_atoms",
+        ("structure",),
+        (n,),
+        "int32",
+        {"long_name": "number of atoms", "sample_dimension": "atom", "kind": "int", "rotates": "scalar"},
+        0,
+        store.choose_layout(n, 4),
+    )
+    offsets = store.ArraySpec(
+        "offsets",
+        ("structure_edge",),
+        (n + 1,),
+        "int64",
+        {"long_name": "atoms of structure i are rows offsets[i]:offsets[i + 1]"},
+        0,
+        store.choose_layout(n + 1, 8),
+    )
+    return [(counts, plan.counts.astype(np.int32)), (offsets, plan.offsets)]
+
+
+def finalize(
+    path: Path,
+    plan: Plan,
+    summaries: dict[tuple[str, int], dict[str, Any]],
+    manifest: Manifest,
+    parts: list[Path],
+    options: dict[str, Any],
+) -> str:
+    """Write edges, category tables and the last attributes; return the content digest.
+
+    Raises
+    ------
+    CorruptStoreError
+        If a shard is missing.
+    """
+    digests: dict[str, tuple[store.ArraySpec, list[str]]] = {}
+    array_attrs: dict[str, dict[str, Any]] = {}
+    species = np.zeros(256, dtype=np.int64)
+    for planned in plan.fields:
+        name, spec = planned.field.name, plan.spec(planned)
+        mine = [summaries[name, k] for k in range(spec.layout.n_shards(spec.shape[0]))]
+        digests[name] = spec, [summary["digest"] for summary in mine]
+        ranges = np.array([summary["range"] for summary in mine if "range" in summary])
+        array_attrs[name] = {}
+        if len(ranges):
+            array_attrs[name]["actual_range"] = [ranges[:, 0].min().item(), ranges[:, 1].max().item()]
+        for summary in mine:
+            found = summary.get("species", [])
+            species[: len(found)] += np.array(found, dtype=np.int64)
+    written = edge_arrays(plan)
+    for planned in plan.fields:
+        if planned.categories is not None:
+            written += store.categories_specs(planned.field.name, planned.categories)
+    for spec, values in written:
+        digests[spec.path] = spec, store.write_array(path, spec, values)
+        array_attrs[spec.path] = {}
+    for name, (spec, shards) in digests.items():
+        store.check_shards(path, spec)
+        array_attrs[name]["digest"] = store.array_digest(spec.dtype, spec.shape, spec.layout, shards)
+    dropped: Counter[str] = Counter()
+    skipped = [(manifest.inputs[i][0], None, reason) for i, reason in manifest.unreadable]
+    n_skipped = len(skipped)
+    for part in parts:
+        summary = read_summary(part)
+        dropped.update(summary["dropped"])
+        n_skipped += summary["n_skipped"]
+        skipped += summary["skipped"]
+    digest = store.combine_digests(f"{n} {array_attrs[n]['digest']}" for n in sorted(digests))
+    attrs: dict[str, Any] = {
+        "species": {SYMBOLS[z]: int(species[z]) for z in np.flatnonzero(species)},
+        "build": {
+            "options": options,
+            "dropped": {name: dropped[name] for name in sorted(dropped)},
+            "n_skipped": n_skipped,
+            "skipped": skipped[:_REPORTED],
+        },
+        "digest": digest,
+    }
+    atomic_energies = options["filters"]["atomic_energies"]
+    if atomic_energies:
+        attrs["atomic_energies"] = {symbol: float(energy) for symbol, energy in atomic_energies.items()}
+    store.finish(path, attrs, array_attrs)
+    return digest

@@ -1,0 +1,105 @@
+"""The parse step: one job → one part; the only time the input is parsed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from zstruct.building.filters import Filters
+from zstruct.building.parts import PartWriter
+from zstruct.errors import InputError
+from zstruct.ragged import Packed, concatenate
+from zstruct.schema import FIELDS
+from zstruct.sources import BadFrame, Raw, RawColumn, Slice, Source
+from zstruct.sources.normalize import ReadOptions, normalize
+
+__all__ = ["ParseTask", "parse"]
+
+_BLOCK_BYTES = 8 << 20  # smaller blocks (files of one structure) are joined up to this size
+_REPORTED = 100  # bad frames of one part that are reported one by one
+
+
+@dataclass(frozen=True)
+class ParseTask:
+    """Everything a worker needs to make one part."""
+
+    part: Path
+    pieces: list[tuple[Source, Slice]]
+    options: ReadOptions
+    filters: Filters
+    on_error: Literal["raise", "skip"]
+    durable: bool
+
+
+def parse(task: ParseTask) -> dict[str, Any]:
+    """Read, interpret and filter the frames of a job, write them as a part, return its summary.
+
+    Raises
+    ------
+    InputError
+        For the first bad frame, unless ``on_error="skip"``.
+    """
+    skipped: list[tuple[str, int | None, str]] = []
+    n_skipped = 0
+    dropped: Counter[str] = Counter()
+    n_structures = n_atoms = 0
+    with PartWriter(task.part, durable=task.durable) as part:
+        waiting: list[Packed] = []
+        for label, packed, bad in _blocks(task):
+            n_skipped += len(bad)
+            skipped += [(label, b.frame, b.reason) for b in bad[: _REPORTED - len(skipped)]]
+            kept, out = task.filters.apply(packed, label)
+            dropped.update(out)
+            if len(kept) == 0:
+                continue
+            n_structures += len(kept)
+            n_atoms += int(kept.n_atoms.sum())
+            waiting.append(kept)
+            if sum(block.nbytes for block in waiting) >= _BLOCK_BYTES:
+                part.add(concatenate(waiting))
+                waiting = []
+        if waiting:
+            part.add(concatenate(waiting))
+        summary = {
+            "n_structures": n_structures,
+            "n_atoms": n_atoms,
+            "dropped": dict(dropped),
+            "n_skipped": n_skipped,
+            "skipped": skipped,
+        }
+        part.close(summary)
+    return summary
+
+
+def _blocks(task: ParseTask) -> Iterator[tuple[str, Packed, list[BadFrame]]]:
+    for source, piece in task.pieces:
+        for raw in _read(source, piece, task.on_error):
+            packed, bad = normalize(raw, task.options, source.label)
+            if bad and task.on_error == "raise":
+                first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)
+                raise InputError(first.reason, source.label, first.frame)
+            packed.add(FIELDS["source"], np.zeros(len(packed), dtype=np.int32))
+            packed.categories["source"] = [source.label]
+            yield source.label, packed, bad
+
+
+def _read(source: Source, piece: Slice, on_error: Literal["raise", "skip"]) -> Iterator[Raw]:
+    """Yield the blocks of a slice; a source raises only where nothing more of it can be read."""
+    try:
+        yield from source.read(piece)
+    except InputError as error:
+        if on_error == "raise":
+            raise
+        nothing = np.zeros(0, dtype=np.int64)
+        lost = RawColumn(np.zeros((0, 3)))
+        yield Raw(
+            nothing,
+            nothing,
+            {"numbers": [RawColumn(np.zeros(0, np.uint8))], "positions": [lost]},
+            bad=[BadFrame(error.frame, error.reason)],
+        )

@@ -1,0 +1,213 @@
+"""The plan step: from parts to the final arrays; serial, deterministic, metadata only.
+
+Parts are taken in the order of their jobs, never of completion. The plan settles every field's
+final row of the table, its safe name and coverage, the category tables, and where each
+structure's rows come from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.building.manifest import write_json
+from zstruct.building.parts import Block, read_blocks
+from zstruct.errors import InputError
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, Field, merge, safe_names
+from zstruct.store import ArraySpec, spec_of
+
+__all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
+
+
+@dataclass(frozen=True)
+class PlannedField:
+    """A field of the store to be: its stored form, and its name and coverage in the parts."""
+
+    field: Field
+    original: str
+    coverage: int
+    categories: list[str] | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the store will hold and which rows of which part go where."""
+
+    parts: list[Path]
+    fields: list[PlannedField]
+    counts_file: Path
+    order_file: Path | None
+    attrs: dict[str, dict[str, Any]]
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The blocks of all parts, in order."""
+        return [block for path in self.parts for block in read_blocks(path)]
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Atoms of each structure, in the order of the store."""
+        counts: NDArray[np.int64] = np.load(self.counts_file)
+        return counts
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Row edges of the structures, in the order of the store."""
+        return counts_to_offsets(self.counts)
+
+    @cached_property
+    def order(self) -> NDArray[np.int64] | None:
+        """Structure of the parts that becomes structure i, or None for the order of the parts."""
+        return None if self.order_file is None else np.load(self.order_file)
+
+    @cached_property
+    def structure_edges(self) -> NDArray[np.int64]:
+        """Structure edges of the blocks."""
+        return counts_to_offsets([block.n_structures for block in self.blocks])
+
+    @cached_property
+    def atom_edges(self) -> NDArray[np.int64]:
+        """Atom edges of the blocks."""
+        return counts_to_offsets([block.n_atoms for block in self.blocks])
+
+    @cached_property
+    def part_offsets(self) -> NDArray[np.int64]:
+        """Row edges of the structures in the order of the parts (needed with a shuffle only)."""
+        return counts_to_offsets(np.concatenate([block.counts() for block in self.blocks]))
+
+    @cached_property
+    def category_index(self) -> dict[str, dict[str, int]]:
+        """Text → code, by field."""
+        return {
+            planned.field.name: {text: i for i, text in enumerate(planned.categories)}
+            for planned in self.fields
+            if planned.categories is not None
+        }
+
+    def planned(self, name: str) -> PlannedField:
+        """Return the planned field that is stored as `name`."""
+        return next(planned for planned in self.fields if planned.field.name == name)
+
+    def spec(self, planned: PlannedField) -> ArraySpec:
+        """Return the array that stores a field."""
+        rows = int(self.offsets[-1]) if planned.field.level == ATOM else len(self.counts)
+        attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
+        return spec_of(planned.field, planned.field.name, rows, attrs)
+
+    def save(self, path: Path) -> None:
+        """Write the plan, whole or not at all."""
+        write_json(
+            path,
+            {
+                "parts": [str(p) for p in self.parts],
+                "fields": [asdict(planned) for planned in self.fields],
+                "counts_file": str(self.counts_file),
+                "order_file": None if self.order_file is None else str(self.order_file),
+                "attrs": self.attrs,
+            },
+        )
+
+
+@lru_cache(maxsize=2)
+def load_plan(path: Path, identity: str) -> Plan:
+    """Read a plan; once per process and build, which `identity` tells apart."""
+    entry = json.loads(path.read_text())
+    fields = [PlannedField(**{**item, "field": Field.from_json(item["field"])}) for item in entry["fields"]]
+    order = entry["order_file"]
+    return Plan(
+        [Path(p) for p in entry["parts"]],
+        fields,
+        Path(entry["counts_file"]),
+        None if order is None else Path(order),
+        entry["attrs"],
+    )
+
+
+def make_plan(
+    parts: Sequence[Path],
+    work: Path,
+    *,
+    dtype: str | None,
+    shuffle_seed: int | None,
+    source_units: dict[str, str],
+    source_keys: dict[str, str],
+) -> Plan:
+    """Merge what the parts hold into the final fields and write the order of structures.
+
+    Raises
+    ------
+    InputError
+        If no structure is left, or a property comes in shapes that no single array can hold.
+    """
+    blocks = [block for path in parts for block in read_blocks(path)]
+    n = sum(block.n_structures for block in blocks)
+    if n == 0:
+        raise InputError("no structure is left to store: every frame was dropped or skipped")
+    merged: dict[str, Field] = {}
+    coverage: dict[str, int] = {}
+    seen_in: dict[str, str] = {}
+    for block in blocks:
+        label = block.categories["source"][0]
+        for name, field in block.fields.items():
+            try:
+                merged[name] = merge(merged.get(name, field), field)
+            except InputError as error:
+                raise InputError(f"{error.reason} (first in {seen_in[name]})", label) from None
+            seen_in.setdefault(name, label)
+            coverage[name] = coverage.get(name, 0) + block.coverage[name]
+    present = [name for name in merged if coverage[name] > 0]
+    names = safe_names(present)
+    fields = []
+    attrs: dict[str, dict[str, Any]] = {}
+    for name in present:
+        field = merged[name] if coverage[name] == n else merged[name].optional()
+        if dtype is not None and field.level == ATOM and field.kind == "float":
+            field = replace(field, dtype=dtype)
+        field = replace(field, name=names[name], dims=_safe_dims(field, name, names[name]))
+        categories = _categories(name, blocks) if field.kind == "category" else None
+        fields.append(PlannedField(field, name, coverage[name], categories))
+        extra: dict[str, Any] = {}
+        if names[name] != name:
+            extra["original_name"] = name
+        if name in source_units:
+            extra["source_units"] = source_units[name]
+        if name in source_keys:
+            extra["source_key"] = source_keys[name]
+        attrs[names[name]] = extra
+    counts = np.concatenate([block.counts() for block in blocks])
+    order_file = None
+    if shuffle_seed is not None:
+        order = np.random.default_rng(shuffle_seed).permutation(n)
+        counts = counts[order]
+        order_file = work / "order.npy"
+        np.save(order_file, order)
+    np.save(work / "n_atoms.npy", counts)
+    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs)
+
+
+def _safe_dims(field: Field, name: str, safe: str) -> tuple[str, ...]:
+    return tuple(d.replace(f"{name}_component", f"{safe}_component") for d in field.dims)
+
+
+def _categories(name: str, blocks: Sequence[Block]) -> list[str]:
+    """Return the texts of a category field in the order in which the parts bring them."""
+    texts: dict[str, None] = {}
+    for block in blocks:
+        if name not in block.fields:
+            continue
+        if name in block.categories:
+            texts.update(dict.fromkeys(block.categories[name]))
+        else:  # numbers here, text elsewhere
+            values = block.rows(
+                name, 0, block.n_atoms if block.fields[name].level == ATOM else block.n_structures
+            )
+            texts.update(dict.fromkeys(str(v) for v in np.unique(values).tolist()))
+    return list(texts)

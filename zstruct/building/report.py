@@ -1,0 +1,111 @@
+"""What a build hands back: counts, species, coverage, and what was left out and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from zstruct.store import Store
+
+__all__ = ["BuildReport", "counted", "sized"]
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a count with its noun, as in "1 frame" and "2,000 frames"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def sized(nbytes: float) -> str:
+    """Return a size in the largest decimal unit that leaves at least one."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:,.3g} {unit}" if unit != "B" else f"{nbytes:,.0f} B"
+        nbytes /= 1000
+    return f"{nbytes:,.3g} TB"
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """Result of `zstruct.build`; printing it gives a summary.
+
+    Parameters
+    ----------
+    path
+        The store.
+    n_structures, n_atoms
+        What is in it.
+    species
+        Number of atoms by chemical symbol.
+    coverage
+        Number of structures that have each field.
+    nbytes
+        Bytes on disk.
+    seconds
+        How long this run of the build took.
+    dropped
+        Structures left out by each filter.
+    n_skipped
+        Frames (or whole inputs) left out because they could not be used.
+    skipped
+        The first hundred of those: input, frame (None for a whole input) and reason.
+    ignored
+        Files of a given directory that no source can read.
+    """
+
+    path: str
+    n_structures: int
+    n_atoms: int
+    species: dict[str, int]
+    coverage: dict[str, int]
+    nbytes: int
+    seconds: float
+    dropped: dict[str, int]
+    n_skipped: int
+    skipped: list[tuple[str, int | None, str]]
+    ignored: list[str]
+
+    @classmethod
+    def of(cls, path: str, seconds: float, ignored: list[str]) -> BuildReport:
+        """Return the report of a finished store."""
+        store = Store(path)
+        build: dict[str, Any] = store.attrs["build"]
+        return cls(
+            path=path,
+            n_structures=store.n_structures,
+            n_atoms=store.n_atoms,
+            species=dict(store.attrs["species"]),
+            coverage={name: store.coverage(name) for name in store.fields},
+            nbytes=store.nbytes_stored(),
+            seconds=seconds,
+            dropped=dict(build["dropped"]),
+            n_skipped=int(build["n_skipped"]),
+            skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
+            ignored=ignored,
+        )
+
+    def __str__(self) -> str:
+        n = self.n_structures
+        lines = [
+            f"{self.path}: {counted(n, 'structure')}, {counted(self.n_atoms, 'atom')}, "
+            f"{sized(self.nbytes)}, built in {self.seconds:.2f} s",
+            "species: " + ", ".join(f"{s} {c:,}" for s, c in self.species.items()),
+        ]
+        whole = [name for name, count in self.coverage.items() if count == n]
+        lines.append("fields: " + ", ".join(whole))
+        part = [f"{name} ({c / n:.1%})" for name, c in self.coverage.items() if c < n]
+        if part:
+            lines.append("in some structures: " + ", ".join(part))
+        if self.dropped:
+            lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
+        if self.n_skipped:
+            lines.append(f"skipped {counted(self.n_skipped, 'bad frame or input')}:")
+            for label, frame, reason in self.skipped[:5]:
+                where = label if frame is None else f"{label}, frame {frame}"
+                lines.append(f"  {where}: {reason}")
+            if self.n_skipped > 5:
+                lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
+        if self.ignored:
+            lines.append(
+                f"ignored {counted(len(self.ignored), 'file')} that no source can read (see .ignored)"
+            )
+        return "\n".join(lines)

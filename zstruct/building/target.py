@@ -1,0 +1,171 @@
+"""The target of a build and its working directory: lock, atomic publication, clean-up.
+
+A build of ``X.zarr`` works in ``X.zarr.building`` beside it, under a lock that dies with its
+process. The finished store changes places with the target in one rename, so that a reader sees
+the old store or the new one, never a part of either.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from zstruct.errors import BuildLockedError, StoreExistsError
+from zstruct.store import ENCODING_TYPE
+
+__all__ = ["Target"]
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+class Target:
+    """Holds the lock on one target while in use as a context manager.
+
+    Parameters
+    ----------
+    path
+        Where the store will be.
+    overwrite
+        Whether a zstruct store that is already there may be replaced.
+
+    Raises
+    ------
+    BuildLockedError
+        If another process is building the same target.
+    StoreExistsError
+        If something is there that may not be replaced.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool):
+        self.path = Path(os.path.abspath(path))
+        self.overwrite = overwrite
+        self.work = self.path.with_name(self.path.name + ".building")
+        self.store = self.work / "store"
+        self.parts = self.work / "parts"
+        self.encoded = self.work / "encoded"
+        self._replaced = self.work / "replaced"
+        self._publishing = self.work / "publishing"
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        if not self.work.is_dir():
+            self.check()  # before anything is created
+        self._acquire()
+        if self._replaced.exists() and not self.path.exists():  # killed between two renames
+            os.rename(self._replaced, self.path)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _acquire(self) -> None:
+        while True:
+            self.work.mkdir(parents=True, exist_ok=True)
+            file = self.work / "lock"
+            lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(lock)
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise
+                raise BuildLockedError(
+                    f"another process is building {self.path}; wait for it, or choose another target"
+                ) from None
+            try:  # the holder before us may have removed the directory with this file
+                if os.stat(file).st_ino == os.fstat(lock).st_ino:
+                    self._lock = lock
+                    return
+            except FileNotFoundError:
+                pass
+            os.close(lock)
+
+    def check(self) -> None:
+        """Refuse a target that exists and may not be replaced."""
+        if not os.path.lexists(self.path):
+            return
+        if not self.overwrite:
+            raise StoreExistsError(f"{self.path} exists; pass overwrite=True to replace it")
+        try:
+            metadata = json.loads((self.path / "zarr.json").read_text())
+            ours = metadata["attributes"]["encoding-type"] == ENCODING_TYPE
+        except (OSError, ValueError, KeyError, TypeError):
+            ours = False
+        if not ours or self.path.is_symlink():
+            raise StoreExistsError(
+                f"{self.path} exists and is not a zstruct store: overwrite=True won't replace it; "
+                "remove it yourself or choose another target"
+            )
+
+    def published(self) -> bool:
+        """Return whether an earlier run was killed after publishing, before cleaning up."""
+        try:
+            wanted = self._publishing.read_text()
+            metadata = json.loads((self.path / "zarr.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(metadata["attributes"].get("digest") == wanted)
+
+    def publish(self, digest: str) -> None:
+        """Put the finished store in place of the target."""
+        for folder, _, _ in os.walk(self.store):
+            _fsync_directory(Path(folder))
+        partial = self._publishing.with_suffix(".partial")
+        partial.write_text(digest)
+        os.replace(partial, self._publishing)
+        _fsync_directory(self.work)
+        self.check()
+        if not self.path.exists():
+            os.rename(self.store, self.path)
+        elif not _exchange(self.store, self.path):
+            os.rename(self.path, self._replaced)
+            os.rename(self.store, self.path)
+        _fsync_directory(self.path.parent)
+
+    def clear(self) -> None:
+        """Remove everything in the working directory but the lock."""
+        for entry in self.work.iterdir():
+            if entry.name == "lock":
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def remove(self) -> None:
+        """Remove the working directory; the lock ends with it."""
+        # The record of publication goes last: without it the rest would be taken for a new build.
+        for entry in sorted(self.work.iterdir(), key=lambda e: e == self._publishing):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "lock":
+                entry.unlink()
+        (self.work / "lock").unlink()
+        self.work.rmdir()
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two paths in one step where the system can (Linux); return whether it was done."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0)
+
+
+def _fsync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

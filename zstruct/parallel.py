@@ -1,0 +1,245 @@
+"""Run independent tasks: on this machine, or on a Dask cluster when there is one.
+
+The only module that imports dask. Tasks are plain functions of one picklable argument that
+return small summaries; where they run makes no difference to what they do. Failures of the
+user's making (`ZstructError`) end the run, anything else is tried again first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from zstruct.errors import ZstructError
+
+if TYPE_CHECKING:
+    from distributed import Client  # noqa: TID251
+
+__all__ = ["active_client", "cpu_count", "run"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_RETRIES = 2
+_BROKEN_POOLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An error a task returned instead of raising it, so that no scheduler tries it again."""
+
+    error: Exception
+
+
+def cpu_count() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def active_client() -> Client | None:
+    """Return the `distributed.Client` in use here, or None; does not import distributed."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        client: Client = distributed.default_client()
+    except ValueError:
+        return None
+    return client
+
+
+def run(
+    function: Callable[[T], R],
+    tasks: Sequence[T],
+    *,
+    runs_in: Literal["threads", "processes", "caller"] = "threads",
+    client: Client | None = None,
+    n_workers: int | None = None,
+) -> Iterator[tuple[int, R]]:
+    """Call `function` on every task and yield ``(index, result)`` as they finish.
+
+    Parameters
+    ----------
+    function
+        Called with one task; must be idempotent, because a lost worker's task runs again.
+    tasks
+        Picklable arguments. Handed out in order, about twice as many as there are workers at a
+        time, so that results do not pile up.
+    runs_in
+        Local threads (for code that releases the GIL), local processes, or the calling thread.
+    client
+        A cluster to run on; ``runs_in="caller"`` stays here all the same.
+    n_workers
+        Number of local workers; by default one per processor.
+
+    Raises
+    ------
+    Exception
+        What the first failing task (in the order of `tasks`) raised; running tasks are awaited
+        and no further ones are started.
+    """
+    if not tasks:
+        return
+    if runs_in == "caller":
+        for index, task in enumerate(tasks):
+            yield index, function(task)
+        return
+    if client is not None:
+        yield from _run_on_cluster(function, tasks, client)
+        return
+    workers = max(1, min(n_workers or cpu_count(), len(tasks)))
+    if runs_in == "threads":
+        with ThreadPoolExecutor(workers, thread_name_prefix="zstruct") as pool:
+            yield from _collect(lambda task: pool.submit(_guarded, function, task), tasks, 2 * workers)
+    else:
+        yield from _run_in_processes(function, tasks, workers)
+
+
+def _run_in_processes(
+    function: Callable[[T], R], tasks: Sequence[T], workers: int
+) -> Iterator[tuple[int, R]]:
+    """Run in spawned processes; a killed worker costs its tasks another try, not the run."""
+    import cloudpickle
+
+    code = cloudpickle.dumps(function)  # lambdas and notebook functions included
+    todo = list(range(len(tasks)))
+    for attempt in range(_BROKEN_POOLS):
+        done: set[int] = set()
+        pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        )
+        submit = partial(_submit_pickled, pool, code)
+        try:
+            for k, result in _collect(submit, [tasks[i] for i in todo], 2 * workers):
+                done.add(todo[k])
+                yield todo[k], result
+            return
+        except BrokenProcessPool:
+            if attempt + 1 == _BROKEN_POOLS:
+                raise
+            todo = [i for i in todo if i not in done]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit_pickled(pool: ProcessPoolExecutor, code: bytes, task: Any) -> Future:
+    with _hidden_main():  # submitting is what starts workers
+        return pool.submit(_call_pickled, code, task)
+
+
+def _run_on_cluster(
+    function: Callable[[T], R], tasks: Sequence[T], client: Client
+) -> Iterator[tuple[int, R]]:
+    window = 2 * max(1, sum(client.nthreads().values()))
+    yield from _collect(
+        lambda task: client.submit(_guarded, function, task, retries=_RETRIES, pure=False),
+        tasks,
+        window,
+        wait_any=_wait_on_cluster,
+    )
+
+
+def _wait_on_cluster(pending: Sequence[Any]) -> set[Any]:
+    import distributed  # noqa: TID251
+
+    return set(distributed.wait(list(pending), return_when="FIRST_COMPLETED").done)
+
+
+def _wait_locally(pending: Sequence[Future]) -> set[Future]:
+    return wait(pending, return_when=FIRST_COMPLETED).done
+
+
+def _collect(
+    submit: Callable[[T], Any],
+    tasks: Sequence[T],
+    window: int,
+    wait_any: Callable[[Sequence[Any]], set[Any]] = _wait_locally,
+) -> Iterator[tuple[int, Any]]:
+    """Keep `window` tasks in flight and yield results; raise the earliest failure."""
+    pending: dict[Any, int] = {}
+    failures: dict[int, BaseException] = {}
+    upcoming = iter(enumerate(tasks))
+    try:
+        while True:
+            while len(pending) < window and not failures:
+                following = next(upcoming, None)
+                if following is None:
+                    break
+                pending[submit(following[1])] = following[0]
+            if not pending:
+                break
+            for future in wait_any(list(pending)):
+                index = pending.pop(future)
+                error = future.exception()
+                result = None if error is not None else future.result()
+                if isinstance(result, _Failed):
+                    error = result.error
+                if error is not None:
+                    failures[index] = error
+                else:
+                    yield index, result
+    finally:
+        for future in pending:
+            future.cancel()
+    if failures:
+        raise failures[min(failures)]
+
+
+def _guarded(function: Callable[[T], R], task: T) -> R | _Failed:
+    """Call the function; hand the user's errors back as values, try anything else again."""
+    for attempt in range(_RETRIES + 1):
+        try:
+            return function(task)
+        except ZstructError as error:
+            return _Failed(error)
+        except OSError:
+            if attempt == _RETRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _call_pickled(code: bytes, task: Any) -> Any:
+    import cloudpickle
+
+    return _guarded(cloudpickle.loads(code), task)
+
+
+def _start_worker() -> None:
+    os.environ["NUMBA_NUM_THREADS"] = "1"
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep spawned workers from importing the user's script again.
+
+    They don't need it (functions travel by value), and a script without an
+    ``if __name__ == "__main__"`` guard would build itself recursively.
+    """
+    main = sys.modules["__main__"]
+    saved = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    try:
+        for name in saved:
+            setattr(main, name, None)
+        yield
+    finally:
+        for name, value in saved.items():
+            setattr(main, name, value)

@@ -1,0 +1,443 @@
+"""The on-disk format: a plain Zarr v3 group that any xarray user can open.
+
+The only module that imports zarr. It knows arrays, shards, attributes and checksums; it knows
+nothing of inputs or of how a build is organised. ``docs/format.md`` states the format in prose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import google_crc32c
+import numpy as np
+import zarr  # noqa: TID251
+from numcodecs import blosc
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: TID251
+
+from zstruct.errors import CorruptStoreError, StoreFormatError
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
+
+__all__ = [
+    "ENCODING_TYPE",
+    "ENCODING_VERSION",
+    "ArraySpec",
+    "Layout",
+    "Store",
+    "array_digest",
+    "categories_specs",
+    "check_shards",
+    "choose_layout",
+    "combine_digests",
+    "create",
+    "finish",
+    "rows_digest",
+    "shard_path",
+    "spec_of",
+    "write_array",
+    "write_shard",
+]
+
+ENCODING_TYPE = "zstruct"
+ENCODING_VERSION = "1.0"
+CATEGORIES = "categories"
+_CODEC: Literal["lz4"] = "lz4"
+_LEVEL = 5
+_ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
+# Several compressing threads inside one chunk would write its blocks in any order: stores must be
+# byte-identical, and there is a chunk for every thread anyway.
+blosc.use_threads = False
+
+# Measured by tests/benchmarks/bench_layout.py; docs/format.md quotes it.
+_CHUNK_ROWS = {ATOM: 1 << 16, STRUCTURE: 1 << 14}
+_CHUNK_BYTES = 1 << 21
+_CHUNKS_PER_SHARD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of an inner chunk (the unit of reading) and of a shard (the unit of writing)."""
+
+    chunk_rows: int
+    shard_rows: int
+
+    def n_shards(self, n_rows: int) -> int:
+        """Return how many shards hold `n_rows` rows."""
+        return -(-n_rows // self.shard_rows)
+
+
+def _power_of_two(x: float) -> int:
+    return 1 << max(0, int(x).bit_length() - 1)
+
+
+def choose_layout(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> Layout:
+    """Return chunk and shard sizes for an array of `n_rows` rows of `row_bytes` bytes.
+
+    An inner chunk has 65,536 rows of atoms or 16,384 of structures, fewer where rows are so wide
+    that it would pass two megabytes; a shard has 16 chunks. Arrays of one dimension so share
+    their chunk edges. No array gets a chunk or a shard larger than itself.
+
+    Examples
+    --------
+    >>> choose_layout(10_000_000, 24, "atom")
+    Layout(chunk_rows=65536, shard_rows=1048576)
+    >>> choose_layout(500, 24)
+    Layout(chunk_rows=500, shard_rows=500)
+    """
+    widest = _power_of_two(_CHUNK_BYTES / max(1, row_bytes))
+    chunk = min(_CHUNK_ROWS[level], widest)
+    if n_rows <= chunk:
+        return Layout(max(1, n_rows), max(1, n_rows))
+    return Layout(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """An array to create: where, of what shape, and what is said about it."""
+
+    path: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    attrs: Mapping[str, Any]
+    fill_value: float | int | bool
+    layout: Layout
+
+
+def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> ArraySpec:
+    """Return the array that stores `n_rows` rows of a field, with the attributes its row implies."""
+    described: dict[str, Any] = {"long_name": field.description}
+    if field.unit:
+        described["units"] = field.unit
+    described |= {"kind": field.kind, "rotates": field.rotates}
+    return ArraySpec(
+        path=path,
+        dims=field.dims,
+        shape=(n_rows, *field.shape),
+        dtype=field.dtype,
+        attrs=described | dict(attrs),
+        fill_value=float("nan") if np.dtype(field.dtype).kind == "f" else field.missing,
+        layout=choose_layout(n_rows, field.row_bytes, field.level),
+    )
+
+
+def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArray]]:
+    """Return the two arrays of a category table, with their contents: UTF-8 bytes and edges."""
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    edges = counts_to_offsets([len(e) for e in encoded])
+    data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    made = []
+    for leaf, dim, values, what in (
+        ("offsets", "text_edge", edges, "edges of the texts"),
+        ("data", "byte", data, "UTF-8 bytes of the texts, end to end"),
+    ):
+        attrs = {"long_name": f"{what} that the codes of {name} stand for"}
+        layout = choose_layout(len(values), values.itemsize)
+        path = f"{CATEGORIES}/{name}/{leaf}"
+        spec = ArraySpec(path, (dim,), values.shape, values.dtype.name, attrs, 0, layout)
+        made.append((spec, values))
+    return made
+
+
+def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapping[str, Any]) -> None:
+    """Create a store without data; its ``status`` is "building" until `finish`."""
+    root = zarr.create_group(
+        str(path),
+        zarr_format=3,
+        attributes={
+            "encoding-type": ENCODING_TYPE,
+            "encoding-version": ENCODING_VERSION,
+            "status": "building",
+            **attrs,
+        },
+        overwrite=True,
+    )
+    for spec in specs:
+        root.create_array(
+            spec.path,
+            shape=spec.shape,
+            dtype=spec.dtype,
+            chunks=(spec.layout.chunk_rows, *spec.shape[1:]),
+            shards=(spec.layout.shard_rows, *spec.shape[1:]),
+            compressors=[BloscCodec(cname=_CODEC, clevel=_LEVEL, shuffle="shuffle"), Crc32cCodec()],
+            fill_value=spec.fill_value,
+            dimension_names=spec.dims,
+            attributes=dict(spec.attrs),
+            config={"write_empty_chunks": True},
+        )
+
+
+def shard_path(path: str | os.PathLike[str], array: str, shard: int, ndim: int) -> Path:
+    """Return the file of one shard."""
+    return Path(path, *array.split("/"), "c", str(shard), *["0"] * (ndim - 1))
+
+
+def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray) -> str:
+    """Write one whole shard durably and atomically; return the sha256 of its rows.
+
+    The bytes are those of Zarr's sharding codec (inner chunks, then their index with its
+    checksum), put together here because zarr-python copies them several times on the way.
+    """
+    rows = np.ascontiguousarray(rows, dtype=spec.dtype)
+    file = shard_path(path, spec.path, shard, len(spec.shape))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    with open(partial, "wb") as out:
+        out.writelines(_encode_shard(spec, rows))
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(partial, file)
+    return rows_digest(rows)
+
+
+def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
+    chunk_rows = spec.layout.chunk_rows
+    index = np.full((spec.layout.shard_rows // chunk_rows, 2), _ABSENT, dtype="<u8")
+    position = 0
+    for k, start in enumerate(range(0, len(rows), chunk_rows)):
+        chunk = rows[start : start + chunk_rows]
+        if len(chunk) < chunk_rows:  # the array ends inside this chunk: fill up
+            whole = np.full((chunk_rows, *rows.shape[1:]), spec.fill_value, rows.dtype)
+            whole[: len(chunk)] = chunk
+            chunk = whole
+        encoded = blosc.compress(chunk, _CODEC.encode(), _LEVEL, blosc.SHUFFLE)
+        checksum = google_crc32c.value(encoded).to_bytes(4, "little")
+        index[k] = position, len(encoded) + 4
+        position += len(encoded) + 4
+        yield encoded
+        yield checksum
+    table = index.tobytes()
+    yield table
+    yield google_crc32c.value(table).to_bytes(4, "little")
+
+
+def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray) -> list[str]:
+    """Write all shards of an array and return the sha256 of each."""
+    rows = spec.layout.shard_rows
+    return [
+        write_shard(path, spec, k, values[k * rows : (k + 1) * rows])
+        for k in range(spec.layout.n_shards(len(values)))
+    ]
+
+
+def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
+    """Raise unless exactly the shards that the array should have are there.
+
+    Raises
+    ------
+    CorruptStoreError
+        If one is missing: it would read as fill values.
+    """
+    expected = spec.layout.n_shards(spec.shape[0])
+    missing = [k for k in range(expected) if not shard_path(path, spec.path, k, len(spec.shape)).is_file()]
+    if missing:
+        raise CorruptStoreError(f"{path}: shards {missing[:5]} of {expected} of {spec.path} are missing")
+
+
+def array_digest(dtype: str, shape: tuple[int, ...], layout: Layout, shards: Iterable[str]) -> str:
+    """Return the content digest of an array from those of its shards."""
+    return combine_digests([f"{dtype} {tuple(shape)} {layout.shard_rows}", *shards])
+
+
+def rows_digest(rows: NDArray) -> str:
+    """Return the sha256 of rows as they lie in memory, C-ordered and little-endian."""
+    return hashlib.sha256(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def combine_digests(parts: Iterable[str]) -> str:
+    """Return the digest of a sequence of digests."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def finish(
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], array_attrs: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Add the last attributes, then ``status = "complete"``, then the consolidated metadata."""
+    root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+    for name, extra in array_attrs.items():
+        root[name].update_attributes(dict(extra))
+    root.update_attributes({**attrs, "status": "complete"})
+    with warnings.catch_warnings():
+        # Consolidated metadata is not yet in the v3 specification; readers without it still work.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(str(path))
+    for file in sorted(Path(path).rglob("zarr.json")):
+        _fsync(file)
+
+
+def _fsync(file: Path) -> None:
+    fd = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class Store:
+    """A finished store, opened for reading.
+
+    Cheap to make and to pickle: handles are opened on first use in each process, so a forked
+    child never inherits one.
+
+    Parameters
+    ----------
+    path
+        A directory, or any URL that zarr can open.
+
+    Raises
+    ------
+    StoreFormatError
+        If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = os.fspath(path)
+        self._opened: tuple[int, zarr.Group] | None = None
+        root = self._root()
+        found = root.attrs.get("encoding-type")
+        if found != ENCODING_TYPE:
+            raise StoreFormatError(f"{self.path} is a Zarr group, but not a zstruct store")
+        version = str(root.attrs.get("encoding-version"))
+        if version.split(".")[0] != ENCODING_VERSION.split(".")[0]:
+            raise StoreFormatError(
+                f"{self.path} has format version {version}; this zstruct reads "
+                f"{ENCODING_VERSION.split('.')[0]}.x; install a newer zstruct"
+            )
+        if root.attrs.get("status") != "complete":
+            raise StoreFormatError(f"{self.path} is unfinished: run the build that makes it again")
+        self.attrs: dict[str, Any] = dict(root.attrs)
+
+    def __repr__(self) -> str:
+        return f"Store({self.path!r}, {self.n_structures:,} structures, {self.n_atoms:,} atoms)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["_opened"] = None
+        return state
+
+    def _root(self) -> zarr.Group:
+        if self._opened is None or self._opened[0] != os.getpid():
+            try:
+                group = zarr.open_group(self.path, mode="r")
+            except (FileNotFoundError, ValueError) as error:
+                what = "no Zarr group there" if os.path.exists(self.path) else "no such file or directory"
+                raise StoreFormatError(f"can't open the store {self.path}: {what}") from error
+            self._opened = os.getpid(), group
+        return self._opened[1]
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return int(self.attrs["n_structures"])
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of all structures together."""
+        return int(self.attrs["n_atoms"])
+
+    @property
+    def digest(self) -> str:
+        """Content digest: equal for equal content, whatever the compression."""
+        return str(self.attrs["digest"])
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields of the store as stored (dims, dtype, unit ...), by array name."""
+        root = self._root()
+        found = {}
+        for name, array in root.arrays():
+            if name in ("offsets", "n_atoms"):
+                continue
+            attrs: dict[str, Any] = dict(array.attrs)
+            names: Any = getattr(array.metadata, "dimension_names", None) or ()
+            dims = tuple(str(d) for d in names)
+            if not dims or dims[0] not in (ATOM, STRUCTURE):
+                continue
+            found[name] = Field(
+                name=name,
+                dims=dims,
+                kind=attrs["kind"],
+                dtype=str(array.dtype),
+                unit=str(attrs.get("units", "")),
+                description=str(attrs.get("long_name", name)),
+                rotates=attrs["rotates"],
+                shape=array.shape[1:],
+            )
+        order = {name: i for i, name in enumerate(FIELDS)}
+        return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+    def array_attrs(self, name: str) -> dict[str, Any]:
+        """Return the attributes of an array."""
+        return dict(self._array(name).attrs)
+
+    def coverage(self, name: str) -> int:
+        """Return how many structures have the field."""
+        return int(self.array_attrs(name)["coverage"])
+
+    def layout(self, name: str) -> Layout:
+        """Return chunk and shard rows of an array."""
+        array = self._array(name)
+        return Layout(array.chunks[0], (array.shards or array.chunks)[0])
+
+    def nbytes(self, name: str) -> int:
+        """Return the bytes of an array once decoded."""
+        return self._array(name).nbytes
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an array."""
+        return self._array(name).shape
+
+    def dtype(self, name: str) -> np.dtype:
+        """Return the dtype of an array."""
+        return np.dtype(self._array(name).dtype)
+
+    def nbytes_stored(self) -> int:
+        """Return the bytes of all files of a local store."""
+        return sum(f.stat().st_size for f in Path(self.path).rglob("*") if f.is_file())
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray:
+        """Return rows ``start:stop`` of an array, decoded and checked.
+
+        Raises
+        ------
+        CorruptStoreError
+            If a checksum or a chunk does not fit; names the array.
+        """
+        array = self._array(name)
+        try:
+            return np.asarray(array[start : array.shape[0] if stop is None else stop])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise CorruptStoreError(
+                f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
+                "restore the store from a copy or build it again"
+            ) from error
+
+    def categories(self, name: str) -> list[str]:
+        """Return the texts that the codes of a category field stand for."""
+        data = self.read(f"{CATEGORIES}/{name}/data").tobytes()
+        edges = self.read(f"{CATEGORIES}/{name}/offsets").tolist()
+        return [data[a:b].decode("utf-8", "surrogateescape") for a, b in itertools.pairwise(edges)]
+
+    def array_names(self) -> list[str]:
+        """Return the paths of all arrays of the store, category tables included."""
+        return sorted(
+            name for name, node in self._root().members(max_depth=None) if isinstance(node, zarr.Array)
+        )
+
+    def _array(self, name: str) -> zarr.Array:
+        try:
+            node = self._root()[name]
+        except KeyError:
+            has = ", ".join(self.fields)
+            raise KeyError(f"the store {self.path} has no array {name!r}; it has {has}") from None
+        assert isinstance(node, zarr.Array)
+        return node
