@@ -55,8 +55,6 @@ class Target:
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
-        if not self.work.is_dir():
-            self.check()  # before anything is created
         self._acquire()
         if self._replaced.exists() and not self.path.exists():  # killed between two renames
             os.rename(self._replaced, self.path)

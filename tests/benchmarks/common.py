@@ -1,0 +1,110 @@
+"""What the benchmarks share: alternating runs, medians, data of known shape, a table."""
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+SYMBOLS = np.array(["H", "C", "N", "O"])
+
+
+def alternate(sides: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, list[float]]:
+    """Run every side in turn, `repeats` times, and return the seconds of each run."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            began = time.perf_counter()
+            side()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median."""
+    return statistics.median(values)
+
+
+def show(title: str, rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
+    """Print a Markdown table."""
+    cells = [[str(c) for c in row] for row in [header, *rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+    print(f"\n{title}")
+    for i, row in enumerate(cells):
+        print("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |")
+        if i == 0:
+            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
+
+
+def machine() -> str:
+    """Describe the machine and the versions that matter."""
+    import ase
+    import numba
+    import zarr
+
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return (
+        f"{len(os.sched_getaffinity(0))} x {model}, Python {platform.python_version()}, "
+        f"numpy {np.__version__}, numba {numba.__version__}, zarr {zarr.__version__}, ase {ase.__version__}"
+    )
+
+
+def fresh(code: str, *arguments: object) -> tuple[str, float]:
+    """Run code in a fresh interpreter; return its output and its peak memory in MiB."""
+    script = textwrap.dedent(code) + (
+        "\nimport resource as _r, sys as _s\n"
+        "print(_r.getrusage(_r.RUSAGE_SELF).ru_maxrss / 1024, file=_s.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout, float(done.stderr.splitlines()[-1])
+
+
+def peak_memory() -> float:
+    """Return this process's peak resident memory in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_molecules(path: Path, n_frames: int, low: int, high: int, seed: int = 0) -> int:
+    """Write extended XYZ frames of `low` to `high` atoms with energy and forces; return its size.
+
+    Coordinates and forces have eight decimals, as ASE writes them.
+    """
+    rng = np.random.default_rng(seed)
+    with open(path, "w") as file:
+        for begin in range(0, n_frames, 1000):
+            counts = rng.integers(low, high + 1, min(1000, n_frames - begin))
+            total = int(counts.sum())
+            symbols = SYMBOLS[rng.integers(0, 4, total)]
+            values = np.hstack([rng.normal(0, 4, (total, 3)), rng.normal(0, 1, (total, 3))])
+            rows = (
+                np.char.mod("%-2s ", symbols).tolist(),
+                ["%16.8f %16.8f %16.8f %16.8f %16.8f %16.8f\n" % tuple(v) for v in values.tolist()],
+            )
+            lines = [s + r for s, r in zip(*rows, strict=True)]
+            edge = 0
+            for n, energy in zip(counts.tolist(), rng.normal(-4000, 100, len(counts)).tolist(), strict=True):
+                file.write(
+                    f'{n}\nLattice="20.0 0.0 0.0 0.0 20.0 0.0 0.0 0.0 20.0" '
+                    f'Properties=species:S:1:pos:R:3:forces:R:3 energy={energy:.8f} pbc="F F F"\n'
+                )
+                file.writelines(lines[edge : edge + n])
+                edge += n
+    return path.stat().st_size

@@ -1,0 +1,259 @@
+"""`zstruct.build` end to end: what goes in comes out, whatever the route."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from ase import Atoms
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import zstruct
+from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from zstruct import InputError
+from zstruct.store import Store
+
+
+def _check_equal(path, frames):
+    store = Store(path)
+    assert store.n_structures == len(frames)
+    assert store.read("n_atoms").tolist() == [len(a) for a in frames]
+    np.testing.assert_array_equal(store.read("numbers"), np.concatenate([a.numbers for a in frames]))
+    np.testing.assert_array_equal(store.read("positions"), np.concatenate([a.positions for a in frames]))
+    np.testing.assert_array_equal(store.read("cell"), np.array([a.cell.array for a in frames]))
+    np.testing.assert_array_equal(store.read("pbc"), np.array([a.pbc for a in frames]))
+    forces = [a.calc.results["forces"] if a.calc else np.full((len(a), 3), np.nan) for a in frames]
+    np.testing.assert_array_equal(store.read("forces"), np.concatenate(forces))
+    energy = [a.calc.results["energy"] if a.calc else np.nan for a in frames]
+    np.testing.assert_array_equal(store.read("energy"), energy)
+    stress = [
+        a.calc.results.get("stress", np.full(6, np.nan)) if a.calc else np.full(6, np.nan) for a in frames
+    ]
+    np.testing.assert_array_equal(store.read("stress"), np.array(stress))
+
+
+def test_text_and_objects_give_the_same_numbers(tmp_path, frames, xyz_file):
+    zstruct.build(xyz_file, tmp_path / "a.zarr", progress=False)
+    zstruct.build(frames, tmp_path / "b.zarr", progress=False)
+    zstruct.build(iter(frames), tmp_path / "c.zarr", progress=False)
+    for name in "abc":
+        _check_equal(tmp_path / f"{name}.zarr", frames)
+        zstruct.verify(tmp_path / f"{name}.zarr")
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), st.integers(1, 40), st.booleans())
+def test_any_structures_come_back(tmp_path_factory, small_chunks, seed, n, shuffled):
+    rng = np.random.default_rng(seed)
+    frames = [random_atoms(rng, labels=bool(rng.integers(4))) for _ in range(n)]
+    frames[0] = random_atoms(rng, periodic=True)
+    path = tmp_path_factory.mktemp("any") / "s.zarr"
+    zstruct.build(frames, path, shuffle_seed=seed if shuffled else None, progress=False)
+    if shuffled:
+        order = np.random.default_rng(seed).permutation(n)
+        assert Store(path).read("frame").tolist() == order.tolist()
+        frames = [frames[i] for i in order]
+    _check_equal(path, frames)
+    zstruct.verify(path)
+
+
+def test_many_parts_and_shards_are_one_store(tmp_path, frames, small_chunks, monkeypatch):
+    monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
+    files = []
+    for k in range(0, 30, 3):
+        files.append(tmp_path / f"part{k}.xyz")
+        files[-1].write_text(extxyz_text(frames[k : k + 3]))
+    report = zstruct.build(files, tmp_path / "s.zarr", progress=False)
+    _check_equal(tmp_path / "s.zarr", frames)
+    store = Store(tmp_path / "s.zarr")
+    assert report.n_structures == 30
+    assert store.layout("positions").n_shards(store.n_atoms) > 3
+    assert store.categories("source") == [str(f) for f in files]
+    assert store.read("frame").tolist() == [0, 1, 2] * 10
+    assert report.species == {
+        s: sum(a.get_chemical_symbols().count(s) for a in frames) for s in ("H", "C", "O", "Ti")
+    }
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+def test_stores_are_byte_identical_for_any_number_of_workers(
+    tmp_path, frames, small_chunks, monkeypatch, n_workers
+):
+    monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
+    (tmp_path / "in").mkdir()
+    for k in range(30):
+        (tmp_path / "in" / f"f{k}.xyz").write_text(extxyz_text(frames[k : k + 1]))
+    monkeypatch.chdir(tmp_path)
+    zstruct.build("in", "one.zarr", n_workers=1, progress=False, shuffle_seed=3)
+    zstruct.build("in", "many.zarr", n_workers=n_workers, progress=False, shuffle_seed=3)
+    one = tree_bytes("one.zarr")
+    assert len(one) > 50
+    assert one == tree_bytes("many.zarr")
+
+
+def test_a_cluster_builds_the_same_bytes(tmp_path, frames, small_chunks, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
+    monkeypatch.chdir(tmp_path)
+    for k in range(6):
+        (tmp_path / f"f{k}.xyz").write_text(extxyz_text(frames[5 * k : 5 * k + 5]))
+    zstruct.build("*.xyz", "here.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        zstruct.build("*.xyz", "there.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
+    assert tree_bytes("here.zarr") == tree_bytes("there.zarr")
+
+
+def test_missing_is_nan_and_coverage_says_so(tmp_path, rng):
+    frames = [random_atoms(rng), random_atoms(rng, labels=False)]
+    frames[0].info.update(count=3, good=True, label="x")
+    report = zstruct.build(frames, tmp_path / "s.zarr", progress=False)
+    store = Store(tmp_path / "s.zarr")
+    np.testing.assert_array_equal(store.read("count"), [3.0, np.nan])
+    np.testing.assert_array_equal(store.read("good"), [1.0, np.nan])
+    assert store.fields["count"].kind == "int"
+    assert store.fields["good"].kind == "bool"
+    assert store.read("label").tolist() == [0, -1]
+    assert {report.coverage[name] for name in ("energy", "forces", "count", "good", "label")} == {1}
+    assert "energy (50.0%)" in str(report)
+
+
+def test_odd_names_are_made_safe_and_kept(tmp_path):
+    atoms = Atoms("H", info={"<R2>": 1.5, "a/b": 2, "a.b": 3, "source": "VASP", "structure": 1})
+    zstruct.build(atoms, tmp_path / "s.zarr", progress=False)
+    store = Store(tmp_path / "s.zarr")
+    assert store.read("R2").tolist() == [1.5]
+    assert store.array_attrs("R2")["original_name"] == "<R2>"
+    assert (store.read("a_b").tolist(), store.read("a_b_2").tolist()) == ([2], [3])
+    assert store.categories("input_source") == ["VASP"]
+    assert store.read("input_structure").tolist() == [1]
+    assert set(xr.open_zarr(tmp_path / "s.zarr")) >= {"R2", "a_b", "input_source"}
+
+
+def test_single_precision_on_request(tmp_path, frames):
+    zstruct.build(frames, tmp_path / "s.zarr", dtype="float32", progress=False)
+    store = Store(tmp_path / "s.zarr")
+    positions = np.concatenate([a.positions for a in frames])
+    np.testing.assert_array_equal(store.read("positions"), positions.astype(np.float32))
+    assert store.fields["forces"].dtype == "float32"
+    assert store.fields["energy"].dtype == store.fields["cell"].dtype == "float64"
+
+
+def test_units_and_keys(tmp_path):
+    atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]], info={"E_qm": -627.5094740631, "energy": 1.0})
+    atoms.arrays["grad"] = np.full((2, 3), 23.06054783)
+    path = tmp_path / "s.zarr"
+    keys = {"energy": "E_qm", "forces": "grad"}
+    zstruct.build(
+        atoms, path, keys=keys, units={"energy": "kcal/mol", "forces": "kcal/mol/A"}, progress=False
+    )
+    store = Store(path)
+    np.testing.assert_allclose(store.read("energy"), -27.211386, rtol=1e-7)
+    np.testing.assert_allclose(store.read("forces"), 1.0, rtol=1e-7)
+    assert store.read("input_energy").tolist() == [1.0]
+    attrs = store.array_attrs("energy")
+    assert (attrs["source_units"], attrs["source_key"], attrs["units"]) == ("kcal/mol", "E_qm", "eV")
+
+
+def test_filters_count_what_they_drop(tmp_path, rng):
+    frames = [random_atoms(rng, 4) for _ in range(200)]
+    reference = {"H": -1.0, "C": -20.0, "O": -30.0, "Ti": -40.0}
+    excess = np.array([(a.calc.results["energy"] - sum(reference[s] for s in a.symbols)) / 4 for a in frames])
+    norm = np.array([np.linalg.norm(a.calc.results["forces"], axis=1).max() for a in frames])
+    component = np.array([np.abs(a.calc.results["forces"]).max() for a in frames])
+    carbon = np.array([6 in a.numbers for a in frames])
+    report = zstruct.build(
+        frames,
+        tmp_path / "s.zarr",
+        max_energy=12.0,
+        max_force=3.0,
+        max_force_component=2.2,
+        atomic_energies=reference,
+        where=lambda frame: 6 in frame["numbers"],
+        progress=False,
+    )
+    low, weak, small = excess <= 12.0, norm <= 3.0, component <= 2.2
+    kept = low & weak & small & carbon
+    assert 5 < kept.sum() < 100
+    np.testing.assert_array_equal(Store(report.path).read("frame"), np.flatnonzero(kept))
+    assert report.dropped == {
+        "max_energy": (~low).sum(),
+        "max_force": (low & ~weak).sum(),
+        "max_force_component": (low & weak & ~small).sum(),
+        "where": (low & weak & small & ~carbon).sum(),
+    }
+    attrs = Store(report.path).attrs
+    assert attrs["build"]["dropped"] == report.dropped
+    assert attrs["build"]["options"]["filters"]["max_energy"] == 12.0
+    assert attrs["atomic_energies"] == reference
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_error": "ignore"}, "on_error is 'raise' or 'skip'"),
+        ({"dtype": "float16"}, "dtype is 'float32', 'float64' or None"),
+        ({"shuffle_seed": -1}, "shuffle_seed is a whole number"),
+        ({"max_energy": float("nan")}, "max_energy is nan"),
+        ({"atomic_energies": {"Xx": 1.0}}, "no chemical symbol"),
+        ({"atomic_energies": {"H": -1.0}, "max_energy": 1.0}, "no energy for"),
+        ({"where": 3}, "where must be a callable"),
+        ({"where": lambda frame: frame["nothing"]}, "frame 0: the filter given as where= raised KeyError"),
+        ({"where": lambda frame: False}, "no structure is left"),
+        ({"exclude": "energy"}, r"exclude is a list"),
+        ({"units": {"energy": "parsec"}}, "'parsec' in 'parsec' is not known"),
+        ({"units": {"energy": "A"}}, "no unit of energy"),
+        ({"keys": {"positions": "x"}}, "can't be taken from elsewhere"),
+    ],
+)
+def test_bad_options_are_sentences_and_leave_nothing(tmp_path, frames, options, message):
+    with pytest.raises(InputError, match=message):
+        zstruct.build(frames, tmp_path / "s.zarr", progress=False, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_frames_end_the_build_or_are_skipped(tmp_path, frames):
+    text = extxyz_text(frames[:3]) + "2\nfree text\nC 0 0 0\nXy 0 0 1\n" + extxyz_text(frames[3:5])
+    path = tmp_path / "in.xyz"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"in\.xyz, frame 3: .*Xy"):
+        zstruct.build(path, tmp_path / "s.zarr", progress=False)
+    assert not (tmp_path / "s.zarr").exists()
+    assert not (tmp_path / "s.zarr.building").exists()
+    report = zstruct.build(path, tmp_path / "s.zarr", on_error="skip", progress=False)
+    _check_equal(tmp_path / "s.zarr", frames[:5])
+    assert report.n_skipped == 1
+    assert report.skipped[0][:2] == (str(path), 3)
+    assert "Xy" in str(report)
+    assert Store(report.path).read("frame").tolist() == [0, 1, 2, 4, 5]
+
+
+def test_progress_bar_counts_bytes(tmp_path, xyz_file, monkeypatch):
+    bars = []
+    from tqdm.auto import tqdm
+
+    class Recorded(tqdm):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, file=io.StringIO(), **kwargs)
+            bars.append(self)
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Recorded)
+    zstruct.build(xyz_file, tmp_path / "a.zarr", progress=False)
+    assert bars == []
+    zstruct.build(xyz_file, tmp_path / "a.zarr", overwrite=True)
+    assert len(bars) == 1
+    assert bars[0].unit == "B"
+    assert bars[0].n == bars[0].total > xyz_file.stat().st_size
+
+
+def test_attributes_are_plain_json_without_times(tmp_path, xyz_file):
+    report = zstruct.build(xyz_file, tmp_path / "a.zarr", progress=False)
+    text = json.dumps(Store(report.path).attrs)
+    assert "20" + "26" not in text
+    assert str(xyz_file) not in text  # paths are provenance (categories/source), not options

@@ -1,0 +1,288 @@
+"""Builds that are killed: the same call resumes, to the same bytes; the target is never torn."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zstruct
+from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from zstruct import BuildLockedError, ChangedInputError, StoreExistsError
+from zstruct.store import Store
+
+FILES = 12
+
+
+@pytest.fixture(scope="module")
+def spawner():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["zstruct.building", "zstruct.sources.xyz_kernels"])
+    return context
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    rng = np.random.default_rng(5)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in range(FILES):
+        (folder / f"{k}.xyz").write_text(extxyz_text([random_atoms(rng) for _ in range(25)]))
+    return folder
+
+
+def _shrink():
+    """Make many parts and many shards of little data."""
+    from zstruct import store
+    from zstruct.building import manifest
+
+    manifest._JOB_BYTES = 0
+    store._CHUNK_ROWS.update(atom=128, structure=32)
+    store._CHUNKS_PER_SHARD = 2
+
+
+def _build(folder, out, options, kill_at=None):
+    _shrink()
+    if kill_at is not None:
+        _die_at_call(kill_at)
+    os.chdir(folder.parent)
+    zstruct.build(folder.name, out.name, progress=False, **options)
+
+
+def _die_at_call(number):
+    """SIGKILL this process at its n-th step that changes what is on disk."""
+    calls = 0
+
+    def counted(function):
+        def wrapper(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def _undisturbed(spawner, inputs, out, options):
+    process = spawner.Process(target=_build, args=(inputs, out, options))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    return tree_bytes(out)
+
+
+def _check_target(out, expected):
+    """Whatever is at the target is a whole store."""
+    if out.exists():
+        assert tree_bytes(out) in expected
+
+
+OPTIONS = {"shuffle_seed": 1}
+
+
+def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, inputs):
+    began = time.perf_counter()
+    expected = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS)
+    duration = time.perf_counter() - began
+    rng = np.random.default_rng(0)
+    kills = 0
+    for attempt in range(200):
+        out = tmp_path / f"out{attempt}.zarr"
+        while not out.exists() or out.with_name(out.name + ".building").exists():
+            process = spawner.Process(target=_build, args=(inputs, out, OPTIONS))
+            process.start()
+            process.join(float(rng.uniform(0, duration)))
+            process.kill()
+            process.join()
+            kills += process.exitcode == -signal.SIGKILL
+            _check_target(out, [expected])
+        assert tree_bytes(out) == expected
+        if kills >= 25:
+            return
+    raise AssertionError("the builds were over before they could be killed")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_at_every_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs, overwrite):
+    options = OPTIONS | {"overwrite": overwrite}
+    expected = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS)
+    old = _undisturbed(spawner, inputs, tmp_path / "old.zarr", {"shuffle_seed": 2})
+    assert old != expected
+    step, killed = 1, 0
+    while True:
+        out = tmp_path / f"out{step}.zarr"
+        if overwrite:
+            _undisturbed(spawner, inputs, out, {"shuffle_seed": 2})
+        process = spawner.Process(target=_build, args=(inputs, out, options, step))
+        process.start()
+        process.join(120)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        killed += 1
+        if overwrite:
+            assert out.exists(), f"the target was gone after step {step}"
+        _check_target(out, [expected, old] if overwrite else [expected])
+        finished = out.exists() and tree_bytes(out) == expected
+        if finished and not out.with_name(out.name + ".building").exists():
+            step += 7
+            continue
+        process = spawner.Process(target=_build, args=(inputs, out, options))
+        process.start()
+        process.join(120)
+        assert process.exitcode == 0, f"did not resume after step {step}"
+        assert tree_bytes(out) == expected
+        assert not out.with_name(out.name + ".building").exists()
+        step += 7
+    assert killed > 20
+
+
+def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):
+    out = tmp_path / "out.zarr"
+    step = 60
+    process = spawner.Process(target=_build, args=(inputs, out, {}, step))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    work = out.with_name("out.zarr.building")
+    parts = {p.name for p in (work / "parts").iterdir() if "partial" not in p.name}
+    assert len(parts) == FILES  # all parsed; encoding had begun
+
+    def fail(task):
+        raise AssertionError("parsed again")
+
+    monkeypatch.setattr("zstruct.building.parse.parse", fail)
+    monkeypatch.setattr("zstruct.building.parse", fail)
+    monkeypatch.chdir(tmp_path)
+    zstruct.build("in", "out.zarr", progress=False)
+    assert Store(out).n_structures == FILES * 25
+
+
+def _interrupt(spawner, inputs, out, step=30):
+    process = spawner.Process(target=_build, args=(inputs, out, {}, step))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert out.with_name(out.name + ".building").exists()
+
+
+def test_changed_inputs_are_named(spawner, tmp_path, inputs, monkeypatch):
+    out = tmp_path / "out.zarr"
+    _interrupt(spawner, inputs, out)
+    changed = inputs / "3.xyz"
+    changed.write_text(changed.read_text() + "1\n\nH 0 0 0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ChangedInputError, match=r"began: in/3\.xyz; pass resume=False"):
+        zstruct.build("in", "out.zarr", progress=False)
+    report = zstruct.build("in", "out.zarr", progress=False, resume=False)
+    assert report.n_structures == FILES * 25 + 1
+    assert not (tmp_path / "out.zarr.building").exists()
+
+
+def test_an_input_that_changes_during_the_build_is_named(tmp_path, inputs):
+    def meddle(frame):
+        path = inputs / "0.xyz"
+        os.utime(path, ns=(1, 1))
+        return True
+
+    with pytest.raises(ChangedInputError, match=r"0\.xyz"):
+        zstruct.build(inputs, tmp_path / "out.zarr", where=meddle, progress=False)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_other_options_begin_anew(spawner, tmp_path, inputs, monkeypatch):
+    out = tmp_path / "out.zarr"
+    _interrupt(spawner, inputs, out)
+    monkeypatch.chdir(tmp_path)
+    report = zstruct.build("in", "out.zarr", progress=False, max_force=2.0)
+    assert 0 < report.n_structures < FILES * 25
+    assert report.dropped["max_force"] == FILES * 25 - report.n_structures
+
+
+def _hold(folder, out, ready, go_on):
+    def wait(frame):
+        ready.set()
+        return go_on.wait(60)
+
+    zstruct.build(folder, out, where=wait, progress=False)
+
+
+def test_a_second_build_of_one_target_is_refused(spawner, tmp_path, inputs):
+    out = tmp_path / "out.zarr"
+    ready, go_on = spawner.Event(), spawner.Event()
+    process = spawner.Process(target=_hold, args=(inputs, out, ready, go_on))
+    process.start()
+    assert ready.wait(60)
+    with pytest.raises(BuildLockedError, match="another process is building"):
+        zstruct.build(inputs, out, progress=False)
+    process.kill()  # the lock dies with it
+    process.join()
+    zstruct.build(inputs, out, progress=False)
+    assert Store(out).n_structures == FILES * 25
+
+
+def test_an_existing_target_is_refused_before_any_work(tmp_path, frames, xyz_file):
+    out = tmp_path / "s.zarr"
+    zstruct.build(frames[:3], out, progress=False)
+    before = tree_bytes(out)
+    with pytest.raises(StoreExistsError, match="overwrite=True"):
+        zstruct.build(xyz_file, out, progress=False)
+    assert tree_bytes(out) == before
+    zstruct.build(xyz_file, out, overwrite=True, progress=False)
+    assert Store(out).n_structures == 30
+    assert {p.name for p in tmp_path.iterdir()} == {"s.zarr", "train.xyz"}
+
+
+def test_overwrite_replaces_stores_only(tmp_path, frames):
+    out = tmp_path / "precious"
+    out.mkdir()
+    (out / "thesis.tex").write_text("...")
+    with pytest.raises(StoreExistsError, match="is not a zstruct store"):
+        zstruct.build(frames, out, overwrite=True, progress=False)
+    assert (out / "thesis.tex").read_text() == "..."
+
+
+def test_a_failed_overwrite_leaves_the_old_store(tmp_path, frames):
+    out = tmp_path / "s.zarr"
+    zstruct.build(frames[:3], out, progress=False)
+    before = tree_bytes(out)
+    bad = tmp_path / "bad.xyz"
+    bad.write_text(extxyz_text(frames[:2]) + "3\n\nH 0 0 0\n")
+    with pytest.raises(zstruct.InputError):
+        zstruct.build(bad, out, overwrite=True, progress=False)
+    assert tree_bytes(out) == before
+    assert not Path(f"{out}.building").exists()
+
+
+def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(tmp_path, frames, monkeypatch):
+    from zstruct.building import target as target_module
+
+    out = tmp_path / "s.zarr"
+    zstruct.build(frames[:3], out, progress=False)
+    before = tree_bytes(out)
+    monkeypatch.setattr(target_module, "_exchange", lambda a, b: False)
+    real, calls = os.rename, []
+
+    def second_fails(a, b):
+        calls.append(b)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(a, b)
+
+    monkeypatch.setattr(os, "rename", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        zstruct.build(frames, out, overwrite=True, progress=False)
+    assert not out.exists()
+    monkeypatch.setattr(os, "rename", real)
+    with pytest.raises(StoreExistsError):
+        zstruct.build(frames, out, progress=False)
+    assert tree_bytes(out) == before
+    zstruct.build(frames, out, overwrite=True, progress=False)
+    assert Store(out).n_structures == 30

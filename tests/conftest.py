@@ -1,0 +1,99 @@
+"""Fixtures shared by all tests: random structures, their files, small shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from zstruct import store
+
+
+def random_atoms(rng, n_atoms=None, *, labels=True, periodic=None):
+    """A structure with decimal coordinates, as text files have them."""
+    n = int(rng.integers(1, 9)) if n_atoms is None else n_atoms
+    periodic = bool(rng.integers(2)) if periodic is None else periodic
+    cell = np.round(np.diag(rng.uniform(4, 9, 3)) + rng.uniform(-0.5, 0.5, (3, 3)), 6)
+    atoms = Atoms(
+        numbers=rng.choice([1, 6, 8, 22], n),
+        positions=np.round(rng.uniform(-2, 10, (n, 3)), 8),
+        cell=cell if periodic else None,
+        pbc=periodic,
+    )
+    if labels:
+        results = {
+            "energy": float(np.round(rng.normal(-50, 9), 6)),
+            "forces": np.round(rng.normal(size=(n, 3)), 8),
+        }
+        if periodic:
+            results["stress"] = np.round(rng.normal(size=6), 8)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def extxyz_text(frames):
+    """Extended XYZ as a careful author writes it: shortest text that reads back exactly."""
+    lines = []
+    for atoms in frames:
+        results = {} if atoms.calc is None else atoms.calc.results
+        columns = [atoms.positions] + ([results["forces"]] if "forces" in results else [])
+        comment = []
+        if atoms.cell.any():
+            comment.append('Lattice="' + " ".join(map(repr, atoms.cell.array.ravel().tolist())) + '"')
+        comment.append("Properties=species:S:1:pos:R:3" + (":forces:R:3" if "forces" in results else ""))
+        if "energy" in results:
+            comment.append(f"energy={results['energy']!r}")
+        if "stress" in results:
+            xx, yy, zz, yz, xz, xy = results["stress"].tolist()
+            comment.append(f'stress="{xx!r} {xy!r} {xz!r} {xy!r} {yy!r} {yz!r} {xz!r} {yz!r} {zz!r}"')
+        comment += [f"{key}={value}" for key, value in atoms.info.items()]
+        comment.append('pbc="' + " ".join("T" if p else "F" for p in atoms.pbc) + '"')
+        lines += [str(len(atoms)), " ".join(comment)]
+        rows = np.hstack(columns).tolist()
+        lines += [
+            " ".join([symbol, *map(repr, row)])
+            for symbol, row in zip(atoms.get_chemical_symbols(), rows, strict=True)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261120)
+
+
+@pytest.fixture
+def frames(rng):
+    """Thirty structures: periodic and not, with energy, forces and (if periodic) stress."""
+    return [random_atoms(rng) for _ in range(30)]
+
+
+@pytest.fixture
+def xyz_file(tmp_path, frames):
+    """The thirty structures as extended XYZ."""
+    path = tmp_path / "train.xyz"
+    path.write_text(extxyz_text(frames))
+    return path
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Chunks of few rows and shards of two chunks, so that small stores have many."""
+    monkeypatch.setattr(store, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+    monkeypatch.setattr(store, "_CHUNKS_PER_SHARD", 2)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data sets beside the project; tests that need it skip without."""
+    path = Path(__file__).parents[2] / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip("the real data sets are not there")
+    return path
+
+
+def tree_bytes(path):
+    """Every file of a store with its bytes."""
+    path = Path(path)
+    return {str(f.relative_to(path)): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}
