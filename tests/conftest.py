@@ -97,3 +97,16 @@ def tree_bytes(path):
     """Every file of a store with its bytes."""
     path = Path(path)
     return {str(f.relative_to(path)): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}
+
+
+@pytest.fixture
+def cluster():
+    """A Dask cluster of one worker process on loopback, with an active client."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, protocol="tcp://", dashboard_address=":0", host="127.0.0.1"
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client

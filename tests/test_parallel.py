@@ -103,18 +103,6 @@ def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
     assert done.stdout == "[(0, 2), (1, 3), (2, 4)]\n"
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1"
-        ) as local,
-        distributed.Client(local) as client,
-    ):
-        yield client
-
-
 def test_an_active_client_is_found_and_used(cluster):
     assert parallel.active_client() is cluster
     results = dict(parallel.run(_square, list(range(9)), client=cluster))

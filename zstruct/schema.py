@@ -108,11 +108,11 @@ class Field:
 
     @property
     def missing(self) -> float | int | bool:
-        """The value that stands for "not given": NaN, -1 for a category, else zero.
+        """The value that stands for "not given": NaN in a float array, -1 for a category, else zero.
 
-        Integers and booleans that are missing somewhere are promoted to float by `merge`.
+        Integers and booleans that some structures lack are stored as `optional`.
         """
-        if self.kind == "float":
+        if np.dtype(self.dtype).kind == "f":
             return float("nan")
         return -1 if self.kind == "category" else np.dtype(self.dtype).type(0).item()
 

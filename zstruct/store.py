@@ -125,7 +125,7 @@ def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> A
         shape=(n_rows, *field.shape),
         dtype=field.dtype,
         attrs=described | dict(attrs),
-        fill_value=float("nan") if np.dtype(field.dtype).kind == "f" else field.missing,
+        fill_value=field.missing,
         layout=choose_layout(n_rows, field.row_bytes, field.level),
     )
 
@@ -262,6 +262,8 @@ def finish(
     path: str | os.PathLike[str], attrs: Mapping[str, Any], array_attrs: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Add the last attributes, then ``status = "complete"``, then the consolidated metadata."""
+    for left_by_a_kill in Path(path).rglob("*.partial"):
+        left_by_a_kill.unlink()
     root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
     for name, extra in array_attrs.items():
         root[name].update_attributes(dict(extra))

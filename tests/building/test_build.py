@@ -93,20 +93,14 @@ def test_stores_are_byte_identical_for_any_number_of_workers(
     assert one == tree_bytes("many.zarr")
 
 
-def test_a_cluster_builds_the_same_bytes(tmp_path, frames, small_chunks, monkeypatch):
-    distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
+def test_a_cluster_builds_the_same_bytes(tmp_path, frames, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     for k in range(6):
         (tmp_path / f"f{k}.xyz").write_text(extxyz_text(frames[5 * k : 5 * k + 5]))
     zstruct.build("*.xyz", "here.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
-        zstruct.build("*.xyz", "there.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
+    request.getfixturevalue("cluster")  # from here on there is an active client
+    monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
+    zstruct.build("*.xyz", "there.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
     assert tree_bytes("here.zarr") == tree_bytes("there.zarr")
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from zstruct import parallel, store
-from zstruct.building.encode import EncodeTask, encode, encode_tasks, encoded
+from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
 from zstruct.building.filters import Filters, Frame
-from zstruct.building.finalize import edge_arrays, finalize
+from zstruct.building.finalize import edge_arrays, finalize_store
 from zstruct.building.manifest import (
     Manifest,
     check_unchanged,
@@ -21,7 +21,7 @@ from zstruct.building.manifest import (
     identity,
     make_manifest,
 )
-from zstruct.building.parse import ParseTask, parse
+from zstruct.building.parse import ParseTask, parse_job
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan, load_plan, make_plan
 from zstruct.building.report import BuildReport
@@ -144,10 +144,11 @@ def build(
         "reader": reader,
     }
     with target:
-        manifest = _resumed(target, sources, settings, on_error, resume)
-        if manifest is not None and target.published():
+        build_id = identity({**settings, "inputs": [source.label for source in sources]})
+        if target.published(build_id):  # killed while cleaning up
             target.remove()
             return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
+        manifest = _resumed(target, sources, settings, on_error, resume)
         target.check()
         try:
             if manifest is None:
@@ -163,8 +164,8 @@ def build(
             now, _ = fingerprints(sources, skip=on_error == "skip")
             check_unchanged(manifest.inputs, now)
             described = {**settings, "filters": filters.describe(), "on_error": on_error}
-            digest = finalize(target.store, plan, summaries, manifest, parts, described)
-            target.publish(digest)
+            digest = finalize_store(target.store, plan, summaries, manifest, parts, described)
+            target.publish(build_id, digest)
         except InputError:
             target.remove()  # what is wrong will be mended by changing inputs or options
             raise
@@ -268,7 +269,7 @@ def _parse(
             for k in todo
         ]
         done = parallel.run(
-            parse,
+            parse_job,
             tasks,
             runs_in="caller" if small and run.client is None else runs_in,
             client=run.client,
@@ -329,7 +330,7 @@ def _encode(run: _Run, target: Target, plan: Plan, build_id: str) -> dict[tuple[
             summaries[task.name, task.shard] = summary
     total, left = sum(task.nbytes for task in tasks), sum(task.nbytes for task in todo)
     run.bar("encode", total, total - left)
-    for k, summary in parallel.run(encode, todo, client=run.client, n_workers=run.n_workers):
+    for k, summary in parallel.run(encode_shard, todo, client=run.client, n_workers=run.n_workers):
         summaries[todo[k].name, todo[k].shard] = summary
         run.advance(todo[k].nbytes)
     return summaries

@@ -17,7 +17,7 @@ from zstruct.building.plan import Plan, PlannedField, load_plan
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
 
-__all__ = ["EncodeTask", "encode", "encode_tasks", "encoded"]
+__all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _marker(task: EncodeTask) -> Path:
     return task.work / "encoded" / f"{task.name}.{task.shard}.json"
 
 
-def encode(task: EncodeTask) -> dict[str, Any]:
+def encode_shard(task: EncodeTask) -> dict[str, Any]:
     """Write one shard and return its digest and range."""
     plan = load_plan(task.work / "plan.json", task.identity)
     planned = plan.planned(task.name)

@@ -15,7 +15,7 @@ from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
 from zstruct.schema import SYMBOLS
 
-__all__ = ["edge_arrays", "finalize"]
+__all__ = ["edge_arrays", "finalize_store"]
 
 _REPORTED = 100  # skipped frames that are listed one by one
 
@@ -44,7 +44,7 @@ def edge_arrays(plan: Plan) -> list[tuple[store.ArraySpec, NDArray]]:
     return [(counts, plan.counts.astype(np.int32)), (offsets, plan.offsets)]
 
 
-def finalize(
+def finalize_store(
     path: Path,
     plan: Plan,
     summaries: dict[tuple[str, int], dict[str, Any]],

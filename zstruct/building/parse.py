@@ -18,7 +18,7 @@ from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, RawColumn, Slice, Source
 from zstruct.sources.normalize import ReadOptions, normalize
 
-__all__ = ["ParseTask", "parse"]
+__all__ = ["ParseTask", "parse_job"]
 
 _BLOCK_BYTES = 8 << 20  # smaller blocks (files of one structure) are joined up to this size
 _REPORTED = 100  # bad frames of one part that are reported one by one
@@ -36,7 +36,7 @@ class ParseTask:
     durable: bool
 
 
-def parse(task: ParseTask) -> dict[str, Any]:
+def parse_job(task: ParseTask) -> dict[str, Any]:
     """Read, interpret and filter the frames of a job, write them as a part, return its summary.
 
     Raises

@@ -6,22 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.store import Store
+from zstruct.text import counted, sized
 
-__all__ = ["BuildReport", "counted", "sized"]
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a count with its noun, as in "1 frame" and "2,000 frames"."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def sized(nbytes: float) -> str:
-    """Return a size in the largest decimal unit that leaves at least one."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if nbytes < 1000:
-            return f"{nbytes:,.3g} {unit}" if unit != "B" else f"{nbytes:,.0f} B"
-        nbytes /= 1000
-    return f"{nbytes:,.3g} TB"
+__all__ = ["BuildReport"]
 
 
 @dataclass(frozen=True)

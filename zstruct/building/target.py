@@ -51,7 +51,7 @@ class Target:
         self.parts = self.work / "parts"
         self.encoded = self.work / "encoded"
         self._replaced = self.work / "replaced"
-        self._publishing = self.work / "publishing"
+        self._lock_file = self.work / "lock"
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -70,8 +70,7 @@ class Target:
     def _acquire(self) -> None:
         while True:
             self.work.mkdir(parents=True, exist_ok=True)
-            file = self.work / "lock"
-            lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -82,7 +81,7 @@ class Target:
                     f"another process is building {self.path}; wait for it, or choose another target"
                 ) from None
             try:  # the holder before us may have removed the directory with this file
-                if os.stat(file).st_ino == os.fstat(lock).st_ino:
+                if os.stat(self._lock_file).st_ino == os.fstat(lock).st_ino:
                     self._lock = lock
                     return
             except FileNotFoundError:
@@ -106,23 +105,23 @@ class Target:
                 "remove it yourself or choose another target"
             )
 
-    def published(self) -> bool:
-        """Return whether an earlier run was killed after publishing, before cleaning up."""
+    def published(self, build_id: str) -> bool:
+        """Return whether an earlier run of the same build was killed after publishing."""
         try:
-            wanted = self._publishing.read_text()
+            record = json.loads(self._lock_file.read_text())
             metadata = json.loads((self.path / "zarr.json").read_text())
         except (OSError, ValueError):
             return False
-        return bool(metadata["attributes"].get("digest") == wanted)
+        return bool(record == [build_id, metadata["attributes"].get("digest")])
 
-    def publish(self, digest: str) -> None:
+    def publish(self, build_id: str, digest: str) -> None:
         """Put the finished store in place of the target."""
+        assert self._lock is not None
         for folder, _, _ in os.walk(self.store):
             _fsync_directory(Path(folder))
-        partial = self._publishing.with_suffix(".partial")
-        partial.write_text(digest)
-        os.replace(partial, self._publishing)
-        _fsync_directory(self.work)
+        # The lock is the last file to go: while there is anything to clean up, this is on record.
+        os.pwrite(self._lock, json.dumps([build_id, digest]).encode(), 0)
+        os.fsync(self._lock)
         self.check()
         if not self.path.exists():
             os.rename(self.store, self.path)
@@ -134,22 +133,15 @@ class Target:
     def clear(self) -> None:
         """Remove everything in the working directory but the lock."""
         for entry in self.work.iterdir():
-            if entry.name == "lock":
-                continue
             if entry.is_dir():
                 shutil.rmtree(entry)
-            else:
+            elif entry != self._lock_file:
                 entry.unlink()
 
     def remove(self) -> None:
-        """Remove the working directory; the lock ends with it."""
-        # The record of publication goes last: without it the rest would be taken for a new build.
-        for entry in sorted(self.work.iterdir(), key=lambda e: e == self._publishing):
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != "lock":
-                entry.unlink()
-        (self.work / "lock").unlink()
+        """Remove the working directory, and with it the lock."""
+        self.clear()
+        self._lock_file.unlink()
         self.work.rmdir()
 
 
