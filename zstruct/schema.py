@@ -228,10 +228,12 @@ _ROWS = (
 #: The field table by name.
 FIELDS: dict[str, Field] = {row.name: row for row in _ROWS}
 
-#: Names no user property may take: structural arrays, provenance, groups and dimensions.
+#: Names no user property may take: structural arrays, provenance, groups, dimensions, and what
+#: batches add (``has_`` and a field's name among it).
 RESERVED = frozenset(
     {"offsets", "n_atoms", "source", "frame", "features", "derivatives", "neighbors", "splits"}
     | {"categories", "structure", "atom", "structure_edge", *SIZES}
+    | {"batch", "mask", "ptr"}
 )
 
 
@@ -267,7 +269,7 @@ def resolve_name(key: str) -> str:
     >>> resolve_name("mu"), resolve_name("source"), resolve_name("forces")
     ('mu', 'input_source', 'input_forces')
     """
-    return f"input_{key}" if key in RESERVED or key in FIELDS else key
+    return f"input_{key}" if key in RESERVED or key in FIELDS or key.startswith("has_") else key
 
 
 def infer(name: str, level: Level, values_kind: Kind, shape: tuple[int, ...]) -> Field:

@@ -14,7 +14,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
 from zstruct.errors import InputError
 
 __all__ = ["SLICE_BYTES", "BadFrame", "FileSource", "Raw", "RawColumn", "Slice", "Source"]
@@ -73,11 +72,15 @@ class RawColumn:
         Which structures have it, shape (n,); None for all.
     texts
         The strings that the codes stand for.
+    fault
+        A sentence if the property of these structures can't be stored at all: they are bad
+        unless the user excludes the property. The values mean nothing then.
     """
 
     values: NDArray
     present: NDArray[np.bool_] | None = None
     texts: list[str] | None = None
+    fault: str | None = None
 
 
 @dataclass
@@ -139,11 +142,11 @@ class FileSource:
     runs_in: Literal["threads", "processes", "caller"] = "processes"
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = os.fspath(path)
-        self.label = self.path
+        self.label = os.fspath(path)
+        self.path = os.path.abspath(self.label)  # a worker may have another working directory
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path!r})"
+        return f"{type(self).__name__}({self.label!r})"
 
     def fingerprint(self) -> dict[str, Any]:
         """Return size and modification time of the file."""

@@ -1,7 +1,8 @@
-"""From an input's own properties to fields: names, units, shapes, and what is plainly wrong.
+"""From an input's own properties to fields: names, units and shapes.
 
 Every source passes through here, so a rule about names or labels stands in one place. All work
-is on whole columns; a fault is traced to its frames by masks.
+is on whole columns; a fault is traced to its frames by masks. What makes values bad is in
+`zstruct.sources.checks`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
-from zstruct.ragged import Packed, atom_rows, counts_to_offsets, segment_reduce
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Kind, Level, by_alias, infer, merge, resolve_name
+from zstruct.ragged import Packed, as_texts, convert, counts_to_offsets, segment_reduce
+from zstruct.schema import (
+    ATOM,
+    FIELDS,
+    RESERVED,
+    STRUCTURE,
+    Field,
+    Kind,
+    Level,
+    by_alias,
+    infer,
+    merge,
+    resolve_name,
+)
 from zstruct.sources.base import BadFrame, Raw, RawColumn
+from zstruct.sources.checks import (
+    NOT_SYMMETRIC,
+    Bad,
+    check_geometry,
+    check_label,
+    not_symmetric,
+    stress_from_virial,
+)
 from zstruct.sources.units import factor
 
 __all__ = ["ReadOptions", "normalize"]
 
-# A stress whose two triangles differ by more than this part of its largest element is refused.
-_ASYMMETRY = 1e-3
 _GEOMETRY = ("numbers", "positions", "cell", "pbc")
 
 
@@ -46,24 +65,17 @@ class ReadOptions:
     def __post_init__(self) -> None:
         for name, unit in self.units.items():
             factor(name, unit)
+        for name in ("numbers", "positions"):
+            if name in self.exclude:
+                raise InputError(f"exclude=[{name!r}]: a structure can't do without {name}")
+        taken: dict[str, str] = {}
         for name, key in self.keys.items():
             if not isinstance(key, str) or not isinstance(name, str):
                 raise InputError(f"keys={{{name!r}: {key!r}}}: both must be text, field and input name")
-            if name in _GEOMETRY or name in ("source", "frame"):
+            if name in _GEOMETRY or name in RESERVED:
                 raise InputError(f"keys={{{name!r}: {key!r}}}: {name} can't be taken from elsewhere")
-
-
-class _Bad:
-    """Which structures of a block are bad, and the first reason for each."""
-
-    def __init__(self, n: int):
-        self.mask = np.zeros(n, dtype=bool)
-        self.reasons: dict[int, str] = {}
-
-    def add(self, mask: NDArray[np.bool_], reason: str) -> None:
-        for i in np.flatnonzero(mask & ~self.mask):
-            self.reasons[int(i)] = reason
-        self.mask |= mask
+            if taken.setdefault(key, name) != name:
+                raise InputError(f"keys: {key!r} can't be both {taken[key]} and {name}")
 
 
 def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[BadFrame]]:
@@ -85,35 +97,49 @@ def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[
         or one property comes in shapes that no single array can hold.
     """
     n = len(raw.n_atoms)
+    if n == 0:
+        return _empty(), list(raw.bad)
     offsets = counts_to_offsets(raw.n_atoms)
-    bad = _Bad(n)
+    bad = Bad(n)
+    bad.add(np.asarray(raw.n_atoms) == 0, "the structure has no atoms")
     packed = Packed(np.asarray(raw.n_atoms, dtype=np.int64))
     chosen = _choose(raw, options, label)
-    for (level, name), columns in chosen.items():
-        spec, values, present, texts = _combine(name, level, columns, raw, bad, label)
+    for (level, name), by_key in chosen.items():
+        combined = _combine(name, level, by_key, raw, bad, label)
+        if combined is None:
+            continue
+        spec, values, present, texts = combined
         if name in options.units and spec.kind == "float":
             values = values * factor(name, options.units[name])
         packed.add(spec, values, present)
         if texts is not None:
             packed.categories[name] = texts
     _add_geometry(packed, n)
-    _check_geometry(packed, offsets, bad)
+    check_geometry(packed, offsets, bad)
     if "positions" in options.units and "cell" not in options.units and np.any(packed.columns["cell"]):
         raise InputError(
-            "units are given for positions but not for the cell, and there are cells; "
-            "give units for both",
+            "units are given for positions but not for the cell, and there are cells; give units for both",
             label,
         )
-    _stress_from_virial(packed)
+    stress_from_virial(packed, bad)
     for name, spec in list(packed.fields.items()):
         if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
-            _check_label(packed, name, offsets, bad)
+            check_label(packed, name, offsets, bad)
     failures = [BadFrame(int(raw.frames[i]), bad.reasons[i]) for i in sorted(bad.reasons)]
     packed.add(FIELDS["frame"], np.asarray(raw.frames, dtype=np.int64))
     return packed.select(~bad.mask), raw.bad + failures
 
 
-def _choose(raw: Raw, options: ReadOptions, label: str) -> dict[tuple[Level, str], list[RawColumn]]:
+def _empty() -> Packed:
+    packed = Packed(np.zeros(0, dtype=np.int64))
+    for name in (*_GEOMETRY, "frame"):
+        packed.add(FIELDS[name], np.zeros((0, *FIELDS[name].shape), FIELDS[name].dtype))
+    return packed
+
+
+def _choose(
+    raw: Raw, options: ReadOptions, label: str
+) -> dict[tuple[Level, str], dict[str, list[RawColumn]]]:
     """Decide which input properties feed which field."""
     renamed = {key: name for name, key in options.keys.items()}
     groups: dict[tuple[Level, str], dict[str, list[RawColumn]]] = {}
@@ -125,13 +151,15 @@ def _choose(raw: Raw, options: ReadOptions, label: str) -> dict[tuple[Level, str
                 continue
             field_name = _field_name(key, level, renamed, options)
             groups.setdefault((level, field_name), {})[key] = columns
-    chosen: dict[tuple[Level, str], list[RawColumn]] = {}
+    chosen: dict[tuple[Level, str], dict[str, list[RawColumn]]] = {}
     for (level, name), by_key in groups.items():
         _refuse_ambiguity(name, by_key, raw, label)
         out_name = name
         if level == STRUCTURE and (ATOM, name) in groups:
             out_name = f"{name}_structure"  # one name, both per atom and per structure
-        chosen[level, out_name] = [column for columns in by_key.values() for column in columns]
+            while (STRUCTURE, out_name) in groups or (ATOM, out_name) in groups:
+                out_name += "_"
+        chosen[level, out_name] = by_key
     return chosen
 
 
@@ -141,10 +169,11 @@ def _field_name(key: str, level: Level, renamed: Mapping[str, str], options: Rea
         if target not in FIELDS or FIELDS[target].level == level:
             return target
         return resolve_name(key)
-    if key in _GEOMETRY:
+    if key in _GEOMETRY and FIELDS[key].level == level:
         return key
     spec = by_alias(key, level)
-    if spec is None or spec.name in options.keys:
+    # Geometry is the source's to name: what else looks like it (an array "Z") is something else.
+    if spec is None or spec.name in options.keys or spec.name in _GEOMETRY:
         return resolve_name(key)
     return spec.name
 
@@ -154,99 +183,110 @@ def _refuse_ambiguity(name: str, by_key: Mapping[str, list[RawColumn]], raw: Raw
     seen: list[tuple[str, RawColumn, NDArray[np.bool_]]] = []
     for key, columns in by_key.items():
         for column in columns:
+            if column.fault is not None:
+                continue
             here = np.ones(n, dtype=bool) if column.present is None else column.present
             for other_key, other, there in seen:
                 clash = here & there
-                if clash.any() and not _equal(column, other, clash, raw):
-                    frame = int(raw.frames[np.flatnonzero(clash)[0]])
-                    both = f"{other_key!r} and {key!r}" if other_key != key else f"two values of {key!r}"
-                    raise InputError(
-                        f"{both} could both be the {name}; say which with "
-                        f"keys={{{name!r}: {key!r}}} or leave one out with exclude=[...]",
-                        label,
-                        frame,
-                    )
+                if clash.any() and (differs := _differ(column, other, clash, raw)).any():
+                    frame = int(raw.frames[np.flatnonzero(differs)[0]])
+                    if other_key == key:
+                        reason = (
+                            f"there are two different values of {key!r} (in atoms.info or atoms.arrays and "
+                            "among a calculator's results, perhaps); remove or rename one"
+                        )
+                    else:
+                        reason = (
+                            f"{other_key!r} and {key!r} could both be the {name}; say which with "
+                            f"keys={{{name!r}: {key!r}}} or leave one out with exclude=[...]"
+                        )
+                    raise InputError(reason, label, frame)
             seen.append((key, column, here))
 
 
-def _equal(a: RawColumn, b: RawColumn, where: NDArray[np.bool_], raw: Raw) -> bool:
-    if a.values.shape != b.values.shape or a.texts is not None or b.texts is not None:
-        return False
-    rows = where if len(a.values) == len(where) else np.repeat(where, raw.n_atoms)
-    return np.array_equal(a.values[rows], b.values[rows])
+def _differ(a: RawColumn, b: RawColumn, where: NDArray[np.bool_], raw: Raw) -> NDArray[np.bool_]:
+    """Return which of some structures have different values in two columns; NaN equals NaN."""
+    if a.values.shape != b.values.shape or (a.texts is None) != (b.texts is None):
+        return where
+    x, y = a.values, b.values
+    if a.texts is not None and b.texts is not None:
+        here = where if len(x) == len(where) else np.repeat(where, raw.n_atoms)
+        codes = (np.where(here, x, -1), np.where(here, y, -1))  # other rows hold anything
+        x, y = (
+            np.array([*a.texts, ""], dtype=object)[codes[0]],
+            np.array([*b.texts, ""], dtype=object)[codes[1]],
+        )
+    rows = (x != y) & ((x == x) | (y == y))
+    rows = rows.reshape(len(rows), -1).any(axis=1)
+    if len(rows) != len(where):
+        rows = ~_all(~rows, ATOM, raw)
+    return where & rows
 
 
 def _combine(
-    name: str, level: Level, columns: list[RawColumn], raw: Raw, bad: _Bad, label: str
-) -> tuple[Field, NDArray, NDArray[np.bool_] | None, list[str] | None]:
+    name: str, level: Level, by_key: Mapping[str, list[RawColumn]], raw: Raw, bad: Bad, label: str
+) -> tuple[Field, NDArray, NDArray[np.bool_] | None, list[str] | None] | None:
     """Merge the columns that feed one field into one array of the field's shape."""
-    n = len(raw.n_atoms)
     known = FIELDS.get(name)
     parts: list[tuple[Field, RawColumn]] = []
-    for column in columns:
+    for column in (column for columns in by_key.values() for column in columns):
         spec, conformed = _conform(name, level, known, column, raw, bad)
         if spec is not None:
             parts.append((spec, conformed))
     if not parts:
-        spec = known or infer(name, level, "float", ())
-        rows = int(raw.n_atoms.sum()) if level == ATOM else n
-        empty = np.full((rows, *spec.shape), spec.missing, spec.dtype)
-        texts: list[str] | None = [] if spec.kind == "category" else None
-        return spec, empty, np.zeros(n, dtype=bool), texts
+        return None
     spec = parts[0][0]
     for other, _ in parts[1:]:
         try:
             spec = merge(spec, other)
         except InputError as error:
-            raise InputError(error.reason, label) from None
-    if len(parts) == 1 and spec is parts[0][0]:
-        column = parts[0][1]
-        values = column.values if spec.kind == "category" else column.values.astype(spec.dtype, copy=False)
-        return spec, values, column.present, column.texts
-    rows = int(raw.n_atoms.sum()) if level == ATOM else n
-    values = np.full((rows, *spec.shape), spec.missing, spec.dtype)
-    present = np.zeros(n, dtype=bool)
-    texts = [] if spec.kind == "category" else None
-    for _, column in parts:
-        here = np.ones(n, dtype=bool) if column.present is None else column.present
-        mask = np.repeat(here, raw.n_atoms) if level == ATOM else here
-        rows_here = column.values[mask]
-        if texts is not None:
-            rows_here, texts = _recode(rows_here, column.texts, texts)
-        values[mask] = rows_here
-        present |= here
-    return spec, values, present, texts
-
-
-def _recode(values: NDArray, texts: list[str] | None, table: list[str]) -> tuple[NDArray, list[str]]:
-    """Express codes (or plain values, as their text) by a table, extended as needed."""
-    if texts is None:
-        unique, codes = np.unique(values, return_inverse=True)
-        texts, values = [str(v) for v in unique.tolist()], codes.reshape(values.shape)
-    index = {text: i for i, text in enumerate(table)}
-    lookup = np.array([index.setdefault(t, len(index)) for t in texts] + [-1], dtype=np.int32)
-    return lookup[values], list(index)
+            what = error.reason.partition(";")[0]
+            raise InputError(
+                f"{what}; leave it out with exclude={sorted(by_key)} or make the structures agree", label
+            ) from None
+    index: dict[str, int] = {}
+    present: NDArray[np.bool_] | None = None
+    if len(parts) == 1 and parts[0][1].present is None:
+        values = convert(parts[0][1].values, spec, parts[0][1].texts, index)
+    else:
+        n_rows = int(raw.n_atoms.sum()) if level == ATOM else len(raw.n_atoms)
+        values = np.full((n_rows, *spec.shape), spec.missing, spec.dtype)
+        present = np.zeros(len(raw.n_atoms), dtype=bool)
+        for _, column in parts:
+            here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
+            rows = np.repeat(here, raw.n_atoms) if level == ATOM else here
+            values[rows] = convert(column.values[rows], spec, column.texts, index)
+            present |= here
+    return spec, values, present, list(index) if spec.kind == "category" else None
 
 
 def _conform(
-    name: str, level: Level, known: Field | None, column: RawColumn, raw: Raw, bad: _Bad
+    name: str, level: Level, known: Field | None, column: RawColumn, raw: Raw, bad: Bad
 ) -> tuple[Field | None, RawColumn]:
     """Return the field and the column in its shape; frames where that fails become bad."""
     kind = _kind(column)
     shape = column.values.shape[1:]
+    here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
+    if column.fault is not None:
+        bad.add(here, column.fault)
+        return None, column
     if known is None:
         return infer(name, level, kind, shape), column
-    here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
     if known.kind == "category":
         if kind == "category" and shape == ():
             return known, column
         if shape == ():
-            codes, texts = _recode(column.values, None, [])
+            codes, texts = as_texts(column.values, None)
             return known, RawColumn(codes, column.present, texts)
+    if shape == known.shape and (kind, known.kind) == ("float", "int"):
+        with np.errstate(invalid="ignore"):
+            whole = (column.values == np.rint(column.values)) & (np.abs(column.values) < 2**53)
+        bad.add(here & ~_all(whole, level, raw), f"{name}: the values should be whole numbers")
+        return known, RawColumn(np.where(whole, column.values, 0.0), column.present)
+    if shape == known.shape and (kind == known.kind or {kind, known.kind} == {"int", "float"}):
+        return known, column
     if known.kind in ("float", "int") and kind in ("float", "int"):
         values = column.values
-        if shape == known.shape:
-            return known, column
         if known.or_vector and shape == (3,):
             return known.as_vector(), column
         if known.shape == () and shape == (1,):
@@ -260,9 +300,18 @@ def _conform(
     sample = ""
     if kind == "category" and column.texts and shape == ():
         first = np.flatnonzero(here)[:1]
-        sample = f" ({column.texts[int(column.values[first[0]])]!r})" if level == STRUCTURE and len(first) else ""
-    bad.add(here, f"the {name} should be {wanted}, but the input has {found}{sample}")
+        sample = (
+            f" ({column.texts[int(column.values[first[0]])]!r})" if level == STRUCTURE and len(first) else ""
+        )
+    bad.add(here, f"{name} should be {wanted}, but the input has {found}{sample}")
     return None, column
+
+
+def _all(rows: NDArray[np.bool_], level: Level, raw: Raw) -> NDArray[np.bool_]:
+    """Return for which structures all rows are true."""
+    if level == STRUCTURE:
+        return rows
+    return segment_reduce(rows, counts_to_offsets(raw.n_atoms), "min").astype(bool)
 
 
 def _kind(column: RawColumn) -> Kind:
@@ -272,14 +321,11 @@ def _kind(column: RawColumn) -> Kind:
     return kinds[column.values.dtype.kind]
 
 
-def _to_voigt(values: NDArray, here: NDArray[np.bool_], bad: _Bad) -> NDArray:
+def _to_voigt(values: NDArray, here: NDArray[np.bool_], bad: Bad) -> NDArray:
     full = values.reshape(-1, 3, 3).astype(np.float64)
     if values.ndim == 2:
         full = full.transpose(0, 2, 1)  # nine numbers come in Fortran order
-    skew = np.abs(full - full.transpose(0, 2, 1)).max(axis=(1, 2))
-    with np.errstate(invalid="ignore"):
-        wrong = here & (skew > _ASYMMETRY * np.abs(full).max(axis=(1, 2)) + 1e-8)
-    bad.add(wrong, "the stress is not symmetric; a stress must be (check the order of its elements)")
+    bad.add(here & not_symmetric(full), NOT_SYMMETRIC.format("stress"))
     return full[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
@@ -292,84 +338,3 @@ def _add_geometry(packed: Packed, n: int) -> None:
         if absent is not None:
             packed.columns[name] = packed.columns[name].copy()
             packed.columns[name][~absent] = 0
-
-
-def _check_geometry(packed: Packed, offsets: NDArray[np.int64], bad: _Bad) -> None:
-    finite = np.isfinite(packed.columns["positions"])
-    if not finite.all():
-        ok = segment_reduce(finite.all(axis=1), offsets, "min").astype(bool)
-        bad.add(~ok, "a position is NaN or infinite")
-    cell, pbc = packed.columns["cell"], packed.columns["pbc"].astype(bool)
-    if not (cell.any() or pbc.any()):
-        return
-    flat = ~np.isfinite(cell).all(axis=(1, 2))
-    bad.add(flat, "the cell has a NaN or infinite element")
-    cell = np.where(flat[:, None, None], 0.0, cell)
-    norms = np.linalg.norm(cell, axis=2)
-    periodic = pbc.any(axis=1)
-    zero = periodic & (pbc & (norms == 0)).any(axis=1) & ~flat
-    bad.add(zero, "the structure is periodic along a lattice vector of length zero")
-    # Non-periodic axes without a vector are completed by unit vectors: volume is then an area.
-    scale = np.where(norms == 0, 1.0, norms)
-    unit = cell / scale[:, :, None]
-    gram = np.einsum("nij,nkj->nik", unit, unit)
-    keep = pbc[:, :, None] & pbc[:, None, :]
-    gram = np.where(keep, gram, np.eye(3))
-    flat_cell = periodic & ~zero & (np.linalg.det(gram) < 1e-12)
-    bad.add(flat_cell, "the cell has zero volume: its periodic lattice vectors are not independent")
-    left = periodic & (norms > 0).all(axis=1) & (np.linalg.det(cell) < 0)
-    bad.add(left, "the cell has negative volume (left-handed lattice vectors); swap two of them")
-
-
-def _stress_from_virial(packed: Packed) -> None:
-    """Turn virials into stress, -W/V, for structures that have a volume and no stress."""
-    if "virial" not in packed.columns:
-        return
-    n = len(packed)
-    every = np.ones(n, dtype=bool)
-    volume = np.abs(np.linalg.det(packed.columns["cell"]))
-    has_virial = packed.present.get("virial", every)
-    stress = np.full((n, 6), np.nan)
-    has_stress = np.zeros(n, dtype=bool)
-    if "stress" in packed.columns:
-        has_stress = packed.present.get("stress", every)
-        stress[has_stress] = packed.columns["stress"][has_stress]
-    turn = has_virial & ~has_stress & (volume > 0)
-    if not turn.any():
-        return
-    virial = packed.columns["virial"][turn]
-    voigt = (virial + virial.transpose(0, 2, 1))[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / 2
-    stress[turn] = -voigt / volume[turn, None]
-    packed.present.pop("stress", None)
-    packed.add(FIELDS["stress"], stress, has_stress | turn)
-    left = has_virial & ~turn
-    packed.present["virial"] = left
-    if not left.any():
-        del packed.columns["virial"], packed.fields["virial"], packed.present["virial"]
-
-
-def _check_label(packed: Packed, name: str, offsets: NDArray[np.int64], bad: _Bad) -> None:
-    """NaN through and through means missing; NaN in part, or infinity, is a fault."""
-    spec, values = packed.fields[name], packed.columns[name]
-    n = len(packed)
-    present = packed.present.get(name)
-    axes = tuple(range(1, values.ndim))
-    finite = np.isfinite(values)
-    if present is None and finite.all():
-        return
-    infinite = np.isinf(values).any(axis=axes)
-    some, every = finite.any(axis=axes), finite.all(axis=axes)
-    if spec.level == ATOM:
-        infinite = segment_reduce(infinite, offsets, "max").astype(bool)
-        some = segment_reduce(some, offsets, "max").astype(bool)
-        every = segment_reduce(every, offsets, "min").astype(bool)
-    here = np.ones(n, dtype=bool) if present is None else present
-    bad.add(here & infinite, f"the {name} has an infinite value")
-    bad.add(here & some & ~every & ~infinite, f"the {name} has NaN among its values")
-    here = here & some
-    packed.columns[name] = values = np.array(values)
-    rows = atom_rows(offsets[:-1][~here], packed.n_atoms[~here]) if spec.level == ATOM else ~here
-    values[rows] = np.nan
-    packed.present[name] = here
-    if here.all():
-        del packed.present[name]

@@ -13,11 +13,11 @@ from zstruct.schema import FIELDS
 
 __all__ = ["factor"]
 
-# Powers of (energy, length, charge, time, mass) beside each unit's name in `ase.units`.
-_ENERGY, _LENGTH, _CHARGE, _TIME, _MASS = (tuple(int(i == k) for i in range(5)) for k in range(5))
-_PRESSURE = (1, -3, 0, 0, 0)
-_DIPOLE = (0, 1, 1, 0, 0)
-_NONE = (0, 0, 0, 0, 0)
+# Powers of (energy, length, charge, time, mass, magnetic moment) beside each unit's name in `ase.units`.
+_ENERGY, _LENGTH, _CHARGE, _TIME, _MASS, _MAGNETIC = (tuple(int(i == k) for i in range(6)) for k in range(6))
+_PRESSURE = (1, -3, 0, 0, 0, 0)
+_DIPOLE = (0, 1, 1, 0, 0, 0)
+_NONE = (0, 0, 0, 0, 0, 0)
 _UNITS: dict[str, tuple[str, float, tuple[int, ...]]] = {
     "ev": ("eV", 1.0, _ENERGY),
     "mev": ("eV", 1e-3, _ENERGY),
@@ -47,7 +47,7 @@ _UNITS: dict[str, tuple[str, float, tuple[int, ...]]] = {
     "fs": ("fs", 1.0, _TIME),
     "ps": ("fs", 1e3, _TIME),
     "amu": ("_amu", 0.0, _MASS),
-    "mu_b": ("_mu_B", 0.0, _NONE),
+    "mu_b": ("_mu_B", 0.0, _MAGNETIC),
     "1": ("_one", 0.0, _NONE),
 }
 
@@ -57,13 +57,14 @@ def _value(text: str) -> tuple[float, tuple[int, ...]]:
     from ase import units as ase_units
 
     total, powers, sign = 1.0, list(_NONE), 1
-    tokens = re.findall(r"[/*\s]+|[^/*\s]+", text.strip())
+    tokens = re.findall(r"[/*\s]+|[^/*\s]+", text.strip().replace("**", "^"))
     for token in tokens:
         if re.fullmatch(r"[/*\s]+", token):
             sign = -1 if "/" in token else 1
             continue
-        match = re.fullmatch(r"(1|[^\d^+-]+?0?)(?:\^|\*\*)?([+-]?\d+)?", token)
-        entry = _UNITS.get(match.group(1).lower()) if match else None
+        match = re.fullmatch(r"(1|[^\d^+-]+?0?)(?:\^?([+-]?\d+))?", token)
+        # Capitals are free, but mega-electronvolts must not pass for milli-electronvolts.
+        entry = _UNITS.get(match.group(1).lower()) if match and match.group(1) != "MeV" else None
         if match is None or entry is None:
             known = ", ".join(sorted(_UNITS))
             raise InputError(f"the unit {token!r} in {text!r} is not known; known are {known}")

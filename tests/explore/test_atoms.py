@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms, FixCartesian
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import zstruct
+
+finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
+
+
+def rows(n, k=3, elements=finite):
+    return st.lists(elements, min_size=n * k, max_size=n * k).map(lambda v: np.array(v).reshape(n, k))
+
+
+@st.composite
+def random_atoms(draw):
+    """Atoms with any finite numbers, and any of the things that ASE lets them carry."""
+    n = draw(st.integers(1, 4))
+    atoms = Atoms(draw(st.lists(st.integers(1, 118), min_size=n, max_size=n)), draw(rows(n)))
+    if draw(st.booleans()):
+        atoms.set_cell(np.diag(draw(st.lists(st.floats(1, 1e6), min_size=3, max_size=3))))
+        atoms.pbc = draw(st.lists(st.booleans(), min_size=3, max_size=3))
+    column = rows(n, 1).map(np.ravel)
+    integers = st.integers(-(2**31), 2**31)
+    per_atom = {
+        "tags": st.lists(integers, min_size=n, max_size=n).map(np.array),
+        "momenta": rows(n),
+        "masses": column,
+        "initial_charges": column,
+        "initial_magmoms": column,
+        "velocities": rows(n),
+        "spin": rows(n, 2),
+        "flags": st.lists(st.booleans(), min_size=n, max_size=n).map(np.array),
+        "site type": st.lists(st.text("ab", min_size=1), min_size=n, max_size=n).map(np.array),
+    }
+    for name, strategy in per_atom.items():
+        if draw(st.booleans()):
+            atoms.arrays[name] = draw(strategy)
+    info = {
+        "config_type": st.text(max_size=5),
+        "<R2>": finite,
+        "n_k": integers,
+        "ok": st.booleans(),
+        "spectrum": rows(1, 5).map(np.ravel),
+        "grid": st.lists(integers, min_size=2, max_size=2).map(np.array),
+    }
+    for name, strategy in info.items():
+        if draw(st.booleans()):
+            atoms.info[name] = draw(strategy)
+    if draw(st.booleans()):
+        atoms.set_constraint(FixAtoms(draw(st.sets(st.integers(0, n - 1), min_size=1).map(sorted))))
+    results = {
+        "energy": finite,
+        "free_energy": finite,
+        "forces": rows(n),
+        "stress": rows(1, 6).map(np.ravel),
+        "dipole": rows(1).map(np.ravel),
+        "magmom": finite,
+        "magmoms": column,
+        "charges": column,
+        "energies": column,
+    }
+    found = {name: draw(strategy) for name, strategy in results.items() if draw(st.booleans())}
+    if found:
+        atoms.calc = SinglePointCalculator(atoms, **found)
+    return atoms
+
+
+def assert_same_value(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, np.ndarray):
+        assert a.dtype.kind == b.dtype.kind
+        assert a.shape == b.shape
+        assert a.tolist() == b.tolist()
+        assert a.dtype.kind == "U" or a.tobytes() == b.tobytes()
+    else:
+        assert a == b
+        assert repr(a) == repr(b)
+
+
+def assert_same(a, b):
+    """Two Atoms are equal, bit for bit."""
+    info = {key: value for key, value in b.info.items() if key not in ("source", "frame")}
+    results = [{} if x.calc is None else x.calc.results for x in (a, b)]
+    for left, right in ((a.arrays, b.arrays), (a.info, info), results):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same_value(left[key], right[key])
+    assert_same_value(a.cell.array, b.cell.array)
+    assert_same_value(a.pbc, b.pbc)
+    assert [c.todict() for c in a.constraints] == [c.todict() for c in b.constraints]
+
+
+@given(frames=st.lists(random_atoms(), min_size=1, max_size=20))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+def test_round_trip_is_exact(tmp_path_factory, frames):
+    out = tmp_path_factory.mktemp("trip") / "x.zarr"
+    zstruct.build(frames, out, progress=False)
+
+    back = zstruct.open(out).zs.to_ase()
+
+    assert len(back) == len(frames)
+    for k, (a, b) in enumerate(zip(frames, back, strict=True)):
+        assert_same(a, b)
+        assert b.info["frame"] == k
+        assert b.info["source"] == "atoms"
+
+
+def test_what_is_asked_for(ds, structures):
+    assert_same(structures[7], ds.zs.to_ase(7))
+    assert_same(structures[-2], ds.zs.to_ase(np.int64(-2)))
+    for which, expected in (
+        (slice(3, 6), structures[3:6]),
+        ([30, 2], [structures[30], structures[2]]),
+        ([5], [structures[5]]),
+        (ds.config_type == "bulk", [a for a in structures if a.info.get("config_type") == "bulk"]),
+        (None, structures),
+    ):
+        made = ds.zs.to_ase(which)
+        assert len(made) == len(expected)
+        for a, b in zip(expected, made, strict=True):
+            assert_same(a, b)
+    with pytest.raises(IndexError, match="no structure 40"):
+        ds.zs.to_ase(40)
+
+
+def test_parts_remember_what_is_missing(ds, structures):
+    part = ds.zs.isel([8, 3, 4]).zs.isel([1, 2])
+
+    for a, b in zip([structures[3], structures[4]], part.zs.to_ase(), strict=True):
+        assert_same(a, b)
+
+
+def test_plainly_sorted_structures_keep_their_atoms(ds, structures):
+    by_energy = sorted(structures, key=lambda atoms: atoms.calc.results["energy"])
+
+    for a, b in zip(by_energy, ds.sortby("energy").zs.to_ase(), strict=True):
+        assert_same(a, b)
+
+
+def test_calculator_serves_the_results(ds, structures):
+    atoms = ds.zs.to_ase(5)
+
+    assert atoms.get_potential_energy() == structures[5].get_potential_energy()
+    np.testing.assert_array_equal(atoms.get_forces(), structures[5].get_forces())
+
+
+def test_constraints_of_single_axes_come_back(tmp_path):
+    atoms = Atoms("H4", np.arange(12.0).reshape(4, 3))
+    atoms.set_constraint([FixCartesian([0, 2], mask=[True, False, True]), FixAtoms([3])])
+    zstruct.build([atoms], tmp_path / "x.zarr", progress=False)
+
+    back = zstruct.open(tmp_path / "x.zarr").zs.to_ase(0)
+
+    moved = []
+    for a in (atoms, back):
+        a.set_positions(a.positions + 1.0)
+        moved.append(a.positions.tolist())
+    assert moved[0] == moved[1]
+
+
+def test_names_that_mean_something_else_here_are_kept_apart(tmp_path):
+    atoms = Atoms("H", info={"source": "paper", "frame": 7, "n_atoms": 3})
+    zstruct.build([atoms], tmp_path / "x.zarr", progress=False)
+
+    info = zstruct.open(tmp_path / "x.zarr").zs.to_ase(0).info
+
+    assert info == {
+        "source": "atoms", "frame": 0, "input_source": "paper", "input_frame": 7, "input_n_atoms": 3
+    }  # fmt: skip
+
+
+def test_own_variables_go_along(ds):
+    ds = ds.assign(
+        error=("structure", np.arange(40.0)),
+        rank=("atom", np.arange(ds.sizes["atom"])),
+        skip=("xyz", [1, 2, 3]),
+    )
+
+    atoms = ds.zs.to_ase(3)
+
+    assert atoms.info["error"] == 3.0
+    assert atoms.arrays["rank"].tolist() == list(range(int(ds.offsets[3]), int(ds.offsets[4])))
+    assert "skip" not in atoms.info
+
+
+def test_single_precision(tmp_path, structures):
+    zstruct.build(structures, tmp_path / "x.zarr", dtype="float32", progress=False)
+
+    back = zstruct.open(tmp_path / "x.zarr").zs.to_ase(1)
+
+    np.testing.assert_array_equal(back.positions, structures[1].positions.astype(np.float32))
+    np.testing.assert_array_equal(back.calc.results["forces"], structures[1].get_forces().astype(np.float32))
+    assert back.calc.results["energy"] == structures[1].get_potential_energy()

@@ -1,0 +1,168 @@
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import zstruct
+from zstruct.store import Store
+
+
+def test_has_the_variables_of_the_store(ds, path):
+    store = Store(path)
+
+    assert set(ds.data_vars) == {*store.fields, "n_atoms", "offsets"}
+    assert ds.sizes["structure"] == store.n_structures
+    assert ds.sizes["atom"] == store.n_atoms
+    assert ds.attrs == store.attrs
+    for name, field in store.fields.items():
+        assert ds[name].dims == field.dims
+        assert ds[name].attrs["long_name"] == field.description
+        assert ds[name].attrs.get("units", "") == field.unit
+
+
+def test_numbers_are_those_of_the_store(ds, path):
+    store = Store(path)
+
+    for name, field in store.fields.items():
+        if field.kind != "category":
+            np.testing.assert_array_equal(ds[name].values, store.read(name))
+    np.testing.assert_array_equal(ds.offsets.values, store.read("offsets")[:-1])
+    np.testing.assert_array_equal(ds.n_atoms.values, store.read("n_atoms"))
+
+
+def test_chunks_are_whole_shards(ds, path):
+    store = Store(path)
+
+    chunked = [name for name in ds.data_vars if ds[name].chunks is not None]
+
+    assert {"numbers", "positions", "energy", "offsets", "site"} <= set(chunked)
+    for name in chunked:
+        shard = store.layout(name).shard_rows
+        assert shard < len(ds[name])
+        assert all(rows % shard == 0 for rows in ds[name].chunks[0][:-1])
+    assert ds.energy.chunks == ds.n_atoms.chunks == ds.offsets.chunks
+    assert ds.positions.chunks[0] == ds.numbers.chunks[0] == ds.site.chunks[0]
+
+
+def test_wide_rows_get_smaller_chunks_but_whole_shards(path, monkeypatch):
+    monkeypatch.setattr(zstruct.explore.opening, "_CHUNK_BYTES", 8 * 8 * 5)
+    layout = Store(path).layout("spectrum")
+
+    ds = zstruct.open(path)
+
+    assert ds.spectrum.chunks[0][0] == layout.shard_rows
+
+
+def test_opening_and_showing_reads_no_data(path, tmp_path):
+    bare = tmp_path / "bare.zarr"
+    shutil.copytree(path, bare, ignore=shutil.ignore_patterns("c"))
+
+    ds = zstruct.open(bare)
+
+    assert "positions" in repr(ds)
+    assert "config_type" in ds._repr_html_()
+
+
+def test_axes_are_labelled(ds):
+    assert ds.positions.sel(xyz="z").dims == ("atom",)
+    assert ds.cell.cell_vector.values.tolist() == ["a", "b", "c"]
+    assert "structure" not in ds.coords
+    assert "voigt" not in ds.coords
+
+
+def test_codes_are_shown_as_texts(ds, structures):
+    expected = [atoms.info.get("config_type", np.nan) for atoms in structures]
+
+    assert [type(text) for text in ds.config_type.values] == [type(text) for text in expected]
+    assert ds.config_type[7].item() == expected[7]
+    assert ds.config_type[[9, 2, 2]].values.tolist() == [expected[i] for i in (9, 2, 2)]
+    assert ds.config_type[::-3].fillna("").values.tolist() == [
+        text if isinstance(text, str) else "" for text in expected[::-3]
+    ]
+    assert (ds.config_type == "bulk").values.tolist() == [text == "bulk" for text in expected]
+    assert ds.config_type.isnull().values.tolist() == [text is np.nan for text in expected]
+    assert ds.source.values.tolist() == ["atoms"] * len(structures)
+
+
+def test_texts_of_atoms_are_dask_arrays(ds, structures):
+    expected = np.concatenate(
+        [atoms.arrays.get("site", np.full(len(atoms), "")).astype(object) for atoms in structures]
+    )
+
+    assert ds.site.chunks is not None
+    np.testing.assert_array_equal(ds.site.fillna("").values, expected)
+    np.testing.assert_array_equal((ds.site == "edge").values, expected == "edge")
+    np.testing.assert_array_equal(ds.site.isnull().values, expected == "")
+    assert ds.site.isnull().any()
+
+
+def test_groupby_takes_texts_and_passes_over_missing_ones(ds, structures):
+    means = ds.energy.groupby(ds.config_type).mean()
+
+    groups = {}
+    for atoms in structures:
+        if "config_type" in atoms.info:
+            groups.setdefault(atoms.info["config_type"], []).append(atoms.calc.results["energy"])
+    assert means.config_type.values.tolist() == sorted(groups)
+    for label, energies in groups.items():
+        assert float(means.sel(config_type=label)) == pytest.approx(np.mean(energies))
+
+
+def test_parts_of_a_groupby_keep_their_atoms(ds, structures):
+    for label, part in ds.groupby("config_type"):
+        members = [atoms for atoms in structures if atoms.info.get("config_type") == label]
+        assert part.zs.formula.values.tolist() == [a.get_chemical_formula("hill") for a in members]
+
+
+def test_pickles(ds, structures):
+    copy = pickle.loads(pickle.dumps(ds))
+
+    xr.testing.assert_identical(copy.compute(), ds.compute())
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
+def test_refuses_what_is_no_store(tmp_path, make):
+    path = tmp_path / "x.zarr"
+    make(path)
+
+    with pytest.raises(zstruct.StoreFormatError, match=r"can't open the store .*x\.zarr"):
+        zstruct.open(path)
+
+
+def test_refuses_another_zarr_group(tmp_path):
+    path = tmp_path / "other.zarr"
+    xr.Dataset({"a": ("x", [1.0])}).to_zarr(path, zarr_format=3, consolidated=False)
+
+    with pytest.raises(zstruct.StoreFormatError, match="not a zstruct store"):
+        zstruct.open(path)
+
+
+def test_opens_urls(ds, path):
+    again = zstruct.open(f"file://{path}")
+
+    assert again.energy.values.tolist() == ds.energy.values.tolist()
+    assert again.config_type.values.tolist() == ds.config_type.values.tolist()
+    with pytest.raises(zstruct.StoreFormatError, match="no such file"):
+        zstruct.open("memory://nowhere.zarr")
+
+
+def test_says_which_package_a_url_needs(monkeypatch):
+    def fail(path):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(zstruct.explore.opening, "Store", fail)
+
+    with pytest.raises(zstruct.MissingExtraError, match=r"s3://bucket/x\.zarr can't be opened: Install s3fs"):
+        zstruct.open("s3://bucket/x.zarr")
+
+
+def test_importing_stays_light():
+    code = "import sys, zstruct.explore; print({'torch', 'numba', 'ase', 'matplotlib'} & set(sys.modules))"
+
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert out.stdout.strip() == "set()"

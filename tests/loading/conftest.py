@@ -1,0 +1,139 @@
+"""Stores made by hand, with chunks so small that structures straddle them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zstruct import store
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, FIELDS, Field, infer
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a store was made of."""
+
+    path: Path
+    counts: NDArray
+    columns: dict[str, NDArray]
+    fields: dict[str, Field]
+    texts: dict[str, list[str]]
+
+    @property
+    def offsets(self) -> NDArray:
+        return counts_to_offsets(self.counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def value(self, name: str, i: int) -> NDArray:
+        """The field of one structure, as it was written."""
+        if self.fields[name].level == ATOM:
+            return self.columns[name][self.offsets[i] : self.offsets[i + 1]]
+        return self.columns[name][i]
+
+
+def write_store(
+    path: Path,
+    counts: NDArray,
+    columns: dict[str, NDArray],
+    fields: dict[str, Field] | None = None,
+    texts: dict[str, list[str]] | None = None,
+    coverage: dict[str, int] | None = None,
+) -> Source:
+    """Write a store of given columns."""
+    fields = {name: (fields or {}).get(name, FIELDS.get(name)) for name in columns}
+    texts, coverage, n = texts or {}, coverage or {}, len(counts)
+    source = Source(path, counts, columns, fields, texts)
+    edges = store.choose_layout(n + 1, 8)
+    written = [
+        (store.ArraySpec("offsets", ("structure_edge",), (n + 1,), "int64", {}, 0, edges), source.offsets)
+    ]
+    for name, column in columns.items():
+        attrs = {"coverage": coverage.get(name, n)}
+        written.append((store.spec_of(fields[name], name, len(column), attrs), column))
+    for name in texts:
+        written += store.categories_specs(name, texts[name])
+    store.create(path, [spec for spec, _ in written], {"n_structures": n, "n_atoms": int(counts.sum())})
+    for spec, values in written:
+        store.write_array(path, spec, values)
+    store.finish(path, {"digest": "made by hand"}, {})
+    return source
+
+
+@pytest.fixture(scope="session")
+def small_chunks():
+    """Chunks of 16 rows of atoms (8 where rows are wide) and 4 structures, 2 of them in a shard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+        patch.setattr(store, "_CHUNK_BYTES", 8 * 24)
+        patch.setattr(store, "_CHUNKS_PER_SHARD", 2)
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_store(small_chunks) -> Callable[..., Source]:
+    return write_store
+
+
+@pytest.fixture(scope="session")
+def source(make_store, tmp_path_factory) -> Source:
+    """61 structures of 1 to 40 atoms (a chunk has 8 or 16) with every kind of field."""
+    rng = np.random.default_rng(7)
+    counts = rng.integers(1, 12, 61)
+    counts[[0, 17, 60]] = 1
+    counts[[5, 33]] = 40
+    n, rows = len(counts), int(counts.sum())
+    has_forces, has_type, has_step = (rng.random(n) < 0.6 for _ in range(3))
+    forces = rng.normal(size=(rows, 3))
+    forces[~np.repeat(has_forces, counts)] = np.nan
+    hirshfeld = rng.normal(size=rows)
+    hirshfeld[~np.repeat(has_type, counts)] = np.nan
+    fields = {
+        "hirshfeld": infer("hirshfeld", "atom", "float", ()),
+        "dos": infer("dos", "structure", "float", (5,)),
+        "converged": infer("converged", "structure", "bool", ()),
+        "serial": infer("serial", "structure", "int", ()),
+        "step": infer("step", "structure", "int", ()).optional(),
+        "site": infer("site", "atom", "category", ()),
+    }
+    columns = {
+        "numbers": rng.integers(1, 119, rows).astype(np.uint8),
+        "positions": rng.normal(size=(rows, 3)) * 10,
+        "forces": forces,
+        "tags": rng.integers(-(2**60), 2**60, rows),
+        "cell": rng.normal(size=(n, 3, 3)),
+        "pbc": rng.random((n, 3)) < 0.5,
+        "energy": rng.normal(size=n) - 19517.0,
+        "stress": rng.normal(size=(n, 6)).astype(np.float32),
+        "config_type": np.where(has_type, rng.integers(0, 3, n), -1).astype(np.int32),
+        "source": np.zeros(n, np.int32),
+        "frame": np.arange(n),
+        "hirshfeld": hirshfeld,
+        "dos": rng.normal(size=(n, 5)),
+        "converged": rng.random(n) < 0.5,
+        "serial": rng.integers(-(2**60), 2**60, n),
+        "step": np.where(has_step, 2.0**30 + np.arange(n), np.nan),
+        "site": rng.integers(0, 2, rows).astype(np.int32),
+    }
+    assert FIELDS["stress"].dtype == "float64"
+    fields["stress"] = Field.from_json(
+        {**{k: getattr(FIELDS["stress"], k) for k in Field.__slots__}, "dtype": "float32"}
+    )
+    return make_store(
+        tmp_path_factory.mktemp("stores") / "mixed.zarr",
+        counts,
+        columns,
+        fields,
+        {"config_type": ["bulk", "slab", "Möbius"], "source": ["a.xyz"], "site": ["top", "hollow"]},
+        {
+            "forces": int(has_forces.sum()),
+            "hirshfeld": int(has_type.sum()),
+            "config_type": int(has_type.sum()),
+            "step": int(has_step.sum()),
+        },
+    )

@@ -1,0 +1,142 @@
+import os
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+from zstruct import store
+from zstruct.errors import CorruptStoreError
+from zstruct.loading.blocks import BlockCache
+from zstruct.store import Store
+
+F4, F8, U1 = np.dtype("f4"), np.dtype("f8"), np.dtype("u1")
+DTYPES = {"numbers": U1, "positions": F4, "energy": F8}
+
+
+def test_blocks_are_cut_at_the_largest_chunks(source):
+    cache = BlockCache(Store(source.path), DTYPES)
+
+    assert cache.store.layout("positions").chunk_rows == 8
+    assert cache.tables["atom"].block_rows == cache.store.layout("numbers").chunk_rows == 16
+    assert cache.tables["structure"].block_rows == 4
+    assert cache.nbytes == source.counts.sum() * (1 + 12) + len(source) * 8
+
+
+def test_blocks_hold_the_decoded_rows(source):
+    cache = BlockCache(Store(source.path), DTYPES)
+    last = cache.tables["atom"].n_blocks - 1
+
+    resident = cache.hold("atom", np.array([1, last]))
+
+    assert resident.has("atom", np.array([0, 1, last])).tolist() == [False, True, True]
+    numbers, positions = resident.arrays["atom", 1]
+    assert np.array_equal(numbers, source.columns["numbers"][16:32])
+    assert np.array_equal(positions, source.columns["positions"][16:32].astype(F4))
+    assert len(resident.arrays["atom", last][0]) == source.counts.sum() - last * 16
+    assert resident.addresses["atom"][0, 1] == numbers.ctypes.data
+
+
+def test_each_block_is_decoded_once(source, monkeypatch):
+    reads = []
+    read = Store.read
+    monkeypatch.setattr(Store, "read", lambda self, *args: reads.append(args) or read(self, *args))
+    cache = BlockCache(Store(source.path), DTYPES)
+    everything = np.arange(cache.tables["structure"].n_blocks)
+
+    assert not cache.complete("structure")
+    for _ in range(3):
+        cache.hold("structure", everything)
+
+    assert cache.complete("structure")
+    assert len(reads) == len(set(reads)) == len(everything)
+
+
+def test_the_least_recently_used_block_goes_first(source):
+    size = 16 * (1 + 12)
+    cache = BlockCache(Store(source.path), {"numbers": U1, "positions": F4}, cache_bytes=3 * size)
+    for block in (0, 1, 2, 0):
+        cache.hold("atom", np.array([block]))
+
+    before = cache.hold("atom", np.array([0]))
+    after = cache.hold("atom", np.array([3]))
+
+    assert after.has("atom", np.arange(4)).tolist() == [True, False, True, True]
+    # Who still reads from what was there goes on undisturbed.
+    assert before.has("atom", np.arange(4)).tolist() == [True, True, True, False]
+    assert np.array_equal(before.arrays["atom", 1][0], source.columns["numbers"][16:32])
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 100, 1000])
+def test_the_budget_is_kept(source, cache_bytes):
+    cache = BlockCache(Store(source.path), DTYPES, cache_bytes)
+    largest = 16 * 13
+
+    for block in np.random.default_rng(0).integers(0, 10, 50):
+        resident = cache.hold("atom", np.array([block]))
+        assert resident.has("atom", np.array([block])).all()
+        held = sum(array.nbytes for arrays in resident.arrays.values() for array in arrays)
+        assert held <= max(cache_bytes, largest)
+
+
+def test_threads_share_a_cache(source):
+    cache = BlockCache(Store(source.path), DTYPES, cache_bytes=1000)
+    faults = []
+
+    def work(seed):
+        for block in np.random.default_rng(seed).integers(0, cache.tables["atom"].n_blocks, 30):
+            resident = cache.hold("atom", np.array([block]))
+            rows = source.columns["numbers"][block * 16 : (block + 1) * 16]
+            if not np.array_equal(resident.arrays["atom", block][0], rows):
+                faults.append(block)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not faults
+
+
+def test_a_pickled_cache_starts_empty(source):
+    cache = BlockCache(Store(source.path), DTYPES)
+    cache.hold("atom", np.array([0]))
+    assert cache.offsets[-1] == source.counts.sum()
+
+    data = pickle.dumps(cache)
+    loaded = pickle.loads(data)
+
+    assert len(data) < 5000
+    assert loaded.hold("structure", np.array([0])).arrays.keys() == {("structure", 0)}
+    assert np.array_equal(loaded.offsets, source.offsets)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_a_thread_decodes_can_decode(source):
+    cache = BlockCache(Store(source.path), DTYPES)
+    with cache._lock:  # as a thread of the parent would hold it
+        pid = os.fork()
+        if pid == 0:
+            resident = cache.hold("structure", np.array([0]))
+            os._exit(
+                0 if np.array_equal(resident.arrays["structure", 0][0], source.columns["energy"][:4]) else 1
+            )
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_offsets_that_are_no_edges_are_refused(make_store, tmp_path):
+    made = make_store(tmp_path / "s.zarr", np.array([2, 3, 4]), {"numbers": np.ones(9, np.uint8)})
+    spec = store.ArraySpec("offsets", ("structure_edge",), (4,), "int64", {}, 0, store.choose_layout(4, 8))
+    store.write_array(made.path, spec, np.array([0, 7, 5, 9]))
+
+    with pytest.raises(CorruptStoreError, match="offsets are not the edges of 3 structures with 9 atoms"):
+        _ = BlockCache(Store(made.path), {"numbers": U1}).offsets
+
+
+def test_arrays_of_the_wrong_length_are_refused(make_store, tmp_path):
+    made = make_store(tmp_path / "s.zarr", np.array([2, 3]), {"numbers": np.ones(4, np.uint8)})
+
+    with pytest.raises(CorruptStoreError, match="numbers has 4 rows where the store counts 5 atoms"):
+        BlockCache(Store(made.path), {"numbers": U1})

@@ -1,0 +1,152 @@
+import functools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from zstruct.loading import ZarrStructureDataset
+from zstruct.loading.batch import PackedBatch, Sample
+from zstruct.loading.collate import as_list, graph, padded
+
+PICK = [5, 0, 60, 17, 5, 12]
+
+
+@pytest.fixture(scope="module")
+def data(source):
+    return ZarrStructureDataset(source.path, dtype=torch.float64)
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_graph(data, source):
+    batch = graph(data.__getitems__(PICK))
+
+    counts = source.counts[PICK]
+    assert batch["n_atoms"].tolist() == counts.tolist()
+    assert batch["structure"].tolist() == PICK
+    assert batch["ptr"].tolist() == [0, *np.cumsum(counts)]
+    assert batch["batch"].tolist() == np.repeat(np.arange(6), counts).tolist()
+    assert {batch[name].dtype for name in ("n_atoms", "structure", "ptr", "batch")} == {torch.int64}
+    joined = np.concatenate([source.value("positions", i) for i in PICK])
+    assert np.array_equal(batch["positions"].numpy(), joined)
+    assert np.array_equal(batch["energy"].numpy(), source.columns["energy"][PICK])
+    assert batch["cell"].shape == (6, 3, 3)
+    assert batch["pbc"].dtype == torch.bool
+
+
+def test_padded(data, source):
+    batch = padded(data.__getitems__(PICK))
+
+    assert batch["mask"].sum(1).tolist() == source.counts[PICK].tolist()
+    assert batch["mask"].dtype == torch.bool
+    assert batch["positions"].shape == (6, 40, 3)
+    for k, i in enumerate(PICK):
+        n = source.counts[i]
+        assert np.array_equal(batch["positions"][k, :n].numpy(), source.value("positions", i))
+        assert np.array_equal(batch["numbers"][k, :n].numpy(), source.value("numbers", i))
+        assert not batch["positions"][k, n:].any()
+        assert not batch["forces"][k, n:].any()  # zero, not NaN, also where forces are missing
+
+
+def test_the_layouts_hold_the_same(data):
+    packed = data.__getitems__(PICK)
+    flat, box = graph(packed), padded(packed, num_atoms=50)
+    for name in flat.keys() & box.keys():
+        inside = box[name][box["mask"]] if name in packed.per_atom else box[name]
+        torch.testing.assert_close(flat[name], inside, rtol=0, atol=0, equal_nan=True)
+    assert box["numbers"].shape == (6, 50)
+
+
+@pytest.mark.parametrize("join", [graph, padded, functools.partial(padded, num_atoms=64)])
+def test_packed_or_one_by_one(data, join):
+    join = pickle.loads(pickle.dumps(join))
+    same(join(data.__getitems__(PICK)), join([data[i] for i in PICK]))
+    same(join(data.__getitems__(PICK)), join(as_list(data.__getitems__(PICK))))
+
+
+def test_batches_are_free_to_be_changed(data):
+    for join in (graph, padded):
+        batch = join(data.__getitems__(PICK))
+        for tensor in batch.values():
+            tensor.zero_()
+    sample = data[5]
+    sample["positions"] += 1
+    assert not torch.equal(sample["positions"], data[5]["positions"])
+
+
+def test_too_large_a_structure(data):
+    with pytest.raises(ValueError, match="structure 33 of the store has 40 atoms, more than num_atoms=20"):
+        padded(data.__getitems__([1, 33]), num_atoms=20)
+    plain = [dict(data[1]), dict(data[33])]
+    with pytest.raises(ValueError, match="sample 1 of the batch has 40 atoms"):
+        padded([{"numbers": sample["numbers"]} for sample in plain], num_atoms=20)
+
+
+def test_plain_dicts_are_judged_by_the_field_table(data):
+    names = ["numbers", "positions", "energy", "cell"]
+    plain = [{name: data[i][name].numpy() for name in names} for i in PICK]
+
+    batch = graph(plain)
+
+    expected = graph(data.__getitems__(PICK))
+    assert "structure" not in batch
+    same(batch, {name: expected[name] for name in batch})
+
+
+def test_plain_dicts_with_names_of_their_own():
+    # Three atoms and three components: only the names can tell them apart.
+    samples = [
+        {"numbers": [8, 1, 1], "mine": np.arange(3.0), "mu": np.zeros(3), "energy": -1.0},
+        {"numbers": [1, 1, 1], "mine": np.arange(3.0), "mu": np.ones(3), "energy": 2.0},
+    ]
+    batch = graph(samples, per_atom=["mine"])
+    assert batch["mine"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert batch["mu"].shape == (2, 3)
+    assert batch["energy"].tolist() == [-1, 2]
+    assert padded(samples, 4, per_atom=["mine"])["mine"].tolist() == [[0, 1, 2, 0]] * 2
+
+
+def test_what_can_not_be_joined():
+    with pytest.raises(ValueError, match="no sample to make a batch of"):
+        graph([])
+    with pytest.raises(TypeError, match="takes a list of samples, not one"):
+        graph({"numbers": np.ones(3)})
+    with pytest.raises(ValueError, match="sample 1 of the batch has numbers, but sample 0 has numbers, tags"):
+        graph([{"numbers": np.ones(1), "tags": np.ones(1)}, {"numbers": np.ones(1)}])
+    with pytest.raises(ValueError, match=r"mine in shapes that do not join, .*per_atom=\['mine'\]"):
+        graph([{"numbers": np.ones(k), "mine": np.ones(k)} for k in (1, 2)])
+    with pytest.raises(ValueError, match="sample 0 of the batch does not say how many atoms"):
+        graph([{"numbers": np.ones(1), "tags": np.ones(2)}])
+    with pytest.raises(ValueError, match="does not say how many atoms"):
+        graph([{"energy": 1.0}])
+    with pytest.raises(TypeError, match="name holds <U4 values"):
+        graph([{"numbers": np.ones(1), "name": "bulk"}])
+
+
+def test_a_batch_is_a_sequence_of_samples(data, source):
+    packed = data.__getitems__(PICK)
+
+    assert isinstance(packed, PackedBatch)
+    assert len(packed) == len(list(packed)) == 6
+    assert packed[-1].structure == 12
+    assert [sample.structure for sample in packed[1:4]] == [0, 60, 17]
+    assert packed[0].n_atoms == 40
+    with pytest.raises(IndexError, match="sample 6 is out of range: the batch has 6"):
+        packed[6]
+    assert repr(packed).startswith(f"PackedBatch(6 structures, {source.counts[PICK].sum()} atoms: numbers,")
+
+
+def test_samples_and_batches_pickle(data):
+    packed = data.__getitems__(PICK)
+    loaded = pickle.loads(pickle.dumps(packed))
+    same(graph(loaded), graph(packed))
+
+    sample = pickle.loads(pickle.dumps(packed[2]))
+    assert isinstance(sample, Sample)
+    assert (sample.structure, sample.n_atoms, sample.per_atom) == (60, 1, packed.per_atom)
+    same(sample, packed[2])

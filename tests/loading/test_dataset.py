@@ -1,0 +1,311 @@
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, Subset, default_collate
+
+from zstruct.errors import CorruptStoreError, StoreFormatError
+from zstruct.loading import PackedBatch, ZarrStructureDataset, collate
+from zstruct.store import Store
+
+FLOATS = ("positions", "forces", "cell", "energy", "stress", "hirshfeld", "dos")
+PARTIAL = ("forces", "hirshfeld", "config_type", "step")
+
+
+def check_sample(source, sample, i, dtype=torch.float32, names=None):
+    """Compare every tensor of a sample with what was written."""
+    names = names or [name for name in source.fields if name not in ("source", "frame")]
+    assert sample.keys() == {*names, *(f"has_{name}" for name in PARTIAL if name in names)}
+    for name in names:
+        value, kind = source.value(name, i), source.fields[name].kind
+        expected = dtype if name in FLOATS else torch.float64 if name == "step" else torch.int64
+        expected = torch.bool if kind == "bool" else expected
+        assert sample[name].dtype == expected
+        assert sample[name].shape == value.shape
+        np.testing.assert_array_equal(
+            sample[name].numpy(), np.asarray(value).astype(sample[name].numpy().dtype)
+        )
+    for name in PARTIAL:
+        if name in names:
+            value = source.value(name, i)
+            has = not np.all(value < 0 if name == "config_type" else np.isnan(value))
+            assert sample[f"has_{name}"].dtype == torch.bool
+            assert sample[f"has_{name}"].shape == ()
+            assert sample[f"has_{name}"].item() == has
+
+
+@pytest.fixture
+def data(source):
+    return ZarrStructureDataset(source.path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_value_is_the_source_s(source, dtype):
+    data = ZarrStructureDataset(source.path, dtype=dtype)
+    assert len(data) == len(source)
+    for i in range(len(source)):
+        check_sample(source, data[i], i, dtype)
+
+
+def test_dtype_by_field(source):
+    data = ZarrStructureDataset(source.path, ["energy", "forces", "step"], {"energy": torch.float64})
+    batch = collate.graph(data.__getitems__([3]))
+    assert batch["energy"].item() == source.columns["energy"][3]
+    assert batch["forces"].dtype == torch.float32
+    assert batch["step"].dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "index",
+    [np.int32(3), np.uint8(3), np.array(3), torch.tensor(3), -58, np.int64(-58), torch.tensor(-58)],
+    ids=repr,
+)
+def test_any_integer(source, data, index):
+    check_sample(source, data[index], 3)
+
+
+@pytest.mark.parametrize("index", [61, -62, np.int64(61), torch.tensor(1000), 2**70], ids=repr)
+def test_out_of_range(data, index):
+    with pytest.raises(IndexError, match="is out of range: the dataset has 61 structures"):
+        data[index]
+    if abs(int(index)) < 2**63:
+        with pytest.raises(IndexError, match="is out of range"):
+            data.__getitems__([0, index])
+
+
+@pytest.mark.parametrize(
+    "index",
+    [True, np.True_, torch.tensor(True), 1.0, np.float64(1), torch.tensor(1.0), "0", None, (0, 1), [0.5],
+     ["a"], np.zeros((2, 2), int), np.array(1.0)],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_index(data, index):
+    with pytest.raises(TypeError, match="a dataset is indexed by an integer, a slice, or"):
+        data[index]
+
+
+def test_fields_are_chosen(source):
+    data = ZarrStructureDataset(source.path, ["energy", "numbers", "energy"])
+    assert data.fields == ("energy", "numbers")
+    assert list(data[4]) == ["energy", "numbers"]
+    check_sample(source, data[4], 4, names=["numbers", "energy"])
+    assert {"source", "frame"} <= ZarrStructureDataset(source.path, ["source", "frame"])[0].keys()
+    assert ZarrStructureDataset(Store(source.path), ["energy"])[0]["energy"].shape == ()
+    with pytest.raises(KeyError, match="has no field 'charge'; it has numbers, positions"):
+        ZarrStructureDataset(source.path, ["charge"])
+    with pytest.raises(TypeError, match=r"write fields=\['energy'\]"):
+        ZarrStructureDataset(source.path, "energy")
+
+
+def test_no_fields_still_says_who_and_how_many(source):
+    batch = collate.graph(ZarrStructureDataset(source.path, []).__getitems__([5, 0]))
+    assert batch["n_atoms"].tolist() == [40, 1]
+    assert batch["structure"].tolist() == [5, 0]
+
+
+def test_arguments_that_make_no_sense(source, tmp_path):
+    with pytest.raises(TypeError, match=r"dtype must be torch.float32 or torch.float64, not torch.int64"):
+        ZarrStructureDataset(source.path, dtype=torch.int64)
+    with pytest.raises(TypeError, match=r"energy must be torch.float32 or torch.float64, not 'f8'"):
+        ZarrStructureDataset(source.path, dtype={"energy": "f8"})
+    with pytest.raises(
+        KeyError, match="dtype names numbers; only loaded floating-point fields have one: pos"
+    ):
+        ZarrStructureDataset(source.path, dtype={"numbers": torch.float32})
+    with pytest.raises(ValueError, match="cache_bytes must not be negative, but is -1"):
+        ZarrStructureDataset(source.path, cache_bytes=-1)
+    with pytest.raises(StoreFormatError, match="no such file or directory"):
+        ZarrStructureDataset(tmp_path / "nothing.zarr")
+
+
+def test_names_that_batches_use_are_refused(make_store, tmp_path):
+    from zstruct.schema import infer
+
+    field = infer("mask", "atom", "bool", ())
+    columns = {"numbers": np.ones(3, np.uint8), "mask": np.ones(3, bool)}
+    made = make_store(tmp_path / "s.zarr", np.array([3]), columns, {"mask": field})
+    with pytest.raises(ValueError, match="'mask' has a name that batches use themselves"):
+        ZarrStructureDataset(made.path)
+    assert len(ZarrStructureDataset(made.path, ["numbers"])) == 1
+
+
+def test_categories(source, data):
+    texts = data.categories("config_type")
+    assert texts == ["bulk", "slab", "Möbius"]
+    assert data.categories("site") == ["top", "hollow"]
+    with pytest.raises(
+        KeyError, match=r"'energy' is no category field of .*; those are config_type, source, site"
+    ):
+        data.categories("energy")
+
+
+@pytest.mark.parametrize("i", range(0, 61, 7))
+def test_a_missing_value_is_never_zero(source, data, i):
+    sample = data[i]
+    if not sample["has_forces"]:
+        assert torch.isnan(sample["forces"]).all()
+    if not sample["has_config_type"]:
+        assert sample["config_type"].item() == -1
+
+
+def test_subsets(source, data):
+    subset = data[10:50:3]
+    assert isinstance(subset, ZarrStructureDataset)
+    assert len(subset) == 14
+    check_sample(source, subset[2], 16)
+    check_sample(source, subset[-1], 49)
+    inner = subset[[3, -1, 0]]
+    assert [sample.structure for sample in inner] == [19, 49, 10]
+    assert [s.structure for s in inner[np.array([True, False, True])]] == [19, 10]
+    assert [s.structure for s in inner[torch.tensor([2, 0])]] == [10, 19]
+    assert collate.graph(inner.__getitems__([1, 0]))["structure"].tolist() == [49, 19]
+    assert len(data[[]]) == len(data[5:5]) == 0
+    assert [s.structure for s in data[::-20]] == [60, 40, 20, 0]
+    assert [s.structure for s in pickle.loads(pickle.dumps(inner))] == [19, 49, 10]
+    with pytest.raises(IndexError, match="structure 14 is out of range: the dataset has 14 structures"):
+        subset[14]
+    with pytest.raises(IndexError, match="the mask has 3 entries, the dataset 14 structures"):
+        subset[[True, False, True]]
+
+
+def test_subsets_share_decoded_blocks(data, monkeypatch):
+    data.__getitems__(range(61))
+    monkeypatch.setattr(Store, "read", None)  # nothing is left to read
+    assert data[3:9][1].structure == 4
+
+
+def test_iteration_ends(data):
+    assert [sample.structure for sample in data[:7]] == list(range(7))
+
+
+def test_repr(source, data):
+    assert repr(data[:5]).startswith(f"ZarrStructureDataset({str(source.path)!r}, 5 structures: numbers, pos")
+
+
+def loaded(loader):
+    """Structure → energy and positions, over an epoch of graphs."""
+    found = {}
+    for batch in loader:
+        for k, i in enumerate(batch["structure"].tolist()):
+            atoms = batch["positions"][batch["ptr"][k] : batch["ptr"][k + 1]]
+            assert i not in found
+            found[i] = (batch["energy"][k].item(), atoms.numpy())
+    return found
+
+
+def check_epoch(source, found):
+    assert found.keys() == set(range(len(source)))
+    for i, (energy, positions) in found.items():
+        assert energy == source.columns["energy"][i]
+        assert np.array_equal(positions, source.value("positions", i))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker:UserWarning")
+@pytest.mark.parametrize(
+    "context",
+    ["fork", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spawn", "forkserver"))],
+)
+def test_worker_processes(source, context):
+    data = ZarrStructureDataset(source.path, dtype=torch.float64)
+    data[0]  # the parent has read; what it opened must not break the children
+    loader = data.loader(8, shuffle=True, num_workers=4, multiprocessing_context=context)
+    check_epoch(source, loaded(loader))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("layout", ["graph", "padded", "list"])
+def test_layouts_with_and_without_workers(source, layout):
+    data = ZarrStructureDataset(source.path)
+    here = list(data.loader(16, layout=layout))
+    there = list(data.loader(16, layout=layout, num_workers=2, multiprocessing_context="fork"))
+    assert len(here) == len(there) == 4
+    for a, b in zip(here, there, strict=True):
+        a, b = (list(a), list(b)) if layout == "list" else ([a], [b])
+        for x, y in zip(a, b, strict=True):
+            assert x.keys() == y.keys()
+            assert all(torch.equal(x[n].nan_to_num(7.0), y[n].nan_to_num(7.0)) for n in x)
+
+
+def test_loader(source, data):
+    assert isinstance(data.loader(), DataLoader)
+    assert [b["structure"].tolist() for b in data[:5].loader(2)] == [[0, 1], [2, 3], [4]]
+    assert len(data.loader(2, drop_last=True)) == 30
+    orders = []
+    for _ in range(2):
+        loader = data.loader(61, shuffle=True, generator=torch.Generator().manual_seed(3))
+        orders.append(next(iter(loader))["structure"].tolist())
+    assert orders[0] == orders[1] != sorted(orders[0])
+    assert next(iter(data.loader(3, layout=len))) == 3
+    assert isinstance(next(iter(data.loader(3, layout="list"))), PackedBatch)
+    with pytest.raises(ValueError, match="layout is 'graph', 'padded', 'list' or a function, not 'graphs'"):
+        data.loader(layout="graphs")
+    with pytest.raises(TypeError, match="as layout=, not as collate_fn="):
+        data.loader(collate_fn=len)
+
+
+def test_a_plain_dataloader_with_the_user_s_own_collate(source, data):
+    def own(samples):
+        return [sample["energy"].item() for sample in samples], samples[0]["positions"]
+
+    energies, positions = next(iter(DataLoader(data, batch_size=5, collate_fn=own)))
+    assert energies == source.columns["energy"][:5].astype(np.float32).tolist()
+    assert np.array_equal(positions.numpy(), source.value("positions", 0).astype(np.float32))
+
+
+def test_torch_s_own_tools(source):
+    data = ZarrStructureDataset(source.path, ["numbers", "energy", "cell"])
+    scalars = ZarrStructureDataset(source.path, ["energy", "cell"])
+    assert next(iter(DataLoader(scalars, batch_size=4)))["cell"].shape == (4, 3, 3)
+    assert default_collate([scalars[0], scalars[1]])["energy"].shape == (2,)
+    part = Subset(data, [7, 3, 9])
+    batch = next(iter(DataLoader(part, batch_size=3, collate_fn=collate.graph)))
+    assert batch["structure"].tolist() == [7, 3, 9]
+    both = ConcatDataset([data[:3], data[5:7]])
+    batch = next(iter(DataLoader(both, batch_size=5, collate_fn=collate.graph)))
+    assert batch["structure"].tolist() == [0, 1, 2, 5, 6]
+    train, rest = torch.utils.data.random_split(data, [0.8, 0.2], torch.Generator().manual_seed(0))
+    assert len(train) + len(rest) == 61
+
+
+def test_a_pickled_dataset_reads_on(source, data):
+    data.__getitems__(range(61))
+    written = pickle.dumps(data)
+    assert len(written) < 20_000  # no decoded block, no offsets
+    check_sample(source, pickle.loads(written)[8], 8)
+
+
+def test_a_small_budget_reads_the_same(source):
+    data = ZarrStructureDataset(source.path, cache_bytes=500)
+    for i, sample in zip([60, 5, 33], data.__getitems__([60, 5, 33]), strict=True):
+        check_sample(source, sample, i)
+
+
+def test_a_flipped_bit_is_seen(make_store, tmp_path):
+    made = make_store(tmp_path / "s.zarr", np.array([4] * 10), {"positions": np.random.rand(40, 3)})  # noqa: NPY002
+    shard = next((made.path / "positions" / "c").rglob("0"))
+    shard = shard if shard.is_file() else next(p for p in shard.rglob("*") if p.is_file())
+    content = bytearray(shard.read_bytes())
+    content[40] ^= 1
+    shard.write_bytes(bytes(content))
+    with pytest.raises(CorruptStoreError, match="positions can't be decoded"):
+        ZarrStructureDataset(made.path)[0]
+
+
+def test_without_torch_a_sentence_names_the_extra():
+    code = "import sys; sys.modules['torch'] = None; import zstruct.loading"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "MissingExtraError: reading a store into torch needs torch" in done.stderr
+    assert 'pip install "zstruct[torch]"' in done.stderr
+
+
+def test_blocks_and_gather_do_without_torch():
+    for module in ("blocks", "gather"):
+        path = os.path.join(os.path.dirname(collate.__file__), f"{module}.py")
+        with open(path) as file:
+            assert "import torch" not in file.read()

@@ -1,0 +1,128 @@
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given as sampled
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from zstruct.loading.blocks import BlockCache
+from zstruct.loading.gather import Gather, given, kept_dtype, spread
+from zstruct.store import Store
+
+F4, F8, I8 = np.dtype("f4"), np.dtype("f8"), np.dtype("i8")
+WANTED = {
+    "energy": F8,
+    "numbers": I8,
+    "positions": F4,
+    "config_type": I8,
+    "site": I8,
+    "pbc": np.dtype(bool),
+    "cell": F4,
+    "tags": I8,
+    "stress": F8,
+}
+
+
+def make_gather(source, wanted=None, cache_bytes=1 << 30):
+    wanted = wanted or WANTED
+    store = Store(source.path)
+    kept = {name: kept_dtype(np.dtype(store.fields[name].dtype), wanted[name]) for name in wanted}
+    return Gather(BlockCache(store, kept, cache_bytes), wanted)
+
+
+def check(source, gather, structures):
+    offsets, columns = gather(np.array(structures, dtype=np.int64))
+    assert list(columns) == list(gather.dtypes)
+    assert np.array_equal(np.diff(offsets), source.counts[structures])
+    for name, dtype in gather.dtypes.items():
+        parts = [source.value(name, i) for i in structures]
+        joined = np.concatenate(parts) if source.fields[name].level == "atom" else np.stack(parts)
+        assert columns[name].dtype == dtype
+        assert columns[name].flags.c_contiguous
+        assert columns[name].flags.writeable
+        np.testing.assert_array_equal(columns[name], joined.astype(dtype), strict=True)
+
+
+@sampled(
+    structures=st.lists(st.integers(0, 60), min_size=1, max_size=30),
+    cache_bytes=st.sampled_from([0, 300, 3000, 1 << 30]),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_list_under_any_budget(source, structures, cache_bytes):
+    gather = make_gather(source, cache_bytes=cache_bytes)
+    check(source, gather, structures)
+    check(source, gather, structures[::-1])
+
+
+def test_everything_in_order(source):
+    gather = make_gather(source)
+    for _ in range(2):  # the second time nothing is left to decode
+        check(source, gather, list(range(len(source))))
+        assert all(gather.cache.complete(level) for level in ("atom", "structure"))
+
+
+def test_a_structure_longer_than_several_blocks(source):
+    assert source.counts[5] == 40 > 2 * 16
+    check(source, make_gather(source, cache_bytes=0), [5])
+
+
+def test_nothing(source):
+    offsets, columns = make_gather(source)(np.empty(0, dtype=np.int64))
+    assert offsets.tolist() == [0]
+    assert columns["positions"].shape == (0, 3)
+
+
+@pytest.mark.parametrize("names", [["energy"], ["positions"]])
+def test_one_dimension_alone(source, names):
+    check(source, make_gather(source, dict.fromkeys(names, F4)), [3, 60, 0, 3])
+
+
+def test_small_integers_stay_small_in_memory(source):
+    gather = make_gather(source)
+    kept = dict(zip(gather.cache.tables["atom"].names, gather.cache.tables["atom"].dtypes, strict=True))
+    assert kept["numbers"] == np.uint8
+    assert kept["site"] == np.int32
+    assert kept["positions"] == F4
+
+
+@pytest.mark.parametrize("cache_bytes", [4000, 1 << 30])
+def test_threads_gather_side_by_side(source, cache_bytes):
+    gather, faults = make_gather(source, cache_bytes=cache_bytes), []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        try:
+            for _ in range(4):
+                check(source, gather, rng.integers(0, len(source), 20).tolist())
+        except Exception as error:  # noqa: BLE001
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "?"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_spread(dtype, shape):
+    counts = np.array([2, 1, 4, 0])
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    column = (np.random.default_rng(1).random((7, *shape)) * 2).astype(dtype)
+
+    out = spread(column, offsets, 5)
+
+    assert out.shape == (4, 5, *shape)
+    for i, n in enumerate(counts):
+        assert np.array_equal(out[i, :n], column[offsets[i] : offsets[i + 1]])
+        assert not out[i, n:].any()
+
+
+def test_given():
+    nan = np.nan
+    column = np.array([[nan, nan], [nan, nan], [nan, 1], [nan, nan], [2, 3]], dtype=np.float32)
+    assert given(column, np.array([0, 2, 4, 5])).tolist() == [False, True, True]
+    assert given(np.array([-1, 0, 2, -1]), np.arange(5)).tolist() == [False, True, True, False]

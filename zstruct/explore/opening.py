@@ -1,0 +1,138 @@
+"""Open a store as a lazy Dataset: dask chunks made of whole shards, codes shown as their texts.
+
+Nothing but metadata is read here. It does not know what people do with the Dataset; that is the
+accessor's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from zstruct.errors import MissingExtraError
+from zstruct.schema import STRUCTURE
+from zstruct.store import Store
+
+__all__ = ["open"]
+
+_LABELS = {
+    "xyz": ["x", "y", "z"],
+    "xyz_2": ["x", "y", "z"],
+    "cell_vector": ["a", "b", "c"],
+    "voigt": ["xx", "yy", "zz", "yz", "xz", "xy"],
+}
+_OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
+_EDGE = "structure_edge"
+_CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
+
+
+def open(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a store as an `xarray.Dataset`; arrays are read when they are used.
+
+    Variables are those of the store. Numbers are dask arrays whose chunks are whole shards. Group
+    labels (``config_type``, ``head``, ``source`` ...) are text; a missing one is NaN, xarray's own
+    mark, so ``isnull()`` finds it and ``groupby`` passes over it. Texts of structures are decoded when used,
+    without dask, so that ``groupby`` takes them as they are. Atoms of structure i are the rows
+    ``offsets[i] : offsets[i] + n_atoms[i]``; both are variables over structures, so they stay right
+    through any selection or sorting of structures. The accessor ``ds.zs`` uses them.
+
+    Attributes are those of the store.
+
+    Parameters
+    ----------
+    path
+        A store: a directory, or any URL that zarr can open.
+
+    Returns
+    -------
+    xarray.Dataset
+        With dimensions ``structure`` and ``atom`` and those of the fields, and labels for
+        ``xyz`` (x, y, z), ``cell_vector`` (a, b, c) and ``voigt`` (xx, yy, zz, yz, xz, xy).
+
+    Raises
+    ------
+    StoreFormatError
+        If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
+    MissingExtraError
+        If the URL needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> out = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 2, out, progress=False)
+    >>> ds = zstruct.open(out)
+    >>> dict(ds.sizes)["atom"], ds.n_atoms.values
+    (6, array([3, 3], dtype=int32))
+    """
+    try:
+        store = Store(path)
+    except ImportError as error:
+        raise MissingExtraError(f"{os.fspath(path)} can't be opened: {error}") from error
+    raw = xr.open_dataset(store.path, engine="zarr", chunks=None, cache=False, decode_cf=False)
+    token = hashlib.sha256(f"{os.path.abspath(store.path)} {store.digest}".encode()).hexdigest()[:16]
+    rows = _common_rows(store, raw)
+    variables = {}
+    for name in [*store.fields, *(n for n in raw.variables if n not in store.fields)]:
+        lazy = raw.variables[name]
+        field = store.fields.get(str(name))
+        if field is not None and field.kind == "category":
+            lazy = xr.Variable(
+                lazy.dims, indexing.LazilyIndexedArray(_Texts(lazy, store, field.name)), lazy.attrs
+            )
+            if field.level == STRUCTURE:
+                variables[name] = lazy
+                continue
+        variables[name] = _chunked(lazy, store, str(name), rows, token)
+    edges = variables.pop("offsets").isel({_EDGE: slice(0, -1)})
+    variables["offsets"] = xr.Variable((STRUCTURE,), edges.data, {"long_name": _OFFSETS})
+    dims = {dim for variable in variables.values() for dim in variable.dims}
+    labels = {dim: texts for dim, texts in _LABELS.items() if dim in dims}
+    dataset = xr.Dataset(variables, labels, raw.attrs)
+    dataset.encoding["source"] = store.path
+    return dataset
+
+
+def _common_rows(store: Store, raw: xr.Dataset) -> dict[str, int]:
+    """Return the rows that chunks of all arrays along a dimension should have."""
+    rows: dict[str, int] = {}
+    for name, variable in raw.variables.items():
+        if variable.dims:
+            dim = str(variable.dims[0])
+            rows[dim] = max(rows.get(dim, 1), store.layout(str(name)).shard_rows)
+    return rows
+
+
+def _chunked(lazy: xr.Variable, store: Store, name: str, rows: dict[str, int], token: str) -> xr.Variable:
+    """Return a variable as a dask array with chunks of whole shards."""
+    if not lazy.dims:
+        return lazy
+    dim, shard = str(lazy.dims[0]), store.layout(name).shard_rows
+    shard_bytes = shard * lazy.dtype.itemsize * int(np.prod(lazy.shape[1:], dtype=int))
+    n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))
+    return lazy.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)
+
+
+class _Texts(BackendArray):
+    """The texts of a category field, decoded from their codes when indexed."""
+
+    def __init__(self, codes: xr.Variable, store: Store, name: str):
+        self.shape, self.dtype = codes.shape, np.dtype(object)
+        self._codes, self._store, self._name = codes, store, name
+        self._table: np.ndarray | None = None
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        support = indexing.IndexingSupport.BASIC
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._decode)
+
+    def _decode(self, key: tuple[Any, ...]) -> Any:
+        if self._table is None:
+            texts = [*self._store.categories(self._name), np.nan]  # code -1 finds the last
+            self._table = np.array(texts, dtype=object)
+        return self._table[self._codes[key].to_numpy()]

@@ -1,0 +1,199 @@
+"""What is in a store, at a glance: a dictionary for programs and a table for people.
+
+Reads attributes, the sizes of files, and two small arrays (`n_atoms` and `pbc`); never labels or
+positions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zstruct.schema import Field
+from zstruct.store import Store
+from zstruct.text import counted, sized
+
+__all__ = ["format_summary", "summarize"]
+
+_SHOWN_FRAMES = 5
+
+
+def summarize(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what is in a store, as values that JSON can express.
+
+    Parameters
+    ----------
+    path
+        The store.
+
+    Returns
+    -------
+    dict
+        Counts of structures, atoms, periodic structures and atoms of each element; for every
+        field its dimensions, dtype, unit, coverage (the fraction of structures that have it),
+        range and bytes; digest, format version, and how it was built. Bytes on disk are None for
+        a store that is not in a local directory.
+
+    Raises
+    ------
+    StoreFormatError
+        If there is no complete store at `path`.
+    """
+    store = Store(path)
+    n_atoms = store.read("n_atoms")
+    build = store.attrs.get("build", {})
+    periodic = int(store.read("pbc").any(axis=1).sum()) if "pbc" in store.fields else 0
+    return {
+        "path": store.path,
+        "format": store.attrs["encoding-version"],
+        "digest": store.digest,
+        "n_structures": store.n_structures,
+        "n_atoms": store.n_atoms,
+        "atoms_per_structure": {
+            "min": int(n_atoms.min(initial=np.iinfo(n_atoms.dtype).max)) if len(n_atoms) else 0,
+            "mean": float(n_atoms.mean()) if len(n_atoms) else 0.0,
+            "max": int(n_atoms.max(initial=0)),
+        },
+        "n_periodic": periodic,
+        "species": dict(store.attrs.get("species", {})),
+        "atomic_energies": dict(store.attrs.get("atomic_energies", {})),
+        "nbytes_on_disk": _bytes_on_disk(store.path),
+        "fields": {name: _describe(store, field) for name, field in store.fields.items()},
+        "options": build.get("options", {}),
+        "dropped": build.get("dropped", {}),
+        "n_skipped": build.get("n_skipped", 0),
+        "skipped": build.get("skipped", []),
+    }
+
+
+def _describe(store: Store, field: Field) -> dict[str, Any]:
+    attrs = store.array_attrs(field.name)
+    coverage = attrs.get("coverage", store.n_structures)
+    return {
+        "dims": list(field.dims),
+        "shape": list(store.shape(field.name)),
+        "kind": field.kind,
+        "dtype": field.dtype,
+        "unit": field.unit,
+        "description": field.description,
+        "original_name": attrs.get("original_name", field.name),
+        "coverage": coverage / store.n_structures if store.n_structures else 0.0,
+        "range": attrs.get("actual_range"),
+        "nbytes": store.nbytes(field.name),
+        "nbytes_on_disk": _bytes_on_disk(store.path, field.name),
+    }
+
+
+def _bytes_on_disk(path: str, name: str = "") -> int | None:
+    folder = Path(path, name)
+    if not folder.is_dir():
+        return None
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """Return a summary as text for a terminal.
+
+    Parameters
+    ----------
+    summary
+        What `summarize` returned.
+    """
+    n, sizes = summary["n_structures"], summary["atoms_per_structure"]
+    counts = [counted(n, "structure"), counted(summary["n_atoms"], "atom")]
+    if summary["nbytes_on_disk"] is not None:
+        counts.append(f"{sized(summary['nbytes_on_disk'])} on disk")
+    spread = f"{sizes['min']:,} to {sizes['max']:,}, {sizes['mean']:.4g} on average"
+    facts = [
+        ("atoms per structure", f"{sizes['min']:,}" if sizes["min"] == sizes["max"] else spread),
+        ("periodic", f"{summary['n_periodic']:,} ({_percent(summary['n_periodic'] / n if n else 0.0)})"),
+        ("species", ", ".join(f"{symbol} {count:,}" for symbol, count in summary["species"].items())),
+        ("digest", summary["digest"][:16]),
+    ]
+    if summary["atomic_energies"]:
+        energies = (f"{symbol} {energy:g}" for symbol, energy in summary["atomic_energies"].items())
+        facts.insert(3, ("atomic energies", f"{', '.join(energies)} eV"))
+    lines = [summary["path"], ", ".join(counts), "", *_aligned(facts), "", *_field_table(summary)]
+    built = _build_facts(summary)
+    return "\n".join([*lines, "", *built] if built else lines)
+
+
+def _field_table(summary: dict[str, Any]) -> list[str]:
+    rows = [("field", "per", "values", "dtype", "unit", "given", "range", "decoded", "on disk")]
+    for name, field in summary["fields"].items():
+        disk = field["nbytes_on_disk"]
+        rows.append(
+            (
+                name,
+                field["dims"][0],
+                " x ".join(map(str, field["shape"][1:])) or "1",
+                _dtype(field),
+                "" if field["unit"] == "1" else field["unit"],
+                _percent(field["coverage"]),
+                " .. ".join(f"{value:.6g}" for value in field["range"] or ()),
+                sized(field["nbytes"]),
+                "" if disk is None else sized(disk),
+            )
+        )
+    rows.insert(1, tuple("-" * len(title) for title in rows[0]))  # type: ignore[arg-type]
+    return _aligned(rows, right=(5, 7, 8))
+
+
+def _build_facts(summary: dict[str, Any]) -> list[str]:
+    """Return what the user asked of the build, and what it left out."""
+    lines = []
+    options = {
+        key: _set_only(value) if isinstance(value, dict) else value
+        for key, value in summary["options"].items()
+        if key != "format"
+    }
+    set_options = _set_only(options)
+    if set_options:
+        lines.append("built with " + ", ".join(f"{key}={value!r}" for key, value in set_options.items()))
+    if summary["dropped"]:
+        dropped = (f"{count:,} by {name}" for name, count in summary["dropped"].items())
+        lines.append("dropped " + ", ".join(dropped))
+    if summary["n_skipped"]:
+        lines.append(f"skipped {counted(summary['n_skipped'], 'bad frame or input')}")
+        for label, frame, reason in summary["skipped"][:_SHOWN_FRAMES]:
+            lines.append(f"  {label if frame is None else f'{label}, frame {frame}'}: {reason}")
+        if summary["n_skipped"] > _SHOWN_FRAMES:
+            lines.append(f"  ... and {summary['n_skipped'] - _SHOWN_FRAMES:,} more")
+    return lines
+
+
+def _set_only(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value not in (None, {}, [], "raise")}
+
+
+def _dtype(field: dict[str, Any]) -> str:
+    """Return the dtype that a field means; integers and booleans with gaps are stored as floats."""
+    if field["kind"] == "category":
+        return "text"
+    as_float = field["kind"] != "float" and np.dtype(field["dtype"]).kind == "f"
+    return f"{field['kind']} ({field['dtype']})" if as_float else str(field["dtype"])
+
+
+def _percent(fraction: float) -> str:
+    """Return a percentage that is 0% or 100% only if all are."""
+    text = f"{100 * fraction:.1f}"
+    if text == "100.0":
+        return "100%" if fraction == 1 else "<100%"
+    if text == "0.0":
+        return "0%" if fraction == 0 else ">0%"
+    return f"{text}%"
+
+
+def _aligned(rows: list[Any], right: tuple[int, ...] = ()) -> list[str]:
+    """Return rows of texts as lines with aligned columns, without columns that are empty."""
+    titled = 2 if right else 0
+    keep = [k for k in range(len(rows[0])) if any(row[k] for row in rows[titled:])]
+    widths = {k: max(len(row[k]) for row in rows) for k in keep}
+    lines = []
+    for row in rows:
+        cells = [row[k].rjust(widths[k]) if k in right else row[k].ljust(widths[k]) for k in keep]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -1,0 +1,256 @@
+"""Sources that read through ASE: files, databases, and Atoms objects in memory.
+
+ASE holds the GIL and its readers are slow, so files are read in processes, one slice per file, and
+databases in slices of rows. Objects are read where they are. How Atoms become columns is the
+business of `zstruct.sources.atoms`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Literal
+from urllib.parse import quote
+
+from zstruct.errors import InputError, MissingExtraError
+from zstruct.schema import Level
+from zstruct.sources.atoms import Snapshot, blocks, pack
+from zstruct.sources.base import BadFrame, FileSource, Raw, Slice
+
+__all__ = ["ASEDatabaseSource", "ASESource", "AtomsSource"]
+
+# Rows of a database per slice, and per query: ASE fetches a query's rows all at once.
+_SLICE_ROWS = 1 << 14
+_QUERY_ROWS = 1 << 10
+
+
+class ASESource(FileSource):
+    """One file of any format that `ase.io.iread` reads.
+
+    Parameters
+    ----------
+    path
+        The file.
+    format
+        ASE's name of the format; found out by ASE if not given.
+    """
+
+    runs_in = "processes"
+
+    def __init__(self, path: str | os.PathLike[str], format: str | None = None):
+        super().__init__(path)
+        self.format = format
+
+    def read(self, piece: Slice) -> Iterator[Raw]:
+        """Yield the frames of the file in blocks; a frame that ASE fails at is the last.
+
+        Raises
+        ------
+        InputError
+            If there is no such file or ASE doesn't know its format.
+        """
+        failed: list[BadFrame] = []
+        yield from blocks(self._frames(failed), 0, check=False)
+        if failed:
+            yield pack([], [], failed, {}, check=False)
+
+    def _frames(self, failed: list[BadFrame]) -> Iterator[Any]:
+        from ase.io import iread
+        from ase.io.formats import UnknownFileTypeError
+
+        frames: Iterator[Any] | None = None
+        k = 0
+        while True:
+            try:
+                with warnings.catch_warnings():  # readers warn about what is none of the user's fault
+                    warnings.simplefilter("ignore")
+                    if frames is None:
+                        frames = iread(self.path, index=":", format=self.format, do_not_split_by_at_sign=True)
+                    atoms = next(frames)
+            except StopIteration:
+                break
+            except UnknownFileTypeError as error:
+                raise InputError(
+                    f"ASE can't tell the format of this file ({_sentence(error)}); name it with "
+                    "reader='ase:FORMAT', or another reader",
+                    self.label,
+                ) from error
+            except FileNotFoundError as error:
+                raise InputError("there is no such file", self.label) from error
+            except Exception as error:  # noqa: BLE001 - ASE's readers raise whatever their parsing trips over
+                failed.append(BadFrame(k, f"ASE fails to read it: {_sentence(error)}"))
+                break
+            yield atoms
+            k += 1
+        if k == 0 and not failed:
+            raise InputError("ASE finds no structure in this file", self.label)
+
+
+def _sentence(error: BaseException) -> str:
+    """Return an exception as one line of bounded length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 200 else text[:200] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class ASEDatabaseSource(FileSource):
+    """One ASE database: SQLite (.db), JSON (.json), or LMDB (.aselmdb, with ase-db-backends).
+
+    Rows come in the order of their ids; frame 0 is the first of them. Labels are taken from the
+    calculator, from ``row.data`` and from ``row.key_value_pairs``. The file is only read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    runs_in = "processes"
+
+    @property
+    def _type(self) -> str:
+        suffix = os.path.splitext(self.path)[1].lower()
+        return {".json": "json", ".aselmdb": "aselmdb"}.get(suffix, "db")
+
+    def scan(self) -> list[Slice]:
+        """Return ranges of row ids, [start, stop), of `_SLICE_ROWS` rows; JSON is one slice."""
+        size = int(self.fingerprint()["size"])
+        ids = self._ids()
+        if not ids:
+            raise InputError("the database has no rows", self.label)
+        step = len(ids) if self._type == "json" else _SLICE_ROWS
+        pieces = []
+        for first in range(0, len(ids), step):
+            last = min(first + step, len(ids))
+            share = size * last // len(ids) - size * first // len(ids)
+            pieces.append(Slice(ids[first], ids[last - 1] + 1, first, share))
+        return pieces
+
+    def read(self, piece: Slice) -> Iterator[Raw]:
+        """Yield the rows of a slice in blocks.
+
+        Raises
+        ------
+        InputError
+            If the file is no ASE database.
+        MissingExtraError
+            If it is an LMDB database and ase-db-backends is not installed.
+        """
+        ids = [i for i in self._ids() if piece.start <= i < piece.stop]
+        levels: dict[str, Level] = {}
+        database = self._connect()
+        frame = piece.first_frame
+        for k in range(0, len(ids), _QUERY_ROWS):
+            block, frames, extra, bad = [], [], [], []
+            for row in self._rows(database, ids[k : k + _QUERY_ROWS]):
+                try:
+                    block.append(row.toatoms())
+                    extra.append({**row.key_value_pairs, **row.data})
+                    frames.append(frame)
+                except Exception as error:  # noqa: BLE001 - rows hold whatever somebody wrote
+                    del block[len(frames) :], extra[len(frames) :]
+                    bad.append(BadFrame(frame, f"ASE can't use row {row.id}: {_sentence(error)}"))
+                frame += 1
+            yield pack(block, frames, bad, levels, check=False, extra=extra)
+
+    def _connect(self) -> Any:
+        import ase.db
+
+        try:
+            if self._type == "aselmdb":
+                return ase.db.connect(self.path, type="aselmdb", readonly=True, use_lock_file=False)
+            return ase.db.connect(self.path, type=self._type, create_indices=False, use_lock_file=False)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{self.label}: databases of type {self._type!r} need a package: pip install ase-db-backends"
+            ) from error
+        except Exception as error:
+            raise self._no_database(error) from error
+
+    def _ids(self) -> list[int]:
+        """Return all row ids in order, without reading the rows where that can be avoided."""
+        if self._type == "aselmdb":
+            return sorted(map(int, self._connect().ids))
+        try:
+            if self._type == "json":
+                return [int(row.id) for row in self._connect().select(sort="id", include_data=False)]
+            # ASE would make tables in a file that has none, so look before it connects.
+            uri = f"file:{quote(os.path.abspath(self.path))}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True)) as connection:
+                return [i for (i,) in connection.execute("SELECT id FROM systems ORDER BY id")]
+        except Exception as error:
+            raise self._no_database(error) from error
+
+    def _rows(self, database: Any, ids: Sequence[int]) -> Iterable[Any]:
+        try:
+            if self._type == "aselmdb":
+                return [database.get(id=i) for i in ids]
+            if self._type == "json":
+                wanted = set(ids)
+                return [row for row in database.select(sort="id") if row.id in wanted]
+            return list(database.select(f"id>={ids[0]},id<={ids[-1]}", sort="id"))
+        except Exception as error:
+            raise self._no_database(error) from error
+
+    def _no_database(self, error: BaseException) -> InputError:
+        return InputError(f"can't be read as an ASE database: {_sentence(error)}", self.label)
+
+
+class AtomsSource:
+    """Structures that are already in memory, or come from an iterator.
+
+    A list is read in place; whatever else iterates has every structure copied as it comes, so
+    it may hand out one object again and again, as molecular dynamics does. Labels are the
+    results that calculators hold for the structure as it is; nothing is ever calculated.
+
+    Parameters
+    ----------
+    structures
+        An `ase.Atoms`, a list of them, or any iterable.
+    label
+        What messages and provenance call it.
+    """
+
+    runs_in: Literal["threads", "processes", "caller"] = "caller"
+
+    def __init__(self, structures: Any, label: str = "atoms"):
+        from ase import Atoms
+
+        self.structures = [structures] if isinstance(structures, Atoms) else structures
+        self.label = label
+
+    def __repr__(self) -> str:
+        return f"AtomsSource({self.label!r})"
+
+    def fingerprint(self) -> None:
+        """Return None: objects in memory leave no trace by which to know them again."""
+
+    def scan(self) -> list[Slice]:
+        """Return everything as one slice; its length is 0 where it can't be known.
+
+        Raises
+        ------
+        InputError
+            If there are no structures.
+        """
+        if not isinstance(self.structures, (list, tuple)):
+            return [Slice(0, 0, 0, 0)]
+        n = len(self.structures)
+        if not n:
+            raise InputError("the list of structures is empty", self.label)
+        sample = self.structures[:: max(1, n // 100)]
+        mean = sum(56 * len(a) + 104 for a in sample if hasattr(a, "arrays")) / len(sample)
+        return [Slice(0, n, 0, int(mean * n))]
+
+    def read(self, piece: Slice) -> Iterator[Raw]:
+        """Yield the structures in blocks."""
+        from ase import Atoms
+
+        if isinstance(self.structures, (list, tuple)):
+            yield from blocks(self.structures, 0, check=True)
+        else:
+            copies = (Snapshot(a) if isinstance(a, Atoms) else a for a in self.structures)
+            yield from blocks(copies, 0, check=True)

@@ -1,0 +1,99 @@
+"""The lines of an XSF file: open it, leave out comments, keep the energies in them.
+
+What the lines mean together is read in `zstruct.sources.xsf`.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from zstruct.errors import InputError
+
+__all__ = ["Lines", "opened"]
+
+_ENERGY = re.compile(
+    r"#+\s*total[\s_-]*energy\s*(?:[(\[](?P<before>[^)\]]*)[)\]])?\s*[=:]\s*(?P<after>.*)", re.IGNORECASE
+)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\d.])", re.ASCII)
+_OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+@contextmanager
+def opened(path: str, label: str) -> Iterator[io.TextIOBase]:
+    """Open a file, plain or compressed, as text; whatever fails is an `InputError`."""
+    open_ = next((o for suffix, o in _OPEN.items() if path.lower().endswith(suffix)), open)
+    try:
+        with open_(path, "rb") as binary:
+            head = binary.peek(1024)[:1024]
+            if not head:
+                raise InputError("the file is empty", label)
+            if b"\0" in head:
+                raise InputError("this is not a text file, so not an XSF file", label)
+            # Comments may be in any encoding; anything odd in the data is found as a wrong word.
+            yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"can't be read: {reason}", label) from error
+
+
+class Lines:
+    """The lines of a file that are neither empty nor comments; energies in comments are kept."""
+
+    def __init__(self, file: io.TextIOBase):
+        self._file = file
+        self._held: list[str] | None = None
+        self.number = 0
+        """The line read last, perhaps only by `peek`."""
+        self.taken = 0
+        """The line taken last."""
+        self.energies: list[tuple[int, float | str]] = []
+        """Energies that no frame has claimed: line, and the value or what is wrong with it."""
+
+    def next(self) -> list[str] | None:
+        """Return the words of the next line; None at the end."""
+        words = self._held or self._read()
+        self._held, self.taken = None, self.number
+        return words
+
+    def peek(self) -> list[str] | None:
+        """Return the words of the next line, which stays the next."""
+        self._held = self._held or self._read()
+        return self._held
+
+    def forget(self) -> None:
+        """Drop the energies that stand before the line taken last."""
+        self.energies = [(line, value) for line, value in self.energies if line > self.taken]
+
+    def _read(self) -> list[str] | None:
+        for line in self._file:
+            self.number += 1
+            words = line.split()
+            if words:
+                if words[0][0] != "#":
+                    return words
+                self._comment(line.strip())
+        return None
+
+    def _comment(self, text: str) -> None:
+        match = _ENERGY.match(text)
+        if match is None:
+            return
+        after = match["after"].strip()
+        number = _NUMBER.match(after)
+        found: float | str
+        if number is None:
+            found = f"the energy {after[:40]!r} is not a number"
+        else:
+            unit = after[number.end() :].strip() or (match["before"] or "").strip()
+            first, *others = unit.lower().split() or [""]
+            good = first in ("", "ev") and not (others and others[0].startswith(("per", "/")))
+            found = float(number.group()) if good else f"the energy is in {unit[:40]!r}; convert it to eV"
+        self.energies.append((self.number, found))
