@@ -23,7 +23,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: TID251
 
-from zstruct.errors import CorruptStoreError, StoreFormatError
+from zstruct.errors import CorruptStoreError, MissingExtraError, StoreFormatError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 
@@ -237,10 +237,16 @@ def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
     CorruptStoreError
         If one is missing: it would read as fill values.
     """
-    expected = spec.layout.n_shards(spec.shape[0])
-    missing = [k for k in range(expected) if not shard_path(path, spec.path, k, len(spec.shape)).is_file()]
+    _require_shards(path, spec.path, spec.layout.n_shards(spec.shape[0]), len(spec.shape))
+
+
+def _require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim: int) -> None:
+    missing = [k for k in range(n_shards) if not shard_path(path, array, k, ndim).is_file()]
     if missing:
-        raise CorruptStoreError(f"{path}: shards {missing[:5]} of {expected} of {spec.path} are missing")
+        raise CorruptStoreError(
+            f"{os.fspath(path)}: shards {missing[:5]} of {n_shards} of {array} are missing; "
+            "restore the store from a copy or build it again"
+        )
 
 
 def array_digest(dtype: str, shape: tuple[int, ...], layout: Layout, shards: Iterable[str]) -> str:
@@ -299,11 +305,13 @@ class Store:
     ------
     StoreFormatError
         If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
+    MissingExtraError
+        If the URL needs a package that is not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
-        self._opened: tuple[int, zarr.Group] | None = None
+        self._opened: tuple[int, zarr.Group, dict[str, zarr.Array]] | None = None
         root = self._root()
         found = root.attrs.get("encoding-type")
         if found != ENCODING_TYPE:
@@ -333,7 +341,9 @@ class Store:
             except (FileNotFoundError, ValueError) as error:
                 what = "no Zarr group there" if os.path.exists(self.path) else "no such file or directory"
                 raise StoreFormatError(f"can't open the store {self.path}: {what}") from error
-            self._opened = os.getpid(), group
+            except ImportError as error:
+                raise MissingExtraError(f"can't open the store {self.path}: {error}") from error
+            self._opened = os.getpid(), group, {}
         return self._opened[1]
 
     @property
@@ -435,11 +445,30 @@ class Store:
             name for name, node in self._root().members(max_depth=None) if isinstance(node, zarr.Array)
         )
 
+    def check_complete(self) -> None:
+        """Raise if a shard of a local store is missing, say after half a copy.
+
+        Raises
+        ------
+        CorruptStoreError
+            Naming the array: what is missing would read as fill values.
+        """
+        for name in self.array_names():
+            self._array(name)
+
     def _array(self, name: str) -> zarr.Array:
-        try:
-            node = self._root()[name]
-        except KeyError:
-            has = ", ".join(self.fields)
-            raise KeyError(f"the store {self.path} has no array {name!r}; it has {has}") from None
-        assert isinstance(node, zarr.Array)
-        return node
+        root = self._root()
+        assert self._opened is not None
+        known = self._opened[2]
+        if name not in known:
+            try:
+                node = root[name]
+            except KeyError:
+                has = ", ".join(self.fields)
+                raise KeyError(f"the store {self.path} has no array {name!r}; it has {has}") from None
+            assert isinstance(node, zarr.Array)
+            if os.path.isdir(self.path):
+                n_shards = -(-node.shape[0] // (node.shards or node.chunks)[0])
+                _require_shards(self.path, name, n_shards, node.ndim)
+            known[name] = node
+        return known[name]

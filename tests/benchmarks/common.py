@@ -96,7 +96,7 @@ def write_molecules(path: Path, n_frames: int, low: int, high: int, seed: int = 
             values = np.hstack([rng.normal(0, 4, (total, 3)), rng.normal(0, 1, (total, 3))])
             rows = (
                 np.char.mod("%-2s ", symbols).tolist(),
-                ["%16.8f %16.8f %16.8f %16.8f %16.8f %16.8f\n" % tuple(v) for v in values.tolist()],
+                ["".join([f"{x:16.8f}" for x in row]) + "\n" for row in values.tolist()],
             )
             lines = [s + r for s, r in zip(*rows, strict=True)]
             edge = 0

@@ -137,7 +137,8 @@ def test_energy_behind_a_lone_structure(tmp_path):
 
 def test_sections_that_are_not_ours(tmp_path):
     convvec = "CONVVEC\n9 0 0\n0 9 0\n0 0 9\nCONVCOORD\n1 1\nAu 0 0 0\n"
-    grid = "BEGIN_BLOCK_DATAGRID_3D\nx\nBEGIN_DATAGRID_3D_y\n2 2 2\n0 0 0\nEND_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n"
+    values = "BEGIN_DATAGRID_3D_y\n2 2 2\n0 0 0\nEND_DATAGRID_3D\n"
+    grid = f"BEGIN_BLOCK_DATAGRID_3D\nx\n{values}END_BLOCK_DATAGRID_3D\n"
     info = "BEGIN_INFO\n  anything goes\nEND_INFO\n"
     text = info + CRYSTAL.replace("PRIMCOORD", grid + convvec + "PRIMCOORD") + grid
     assert packed(write(tmp_path, text)).columns["numbers"].tolist() == [22, 8]

@@ -15,7 +15,6 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from zstruct.errors import MissingExtraError
 from zstruct.schema import STRUCTURE
 from zstruct.store import Store
 
@@ -61,6 +60,8 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
         If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
     MissingExtraError
         If the URL needs a package that is not installed.
+    CorruptStoreError
+        If a file of it is missing.
 
     Examples
     --------
@@ -71,10 +72,8 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> dict(ds.sizes)["atom"], ds.n_atoms.values
     (6, array([3, 3], dtype=int32))
     """
-    try:
-        store = Store(path)
-    except ImportError as error:
-        raise MissingExtraError(f"{os.fspath(path)} can't be opened: {error}") from error
+    store = Store(path)
+    store.check_complete()
     raw = xr.open_dataset(store.path, engine="zarr", chunks=None, cache=False, decode_cf=False)
     token = hashlib.sha256(f"{os.path.abspath(store.path)} {store.digest}".encode()).hexdigest()[:16]
     rows = _common_rows(store, raw)

@@ -139,13 +139,14 @@ class ASEDatabaseSource(FileSource):
         MissingExtraError
             If it is an LMDB database and ase-db-backends is not installed.
         """
-        ids = [i for i in self._ids() if piece.start <= i < piece.stop]
+        ids = self._ids(piece.start, piece.stop)
         levels: dict[str, Level] = {}
         database = self._connect()
         frame = piece.first_frame
-        for k in range(0, len(ids), _QUERY_ROWS):
+        step = len(ids) if self._type == "json" else _QUERY_ROWS  # a JSON file is read whole every time
+        for k in range(0, len(ids), max(1, step)):
             block, frames, extra, bad = [], [], [], []
-            for row in self._rows(database, ids[k : k + _QUERY_ROWS]):
+            for row in self._rows(database, ids[k : k + step]):
                 try:
                     block.append(row.toatoms())
                     extra.append({**row.key_value_pairs, **row.data})
@@ -170,17 +171,19 @@ class ASEDatabaseSource(FileSource):
         except Exception as error:
             raise self._no_database(error) from error
 
-    def _ids(self) -> list[int]:
-        """Return all row ids in order, without reading the rows where that can be avoided."""
+    def _ids(self, start: int = 0, stop: int = 1 << 62) -> list[int]:
+        """Return the row ids from `start` to `stop` in order, without reading rows if possible."""
         if self._type == "aselmdb":
-            return sorted(map(int, self._connect().ids))
+            return sorted(i for i in map(int, self._connect().ids) if start <= i < stop)
         try:
             if self._type == "json":
-                return [int(row.id) for row in self._connect().select(sort="id", include_data=False)]
+                rows = self._connect().select(sort="id", include_data=False)
+                return [row.id for row in rows if start <= row.id < stop]
             # ASE would make tables in a file that has none, so look before it connects.
             uri = f"file:{quote(os.path.abspath(self.path))}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True)) as connection:
-                return [i for (i,) in connection.execute("SELECT id FROM systems ORDER BY id")]
+                query = "SELECT id FROM systems WHERE id >= ? AND id < ? ORDER BY id"
+                return [i for (i,) in connection.execute(query, (start, stop))]
         except Exception as error:
             raise self._no_database(error) from error
 

@@ -22,7 +22,7 @@ __all__ = ["Snapshot", "blocks", "pack"]
 
 # A block ends at so many atoms or structures: small enough for the processor's cache.
 _BLOCK_ATOMS = 1 << 16
-_BLOCK_FRAMES = 1 << 12
+_BLOCK_FRAMES = 1 << 9
 # The first block is small, and later ones grow at most so fast: the sizes to come are unknown.
 _FIRST_BLOCK, _GROWTH = 64, 8
 # Changes below this (angstrom) are none, as in ASE's own check.

@@ -45,7 +45,7 @@ _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
 
 
 class XYZSource(FileSource):
-    """A file of structures in extended or plain XYZ format, perhaps compressed.
+    r"""A file of structures in extended or plain XYZ format, perhaps compressed.
 
     Files compressed by gzip, bzip2 or xz are known by their first bytes and read as a stream.
     Numbers are those that Python's ``float`` would give. Fortran exponents (``1.0D-5``) and
@@ -61,7 +61,7 @@ class XYZSource(FileSource):
     >>> import os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "he.xyz")
     >>> with open(path, "w") as file:
-    ...     _ = file.write("1\\nProperties=species:S:1:pos:R:3 energy=-77.5\\nHe 0 0 0.25\\n")
+    ...     _ = file.write("1\nProperties=species:S:1:pos:R:3 energy=-77.5\nHe 0 0 0.25\n")
     >>> source = XYZSource(path)
     >>> (block,) = source.read(source.scan()[0])
     >>> block.structure["energy"][0].values, block.atom["positions"][0].values

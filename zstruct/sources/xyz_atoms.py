@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zstruct.ragged import counts_to_offsets
 from zstruct.sources import xyz_kernels as kernels
 from zstruct.sources.base import RawColumn
-from zstruct.sources.xyz_comment import RESERVED, Comments, Faults, intern, spell
+from zstruct.sources.xyz_comment import RESERVED, Comments, Faults, intern
 
 __all__ = ["Layout", "frame_layouts", "read_atoms", "row_bytes"]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.ragged import counts_to_offsets
 from zstruct.sources import xyz_kernels as kernels
 from zstruct.sources.base import RawColumn
 from zstruct.sources.columns import structure_columns
@@ -53,8 +54,10 @@ class Comments:
         Number of frames.
     names
         The keys, in the order of their first appearance.
-    key, frame
-        Key and frame of each value, ascending in both; shape (m,).
+    edges
+        Key k has the values ``edges[k]:edges[k + 1]``.
+    frame
+        Frame of each value, ascending within a key; shape (m,).
     spans
         Start and end of each value in the text, shape (m, 2).
     kinds, lengths, at
@@ -67,7 +70,7 @@ class Comments:
     text: NDArray[np.uint8]
     n: int
     names: list[str]
-    key: NDArray[np.int64]
+    edges: NDArray[np.int64]
     frame: NDArray[np.int64]
     spans: NDArray[np.int64]
     kinds: NDArray[np.uint8]
@@ -81,12 +84,13 @@ class Comments:
             return self
         here = keep[self.frame]
         number = np.cumsum(keep) - 1
-        used, key = np.unique(self.key[here], return_inverse=True)
+        counts = np.diff(counts_to_offsets(here)[self.edges])
+        used = np.flatnonzero(counts)
         return Comments(
             self.text,
             int(keep.sum()),
             [self.names[k] for k in used],
-            key,
+            counts_to_offsets(counts[used]),
             number[self.frame[here]],
             self.spans[here],
             self.kinds[here],
@@ -100,22 +104,17 @@ class Comments:
         if name not in self.names:
             return slice(0, 0)
         k = self.names.index(name)
-        return slice(*np.searchsorted(self.key, [k, k + 1]).tolist())
+        return slice(int(self.edges[k]), int(self.edges[k + 1]))
 
     def elements(self, rows: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """Return the words of values that have the same number of elements, shape (rows, length)."""
         at = self.at[rows]
-        width = max(length, 1)
-        if len(at) and at[-1] - at[0] == (len(at) - 1) * width:  # side by side
-            words = self.words[at[0] : at[0] + len(at) * width].reshape(-1, width)
-        else:
-            words = self.words[at[:, None] + np.arange(width)]
-        return words if length else words[:, 0]
+        return self.words[at[:, None] + np.arange(length)] if length else self.words[at]
 
     def columns(self) -> dict[str, list[RawColumn]]:
         """Return the columns of all keys but the format's own."""
         table: dict[str, list[RawColumn]] = {}
-        edges = np.searchsorted(self.key, np.arange(len(self.names) + 1)).tolist()
+        edges = self.edges.tolist()
         flags = np.left_shift(1, self.kinds.astype(np.int64))
         for k, name in enumerate(self.names):
             if name in _SPECIAL:
@@ -175,7 +174,7 @@ class Comments:
 
     def _without_mark(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         spans = self.spans[rows]
-        spans[:, 0] += np.where(self.kinds[rows] >= kernels.V_JSON, len(_MARK), 0)
+        spans[self.kinds[rows] >= kernels.V_JSON, 0] += len(_MARK)
         return spans
 
     def _json_columns(self, name: str, rows: NDArray[np.int64]) -> list[RawColumn]:
@@ -278,22 +277,24 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
             kernels.refill(table, hashes, int(state[1]))
     tokens = tokens[: state[0]]
     names = [spell(text, *place) for place in places[: state[1]].tolist()]
-    small = len(names) < 1 << 16
-    order = np.argsort(tokens[:, 1].astype(np.uint16) if small else tokens[:, 1], kind="stable")
-    tokens = tokens[order]
-    spans = np.ascontiguousarray(tokens[:, 2:])
+    edges = counts_to_offsets(np.bincount(tokens[:, 1], minlength=len(names)))
     m = len(tokens)
-    kinds, lengths, at = np.empty(m, np.uint8), np.empty(m, np.int64), np.empty(m, np.int64)
-    words = np.empty(int((spans[:, 1] - spans[:, 0]).sum()) // 2 + m + 1, dtype=np.int64)
+    frame, lengths, at = (np.empty(m, dtype=np.int64) for _ in range(3))
+    spans, kinds = np.empty((m, 2), dtype=np.int64), np.empty(m, dtype=np.uint8)
+    words = np.empty(int((tokens[:, 3] - tokens[:, 2]).sum()) // 2 + m + 1, dtype=np.int64)
     floats = words.view(np.float64)
-    pending = np.empty((1 << 10, 3), dtype=np.int64)
-    while (left := kernels.read_values(text, spans, kinds, lengths, at, words, floats, pending)) > len(
-        pending
-    ):
-        pending = np.empty((8 * len(pending), 3), dtype=np.int64)
+    room = 1 << 10
+    while True:
+        pending = np.empty((room, 3), dtype=np.int64)
+        left = kernels.read_values(
+            text, tokens, edges[:-1].copy(), frame, spans, kinds, lengths, at, words, floats, pending
+        )
+        if left <= room:
+            break
+        room *= 8
     for place, start, stop in pending[:left].tolist():
         floats[place] = float(text[start:stop].tobytes())
-    return Comments(text, n, names, tokens[:, 1], tokens[:, 0], spans, kinds, lengths, at, words)
+    return Comments(text, n, names, edges, frame, spans, kinds, lengths, at, words)
 
 
 def _key_table(

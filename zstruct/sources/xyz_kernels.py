@@ -7,7 +7,7 @@ into it. Kernels report faults as codes and positions; sentences are made elsewh
 module inside functions only: it loads Numba.
 
 Numbers are read exactly as Python's ``float`` reads them. A decimal w * 10**q with w < 2**53 and
-\\|q\\| <= 22 takes one multiplication or division of exact doubles (W. D. Clinger, PLDI 1990);
+q within 22 of zero takes one multiplication or division of exact doubles (W. D. Clinger, PLDI 1990);
 others take a 128-bit product (D. Lemire, Softw. Pract. Exp. 51, 1700, 2021); what that leaves
 undecided (subnormals, more digits than a word holds close to a tie) is handed back.
 """
@@ -15,7 +15,7 @@ undecided (subnormals, more digits than a word holds close to a tie) is handed b
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -83,6 +83,11 @@ _ELEMENTS = _element_table()
 _CLASSES = _character_classes()
 _TENS = 10.0 ** np.arange(23)
 _WHOLE_TENS = np.array([10**k for k in range(20)], dtype=np.uint64)
+
+
+# Functions for other kernels only; they are cached with their callers.
+_called = njit
+_inlined = njit(forceinline=True)
 
 
 # Memory and words. Functions here get the address of the text, not the array: Numba would count
@@ -243,13 +248,13 @@ def _from_bits(typing, word):  # type: ignore[no-untyped-def]
     return types.float64(types.uint64), generate
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _is_space(c):  # type: ignore[no-untyped-def]
     """Whether a byte separates words, as ``str.split`` has it for ASCII; newlines do."""
     return 28 <= c <= 32 or 9 <= c <= 13
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _skip_spaces(text, p):  # type: ignore[no-untyped-def]
     """Return the first position from `p` on that is a newline or no space at all."""
     while True:
@@ -263,14 +268,14 @@ def _skip_spaces(text, p):  # type: ignore[no-untyped-def]
         p += 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _token_end(text, p):  # type: ignore[no-untyped-def]
     while not _is_space(_byte(text, p)):
         p += 1
     return p
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _line_end(text, p, stop):  # type: ignore[no-untyped-def]
     """Return the position of the next newline, `stop` if there is none before it."""
     while p < stop:
@@ -284,7 +289,7 @@ def _line_end(text, p, stop):  # type: ignore[no-untyped-def]
 # Frames.
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _line_kind(text, p, stop):  # type: ignore[no-untyped-def]
     """Return whether the line at `p` is blank, a lone integer or neither, and the integer."""
     while p < stop and _byte(text, p) != _NEWLINE and _is_space(_byte(text, p)):
@@ -388,7 +393,7 @@ def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
             kind, _ = _line_kind(text, line, after)
             if kind == OTHER:
                 code = UNFIT
-        elif not final and (code == GOOD or code == ENDS_EARLY):
+        elif not final and (code in (GOOD, ENDS_EARLY)):
             break
         if code == GOOD or not resync:
             frames[n, 0] = p
@@ -408,7 +413,7 @@ def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
 # Numbers.
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _integer(text, p, end):  # type: ignore[no-untyped-def]
     """Return whether the text is an integer that fits int64, and the integer."""
     negative = _byte(text, p) == _MINUS
@@ -429,7 +434,7 @@ def _integer(text, p, end):  # type: ignore[no-untyped-def]
     return True, -np.int64(value) if negative else np.int64(value)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _digit_run(word):  # type: ignore[no-untyped-def]
     """Return how many of eight bytes are digits before the first that is not.
 
@@ -438,19 +443,19 @@ def _digit_run(word):  # type: ignore[no-untyped-def]
     return _trailing_zeros(((word + _BELOW_COLON) | (word - _ZEROS)) & _HIGH1) >> 3
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _eight_digits(word):  # type: ignore[no-untyped-def]
     """Return the number that eight digits spell."""
     return _join(word - _ZEROS)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _some_digits(word, n):  # type: ignore[no-untyped-def]
     """Return the number that the first `n` < 8 digits spell; 0 for none."""
     return _join(((word - _ZEROS) << _U(56 - 8 * n)) << _U(8))
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _join(t):  # type: ignore[no-untyped-def]
     """Return the number that eight bytes 0 ... 9 spell, the lowest one first."""
     t = t * _U(2561) >> _U(8)
@@ -458,7 +463,7 @@ def _join(t):  # type: ignore[no-untyped-def]
     return (t & _U(0x0000FFFF0000FFFF)) * _U(42949672960001) >> _U(32)
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _nearest(w, q):  # type: ignore[no-untyped-def]
     """Return whether the double nearest to w * 10**q could be told, and its bits; w > 0."""
     if q < -342 or q > 308:
@@ -480,9 +485,9 @@ def _nearest(w, q):  # type: ignore[no-untyped-def]
     exponent = ((217706 * q) >> 16) + 63 + np.int64(upper) - shift + 1023
     if exponent <= 0:
         return False, _U(0)
-    if low <= _U(1) and q >= -4 and q <= 23 and mantissa & _U(3) == _U(1):
-        if mantissa << (upper + _U(9)) == high:
-            mantissa = mantissa & _U(0xFFFFFFFFFFFFFFFE)
+    halfway = low <= _U(1) and mantissa << (upper + _U(9)) == high
+    if halfway and -4 <= q <= 23 and mantissa & _U(3) == _U(1):
+        mantissa = mantissa & _U(0xFFFFFFFFFFFFFFFE)
     mantissa = (mantissa + (mantissa & _U(1))) >> _U(1)
     if mantissa >= _U(1 << 53):
         mantissa = _U(1 << 52)
@@ -492,7 +497,7 @@ def _nearest(w, q):  # type: ignore[no-untyped-def]
     return True, (mantissa & _U((1 << 52) - 1)) | (_U(exponent) << _U(52))
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _nearest_of_many(text, p, exponent):  # type: ignore[no-untyped-def]
     """Like `_nearest` for digits that do not fit one word, from `p` on, times 10**exponent."""
     w = _U(0)
@@ -523,7 +528,7 @@ def _nearest_of_many(text, p, exponent):  # type: ignore[no-untyped-def]
     return told, bits
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _number_word(text, p, negative):  # type: ignore[no-untyped-def]
     """Read nan, inf or infinity in any case."""
     letters = _word(text, p) | _SPACES
@@ -538,7 +543,7 @@ def _number_word(text, p, negative):  # type: ignore[no-untyped-def]
     return _NOT_READ, 0.0, p
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _float_slowly(text, first, p, w, n_behind, negative):  # type: ignore[no-untyped-def]
     """Read the rest of a float that is not of the usual form.
 
@@ -609,7 +614,7 @@ def _float_slowly(text, first, p, w, n_behind, negative):  # type: ignore[no-unt
     return _READ if told else _UNDECIDED, -value if negative else value, p
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _float(text, p):  # type: ignore[no-untyped-def]
     """Read the float at `p`: how that ended, its value, and the position behind it.
 
@@ -641,7 +646,7 @@ def _float(text, p):  # type: ignore[no-untyped-def]
     return _float_slowly(text, first, p, w, n_behind, negative == 1)
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _float_called(text, p):  # type: ignore[no-untyped-def]
     """Like `_float`, but compiled once; for callers that read few numbers."""
     return _float(text, p)
@@ -650,7 +655,7 @@ def _float_called(text, p):  # type: ignore[no-untyped-def]
 # Comment lines.
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _split_plainly(text, p, end, pairs):  # type: ignore[no-untyped-def]
     """Split a comment without escapes and quotes in odd places; -1 if it is not such a one."""
     n = 0
@@ -708,7 +713,7 @@ def _split_plainly(text, p, end, pairs):  # type: ignore[no-untyped-def]
         n += 1
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _split_fully(text, p, end, pairs):  # type: ignore[no-untyped-def]
     """Split any comment, writing keys and values without quotes and escapes over it.
 
@@ -774,14 +779,14 @@ def _split_fully(text, p, end, pairs):  # type: ignore[no-untyped-def]
     return n + 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@_inlined
 def _first_bytes(text, p, n):  # type: ignore[no-untyped-def]
     """Return the first `n` > 0 of the eight bytes at `p`, zeros behind."""
     word = _word(text, p)
     return word if n >= 8 else word & ((_U(1) << _U(8 * n)) - _U(1))
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _hash(text, p, end):  # type: ignore[no-untyped-def]
     value = _U(end - p)
     while p < end:
@@ -791,7 +796,7 @@ def _hash(text, p, end):  # type: ignore[no-untyped-def]
     return value
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _same(text, p, end, q):  # type: ignore[no-untyped-def]
     while p < end:
         if _first_bytes(text, p, end - p) != _first_bytes(text, q, end - p):
@@ -801,7 +806,7 @@ def _same(text, p, end, q):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _intern(text, p, end, table, hashes, places, n):  # type: ignore[no-untyped-def]
     """Return the code of a piece of text, which is `n` if it is new.
 
@@ -959,7 +964,7 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
     return len(lines)
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _bool(text, p, end):  # type: ignore[no-untyped-def]
     """Return 1, 0 or -1 (neither) for the words that mean true or false."""
     letters = _word(text, p)
@@ -975,7 +980,7 @@ def _bool(text, p, end):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _flat_json(text, p, end, words, floats, out, pending, n_pending):  # type: ignore[no-untyped-def]
     """Read a JSON list of plain numbers; kind `V_JSON` means it is something else."""
     kind = V_J_INTS
@@ -1028,15 +1033,21 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):  # type: i
 
 
 @njit(cache=True, nogil=True)
-def read_values(buffer, spans, kinds, lengths, at, words, floats, pending):  # type: ignore[no-untyped-def]
+def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):  # type: ignore[no-untyped-def]
     """Read values of comment lines as integers, floats or booleans where they are such.
+
+    They are read in the order of the text, which is in the cache then, and listed by key.
 
     Parameters
     ----------
     buffer
         The bytes of the text.
-    spans
-        Start and end of each value, shape (n, 2).
+    tokens
+        Frame, key, start and end of each value, shape (n, 4).
+    slots
+        Where the values of each key begin in the lists; they are used up.
+    frames, spans
+        Room for the frame of each value, shape (n,), and its start and end, shape (n, 2).
     kinds, lengths
         Room for the kind of each value and its number of elements, 0 for a scalar; shape (n,).
     at
@@ -1054,8 +1065,12 @@ def read_values(buffer, spans, kinds, lengths, at, words, floats, pending):  # t
     text = _address(buffer)
     out = np.int64(0)
     n_pending = np.int64(0)
-    for k in range(len(spans)):
-        p, end = spans[k, 0], spans[k, 1]
+    for token in range(len(tokens)):
+        k = slots[tokens[token, 1]]
+        slots[tokens[token, 1]] += 1
+        p, end = tokens[token, 2], tokens[token, 3]
+        frames[k] = tokens[token, 0]
+        spans[k, 0], spans[k, 1] = p, end
         first = out
         at[k] = first
         undo = n_pending
@@ -1065,7 +1080,8 @@ def read_values(buffer, spans, kinds, lengths, at, words, floats, pending):  # t
                 p += 1
             if p >= end:
                 break
-            if kind != V_BOOL:
+            c = _byte(text, p) | 32
+            if kind != V_BOOL and (c < 97 or c == 105 or c == 110):  # nan and inf
                 status, number, stopped = _float_called(text, p)
                 c = _byte(text, stopped)
                 if status != _NOT_READ and (
@@ -1095,7 +1111,7 @@ def read_values(buffer, spans, kinds, lengths, at, words, floats, pending):  # t
             start = p
             while p < end and not _is_space(_byte(text, p)) and _byte(text, p) != _COMMA:
                 p += 1
-            truth = _bool(text, start, p) if kind == V_EMPTY or kind == V_BOOL else -1
+            truth = _bool(text, start, p) if kind in (V_EMPTY, V_BOOL) else -1
             if truth < 0:
                 kind = V_TEXT
                 break
@@ -1125,7 +1141,7 @@ def read_values(buffer, spans, kinds, lengths, at, words, floats, pending):  # t
 # Atom lines.
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _element(text, p, end):  # type: ignore[no-untyped-def]
     """Return the atomic number of a symbol in any case, or of digits; -1 if it is neither."""
     c = _byte(text, p)
@@ -1144,7 +1160,7 @@ def _element(text, p, end):  # type: ignore[no-untyped-def]
     return -1 if number == 255 else number
 
 
-@njit(cache=True, nogil=True)
+@_called
 def _atomic_number(text, p, end):  # type: ignore[no-untyped-def]
     fits, value = _integer(text, p, end)
     return value if fits and 0 <= value <= 118 else -1
@@ -1254,7 +1270,7 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
                                 n_pending += 1
                     else:
                         end = _token_end(text, start)
-                        if what == SPECIES or what == NUMBER:
+                        if what in (SPECIES, NUMBER):
                             z = (
                                 _element(text, start, end)
                                 if what == SPECIES

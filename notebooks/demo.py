@@ -1,0 +1,108 @@
+"""The whole way in one script: files → store → energies with xarray → batches for torch → a picture.
+
+`make demo` runs it. It reads the bundled sample and writes only into ``demo/``.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import zstruct
+
+ROOT = Path(__file__).resolve().parent.parent
+STORE = Path("demo/sample.zarr")
+PICTURE = Path("demo/energy_per_atom.png")
+
+
+def main():
+    os.chdir(ROOT)
+    STORE.parent.mkdir(exist_ok=True)
+
+    heading(f"1. Build {STORE} from tests/data/sample/*.xyz")
+    print("(the first build on a machine compiles the parser, which takes some seconds)", flush=True)
+    report = zstruct.build("tests/data/sample/*.xyz", STORE, overwrite=True, progress=False)
+    print(report)
+
+    heading("2. Explore it with xarray")
+    ds = zstruct.open(STORE)
+    table = statistics(ds)
+    print(f"{'config_type':12} {'structures':>10} {'eV/atom':>9} {'min':>8} {'max':>8} {'fmax, eV/A':>11}")
+    for name, row in table.iterrows():
+        print(
+            f"{name:12} {row['count']:10.0f} {row['mean']:9.3f} {row['min']:8.3f} {row['max']:8.3f} "
+            f"{row['fmax']:11.2f}"
+        )
+    hot = int(ds.zs.fmax.argmax("structure"))
+    print(f"the largest force acts in structure {hot}, {ds.zs.to_ase(hot).symbols}")
+
+    heading("3. Load it with torch")
+    data = zstruct.ZarrStructureDataset(STORE, fields=["numbers", "positions", "energy", "forces", "stress"])
+    print(f"{len(data)} samples; the first: {shapes(data[0])}")
+    for layout in ("graph", "padded"):
+        batch = next(iter(data.loader(batch_size=32, layout=layout)))
+        print(f"a batch of 32, {layout}: {shapes(batch)}")
+    began = time.perf_counter()
+    n_atoms = sum(len(batch["numbers"]) for batch in data.loader(batch_size=32, shuffle=True))
+    print(f"one shuffled epoch: {n_atoms:,} atoms in {time.perf_counter() - began:.3f} s")
+
+    heading("4. Draw the energies")
+    draw(ds, table)
+    print(f"{PICTURE}: energy per atom by config_type")
+    print()
+    print(f"The store is {STORE}. Look at it with: .venv/bin/zstruct info {STORE}")
+    print("Next: notebooks/01-quickstart.ipynb, or zstruct.build('your/files/**/*.xyz', 'mine.zarr')")
+
+
+def statistics(ds):
+    """Return energies per atom and largest forces by group, the group of lowest energy first."""
+    groups = ds.zs.energy_per_atom.compute().groupby(ds.config_type)
+    table = groups.mean().to_dataframe("mean")
+    table["count"] = groups.count()
+    table["min"], table["max"] = groups.min(), groups.max()
+    table["fmax"] = ds.zs.fmax.groupby(ds.config_type).max()
+    return table.sort_values("mean")
+
+
+def shapes(tensors):
+    return ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+
+
+def draw(ds, table):
+    """Save a histogram of all energies per atom, and each group's energies and forces."""
+    energy, fmax, labels = ds.zs.energy_per_atom.values, ds.zs.fmax.values, ds.config_type.values
+    colours = dict(zip(table.index, plt.get_cmap("tab10").colors, strict=False))
+    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    left.hist(
+        [energy[labels == name] for name in colours],
+        bins=np.linspace(-0.05, 1.6, 67),
+        stacked=True,
+        color=list(colours.values()),
+        label=list(colours),
+    )
+    left.set(xlabel="energy per atom (eV)", ylabel="structures")
+    beyond = int((energy > 1.6).sum())
+    left.annotate(f"{beyond} single atoms\nlie beyond →", (0.98, 0.06), xycoords="axes fraction", ha="right")
+    left.legend(title="config_type", frameon=False, ncols=2)
+    for name, colour in colours.items():
+        chosen = (labels == name) & (fmax > 1e-3)  # no forces by symmetry: off a logarithmic axis
+        right.scatter(energy[chosen], fmax[chosen], s=14, color=colour, alpha=0.7, linewidths=0)
+    right.set(xlabel="energy per atom (eV)", ylabel="largest force (eV/Å)", yscale="log")
+    figure.suptitle(f"{ds.zs.n_structures} structures, {ds.zs.n_atoms:,} atoms, labelled by EMT")
+    figure.savefig(PICTURE, dpi=150)
+    plt.close(figure)
+
+
+def heading(text):
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+if __name__ == "__main__":
+    main()

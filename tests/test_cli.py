@@ -1,0 +1,90 @@
+"""The command line: what people type and what they see."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import extxyz_text
+from zstruct.cli import main
+from zstruct.store import Store
+
+
+def test_build_info_verify(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "train.xyz", "out.zarr", "--quiet"]) == 0
+    assert "out.zarr: 30 structures" in capsys.readouterr().out
+    assert main(["info", "out.zarr"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("30", "energy", "eV angstrom-1", "forces", "positions"):
+        assert word in shown
+    assert main(["info", "out.zarr", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_structures"] == 30
+    assert main(["verify", "out.zarr"]) == 0
+    assert "every checksum" in capsys.readouterr().out
+
+
+def test_every_build_option_is_passed_on(tmp_path, frames, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = extxyz_text(frames).replace("energy=", "E_qm=").replace("config", "")
+    (tmp_path / "in.data").write_text(text)
+    options = ["--reader", "xyz", "--key", "energy=E_qm", "--unit", "energy=meV", "--exclude", "stress"]
+    options += ["--atomic-energy", "H=-1e-3", "--max-energy", "100", "--max-force", "2.5", "--workers", "1"]
+    options += [
+        "--max-force-component",
+        "2.4",
+        "--dtype",
+        "float32",
+        "--shuffle-seed",
+        "3",
+        "--on-error",
+        "skip",
+    ]
+    options += [f"--atomic-energy={s}=0" for s in ("C", "O", "Ti")]
+    assert main(["build", "in.data", "out.zarr", "--quiet", "--no-resume", *options]) == 0
+    store = Store("out.zarr")
+    settings = store.attrs["build"]["options"]
+    assert settings["reader"] == "xyz"
+    assert settings["keys"] == {"energy": "E_qm"}
+    assert settings["units"] == {"energy": "meV"}
+    assert settings["exclude"] == ["stress"]
+    assert settings["dtype"] == "float32"
+    assert settings["shuffle_seed"] == 3
+    assert settings["on_error"] == "skip"
+    assert settings["filters"]["max_energy"] == 100
+    assert settings["filters"]["max_force"] == 2.5
+    assert settings["filters"]["max_force_component"] == 2.4
+    assert settings["filters"]["atomic_energies"] == {"H": -1e-3, "C": 0, "O": 0, "Ti": 0}
+    assert "stress" not in store.fields
+    assert abs(store.read("energy")).max() < 1
+    assert main(["build", "in.data", "out.zarr", "--quiet", "--reader", "xyz"]) == 1
+    assert main(["build", "in.data", "out.zarr", "--quiet", "--reader", "xyz", "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "nothing.xyz", "out.zarr"], "nothing.xyz: there is no such file"),
+        (["build", "train.xyz", "out.zarr", "--key", "energy"], "write it as NAME=VALUE"),
+        (["build", "train.xyz", "out.zarr", "--atomic-energy", "H=one"], "could not convert"),
+        (["info", "nothing.zarr"], "can't open the store nothing.zarr"),
+        (["verify", "."], "not a zstruct store|no Zarr group"),
+    ],
+)
+def test_errors_are_one_sentence_and_status_one(tmp_path, xyz_file, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("zstruct: ")
+    assert shown.count("\n") == 1
+    import re
+
+    assert re.search(message, shown)
+
+
+def test_the_command_is_installed(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "zstruct.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("zstruct 0.")

@@ -1,0 +1,67 @@
+"""`zstruct.verify` finds every kind of damage."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import zstruct
+from zstruct import CorruptStoreError, store
+from zstruct.store import Store
+
+
+@pytest.fixture
+def built(tmp_path, frames, small_chunks):
+    zstruct.build(frames, tmp_path / "s.zarr", progress=False)
+    zstruct.verify(tmp_path / "s.zarr")
+    return tmp_path / "s.zarr"
+
+
+def test_a_flipped_bit_anywhere_in_the_data_is_found(built):
+    rng = np.random.default_rng(0)
+    shards = sorted(p for p in built.rglob("*") if p.is_file() and "c" in p.relative_to(built).parts)
+    assert len(shards) > 20
+    for shard in shards:
+        good = shard.read_bytes()
+        bad = bytearray(good)
+        bad[int(rng.integers(len(bad)))] ^= 1 << int(rng.integers(8))
+        shard.write_bytes(bad)
+        with pytest.raises(CorruptStoreError):
+            zstruct.verify(built)
+        shard.write_bytes(good)
+    zstruct.verify(built)
+
+
+def test_a_missing_shard_is_found_not_read_as_fill(built):
+    store.shard_path(built, "positions", 1, 2).unlink()
+    with pytest.raises(CorruptStoreError, match="positions"):
+        zstruct.verify(built)
+
+
+def test_exchanged_shards_are_found(built):
+    a, b = (store.shard_path(built, "energy", k, 1) for k in (0, 1))
+    keep = a.read_bytes()
+    shutil.copy(b, a)
+    b.write_bytes(keep)
+    with pytest.raises(CorruptStoreError, match="energy does not have the content"):
+        zstruct.verify(built)
+
+
+def test_edges_that_disagree_are_found(built):
+    opened = Store(built)
+    wrong = opened.read("n_atoms")
+    wrong[[0, 1]] += [1, -1]
+    spec = store.ArraySpec("n_atoms", ("structure",), wrong.shape, "int32", {}, 0, opened.layout("n_atoms"))
+    store.write_array(built, spec, wrong)
+    with pytest.raises(CorruptStoreError, match="offsets does not agree with n_atoms"):
+        zstruct.verify(built)
+
+
+def test_a_changed_digest_is_found(built):
+    file = built / "zarr.json"
+    metadata = json.loads(file.read_text())
+    metadata["attributes"]["digest"] = "0" * 64
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(CorruptStoreError, match="don't add up"):
+        zstruct.verify(built)
