@@ -601,12 +601,20 @@ def test_species_and_z_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_block_may_have_no_good_frame(tmp_path: Path) -> None:
-    raw = read_text(tmp_path, "1\n\nQq 0 0 0\n")
-    assert len(raw.frames) == 0
-    assert raw.atom["positions"][0].values.shape == (0, 3)
-    packed, bad = normalize(raw, ReadOptions(), "in.xyz")
-    assert len(packed) == 0
-    assert len(bad) == 1
+    for text in ("1\n\nQq 0 0 0\n", "1\nProperties=no\nH 0 0 0\n", "no frame at all\n"):
+        raw = read_text(tmp_path, text)
+        assert len(raw.frames) == 0
+        assert raw.atom["positions"][0].values.shape == (0, 3)
+        packed, bad = normalize(raw, ReadOptions(), "in.xyz")
+        assert len(packed) == 0
+        assert len(bad) == 1
+
+
+def test_a_false_number_of_columns_takes_no_memory(tmp_path: Path) -> None:
+    rows = "H 0 0 0\n" * 20_000
+    raw = read_text(tmp_path, f"20000\n{EXTENDED}:f:R:1000000\n{rows}" + WATER)
+    assert "too short for the 1000004 values" in reasons(raw)[0]
+    assert raw.frames.tolist() == [1]
 
 
 # Numbers.

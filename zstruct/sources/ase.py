@@ -11,7 +11,7 @@ import os
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -141,21 +141,24 @@ class ASEDatabaseSource(FileSource):
         """
         ids = self._ids(piece.start, piece.stop)
         levels: dict[str, Level] = {}
-        database = self._connect()
         frame = piece.first_frame
         step = len(ids) if self._type == "json" else _QUERY_ROWS  # a JSON file is read whole every time
-        for k in range(0, len(ids), max(1, step)):
-            block, frames, extra, bad = [], [], [], []
-            for row in self._rows(database, ids[k : k + step]):
-                try:
-                    block.append(row.toatoms())
-                    extra.append({**row.key_value_pairs, **row.data})
-                    frames.append(frame)
-                except Exception as error:  # noqa: BLE001 - rows hold whatever somebody wrote
-                    del block[len(frames) :], extra[len(frames) :]
-                    bad.append(BadFrame(frame, f"ASE can't use row {row.id}: {_sentence(error)}"))
-                frame += 1
-            yield pack(block, frames, bad, levels, check=False, extra=extra)
+        with ExitStack() as stack:
+            database = self._connect()
+            if self._type == "db":
+                stack.enter_context(database)  # else it leaves a connection open for every query
+            for k in range(0, len(ids), max(1, step)):
+                block, frames, extra, bad = [], [], [], []
+                for row in self._rows(database, ids[k : k + step]):
+                    try:
+                        block.append(row.toatoms())
+                        extra.append({**row.key_value_pairs, **row.data})
+                        frames.append(frame)
+                    except Exception as error:  # noqa: BLE001 - rows hold whatever somebody wrote
+                        del block[len(frames) :], extra[len(frames) :]
+                        bad.append(BadFrame(frame, f"ASE can't use row {row.id}: {_sentence(error)}"))
+                    frame += 1
+                yield pack(block, frames, bad, levels, check=False, extra=extra)
 
     def _connect(self) -> Any:
         import ase.db

@@ -129,7 +129,7 @@ class XYZSource(FileSource):
                     raise InputError("the file has become shorter since it was scanned", self.label)
                 stream.seek(piece.start)
             for window in _windows(stream, size + _BEHIND, piece.start, limit, self.label):
-                if len(window.codes) or window.last:
+                if len(window.codes) or (window.last and frame == piece.first_frame):
                     yield from _read_window(window, frame)
                     frame += len(window.codes)
 
@@ -253,11 +253,9 @@ def _windows(stream: IO[bytes], size: int, base: int, limit: int, label: str) ->
                 text, p, n, limit - base, final, resync, frames, codes, details
             )
             for k in np.flatnonzero(codes[:count]):
-                place = base + int(frames[k, 0])
-                reasons[total + int(k)] = (
-                    _index_reason(text[:n], int(codes[k]), int(frames[k, 4]), *details[k].tolist())
-                    + f" (the frame begins at byte {place})"
-                )
+                reasons[total + int(k)] = _index_reason(
+                    text[:n], int(codes[k]), int(frames[k, 4]), *details[k].tolist()
+                ) + _at_byte(base + int(frames[k, 0]))
             found.append((frames[:count], codes[:count]))
             total += count
             if count < room:
@@ -279,6 +277,10 @@ def _windows(stream: IO[bytes], size: int, base: int, limit: int, label: str) ->
         rest = n - p
         text[:rest] = text[p:n].copy()
         base, p, n = base + p, 0, rest
+
+
+def _at_byte(place: int) -> str:
+    return f" (the frame begins at byte {place})"
 
 
 def _index_reason(text: NDArray[np.uint8], code: int, count: int, at: int, done: int) -> str:
@@ -338,8 +340,8 @@ def _read_block(
     from zstruct.sources.xyz_comment import Faults, geometry
 
     faults = Faults(len(index))
-    which, layouts = frame_layouts(comments, faults)
     n_atoms = index[:, 4]
+    which, layouts = frame_layouts(comments, n_atoms, index[:, 3] - index[:, 2], faults)
     if len(index) > 1:
         cost = row_bytes(layouts) * int(n_atoms.sum()) + 16 * len(comments.names) * len(index)
         if cost > _GROWTH * int((index[:, 3] - index[:, 0]).sum()) + _ALLOWANCE:
@@ -352,7 +354,10 @@ def _read_block(
             name: [_select(column, good) for column in columns] for name, columns in structure.items()
         }
     structure.update(comments.select(good).columns())
-    failures = [BadFrame(int(numbers[k]), faults.reasons[k]) for k in sorted(faults.reasons)]
+    failures = [
+        BadFrame(int(numbers[k]), reason + _at_byte(window.base + int(index[k, 0])))
+        for k, reason in sorted(faults.reasons.items())
+    ]
     bad = sorted([*bad, *failures], key=lambda b: -1 if b.frame is None else b.frame)
     return Raw(numbers[good], n_atoms[good], atom, structure, bad)
 

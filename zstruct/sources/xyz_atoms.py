@@ -22,6 +22,7 @@ _PLAIN = "species:S:1:pos:R:3"
 _TYPES = {"R": kernels.REAL, "I": kernels.INT, "L": kernels.BOOL, "S": kernels.TEXT}
 _BYTES = {kernels.REAL: 8, kernels.INT: 8, kernels.BOOL: 1, kernels.TEXT: 20}
 _MOST_COLUMNS = 1 << 20
+_SLACK = 1 << 16  # below this a line is left to say itself what it lacks
 
 #: Name in the block, what its tokens are, how many there are.
 Step = tuple[str, int, int]
@@ -70,16 +71,20 @@ def parse_layout(properties: str) -> Layout:
         if isinstance(step, str):
             return Layout(fault=step)
         steps.append(step)
-    names = [(name, kind == kernels.NUMBER) for name, kind, _ in steps]
-    for name, is_number in names:
-        if names.count((name, is_number)) > 1:
+    layout = Layout(tuple(steps))
+    if layout.width > _MOST_COLUMNS:
+        return Layout(fault=f"Properties gives {layout.width} columns, more than any file has")
+    seen = set()
+    for name, kind, _ in steps:
+        if (name, kind == kernels.NUMBER) in seen:
             return Layout(fault=f"Properties gives {name!r} twice")
+        seen.add((name, kind == kernels.NUMBER))
     kinds = [kind for _, kind, _ in steps]
     if kernels.SPECIES not in kinds and kernels.NUMBER not in kinds:
         return Layout(fault="Properties has neither species nor Z, so the elements are not known")
     if "positions" not in (name for name, _, _ in steps):
         return Layout(fault="Properties has no pos, so the positions are not known")
-    return Layout(tuple(steps))
+    return layout
 
 
 def _step(name: str, letter: str, count: int) -> Step | str:
@@ -99,8 +104,20 @@ def _step(name: str, letter: str, count: int) -> Step | str:
     return f"input_{name}" if name in RESERVED else name, _TYPES[letter], count
 
 
-def frame_layouts(comments: Comments, faults: Faults) -> tuple[NDArray[np.int64], list[Layout]]:
-    """Return the layout of each frame, shape (n,), and the distinct layouts."""
+def frame_layouts(
+    comments: Comments, n_atoms: NDArray[np.int64], n_bytes: NDArray[np.int64], faults: Faults
+) -> tuple[NDArray[np.int64], list[Layout]]:
+    """Return the layout of each frame, shape (n,), and the distinct layouts.
+
+    Parameters
+    ----------
+    comments
+        Keys and values of the frames.
+    n_atoms, n_bytes
+        Atom lines of each frame and the bytes they have, shape (n,).
+    faults
+        Frames whose layout is wrong, or can't fit into their lines, are added.
+    """
     where = comments.values_of("Properties")
     codes, texts = intern(comments.text, comments.spans[where])
     layouts = [parse_layout(text) for text in texts]
@@ -112,7 +129,12 @@ def frame_layouts(comments: Comments, faults: Faults) -> tuple[NDArray[np.int64]
     wrong = np.array([layout.fault is not None for layout in layouts], dtype=bool)
     for frame in np.flatnonzero(wrong[which]).tolist():
         faults.add(frame, layouts[which[frame]].fault or "")
-    return which, layouts
+    # A value takes two bytes at least; so a false number of columns never takes much memory.
+    widths = np.array([layout.width for layout in layouts], dtype=np.int64)[which]
+    for frame in np.flatnonzero(2 * widths * n_atoms > n_bytes + _SLACK).tolist():
+        faults.add(frame, f"the atom lines are too short for the {widths[frame]} values of their Properties")
+    used = np.bincount(which[~faults.mask], minlength=len(layouts)) > 0
+    return which, [layout if use else Layout() for layout, use in zip(layouts, used, strict=True)]
 
 
 def row_bytes(layouts: list[Layout]) -> int:
@@ -148,11 +170,13 @@ def read_atoms(
     n_rows = int(offsets[-1])
     sizes = dict.fromkeys((kernels.REAL, kernels.INT, kernels.BOOL, kernels.TEXT), 0)
     begins: dict[Step, int] = {}
+    users: dict[Step, list[int]] = {}
     program: list[tuple[int, int, int]] = []
     edges = [0]
-    for layout in layouts:
+    for number, layout in enumerate(layouts):
         for step in layout.steps:
             _, kind, width = step
+            users.setdefault(step, []).append(number)
             if step not in begins:
                 begins[step] = sizes.get(kind, 0)
                 if kind in sizes:
@@ -198,14 +222,18 @@ def read_atoms(
         values = array[begin : begin + width * n_rows].reshape(n_rows, width, *array.shape[1:])
         values = values if kept is None else values[kept]
         values = values[:, 0] if width == 1 else values
-        has = np.array([step in layout.steps for layout in layouts], dtype=bool)
+        has = np.zeros(len(layouts), dtype=bool)
+        has[users[step]] = True
         present = None if has.all() else has[which[good]]
-        if present is not None and not present.any():
+        if present is not None and present.all():
+            present = None
+        elif present is not None and not present.any():
             continue
         column = RawColumn(values, present)
         if kind == kernels.TEXT:
             column = _texts(text, values, present, counts)
         table.setdefault(name, []).append(column)
+    table.setdefault("positions", [RawColumn(np.empty((0, 3)))])  # where no frame is good
     return table
 
 
@@ -259,9 +287,8 @@ def _explain(
     steps = [step for layout in layouts for step in layout.steps]
     for frame in np.flatnonzero(found[:, 0]).tolist():
         code, atom, at, step = found[frame].tolist()
-        line_start = at
-        while text[line_start - 1] != 10:
-            line_start -= 1
+        before = text[max(0, at - (1 << 20)) : at].tobytes()
+        line_start = at - len(before) + before.rfind(b"\n") + 1
         line = text[line_start : line_start + (1 << 16)].tobytes().partition(b"\n")[0]
         width = layouts[which[frame]].width
         token = line[at - line_start :].split(None, 1)[:1]

@@ -254,7 +254,7 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
     longest = int((lines[:, 1] - lines[:, 0]).max(initial=0)) // 2 + 2
     true_at = len(text) - kernels.PAD // 2
     text[true_at : true_at + 2] = ord("T"), ord("\n")
-    pairs = np.full((longest, 5), -1, dtype=np.int64)
+    pairs, recent = np.empty((longest, 4), dtype=np.int64), np.full(64, -1, dtype=np.int64)
     tokens = np.empty((8 * n + longest, 4), dtype=np.int64)
     room = 1 << 10 | longest
     table, hashes, places, last = _key_table(room)
@@ -262,7 +262,7 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
     done = 0
     while True:
         done = kernels.split_comments(
-            text, lines, done, state, true_at, tokens, pairs, table, hashes, places, last
+            text, lines, done, state, true_at, tokens, pairs, table, hashes, places, last, recent
         )
         if done == n:
             break

@@ -12,6 +12,7 @@ others take a 128-bit product (D. Lemire, Softw. Pract. Exp. 51, 1700, 2021); wh
 undecided (subnormals, more digits than a word holds close to a tie) is handed back.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import numpy as np
@@ -96,35 +97,35 @@ _inlined = njit(forceinline=True)
 
 
 @intrinsic
-def _address(typing, array):  # type: ignore[no-untyped-def]
+def _address(typing, array):
     """Return the address of an array's first element."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         return builder.ptrtoint(data, ir.IntType(64))
 
     return types.int64(array), generate
 
 
-def _pointer(builder, text, at, kind):  # type: ignore[no-untyped-def]
+def _pointer(builder, text, at, kind):
     return builder.inttoptr(builder.add(text, at), kind.as_pointer())
 
 
 @intrinsic
-def _byte(typing, text, at):  # type: ignore[no-untyped-def]
+def _byte(typing, text, at):
     """Return the byte at a position as int64."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.zext(builder.load(_pointer(builder, *args, ir.IntType(8))), ir.IntType(64))
 
     return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic
-def _put(typing, text, at, byte):  # type: ignore[no-untyped-def]
+def _put(typing, text, at, byte):
     """Write a byte."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         pointer = _pointer(builder, *args[:2], ir.IntType(8))
         builder.store(builder.trunc(args[2], ir.IntType(8)), pointer)
         return context.get_dummy_value()
@@ -133,10 +134,10 @@ def _put(typing, text, at, byte):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _word(typing, text, at):  # type: ignore[no-untyped-def]
+def _word(typing, text, at):
     """Return the eight bytes from a position on as uint64, the first one lowest."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         loaded = builder.load(_pointer(builder, *args, ir.IntType(64)))
         loaded.align = 1
         return loaded
@@ -144,23 +145,23 @@ def _word(typing, text, at):  # type: ignore[no-untyped-def]
     return types.uint64(types.int64, types.int64), generate
 
 
-def _lanes(builder, text, at):  # type: ignore[no-untyped-def]
+def _lanes(builder, text, at):
     """Load 64 bytes, and give the means to compare all of them with one byte."""
     lanes = ir.VectorType(ir.IntType(8), 64)
     loaded = builder.load(_pointer(builder, text, at, lanes))
     loaded.align = 1
 
-    def constant(byte):  # type: ignore[no-untyped-def]
+    def constant(byte):
         return ir.Constant(lanes, [byte] * 64)
 
     return loaded, constant
 
 
 @intrinsic
-def _which_are(typing, text, at, byte):  # type: ignore[no-untyped-def]
+def _which_are(typing, text, at, byte):
     """Return which of the 64 bytes from a position on equal a byte, as bits of an uint64."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         loaded, constant = _lanes(builder, *args[:2])
         one = builder.trunc(args[2], ir.IntType(8))
         single = builder.insert_element(constant(0), one, ir.Constant(ir.IntType(32), 0))
@@ -173,10 +174,10 @@ def _which_are(typing, text, at, byte):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _which_are_spaces(typing, text, at):  # type: ignore[no-untyped-def]
+def _which_are_spaces(typing, text, at):
     """Return which of the 64 bytes from a position on are spaces (`_is_space`), as bits."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         loaded, constant = _lanes(builder, *args)
         space = builder.icmp_unsigned("==", loaded, constant(_SPACE))
         tabs = builder.icmp_unsigned("<=", builder.sub(loaded, constant(9)), constant(4))
@@ -187,40 +188,40 @@ def _which_are_spaces(typing, text, at):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _trailing_zeros(typing, word):  # type: ignore[no-untyped-def]
+def _trailing_zeros(typing, word):
     """Return the number of zero bits below the lowest one, 64 if there is none."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), generate
 
 
 @intrinsic
-def _leading_zeros(typing, word):  # type: ignore[no-untyped-def]
+def _leading_zeros(typing, word):
     """Return the number of zero bits above the highest one."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), generate
 
 
 @intrinsic
-def _ones(typing, word):  # type: ignore[no-untyped-def]
+def _ones(typing, word):
     """Return the number of one bits."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.ctpop(args[0])
 
     return types.int64(types.uint64), generate
 
 
 @intrinsic
-def _high_product(typing, a, b):  # type: ignore[no-untyped-def]
+def _high_product(typing, a, b):
     """Return the upper 64 bits of a 128-bit product."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         wide = ir.IntType(128)
         product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
@@ -229,33 +230,33 @@ def _high_product(typing, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _to_bits(typing, value):  # type: ignore[no-untyped-def]
+def _to_bits(typing, value):
     """Return the bits of a float64."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.bitcast(args[0], ir.IntType(64))
 
     return types.uint64(types.float64), generate
 
 
 @intrinsic
-def _from_bits(typing, word):  # type: ignore[no-untyped-def]
+def _from_bits(typing, word):
     """Return the float64 that has these bits."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.uint64), generate
 
 
 @_inlined
-def _is_space(c):  # type: ignore[no-untyped-def]
+def _is_space(c):
     """Whether a byte separates words, as ``str.split`` has it for ASCII; newlines do."""
     return 28 <= c <= 32 or 9 <= c <= 13
 
 
 @_inlined
-def _skip_spaces(text, p):  # type: ignore[no-untyped-def]
+def _skip_spaces(text, p):
     """Return the first position from `p` on that is a newline or no space at all."""
     while True:
         differs = _word(text, p) ^ _SPACES
@@ -269,14 +270,14 @@ def _skip_spaces(text, p):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _token_end(text, p):  # type: ignore[no-untyped-def]
+def _token_end(text, p):
     while not _is_space(_byte(text, p)):
         p += 1
     return p
 
 
 @_inlined
-def _line_end(text, p, stop):  # type: ignore[no-untyped-def]
+def _line_end(text, p, stop):
     """Return the position of the next newline, `stop` if there is none before it."""
     while p < stop:
         found = _which_are(text, p, _NEWLINE)
@@ -290,7 +291,7 @@ def _line_end(text, p, stop):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _line_kind(text, p, stop):  # type: ignore[no-untyped-def]
+def _line_kind(text, p, stop):
     """Return whether the line at `p` is blank, a lone integer or neither, and the integer."""
     while p < stop and _byte(text, p) != _NEWLINE and _is_space(_byte(text, p)):
         p += 1
@@ -313,7 +314,7 @@ def _line_kind(text, p, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):  # type: ignore[no-untyped-def]
+def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
     """Find the frames of a text, good and bad, without reading what they hold.
 
     A frame is a line with a count, a comment line, and as many lines as the count says, none of
@@ -414,7 +415,7 @@ def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
 
 
 @_called
-def _integer(text, p, end):  # type: ignore[no-untyped-def]
+def _integer(text, p, end):
     """Return whether the text is an integer that fits int64, and the integer."""
     negative = _byte(text, p) == _MINUS
     if negative or _byte(text, p) == _PLUS:
@@ -435,7 +436,7 @@ def _integer(text, p, end):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _digit_run(word):  # type: ignore[no-untyped-def]
+def _digit_run(word):
     """Return how many of eight bytes are digits before the first that is not.
 
     Carries and borrows run upwards only, from the first byte that is no digit.
@@ -444,19 +445,19 @@ def _digit_run(word):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _eight_digits(word):  # type: ignore[no-untyped-def]
+def _eight_digits(word):
     """Return the number that eight digits spell."""
     return _join(word - _ZEROS)
 
 
 @_inlined
-def _some_digits(word, n):  # type: ignore[no-untyped-def]
+def _some_digits(word, n):
     """Return the number that the first `n` < 8 digits spell; 0 for none."""
     return _join(((word - _ZEROS) << _U(56 - 8 * n)) << _U(8))
 
 
 @_inlined
-def _join(t):  # type: ignore[no-untyped-def]
+def _join(t):
     """Return the number that eight bytes 0 ... 9 spell, the lowest one first."""
     t = t * _U(2561) >> _U(8)
     t = (t & _U(0x00FF00FF00FF00FF)) * _U(6553601) >> _U(16)
@@ -464,7 +465,7 @@ def _join(t):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _nearest(w, q):  # type: ignore[no-untyped-def]
+def _nearest(w, q):
     """Return whether the double nearest to w * 10**q could be told, and its bits; w > 0."""
     if q < -342 or q > 308:
         return False, _U(0)
@@ -498,7 +499,7 @@ def _nearest(w, q):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _nearest_of_many(text, p, exponent):  # type: ignore[no-untyped-def]
+def _nearest_of_many(text, p, exponent):
     """Like `_nearest` for digits that do not fit one word, from `p` on, times 10**exponent."""
     w = _U(0)
     kept = 0
@@ -529,7 +530,7 @@ def _nearest_of_many(text, p, exponent):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _number_word(text, p, negative):  # type: ignore[no-untyped-def]
+def _number_word(text, p, negative):
     """Read nan, inf or infinity in any case."""
     letters = _word(text, p) | _SPACES
     three = letters & _U(0xFFFFFF)
@@ -544,7 +545,7 @@ def _number_word(text, p, negative):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _float_slowly(text, first, p, w, n_behind, negative):  # type: ignore[no-untyped-def]
+def _float_slowly(text, first, p, w, n_behind, negative):
     """Read the rest of a float that is not of the usual form.
 
     Parameters
@@ -615,7 +616,7 @@ def _float_slowly(text, first, p, w, n_behind, negative):  # type: ignore[no-unt
 
 
 @_inlined
-def _float(text, p):  # type: ignore[no-untyped-def]
+def _float(text, p):
     """Read the float at `p`: how that ended, its value, and the position behind it.
 
     The usual form, up to 7 digits, a point and up to 8 digits, is read here without a branch on
@@ -647,7 +648,7 @@ def _float(text, p):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _float_called(text, p):  # type: ignore[no-untyped-def]
+def _float_called(text, p):
     """Like `_float`, but compiled once; for callers that read few numbers."""
     return _float(text, p)
 
@@ -656,7 +657,7 @@ def _float_called(text, p):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _split_plainly(text, p, end, pairs):  # type: ignore[no-untyped-def]
+def _split_plainly(text, p, end, pairs):
     """Split a comment without escapes and quotes in odd places; -1 if it is not such a one."""
     n = 0
     while True:
@@ -714,7 +715,7 @@ def _split_plainly(text, p, end, pairs):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _split_fully(text, p, end, pairs):  # type: ignore[no-untyped-def]
+def _split_fully(text, p, end, pairs):
     """Split any comment, writing keys and values without quotes and escapes over it.
 
     What is written never overtakes what is read: a quote, an escape, a space or an equals sign is
@@ -780,14 +781,14 @@ def _split_fully(text, p, end, pairs):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _first_bytes(text, p, n):  # type: ignore[no-untyped-def]
+def _first_bytes(text, p, n):
     """Return the first `n` > 0 of the eight bytes at `p`, zeros behind."""
     word = _word(text, p)
     return word if n >= 8 else word & ((_U(1) << _U(8 * n)) - _U(1))
 
 
 @_called
-def _hash(text, p, end):  # type: ignore[no-untyped-def]
+def _hash(text, p, end):
     value = _U(end - p)
     while p < end:
         value = (value ^ _first_bytes(text, p, end - p)) * _U(0x9E3779B97F4A7C15)
@@ -797,7 +798,7 @@ def _hash(text, p, end):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _same(text, p, end, q):  # type: ignore[no-untyped-def]
+def _same(text, p, end, q):
     while p < end:
         if _first_bytes(text, p, end - p) != _first_bytes(text, q, end - p):
             return False
@@ -807,7 +808,7 @@ def _same(text, p, end, q):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _intern(text, p, end, table, hashes, places, n):  # type: ignore[no-untyped-def]
+def _intern(text, p, end, table, hashes, places, n):
     """Return the code of a piece of text, which is `n` if it is new.
 
     `table` has codes by hash, -1 where empty; `hashes` and `places` (start and end) are by code.
@@ -830,7 +831,7 @@ def _intern(text, p, end, table, hashes, places, n):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def intern(buffer, spans, table, hashes, places, codes):  # type: ignore[no-untyped-def]
+def intern(buffer, spans, table, hashes, places, codes):
     """Give equal pieces of text equal codes, in the order of first appearance.
 
     Parameters
@@ -871,7 +872,7 @@ def intern(buffer, spans, table, hashes, places, codes):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def refill(table, hashes, n):  # type: ignore[no-untyped-def]
+def refill(table, hashes, n):
     """Put the codes of `n` known keys into a new, empty hash table."""
     mask = len(table) - 1
     for code in range(n):
@@ -882,7 +883,7 @@ def refill(table, hashes, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, hashes, places, last):  # type: ignore[no-untyped-def]
+def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, hashes, places, last, recent):
     """Split comment lines into keys and values.
 
     The rules are ASE's (``ase.io.extxyz.key_val_str_to_dict``), save that an empty pair of quotes
@@ -904,12 +905,13 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
     tokens
         Room for frame, key code, start and end of the value of each token, shape (m, 4).
     pairs
-        Room for the pairs of one comment, shape (half the longest comment + 2, 5); the last column
-        remembers keys between comments and is -1 at first.
+        Room for the pairs of one comment, shape (half the longest comment + 2, 4).
     table, hashes, places
         A hash table of keys, see `_intern`.
     last
         The latest token of each key, by code.
+    recent
+        Keys by their place in the latest line, -1 where unknown.
 
     Returns
     -------
@@ -940,14 +942,14 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
             if pairs[k, 1] == pairs[k, 0] or (bare and not extended):
                 continue
             p, end = pairs[k, 0], pairs[k, 1]
-            key = pairs[k, 4]  # the line before had it in this place; most have the same
+            key = recent[k % len(recent)]  # the line before had it in this place, most likely
             if (
                 key < 0
                 or places[key, 1] - places[key, 0] != end - p
                 or not _same(text, p, end, places[key, 0])
             ):
                 key = _intern(text, p, end, table, hashes, places, n_keys)
-                pairs[k, 4] = key
+                recent[k % len(recent)] = key
             if key == n_keys:
                 last[key] = -1
                 n_keys += 1
@@ -965,7 +967,7 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
 
 
 @_called
-def _bool(text, p, end):  # type: ignore[no-untyped-def]
+def _bool(text, p, end):
     """Return 1, 0 or -1 (neither) for the words that mean true or false."""
     letters = _word(text, p)
     if end - p == 1:
@@ -981,7 +983,7 @@ def _bool(text, p, end):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _flat_json(text, p, end, words, floats, out, pending, n_pending):  # type: ignore[no-untyped-def]
+def _flat_json(text, p, end, words, floats, out, pending, n_pending):
     """Read a JSON list of plain numbers; kind `V_JSON` means it is something else."""
     kind = V_J_INTS
     first = out
@@ -1033,7 +1035,7 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):  # type: i
 
 
 @njit(cache=True, nogil=True)
-def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):  # type: ignore[no-untyped-def]
+def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):
     """Read values of comment lines as integers, floats or booleans where they are such.
 
     They are read in the order of the text, which is in the cache then, and listed by key.
@@ -1142,7 +1144,7 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
 
 
 @_called
-def _element(text, p, end):  # type: ignore[no-untyped-def]
+def _element(text, p, end):
     """Return the atomic number of a symbol in any case, or of digits; -1 if it is neither."""
     c = _byte(text, p)
     if 48 <= c <= 57:
@@ -1161,14 +1163,14 @@ def _element(text, p, end):  # type: ignore[no-untyped-def]
 
 
 @_called
-def _atomic_number(text, p, end):  # type: ignore[no-untyped-def]
+def _atomic_number(text, p, end):
     fits, value = _integer(text, p, end)
     return value if fits and 0 <= value <= 118 else -1
 
 
 @njit(cache=True, nogil=True)
 def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program, numbers, others, floats,
-               ints, bools, spans, faults, pending, tokens):  # fmt: skip  # type: ignore[no-untyped-def]
+               ints, bools, spans, faults, pending, tokens):  # fmt: skip
     """Read the atom lines of frames into flat columns.
 
     Parameters

@@ -1,0 +1,5 @@
+"""What pytest must know before it collects: without torch there is no loading to test."""
+
+from importlib.util import find_spec
+
+collect_ignore_glob = [] if find_spec("torch") else ["zstruct/loading/*", "tests/loading/*"]
