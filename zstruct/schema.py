@@ -209,8 +209,8 @@ _ROWS = (
     ),
     _row("dipole", "structure xyz", "float64", "e angstrom", "vector", "dipole moment", "REF_dipole"),
     _row(
-        "polarizability", "structure xyz xyz_2", "float64", "e2 angstrom2 eV-1", "rank2",
-        "polarizability tensor",
+        "polarizability", "structure xyz xyz_2", "float64", "", "rank2",
+        "polarizability tensor, in the unit of the input",
     ),
     _row("total_charge", "structure", "float64", "e", "scalar", "total charge", "charge Qtot"),
     _row(

@@ -108,7 +108,7 @@ def factor(field: str, unit: str) -> float:
     if field == "momenta":
         raise InputError("momenta are taken in ASE's units; convert them beforehand")
     size, dims = _value(unit)
-    target, wanted = _value(spec.unit.replace("e2", "e^2").replace("angstrom2", "angstrom^2"))
+    target, wanted = _value(spec.unit)
     if dims != wanted:
         raise InputError(f"{unit!r} is no unit of {field}, which is stored in {spec.unit!r}")
     return size / target

@@ -87,8 +87,8 @@ _WHOLE_TENS = np.array([10**k for k in range(20)], dtype=np.uint64)
 
 
 # Functions for other kernels only; they are cached with their callers.
-_called = njit
-_inlined = njit(forceinline=True)
+_called = njit(error_model="numpy")
+_inlined = njit(error_model="numpy", forceinline=True)
 
 
 # Memory and words. Functions here get the address of the text, not the array: Numba would count
@@ -313,7 +313,7 @@ def _line_kind(text, p, stop):
     return INTEGER, -value if negative else value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
     """Find the frames of a text, good and bad, without reading what they hold.
 
@@ -830,7 +830,7 @@ def _intern(text, p, end, table, hashes, places, n):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def intern(buffer, spans, table, hashes, places, codes):
     """Give equal pieces of text equal codes, in the order of first appearance.
 
@@ -871,7 +871,7 @@ def intern(buffer, spans, table, hashes, places, codes):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def refill(table, hashes, n):
     """Put the codes of `n` known keys into a new, empty hash table."""
     mask = len(table) - 1
@@ -882,7 +882,7 @@ def refill(table, hashes, n):
         table[slot] = code
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, hashes, places, last, recent):
     """Split comment lines into keys and values.
 
@@ -1034,7 +1034,7 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):
         p = _skip_spaces(text, p)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):
     """Read values of comment lines as integers, floats or booleans where they are such.
 
@@ -1168,7 +1168,7 @@ def _atomic_number(text, p, end):
     return value if fits and 0 <= value <= 118 else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program, numbers, others, floats,
                ints, bools, spans, faults, pending, tokens):  # fmt: skip
     """Read the atom lines of frames into flat columns.

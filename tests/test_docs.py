@@ -1,0 +1,127 @@
+"""What the documentation says is so: its examples run, its tables and docstrings match the code."""
+
+import importlib.util
+import inspect
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+import zstruct
+from zstruct import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    """Return the fenced blocks of a page: first line in the page, text."""
+    text = page.read_text()
+    found = re.finditer(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [(text[: match.start(1)].count("\n") + 1, match.group(1)) for match in found]
+
+
+def parameters(documented):
+    """Return the names in the Parameters section of a numpydoc docstring."""
+    doc = inspect.cleandoc(documented.__doc__)
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}$|\Z)", doc, re.MULTILINE | re.DOTALL)
+    names = [line for line in section.group(1).splitlines() if line and not line.startswith(" ")]
+    return [name.strip().lstrip("*") for line in names for name in line.split(":")[0].split(",")]
+
+
+def arguments(function):
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A directory with the sample in ``data/``, where examples run."""
+    shutil.copytree(ROOT / "tests" / "data" / "sample", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    return tmp_path
+
+
+@pytest.fixture
+def own_readers(monkeypatch):
+    """Forget the readers that an example registers."""
+    monkeypatch.setattr(zstruct.sources, "_READERS", dict(zstruct.sources._READERS))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_examples_run(page, workplace, own_readers):
+    pytest.importorskip("torch")
+    names = {"__name__": "example"}
+    for line, text in blocks(page, "python"):
+        code = compile("\n" * line + text, str(page), "exec")  # errors show the line of the page
+        exec(code, names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=lambda page: page.name)
+def test_commands_run(page, workplace):
+    lines = [line for _, text in blocks(page, "bash") for line in text.splitlines()]
+    for line in lines:
+        if line.startswith("zstruct "):
+            assert cli.main(shlex.split(line, comments=True)[1:]) == 0, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    lost = [target for target in targets if not (page.parent / target).exists()]
+    assert not lost
+
+
+def test_the_page_of_fields_is_the_schema():
+    spec = importlib.util.spec_from_file_location("make_fields", ROOT / "docs" / "make_fields.py")
+    make_fields = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_fields)
+    current = make_fields.PAGE.read_text()
+    assert current == make_fields.page(), "run python docs/make_fields.py"
+
+
+@pytest.mark.parametrize("name", zstruct.__all__)
+def test_public_names_have_docstrings(name):
+    if name in ("ZarrStructureDataset", "collate"):
+        pytest.importorskip("torch")
+    assert inspect.getdoc(getattr(zstruct, name))
+
+
+def test_the_docstring_of_build_names_its_arguments():
+    assert parameters(zstruct.build) == arguments(zstruct.build)
+
+
+def test_the_docstring_of_the_dataset_names_its_arguments():
+    pytest.importorskip("torch")
+    dataset = zstruct.ZarrStructureDataset
+    assert parameters(dataset) == arguments(dataset.__init__)
+    assert parameters(dataset.loader) == arguments(dataset.loader)
+
+
+def test_the_page_on_building_explains_every_option():
+    text = (ROOT / "docs" / "building.md").read_text()
+    missing = [name for name in arguments(zstruct.build) if not re.search(rf"`{name}\b|\b{name}=", text)]
+    assert missing in ([], ["out"])
+
+
+def test_the_page_on_the_command_line_names_every_option_and_no_other(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["build", "--help"])
+    offered = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
+    table = (ROOT / "docs" / "cli.md").read_text().split("## info")[0]
+    assert set(re.findall(r"--[a-z][a-z-]+", table)) - {"--help"} == offered
+
+
+def test_the_sample_is_what_its_script_makes(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("make_sample", ROOT / "tests" / "data" / "make_sample.py")
+    make_sample = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_sample)
+    monkeypatch.setattr(make_sample, "HERE", tmp_path)
+    make_sample.main()
+    made, bundled = tmp_path / "sample", ROOT / "tests" / "data" / "sample"
+    assert sorted(os.listdir(made)) == sorted(os.listdir(bundled))
+    for file in bundled.iterdir():
+        assert (made / file.name).read_text().split() == file.read_text().split()

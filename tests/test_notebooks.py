@@ -1,0 +1,73 @@
+"""The notebooks and the demo run from beginning to end, on a copy that they may write into."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """What notebooks find around them: themselves and the sample."""
+    ignored = shutil.ignore_patterns(".*", "*.zarr")
+    for part in ("notebooks", "tests/data/sample"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """Code of this checkout, and no settings or kernels of the user's."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, copy, environment):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("torch")
+    notebook = nbformat.read(copy / "notebooks" / path.name, as_version=4)
+    folder = {"metadata": {"path": str(copy / "notebooks")}}
+
+    nbclient.NotebookClient(notebook, timeout=60, resources=folder).execute()
+
+    said = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    warned = [output.text for output in said if output.get("name") == "stderr"]
+    assert not warned
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_with_outputs_that_hold_anywhere(path):
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code), "run the notebook before storing it"
+    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+    text = path.read_text()
+    assert len(text) < 300_000
+    assert not any(folder in text for folder in ("/home/", "/root/", "/Users/", "/tmp/", str(ROOT)))
+
+
+@pytest.mark.slow
+def test_demo_runs_twice_without_warnings(copy, environment):
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, "-W", "error", "notebooks/demo.py"]
+    for _ in range(2):  # the second run replaces its own store
+        ran = subprocess.run(command, cwd=copy, env=os.environ, capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == ""
+        assert "407 structures" in ran.stdout
+    assert (copy / "demo" / "energy_per_atom.png").stat().st_size > 10_000
