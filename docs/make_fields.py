@@ -15,31 +15,32 @@ HEAD = """\
 <!-- Written by docs/make_fields.py from zstruct/schema.py; don't edit. -->
 # Fields
 
-These are the fields with a fixed name, unit and meaning. A store has those that its inputs have. Beside them it
-always has `numbers`, `positions`, `cell` and `pbc`, and where each structure came from: `source` and `frame`.
+These are the fields with a fixed name, unit and meaning. A store has those that its inputs have. It always
+has `numbers`, `positions`, `cell` and `pbc`, and where each structure came from: `source` and `frame`.
 
-The unit system is ASE's: eV, angstrom, e, amu, and femtoseconds for velocities. `units=` converts at import, see
-[building](building.md#names-and-units).
+The unit system is ASE's: eV, angstrom, e, amu, and femtoseconds for velocities. `units=` converts at
+import, see [building](building.md#names-and-units).
 
 """
 
 TAIL = """
 What the columns say:
 
-* *dimensions*: one row per `atom` or per `structure`; `xyz` are Cartesian components, `cell_vector` the lattice
-  vectors, `voigt` the components xx yy zz yz xz xy.
+* *dimensions*: one row per `atom` or per `structure`; `xyz` are Cartesian components, `cell_vector` the
+  lattice vectors, `voigt` the components xx yy zz yz xz xy.
 * *type*: in memory and in the store. Text is stored as integer codes with a table of the texts. Integers and
   booleans that some structures lack are stored as float64 with NaN.
 * *rotates as*: what happens to it when the structure is rotated. `rows` are vectors row by row, `rank2` is a
   3x3 tensor, `voigt` a symmetric tensor in six components.
-* *also read as*: other names under which inputs may bring it. The same name can mean different fields of atoms
-  and of structures (`charge`).
+* *also read as*: other names under which inputs may bring it. The same name can mean different fields of
+  atoms and of structures (`charge`).
 
 A `virial` W of a structure with a volume V becomes the stress -W/V, if there is no stress.
 
-Any other property of the input is kept under its own name. Its dimensions follow from its shape: one value, three
-(a vector), 3x3 (a tensor), or any other number of components. Names that Zarr or xarray can't carry are
-changed, and the original is in the attribute `original_name`. Names that are taken get the prefix `input_`.
+Any other property of the input is kept under its own name. Its dimensions follow from its shape: one value,
+three (a vector), 3x3 (a tensor), or any other number of components. Names that Zarr or xarray can't carry
+are changed, and the original is in the attribute `original_name`. Names that are taken get the prefix
+`input_`.
 """
 
 

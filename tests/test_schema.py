@@ -42,9 +42,9 @@ def test_provenance_can_not_be_reached_by_name():
     ("kind", "shape", "dims", "rotates"),
     [
         ("float", (), ("structure",), "scalar"),
-        ("float", (3,), ("structure", "xyz"), "vector"),
+        ("float", (3,), ("structure", "xyz"), "none"),
         ("int", (3,), ("structure", "p_component"), "none"),
-        ("float", (3, 3), ("structure", "xyz", "xyz_2"), "rank2"),
+        ("float", (3, 3), ("structure", "xyz", "xyz_2"), "none"),
         ("float", (2, 4), ("structure", "p_component_0", "p_component_1"), "none"),
         ("category", (), ("structure",), "scalar"),
     ],

@@ -275,8 +275,9 @@ def resolve_name(key: str) -> str:
 def infer(name: str, level: Level, values_kind: Kind, shape: tuple[int, ...]) -> Field:
     """Return a row for a property the table does not know, from its shape.
 
-    Three floats are a Cartesian vector and 3x3 floats a rank-2 tensor; anything else longer than
-    one gets a dimension of its own, ``<name>_component``.
+    Three floats get the dimension ``xyz`` and 3x3 floats ``xyz`` and ``xyz_2``; anything else longer
+    than one gets a dimension of its own, ``<name>_component``. How such a property turns with the
+    structure can't be told from its shape (three angles are no vector), so only scalars do.
 
     Examples
     --------
@@ -288,9 +289,9 @@ def infer(name: str, level: Level, values_kind: Kind, shape: tuple[int, ...]) ->
     if shape == ():
         dims, rotates = (level,), "scalar"
     elif shape == (3,) and values_kind == "float":
-        dims, rotates = (level, "xyz"), "vector"
+        dims, rotates = (level, "xyz"), "none"
     elif shape == (3, 3) and values_kind == "float":
-        dims, rotates = (level, "xyz", "xyz_2"), "rank2"
+        dims, rotates = (level, "xyz", "xyz_2"), "none"
     else:
         suffix = [""] if len(shape) == 1 else [f"_{k}" for k in range(len(shape))]
         dims, rotates = (level, *(f"{name}_component{s}" for s in suffix)), "none"

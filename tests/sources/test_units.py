@@ -58,8 +58,6 @@ GPA = 1 / 160.21766208
         ("charges", "e", 1.0),
         ("magmoms", "mu_B", 1.0),
         ("masses", "amu", 1.0),
-        ("polarizability", "e^2 A^2/eV", 1.0),
-        ("polarizability", "e2 a0^2/Ha", BOHR**2 / HARTREE),
     ],
 )
 def test_factor(field, unit, expected):

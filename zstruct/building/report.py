@@ -79,9 +79,13 @@ class BuildReport:
         ]
         whole = [name for name, count in self.coverage.items() if count == n]
         lines.append("fields: " + ", ".join(whole))
-        part = [f"{name} ({c / n:.1%})" for name, c in self.coverage.items() if c < n]
+        part: dict[str, list[str]] = {}
+        for name, count in sorted(self.coverage.items(), key=lambda item: -item[1]):
+            if count < n:
+                part.setdefault(f"{count / n:.1%}", []).append(name)
         if part:
-            lines.append("in some structures: " + ", ".join(part))
+            groups = [f"{', '.join(names)} ({share})" for share, names in part.items()]
+            lines.append("in some structures: " + "; ".join(groups))
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         if self.n_skipped:

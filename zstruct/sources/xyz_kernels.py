@@ -16,7 +16,7 @@ undecided (subnormals, more digits than a word holds close to a tie) is handed b
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
