@@ -21,7 +21,7 @@ from zstruct.sources import Slice, Source
 __all__ = ["Job", "Manifest", "check_unchanged", "fingerprints", "make_manifest", "write_json"]
 
 _FILES_PER_JOB = 512
-_JOB_BYTES = 64 << 20  # of sources that are smaller than a slice
+_JOB_BYTES = 32 << 20  # of sources that are smaller than a slice
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from zstruct.errors import InputError
 __all__ = ["SLICE_BYTES", "BadFrame", "FileSource", "Raw", "RawColumn", "Slice", "Source"]
 
 #: Aimed-at size of a slice of input, and of a block that a read yields.
-SLICE_BYTES = 64 << 20
+SLICE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
