@@ -49,6 +49,11 @@ def test_processes_take_lambdas_and_run_elsewhere():
     assert os.getpid() not in {pid for _, pid in results.values()}
 
 
+def test_processes_take_tasks_with_lambdas_in_them():
+    results = dict(parallel.run(lambda f: f(2), [lambda x: x + 1, lambda x: x * 5], runs_in="processes"))
+    assert results == {0: 3, 1: 10}
+
+
 def test_threads_keep_few_tasks_in_flight():
     running, most, lock = 0, 0, threading.Lock()
 

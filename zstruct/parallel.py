@@ -110,16 +110,13 @@ def _run_in_processes(
     function: Callable[[T], R], tasks: Sequence[T], workers: int
 ) -> Iterator[tuple[int, R]]:
     """Run in spawned processes; a killed worker costs its tasks another try, not the run."""
-    import cloudpickle
-
-    code = cloudpickle.dumps(function)  # lambdas and notebook functions included
     todo = list(range(len(tasks)))
     for attempt in range(_BROKEN_POOLS):
         done: set[int] = set()
         pool = ProcessPoolExecutor(
             workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
-        submit = partial(_submit_pickled, pool, code)
+        submit = partial(_submit_pickled, pool, function)
         try:
             for k, result in _collect(submit, [tasks[i] for i in todo], 2 * workers):
                 done.add(todo[k])
@@ -133,9 +130,12 @@ def _run_in_processes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit_pickled(pool: ProcessPoolExecutor, code: bytes, task: Any) -> Future:
+def _submit_pickled(pool: ProcessPoolExecutor, function: Callable[[T], R], task: T) -> Future:
+    import cloudpickle
+
+    call = cloudpickle.dumps((function, task))  # takes lambdas and what a notebook defines
     with _hidden_main():  # submitting is what starts workers
-        return pool.submit(_call_pickled, code, task)
+        return pool.submit(_call_pickled, call)
 
 
 def _run_on_cluster(
@@ -209,10 +209,11 @@ def _guarded(function: Callable[[T], R], task: T) -> R | _Failed:
     raise AssertionError("unreachable")
 
 
-def _call_pickled(code: bytes, task: Any) -> Any:
+def _call_pickled(call: bytes) -> Any:
     import cloudpickle
 
-    return _guarded(cloudpickle.loads(code), task)
+    function, task = cloudpickle.loads(call)
+    return _guarded(function, task)
 
 
 def _start_worker() -> None:

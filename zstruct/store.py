@@ -310,7 +310,7 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = os.fspath(path)
+        self.path = os.path.expanduser(os.fspath(path))
         self._opened: tuple[int, zarr.Group, dict[str, zarr.Array]] | None = None
         root = self._root()
         found = root.attrs.get("encoding-type")

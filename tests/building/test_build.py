@@ -203,13 +203,41 @@ def test_filters_count_what_they_drop(tmp_path, rng):
         ({"exclude": "energy"}, r"exclude is a list"),
         ({"units": {"energy": "parsec"}}, "'parsec' in 'parsec' is not known"),
         ({"units": {"energy": "A"}}, "no unit of energy"),
+        ({"units": {"energy": "kcal"}}, "write kcal/mol"),
+        ({"units": {"dipole": "Debye"}}, "no input has dipole; they have .*forces"),
         ({"keys": {"positions": "x"}}, "can't be taken from elsewhere"),
+        ({"keys": {"enregy": "E"}}, "no field 'enregy'; is it 'energy'"),
+        ({"keys": {"energy": "E"}}, "no input has 'E'; they have energy, forces, stress"),
+        ({"exclude": ["E"]}, "no input has 'E'"),
+        ({"max_energy": "3"}, "max_energy is '3'; give a number"),
+        ({"max_force": -1.0}, "no force passes a negative limit"),
+        ({"n_workers": 0}, "n_workers is a whole number from 1"),
     ],
 )
 def test_bad_options_are_sentences_and_leave_nothing(tmp_path, frames, options, message):
     with pytest.raises(InputError, match=message):
         zstruct.build(frames, tmp_path / "s.zarr", progress=False, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_home_directory_is_understood(tmp_path, xyz_file, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    report = zstruct.build("~/*.xyz", "~/s.zarr", progress=False)
+    assert report.n_structures == Store("~/s.zarr").n_structures == 30
+    assert (tmp_path / "s.zarr").is_dir()
+
+
+def test_a_target_that_can_not_be_written_is_named(xyz_file):
+    with pytest.raises(InputError, match="can't write to /proc"):
+        zstruct.build(xyz_file, "/proc/s.zarr", progress=False)
+
+
+def test_a_store_without_labels_is_pointed_out(tmp_path):
+    atoms = Atoms("H", info={"E_pbe": 1.0})
+    report = zstruct.build(atoms, tmp_path / "s.zarr", progress=False)
+    assert "no energy and no forces recognised; if the input has any, name it: keys={'energy': ...}" in str(
+        report
+    )
 
 
 def test_bad_frames_end_the_build_or_are_skipped(tmp_path, frames):

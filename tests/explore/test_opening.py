@@ -163,6 +163,26 @@ def test_says_which_package_a_url_needs(monkeypatch):
         zstruct.open("s3://bucket/x.zarr")
 
 
+def test_damage_is_reported_with_the_name_of_the_array(path, tmp_path):
+    bad = tmp_path / "bad.zarr"
+    shutil.copytree(path, bad)
+    shard = next(f for f in (bad / "forces" / "c").rglob("*") if f.is_file())
+    content = bytearray(shard.read_bytes())
+    content[20] ^= 1
+    shard.write_bytes(content)
+
+    ds = zstruct.open(bad)
+
+    assert ds.positions.notnull().all()
+    with pytest.raises(zstruct.CorruptStoreError, match=r"bad\.zarr: forces can't be decoded"):
+        ds.forces.compute()
+
+
+def test_the_accessor_says_what_it_can_do(ds):
+    assert f"{ds.sizes['structure']} structures" in repr(ds.zs)
+    assert "to_ase" in repr(ds.zs)
+
+
 def test_a_store_with_a_missing_shard_is_not_shown_as_fill_values(path, tmp_path):
     half = tmp_path / "half.zarr"
     shutil.copytree(path, half)

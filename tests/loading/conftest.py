@@ -65,7 +65,7 @@ def write_store(
     return source
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small_chunks():
     """Chunks of 16 rows of atoms (8 where rows are wide) and 4 structures, 2 of them in a shard."""
     with pytest.MonkeyPatch.context() as patch:
@@ -75,12 +75,12 @@ def small_chunks():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_store(small_chunks) -> Callable[..., Source]:
     return write_store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def source(make_store, tmp_path_factory) -> Source:
     """61 structures of 1 to 40 atoms (a chunk has 8 or 16) with every kind of field."""
     rng = np.random.default_rng(7)

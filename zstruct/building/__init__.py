@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from zstruct import parallel, store
 from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
@@ -54,7 +55,7 @@ def build(
     max_force_component: float | None = None,
     atomic_energies: Mapping[str, float] | None = None,
     where: Callable[[Frame], Any] | None = None,
-    dtype: Literal["float32", "float64"] | None = None,
+    dtype: DTypeLike | None = None,
     shuffle_seed: int | None = None,
     resume: bool = True,
     client: Client | None = None,
@@ -98,7 +99,8 @@ def build(
     where
         Called with a `Frame`; structures for which it returns something false are dropped.
     dtype
-        Precision of per-atom floats (positions, forces, ...); double by default.
+        Precision of per-atom floats (positions, forces, ...): ``"float32"`` or ``"float64"``, which
+        is the default.
     shuffle_seed
         If given, structures are stored in an order shuffled with this seed.
     resume
@@ -127,7 +129,8 @@ def build(
     began = time.perf_counter()
     options = ReadOptions(dict(keys or {}), dict(units or {}), _names(exclude))
     filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
-    _check_choices(on_error=on_error, dtype=dtype, shuffle_seed=shuffle_seed)
+    _check_choices(on_error, shuffle_seed, n_workers)
+    precision = _precision(dtype)
     target = Target(out, overwrite=overwrite)
     if not target.work.exists():
         target.check()
@@ -139,7 +142,7 @@ def build(
         "units": dict(options.units),
         "exclude": sorted(options.exclude),
         "filters": filters.identity(),
-        "dtype": dtype,
+        "dtype": precision,
         "shuffle_seed": shuffle_seed,
         "reader": reader,
     }
@@ -159,7 +162,7 @@ def build(
                 if manifest.resumable:
                     manifest.save(target.work / "manifest.json")
             parts = _parse(run, target, manifest, sources, options, filters, on_error)
-            plan = _plan(target, manifest, parts, options, dtype, shuffle_seed)
+            plan = _plan(target, manifest, parts, options, precision, shuffle_seed)
             summaries = _encode(run, target, plan, manifest.identity)
             now, _ = fingerprints(sources, skip=on_error == "skip")
             check_unchanged(manifest.inputs, now)
@@ -182,13 +185,24 @@ def _names(exclude: Iterable[str]) -> frozenset[str]:
     return frozenset(exclude)
 
 
-def _check_choices(*, on_error: str, dtype: str | None, shuffle_seed: int | None) -> None:
+def _check_choices(on_error: str, shuffle_seed: int | None, n_workers: int | None) -> None:
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-    if dtype not in (None, "float32", "float64"):
+    for name, value, least in (("shuffle_seed", shuffle_seed, 0), ("n_workers", n_workers, 1)):
+        if value is not None and (not isinstance(value, int | np.integer) or value < least):
+            raise InputError(f"{name} is a whole number from {least}, not {value!r}")
+
+
+def _precision(dtype: DTypeLike | None) -> str | None:
+    if dtype is None:
+        return None
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float32", "float64"):
         raise InputError(f"dtype is 'float32', 'float64' or None, not {dtype!r}")
-    if shuffle_seed is not None and (not isinstance(shuffle_seed, int | np.integer) or shuffle_seed < 0):
-        raise InputError(f"shuffle_seed is a whole number from 0, not {shuffle_seed!r}")
+    return name
 
 
 class _Run:
@@ -297,14 +311,7 @@ def _plan(
     """Make the plan and the empty store, unless an earlier run did."""
     file = target.work / "plan.json"
     if not file.exists():
-        plan = make_plan(
-            parts,
-            target.work,
-            dtype=dtype,
-            shuffle_seed=shuffle_seed,
-            source_units=dict(options.units),
-            source_keys=dict(options.keys),
-        )
+        plan = make_plan(parts, target.work, dtype=dtype, shuffle_seed=shuffle_seed, options=options)
         specs = [plan.spec(planned) for planned in plan.fields]
         for planned in plan.fields:
             if planned.categories is not None:

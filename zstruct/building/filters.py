@@ -98,8 +98,12 @@ class Filters:
                 raise InputError(f"atomic_energies has {symbol!r}, which is no chemical symbol")
         for name in ("max_energy", "max_force", "max_force_component"):
             limit = getattr(self, name)
-            if limit is not None and not np.isfinite(limit):
-                raise InputError(f"{name} is {limit}; give a number or None")
+            if limit is None:
+                continue
+            if not isinstance(limit, int | float | np.number) or not np.isfinite(limit):
+                raise InputError(f"{name} is {limit!r}; give a number or None")
+            if limit < 0 and name != "max_energy":
+                raise InputError(f"{name} is {limit!r}; no force passes a negative limit")
         if self.where is not None and not callable(self.where):
             raise InputError("where must be a callable that takes a frame and returns True to keep it")
 

@@ -123,8 +123,8 @@ def check_unchanged(
         return
     names = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     raise ChangedInputError(
-        f"the input changed since the build began: {names}; pass resume=False to build anew from "
-        "what is there now"
+        f"the input changed since the build began: {names}; pass resume=False (--no-resume) to build "
+        "anew from what is there now"
     )
 
 

@@ -48,9 +48,10 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     n_skipped = 0
     dropped: Counter[str] = Counter()
     n_structures = n_atoms = 0
+    properties: set[str] = set()
     with PartWriter(task.part, durable=task.durable) as part:
         waiting: list[Packed] = []
-        for label, packed, bad in _blocks(task):
+        for label, packed, bad in _blocks(task, properties):
             n_skipped += len(bad)
             skipped += [(label, b.frame, b.reason) for b in bad[: _REPORTED - len(skipped)]]
             kept, out = task.filters.apply(packed, label)
@@ -71,14 +72,17 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
             "dropped": dict(dropped),
             "n_skipped": n_skipped,
             "skipped": skipped,
+            "properties": sorted(properties),
         }
         part.close(summary)
     return summary
 
 
-def _blocks(task: ParseTask) -> Iterator[tuple[str, Packed, list[BadFrame]]]:
+def _blocks(task: ParseTask, properties: set[str]) -> Iterator[tuple[str, Packed, list[BadFrame]]]:
+    """Yield interpreted blocks with their source; collect the names of all properties met."""
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
+            properties.update(raw.atom, raw.structure)
             packed, bad = normalize(raw, task.options, source.label)
             if bad and task.on_error == "raise":
                 first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.building.manifest import write_json
-from zstruct.building.parts import Block, read_blocks
+from zstruct.building.parts import Block, read_blocks, read_summary
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field, merge, safe_names
+from zstruct.sources.normalize import ReadOptions
 from zstruct.store import ArraySpec, spec_of
 
 __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
@@ -137,16 +138,17 @@ def make_plan(
     *,
     dtype: str | None,
     shuffle_seed: int | None,
-    source_units: dict[str, str],
-    source_keys: dict[str, str],
+    options: ReadOptions,
 ) -> Plan:
     """Merge what the parts hold into the final fields and write the order of structures.
 
     Raises
     ------
     InputError
-        If no structure is left, or a property comes in shapes that no single array can hold.
+        If no structure is left, a property that the user named is in none of the inputs, or one
+        comes in shapes that no single array can hold.
     """
+    _check_named(options, {name for part in parts for name in read_summary(part)["properties"]})
     blocks = [block for path in parts for block in read_blocks(path)]
     n = sum(block.n_structures for block in blocks)
     if n == 0:
@@ -164,6 +166,8 @@ def make_plan(
             seen_in.setdefault(name, label)
             coverage[name] = coverage.get(name, 0) + block.coverage[name]
     present = [name for name in merged if coverage[name] > 0]
+    for name in options.units.keys() - set(present):
+        raise InputError(f"units={{{name!r}: ...}}: no input has {name}; they have {', '.join(present)}")
     names = safe_names(present)
     fields = []
     attrs: dict[str, dict[str, Any]] = {}
@@ -177,10 +181,10 @@ def make_plan(
         extra: dict[str, Any] = {}
         if names[name] != name:
             extra["original_name"] = name
-        if name in source_units:
-            extra["source_units"] = source_units[name]
-        if name in source_keys:
-            extra["source_key"] = source_keys[name]
+        if name in options.units:
+            extra["source_units"] = options.units[name]
+        if name in options.keys:
+            extra["source_key"] = options.keys[name]
         attrs[names[name]] = extra
     counts = np.concatenate([block.counts() for block in blocks])
     order_file = None
@@ -191,6 +195,17 @@ def make_plan(
         np.save(order_file, order)
     np.save(work / "n_atoms.npy", counts)
     return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs)
+
+
+def _check_named(options: ReadOptions, properties: set[str]) -> None:
+    """Refuse names that occur nowhere: a slip of the pen would silently cost the labels."""
+    there = ", ".join(sorted(properties - {"numbers", "positions", "cell", "pbc"})) or "nothing else"
+    for field, key in options.keys.items():
+        if key not in properties:
+            raise InputError(f"keys={{{field!r}: {key!r}}}: no input has {key!r}; they have {there}")
+    for name in sorted(options.exclude):
+        if name not in properties:
+            raise InputError(f"exclude=[{name!r}]: no input has {name!r}; they have {there}")
 
 
 def _safe_dims(field: Field, name: str, safe: str) -> tuple[str, ...]:

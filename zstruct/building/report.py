@@ -86,6 +86,12 @@ class BuildReport:
         if part:
             groups = [f"{', '.join(names)} ({share})" for share, names in part.items()]
             lines.append("in some structures: " + "; ".join(groups))
+        absent = [name for name in ("energy", "forces") if name not in self.coverage]
+        if absent:
+            lines.append(
+                f"no {' and no '.join(absent)} recognised; if the input has any, name it: "
+                f"keys={{{absent[0]!r}: ...}}"
+            )
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         if self.n_skipped:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from zstruct.errors import BuildLockedError, StoreExistsError
+from zstruct.errors import BuildLockedError, InputError, StoreExistsError
 from zstruct.store import ENCODING_TYPE
 
 __all__ = ["Target"]
@@ -44,7 +44,7 @@ class Target:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool):
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(os.path.abspath(os.path.expanduser(path)))
         self.overwrite = overwrite
         self.work = self.path.with_name(self.path.name + ".building")
         self.store = self.work / "store"
@@ -69,7 +69,10 @@ class Target:
 
     def _acquire(self) -> None:
         while True:
-            self.work.mkdir(parents=True, exist_ok=True)
+            try:
+                self.work.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"can't write to {self.work.parent}: {error.strerror}") from error
             lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +96,7 @@ class Target:
         if not os.path.lexists(self.path):
             return
         if not self.overwrite:
-            raise StoreExistsError(f"{self.path} exists; pass overwrite=True to replace it")
+            raise StoreExistsError(f"{self.path} exists; pass overwrite=True (--overwrite) to replace it")
         try:
             metadata = json.loads((self.path / "zarr.json").read_text())
             ours = metadata["attributes"]["encoding-type"] == ENCODING_TYPE

@@ -58,6 +58,11 @@ class StructureAccessor:
         self._ds = dataset
         self._found: tuple[Any, Any, tuple[NDArray[np.int64], NDArray[np.int64]]] | None = None
 
+    def __repr__(self) -> str:
+        methods = ", ".join(name for name in vars(type(self)) if not name.startswith("_"))
+        atoms = f"{self._ds.sizes.get(ATOM, 0):,} rows of atoms"
+        return f"<zs: {self.n_structures:,} structures, {atoms}; {methods}>"
+
     @property
     def n_structures(self) -> int:
         """Number of structures in this Dataset."""

@@ -15,6 +15,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from zstruct.errors import CorruptStoreError
 from zstruct.schema import STRUCTURE
 from zstruct.store import Store
 
@@ -88,6 +89,9 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
             if field.level == STRUCTURE:
                 variables[name] = lazy
                 continue
+        else:
+            checked = _Checked(lazy, store.path, str(name))
+            lazy = xr.Variable(lazy.dims, indexing.LazilyIndexedArray(checked), lazy.attrs)
         variables[name] = _chunked(lazy, store, str(name), rows, token)
     edges = variables.pop("offsets").isel({_EDGE: slice(0, -1)})
     variables["offsets"] = xr.Variable((STRUCTURE,), edges.data, {"long_name": _OFFSETS})
@@ -116,6 +120,27 @@ def _chunked(lazy: xr.Variable, store: Store, name: str, rows: dict[str, int], t
     shard_bytes = shard * lazy.dtype.itemsize * int(np.prod(lazy.shape[1:], dtype=int))
     n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))
     return lazy.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)
+
+
+class _Checked(BackendArray):
+    """An array of the store; damage is reported with the name of the store and the array."""
+
+    def __init__(self, rows: xr.Variable, path: str, name: str):
+        self.shape, self.dtype = rows.shape, rows.dtype
+        self._rows, self._path, self._name = rows, path, name
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        support = indexing.IndexingSupport.BASIC
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        try:
+            return self._rows[key].to_numpy()
+        except (ValueError, RuntimeError, OSError) as error:
+            raise CorruptStoreError(
+                f"{self._path}: {self._name} can't be decoded ({error}); "
+                "restore the store from a copy or build it again"
+            ) from error
 
 
 class _Texts(BackendArray):

@@ -171,7 +171,7 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     ignored: list[str] = []
     for item in _items(paths):
         if isinstance(item, (str, os.PathLike)):
-            found, left = _from_path(os.fspath(item), forced)
+            found, left = _from_path(os.path.expanduser(os.fspath(item)), forced)
             sources += found
             ignored += left
         elif isinstance(item, Source):

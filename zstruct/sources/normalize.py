@@ -7,6 +7,7 @@ is on whole columns; a fault is traced to its frames by masks. What makes values
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -74,6 +75,9 @@ class ReadOptions:
                 raise InputError(f"keys={{{name!r}: {key!r}}}: both must be text, field and input name")
             if name in _GEOMETRY or name in RESERVED:
                 raise InputError(f"keys={{{name!r}: {key!r}}}: {name} can't be taken from elsewhere")
+            near = [] if name in FIELDS else difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
+            if near:  # new names are welcome, slips of the pen cost labels
+                raise InputError(f"keys={{{name!r}: {key!r}}}: no field {name!r}; is it {near[0]!r}?")
             if taken.setdefault(key, name) != name:
                 raise InputError(f"keys: {key!r} can't be both {taken[key]} and {name}")
 

@@ -107,7 +107,14 @@ def factor(field: str, unit: str) -> float:
         )
     if field == "momenta":
         raise InputError("momenta are taken in ASE's units; convert them beforehand")
-    size, dims = _value(unit)
+    if re.search(r"\b(kcal|kj|j)\b", unit.lower()) and "mol" not in unit.lower():
+        raise InputError(
+            f"units={{{field!r}: {unit!r}}}: this is a unit of laboratory amounts; write {unit}/mol"
+        )
+    try:
+        size, dims = _value(unit)
+    except InputError as error:
+        raise InputError(f"units={{{field!r}: {unit!r}}}: {error.reason}") from None
     target, wanted = _value(spec.unit)
     if dims != wanted:
         raise InputError(f"{unit!r} is no unit of {field}, which is stored in {spec.unit!r}")
