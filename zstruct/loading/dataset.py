@@ -93,11 +93,16 @@ class ZarrStructureDataset(Dataset[Sample]):
 
     Examples
     --------
-    >>> data = ZarrStructureDataset("train.zarr", fields=["numbers", "positions"])  # doctest: +SKIP
-    >>> data[0]["positions"].shape  # doctest: +SKIP
-    torch.Size([27, 3])
-    >>> for batch in data.loader(batch_size=256, shuffle=True):  # doctest: +SKIP
-    ...     energy = model(batch["numbers"], batch["positions"], batch["batch"])
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
+    >>> data = ZarrStructureDataset(path, fields=["numbers", "positions"])
+    >>> data[0]["positions"].shape
+    torch.Size([3, 3])
+    >>> for batch in data.loader(batch_size=2):
+    ...     print(batch["batch"])
+    tensor([0, 0, 0, 1, 1, 1])
+    tensor([0, 0, 0, 1, 1, 1])
     """
 
     def __init__(
@@ -239,11 +244,6 @@ class ZarrStructureDataset(Dataset[Sample]):
         TypeError
             If `options` has a ``collate_fn``, which `layout` is here.
 
-        Examples
-        --------
-        >>> loader = data.loader(batch_size=32, shuffle=True, num_workers=4)  # doctest: +SKIP
-        >>> next(iter(loader))["ptr"].shape  # doctest: +SKIP
-        torch.Size([33])
         """
         if "collate_fn" in options:
             raise TypeError("loader() takes the collate function as layout=, not as collate_fn=")
