@@ -243,7 +243,6 @@ class ZarrStructureDataset(Dataset[Sample]):
             If `layout` is unknown.
         TypeError
             If `options` has a ``collate_fn``, which `layout` is here.
-
         """
         if "collate_fn" in options:
             raise TypeError("loader() takes the collate function as layout=, not as collate_fn=")
