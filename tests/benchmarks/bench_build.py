@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -120,23 +121,16 @@ def _small(folder: Path) -> None:
     path = folder / "small.xyz"
     write_molecules(path, 500, 5, 20)
     code = """
-        import os, sys, time
+        import sys, time
         import zstruct
         began = time.perf_counter()
         zstruct.build(sys.argv[1], sys.argv[2], overwrite=True, progress=False)
         print(time.perf_counter() - began)
     """
-    cold = folder / "numba-cache"
+    cache = f"import os; os.environ['NUMBA_CACHE_DIR'] = {str(folder / 'numba-cache')!r}\n"
     rows = []
-    for name, prefix in (
-        ("first run ever (kernels compile)", f"import os; os.environ['NUMBA_CACHE_DIR'] = {str(cold)!r}\n"),
-        ("later runs (kernels cached)", f"import os; os.environ['NUMBA_CACHE_DIR'] = {str(cold)!r}\n"),
-    ):
-        import textwrap
-
-        runs = 1 if "first" in name else 5
-        seconds = [
-            float(fresh(prefix + textwrap.dedent(code), path, folder / "small.zarr")[0]) for _ in range(runs)
-        ]
+    for name, runs in (("first run ever (kernels compile)", 1), ("later runs (kernels cached)", 5)):
+        out = folder / "small.zarr"
+        seconds = [float(fresh(cache + textwrap.dedent(code), path, out)[0]) for _ in range(runs)]
         rows.append([name, f"{median(seconds):.2f}"])
     show("500 molecules, fresh process, after `import zstruct`", rows, ["", "s"])

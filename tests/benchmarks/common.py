@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -66,8 +65,10 @@ def machine() -> str:
 def fresh(code: str, *arguments: object) -> tuple[str, float]:
     """Run code in a fresh interpreter; return its output and its peak memory in MiB."""
     script = textwrap.dedent(code) + (
-        "\nimport resource as _r, sys as _s\n"
-        "print(_r.getrusage(_r.RUSAGE_SELF).ru_maxrss / 1024, file=_s.stderr)\n"
+        # Not ru_maxrss: that begins at the size of the process that started this one.
+        "\nimport sys as _s\n"
+        "_peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(int(_peak.split()[1]) / 1024, file=_s.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=False
@@ -75,11 +76,6 @@ def fresh(code: str, *arguments: object) -> tuple[str, float]:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return done.stdout, float(done.stderr.splitlines()[-1])
-
-
-def peak_memory() -> float:
-    """Return this process's peak resident memory in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write_molecules(path: Path, n_frames: int, low: int, high: int, seed: int = 0) -> int:
