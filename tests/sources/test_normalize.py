@@ -507,3 +507,13 @@ def test_bad_frames_leave_and_the_rest_stays_in_order():
 def test_a_frame_has_its_first_reason_only():
     raw = block((1,), atom={"forces": np.full((1, 3), np.inf)}, structure={"energy": np.array([np.inf])})
     assert len(faults(raw)) == 1
+
+
+def test_one_text_among_numbers_costs_one_structure():
+    texts = RawColumn(
+        np.array([0, 1, 2, -1], np.int32), np.array([True, True, True, False]), ["1.5", "low", "-2"]
+    )
+    raw = block((1, 1, 1, 1), structure={"energy": texts})
+    packed, bad = normalize(raw, ReadOptions(), "in.xyz")
+    np.testing.assert_array_equal(packed.columns["energy"], [1.5, -2.0, np.nan])
+    assert [(b.frame, "'low'" in b.reason) for b in bad] == [(11, True)]

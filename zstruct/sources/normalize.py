@@ -8,6 +8,7 @@ is on whole columns; a fault is traced to its frames by masks. What makes values
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -233,7 +234,8 @@ def _combine(
     """Merge the columns that feed one field into one array of the field's shape."""
     known = FIELDS.get(name)
     parts: list[tuple[Field, RawColumn]] = []
-    for column in (column for columns in by_key.values() for column in columns):
+    given = [column for columns in by_key.values() for column in columns]
+    for column in itertools.chain.from_iterable(_untangled(known, level, c) for c in given):
         spec, conformed = _conform(name, level, known, column, raw, bad)
         if spec is not None:
             parts.append((spec, conformed))
@@ -262,6 +264,38 @@ def _combine(
             values[rows] = convert(column.values[rows], spec, column.texts, index)
             present |= here
     return spec, values, present, list(index) if spec.kind == "category" else None
+
+
+def _untangled(known: Field | None, level: Level, column: RawColumn) -> list[RawColumn]:
+    """Part the numbers in a column of text from what is none, where the field wants numbers.
+
+    A source hands over text as soon as one structure of a block has text. That structure is bad;
+    the others are not.
+    """
+    per_structure = level == STRUCTURE and column.values.ndim == 1
+    if known is None or known.kind == "category" or column.texts is None or not per_structure:
+        return [column]
+    here = column.values >= 0 if column.present is None else column.present & (column.values >= 0)
+    numbers = [_numbers(text) for text in column.texts]
+    length = np.array([-1 if row is None else len(row) for row in numbers])
+    of = np.where(here, length[column.values], -2)
+    pieces = []
+    for n in sorted({*of[here].tolist()}):
+        if n < 0:
+            pieces.append(RawColumn(column.values, of == n, column.texts))
+            continue
+        table = np.array([row if row is not None and len(row) == n else [np.nan] * n for row in numbers])
+        rows = table[column.values]
+        pieces.append(RawColumn(rows[:, 0] if n == 1 else rows, of == n))
+    return pieces
+
+
+def _numbers(text: str) -> list[float] | None:
+    words = text.replace(",", " ").split()
+    try:
+        return [float(word) for word in words] if words and "_" not in text else None
+    except ValueError:
+        return None
 
 
 def _conform(
