@@ -279,3 +279,33 @@ def test_attributes_are_plain_json_without_times(tmp_path, xyz_file):
     text = json.dumps(Store(report.path).attrs)
     assert "20" + "26" not in text
     assert str(xyz_file) not in text  # paths are provenance (categories/source), not options
+
+
+def test_sources_of_ones_own_run_in_processes(tmp_path, monkeypatch):
+    from zstruct.sources import FileSource, Raw, RawColumn, Slice
+
+    class Lines(FileSource):
+        """One hydrogen atom per line of a file."""
+
+        runs_in = "processes"
+
+        def scan(self):
+            return [Slice(k, k + 1, k, 1 << 20) for k in range(30)]
+
+        def read(self, piece):
+            with open(self.path) as file:
+                x = float(file.readlines()[piece.start])
+            atom = {
+                "numbers": [RawColumn(np.ones(1, np.uint8))],
+                "positions": [RawColumn(np.array([[x, 0.0, 0.0]]))],
+            }
+            yield Raw(
+                np.array([piece.first_frame]), np.array([1]), atom, {"energy": [RawColumn(np.array([x]))]}
+            )
+
+    path = tmp_path / "in.lines"
+    path.write_text("".join(f"{k / 4}\n" for k in range(30)))
+    report = zstruct.build(
+        Lines(path), tmp_path / "s.zarr", where=lambda frame: frame["energy"] > 1, n_workers=2, progress=False
+    )
+    assert Store(report.path).read("energy").tolist() == [k / 4 for k in range(5, 30)]
