@@ -1,0 +1,87 @@
+"""A store behind an S3 server on loopback: the same values, each block fetched once."""
+
+import gc
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+import zstruct
+from tests.conftest import random_atoms
+from zstruct.store import Store
+
+moto_server = pytest.importorskip("moto.server")
+s3fs = pytest.importorskip("s3fs")
+
+# The server and its clients leave sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """An empty bucket; the environment points every client at it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"bucket-{abs(hash(tmp_path))}"  # the server's buckets outlive it
+    s3fs.S3FileSystem().mkdir(name)
+    yield name
+    s3fs.S3FileSystem.clear_instance_cache()
+    gc.collect()  # what complains of unclosed sockets does so here, not after the last test
+    server.stop()
+
+
+@pytest.fixture
+def stored(bucket, tmp_path, rng, monkeypatch):
+    """A store of many blocks, here and in the bucket."""
+    monkeypatch.setattr("zstruct.store._CHUNK_ROWS", {"atom": 64, "structure": 16})
+    monkeypatch.setattr("zstruct.store._CHUNKS_PER_SHARD", 2)
+    frames = [random_atoms(rng, periodic=True) for _ in range(200)]
+    zstruct.build(frames, tmp_path / "s.zarr", progress=False)
+    s3fs.S3FileSystem().put(str(tmp_path / "s.zarr"), f"{bucket}/s.zarr", recursive=True)
+    return tmp_path / "s.zarr", f"s3://{bucket}/s.zarr"
+
+
+def test_values_are_those_of_the_local_store(stored):
+    here, there = (zstruct.ZarrStructureDataset(path) for path in stored)
+    order = np.random.default_rng(0).permutation(len(here))
+    a, b = (zstruct.collate.graph(data.__getitems__(order)) for data in (here, there))
+    assert a.keys() == b.keys()
+    for name, tensor in a.items():
+        assert torch.equal(tensor, b[name]), name
+    dataset = zstruct.open(stored[1])
+    np.testing.assert_array_equal(dataset.positions.values, zstruct.open(stored[0]).positions.values)
+
+
+def test_each_block_is_fetched_once(stored, monkeypatch):
+    fetched = Counter()
+    real = Store.read
+
+    def counted(self, name, start=0, stop=None):
+        fetched[name, start, stop] += 1
+        return real(self, name, start, stop)
+
+    monkeypatch.setattr(Store, "read", counted)
+    data = zstruct.ZarrStructureDataset(stored[1], fields=["numbers", "positions", "energy"])
+    for epoch in range(2):
+        for batch in data.loader(batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(epoch)):
+            assert torch.isfinite(batch["positions"]).all()
+    n_atom_blocks = -(-data.store.n_atoms // data.store.layout("positions").chunk_rows)
+    assert sum(name == "positions" for name, _, _ in fetched) == n_atom_blocks
+    assert set(fetched.values()) == {1}
+
+
+def test_worker_processes_open_their_own_connections(stored):
+    data = zstruct.ZarrStructureDataset(stored[1], fields=["positions", "energy"])
+    expected = data[7]["energy"]
+    batches = list(data.loader(batch_size=50, num_workers=2, multiprocessing_context="spawn"))
+    assert torch.equal(batches[0]["energy"][7], expected)
+    assert sum(len(batch["energy"]) for batch in batches) == 200
