@@ -52,6 +52,10 @@ ENCODING_VERSION = "1.0"
 CATEGORIES = "categories"
 _CODEC: Literal["lz4"] = "lz4"
 _LEVEL = 5
+# The dtypes that NumPy holds in memory just as they are stored.
+_PLAIN_DTYPES = frozenset(
+    ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64"]
+)
 _ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 # Several compressing threads inside one chunk would write its blocks in any order: stores must be
 # byte-identical, and there is a chunk for every thread anyway.
@@ -400,6 +404,27 @@ class Store:
         array = self._array(name)
         return Layout(array.chunks[0], (array.shards or array.chunks)[0])
 
+    def profile(self, name: str) -> ArraySpec | None:
+        """Return how an array lies in files that can be read without zarr, or None if it does not.
+
+        These are arrays of a store in a local directory with the chunks, shards and codecs that
+        `create` asks for; the attributes are left out.
+        """
+        array = self._array(name)
+        if not os.path.isdir(self.path):
+            return None
+        said: dict[str, Any] = array.metadata.to_dict()
+        spec = ArraySpec(
+            path=name,
+            dims=tuple(str(dim) for dim in said.get("dimension_names") or ()),
+            shape=array.shape,
+            dtype=str(said.get("data_type")),
+            attrs={},
+            fill_value=0,
+            layout=self.layout(name),
+        )
+        return spec if _is_own_profile(said, spec) else None
+
     def nbytes(self, name: str) -> int:
         """Return the bytes of an array once decoded."""
         return self._array(name).nbytes
@@ -472,3 +497,27 @@ class Store:
                 _require_shards(self.path, name, n_shards, node.ndim)
             known[name] = node
         return known[name]
+
+
+def _is_own_profile(said: Mapping[str, Any], spec: ArraySpec) -> bool:
+    """Return whether array metadata asks for the shards that `write_shard` makes."""
+    grid, keys, codecs = said["chunk_grid"], said["chunk_key_encoding"], said["codecs"]
+    if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
+        return False
+    sharding = codecs[0]["configuration"]
+    inner, index = sharding["codecs"], sharding["index_codecs"]
+    across = list(spec.shape[1:])
+    return (
+        spec.dtype in _PLAIN_DTYPES
+        and not said.get("storage_transformers")
+        and grid["name"] == "regular"
+        and list(grid["configuration"]["chunk_shape"]) == [spec.layout.shard_rows, *across]
+        and list(sharding["chunk_shape"]) == [spec.layout.chunk_rows, *across]
+        and keys["name"] == "default"
+        and keys.get("configuration", {}).get("separator", "/") == "/"
+        and [codec["name"] for codec in inner] == ["bytes", "blosc", "crc32c"]
+        and [codec["name"] for codec in index] == ["bytes", "crc32c"]
+        # Single bytes have no order, and the codec says none.
+        and all(c[0].get("configuration", {}).get("endian", "little") == "little" for c in (inner, index))
+        and sharding.get("index_location", "end") == "end"
+    )

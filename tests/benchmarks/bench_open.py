@@ -21,10 +21,10 @@ class _Counts:
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
 
 
-def synthetic(path: Path, n_structures: int, seed: int = 0) -> None:
-    """Write a store of structures of 15 to 25 atoms with random contents."""
+def synthetic(path: Path, n_structures: int, atoms: tuple[int, int] = (15, 25), seed: int = 0) -> None:
+    """Write a store of structures of so many atoms, by default 15 to 25, with random contents."""
     rng = np.random.default_rng(seed)
-    counts = rng.integers(15, 26, n_structures)
+    counts = rng.integers(*atoms, n_structures, endpoint=True)
     n_atoms = int(counts.sum())
     numbers = rng.choice(np.array([1, 6, 7, 8], dtype=np.uint8), n_atoms)
     values = {

@@ -10,6 +10,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset, default_collate
 
 from zstruct.errors import CorruptStoreError, StoreFormatError
 from zstruct.loading import PackedBatch, ZarrStructureDataset, collate
+from zstruct.loading.shards import ArrayReader
 from zstruct.store import Store
 
 FLOATS = ("positions", "forces", "cell", "energy", "stress", "hirshfeld", "dos")
@@ -174,7 +175,7 @@ def test_subsets(source, data):
 
 def test_subsets_share_decoded_blocks(data, monkeypatch):
     data.__getitems__(range(61))
-    monkeypatch.setattr(Store, "read", None)  # nothing is left to read
+    monkeypatch.setattr(ArrayReader, "read_into", None)  # nothing is left to read
     assert data[3:9][1].structure == 4
 
 
@@ -304,8 +305,8 @@ def test_without_torch_a_sentence_names_the_extra():
     assert 'pip install "zstruct[torch]"' in done.stderr
 
 
-def test_blocks_and_gather_do_without_torch():
-    for module in ("blocks", "gather"):
+def test_only_the_upper_modules_know_torch():
+    for module in ("arena", "blocks", "cache", "gather", "kernels", "place", "shards"):
         path = os.path.join(os.path.dirname(collate.__file__), f"{module}.py")
         with open(path) as file:
             assert "import torch" not in file.read()

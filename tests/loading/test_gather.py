@@ -6,8 +6,9 @@ from hypothesis import given as sampled
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from zstruct.loading.blocks import BlockCache
-from zstruct.loading.gather import Gather, given, kept_dtype, spread
+from zstruct.loading.cache import BlockCache
+from zstruct.loading.gather import Gather, kept_dtype, spread
+from zstruct.schema import infer
 from zstruct.store import Store
 
 F4, F8, I8 = np.dtype("f4"), np.dtype("f8"), np.dtype("i8")
@@ -24,15 +25,19 @@ WANTED = {
 }
 
 
-def make_gather(source, wanted=None, cache_bytes=1 << 30):
+def make_gather(source, wanted=None, cache_bytes=1 << 30, cache="memory"):
     wanted = wanted or WANTED
     store = Store(source.path)
     kept = {name: kept_dtype(np.dtype(store.fields[name].dtype), wanted[name]) for name in wanted}
-    return Gather(BlockCache(store, kept, cache_bytes), wanted)
+    return Gather(BlockCache(store, kept, cache, cache_bytes), wanted)
 
 
 def check(source, gather, structures):
-    offsets, columns = gather(np.array(structures, dtype=np.int64))
+    structures = np.array(structures, dtype=np.int64)
+    where, offsets, n_atoms, batch, columns = gather(structures)
+    assert np.array_equal(where, structures)
+    assert np.array_equal(n_atoms, source.counts[structures])
+    assert np.array_equal(batch, np.repeat(np.arange(len(structures)), n_atoms))
     assert list(columns) == list(gather.dtypes)
     assert np.array_equal(np.diff(offsets), source.counts[structures])
     for name, dtype in gather.dtypes.items():
@@ -62,15 +67,23 @@ def test_everything_in_order(source):
         assert all(gather.cache.complete(level) for level in ("atom", "structure"))
 
 
+def test_blocks_that_are_read_stay(source):
+    one = 4 * 8  # a block of energies
+    gather = make_gather(source, {"energy": F8}, cache_bytes=3 * one)
+    for structure in (0, 4, 8, 0, 12):  # a block each; the first is read again before there is no room
+        gather(np.array([structure]))
+    assert gather.cache.resident.has("structure", np.arange(4)).tolist() == [True, False, True, True]
+
+
 def test_a_structure_longer_than_several_blocks(source):
     assert source.counts[5] == 40 > 2 * 16
     check(source, make_gather(source, cache_bytes=0), [5])
 
 
 def test_nothing(source):
-    offsets, columns = make_gather(source)(np.empty(0, dtype=np.int64))
-    assert offsets.tolist() == [0]
-    assert columns["positions"].shape == (0, 3)
+    found = make_gather(source)(np.empty(0, dtype=np.int64))
+    assert found.offsets.tolist() == [0]
+    assert found.columns["positions"].shape == (0, 3)
 
 
 @pytest.mark.parametrize("names", [["energy"], ["positions"]])
@@ -121,8 +134,26 @@ def test_spread(dtype, shape):
         assert not out[i, n:].any()
 
 
-def test_given():
+def test_masks(make_store, tmp_path):
     nan = np.nan
-    column = np.array([[nan, nan], [nan, nan], [nan, 1], [nan, nan], [2, 3]], dtype=np.float32)
-    assert given(column, np.array([0, 2, 4, 5])).tolist() == [False, True, True]
-    assert given(np.array([-1, 0, 2, -1]), np.arange(5)).tolist() == [False, True, True, False]
+    forces = np.array([[nan, nan], [nan, nan], [nan, 1], [nan, nan], [2, 3]])
+    columns = {
+        "pull": forces,
+        "label": np.array([-1, 0, 2], dtype=np.int32),
+        "energy": np.array([nan, 1, nan]),
+    }
+    fields = {
+        "pull": infer("pull", "atom", "float", (2,)),
+        "label": infer("label", "structure", "category", ()),
+    }
+    made = make_store(tmp_path / "s.zarr", np.array([2, 2, 1]), columns, fields)
+    for dtype in (F4, F8):
+        wanted = {"label": I8, "pull": dtype, "energy": dtype}
+        cache = BlockCache(Store(made.path), {"label": np.dtype("i4"), "pull": dtype, "energy": dtype})
+        gather = Gather(cache, wanted, {name: f"has_{name}" for name in wanted})
+        for _ in range(2):  # the first time blocks are missing
+            found = gather(np.array([2, 0, 1, 0])).columns
+            assert list(found) == [*wanted, "has_label", "has_pull", "has_energy"]
+            assert found["has_pull"].tolist() == [True, False, True, False]
+            assert found["has_label"].tolist() == [True, False, True, False]
+            assert found["has_energy"].tolist() == [False, False, True, False]

@@ -1,7 +1,8 @@
 """Serve a store to torch: datasets, loaders and batches.
 
 The only package that imports torch, so that the rest of zstruct works without it. Inside, the
-cache of decoded blocks (``blocks``) and the gather (``gather``) are plain NumPy and Numba; the
+direct reader (``shards``), the cache of decoded blocks (``cache``, ``place`` and ``arena``) and the
+gather (``gather``) are plain NumPy and Numba; the
 batch, the dataset and the collate functions speak torch.
 """
 

@@ -6,7 +6,7 @@ tensors that share its memory. It knows nothing of stores or caches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -37,7 +37,11 @@ class Sample(dict[str, torch.Tensor]):
     __slots__ = ("n_atoms", "per_atom", "structure")
 
     def __init__(
-        self, tensors: dict[str, torch.Tensor], structure: int | None, n_atoms: int, per_atom: frozenset[str]
+        self,
+        tensors: Mapping[str, torch.Tensor] | tuple[()],
+        structure: int | None,
+        n_atoms: int,
+        per_atom: frozenset[str],
     ):
         super().__init__(tensors)
         self.structure, self.n_atoms, self.per_atom = structure, n_atoms, per_atom
@@ -56,6 +60,10 @@ class PackedBatch(Sequence[Sample]):
         Indices of the structures in the store, shape (n,), or None where they came from none.
     offsets
         Row edges of the structures in the per-atom columns, shape (n + 1,).
+    n_atoms
+        Atoms of each structure, shape (n,).
+    batch
+        The position in the batch of each atom's structure, shape (offsets[-1],).
     columns
         Rows by name: (offsets[-1], ...) per atom, (n, ...) per structure.
     per_atom
@@ -64,13 +72,10 @@ class PackedBatch(Sequence[Sample]):
 
     structures: NDArray[np.int64] | None
     offsets: NDArray[np.int64]
+    n_atoms: NDArray[np.int64]
+    batch: NDArray[np.int64]
     columns: dict[str, NDArray]
     per_atom: frozenset[str]
-
-    @property
-    def n_atoms(self) -> NDArray[np.int64]:
-        """Atoms of each structure, shape (n,)."""
-        return np.diff(self.offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -67,8 +67,7 @@ def graph(samples: Samples, *, per_atom: Collection[str] = ()) -> Batch:
     packed = _packed(samples, per_atom)
     batch = {name: torch.from_numpy(column) for name, column in packed.columns.items()}
     batch |= _about(packed)
-    n_atoms = packed.n_atoms
-    batch["batch"] = torch.from_numpy(np.repeat(np.arange(len(n_atoms)), n_atoms))
+    batch["batch"] = torch.from_numpy(packed.batch)
     batch["ptr"] = torch.from_numpy(packed.offsets)
     return batch
 
@@ -160,11 +159,14 @@ def _packed(samples: Samples, per_atom: Collection[str]) -> PackedBatch:
     known |= first.per_atom if isinstance(first, Sample) else set()
     atomwise = frozenset(name for name in first if name in known or name in per_atom)
     parts = {name: [_array(name, sample[name]) for sample in samples] for name in first}
-    counts = [_count(i, sample, {n: parts[n][i] for n in atomwise}) for i, sample in enumerate(samples)]
+    counts = np.array(
+        [_count(i, sample, {n: parts[n][i] for n in atomwise}) for i, sample in enumerate(samples)], np.int64
+    )
     columns = {name: _join(name, parts[name], name in atomwise) for name in first}
     structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
     whence = None if None in structures else np.array(structures, dtype=np.int64)
-    return PackedBatch(whence, counts_to_offsets(counts), columns, atomwise)
+    batch = np.repeat(np.arange(len(counts)), counts)
+    return PackedBatch(whence, counts_to_offsets(counts), counts, batch, columns, atomwise)
 
 
 def _array(name: str, value: Any) -> NDArray:

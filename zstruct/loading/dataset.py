@@ -2,7 +2,7 @@
 
 It turns what users ask for (fields, dtypes, any kind of index) into lists of structures, has them
 gathered, and makes samples, batches and loaders of them. How blocks are decoded and kept is
-`blocks`' affair, how batches are laid out is `collate`'s.
+`cache`'s affair, how batches are laid out is `collate`'s.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from typing import Any, Literal, NoReturn, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch import from_numpy
+from torch.utils.data import Dataset
 
 from zstruct.loading import collate
 from zstruct.loading.batch import PackedBatch, Sample
-from zstruct.loading.blocks import CACHE_BYTES, BlockCache
-from zstruct.loading.gather import Gather, given, kept_dtype
+from zstruct.loading.cache import BlockCache
+from zstruct.loading.gather import Gather, kept_dtype, out_of_range
+from zstruct.loading.loader import Shuffle, StructureLoader, make_loader
+from zstruct.loading.samplers import Even
 from zstruct.schema import ATOM
 from zstruct.store import Store
 
@@ -64,8 +67,9 @@ class ZarrStructureDataset(Dataset[Sample]):
     * A missing value is NaN, or -1 for a category, never zero. Every field that not all structures
       of the store have is accompanied by a boolean ``has_<field>``.
 
-    Decoded blocks are kept in memory, by every process on its own. The dataset pickles and forks,
-    also after it was read from: ``num_workers`` and start methods are free to choose.
+    What is read is decoded once, in the dtype asked for, and kept where `cache` says; `repr` tells
+    where that is. The dataset pickles and forks, also after it was read from: ``num_workers`` and
+    start methods are free to choose.
 
     Parameters
     ----------
@@ -76,9 +80,22 @@ class ZarrStructureDataset(Dataset[Sample]):
     dtype
         ``torch.float32`` or ``torch.float64`` for all floating-point fields, or a mapping of names
         to these; fields it does not name come as ``torch.float32``.
+    cache
+        Where decoded fields are kept.
+
+        * ``"memory"``: in the memory of this process; forked workers share what was there before.
+        * ``"shared"``: once for all processes of the node that read this store with these fields
+          and dtypes, in shared memory (``/dev/shm``) if there is room and else in the directory
+          for temporary files. The last process to leave removes it.
+        * a directory: as ``"shared"``, but there, say on a fast local disk.
+        * None: only what the last request needed is kept.
+        * ``"auto"``: in memory if all of it is small (up to 64 MiB) or does not fit into
+          `cache_bytes`, shared if it fits and takes at most half of what is free in shared memory.
     cache_bytes
-        Bytes of decoded blocks to keep in each process, by default 2 GiB. A single read keeps
-        all it needs for as long as it takes.
+        Bytes of decoded fields to keep in each process; by default half of the memory that is
+        available. Where not everything fits, the blocks used last are kept. A single read keeps
+        all it needs for as long as it takes. A shared cache holds everything, so it refuses a
+        smaller number.
 
     Raises
     ------
@@ -87,7 +104,8 @@ class ZarrStructureDataset(Dataset[Sample]):
     KeyError
         If a field is not in the store.
     ValueError
-        If a field has a name that batches need for themselves, or `cache_bytes` is negative.
+        If a field has a name that batches need for themselves, if `cache` is none of those above,
+        or if `cache_bytes` is negative or too small for a shared cache.
     TypeError
         If `dtype` is none of those above.
 
@@ -111,10 +129,9 @@ class ZarrStructureDataset(Dataset[Sample]):
         fields: Iterable[str] | None = None,
         dtype: torch.dtype | Mapping[str, torch.dtype] = torch.float32,
         *,
-        cache_bytes: int = CACHE_BYTES,
+        cache: str | os.PathLike[str] | None = "auto",
+        cache_bytes: int | None = None,
     ):
-        if cache_bytes < 0:
-            raise ValueError(f"cache_bytes must not be negative, but is {cache_bytes}")
         self.store = path if isinstance(path, Store) else Store(path)
         names = _chosen(self.store, fields)
         self._dtypes = _dtypes(self.store, names, dtype)
@@ -122,7 +139,8 @@ class ZarrStructureDataset(Dataset[Sample]):
         self._partial = tuple(n for n in names if self.store.coverage(n) < self.store.n_structures)
         _check_names([*names, *map(_mask_name, self._partial)])
         kept = {n: kept_dtype(np.dtype(self.store.fields[n].dtype), self._dtypes[n]) for n in names}
-        self._gather = Gather(BlockCache(self.store, kept, cache_bytes), self._dtypes)
+        masks = {n: _mask_name(n) for n in self._partial}
+        self._gather = Gather(BlockCache(self.store, kept, cache, cache_bytes), self._dtypes, masks)
         self._rows: NDArray[np.int64] | None = None  # structures of a subset; None: all
 
     @property
@@ -150,7 +168,8 @@ class ZarrStructureDataset(Dataset[Sample]):
 
     def __repr__(self) -> str:
         return (
-            f"ZarrStructureDataset({self.store.path!r}, {len(self):,} structures: {', '.join(self.fields)})"
+            f"ZarrStructureDataset({self.store.path!r}, {len(self):,} structures: "
+            f"{', '.join(self.fields)}; cache: {self._gather.cache.describe()})"
         )
 
     @overload
@@ -182,8 +201,15 @@ class ZarrStructureDataset(Dataset[Sample]):
             index = _as_int(index)
         n = len(self)
         if not -n <= index < n:
-            raise _out_of_range(index, n)
-        return self._packed(np.array([index % n]))[0]
+            raise out_of_range(index, n)
+        one = self._gather.one(index if self._rows is None else self._rows.item(index))
+        if one is None:
+            return self._packed(np.array([index]))[0]
+        structure, arrays, n_atoms = one
+        sample = Sample((), structure, n_atoms, self._per_atom)
+        for name in arrays:
+            sample[name] = from_numpy(arrays[name])
+        return sample
 
     def __getitems__(self, indices: list[int] | NDArray | torch.Tensor) -> PackedBatch:
         """Return several samples in one gather; a torch ``DataLoader`` calls this by itself.
@@ -193,54 +219,114 @@ class ZarrStructureDataset(Dataset[Sample]):
         IndexError
             If an index is out of range.
         """
-        return self._packed(self._positions(indices))
+        array = np.asarray(indices)
+        return self._packed(array if _is_plain(array) else self._positions(array))
+
+    def take(self, indices: list[int] | NDArray | torch.Tensor) -> PackedBatch:
+        """Return several structures, packed end to end, in the order of the indices.
+
+        Parameters
+        ----------
+        indices
+            Integers, negative ones counting from the end and repeats allowed, or a boolean mask.
+
+        Returns
+        -------
+        PackedBatch
+            New memory. Its `columns` are arrays by field, its `offsets` the row edges of the
+            structures; `collate.graph` and `collate.padded` make tensors of it, and as a sequence
+            it has one `Sample` for each structure.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range or a mask is not as long as the dataset.
+        TypeError
+            If `indices` is anything else.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> path = tempfile.mkdtemp() + "/mixed.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CH4")]
+        >>> report = zstruct.build(molecules, path, progress=False)
+        >>> batch = ZarrStructureDataset(path).take([2, 0])
+        >>> batch.offsets, batch.columns["numbers"]
+        (array([0, 5, 8]), array([6, 1, 1, 1, 1, 8, 1, 1]))
+        """
+        return self.__getitems__(indices)
 
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
-        structures = positions if self._rows is None else self._rows[positions]
-        offsets, columns = self._gather(structures)
-        for name in self._partial:
-            edges = offsets if name in self._per_atom else np.arange(len(structures) + 1)
-            columns[_mask_name(name)] = given(columns[name], edges)
-        return PackedBatch(structures, offsets, columns, self._per_atom)
+        return PackedBatch(*self._gather(positions, self._rows), self._per_atom)
 
     def loader(
         self,
         batch_size: int = 1,
-        shuffle: bool = False,
+        shuffle: Shuffle = False,
         *,
         layout: Layout | Callable[[PackedBatch], Any] = "graph",
-        num_workers: int = 0,
-        generator: torch.Generator | None = None,
         drop_last: bool = False,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        even: Even = None,
+        threads: int | None = None,
+        prefetch: int | None = None,
+        device: str | torch.device | None = None,
         pin_memory: bool = False,
-        persistent_workers: bool = False,
-        prefetch_factor: int | None = None,
+        num_workers: int = 0,
         **options: Any,
-    ) -> DataLoader[Any]:
-        """Return a torch ``DataLoader`` over the dataset.
+    ) -> StructureLoader:
+        """Return a torch ``DataLoader`` over the dataset, one that can also be resumed.
 
         Parameters
         ----------
         batch_size
             Structures in a batch.
         shuffle
-            Whether to draw the structures in a new random order in every epoch.
+            ``"full"``: all structures in random order. ``"block"``: blocks of consecutive structures
+            in random order, shuffled inside a window of several blocks, for data that don't fit
+            into the cache; see `zstruct.loading.samplers.BlockShuffleSampler`. True chooses between
+            the two from the sizes, and the loader's repr says which. Every iteration has a new order.
         layout
             ``"graph"``: atoms end to end (`collate.graph`); ``"padded"``: rectangular tensors
             (`collate.padded`); ``"list"``: a sequence of samples; or a function that takes a
             `PackedBatch`, such as ``functools.partial(collate.padded, num_atoms=64)``.
-        num_workers
-            Worker processes. With none, batches are made in this process, which is often faster:
-            moving a batch between processes takes longer than making it.
+        drop_last
+            Whether to leave out a last batch that is smaller.
+        seed
+            Chooses the orders of the shuffle. By default it is drawn from `generator`; on several
+            ranks without one it is 0, so that they agree.
         generator
-            The source of randomness of the shuffle; a seeded one makes it repeatable.
-        drop_last, pin_memory, persistent_workers, prefetch_factor, **options
-            As for ``torch.utils.data.DataLoader``.
+            A torch generator to draw the seed from, by default torch's own.
+        rank, world_size
+            This process and how many there are: each loads its own share of the structures. By
+            default those of ``torch.distributed``, where that is initialized.
+        even
+            What to do where shares differ by one structure: ``"pad"`` repeats some, ``"drop"``
+            leaves some out, so that all ranks have the same number of batches; None, nothing.
+        threads
+            Threads that make batches, by default 2, or 1 on two cores; 0: batches are made when
+            they are asked for. Only without worker processes.
+        prefetch
+            Batches that the threads make ahead, by default 4, or more where they are small.
+        device
+            Where to put the batches. To CUDA they are copied from pinned memory, without waiting.
+        pin_memory
+            Whether to put batches into pinned memory.
+        num_workers
+            Worker processes. With none, threads of this process make the batches, which is usually
+            faster: moving a batch between processes takes longer than making it.
+        **options
+            As for ``torch.utils.data.DataLoader``: ``sampler`` or ``batch_sampler`` instead of a
+            shuffle, and with worker processes ``prefetch_factor``, ``persistent_workers``,
+            ``multiprocessing_context``, ``worker_init_fn``, ``timeout``.
 
         Raises
         ------
         ValueError
-            If `layout` is unknown.
+            If `layout` or `shuffle` is unknown, or if options contradict each other.
         TypeError
             If `options` has a ``collate_fn``, which `layout` is here.
         """
@@ -249,17 +335,22 @@ class ZarrStructureDataset(Dataset[Sample]):
         join: Callable[[Any], Any] | None = layout if callable(layout) else _LAYOUTS.get(layout)
         if join is None:
             raise ValueError(f"layout is {', '.join(map(repr, _LAYOUTS))} or a function, not {layout!r}")
-        return DataLoader(
+        return make_loader(
             self,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            collate_fn=join,
-            num_workers=num_workers,
-            generator=generator,
+            batch_size,
+            shuffle,
+            join,
             drop_last=drop_last,
+            seed=seed,
+            generator=generator,
+            rank=rank,
+            world_size=world_size,
+            even=even,
+            threads=threads,
+            prefetch=prefetch,
+            device=device,
             pin_memory=pin_memory,
-            persistent_workers=persistent_workers,
-            prefetch_factor=prefetch_factor,
+            num_workers=num_workers,
             **options,
         )
 
@@ -281,13 +372,15 @@ class ZarrStructureDataset(Dataset[Sample]):
             return np.flatnonzero(array)
         low, high = int(array.min()), int(array.max())
         if low < -n or high >= n:
-            raise _out_of_range(high if high >= n else low, n)
-        array = array.astype(np.int64)
+            raise out_of_range(high if high >= n else low, n)
+        array = np.array(array, dtype=np.int64)
         return np.where(array < 0, array + n, array) if low < 0 else array
 
 
-def _out_of_range(index: int, n: int) -> IndexError:
-    return IndexError(f"structure {index} is out of range: the dataset has {n} structures")
+def _is_plain(array: NDArray) -> bool:
+    """Return whether an index is what the gather takes as it is."""
+    flags = array.flags
+    return array.dtype == np.int64 and array.ndim == 1 and flags.c_contiguous and flags.writeable
 
 
 def _as_int(index: Any) -> int:

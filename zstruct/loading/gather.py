@@ -1,33 +1,48 @@
-"""Gather structures from decoded blocks: any list of them, all fields, one call without the GIL.
+"""Gather structures from decoded blocks: any list of them, all fields, without the GIL.
 
-The kernel copies rows between addresses: it knows neither dtypes nor fields, only row sizes, so it
-is compiled once for every store. Bounds are the caller's: indices are checked once, before. This
-module knows nothing of torch.
+Two kernels make a batch: `locate` checks the indices and finds out how large the batch is, then
+`fill` copies everything in one pass. Here is what they need to know, and what their memory becomes.
+This module knows nothing of torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from zstruct.loading.blocks import BlockCache, Table
-from zstruct.ragged import atom_rows, counts_to_offsets
-from zstruct.schema import ATOM
+from zstruct.loading.blocks import Table
+from zstruct.loading.cache import BlockCache
+from zstruct.loading.kernels import (
+    COPY,
+    FROM_INT32,
+    FROM_UINT8,
+    MASK_CODE,
+    MASK_FLOAT32,
+    MASK_FLOAT64,
+    MISSING,
+    NO_MASK,
+    fill,
+    fill_some,
+    locate,
+    number,
+    spread_rows,
+)
+from zstruct.ragged import atom_rows
+from zstruct.schema import ATOM, STRUCTURE, Level
 
-__all__ = ["Gather", "given", "kept_dtype", "spread"]
+__all__ = ["Gather", "Gathered", "kept_dtype", "spread"]
 
-# What happens to a value on its way.
-_COPY, _FROM_UINT8, _FROM_INT32 = range(3)
-_OPERATIONS = {np.dtype(np.uint8): _FROM_UINT8, np.dtype(np.int32): _FROM_INT32}
-_INT64 = np.dtype(np.int64)
-_NOTHING = np.empty(0)
+_OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
+_MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
+_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+_ALL = np.empty(0, dtype=np.int64)
+# What a dimension without fields has: its one block is always there.
+_THERE = np.ones(1, dtype=np.uint8)
+_NOWHERE = np.empty((0, 1), dtype=np.int64)
 
 
 def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
@@ -44,8 +59,35 @@ def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
     return stored if wanted == _INT64 and stored in _OPERATIONS else wanted
 
 
+class Gathered(NamedTuple):
+    """Structures packed end to end.
+
+    Attributes
+    ----------
+    structures
+        Indices of the structures in the store, shape (n,).
+    offsets
+        Row edges of the structures in the per-atom columns, shape (n + 1,).
+    n_atoms
+        Atoms of each structure, shape (n,).
+    batch
+        The position in `structures` that each atom belongs to, shape (offsets[-1],).
+    columns
+        By name: (offsets[-1], ...) per atom, (n, ...) per structure; contiguous.
+    """
+
+    structures: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    n_atoms: NDArray[np.int64]
+    batch: NDArray[np.int64]
+    columns: dict[str, NDArray]
+
+
 class Gather:
     """Copies structures out of a cache; what it can know beforehand, it works out once.
+
+    The arrays of a batch are two pieces of new memory, one for what is per atom and one for what
+    is per structure: who keeps the energies of a batch does not keep its forces.
 
     Parameters
     ----------
@@ -53,95 +95,215 @@ class Gather:
         The blocks to read; may keep fields in `kept_dtype` of what is wanted.
     dtypes
         The fields wanted, all those of the cache, and the dtype of each.
+    masks
+        Names of the columns, shape (n,), that say for which structures a field is given: not all
+        of its values are missing (NaN in floats, negative in integers).
     """
 
-    def __init__(self, cache: BlockCache, dtypes: Mapping[str, np.dtype]):
-        self.cache, self.dtypes = cache, dict(dtypes)
-        self._steps = {
-            level: np.array(
-                [
-                    (
-                        _COPY if dtypes[name] == kept else _OPERATIONS[kept],
-                        dtypes[name].itemsize * math.prod(shape),
-                    )
-                    for name, kept, shape in zip(table.names, table.dtypes, table.shapes, strict=True)
-                ],
-                dtype=np.int64,
-            )
-            for level, table in cache.tables.items()
+    def __init__(
+        self, cache: BlockCache, dtypes: Mapping[str, np.dtype], masks: Mapping[str, str] | None = None
+    ):
+        self.cache, self.dtypes, self.masks = cache, dict(dtypes), dict(masks or {})
+        self._steps = {level: self._table_of(cache.tables.get(level)) for level in (ATOM, STRUCTURE)}
+        self._block_rows = {
+            level: cache.tables[level].block_rows if level in cache.tables else 1 << 62
+            for level in (ATOM, STRUCTURE)
         }
+        atom, structure = (
+            [
+                (name, self.dtypes[name], shape, self.dtypes[name].itemsize * math.prod(shape))
+                for name, shape in zip(table.names, table.shapes, strict=True)
+            ]
+            if (table := cache.tables.get(level))
+            else []
+            for level in (ATOM, STRUCTURE)
+        )
+        self._atom, self._structure = atom, structure
+        self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
+        self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
+        # Columns of everything once all is decoded, and bytes of `head` by batch size, as they come.
+        self._whole: tuple[NDArray, list[tuple[str, NDArray, bool, np.dtype]]] | None = None
+        self._sizes: dict[int, int] = {}
+        self._plain = [(name, cache.store.fields[name].level == ATOM, self.dtypes[name]) for name in dtypes]
+        self._names = [*self.dtypes, *self.masks.values()]
 
-    def __call__(self, structures: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[str, NDArray]]:
-        """Return the rows of some structures, packed.
+    def _table_of(self, table: Table | None) -> NDArray[np.int64]:
+        """Return for each field of a dimension its operation, bytes of a row there and here, and mask."""
+        rows = []
+        for name, kept, shape in (
+            zip(table.names, table.dtypes, table.shapes, strict=True) if table is not None else ()
+        ):
+            wanted, size = self.dtypes[name], math.prod(shape)
+            operation = COPY if wanted == kept else _OPERATIONS[kept]
+            mask = _MASKS[wanted.str[1:]] if name in self.masks else NO_MASK
+            rows.append((operation, wanted.itemsize * size, kept.itemsize * size, mask))
+        return np.array(rows, dtype=np.int64).reshape(len(rows), 4)
+
+    def __call__(self, indices: NDArray[np.int64], subset: NDArray[np.int64] | None = None) -> Gathered:
+        """Return some structures, packed.
 
         Parameters
         ----------
-        structures
-            Structures of the store in the order wanted, shape (n,), each in
-            ``range(n_structures)``; repeats are fine.
+        indices
+            Structures in the order wanted, shape (n,); negative ones count from the end, repeats
+            are fine.
+        subset
+            What the indices count: structures of the store, each in ``range(n_structures)``; by
+            default all.
 
-        Returns
-        -------
-        offsets
-            Row edges of the structures in the per-atom columns, shape (n + 1,).
-        columns
-            By field: (offsets[-1], ...) per atom, (n, ...) per structure; new and contiguous.
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
         """
-        structures = np.array(structures, dtype=np.int64)  # kernels are compiled for writable arrays
+        cache, n = self.cache, len(indices)
+        offsets, resident = cache.offsets, cache.resident
+        head = np.empty(self._sizes.get(n) or self._words(n), np.int64)
+        total = locate(
+            indices, _ALL if subset is None else subset, subset is None, offsets,
+            resident.present.get(ATOM, _THERE), self._block_rows[ATOM],
+            resident.present.get(STRUCTURE, _THERE), self._block_rows[STRUCTURE], head,
+        )  # fmt: skip
+        if total < MISSING:
+            size = len(offsets) - 1 if subset is None else len(subset)
+            raise out_of_range(int(indices[MISSING - 1 - total]), size)
+        rows = int(head[2 * n]) if total == MISSING else total
+        body = np.empty(_padded(8 * rows) + sum(_padded(rows * size) for *_, size in self._atom), np.uint8)
+        if total == MISSING:
+            self._fill_by_parts(n, offsets, head, body)
+        else:
+            fill(
+                resident.addresses.get(ATOM, _NOWHERE), resident.span.get(ATOM, 1), self._steps[ATOM],
+                resident.addresses.get(STRUCTURE, _NOWHERE), resident.span.get(STRUCTURE, 1),
+                self._steps[STRUCTURE], n, offsets, head, body,
+            )  # fmt: skip
+            if cache.flat is None:
+                cache.touch(STRUCTURE, head[:n])
+                cache.touch(ATOM, offsets[head[:n]])
+        return self._views(n, rows, head, body)
+
+    def one(self, structure: int) -> tuple[int, dict[str, NDArray], int] | None:
+        """Return the index, columns and atoms of one structure, if all its rows are decoded.
+
+        Slices of whole columns take less time than two kernels. None asks for the kernels.
+
+        Parameters
+        ----------
+        structure
+            In ``range(-n_structures, n_structures)``.
+        """
+        whole = self._whole
+        if whole is None:
+            flat = self.cache.flat
+            if flat is None or not all(map(self.cache.complete, self.cache.tables)):
+                return None
+            offsets = self.cache.offsets
+            columns = [(name, flat[name], per_atom, dtype) for name, per_atom, dtype in self._plain]
+            whole = self._whole = offsets, columns
+        offsets, columns = whole
+        if structure < 0:
+            structure += len(offsets) - 1
+        start, stop = offsets.item(structure), offsets.item(structure + 1)
+        found: dict[str, NDArray] = {}
+        for name, column, per_atom, dtype in columns:
+            # The ellipsis keeps a scalar an array.
+            found[name] = (column[start:stop] if per_atom else column[structure, ...]).astype(dtype)
+        for name, mask in self.masks.items():
+            found[mask] = _has(found[name])
+        return structure, found, stop - start
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_whole": None, "_sizes": {}}
+
+    def _words(self, n: int) -> int:
+        """Return the size of the memory for what is per structure, in words of eight bytes."""
+        fields = sum([_padded(n * size) for *_, size in self._structure])
+        words = (_padded(8 * (3 * n + 1)) + fields + len(self.masks) * _padded(n)) // 8
+        if len(self._sizes) < 100:
+            self._sizes[n] = words
+        return words
+
+    def _views(self, n: int, rows: int, head: NDArray, body: NDArray) -> Gathered:
+        """Cut the two pieces of memory into arrays."""
+        columns = dict.fromkeys(self._names, head)  # in the order that was asked for
+        position = _padded(8 * rows)
+        for name, dtype, shape, size in self._atom:
+            columns[name] = np.ndarray((rows, *shape), dtype, body, position)
+            position += _padded(rows * size)
+        position = _padded(8 * (3 * n + 1))
+        for name in self._mask_order:
+            columns[name] = np.ndarray((n,), _BOOL, head, position)
+            position += _padded(n)
+        for name, dtype, shape, size in self._structure:
+            columns[name] = np.ndarray((n, *shape), dtype, head, position)
+            position += _padded(n * size)
+        batch = np.ndarray((rows,), _INT64, body)
+        return Gathered(head[:n], head[n : 2 * n + 1], head[2 * n + 1 : 3 * n + 1], batch, columns)
+
+    def _fill_by_parts(self, n: int, offsets: NDArray, head: NDArray, body: NDArray) -> None:
+        """Fill in a batch some of whose blocks are yet to be decoded."""
+        structures, counts = head[:n], head[2 * n + 1 : 3 * n + 1]
+        for level, table in self.cache.tables.items():
+            starts, lengths = (
+                (offsets[structures], counts) if level == ATOM else (structures, np.ones_like(counts))
+            )
+            for members, blocks in _groups(self.cache, table, starts, lengths):
+                # The kernel holds no reference: `resident` must outlive the call.
+                resident = self.cache.hold(level, blocks)
+                fill_some(
+                    resident.addresses[level], resident.span[level], self._steps[level], members,
+                    level == ATOM, self._n_atom_masks, n, offsets, head, body,
+                )  # fmt: skip
+        number(n, head, body)
+
+    def blocks(self, structures: NDArray[np.int64]) -> dict[Level, NDArray[np.int64]]:
+        """Return the blocks that hold some structures, sorted, each once, by dimension."""
         starts = self.cache.offsets[structures]
         counts = self.cache.offsets[structures + 1] - starts
-        offsets = counts_to_offsets(counts)
-        columns = dict.fromkeys(self.dtypes, _NOTHING)
+        found = {}
         for level, table in self.cache.tables.items():
-            if level == ATOM:
-                self._rows(table, starts, counts, offsets, columns)
-            else:
-                edges = np.arange(len(structures) + 1)
-                self._rows(table, structures, np.ones(len(structures), np.int64), edges, columns)
-        return offsets, columns
+            first = (starts, counts) if level == ATOM else (structures, np.ones_like(counts))
+            found[level] = _span(*_ends(table, *first))
+        return found
 
-    def _rows(
-        self,
-        table: Table,
-        starts: NDArray[np.int64],
-        counts: NDArray[np.int64],
-        edges: NDArray[np.int64],
-        columns: dict[str, NDArray],
-    ) -> None:
-        """Fill in the columns of one dimension."""
-        level, n_rows = table.level, int(edges[-1])
-        outs = np.empty(len(table.names), dtype=np.int64)
-        for f, (name, shape) in enumerate(zip(table.names, table.shapes, strict=True)):
-            columns[name] = out = np.empty((n_rows, *shape), self.dtypes[name])
-            outs[f] = out.ctypes.data
-        steps, block_rows = self._steps[level], table.block_rows
-        if self.cache.complete(level):
-            resident = self.cache.hold(level, None)
-            _copy_rows(resident.addresses[level], block_rows, steps, outs, starts, counts, edges)
-            return
-        for group, blocks in _groups(self.cache, table, starts, counts):
-            resident = self.cache.hold(level, blocks)
-            # The kernel holds no reference: `resident` must outlive the call.
-            _copy_rows(
-                resident.addresses[level], block_rows, steps, outs, starts[group], counts[group],
-                edges[:-1][group],
-            )  # fmt: skip
+
+def _has(values: NDArray) -> NDArray[np.bool_]:
+    """Return, as an array without axes, whether any value is not missing."""
+    there = values >= 0 if values.dtype == _INT64 else values == values
+    return np.array(there.any())
+
+
+def out_of_range(index: int, n: int) -> IndexError:
+    """Return the error for an index that `n` structures don't have."""
+    return IndexError(f"structure {index} is out of range: the dataset has {n} structures")
+
+
+def _padded(nbytes: int) -> int:
+    """Return where the next array may begin: on a cache line of its own."""
+    return (nbytes + 63) & -64
+
+
+def _ends(
+    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and the last block of every run of rows."""
+    first = starts // table.block_rows
+    last = np.maximum(starts + counts - 1, starts) // table.block_rows
+    return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
 
 
 def _groups(
     cache: BlockCache, table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
-) -> list[tuple[Any, NDArray[np.int64]]]:
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut a request into groups whose blocks fit into the budget together, with those blocks.
 
     Usually one group. Where the budget is small, each group takes what lies in neighbouring
     blocks, so that no block is decoded twice for one request.
     """
-    first = starts // table.block_rows
-    last = np.maximum(starts + counts - 1, starts) // table.block_rows
-    first, last = np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
+    first, last = _ends(table, starts, counts)
     needed = _span(first, last)
-    if table.nbytes(needed) <= cache.cache_bytes:
-        return [(slice(None), needed)]
+    if cache.flat is not None or table.nbytes(needed) <= cache.cache_bytes:
+        return [(np.arange(len(starts)), needed)]
     # Half of the budget, for the blocks of the other dimension want to stay as well.
     together = max(1, cache.cache_bytes // (2 * table.row_bytes * table.block_rows))
     group = np.searchsorted(needed, first) // together
@@ -175,115 +337,5 @@ def spread(column: NDArray, offsets: NDArray[np.int64], n_rows: int) -> NDArray:
     n = len(offsets) - 1
     out = np.zeros((n, n_rows, *column.shape[1:]), column.dtype)
     row_bytes = column.itemsize * math.prod(column.shape[1:])
-    source, target = np.array([[column.ctypes.data]]), np.array([out.ctypes.data])
-    step, targets = np.array([[_COPY, row_bytes]]), np.arange(n) * n_rows
-    starts = np.array(offsets[:-1], dtype=np.int64)
-    _copy_rows(source, max(1, len(column)), step, target, starts, np.diff(offsets), targets)
+    spread_rows(column.ctypes.data, np.array(offsets, dtype=np.int64), n_rows, row_bytes, out.ctypes.data)
     return out
-
-
-def given(column: NDArray, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return for each structure whether it has the field: not all of its values are missing.
-
-    Missing is NaN in floats and a negative code in integers, which hold categories.
-
-    Parameters
-    ----------
-    column
-        Contiguous, shape (offsets[-1], ...).
-    offsets
-        Row edges of the structures.
-
-    Examples
-    --------
-    >>> given(np.array([1.0, np.nan, np.nan]), np.array([0, 2, 3]))
-    array([ True, False])
-    """
-    out = np.zeros(len(offsets) - 1, dtype=np.bool_)
-    flat = column.reshape(-1)
-    edges = offsets * (flat.size // max(1, len(column)))
-    (_any_number if flat.dtype.kind == "f" else _any_code)(flat, edges, out)
-    return out
-
-
-@intrinsic
-def _move(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
-    """Copy bytes between two addresses."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = context.get_value_type(types.voidptr)
-        to, of = builder.inttoptr(args[0], pointer), builder.inttoptr(args[1], pointer)
-        cgutils.raw_memcpy(builder, to, of, args[2], 1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), codegen
-
-
-def _pointer_to(kind: Any) -> Any:
-    @intrinsic
-    def pointer(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-        return types.CPointer(kind)(types.int64), codegen
-
-    return pointer
-
-
-_at_uint8, _at_int32, _at_int64 = map(_pointer_to, (types.uint8, types.int32, types.int64))
-
-
-@njit(nogil=True, cache=True)
-def _copy_rows(  # type: ignore[no-untyped-def]
-    addresses, block_rows, steps, outs, starts, counts, targets
-):
-    """Copy rows ``starts[i] : starts[i] + counts[i]`` of every field to rows from ``targets[i]`` on.
-
-    ``addresses[f, b]`` is where block b of field f lies, ``outs[f]`` where its rows go; ``steps[f]``
-    is what happens to its values on the way, and the bytes of one of its rows over there.
-    """
-    for f in range(addresses.shape[0]):
-        operation, row_bytes = steps[f, 0], steps[f, 1]
-        values = row_bytes // 8
-        for i in range(len(starts)):
-            left, to = counts[i], outs[f] + targets[i] * row_bytes
-            block = starts[i] // block_rows
-            inside = starts[i] - block * block_rows
-            while left > 0:
-                rows = min(left, block_rows - inside)
-                if operation == _COPY:
-                    _move(to, addresses[f, block] + inside * row_bytes, rows * row_bytes)
-                elif operation == _FROM_UINT8:
-                    n = rows * values
-                    bytes_ = carray(_at_uint8(addresses[f, block] + inside * values), n)
-                    wide = carray(_at_int64(to), n)
-                    for k in range(n):
-                        wide[k] = bytes_[k]
-                else:
-                    n = rows * values
-                    words = carray(_at_int32(addresses[f, block] + inside * values * 4), n)
-                    wide = carray(_at_int64(to), n)
-                    for k in range(n):
-                        wide[k] = words[k]
-                to += rows * row_bytes
-                left -= rows
-                block += 1
-                inside = 0
-
-
-@njit(nogil=True, cache=True)
-def _any_number(values, edges, out):  # type: ignore[no-untyped-def]
-    for i in range(len(out)):
-        for k in range(edges[i], edges[i + 1]):
-            if values[k] == values[k]:
-                out[i] = True
-                break
-
-
-@njit(nogil=True, cache=True)
-def _any_code(values, edges, out):  # type: ignore[no-untyped-def]
-    for i in range(len(out)):
-        for k in range(edges[i], edges[i + 1]):
-            if values[k] >= 0:
-                out[i] = True
-                break

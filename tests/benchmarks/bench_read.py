@@ -1,0 +1,492 @@
+"""Reading for training, against peers: random batches, single structures, epochs, sizes, memory.
+
+The environment variable PARTS chooses some of the parts: batches, one, epoch, first, cold, sizes,
+memory, opening, separated by commas.
+"""
+
+import functools
+import gc
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import zstruct
+from tests.benchmarks import bench_open, workloads
+from tests.benchmarks.common import fresh, machine, median, show
+from tests.benchmarks.peers import READERS, WRITERS, Atompack, AtompackLz4, Lmdb, Memmap, Peer, ZarrOindex
+from tests.benchmarks.workloads import FIELDS, Structures, Tensors
+from zstruct.loading.collate import graph
+
+REPEATS = 5
+SECONDS = 0.4  # of one repeat of one side, where that is not a whole epoch
+BATCH = 256
+
+
+class Finding(NamedTuple):
+    """How zstruct stands in one measure; a ratio above one is in its favour."""
+
+    measure: str
+    data: str
+    ours: str
+    theirs: str
+    ratio: float
+    target: float | None
+    peer: bool = True  # whether `theirs` is a peer's, and not just what is asked for
+
+
+findings: list[Finding] = []
+
+
+def main(scale: float = 1.0) -> None:
+    print(machine())
+    print(_versions())
+    findings.clear()
+    chosen = os.environ.get("PARTS", "batches,one,epoch,first,cold,sizes,memory,opening").split(",")
+    folder = Path(tempfile.mkdtemp(prefix="zstruct-bench-"))
+    reading = (_batches, _one, _epoch, _first, _cold, _sizes)
+    try:
+        for name, structures, parts in (
+            ("A", workloads.solids(int(100_000 * scale)), (*reading, _memory)),
+            ("Q", workloads.molecules(int(200_000 * scale)), reading),
+            ("real", workloads.real(int(50_000 * scale)), (_sizes,)),
+        ):
+            if structures is None:
+                print(f"\nno {name} data: there is no {workloads.REAL}")
+                continue
+            files = Files(name, structures, folder / name)
+            for part in parts:
+                if part.__name__.strip("_") in chosen:
+                    part(files)
+            files.close()
+            shutil.rmtree(files.folder)
+        if "opening" in chosen:
+            _opening(folder, int(10_000_000 * scale))
+    finally:
+        shutil.rmtree(folder)
+    _conclude()
+
+
+def _versions() -> str:
+    found, missing = [], []
+    for package in ("torch", "atompack-db", "lmdb", "h5py"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        found.append(
+            f"left out, for they are not installed: {' '.join(missing)} (pip install 'zstruct[bench]')"
+        )
+    return ", ".join(found)
+
+
+class Ours(Peer):
+    """A zstruct store, the side that all others are compared with."""
+
+    name = "zstruct"
+    requires = "zstruct"
+
+    def __init__(self, path: Path, **options: Any):
+        super().__init__(path)
+        self.dataset = zstruct.ZarrStructureDataset(
+            path, fields=FIELDS, dtype={"energy": torch.float64}, **options
+        )
+
+    @classmethod
+    def write(cls, path: Path, structures: Structures) -> None:
+        zstruct.build(structures.atoms(), path, dtype="float32", progress=False)
+
+    def batch(self, indices: Any) -> Tensors:
+        return graph(self.dataset.__getitems__(indices))
+
+    def one(self, index: int) -> Tensors:
+        return self.dataset[index]
+
+
+class Files:
+    """Structures, what each side makes of them on disk, and the readers of that.
+
+    Parameters
+    ----------
+    name
+        What to call the structures.
+    structures
+        The structures.
+    folder
+        Where to write.
+    """
+
+    def __init__(self, name: str, structures: Structures, folder: Path):
+        counts = np.diff(structures.offsets)
+        atoms = f"{counts.min()}-{counts.max()}" if np.ptp(counts) else f"{counts[0]}"
+        self.name, self.title = name, f"{name}: {len(structures):,} structures of {atoms} atoms"
+        self.structures, self.folder = structures, folder
+        self._readers: list[Peer] = []
+        folder.mkdir()
+
+    def path(self, kind: type[Peer]) -> Path:
+        """Return the file or folder of a side, written when first asked for."""
+        written = Ours if kind is ZarrOindex else kind
+        path = self.folder / written.name.replace(" ", "-")
+        if not path.exists():
+            written.write(path, self.structures)
+        return path
+
+    def readers(self) -> list[Peer]:
+        """Return a reader for every side, each checked to give what was written."""
+        if not self._readers:
+            self._readers = [kind(self.path(kind)) for kind in (Ours, *READERS) if kind.installed()]
+            for reader in self._readers:
+                self._check(reader)
+        return self._readers
+
+    def close(self) -> None:
+        """Let go of the readers, and so of their files, memory maps and decoded blocks."""
+        self._readers = []
+        gc.collect()
+
+    def n(self, reader: Peer) -> int:
+        """Return how many structures a reader has."""
+        return min(len(self.structures), reader.most or len(self.structures))
+
+    def _check(self, reader: Peer) -> None:
+        """Raise unless a batch and some single structures are exactly what was written."""
+        n = self.n(reader)
+        indices = np.random.default_rng(3).integers(0, n, 300)
+        indices[:3] = 0, n - 1, 0
+        self._compare(reader.name, reader.batch(indices.tolist() if reader.lists else indices), indices)
+        for i in indices[:20].tolist():
+            one = reader.one(i)
+            index = torch.zeros(len(one["numbers"]), dtype=torch.int64)
+            as_batch = {**one, "energy": one["energy"].reshape(1), "batch": index}
+            self._compare(reader.name, as_batch, np.array([i]))
+
+    def _compare(self, side: str, batch: Mapping[str, torch.Tensor], indices: np.ndarray) -> None:
+        for field, expected in self.structures.batch(indices).items():
+            if batch[field].dtype != expected.dtype or not torch.equal(batch[field], expected):
+                raise RuntimeError(f"{side} gives other {field} than were written ({self.name})")
+
+    def check_epoch(self, side: str, batches: Iterable[Tensors]) -> None:
+        """Raise unless batches hold every structure exactly once; its energy tells which one it is."""
+        order = np.argsort(self.structures.energy)
+        seen = np.zeros(len(self.structures), dtype=np.int64)
+        for batch in batches:
+            rank = np.searchsorted(self.structures.energy, batch["energy"].numpy(), sorter=order)
+            indices = order[np.minimum(rank, len(order) - 1)]
+            self._compare(side, batch, indices)
+            seen[indices] += 1
+        if not np.all(seen == 1):
+            raise RuntimeError(f"an epoch of {side} does not hold every structure once ({self.name})")
+
+
+class _Served(Dataset[Tensors]):
+    """A reader behind a torch DataLoader, which asks it for whole batches."""
+
+    def __init__(self, reader: Peer, n: int):
+        self.reader, self.n = reader, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitems__(self, indices: list[int]) -> Tensors:
+        return self.reader.batch(indices)
+
+
+def _same(batch: Tensors) -> Tensors:
+    return batch
+
+
+def _loader(files: Files, reader: Peer, shuffle: Any = True, workers: int = 0) -> Iterable[Tensors]:
+    options: dict[str, Any] = {"shuffle": shuffle, "num_workers": workers}
+    if workers:
+        # Started afresh: atompack's threads do not outlive a fork, and its children hang.
+        options |= {"persistent_workers": True, "multiprocessing_context": "forkserver"}
+    if isinstance(reader, Ours):
+        return reader.dataset.loader(BATCH, **options)
+    return DataLoader(_Served(reader, files.n(reader)), BATCH, collate_fn=_same, **options)
+
+
+def _rates(sides: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Run all sides in turn, several times; return the median of the rates that each returns."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(REPEATS):
+        for name, side in sides.items():
+            found[name].append(side())
+    return {name: median(rates) for name, rates in found.items()}
+
+
+def _for_some_time(pieces: Iterator[Any], read: Callable[[Any], object], seconds: float) -> float:
+    """Read pieces until the time is over; return structures per second."""
+    n, passed, began = 0, 0.0, time.perf_counter()
+    for piece in pieces:
+        read(piece)
+        n += len(piece)
+        passed = time.perf_counter() - began
+        if passed > seconds:
+            break
+    return n / passed
+
+
+def _epoch_rate(make: Callable[[], Iterable[Tensors]]) -> float:
+    """Read an epoch, opening what has to be opened; return structures per second."""
+    began = time.perf_counter()
+    n = sum(len(batch["energy"]) for batch in make())
+    return n / (time.perf_counter() - began)
+
+
+def _judge(measure: str, files: Files, rates: Mapping[str, float], target: float | None) -> None:
+    """Note how zstruct stands against the fastest of the others."""
+    others = [name for name in rates if not name.startswith(Ours.name)]
+    if others:
+        best = max(others, key=lambda name: rates[name])
+        ratio = rates[Ours.name] / rates[best]
+        speeds = f"{rates[Ours.name]:,.0f}/s", f"{best} {rates[best]:,.0f}/s"
+        findings.append(Finding(measure, files.name, *speeds, ratio, target))
+
+
+def _show_rates(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
+    """Print a row for every side: its rates, and how many times as fast zstruct is."""
+    header, rows = ["structures/s"], {name: [name] for name in next(iter(columns.values()))}
+    for column, rates in columns.items():
+        header += [column, "zstruct / it"]
+        for name, row in rows.items():
+            row += [f"{rates[name]:,.0f}", f"{rates[Ours.name] / rates[name]:.2f}"]
+    show(title, list(rows.values()), header)
+
+
+def _batches(files: Files) -> None:
+    """Shuffled batches in one process, everything in memory that a side keeps there."""
+    rng = np.random.default_rng(4)
+    columns = {}
+    for size in (256, 32):
+        sides = {}
+        for reader in files.readers():
+            order = rng.permutation(files.n(reader))
+            cut = [order[k : k + size] for k in range(0, len(order), size)]
+            pieces = itertools.cycle([piece.tolist() for piece in cut] if reader.lists else cut)
+            _for_some_time(itertools.islice(pieces, len(cut)), reader.batch, 10 * SECONDS)
+            sides[reader.name] = functools.partial(_for_some_time, pieces, reader.batch, SECONDS)
+        columns[f"batches of {size}"] = _rates(sides)
+        _judge(f"shuffled batches of {size}", files, columns[f"batches of {size}"], target=2)
+    _show_rates(f"{files.title}; shuffled batches, one process, warm", columns)
+
+
+def _one(files: Files) -> None:
+    """Single structures in random order, as dicts of tensors."""
+    sides = {}
+    for reader in files.readers():
+        order = np.random.default_rng(5).permutation(files.n(reader)).tolist()
+        cut = [order[k : k + 64] for k in range(0, len(order), 64)]
+        pieces = itertools.cycle(cut)
+
+        def read(piece: list[int], one: Callable[[int], Tensors] = reader.one) -> None:
+            for i in piece:
+                one(i)
+
+        _for_some_time(itertools.islice(pieces, len(cut)), read, 10 * SECONDS)
+        sides[reader.name] = functools.partial(_for_some_time, pieces, read, SECONDS)
+    rates = _rates(sides)
+    _judge("one by one", files, rates, target=1)
+    _show_rates(
+        f"{files.title}; one by one in random order, as dicts of tensors, warm", {"one by one": rates}
+    )
+
+
+def _epoch(files: Files) -> None:
+    """Whole shuffled epochs through loaders, after a first one that is checked."""
+    readers = [reader for reader in files.readers() if not reader.slow]
+    columns = {}
+    for workers in (0, 2):
+        sides = {}
+        for reader in readers:
+            loader = _loader(files, reader, workers=workers)
+            files.check_epoch(f"{reader.name} with {workers} workers", loader)
+            sides[reader.name] = functools.partial(_epoch_rate, lambda loader=loader: loader)
+        columns[f"{workers} workers"] = _rates(sides)
+        del sides, loader  # ends the workers
+    ours = columns["0 workers"][Ours.name]
+    for (column, rates), target in zip(columns.items(), (2, 5), strict=True):
+        others = {name: rate for name, rate in rates.items() if name != Ours.name}
+        _judge(f"epoch; peers with {column}", files, {Ours.name: ours, **others}, target)
+    _show_rates(f"{files.title}; shuffled epoch, loaders with batches of {BATCH}, warm", columns)
+
+
+def _first(files: Files) -> None:
+    """The first epoch of a dataset just opened, page cache warm."""
+    files.close()
+    kinds = [Ours, *(kind for kind in READERS if kind.installed() and not kind.slow)]
+    rates = _rates({kind.name: lambda kind=kind: _epoch_rate(lambda: _opened(files, kind)) for kind in kinds})
+    if files.name == "A":
+        speed = rates[Ours.name]
+        findings.append(
+            Finding("first epoch", "A", f"{speed:,.0f}/s", "300,000/s asked for", speed / 300_000, 1, False)
+        )
+    _judge("first epoch", files, rates, target=None)
+    _show_rates(
+        f"{files.title}; opening and first epoch, batches of {BATCH}, page cache warm", {"first epoch": rates}
+    )
+
+
+def _opened(files: Files, kind: type[Peer], in_order: bool = False) -> Iterable[Tensors]:
+    """Open a reader and return a loader: shuffled, by blocks where decoding is in blocks."""
+    if kind is Ours:
+        return _loader(files, Ours(files.path(Ours), cache="memory"), shuffle="block")
+    return _loader(files, kind(files.path(kind)), shuffle=not in_order)
+
+
+def _cold(files: Files) -> None:
+    """The first epoch with nothing in the page cache."""
+    files.close()
+    how, fetched = "", {}
+    sides = {}
+    for kind in (Ours, Atompack, AtompackLz4, Memmap, Lmdb):
+        for in_order in (False, True)[: 1 if kind is Ours else 2]:
+            if kind.installed():
+                name = kind.name + (", in order" if in_order else "")
+                files.path(kind)
+                fetched[name] = []
+
+                def side(kind: type[Peer] = kind, in_order: bool = in_order, name: str = name) -> float:
+                    nonlocal how
+                    how = _forget(files.folder)
+                    before = _bytes_read()
+                    rate = _epoch_rate(lambda: _opened(files, kind, in_order))
+                    fetched[name].append(_bytes_read() - before)
+                    return rate
+
+                sides[name] = side
+    rates = _rates(sides)
+    _judge("first epoch, page cache cold", files, rates, target=1)
+    rows = [
+        [n, f"{r:,.0f}", f"{rates[Ours.name] / r:.2f}", f"{median(fetched[n]) / 1e6:,.0f}"]
+        for n, r in rates.items()
+    ]
+    header = ["", "structures/s", "zstruct / it", "MB from disk"]
+    show(f"{files.title}; opening and first epoch, page cache emptied by {how}", rows, header)
+
+
+def _forget(folder: Path) -> str:
+    """Empty the page cache, or ask the kernel to let go of the files of a folder; say which."""
+    gc.collect()
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("1")
+    except OSError:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                with open(file, "rb") as opened:
+                    os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return "posix_fadvise"
+    return "drop_caches"
+
+
+def _bytes_read() -> int:
+    """Return the bytes that this process has had fetched from disk."""
+    line = next(s for s in Path("/proc/self/io").read_text().splitlines() if s.startswith("read_bytes"))
+    return int(line.split()[1])
+
+
+def _sizes(files: Files) -> None:
+    """Bytes on disk."""
+    sizes = {}
+    for kind in (Ours, *WRITERS):
+        if kind.installed() and not (kind is Lmdb and files.structures.cell is not None):
+            path = files.path(kind)
+            found = [path, *path.rglob("*")]
+            sizes[kind.name] = sum(f.stat().st_size for f in found if f.is_file()) / len(files.structures)
+    ours = sizes[Ours.name]
+    for other in ("atompack lz4", "h5py gzip", "h5py gzip + shuffle"):
+        if other in sizes:
+            numbers = f"{ours:,.0f} B", f"{other} {sizes[other]:,.0f} B"
+            target = None if "shuffle" in other else 1
+            findings.append(Finding("bytes per structure", files.name, *numbers, sizes[other] / ours, target))
+    rows = [[name, f"{size:,.0f}", f"{size / ours:.2f}"] for name, size in sizes.items()]
+    show(f"{files.title}; on disk", rows, ["", "bytes/structure", "it / zstruct"])
+
+
+_MEMORY = """
+    import sys
+    from pathlib import Path
+    import torch, zstruct
+
+    def pss(pid):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        own = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        threads = Path(f"/proc/{pid}/task").glob("*/children")
+        return own + sum(pss(child) for file in threads for child in file.read_text().split())
+
+    path, cache, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    fields = ["positions", "forces", "numbers", "energy"]
+    data = zstruct.ZarrStructureDataset(path, fields=fields, cache=cache)
+    loader = data.loader(256, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    for batch in loader:
+        pass
+    print(pss("self") / 1024)
+"""
+
+
+def _memory(files: Files) -> None:
+    """Memory of a process and its workers after an epoch, shared pages counted once."""
+    rows, found = [], {}
+    for cache, workers in (("memory", 0), ("shared", 0), ("shared", 4), ("memory", 4)):
+        runs = [float(fresh(_MEMORY, files.path(Ours), cache, workers)[0]) for _ in range(REPEATS)]
+        found[cache, workers] = median(runs)
+        ratio = found[cache, workers] / found["memory", 0]
+        rows.append([f'cache="{cache}"', workers, f"{found[cache, workers]:,.0f}", f"{ratio:.2f}"])
+    one, shared = found["memory", 0], found["shared", 4]
+    findings.append(
+        Finding("PSS with 4 workers", files.name, f"{shared:,.0f} MiB", f"one process {one:,.0f} MiB",
+                one / shared, 1 / 1.3, False)
+    )  # fmt: skip
+    show(f"{files.title}; PSS after an epoch", rows, ["", "workers", "MiB", "ratio"])
+
+
+def _opening(folder: Path, n: int) -> None:
+    """Open a store of many small structures."""
+    path = folder / "many.zarr"
+    bench_open.synthetic(path, n, atoms=(1, 3))
+    opening, first, objects = [], [], []
+    for _ in range(REPEATS):
+        gc.collect()
+        before, began = len(gc.get_objects()), time.perf_counter()
+        dataset = zstruct.ZarrStructureDataset(path)
+        opening.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        dataset[n // 2]
+        first.append(time.perf_counter() - began)
+        objects.append(len(gc.get_objects()) - before)
+        del dataset
+    rows = [
+        ["ZarrStructureDataset(path)", f"{median(opening):.3f}"],
+        ["its first structure", f"{median(first):.3f}"],
+    ]
+    show(f"{n:,} structures of 1-3 atoms; {median(objects):,.0f} Python objects more", rows, ["", "s"])
+    seconds = median(opening)
+    findings.append(
+        Finding("opening", f"{n:,}", f"{seconds:.3f} s", "0.3 s asked for", 0.3 / seconds, 1, False)
+    )
+
+
+def _conclude() -> None:
+    rows = []
+    for f in findings:
+        asked = (
+            ["-", ""] if f.target is None else [f"{f.target:.2f}", "met" if f.ratio >= f.target else "missed"]
+        )
+        rows.append([f.measure, f.data, f.ours, f.theirs, f"{f.ratio:.2f}", *asked])
+    header = ["measure", "", "zstruct", "against", "ratio", "target", ""]
+    show("all measures, the ratio above one where zstruct is ahead", rows, header)
+    print("\nwhere a peer wins:")
+    for f in findings:
+        if f.peer and f.ratio < 1:
+            print(f"* {f.measure}, {f.data}: {f.theirs}, zstruct {f.ours}")

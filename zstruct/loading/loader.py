@@ -1,0 +1,389 @@
+"""`StructureLoader`: batches of a dataset for a training loop, made by threads or by processes.
+
+It joins what others do: a sampler says which structures, the dataset gathers them, a collate
+function lays them out, `prefetch` runs that ahead of the loop. `make_loader` chooses a sampler
+from the sizes of a dataset.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from zstruct.loading.batch import Sample
+from zstruct.loading.prefetch import Prefetcher
+from zstruct.loading.samplers import (
+    BatchSampler,
+    BlockShuffleSampler,
+    Even,
+    Run,
+    SequentialSampler,
+    ShuffleSampler,
+    StructureSampler,
+    block_edges,
+)
+from zstruct.schema import ATOM, STRUCTURE
+
+if TYPE_CHECKING:
+    from zstruct.loading.dataset import ZarrStructureDataset
+
+__all__ = ["Shuffle", "StructureLoader", "make_loader"]
+
+Shuffle = bool | Literal["full", "block"]
+
+_AHEAD = 4  # batches, or groups of small ones
+_TOGETHER, _TOGETHER_BYTES = 16, 1 << 18  # batches to hand over at once, at most
+_MOST_THREADS = 2  # more only wait for each other; the loop that waits for a batch helps, too
+_FEW_BLOCKS, _MANY_BLOCKS = 8, 64  # in the window of a block shuffle
+
+
+class StructureLoader(DataLoader[Any]):
+    """A torch ``DataLoader`` that makes batches by threads, and that can be resumed.
+
+    `ZarrStructureDataset.loader` makes them. Without worker processes, threads of this process
+    prepare batches; with them, it is torch's loader in all respects. Several iterators may be in
+    use at once, each on its own. Every iteration goes through the next epoch, unless `set_epoch`
+    chooses one.
+
+    Parameters
+    ----------
+    dataset
+        Anything with ``__getitems__``, or whose items can be had one by one.
+    batch_sampler
+        Which structures are in each batch.
+    collate_fn
+        Makes a batch of what the dataset returns.
+    num_workers
+        Worker processes.
+    threads
+        Threads that make batches if there are no worker processes; with 0, a batch is made when
+        it is asked for. By default 2, or 1 where there are only two cores. A training loop that has
+        to wait helps them.
+    prefetch
+        Batches that these threads make ahead, by default 4 times `together`.
+    together
+        Batches that a thread hands over at once, fewer where `prefetch` is small.
+    device
+        Where to put the batches; for CUDA they are copied from pinned memory, without waiting.
+    pin_memory
+        Whether to put them into pinned memory; CUDA devices imply it.
+    **options
+        As for ``torch.utils.data.DataLoader``.
+
+    Raises
+    ------
+    ValueError
+        If options contradict each other.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batch_sampler: Sampler[Any] | Iterable[Any],
+        collate_fn: Callable[[Any], Any],
+        *,
+        num_workers: int = 0,
+        threads: int | None = None,
+        prefetch: int | None = None,
+        together: int = 1,
+        device: str | torch.device | None = None,
+        pin_memory: bool = False,
+        **options: Any,
+    ):
+        if num_workers > 0 and (threads is not None or prefetch is not None):
+            raise ValueError("threads and prefetch are for num_workers=0; processes have prefetch_factor")
+        if num_workers == 0:
+            for name in ("timeout", "worker_init_fn"):
+                if options.get(name):
+                    raise ValueError(f"{name} is for worker processes: it needs num_workers > 0")
+        if (threads or 0) < 0 or (prefetch is not None and prefetch < 1):
+            raise ValueError(
+                f"threads must not be negative, prefetch at least 1, but they are {threads}, {prefetch}"
+            )
+        self.device = None if device is None else torch.device(device)
+        self.threads = 0 if num_workers else _default_threads() if threads is None else threads
+        self.prefetch, self._together = _AHEAD * together if prefetch is None else prefetch, together
+        on_cuda = self.device is not None and self.device.type == "cuda"
+        super().__init__(
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=collate_fn,
+            num_workers=num_workers,
+            pin_memory=pin_memory or on_cuda,
+            **options,
+        )
+        # Torch takes a batch sampler only without these, but everyone asks a loader for them.
+        for name in ("batch_size", "drop_last", "sampler"):
+            if hasattr(batch_sampler, name):
+                self.__dict__[name] = getattr(batch_sampler, name)
+        self._run: Run | None = None
+
+    def __repr__(self) -> str:
+        made_by = f"{self.threads} threads, prefetch {self.prefetch}" if self.threads else "no threads"
+        if self.num_workers:
+            made_by = f"{self.num_workers} worker processes"
+        device = "" if self.device is None else f", device {self.device}"
+        return f"StructureLoader({self.batch_sampler!r}, {made_by}{device})"
+
+    def __iter__(self) -> Any:
+        sampler = self._sampler()
+        run = None if sampler is None else sampler.pending()
+        batches = Prefetcher(*self._tasks()) if self.num_workers == 0 else super().__iter__()
+        if sampler is None or run is None:
+            return _Received(batches, self.device, None, None)
+        sampler.set_epoch(run.epoch + 1)
+        self._run = run
+        return _Received(batches, self.device, run, self.batch_sampler)
+
+    def _tasks(self) -> tuple[Iterator[Any], Callable[[Any], Any], int, int, int]:
+        pin = self.pin_memory and torch.accelerator.is_available()
+        if self.pin_memory and not pin:
+            warnings.warn("pin_memory=True does nothing here: torch finds no accelerator", stacklevel=3)
+        dataset, collate = self.dataset, self.collate_fn
+        fetch = getattr(dataset, "__getitems__", None) or (lambda indices: [dataset[i] for i in indices])
+
+        def make(indices: Any) -> Any:
+            batch = collate(fetch(indices))
+            return _each(batch, _pinned) if pin else batch
+
+        tasks: Any = self.batch_sampler
+        return iter(tasks), make, self.threads, self.prefetch, self._together
+
+    def _sampler(self) -> StructureSampler | None:
+        """Return the sampler, if it is one of ours."""
+        return self.batch_sampler.sampler if isinstance(self.batch_sampler, BatchSampler) else None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration goes through."""
+        return self._ours().epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; without, each goes through the next one.
+
+        Right after `load_state_dict`, naming the epoch that was loaded keeps the place in it.
+
+        Raises
+        ------
+        TypeError
+            If the loader was given a sampler that has no epochs.
+        """
+        sampler = self._sampler()
+        if sampler is not None:
+            if epoch != sampler.epoch:
+                self._run = None
+            sampler.set_epoch(epoch)
+            return
+        foreign: Any
+        for foreign in (self.batch_sampler, self.sampler):
+            if hasattr(foreign, "set_epoch"):
+                foreign.set_epoch(epoch)
+                return
+        raise TypeError(f"this loader's {type(self.sampler).__name__} has no epochs to choose")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the latest iteration is: what was received counts, not what is prefetched.
+
+        Raises
+        ------
+        TypeError
+            If the loader was given a sampler of another library.
+        ValueError
+            If batches come in any order (``in_order=False``).
+        """
+        sampler = self._ours()
+        if not getattr(self, "in_order", True):
+            raise ValueError("with in_order=False there is no telling which structures were received")
+        if self._run is None:
+            return sampler.state_dict()
+        return sampler.state_at(self._run.epoch, self._run.position)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on where `state_dict` was taken.
+
+        Raises
+        ------
+        TypeError
+            If the loader was given a sampler of another library.
+        ValueError
+            If the state is that of another kind of shuffle, dataset or number of ranks.
+        """
+        self._ours().load_state_dict(state)
+        self._run = None
+
+    def _ours(self) -> StructureSampler:
+        sampler = self._sampler()
+        if sampler is None:
+            raise TypeError(
+                "only loaders with a sampler of zstruct have an epoch and can be resumed; this one has "
+                f"{type(self.batch_sampler).__name__} of {type(self.sampler).__name__}"
+            )
+        return sampler
+
+
+class _Received(Iterator[Any]):
+    """Hands batches to the training loop: puts them on the device and counts them."""
+
+    def __init__(
+        self, batches: Iterator[Any], device: torch.device | None, run: Run | None, sampler: Any
+    ) -> None:
+        self._batches, self._run, self._sampler = batches, run, sampler
+        self._device = None if device is None or device.type == "cpu" else device
+        self._start, self._count = (0 if run is None else run.position), 0
+
+    def __iter__(self) -> _Received:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            batch = next(self._batches)
+        except StopIteration:
+            if self._run is not None and self._sampler is not None:
+                self._run.epoch, self._run.position, self._sampler = self._run.epoch + 1, 0, None
+            raise
+        if self._sampler is not None and self._run is not None:
+            self._count += 1
+            self._run.position = self._sampler.position_after(self._start, self._count)
+        if self._device is None:
+            return batch
+        return _each(batch, lambda tensor: tensor.to(self._device, non_blocking=True))
+
+
+def _each(data: Any, change: Callable[[Any], Any]) -> Any:
+    """Return nested data with every tensor, or what moves as a whole like one, changed."""
+    if hasattr(data, "pin_memory") and hasattr(data, "to"):
+        return change(data)
+    if isinstance(data, Mapping):
+        changed = {name: _each(value, change) for name, value in data.items()}
+        if isinstance(data, Sample):
+            return Sample(changed, data.structure, data.n_atoms, data.per_atom)
+        return changed
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(_each(value, change) for value in data))
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        kind = tuple if isinstance(data, tuple) else list
+        return kind(_each(value, change) for value in data)
+    return data
+
+
+def _pinned(data: Any) -> Any:
+    if type(data) is not torch.Tensor or data.dtype == torch.bfloat16 or data.requires_grad:
+        return data.pin_memory()
+    pinned = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
+    # By NumPy: torch would start threads for the copy, in every thread that makes batches.
+    np.copyto(pinned.numpy(), data.numpy())
+    return pinned
+
+
+def _default_threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_MOST_THREADS, cores - 1))
+
+
+def make_loader(
+    dataset: ZarrStructureDataset,
+    batch_size: int,
+    shuffle: Shuffle,
+    collate_fn: Callable[[Any], Any],
+    *,
+    generator: torch.Generator | None,
+    seed: int | None,
+    rank: int | None,
+    world_size: int | None,
+    even: Even,
+    drop_last: bool,
+    sampler: Any = None,
+    batch_sampler: Any = None,
+    **options: Any,
+) -> StructureLoader:
+    """Return a loader over a dataset; `ZarrStructureDataset.loader` says what the options mean."""
+    if shuffle not in (True, False, "full", "block"):
+        raise ValueError(f"shuffle is True, False, 'full' or 'block', not {shuffle!r}")
+    if batch_size is None or batch_size < 1:
+        raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
+    if seed is not None and generator is not None:
+        raise ValueError("seed and generator both choose the order: give one of them")
+    ordered = {"shuffle": shuffle or None, "seed": seed, "rank": rank, "world_size": world_size, "even": even}
+    batched = {"batch_size": None if batch_size == 1 else batch_size, "drop_last": drop_last or None}
+    given = [name for name, value in ordered.items() if value is not None]
+    if batch_sampler is not None:
+        given += [name for name, value in (*batched.items(), ("sampler", sampler)) if value is not None]
+    if given and (sampler is not None or batch_sampler is not None):
+        which = "sampler" if batch_sampler is None else "batch_sampler"
+        raise ValueError(f"{', '.join(given)} can't be combined with {which}, which says it all")
+    if batch_sampler is None:
+        if sampler is None:
+            rank, world_size = _ranks(rank, world_size)
+            seed = _seed(seed, generator, bool(shuffle), world_size)
+            sampler = _sampler(dataset, shuffle, seed=seed, rank=rank, world_size=world_size, even=even)
+        ours = isinstance(sampler, StructureSampler)
+        kind = BatchSampler if ours else torch.utils.data.BatchSampler
+        batch_sampler = kind(sampler, batch_size, drop_last)
+    nbytes = dataset._gather.cache.nbytes * batch_size // max(1, dataset.store.n_structures)
+    together = max(1, min(_TOGETHER, _TOGETHER_BYTES // max(1, nbytes)))
+    return StructureLoader(
+        dataset, batch_sampler, collate_fn, together=together, generator=generator, **options
+    )
+
+
+def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    if (rank is None) != (world_size is None):
+        raise ValueError("rank and world_size go together: give both, or neither")
+    if rank is not None and world_size is not None:
+        return rank, world_size
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _seed(seed: int | None, generator: torch.Generator | None, shuffle: bool, world_size: int) -> int:
+    if seed is not None:
+        return seed
+    if not shuffle or (generator is None and world_size > 1):
+        return 0  # all ranks must agree
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+
+
+def _sampler(dataset: ZarrStructureDataset, shuffle: Shuffle, **common: Any) -> StructureSampler:
+    cache = dataset._gather.cache
+    if not shuffle:
+        return SequentialSampler(len(dataset), **common)
+    if shuffle == "full" or (shuffle is True and cache.place.flat):
+        return ShuffleSampler(len(dataset), **common)
+    edges, window = _blocks(dataset)
+    rows, order = dataset._rows, None
+    if rows is not None:
+        if np.any(rows[1:] < rows[:-1]):
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+        edges = np.unique(np.searchsorted(rows, edges))
+    return BlockShuffleSampler(edges, window, order=order, **common)
+
+
+def _blocks(dataset: ZarrStructureDataset) -> tuple[NDArray[np.int64], int]:
+    """Return the edges of the blocks to shuffle, in structures of the store, and how many at once.
+
+    A block is one of the cache's, of that dimension which has the fewer: then no block is needed
+    at two times. Where too few of these fit into half of the budget, it is one of the others.
+    """
+    cache, n = dataset._gather.cache, dataset.store.n_structures
+    found = []
+    if STRUCTURE in cache.tables:
+        found.append(np.append(np.arange(0, n, cache.tables[STRUCTURE].block_rows), n))
+    if ATOM in cache.tables:
+        found.append(block_edges(cache.offsets, cache.tables[ATOM].block_rows))
+    found.sort(key=len)
+    room = min(cache.cache_bytes // 2, cache.nbytes // 8)
+    for edges in found:
+        window = room * (len(edges) - 1) // max(1, cache.nbytes)
+        if window >= _FEW_BLOCKS or edges is found[-1]:
+            return edges, min(max(1, window), _MANY_BLOCKS)
+    return np.array([0, n]), 1

@@ -1,0 +1,417 @@
+"""Which structures an epoch loads, and in which order: policy only, no I/O.
+
+A sampler knows how many structures there are, a seed, an epoch and a rank, nothing of stores. Its
+order is a pure function of these: it is computed piece by piece where it is needed, never kept, so
+that an epoch over 100 million structures starts at once, takes no memory, and can be resumed
+anywhere. The samplers are torch's: give one to any ``DataLoader`` as ``sampler``, or wrapped in
+`BatchSampler` as ``batch_sampler``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch.utils.data
+from numpy.typing import ArrayLike, NDArray
+
+from zstruct.loading.permutation import permuted, shuffled
+
+__all__ = [
+    "BatchSampler",
+    "BlockShuffleSampler",
+    "Even",
+    "Run",
+    "SequentialSampler",
+    "ShuffleSampler",
+    "StructureSampler",
+    "block_edges",
+]
+
+Even = Literal["pad", "drop"] | None
+
+_CHUNK = 1 << 14  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
+
+
+@dataclass
+class Run:
+    """One pass over an epoch: how many of this rank's structures were handed out."""
+
+    epoch: int
+    position: int
+
+
+class StructureSampler(torch.utils.data.Sampler[int]):
+    """What the samplers share: ranks, seeds, epochs and resuming. A subclass adds the order.
+
+    Parameters
+    ----------
+    n
+        Structures in the dataset.
+    seed
+        Chooses the orders; the same on all ranks.
+    rank, world_size
+        This process and how many there are. Every structure goes to exactly one rank; their
+        numbers differ by one at most.
+    even
+        What to do about that one: ``"pad"`` repeats structures, ``"drop"`` leaves some out, so
+        that all ranks have as many. None leaves it.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    def __init__(self, n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, even: Even = None):
+        if n < 0 or seed < 0:
+            raise ValueError(f"n and seed must not be negative, but are {n} and {seed}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in range({world_size}), the world_size, but is {rank}")
+        if even not in ("pad", "drop", None):
+            raise ValueError(f"even is 'pad', 'drop' or None, not {even!r}")
+        self.n, self.seed, self.rank, self.world_size, self.even = n, seed, rank, world_size, even
+        self._next = self._latest = Run(0, 0)
+
+    def _share(self) -> tuple[int, int]:
+        """Return where in the order of all ranks this rank begins, and how many it takes."""
+        n, ranks = self.n, self.world_size
+        if self.even is None:
+            begin = n * self.rank // ranks
+            return begin, n * (self.rank + 1) // ranks - begin
+        each = n // ranks if self.even == "drop" else -(-n // ranks)
+        return self.rank * each % max(1, n), each
+
+    def __len__(self) -> int:
+        return self._share()[1]
+
+    def __repr__(self) -> str:
+        rank = f", rank {self.rank}" if self.world_size > 1 else ""
+        return f"<{self._recipe()}, seed {self.seed}{rank}>"
+
+    def _recipe(self) -> str:
+        """Describe what the order depends on, beside seed and epoch."""
+        ranks = f", {self.world_size} ranks, even={self.even!r}" if self.world_size > 1 else ""
+        return f"{type(self).__name__}: {self.n:,} structures{ranks}"
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures of an epoch in order, as arrays of any length.
+
+        Parameters
+        ----------
+        epoch
+            The epoch.
+        start
+            How many structures to leave out at the beginning.
+        """
+        raise NotImplementedError
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration goes through."""
+        return self._next.epoch
+
+    def pending(self) -> Run:
+        """Return where the next iteration begins."""
+        return replace(self._next)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration, as with torch's ``DistributedSampler``.
+
+        Right after `load_state_dict`, naming the epoch that was loaded keeps the place in it.
+        """
+        if epoch != self._next.epoch:
+            self.seek(epoch)
+
+    def seek(self, epoch: int, position: int = 0) -> None:
+        """Let the next iteration begin in an epoch after `position` of this rank's structures."""
+        if epoch < 0 or not 0 <= position <= len(self):
+            raise ValueError(
+                f"there is no place {position} in epoch {epoch}: this rank has {len(self)} structures"
+            )
+        self._next = self._latest = Run(epoch, position)
+
+    def begin(self) -> Run:
+        """Return the run that an iteration starting now belongs to; it counts what it hands out."""
+        self._latest, self._next = self._next, Run(self._next.epoch, 0)
+        return self._latest
+
+    def __iter__(self) -> Iterator[int]:
+        return self._one_by_one(self.begin())
+
+    def _one_by_one(self, run: Run) -> Iterator[int]:
+        for chunk in self.chunks(run.epoch, run.position):
+            for index in chunk.tolist():
+                run.position += 1
+                yield index
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on: recipe, seed, epoch and position.
+
+        The position counts the structures that the latest iteration has handed out. A plain
+        ``DataLoader`` with worker processes fetches ahead of what it hands on; ``ds.loader``
+        returns loaders whose own ``state_dict`` counts what was received.
+        """
+        return self.state_at(self._latest.epoch, self._latest.position)
+
+    def state_at(self, epoch: int, position: int) -> dict[str, Any]:
+        """Return the state of being in an epoch after `position` of this rank's structures."""
+        return {"sampler": self._recipe(), "seed": self.seed, "epoch": epoch, "position": position}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another sampler of the same kind over the same structures was.
+
+        Raises
+        ------
+        ValueError
+            If the state is that of another kind of sampler, dataset or number of ranks.
+        """
+        if state["sampler"] != self._recipe():
+            raise ValueError(
+                f"the state is of another order and can't be resumed: it was saved by "
+                f"{state['sampler']}; this is {self._recipe()}"
+            )
+        self.seed = int(state["seed"])
+        self.seek(int(state["epoch"]), int(state["position"]))
+
+
+class SequentialSampler(StructureSampler):
+    """The structures in the order of the dataset; every rank has a range of its own.
+
+    Examples
+    --------
+    >>> list(SequentialSampler(7, rank=1, world_size=2))
+    [3, 4, 5, 6]
+    """
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures in order, from the `start`-th on."""
+        begin, count = self._share()
+        for k in range(start, count, _CHUNK):
+            yield np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.n
+
+
+class ShuffleSampler(StructureSampler):
+    """All structures in a new random order in every epoch.
+
+    Examples
+    --------
+    >>> sampler = ShuffleSampler(5, seed=1)
+    >>> first = list(sampler)
+    >>> sampler.set_epoch(1)
+    >>> sorted(first) == sorted(sampler), first == list(sampler)
+    (True, False)
+    """
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures of an epoch, from the `start`-th on."""
+        begin, count = self._share()
+        for k in range(start, count, _CHUNK):
+            places = np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.n
+            yield permuted(places, self.n, self.seed, epoch)
+
+
+class BlockShuffleSampler(StructureSampler):
+    """A shuffle that reads nearly in sequence, for stores larger than memory.
+
+    The blocks (ranges of consecutive structures that are decoded together) come in random order
+    and pass through a window of `window` blocks. At each step one block enters and one leaves, and
+    every block in the window gives a random share of its structures, which are shuffled among each
+    other. So only `window` blocks are in use at any time, every block is needed for one stretch of
+    the epoch, and decoding goes on evenly.
+
+    Mixing: structures of one block are spread over `window` blocks' worth of the epoch, together
+    with those of up to 2 `window` - 1 other random blocks; the place in the epoch tells nothing of
+    the place in the store. With as many blocks as the window, it is the full shuffle.
+
+    Parameters
+    ----------
+    edges
+        Where blocks begin and end among the structures, shape (blocks + 1,), from 0 to their
+        number, not decreasing. See `block_edges`.
+    window
+        Blocks in use at the same time.
+    order
+        Indices of the dataset in the order in which the structures lie in the store, shape
+        (edges[-1],), where that is not the order of the dataset.
+    seed, rank, world_size, even
+        As for `StructureSampler`. A rank reads blocks of its own, but for those that it shares
+        with its neighbours.
+
+    Raises
+    ------
+    ValueError
+        If `edges` are none, if `order` is not as long, or if a number is out of its range.
+
+    Examples
+    --------
+    >>> sampler = BlockShuffleSampler([0, 4, 8, 10], window=2, seed=1)
+    >>> sorted(sampler)
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+
+    def __init__(
+        self,
+        edges: ArrayLike,
+        window: int = 16,
+        *,
+        order: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        even: Even = None,
+    ):
+        self.edges = np.asarray(edges, dtype=np.int64)
+        if self.edges.ndim != 1 or len(self.edges) == 0 or self.edges[0] or np.any(np.diff(self.edges) < 0):
+            raise ValueError("edges are the borders of blocks: they begin with 0 and never decrease")
+        if window < 1:
+            raise ValueError(f"window is a number of blocks, at least 1, not {window}")
+        if order is not None and len(order) != self.edges[-1]:
+            raise ValueError(f"order has {len(order)} structures, the blocks have {self.edges[-1]}")
+        super().__init__(int(self.edges[-1]), seed=seed, rank=rank, world_size=world_size, even=even)
+        self.window, self.order = window, order
+
+    def _recipe(self) -> str:
+        return f"{super()._recipe()}, {len(self.edges) - 1:,} blocks, window {self.window}"
+
+    def _pieces(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where this rank's parts of blocks begin, and how long they are, in random order."""
+        n_blocks = len(self.edges) - 1
+        blocks = shuffled(n_blocks, self.seed, epoch, 0)
+        lengths = np.diff(self.edges)[blocks]
+        stops = np.cumsum(lengths)
+        begin, count = self._share()
+        starts, taken = [], []
+        # A padded share may pass the end and go on at the beginning.
+        for low, high in ((begin, min(begin + count, self.n)), (0, max(0, begin + count - self.n))):
+            first = np.maximum(stops - lengths, low)
+            rows = np.minimum(stops, high) - first
+            some = rows > 0
+            starts.append((self.edges[:-1][blocks] + first - (stops - lengths))[some])
+            taken.append(rows[some])
+        return np.concatenate(starts), np.concatenate(taken)
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures of an epoch, from the `start`-th on."""
+        starts, lengths = self._pieces(epoch)
+        window = min(self.window, len(starts))
+        if window == 0:
+            return
+        steps = np.arange(len(starts) - window + 1)
+        sizes = np.zeros(len(steps), dtype=np.int64)
+        for k in range(window):
+            low, high = _part(steps + k, steps, lengths, window)
+            sizes += high - low
+        stops = np.cumsum(sizes)
+        entered: dict[int, NDArray[np.int64]] = {}
+        for step in range(int(np.searchsorted(stops, start, side="right")), len(steps)):
+            entered.pop(step - 1, None)
+            places = np.arange(step, step + window)
+            parts = []
+            for j, low, high in zip(places.tolist(), *_part(places, step, lengths, window), strict=True):
+                if j not in entered:
+                    inside = shuffled(int(lengths[j]), self.seed, epoch, 1, int(starts[j]))
+                    entered[j] = starts[j] + inside
+                parts.append(entered[j][low:high])
+            found = np.concatenate(parts)
+            found = found[shuffled(len(found), self.seed, epoch, 2, self.rank, step)]
+            found = found[max(0, start - int(stops[step] - sizes[step])) :]
+            yield found if self.order is None else self.order[found]
+
+
+def _part(
+    piece: NDArray[np.int64], step: NDArray[np.int64] | int, lengths: NDArray[np.int64], window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which share of a piece (from, to) a step of the window shows."""
+    first = np.maximum(piece - window + 1, 0)
+    shows = np.minimum(piece, len(lengths) - window) - first + 1
+    share = step - first
+    return lengths[piece] * share // shows, lengths[piece] * (share + 1) // shows
+
+
+def block_edges(offsets: NDArray[np.int64], block_rows: int) -> NDArray[np.int64]:
+    """Return the edges of blocks in structures: which structures begin in each block of atoms.
+
+    Parameters
+    ----------
+    offsets
+        Atom edges of the structures, shape (n + 1,).
+    block_rows
+        Atoms of a block.
+
+    Examples
+    --------
+    >>> block_edges(np.array([0, 3, 5, 9, 12]), 4)
+    array([0, 2, 3, 4])
+    """
+    n = len(offsets) - 1
+    inner = np.searchsorted(offsets[:-1], np.arange(block_rows, int(offsets[-1]), block_rows))
+    return np.unique(np.concatenate([[0], inner, [n]])).astype(np.int64)
+
+
+class BatchSampler(torch.utils.data.BatchSampler):
+    """Batches of a sampler's structures as NumPy arrays: a ``batch_sampler`` for a ``DataLoader``.
+
+    Parameters
+    ----------
+    sampler
+        The order.
+    batch_size
+        Structures in a batch.
+    drop_last
+        Whether to leave out a last batch that is smaller.
+
+    Examples
+    --------
+    >>> for batch in BatchSampler(SequentialSampler(5), 2):
+    ...     print(batch)
+    [0 1]
+    [2 3]
+    [4]
+    """
+
+    sampler: StructureSampler
+
+    def __init__(self, sampler: StructureSampler, batch_size: int, drop_last: bool = False):
+        super().__init__(sampler, batch_size, drop_last)
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} batches of {self.batch_size:,}: {self.sampler!r}>"
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield the batches of an epoch after the first `start` structures."""
+        size, left = self.batch_size, np.empty(0, dtype=np.int64)
+        for chunk in self.sampler.chunks(epoch, start):
+            whole = np.concatenate([left, chunk]) if len(left) else chunk
+            end = len(whole) // size * size
+            for k in range(0, end, size):
+                yield whole[k : k + size]
+            left = whole[end:]
+        if len(left) and not self.drop_last:
+            yield left
+
+    def position_after(self, start: int, n_batches: int) -> int:
+        """Return how many structures were handed out when some batches were, from `start` on."""
+        return min(start + n_batches * self.batch_size, len(self.sampler))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._counted(self.sampler.begin())
+
+    def _counted(self, run: Run) -> Iterator[NDArray[np.int64]]:
+        for batch in self.batches(run.epoch, run.position):
+            run.position += len(batch)
+            yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.sampler.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the sampler after the batches handed out."""
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after the batches that another sampler had handed out."""
+        self.sampler.load_state_dict(state)

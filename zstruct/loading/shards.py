@@ -1,0 +1,144 @@
+"""Read rows of a store's own arrays straight from their shard files.
+
+Reading through zarr costs milliseconds per access and an event loop; this reads the bytes of a
+chunk, checks its checksum and has Blosc decode it to where the rows are wanted. It knows the one
+profile that `zstruct.store` writes, on local files (`zstruct.store.Store.profile` tells which
+arrays have it), and nothing of blocks, batches or torch.
+
+No file stays open between two reads, so there is nothing that a forked child could inherit
+broken. Files are read, not memory-mapped: one that is cut short under a map kills the process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from zstruct.errors import CorruptStoreError
+from zstruct.store import ArraySpec, Store, shard_path
+
+__all__ = ["ArrayReader"]
+
+_ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
+_CRC_BYTES = 4
+_HEADER_BYTES = 16  # of a Blosc buffer: versions and flags, then its three sizes
+
+
+class ArrayReader:
+    """Reads rows of one array; straight from the shards if it can, else through `Store.read`.
+
+    Many threads may read at once, and it pickles.
+
+    Parameters
+    ----------
+    store
+        The store.
+    name
+        The array.
+    """
+
+    def __init__(self, store: Store, name: str):
+        self.store, self.name = store, name
+        self._spec: ArraySpec | None = store.profile(name)
+        self._indices: dict[int, NDArray[np.uint64]] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_indices": {}}
+
+    @property
+    def direct(self) -> bool:
+        """Whether the shards are read without zarr."""
+        return self._spec is not None
+
+    def read_into(self, start: int, stop: int, out: NDArray) -> None:
+        """Decode rows ``start:stop`` into an array, cast to its dtype as by `numpy.ndarray.astype`.
+
+        Parameters
+        ----------
+        start, stop
+            Rows, in the range of the array.
+        out
+            Where they go, shape (stop - start, ...), C-contiguous.
+
+        Raises
+        ------
+        CorruptStoreError
+            If a checksum, a chunk or a file does not fit; names the array and the chunk.
+        """
+        if self._spec is None:
+            np.copyto(out, self.store.read(self.name, start, stop), casting="unsafe")
+            return
+        rows = self._spec.layout.chunk_rows
+        for chunk in range(start // rows, -(-stop // rows)):
+            first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
+            target = out[first - start : last - start]
+            try:
+                self._decode(self._spec, chunk, first - chunk * rows, target)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise CorruptStoreError(
+                    f"{self.store.path}: chunk {chunk} (rows {chunk * rows}:{(chunk + 1) * rows}) of "
+                    f"{self.name} can't be decoded ({error}); restore the store from a copy or build it again"
+                ) from error
+
+    def _decode(self, spec: ArraySpec, chunk: int, first: int, target: NDArray) -> None:
+        """Decode rows of a chunk, from its row `first` on, until `target` is full."""
+        encoded = self._encoded(spec, chunk)
+        shape, stored = (spec.layout.chunk_rows, *spec.shape[1:]), np.dtype(spec.dtype)
+        nbytes = stored.itemsize * math.prod(shape)
+        # Blosc trusts its header, which only fits if nobody else wrote this chunk.
+        decoded, _, taken = encoded[4:_HEADER_BYTES].view("<u4").tolist()
+        if decoded != nbytes or taken != len(encoded):
+            raise ValueError(f"it holds {decoded} bytes in {taken}, not {nbytes} in {len(encoded)}")
+        if target.nbytes == nbytes and target.dtype == stored:
+            blosc.decompress(encoded, target)
+            return
+        whole = np.empty(shape, stored)
+        blosc.decompress(encoded, whole)
+        np.copyto(target, whole[first : first + len(target)], casting="unsafe")
+
+    def _encoded(self, spec: ArraySpec, chunk: int) -> NDArray[np.uint8]:
+        """Return the bytes of a chunk as Blosc made them, their checksum verified."""
+        per_shard = spec.layout.shard_rows // spec.layout.chunk_rows
+        shard, inside = divmod(chunk, per_shard)
+        fd = os.open(shard_path(self.store.path, self.name, shard, len(spec.shape)), os.O_RDONLY)
+        try:
+            index = self._indices.get(shard)
+            if index is None:
+                index = self._indices[shard] = _index(fd, per_shard)
+            position, nbytes = map(int, index[inside])
+            if position == nbytes == _ABSENT:
+                raise ValueError("it is missing from its shard")
+            # Not by its index alone: that may be from before the file was cut.
+            if position + nbytes > os.fstat(fd).st_size:
+                raise ValueError(f"its shard {shard} is cut short")
+            return _checked(fd, position, nbytes, "its checksum")
+        finally:
+            os.close(fd)
+
+
+def _index(fd: int, n_chunks: int) -> NDArray[np.uint64]:
+    """Return position and length of every chunk of a shard, shape (n_chunks, 2)."""
+    nbytes = n_chunks * 16 + _CRC_BYTES
+    size = os.fstat(fd).st_size
+    if size < nbytes:
+        raise ValueError("its shard is cut short")
+    table = _checked(fd, size - nbytes, nbytes, "the checksum of its shard's index")
+    return table.view("<u8").reshape(n_chunks, 2)
+
+
+def _checked(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
+    """Return bytes of a file without the checksum at their end, which must be theirs."""
+    if nbytes < _CRC_BYTES + _HEADER_BYTES:
+        raise ValueError(f"it has {nbytes} bytes, too few to be a chunk")
+    data = os.pread(fd, nbytes, position)
+    if len(data) < nbytes:
+        raise ValueError("its shard is cut short")
+    content = np.frombuffer(data, np.uint8, nbytes - _CRC_BYTES)
+    if google_crc32c.value(content) != int.from_bytes(data[-_CRC_BYTES:], "little"):
+        raise ValueError(f"{what} does not fit its bytes")
+    return content
