@@ -112,11 +112,13 @@ def test_any_place_can_be_resumed(kind, n, ranks, batch_size, drop_last, data):
     assert joined(batches) == epoch_of(sampler.sampler, 4).tolist()[: sum(map(len, batches))]
 
     taken = data.draw(st.integers(0, len(batches)))
-    run = iter(sampler)
+    stopped = fresh(9)
+    stopped.set_epoch(4)
+    run = iter(stopped)
     for _ in range(taken):
         next(run)
     resumed = fresh(0)
-    resumed.load_state_dict(pickle.loads(pickle.dumps(sampler.state_dict())))
+    resumed.load_state_dict(pickle.loads(pickle.dumps(stopped.state_dict())))
     resumed.set_epoch(4)  # as a training loop does
     assert [batch.tolist() for batch in resumed] == batches[taken:]
     assert [batch.tolist() for batch in resumed] == batches  # the next one is whole

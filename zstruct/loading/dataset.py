@@ -307,10 +307,10 @@ class ZarrStructureDataset(Dataset[Sample]):
             What to do where shares differ by one structure: ``"pad"`` repeats some, ``"drop"``
             leaves some out, so that all ranks have the same number of batches; None, nothing.
         threads
-            Threads that make batches, by default 2, or 1 on two cores; 0: batches are made when
-            they are asked for. Only without worker processes.
+            Threads that make batches ahead; 0: they are made when they are asked for. By default 2,
+            or 1 on two cores, if batches take more than 0.1 ms. Only without worker processes.
         prefetch
-            Batches that the threads make ahead, by default 4, or more where they are small.
+            Batches that the threads make ahead, by default 4.
         device
             Where to put the batches. To CUDA they are copied from pinned memory, without waiting.
         pin_memory

@@ -38,8 +38,8 @@ __all__ = ["Shuffle", "StructureLoader", "make_loader"]
 
 Shuffle = bool | Literal["full", "block"]
 
-_AHEAD = 4  # batches, or groups of small ones
-_TOGETHER, _TOGETHER_BYTES = 16, 1 << 18  # batches to hand over at once, at most
+_AHEAD = 4  # batches
+_PATIENCE = 1e-4  # seconds; measured: batches that take less are made faster without threads
 _MOST_THREADS = 2  # more only wait for each other; the loop that waits for a batch helps, too
 _FEW_BLOCKS, _MANY_BLOCKS = 8, 64  # in the window of a block shuffle
 
@@ -63,13 +63,12 @@ class StructureLoader(DataLoader[Any]):
     num_workers
         Worker processes.
     threads
-        Threads that make batches if there are no worker processes; with 0, a batch is made when
-        it is asked for. By default 2, or 1 where there are only two cores. A training loop that has
-        to wait helps them.
+        Threads that make batches if there are no worker processes; a training loop that has to
+        wait helps them. With 0, a batch is made when it is asked for. By default 2, or 1 where
+        there are only two cores, and those not before batches turn out to take more than 0.1 ms:
+        taking turns with threads costs as much.
     prefetch
-        Batches that these threads make ahead, by default 4 times `together`.
-    together
-        Batches that a thread hands over at once, fewer where `prefetch` is small.
+        Batches that these threads make ahead, by default 4.
     device
         Where to put the batches; for CUDA they are copied from pinned memory, without waiting.
     pin_memory
@@ -92,7 +91,6 @@ class StructureLoader(DataLoader[Any]):
         num_workers: int = 0,
         threads: int | None = None,
         prefetch: int | None = None,
-        together: int = 1,
         device: str | torch.device | None = None,
         pin_memory: bool = False,
         **options: Any,
@@ -109,7 +107,8 @@ class StructureLoader(DataLoader[Any]):
             )
         self.device = None if device is None else torch.device(device)
         self.threads = 0 if num_workers else _default_threads() if threads is None else threads
-        self.prefetch, self._together = _AHEAD * together if prefetch is None else prefetch, together
+        self.prefetch = _AHEAD if prefetch is None else prefetch
+        self._patience = _PATIENCE if threads is None and prefetch is None else 0.0
         on_cuda = self.device is not None and self.device.type == "cuda"
         super().__init__(
             dataset,
@@ -126,7 +125,8 @@ class StructureLoader(DataLoader[Any]):
         self._run: Run | None = None
 
     def __repr__(self) -> str:
-        made_by = f"{self.threads} threads, prefetch {self.prefetch}" if self.threads else "no threads"
+        which = " for slow batches" if self._patience else ""
+        made_by = f"{self.threads} threads{which}, prefetch {self.prefetch}" if self.threads else "no threads"
         if self.num_workers:
             made_by = f"{self.num_workers} worker processes"
         device = "" if self.device is None else f", device {self.device}"
@@ -135,14 +135,14 @@ class StructureLoader(DataLoader[Any]):
     def __iter__(self) -> Any:
         sampler = self._sampler()
         run = None if sampler is None else sampler.pending()
-        batches = Prefetcher(*self._tasks()) if self.num_workers == 0 else super().__iter__()
+        batches = self._prefetcher(run) if self.num_workers == 0 else super().__iter__()
         if sampler is None or run is None:
             return _Received(batches, self.device, None, None)
         sampler.set_epoch(run.epoch + 1)
         self._run = run
         return _Received(batches, self.device, run, self.batch_sampler)
 
-    def _tasks(self) -> tuple[Iterator[Any], Callable[[Any], Any], int, int, int]:
+    def _prefetcher(self, run: Run | None) -> Prefetcher:
         pin = self.pin_memory and torch.accelerator.is_available()
         if self.pin_memory and not pin:
             warnings.warn("pin_memory=True does nothing here: torch finds no accelerator", stacklevel=3)
@@ -153,8 +153,9 @@ class StructureLoader(DataLoader[Any]):
             batch = collate(fetch(indices))
             return _each(batch, _pinned) if pin else batch
 
-        tasks: Any = self.batch_sampler
-        return iter(tasks), make, self.threads, self.prefetch, self._together
+        sampler: Any = self.batch_sampler
+        tasks = iter(sampler) if run is None else sampler.batches(run.epoch, run.position)
+        return Prefetcher(tasks, make, self.threads, self.prefetch, self._patience)
 
     def _sampler(self) -> StructureSampler | None:
         """Return the sampler, if it is one of ours."""
@@ -326,11 +327,7 @@ def make_loader(
         ours = isinstance(sampler, StructureSampler)
         kind = BatchSampler if ours else torch.utils.data.BatchSampler
         batch_sampler = kind(sampler, batch_size, drop_last)
-    nbytes = dataset._gather.cache.nbytes * batch_size // max(1, dataset.store.n_structures)
-    together = max(1, min(_TOGETHER, _TOGETHER_BYTES // max(1, nbytes)))
-    return StructureLoader(
-        dataset, batch_sampler, collate_fn, together=together, generator=generator, **options
-    )
+    return StructureLoader(dataset, batch_sampler, collate_fn, generator=generator, **options)
 
 
 def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:

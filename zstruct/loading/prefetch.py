@@ -10,36 +10,38 @@ import atexit
 import os
 import queue
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 __all__ = ["Prefetcher"]
 
+_FIRST = 4  # slow results in a row that are put up with
 
-class _Group:
-    """What became of some tasks in a row; its lock is free once there is something."""
 
-    __slots__ = ("done", "error", "values")
+class _Result:
+    """What became of a task; its lock is free once there is something."""
+
+    __slots__ = ("done", "error", "value")
 
     def __init__(self) -> None:
         self.done = threading.Lock()  # the cheapest way to wait: no Python code runs to wake up
         self.done.acquire()
-        self.values: deque[Any] = deque()
+        self.value: Any = None
         self.error: BaseException | None = None
 
 
-_Task = tuple[_Group, list[Any]]
+_Task = tuple[_Result, Any]
 
 
-def _do(make: Callable[[Any], Any], group: _Group, what: list[Any]) -> None:
+def _do(make: Callable[[Any], Any], result: _Result, what: Any) -> None:
     try:
-        group.values.extend(map(make, what))
+        result.value = make(what)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer raises it
-        group.error = error
-    group.done.release()
+        result.error = error
+    result.done.release()
 
 
 def _work(make: Callable[[Any], Any], tasks: queue.SimpleQueue[_Task | None]) -> None:
@@ -62,32 +64,39 @@ class Prefetcher(Iterator[Any]):
     threads
         How many; with none, every result is made when it is asked for.
     ahead
-        Results to have made or in the making beyond those that were handed over.
-    together
-        Results to hand over at once: waking up the consumer costs as much as making a small one.
+        Results to have made or in the making beyond the one that the consumer got.
+    patience
+        Seconds: as long as results take less than this, they are made when they are asked for and
+        no thread is started. Taking turns with threads would take longer.
     """
 
     def __init__(
-        self, tasks: Iterator[Any], make: Callable[[Any], Any], threads: int, ahead: int, together: int = 1
+        self,
+        tasks: Iterator[Any],
+        make: Callable[[Any], Any],
+        threads: int,
+        ahead: int,
+        patience: float = 0.0,
     ):
-        self._tasks, self._make = tasks, make
-        self._together = min(together, max(1, ahead // 2))
-        self._ahead = ahead // self._together
-        self._values: deque[Any] = deque()  # handed over
-        self._error: BaseException | None = None  # what comes after them
-        self._groups: deque[_Group] = deque()
+        self._tasks, self._make, self._n_threads, self._ahead = tasks, make, threads, ahead
+        self._patience, self._left = patience, _FIRST * patience
+        self._results: deque[_Result] = deque()
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._pid, self._closed = os.getpid(), False
-        self._threads = [
-            # They know the queue, not this object, so that it can be forgotten while they wait.
-            threading.Thread(target=_work, args=(make, self._queue), name=f"zstruct-batches-{k}", daemon=True)
-            for k in range(threads)
-        ]
-        for thread in self._threads:
+        if threads and not patience:
+            self._start()
+
+    def _start(self) -> None:
+        _open.add(self)
+        for k in range(self._n_threads):
+            # It knows the queue, not this object, so that it can be forgotten while they wait.
+            thread = threading.Thread(
+                target=_work, args=(self._make, self._queue), name=f"zstruct-batches-{k}", daemon=True
+            )
             thread.start()
-        if threads:
-            _open.add(self)
-            self._refill()
+            self._threads.append(thread)
+        self._refill()
 
     def __iter__(self) -> Prefetcher:
         return self
@@ -99,53 +108,61 @@ class Prefetcher(Iterator[Any]):
             return self._inline()
         if os.getpid() != self._pid:
             raise RuntimeError("this iterator was made before a fork: begin a new one in the child process")
-        if not self._values and self._error is None:
-            self._receive()
-        if self._values:
-            return self._values.popleft()
-        error, self._error = self._error, None  # no cycle of iterator, error and traceback
+        if not self._results:
+            self.close()
+            raise StopIteration
+        result = self._results.popleft()
+        self._refill()
+        # A consumer that is faster than the threads lends a hand, which also spares waking up.
+        while not result.done.acquire(blocking=False):
+            try:
+                task = self._queue.get_nowait()
+            except queue.Empty:
+                result.done.acquire()
+                break
+            if task is not None:
+                _do(self._make, *task)
+        if result.error is None:
+            return result.value
+        error, result.error = result.error, None  # no cycle of result, error and traceback
         self.close()
         try:
-            raise StopIteration if error is None else error
+            raise error
         finally:
             del error
 
-    def _receive(self) -> None:
-        """Wait for the next group, if there is one."""
-        if self._groups:
-            group = self._groups.popleft()
-            self._refill()
-            # A consumer that is faster than the threads lends a hand, which also spares waking up.
-            while not group.done.acquire(blocking=False):
-                try:
-                    task = self._queue.get_nowait()
-                except queue.Empty:
-                    group.done.acquire()
-                    break
-                if task is not None:
-                    _do(self._make, *task)
-            self._values, self._error = group.values, group.error
-
     def _inline(self) -> Any:
+        """Make a result here and now; have the next ones made by threads if it took long."""
         try:
-            return self._make(next(self._tasks))
+            what = next(self._tasks)
+            began = time.perf_counter()
+            value = self._make(what)
+            # One interruption by the system does not count for more than one slow result.
+            saved = max(self._patience - (time.perf_counter() - began), -self._patience)
+            self._left = min(self._left + saved, _FIRST * self._patience)
         except BaseException:
             self.close()
             raise
+        if self._left < 0 and self._n_threads and self._patience:
+            self._start()
+        return value
 
     def _refill(self) -> None:
-        while len(self._groups) < self._ahead and (what := list(islice(self._tasks, self._together))):
-            group = _Group()
-            self._groups.append(group)
-            self._queue.put((group, what))
+        while len(self._results) < self._ahead:
+            try:
+                what = next(self._tasks)
+            except StopIteration:
+                return
+            result = _Result()
+            self._results.append(result)
+            self._queue.put((result, what))
 
     def close(self) -> None:
         """Stop the threads; those at work finish their batch first."""
         if self._closed:
             return
         self._closed = True
-        self._groups.clear()
-        self._values.clear()
+        self._results.clear()
         if os.getpid() != self._pid:
             return  # a forked child has none of the threads
         try:

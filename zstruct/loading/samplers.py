@@ -139,9 +139,7 @@ class StructureSampler(torch.utils.data.Sampler[int]):
         return self._latest
 
     def __iter__(self) -> Iterator[int]:
-        return self._one_by_one(self.begin())
-
-    def _one_by_one(self, run: Run) -> Iterator[int]:
+        run = self.begin()
         for chunk in self.chunks(run.epoch, run.position):
             for index in chunk.tolist():
                 run.position += 1
@@ -223,8 +221,10 @@ class BlockShuffleSampler(StructureSampler):
     the epoch, and decoding goes on evenly.
 
     Mixing: structures of one block are spread over `window` blocks' worth of the epoch, together
-    with those of up to 2 `window` - 1 other random blocks; the place in the epoch tells nothing of
-    the place in the store. With as many blocks as the window, it is the full shuffle.
+    with those of up to 2 `window` - 2 other random blocks; the place in the epoch tells nothing of
+    the place in the store. Structures that follow each other are on average 1 - 1 / `window` times
+    as far from each other in the store as in a full shuffle (measured in
+    ``tests/loading/test_samplers.py``). With no more blocks than the window, it is the full shuffle.
 
     Parameters
     ----------
@@ -397,9 +397,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
         return min(start + n_batches * self.batch_size, len(self.sampler))
 
     def __iter__(self) -> Iterator[Any]:
-        return self._counted(self.sampler.begin())
-
-    def _counted(self, run: Run) -> Iterator[NDArray[np.int64]]:
+        # Not before the first batch is asked for: torch makes an iterator that it never uses.
+        run = self.sampler.begin()
         for batch in self.batches(run.epoch, run.position):
             run.position += len(batch)
             yield batch

@@ -1,0 +1,400 @@
+import gc
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, DistributedSampler, RandomSampler
+
+from zstruct.loading import PackedBatch, ZarrStructureDataset, collate, loader
+from zstruct.loading.batch import Sample
+from zstruct.loading.prefetch import Prefetcher
+from zstruct.loading.samplers import BatchSampler, BlockShuffleSampler, SequentialSampler, ShuffleSampler
+
+FORK = {"num_workers": 2, "multiprocessing_context": "fork"}
+WAYS = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch": 2}, {}, FORK]
+IDS = ["inline", "one thread", "three threads", "default", "fork"]
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def data(source):
+    return ZarrStructureDataset(source.path, ["numbers", "positions", "energy"])
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("zstruct-batches")]
+
+
+def structures(batches):
+    return [batch["structure"].tolist() for batch in batches]
+
+
+def joined(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=IDS)
+@pytest.mark.parametrize("shuffle", [False, "full", "block"])
+def test_however_they_are_made_batches_are_the_same(source, data, shuffle, way):
+    batches = list(data.loader(8, shuffle, seed=5, **way))
+    assert structures(batches) == structures(data.loader(8, shuffle, seed=5, threads=0))
+    assert sorted(joined(structures(batches))) == list(range(len(source)))
+    for batch in batches:
+        expected = np.concatenate([source.value("positions", i) for i in batch["structure"].tolist()])
+        assert np.array_equal(batch["positions"].numpy(), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("way", [*WAYS, {**FORK, "persistent_workers": True}], ids=[*IDS, "persistent"])
+def test_every_iteration_is_a_new_epoch(data, way):
+    orders = structures(itertools.chain(*[data.loader(61, True, seed=2, **way)] * 3))
+    assert len({tuple(order) for order in orders}) == 3
+    chosen = data.loader(61, True, seed=2, **way)
+    for epoch in (2, 0, 1):
+        chosen.set_epoch(epoch)
+        assert structures(chosen) == [orders[epoch]]
+    assert chosen.epoch == 2
+    assert structures(chosen) == [orders[2]]
+
+
+def test_the_seed_comes_from_the_generator(data):
+    def order(**options):
+        return structures(data.loader(61, shuffle=True, **options))
+
+    assert order(generator=torch.Generator().manual_seed(3)) == order(
+        generator=torch.Generator().manual_seed(3)
+    )
+    torch.manual_seed(4)
+    first = order()
+    assert order() != first
+    torch.manual_seed(4)
+    assert order() == first
+    assert order(seed=1) == order(seed=1) != order(seed=2)
+    # All ranks must agree, also where each has a generator of its own.
+    shares = [order(rank=r, world_size=2) for r in (0, 1)]
+    assert sorted(joined(joined(shares))) == list(range(61))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=IDS)
+@pytest.mark.parametrize("shuffle", ["full", "block"])
+def test_an_epoch_is_resumed(data, shuffle, way):
+    whole = data.loader(7, shuffle, seed=8, **way)
+    epochs = [structures(whole) for _ in range(3)]
+    for taken in (0, 1, 4, len(whole)):
+        old = data.loader(7, shuffle, seed=8, **way)
+        list(old)
+        run = iter(old)
+        assert structures(itertools.islice(run, taken)) == epochs[1][:taken]
+        state = torch.load(saved(old.state_dict()))
+        del run
+        new = data.loader(7, shuffle, seed=0, **way)
+        new.load_state_dict(state)
+        new.set_epoch(1)  # a loop that counts epochs does this, and it changes nothing
+        assert new.state_dict() == state
+        assert structures(new) == epochs[1][taken:]
+        assert structures(new) == epochs[2]
+
+
+def saved(state):
+    import io
+
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return file
+
+
+def test_the_state_after_an_epoch_is_the_next_one(data):
+    first = data.loader(10, True, seed=1)
+    assert (first.state_dict()["epoch"], first.state_dict()["position"]) == (0, 0)
+    list(first)
+    assert (first.state_dict()["epoch"], first.state_dict()["position"]) == (1, 0)
+    with pytest.raises(ValueError, match="of another order and can't be resumed: it was saved by Shuffle"):
+        data.loader(10, False).load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match="this is ShuffleSampler: 60 structures"):
+        data[:60].loader(10, True).load_state_dict(first.state_dict())
+
+
+def test_a_fault_surfaces_where_it_belongs(data):
+    def breaks_at_20(packed):
+        if 20 in packed.structures:
+            raise LookupError("no such thing")
+        return collate.graph(packed)
+
+    for way in WAYS[:-1]:
+        run = iter(data.loader(8, layout=breaks_at_20, **way))
+        assert structures(itertools.islice(run, 2)) == [[*range(8)], [*range(8, 16)]]
+        with pytest.raises(LookupError, match="no such thing") as caught:
+            next(run)
+        assert "breaks_at_20" in [frame.name for frame in traceback.extract_tb(caught.tb)]
+        assert next(run, "the end") == "the end"
+
+
+def test_threads_stop_when_nobody_listens(data):
+    def count():
+        return sum(thread.name.startswith("zstruct-batches") for thread in threading.enumerate())
+
+    many = data.loader(1, True, threads=2)
+    for _ in many:
+        assert count() == 2
+        break
+    gc.collect()
+    assert count() == 0
+    run = iter(many)
+    next(run)
+    del run
+    assert count() == 0
+
+
+def test_several_iterators_are_independent(data):
+    both = data.loader(5, True, seed=1, threads=2)
+    epochs = [structures(data.loader(5, True, seed=1)), structures(both)]
+    assert epochs[0] == epochs[1]
+    both.set_epoch(0)
+    pairs = list(zip(both, both, strict=True))
+    assert structures(a for a, _ in pairs) == epochs[0]
+    assert sorted(joined(structures(b for _, b in pairs))) == sorted(joined(epochs[0]))
+    assert structures(b for _, b in pairs) != epochs[0]
+
+
+def test_no_more_is_made_ahead_than_asked(data):
+    made = []
+    run = iter(data.loader(1, layout=lambda packed: made.append(1) or packed, threads=2, prefetch=6))
+    for taken in range(1, 20):
+        next(run)
+        time.sleep(0.002)
+        assert len(made) <= taken + 6
+
+
+@pytest.mark.parametrize("patience", [0, 0.001, 1])
+@pytest.mark.parametrize("threads", [0, 1, 4])
+def test_results_come_in_order(threads, patience):
+    def slow(k):
+        time.sleep(0.002 * (k % 3))
+        return k
+
+    assert list(Prefetcher(iter(range(40)), slow, threads, 7, patience)) == list(range(40))
+
+
+def test_threads_are_started_when_results_take_long():
+    run = Prefetcher(iter(range(40)), lambda k: time.sleep(0.002 * (k > 20)), 2, 4, patience=0.001)
+    list(itertools.islice(run, 20))
+    assert not run._threads
+    list(itertools.islice(run, 19))
+    assert len(run._threads) == 2
+
+
+def test_the_interpreter_ends_with_an_iterator_open(source):
+    code = f"""
+from zstruct.loading import ZarrStructureDataset
+run = iter(ZarrStructureDataset({str(source.path)!r}).loader(1, True, threads=3))
+next(run)
+kept = [run, globals()]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_is_told_to_begin_anew(data):
+    run = iter(data.loader(1, threads=1))
+    next(run)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            next(run)
+        except RuntimeError as error:
+            del run
+            os._exit(0 if "begin a new one in the child" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert next(run)["structure"].tolist() == [1]
+
+
+def test_the_shuffle_is_chosen_by_size_and_shown(source):
+    roomy = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory")
+    tight = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", cache_bytes=1000)
+    assert isinstance(roomy.loader(8, False).sampler, SequentialSampler)
+    assert isinstance(roomy.loader(8, True).sampler, ShuffleSampler)
+    assert isinstance(tight.loader(8, True).sampler, BlockShuffleSampler)
+    assert isinstance(tight.loader(8, "full").sampler, ShuffleSampler)
+    assert repr(tight.loader(8, True, seed=3, threads=2, prefetch=5)).startswith(
+        "StructureLoader(<8 batches of 8: <BlockShuffleSampler: 61 structures, "
+    )
+    assert "<ShuffleSampler: 61 structures, seed 3>>, 2 threads, prefetch 5)" in repr(
+        roomy.loader(8, True, seed=3, threads=2, prefetch=5)
+    )
+    assert repr(roomy.loader(8, threads=0, device="cpu")).endswith(", no threads, device cpu)")
+    assert repr(roomy.loader(8, **FORK)).endswith(", 2 worker processes)")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(3, 50), slice(50, 3, -2), [7, 7, 60, 1], np.random.default_rng(0).permutation(61)[:40], []],
+    ids=["slice", "backwards", "repeats", "random", "empty"],
+)
+def test_the_block_shuffle_of_a_part_reads_block_by_block(source, rows):
+    data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", cache_bytes=150)[rows]
+    expected = sorted(np.arange(61)[rows].tolist())
+    found = joined(structures(data.loader(5, True, seed=1)))
+    assert sorted(found) == expected
+    blocks = data.loader(5, True, seed=1).sampler
+    if len(data) > 30:
+        assert blocks.window == 1
+        order = np.arange(61)[rows] if blocks.order is None else np.sort(np.arange(61)[rows])
+        block = np.searchsorted(blocks.edges, np.searchsorted(order, found), side="right")
+        assert np.count_nonzero(np.diff(block)) == len(blocks.edges) - 2  # never back to one that was left
+
+
+def test_no_fields_can_be_shuffled_too(source):
+    loaded = structures(ZarrStructureDataset(source.path, []).loader(61, "block", seed=1))
+    assert sorted(loaded[0]) == list(range(61)) != loaded[0]
+
+
+def test_ranks_come_from_torch_distributed(data, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+    found = []
+    for rank in range(3):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        found.append(joined(structures(data.loader(4, True))))
+        assert len(data.loader(4, True, even="drop")) == 5
+        assert len(data.loader(4, True, even="drop", rank=0, world_size=1)) == 16
+    assert [len(f) for f in found] == [20, 20, 21]
+    assert sorted(joined(found)) == list(range(61))
+
+
+def test_it_is_a_dataloader_and_tells_what_it_was_given(data):
+    made = data.loader(8, drop_last=True)
+    assert isinstance(made, DataLoader)
+    assert (made.batch_size, made.drop_last, len(made), made.dataset) == (8, True, 7, data)
+    assert len(structures(made)) == 7
+    assert len(data.loader(8)) == 8
+
+
+def test_samplers_of_torch(data):
+    shares = []
+    for rank in range(2):
+        made = data.loader(8, sampler=DistributedSampler(data, 2, rank, seed=3, drop_last=True))
+        epochs = []
+        for epoch in (0, 1, 0):
+            made.set_epoch(epoch)
+            epochs.append(structures(made))
+        assert epochs[0] == epochs[2] != epochs[1]
+        shares.append(joined(epochs[0]))
+    assert len(set(joined(shares))) == 60
+    assert structures(data.loader(batch_sampler=[[3, 1], [2]])) == [[3, 1], [2]]
+    own = data.loader(8, sampler=ShuffleSampler(61, seed=1))
+    assert structures(own) == structures(data.loader(8, True, seed=1))
+    assert own.state_dict()["epoch"] == 1
+    own = data.loader(batch_sampler=BatchSampler(ShuffleSampler(61, seed=1), 8))
+    assert structures(own) == structures(data.loader(8, True, seed=1))
+    foreign = data.loader(8, sampler=RandomSampler(data))
+    for call in (foreign.state_dict, lambda: foreign.load_state_dict({}), lambda: foreign.epoch):
+        with pytest.raises(TypeError, match="this one has BatchSampler of RandomSampler"):
+            call()
+    with pytest.raises(TypeError, match="RandomSampler has no epochs"):
+        foreign.set_epoch(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"shuffle": "blocks"}, "shuffle is True, False, 'full' or 'block', not 'blocks'"),
+        ({"batch_size": 0}, "batch_size is a number of structures, at least 1, not 0"),
+        ({"batch_size": None}, "batch_size is a number of structures"),
+        ({"seed": 1, "generator": torch.Generator()}, "give one of them"),
+        ({"rank": 1}, "rank and world_size go together"),
+        ({"rank": 2, "world_size": 2}, r"rank must be in range\(2\)"),
+        ({"even": "both"}, "even is 'pad', 'drop' or None"),
+        ({"threads": 1, "num_workers": 1}, "threads and prefetch are for num_workers=0"),
+        ({"prefetch": 1, "num_workers": 1}, "threads and prefetch are for num_workers=0"),
+        ({"threads": -1}, "threads must not be negative"),
+        ({"prefetch": 0}, "prefetch at least 1"),
+        ({"timeout": 1}, "timeout is for worker processes"),
+        ({"worker_init_fn": print}, "worker_init_fn is for worker processes"),
+        ({"prefetch_factor": 2}, "prefetch_factor option could only be specified in multiprocessing"),
+        ({"persistent_workers": True}, "persistent_workers option needs num_workers > 0"),
+        ({"shuffle": True, "sampler": [1]}, "shuffle can't be combined with sampler"),
+        ({"seed": 1, "sampler": [1]}, "seed can't be combined with sampler"),
+        ({"batch_size": 2, "drop_last": True, "batch_sampler": [[1]]}, "batch_size, drop_last can't be"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(data, options, words):
+    with pytest.raises(ValueError, match=words):
+        data.loader(**options)
+
+
+def test_the_order_of_arrival_must_be_known_to_resume(data):
+    if "in_order" not in DataLoader.__init__.__code__.co_varnames:
+        pytest.skip("this torch has no in_order")
+    with pytest.raises(ValueError, match="no telling which structures were received"):
+        data.loader(8, in_order=False, **FORK).state_dict()
+
+
+def test_options_reach_the_workers(data, tmp_path):
+    made = data.loader(
+        8,
+        num_workers=1,
+        multiprocessing_context="fork",
+        worker_init_fn=lambda k: (tmp_path / f"worker-{k}").touch(),
+        prefetch_factor=3,
+        timeout=30,
+    )
+    assert len(list(made)) == 8
+    assert (tmp_path / "worker-0").exists()
+    assert made.prefetch_factor == 3
+
+
+@pytest.mark.parametrize("layout", ["graph", "padded", "list"])
+def test_batches_go_to_the_device(data, layout):
+    batch = next(iter(data.loader(3, layout=layout, device="meta")))
+    for sample in batch if layout == "list" else [batch]:
+        assert {tensor.device.type for tensor in sample.values()} == {"meta"}
+    here = next(iter(data.loader(3, layout=layout, device="cpu")))
+    if layout == "list":
+        assert isinstance(here, PackedBatch)
+        assert [(s.structure, s.n_atoms) for s in batch] == [(s.structure, s.n_atoms) for s in here]
+    else:
+        assert {tensor.device.type for tensor in here.values()} == {"cpu"}
+
+
+def test_nested_batches_are_moved_whole(data):
+    Pair = namedtuple("Pair", "left right")
+    one = torch.zeros(2)
+    sample = Sample({"x": one}, 4, 2, frozenset("x"))
+    nested = {"a": [one, (one, "text")], "b": Pair(one, None), "c": sample, "d": np.ones(2), "e": 1}
+    moved = loader._each(nested, lambda tensor: tensor.to("meta"))
+    assert moved["a"][0].device.type == moved["a"][1][0].device.type == moved["b"].left.device.type == "meta"
+    assert (moved["a"][1][1], moved["b"].right, moved["e"]) == ("text", None, 1)
+    assert isinstance(moved["b"], Pair)
+    assert isinstance(moved["c"], Sample)
+    assert moved["c"]["x"].device.type == "meta"
+    assert (moved["c"].structure, moved["c"].n_atoms, moved["c"].per_atom) == (4, 2, frozenset("x"))
+    assert moved["d"] is nested["d"]
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator")
+def test_pinned_memory_without_an_accelerator(data):
+    with pytest.warns(UserWarning, match="pin_memory=True does nothing here: torch finds no accelerator"):
+        assert structures(data.loader(61, pin_memory=True)) == [list(range(61))]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("way", WAYS, ids=IDS)
+def test_batches_on_a_cuda_device_hold_the_same(data, way):
+    for there, here in zip(data.loader(8, device="cuda", **way), data.loader(8), strict=True):
+        for name, tensor in there.items():
+            assert tensor.is_cuda
+            assert torch.equal(tensor.cpu(), here[name])
+    assert next(iter(data.loader(8, pin_memory=True)))["positions"].is_pinned()
