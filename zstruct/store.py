@@ -43,6 +43,7 @@ __all__ = [
     "rows_digest",
     "shard_path",
     "spec_of",
+    "sync_to_disk",
     "write_array",
     "write_shard",
 ]
@@ -283,11 +284,12 @@ def finish(
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(str(path))
     for file in sorted(Path(path).rglob("zarr.json")):
-        _fsync(file)
+        sync_to_disk(file)
 
 
-def _fsync(file: Path) -> None:
-    fd = os.open(file, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """Wait until a file, or the entries of a directory, are on the disk."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -15,7 +15,7 @@ from zstruct.building.parts import PartWriter
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, concatenate
 from zstruct.schema import FIELDS
-from zstruct.sources import BadFrame, Raw, RawColumn, Slice, Source
+from zstruct.sources import BadFrame, Raw, Slice, Source
 from zstruct.sources.normalize import ReadOptions, normalize
 
 __all__ = ["ParseTask", "parse_job"]
@@ -100,10 +100,4 @@ def _read(source: Source, piece: Slice, on_error: Literal["raise", "skip"]) -> I
         if on_error == "raise":
             raise
         nothing = np.zeros(0, dtype=np.int64)
-        lost = RawColumn(np.zeros((0, 3)))
-        yield Raw(
-            nothing,
-            nothing,
-            {"numbers": [RawColumn(np.zeros(0, np.uint8))], "positions": [lost]},
-            bad=[BadFrame(error.frame, error.reason)],
-        )
+        yield Raw(nothing, nothing, bad=[BadFrame(error.frame, error.reason)])

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from zstruct.errors import BuildLockedError, InputError, StoreExistsError
-from zstruct.store import ENCODING_TYPE
+from zstruct.store import ENCODING_TYPE, sync_to_disk
 
 __all__ = ["Target"]
 
@@ -121,7 +121,7 @@ class Target:
         """Put the finished store in place of the target."""
         assert self._lock is not None
         for folder, _, _ in os.walk(self.store):
-            _fsync_directory(Path(folder))
+            sync_to_disk(Path(folder))
         # The lock is the last file to go: while there is anything to clean up, this is on record.
         os.pwrite(self._lock, json.dumps([build_id, digest]).encode(), 0)
         os.fsync(self._lock)
@@ -131,7 +131,7 @@ class Target:
         elif not _exchange(self.store, self.path):
             os.rename(self.path, self._replaced)
             os.rename(self.store, self.path)
-        _fsync_directory(self.path.parent)
+        sync_to_disk(self.path.parent)
 
     def clear(self) -> None:
         """Remove everything in the working directory but the lock."""
@@ -154,11 +154,3 @@ def _exchange(a: Path, b: Path) -> bool:
     if rename is None:
         return False
     return bool(rename(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0)
-
-
-def _fsync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
