@@ -50,7 +50,7 @@ class Sample(dict[str, torch.Tensor]):
         return type(self), (dict(self), self.structure, self.n_atoms, self.per_atom)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class PackedBatch(Sequence[Sample]):
     """Structures packed end to end; also a sequence of their samples.
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import from_numpy
 
 from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.gather import spread
@@ -64,11 +65,13 @@ def graph(samples: Samples, *, per_atom: Collection[str] = ()) -> Batch:
     >>> batch["numbers"], batch["batch"], batch["ptr"]
     (tensor([8, 1, 1, 1]), tensor([0, 0, 0, 1]), tensor([0, 3, 4]))
     """
-    packed = _packed(samples, per_atom)
-    batch = {name: torch.from_numpy(column) for name, column in packed.columns.items()}
-    batch |= _about(packed)
-    batch["batch"] = torch.from_numpy(packed.batch)
-    batch["ptr"] = torch.from_numpy(packed.offsets)
+    packed = samples if type(samples) is PackedBatch else _packed(samples, per_atom)
+    batch = {name: from_numpy(column) for name, column in packed.columns.items()}
+    batch["n_atoms"] = from_numpy(packed.n_atoms)
+    if packed.structures is not None:
+        batch["structure"] = from_numpy(packed.structures)
+    batch["batch"] = from_numpy(packed.batch)
+    batch["ptr"] = from_numpy(packed.offsets)
     return batch
 
 
@@ -119,25 +122,19 @@ def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collecti
             which = f"structure {packed.structures[i]} of the store"
         raise ValueError(f"{which} has {largest} atoms, more than num_atoms={num_atoms}; raise num_atoms")
     batch = {
-        name: torch.from_numpy(
-            spread(column, packed.offsets, num_atoms) if name in packed.per_atom else column
-        )
+        name: from_numpy(spread(column, packed.offsets, num_atoms) if name in packed.per_atom else column)
         for name, column in packed.columns.items()
     }
-    batch["mask"] = torch.from_numpy(np.arange(num_atoms) < counts[:, None])
-    return batch | _about(packed)
+    batch["mask"] = from_numpy(np.arange(num_atoms) < counts[:, None])
+    batch["n_atoms"] = from_numpy(packed.n_atoms)
+    if packed.structures is not None:
+        batch["structure"] = from_numpy(packed.structures)
+    return batch
 
 
 def as_list(samples: Samples) -> list[Mapping[str, Any]]:
     """Return the samples as a list, each on its own."""
     return list(samples)
-
-
-def _about(packed: PackedBatch) -> Batch:
-    about = {"n_atoms": torch.from_numpy(packed.n_atoms)}
-    if packed.structures is not None:
-        about["structure"] = torch.from_numpy(packed.structures)
-    return about
 
 
 def _packed(samples: Samples, per_atom: Collection[str]) -> PackedBatch:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
-from zstruct.loading.blocks import Table
+from zstruct.loading.blocks import Resident, Table
 from zstruct.loading.cache import BlockCache
 from zstruct.loading.kernels import (
     COPY,
@@ -43,6 +44,7 @@ _ALL = np.empty(0, dtype=np.int64)
 # What a dimension without fields has: its one block is always there.
 _THERE = np.ones(1, dtype=np.uint8)
 _NOWHERE = np.empty((0, 1), dtype=np.int64)
+_MOST_PLANS = 100
 
 
 def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
@@ -83,6 +85,22 @@ class Gathered(NamedTuple):
     columns: dict[str, NDArray]
 
 
+class _Plan(NamedTuple):
+    """What batches of n structures have in common: where per-structure fields are, in bytes."""
+
+    n: int
+    words: int
+    fields: list[tuple[str, tuple[int, ...], np.dtype, int]]
+
+
+class _Whole(NamedTuple):
+    """Everything decoded: row edges, columns with their kind, and what `fill` takes."""
+
+    offsets: NDArray[np.int64]
+    columns: list[tuple[str, NDArray, bool, np.dtype]]
+    sources: tuple[Any, ...]
+
+
 class Gather:
     """Copies structures out of a cache; what it can know beforehand, it works out once.
 
@@ -121,9 +139,9 @@ class Gather:
         self._atom, self._structure = atom, structure
         self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
         self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
-        # Columns of everything once all is decoded, and bytes of `head` by batch size, as they come.
-        self._whole: tuple[NDArray, list[tuple[str, NDArray, bool, np.dtype]]] | None = None
-        self._sizes: dict[int, int] = {}
+        # What every batch of some size has in common, and what everything decoded has.
+        self._plans: dict[int, _Plan] = {}
+        self._whole: _Whole | None = None
         self._plain = [(name, cache.store.fields[name].level == ATOM, self.dtypes[name]) for name in dtypes]
         self._names = [*self.dtypes, *self.masks.values()]
 
@@ -156,31 +174,63 @@ class Gather:
         IndexError
             If an index is out of range.
         """
-        cache, n = self.cache, len(indices)
+        n = len(indices)
+        plan = self._plans.get(n) or self._plan(n)
+        head = np.empty(plan.words, _INT64)
+        whole = self._whole or self._find_whole()
+        if whole is None:
+            return self._views(plan, head, self._gather_some(n, indices, subset, plan, head))
+        rows = locate(
+            indices, _ALL if subset is None else subset, subset is None, whole.offsets,
+            False, _THERE, 1, _THERE, 1, head,
+        )  # fmt: skip
+        if rows < MISSING:
+            raise self._out_of_range(indices, subset, rows)
+        body = np.empty(self._body_bytes(rows), np.uint8)
+        fill(*whole.sources, n, whole.offsets, head, body)
+        return self._views(plan, head, body)
+
+    def _gather_some(
+        self,
+        n: int,
+        indices: NDArray[np.int64],
+        subset: NDArray[np.int64] | None,
+        plan: _Plan,
+        head: NDArray[np.int64],
+    ) -> NDArray[np.uint8]:
+        """Fill in a batch some of whose blocks may have to be decoded; return the per-atom part."""
+        cache = self.cache
         offsets, resident = cache.offsets, cache.resident
-        head = np.empty(self._sizes.get(n) or self._words(n), np.int64)
-        total = locate(
-            indices, _ALL if subset is None else subset, subset is None, offsets,
+        rows = locate(
+            indices, _ALL if subset is None else subset, subset is None, offsets, True,
             resident.present.get(ATOM, _THERE), self._block_rows[ATOM],
             resident.present.get(STRUCTURE, _THERE), self._block_rows[STRUCTURE], head,
         )  # fmt: skip
-        if total < MISSING:
-            size = len(offsets) - 1 if subset is None else len(subset)
-            raise out_of_range(int(indices[MISSING - 1 - total]), size)
-        rows = int(head[2 * n]) if total == MISSING else total
-        body = np.empty(_padded(8 * rows) + sum(_padded(rows * size) for *_, size in self._atom), np.uint8)
-        if total == MISSING:
+        if rows < MISSING:
+            raise self._out_of_range(indices, subset, rows)
+        body = np.empty(self._body_bytes(int(head[2 * n])), np.uint8)
+        if rows == MISSING:
             self._fill_by_parts(n, offsets, head, body)
         else:
-            fill(
-                resident.addresses.get(ATOM, _NOWHERE), resident.span.get(ATOM, 1), self._steps[ATOM],
-                resident.addresses.get(STRUCTURE, _NOWHERE), resident.span.get(STRUCTURE, 1),
-                self._steps[STRUCTURE], n, offsets, head, body,
-            )  # fmt: skip
+            fill(*self._sources(resident), n, offsets, head, body)
             if cache.flat is None:
                 cache.touch(STRUCTURE, head[:n])
                 cache.touch(ATOM, offsets[head[:n]])
-        return self._views(n, rows, head, body)
+        return body
+
+    def _sources(self, resident: Resident) -> tuple[Any, ...]:
+        """Return what `fill` has to know of where the fields lie."""
+        return (
+            resident.addresses.get(ATOM, _NOWHERE), resident.span.get(ATOM, 1), self._steps[ATOM],
+            resident.addresses.get(STRUCTURE, _NOWHERE), resident.span.get(STRUCTURE, 1),
+            self._steps[STRUCTURE],
+        )  # fmt: skip
+
+    def _out_of_range(
+        self, indices: NDArray[np.int64], subset: NDArray[np.int64] | None, found: int
+    ) -> IndexError:
+        size = self.cache.store.n_structures if subset is None else len(subset)
+        return out_of_range(int(indices[MISSING - 1 - found]), size)
 
     def one(self, structure: int) -> tuple[int, dict[str, NDArray], int] | None:
         """Return the index, columns and atoms of one structure, if all its rows are decoded.
@@ -192,20 +242,15 @@ class Gather:
         structure
             In ``range(-n_structures, n_structures)``.
         """
-        whole = self._whole
+        whole = self._whole or self._find_whole()
         if whole is None:
-            flat = self.cache.flat
-            if flat is None or not all(map(self.cache.complete, self.cache.tables)):
-                return None
-            offsets = self.cache.offsets
-            columns = [(name, flat[name], per_atom, dtype) for name, per_atom, dtype in self._plain]
-            whole = self._whole = offsets, columns
-        offsets, columns = whole
+            return None
+        offsets = whole.offsets
         if structure < 0:
             structure += len(offsets) - 1
         start, stop = offsets.item(structure), offsets.item(structure + 1)
         found: dict[str, NDArray] = {}
-        for name, column, per_atom, dtype in columns:
+        for name, column, per_atom, dtype in whole.columns:
             # The ellipsis keeps a scalar an array.
             found[name] = (column[start:stop] if per_atom else column[structure, ...]).astype(dtype)
         for name, mask in self.masks.items():
@@ -213,32 +258,56 @@ class Gather:
         return structure, found, stop - start
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_whole": None, "_sizes": {}}
+        return self.__dict__ | {"_whole": None}
 
-    def _words(self, n: int) -> int:
-        """Return the size of the memory for what is per structure, in words of eight bytes."""
-        fields = sum([_padded(n * size) for *_, size in self._structure])
-        words = (_padded(8 * (3 * n + 1)) + fields + len(self.masks) * _padded(n)) // 8
-        if len(self._sizes) < 100:
-            self._sizes[n] = words
-        return words
+    def _find_whole(self) -> _Whole | None:
+        """Return what everything decoded has in common, once it is decoded and will stay."""
+        cache = self.cache
+        if cache.flat is not None and all(map(cache.complete, cache.tables)):
+            columns = [(name, cache.flat[name], per_atom, dtype) for name, per_atom, dtype in self._plain]
+            self._whole = _Whole(cache.offsets, columns, self._sources(cache.resident))
+        return self._whole
 
-    def _views(self, n: int, rows: int, head: NDArray, body: NDArray) -> Gathered:
+    def _plan(self, n: int) -> _Plan:
+        """Lay out the memory for what is per structure."""
+        position = _padded(8 * (3 * n + 1))
+        fields: list[tuple[str, tuple[int, ...], np.dtype, int]] = []
+        for name in self._mask_order:
+            fields.append((name, (n,), _BOOL, position))
+            position += _padded(n)
+        for name, dtype, shape, size in self._structure:
+            fields.append((name, (n, *shape), dtype, position))
+            position += _padded(n * size)
+        plan = _Plan(n, position // 8, fields)
+        if len(self._plans) < _MOST_PLANS:
+            self._plans[n] = plan
+        return plan
+
+    def _body_bytes(self, rows: int) -> int:
+        """Return the bytes of what is per atom."""
+        nbytes = _padded(8 * rows)
+        for _, _, _, size in self._atom:
+            nbytes += _padded(rows * size)
+        return nbytes
+
+    def _views(self, plan: _Plan, head: NDArray, body: NDArray) -> Gathered:
         """Cut the two pieces of memory into arrays."""
+        n = plan.n
+        rows = head.item(2 * n)
         columns = dict.fromkeys(self._names, head)  # in the order that was asked for
         position = _padded(8 * rows)
         for name, dtype, shape, size in self._atom:
-            columns[name] = np.ndarray((rows, *shape), dtype, body, position)
+            columns[name] = ndarray((rows, *shape), dtype, body, position)
             position += _padded(rows * size)
-        position = _padded(8 * (3 * n + 1))
-        for name in self._mask_order:
-            columns[name] = np.ndarray((n,), _BOOL, head, position)
-            position += _padded(n)
-        for name, dtype, shape, size in self._structure:
-            columns[name] = np.ndarray((n, *shape), dtype, head, position)
-            position += _padded(n * size)
-        batch = np.ndarray((rows,), _INT64, body)
-        return Gathered(head[:n], head[n : 2 * n + 1], head[2 * n + 1 : 3 * n + 1], batch, columns)
+        for name, shape, dtype, position in plan.fields:
+            columns[name] = ndarray(shape, dtype, head, position)
+        return Gathered(
+            head[:n],
+            head[n : 2 * n + 1],
+            head[2 * n + 1 : 3 * n + 1],
+            ndarray((rows,), _INT64, body),
+            columns,
+        )
 
     def _fill_by_parts(self, n: int, offsets: NDArray, head: NDArray, body: NDArray) -> None:
         """Fill in a batch some of whose blocks are yet to be decoded."""
@@ -251,7 +320,7 @@ class Gather:
                 # The kernel holds no reference: `resident` must outlive the call.
                 resident = self.cache.hold(level, blocks)
                 fill_some(
-                    resident.addresses[level], resident.span[level], self._steps[level], members,
+                    resident.addresses[level], resident.span[level], self._steps[level], members, False,
                     level == ATOM, self._n_atom_masks, n, offsets, head, body,
                 )  # fmt: skip
         number(n, head, body)

@@ -44,8 +44,7 @@ COPY, FROM_UINT8, FROM_INT32 = range(3)
 # How a missing value looks: not at all, NaN, or a negative code.
 NO_MASK, MASK_FLOAT32, MASK_FLOAT64, MASK_CODE = range(4)
 MISSING = -1  # what `locate` returns if blocks are missing; below it: minus two minus a bad index
-_AHEAD = 2  # structures between prefetching one and copying it, by measurement
-_PREFETCH_BYTES = 4096
+_AHEAD_BYTES = 2048  # between what is asked for and what is copied, by measurement
 
 
 @intrinsic
@@ -94,12 +93,12 @@ _at_uint8, _at_int32, _at_int64, _at_float32, _at_float64 = map(
 
 @njit(nogil=True, cache=True)
 def locate(  # type: ignore[no-untyped-def]
-    indices, subset, everything, offsets, atom_there, atom_rows, there, rows, head
+    indices, subset, everything, offsets, check, atom_there, atom_rows, there, rows, head
 ):
     """Write structures, row edges and counts into `head`; return the rows, or what is wrong.
 
     ``head[:n]`` are the structures, ``head[n : 2 * n + 1]`` the edges, ``head[2 * n + 1 : 3 * n + 1]``
-    the counts.
+    the counts. Whether their blocks are there is only looked up if `check` says so.
     """
     n, edge, missing = len(indices), 0, False
     size = len(offsets) - 1 if everything else len(subset)
@@ -115,11 +114,12 @@ def locate(  # type: ignore[no-untyped-def]
         start, stop = offsets[k], offsets[k + 1]
         edge += stop - start
         head[i], head[n + 1 + i], head[2 * n + 1 + i] = k, edge, stop - start
-        missing |= there[k // rows] == 0
-        if stop > start:
-            first, last = start // atom_rows, (stop - 1) // atom_rows
-            for block in range(first, last + 1):
-                missing |= atom_there[block] == 0
+        if check:
+            missing |= there[k // rows] == 0
+            if stop > start:
+                first, last = start // atom_rows, (stop - 1) // atom_rows
+                for block in range(first, last + 1):
+                    missing |= atom_there[block] == 0
     return -1 if missing else edge
 
 
@@ -128,90 +128,91 @@ def fill(  # type: ignore[no-untyped-def]
     atom_addresses, atom_span, atom_steps, addresses, span, steps, n, offsets, head, body
 ):
     """Copy all fields of the structures of `head`."""
-    rows = head[2 * n]
-    atoms = np.int64(body.ctypes.data) + _pad(8 * rows)
-    atom_masks = np.int64(head.ctypes.data) + _pad(8 * (3 * n + 1))
-    masks = atom_masks + _pad(n) * _n_masks(atom_steps)
-    values = masks + _pad(n) * _n_masks(steps)
-    for i in range(n):
-        if i + _AHEAD < n:
-            k = head[i + _AHEAD]
-            _expect(atom_addresses, atom_span, atom_steps, offsets[k], head[2 * n + 1 + i + _AHEAD])
-            _expect(addresses, span, steps, k, 1)
-        k, to, count = head[i], head[n + i], head[2 * n + 1 + i]
-        _copy(atom_addresses, atom_span, atom_steps, offsets[k], count, to, rows, atoms, atom_masks + i, n)
-        _copy(addresses, span, steps, k, 1, i, n, values, masks + i, n)
     number(n, head, body)
+    every = head[:0]
+    n_atom_masks = _n_masks(atom_steps)
+    fill_some(atom_addresses, atom_span, atom_steps, every, True, True, n_atom_masks, n, offsets, head, body)
+    fill_some(addresses, span, steps, every, True, False, n_atom_masks, n, offsets, head, body)
 
 
 @njit(nogil=True, cache=True)
 def fill_some(  # type: ignore[no-untyped-def]
-    addresses, span, steps, members, per_atom, n_atom_masks, n, offsets, head, body
+    addresses, span, steps, members, everything, per_atom, n_atom_masks, n, offsets, head, body
 ):
-    """Copy the fields of one dimension of some of the structures of `head`."""
-    rows = head[2 * n]
-    atoms = np.int64(body.ctypes.data) + _pad(8 * rows)
+    """Copy the fields of one dimension of some, or all, of the structures of `head`.
+
+    Field by field: two streams, one read and one written, are faster than many.
+    """
+    n_rows = head[2 * n] if per_atom else n
     masks = np.int64(head.ctypes.data) + _pad(8 * (3 * n + 1))
-    if not per_atom:
+    if per_atom:
+        out = np.int64(body.ctypes.data) + _pad(8 * n_rows)
+    else:
         masks += _pad(n) * n_atom_masks
-    values = masks + _pad(n) * _n_masks(steps)
-    for i in members:
-        k = head[i]
-        if per_atom:
-            count = head[2 * n + 1 + i]
-            _copy(addresses, span, steps, offsets[k], count, head[n + i], rows, atoms, masks + i, n)
-        else:
-            _copy(addresses, span, steps, k, 1, i, n, values, masks + i, n)
+        out = masks + _pad(n) * _n_masks(steps)
+    n_members = n if everything else len(members)
+    for f in range(len(steps)):
+        operation, row_bytes, source_bytes, kind = steps[f, 0], steps[f, 1], steps[f, 2], steps[f, 3]
+        # An address, not a view of the row: counting references to that would stall the stores.
+        where = np.int64(addresses.ctypes.data) + 8 * f * addresses.shape[1]
+        ahead, expected = 0, 0
+        for m in range(n_members):
+            while ahead < n_members and expected < _AHEAD_BYTES:
+                i = ahead if everything else members[ahead]
+                start, count = (offsets[head[i]], head[2 * n + 1 + i]) if per_atom else (head[i], 1)
+                expected += _expect(where, span, start, count, source_bytes)
+                ahead += 1
+            i = m if everything else members[m]
+            start, count = (offsets[head[i]], head[2 * n + 1 + i]) if per_atom else (head[i], 1)
+            to = out + (head[n + i] if per_atom else i) * row_bytes
+            _copy(where, span, operation, start, count, row_bytes, source_bytes, to)
+            expected -= min(count * source_bytes, _AHEAD_BYTES)
+            if kind != NO_MASK:
+                flag = carray(_at_uint8(masks + i), 1)
+                flag[0] = _given(kind, to, count * row_bytes)
+        if kind != NO_MASK:
+            masks += _pad(n)
+        out += _pad(n_rows * row_bytes)
 
 
 @njit(nogil=True, cache=True)
 def number(n, head, body):  # type: ignore[no-untyped-def]
     """Write the structure that each atom belongs to."""
-    numbers = carray(_at_int64(np.int64(body.ctypes.data)), head[2 * n])
     for i in range(n):
-        for row in range(head[n + i], head[n + 1 + i]):
+        count = head[2 * n + 1 + i]
+        numbers = carray(_at_int64(np.int64(body.ctypes.data) + 8 * head[n + i]), count)
+        for row in range(count):
             numbers[row] = i
 
 
 @njit(nogil=True, cache=True)
-def _copy(  # type: ignore[no-untyped-def]
-    addresses, span, steps, start, count, target, n_rows, out, mask_out, n
-):
-    """Copy rows ``start : start + count`` of every field to rows from `target` on.
+def _copy(where, span, operation, start, count, row_bytes, source_bytes, to):  # type: ignore[no-untyped-def]
+    """Copy rows ``start : start + count`` of a field.
 
-    ``addresses[f, b]`` is where rows ``b * span : (b + 1) * span`` of field f lie; the fields are
-    to lie one behind the other from `out` on, with `n_rows` rows each.
+    At `where` begin the addresses of its rows ``b * span : (b + 1) * span``.
     """
-    first = start // span
-    for f in range(len(steps)):
-        operation, row_bytes, source_bytes = steps[f, 0], steps[f, 1], steps[f, 2]
-        to, left, block = out + target * row_bytes, count, first
-        inside = start - first * span
-        while left > 0:
-            rows = min(left, span - inside)
-            source = addresses[f, block] + inside * source_bytes
-            if operation == COPY:
-                _move(to, source, rows * row_bytes)
+    block = start // span if start >= span else 0  # one column has one span: spare it the division
+    inside = start - block * span
+    while count > 0:
+        rows = min(count, span - inside)
+        source = _at_int64(where + 8 * block)[0] + inside * source_bytes
+        if operation == COPY:
+            _move(to, source, rows * row_bytes)
+        else:
+            values = rows * (row_bytes // 8)
+            wide = carray(_at_int64(to), values)
+            if operation == FROM_UINT8:
+                narrow = carray(_at_uint8(source), values)
+                for v in range(values):
+                    wide[v] = narrow[v]
             else:
-                values = rows * (row_bytes // 8)
-                wide = carray(_at_int64(to), values)
-                if operation == FROM_UINT8:
-                    narrow = carray(_at_uint8(source), values)
-                    for v in range(values):
-                        wide[v] = narrow[v]
-                else:
-                    words = carray(_at_int32(source), values)
-                    for v in range(values):
-                        wide[v] = words[v]
-            to += rows * row_bytes
-            left -= rows
-            block += 1
-            inside = 0
-        if steps[f, 3] != NO_MASK:
-            flag = carray(_at_uint8(mask_out), 1)
-            flag[0] = _given(steps[f, 3], out + target * row_bytes, count * row_bytes)
-            mask_out += _pad(n)
-        out += _pad(n_rows * row_bytes)
+                words = carray(_at_int32(source), values)
+                for v in range(values):
+                    wide[v] = words[v]
+        to += rows * row_bytes
+        count -= rows
+        block += 1
+        inside = 0
 
 
 @njit(nogil=True, cache=True)
@@ -236,16 +237,17 @@ def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _expect(addresses, span, steps, start, count):  # type: ignore[no-untyped-def]
-    """Have rows fetched from memory that will be copied soon."""
-    block = start // span
+def _expect(where, span, start, count, source_bytes):  # type: ignore[no-untyped-def]
+    """Have rows fetched from memory that will be copied soon; return their bytes."""
+    block = start // span if start >= span else 0  # one column has one span: spare it the division
     inside = start - block * span
-    for f in range(len(steps)):
-        address = addresses[f, block] + inside * steps[f, 2]
-        end = address + min(min(count, span - inside) * steps[f, 2], _PREFETCH_BYTES)
-        while address < end:
-            _prefetch(address)
-            address += 64
+    nbytes = min(count * source_bytes, _AHEAD_BYTES)
+    address = _at_int64(where + 8 * block)[0] + inside * source_bytes
+    end = address + min((span - inside) * source_bytes, nbytes)
+    while address < end:
+        _prefetch(address)
+        address += 64
+    return nbytes
 
 
 @njit(nogil=True, cache=True)
