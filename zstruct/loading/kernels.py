@@ -44,7 +44,7 @@ COPY, FROM_UINT8, FROM_INT32 = range(3)
 # How a missing value looks: not at all, NaN, or a negative code.
 NO_MASK, MASK_FLOAT32, MASK_FLOAT64, MASK_CODE = range(4)
 MISSING = -1  # what `locate` returns if blocks are missing; below it: minus two minus a bad index
-_AHEAD_BYTES = 2048  # between what is asked for and what is copied, by measurement
+_AHEAD_BYTES = 8192  # between what is asked for and what is copied, by measurement
 
 
 @intrinsic
@@ -69,7 +69,7 @@ def _prefetch(typingctx: Any, address: Any) -> Any:
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
         function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
-        builder.call(function, [pointer, number(0), number(3), number(1)])
+        builder.call(function, [pointer, number(0), number(2), number(1)])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
