@@ -62,6 +62,56 @@ def test_each_block_is_decoded_once(source, monkeypatch):
     assert len(reads) == len(set(reads)) == len(everything)
 
 
+def wait_for_threads(cache):
+    for thread in list(cache._ahead._threads):
+        thread.join(10)
+
+
+def test_blocks_are_decoded_ahead_by_threads(source):
+    cache = BlockCache(Store(source.path), DTYPES)
+    for level, table in cache.tables.items():
+        cache.prefetch(level, np.arange(table.n_blocks))
+        wait_for_threads(cache)
+        assert cache.complete(level)
+
+    assert np.array_equal(cache.flat["positions"], source.columns["positions"].astype(F4))
+    assert np.array_equal(cache.flat["energy"], source.columns["energy"])
+
+
+def test_what_is_decoded_ahead_takes_a_quarter_of_the_budget_at_most(source):
+    size = 16 * (1 + 12)
+    cache = BlockCache(Store(source.path), {"numbers": U1, "positions": F4}, "memory", 8 * size)
+    cache.prefetch("atom", np.arange(3))
+    wait_for_threads(cache)
+    assert not cache.decoded_bytes
+
+    cache.prefetch("atom", np.arange(3, 5))
+    wait_for_threads(cache)
+    assert np.flatnonzero(cache.resident.present["atom"]).tolist() == [3, 4]
+    assert np.array_equal(cache.resident.arrays["atom", 3][0], source.columns["numbers"][48:64])
+
+    # What was just decoded is not the first to go.
+    for block in range(6, 12):
+        cache.hold("atom", np.array([block]))
+    assert np.flatnonzero(cache.resident.present["atom"]).tolist() == [3, 4, *range(6, 12)]
+
+
+def test_a_fault_met_ahead_is_raised_where_the_block_is_needed(source, monkeypatch):
+    def broken(self, start, stop, out):
+        raise CorruptStoreError(f"rows {start}:{stop}")
+
+    cache = BlockCache(Store(source.path), DTYPES)
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayReader, "read_into", broken)
+        cache.prefetch("structure", np.arange(3))
+        wait_for_threads(cache)
+        with pytest.raises(CorruptStoreError, match="rows 4:8"):
+            cache.hold("structure", np.array([1]))
+
+    cache.hold("structure", np.array([1]))
+    assert np.array_equal(cache.flat["energy"][4:8], source.columns["energy"][4:8])
+
+
 def test_the_least_recently_used_block_goes_first(source):
     size = 16 * (1 + 12)
     cache = BlockCache(Store(source.path), {"numbers": U1, "positions": F4}, "memory", 3 * size)

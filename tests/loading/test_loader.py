@@ -55,6 +55,19 @@ def test_however_they_are_made_batches_are_the_same(source, data, shuffle, way):
         assert np.array_equal(batch["positions"].numpy(), expected.astype(np.float32))
 
 
+@pytest.mark.parametrize(("threads", "expected"), [(0, False), (1, True)])
+def test_threads_decode_ahead_what_an_epoch_needs(source, threads, expected):
+    data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory")
+    batches = iter(data[5:].loader(2, "full", threads=threads, prefetch=1 if threads else None))
+    next(batches)
+    cache = data._gather.cache
+    for thread in list(cache._ahead._threads):
+        thread.join(10)
+    # All but the first block, whose four structures are not in the subset.
+    decoded = cache.resident.present["structure"].tolist()
+    assert (sum(decoded) == len(decoded) - 1 and not decoded[0]) == expected
+
+
 @pytest.mark.parametrize("way", [*WAYS, {**FORK, "persistent_workers": True}], ids=[*IDS, "persistent"])
 def test_every_iteration_is_a_new_epoch(data, way):
     orders = structures(itertools.chain(*[data.loader(61, True, seed=2, **way)] * 3))

@@ -290,3 +290,19 @@ def test_they_are_torch_s_samplers_and_say_what_they_are():
     assert repr(BatchSampler(sampler, 8)) == (
         "<63 batches of 8: <ShuffleSampler: 1,000 structures, 2 ranks, even='pad', seed 4, rank 1>>"
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_structures_are_announced_before_their_batches_but_not_all_at_once(kind):
+    sampler = make(kind, 60_000, window=6, blocks=60)
+    announced, most = set(), 0
+    for k, batch in enumerate(
+        BatchSampler(sampler, 100).batches(0, 300, lambda a: announced.update(a.tolist()))
+    ):
+        assert announced.issuperset(batch.tolist())
+        most = max(most, len(announced) - 100 * k)
+    assert len(announced) == 60_000 - 300
+    # A sequence or a full shuffle comes in pieces of 2 ** 14. A block of 1000 that enters the window
+    # gives a share at each of its steps; those of the first blocks are larger.
+    piece = 1_000 * sum(1 / k for k in range(1, 7)) if kind == "block" else 1 << 14
+    assert most <= (sampler.ahead + 1) * piece + 100

@@ -18,14 +18,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
+from zstruct.loading.ahead import Ahead
 from zstruct.loading.arena import Arena
 from zstruct.loading.blocks import Resident, table_of
 from zstruct.loading.place import choose_place
@@ -113,6 +113,7 @@ class BlockCache:
         self._lock = threading.Lock()
         self._offsets_lock = threading.Lock()
         self._claims: dict[tuple[Level, int], threading.Event] = {}
+        self._ahead = Ahead(self._decode_ahead)
         self._wanted = {level: np.zeros(t.n_blocks, np.int64) for level, t in self.tables.items()}
 
     def _make_arena(self) -> Arena:
@@ -223,6 +224,9 @@ class BlockCache:
         # other's blocks away before either has all of its own.
         with self._lock:
             self._wanted[level][blocks] += 1
+        missing = blocks[~resident.has(level, blocks)].tolist()
+        if len(missing) > 1:  # this thread begins with the first one
+            self._ahead.want([(level, block) for block in missing[1:]], first=True)
         try:
             while True:
                 mine, others = self._claim(level, blocks)
@@ -245,32 +249,34 @@ class BlockCache:
             blocks = np.minimum(rows // self.tables[level].block_rows, self.tables[level].n_blocks - 1)
             self._last_used[level][blocks] = self._clock
 
-    def decode_all(self, n_threads: int | None = None) -> None:
-        """Decode everything that is not there yet, by several threads (see `prefetch`)."""
-        for level, table in self.tables.items():
-            self.prefetch(level, range(table.n_blocks), n_threads)
+    def prefetch(self, level: Level, blocks: NDArray[np.int64]) -> None:
+        """Have threads decode some blocks, in this order; return at once.
 
-    def prefetch(self, level: Level, blocks: Iterable[int], n_threads: int | None = None) -> None:
-        """Decode some blocks by several threads; return when all are there.
+        Blocks that would take more than a quarter of the budget are left alone: they would drive
+        out what is in use.
 
         Parameters
         ----------
         level
             The dimension.
         blocks
-            The blocks, in the order in which they are wanted.
-        n_threads
-            By default one for each core that this process may use.
+            The blocks, each once.
         """
-        blocks = [block for block in blocks if not self._resident.present[level][block]]
-        n = min(len(blocks), n_threads or _n_cores())
-        if n <= 1:
-            for block in blocks:
-                self.hold(level, np.array([block]))
-            return
-        with ThreadPoolExecutor(n, "zstruct-decode") as pool:
-            for _ in pool.map(lambda block: self.hold(level, np.array([block])), blocks):
-                pass
+        missing = blocks[~self._resident.has(level, blocks)]
+        if self.place.flat or self.tables[level].nbytes(missing) <= self.place.budget // 4:
+            self._ahead.want([(level, block) for block in missing.tolist()])
+
+    def _decode_ahead(self, job: tuple[Level, int]) -> None:
+        """Decode a block, unless it is there or others are at it."""
+        level, block = job
+        with self._lock:
+            if self._resident.present[level][block] or job in self._claims:
+                return
+            if not self.place.flat:
+                self._make_room(self.tables[level].nbytes(np.array([block])))
+                self._last_used[level][block] = self._clock
+            self._claims[job] = threading.Event()
+        self._decode(level, block)
 
     def _claim(self, level: Level, blocks: NDArray[np.int64]) -> tuple[list[int], list[threading.Event]]:
         """Return which of the missing blocks this thread decodes, and the ends of others' work."""
@@ -329,10 +335,6 @@ class BlockCache:
             gone.append((k, block))
             excess -= self.tables[k].nbytes(np.array([block]))
         self._resident = self._resident.without(gone)
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _caches: weakref.WeakSet[BlockCache] = weakref.WeakSet()

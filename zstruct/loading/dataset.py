@@ -256,6 +256,26 @@ class ZarrStructureDataset(Dataset[Sample]):
         """
         return self.__getitems__(indices)
 
+    def prefetch(self, indices: list[int] | NDArray | torch.Tensor) -> None:
+        """Have what some structures need decoded by threads in the background; return at once.
+
+        `loader` does so by itself. Where the cache is too small for all of it, nothing happens.
+
+        Parameters
+        ----------
+        indices
+            As for `take`.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range or a mask is not as long as the dataset.
+        TypeError
+            If `indices` is anything else.
+        """
+        positions = self._positions(indices)
+        self._gather.prefetch(positions if self._rows is None else self._rows[positions])
+
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
         return PackedBatch(*self._gather(positions, self._rows), self._per_atom)
 
@@ -335,6 +355,8 @@ class ZarrStructureDataset(Dataset[Sample]):
         join: Callable[[Any], Any] | None = layout if callable(layout) else _LAYOUTS.get(layout)
         if join is None:
             raise ValueError(f"layout is {', '.join(map(repr, _LAYOUTS))} or a function, not {layout!r}")
+        if num_workers:
+            self.take([])  # loads the kernels, and the offsets: forked workers share them
         return make_loader(
             self,
             batch_size,

@@ -33,7 +33,7 @@ from zstruct.loading.kernels import (
     spread_rows,
 )
 from zstruct.ragged import atom_rows
-from zstruct.schema import ATOM, STRUCTURE, Level
+from zstruct.schema import ATOM, STRUCTURE
 
 __all__ = ["Gather", "Gathered", "kept_dtype", "spread"]
 
@@ -187,7 +187,8 @@ class Gather:
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
         body = np.empty(self._body_bytes(rows), np.uint8)
-        fill(*whole.sources, n, whole.offsets, head, body)
+        arguments = (*whole.sources, n, whole.offsets, head, body)
+        fill(*arguments)
         return self._views(plan, head, body)
 
     def _gather_some(
@@ -212,7 +213,8 @@ class Gather:
         if rows == MISSING:
             self._fill_by_parts(n, offsets, head, body)
         else:
-            fill(*self._sources(resident), n, offsets, head, body)
+            arguments = (*self._sources(resident), n, offsets, head, body)
+            fill(*arguments)
             if cache.flat is None:
                 cache.touch(STRUCTURE, head[:n])
                 cache.touch(ATOM, offsets[head[:n]])
@@ -325,15 +327,15 @@ class Gather:
                 )  # fmt: skip
         number(n, head, body)
 
-    def blocks(self, structures: NDArray[np.int64]) -> dict[Level, NDArray[np.int64]]:
-        """Return the blocks that hold some structures, sorted, each once, by dimension."""
+    def prefetch(self, structures: NDArray[np.int64]) -> None:
+        """Have the blocks of some structures decoded by threads; return at once."""
+        if (self._whole or self._find_whole()) is not None:
+            return
         starts = self.cache.offsets[structures]
         counts = self.cache.offsets[structures + 1] - starts
-        found = {}
         for level, table in self.cache.tables.items():
             first = (starts, counts) if level == ATOM else (structures, np.ones_like(counts))
-            found[level] = _span(*_ends(table, *first))
-        return found
+            self.cache.prefetch(level, _span(*_ends(table, *first)))
 
 
 def _has(values: NDArray) -> NDArray[np.bool_]:

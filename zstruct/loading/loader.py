@@ -7,7 +7,6 @@ from the sizes of a dataset.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from zstruct.loading.ahead import n_cores
 from zstruct.loading.batch import Sample
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.loading.samplers import (
@@ -154,7 +154,11 @@ class StructureLoader(DataLoader[Any]):
             return _each(batch, _pinned) if pin else batch
 
         sampler: Any = self.batch_sampler
-        tasks = iter(sampler) if run is None else sampler.batches(run.epoch, run.position)
+        if run is None:
+            tasks = iter(sampler)
+        else:
+            announce = getattr(dataset, "prefetch", None) if self.threads else None
+            tasks = sampler.batches(run.epoch, run.position, announce)
         return Prefetcher(tasks, make, self.threads, self.prefetch, self._patience)
 
     def _sampler(self) -> StructureSampler | None:
@@ -284,8 +288,7 @@ def _pinned(data: Any) -> Any:
 
 
 def _default_threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(_MOST_THREADS, cores - 1))
+    return max(1, min(_MOST_THREADS, n_cores() - 1))
 
 
 def make_loader(

@@ -9,7 +9,8 @@ anywhere. The samplers are torch's: give one to any ``DataLoader`` as ``sampler`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -64,6 +65,8 @@ class StructureSampler(torch.utils.data.Sampler[int]):
     ValueError
         If a number is out of its range.
     """
+
+    ahead = 1  # chunks that may be fetched while others are used
 
     def __init__(self, n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, even: Even = None):
         if n < 0 or seed < 0:
@@ -272,6 +275,7 @@ class BlockShuffleSampler(StructureSampler):
             raise ValueError(f"order has {len(order)} structures, the blocks have {self.edges[-1]}")
         super().__init__(int(self.edges[-1]), seed=seed, rank=rank, world_size=world_size, even=even)
         self.window, self.order = window, order
+        self.ahead = max(1, window // 2)
 
     def _recipe(self) -> str:
         return f"{super()._recipe()}, {len(self.edges) - 1:,} blocks, window {self.window}"
@@ -380,10 +384,22 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def __repr__(self) -> str:
         return f"<{len(self):,} batches of {self.batch_size:,}: {self.sampler!r}>"
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
-        """Yield the batches of an epoch after the first `start` structures."""
+    def batches(
+        self, epoch: int, start: int = 0, announce: Callable[[NDArray[np.int64]], object] | None = None
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield the batches of an epoch after the first `start` structures.
+
+        Parameters
+        ----------
+        epoch
+            The epoch.
+        start
+            How many structures to leave out at the beginning.
+        announce
+            Is told of structures, many at a time, well before the batches with them come.
+        """
         size, left = self.batch_size, np.empty(0, dtype=np.int64)
-        for chunk in self.sampler.chunks(epoch, start):
+        for chunk in _announced(self.sampler.chunks(epoch, start), announce, self.sampler.ahead):
             whole = np.concatenate([left, chunk]) if len(left) else chunk
             end = len(whole) // size * size
             for k in range(0, end, size):
@@ -414,3 +430,19 @@ class BatchSampler(torch.utils.data.BatchSampler):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on after the batches that another sampler had handed out."""
         self.sampler.load_state_dict(state)
+
+
+def _announced(
+    chunks: Iterator[NDArray[np.int64]], announce: Callable[[NDArray[np.int64]], object] | None, ahead: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield chunks; those that come up to `ahead` later are announced before."""
+    if announce is None:
+        yield from chunks
+        return
+    coming: deque[NDArray[np.int64]] = deque()
+    for chunk in chunks:
+        announce(chunk)
+        coming.append(chunk)
+        if len(coming) > ahead:
+            yield coming.popleft()
+    yield from coming
