@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import store
-from zstruct.building.manifest import write_json
 from zstruct.building.parts import Block
 from zstruct.building.plan import Plan, PlannedField, load_plan
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
+from zstruct.working import write_json
 
 __all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 from zstruct import parallel
 from zstruct.errors import ChangedInputError, InputError
 from zstruct.sources import Slice, Source
+from zstruct.working import write_json
 
-__all__ = ["Job", "Manifest", "check_unchanged", "fingerprints", "make_manifest", "write_json"]
+__all__ = ["Job", "Manifest", "check_unchanged", "fingerprints", "make_manifest"]
 
 _FILES_PER_JOB = 512
 _JOB_BYTES = 32 << 20  # of sources that are smaller than a slice
@@ -176,13 +176,3 @@ def _scan(source: Source) -> list[Slice] | InputError:
 def identity(options: Mapping[str, Any]) -> str:
     """Return the hash of a build's options."""
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON to a file that appears only when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

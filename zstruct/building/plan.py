@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.building.manifest import write_json
 from zstruct.building.parts import Block, read_blocks, read_summary
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field, merge, safe_names
 from zstruct.sources.normalize import ReadOptions
 from zstruct.store import ArraySpec, spec_of
+from zstruct.working import write_json
 
 __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
 

@@ -1,0 +1,140 @@
+"""A working directory beside a target: a lock that dies with its process, and what is renamed away.
+
+Work that may be interrupted is kept there until it is whole. It knows nothing of what is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from zstruct.errors import BuildLockedError, InputError
+
+__all__ = ["WorkingDirectory", "exchange", "read_json", "write_json"]
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+class WorkingDirectory:
+    """Holds the lock on a directory while in use as a context manager.
+
+    Parameters
+    ----------
+    path
+        The directory; made when the lock is taken.
+    doing
+        What another process is doing that holds the lock: "building /data/train.zarr".
+
+    Raises
+    ------
+    BuildLockedError
+        If another process holds the lock.
+    InputError
+        If the directory can't be made.
+    """
+
+    def __init__(self, path: Path, doing: str):
+        self.path = path
+        self._doing = doing
+        self._lock_file = path / "lock"
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        while self._lock is None:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"can't write to {self.path.parent}: {error.strerror}") from error
+            try:
+                lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:  # the holder before us has just removed the directory
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(lock)
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise
+                raise BuildLockedError(
+                    f"another process is {self._doing}; wait until it has finished"
+                ) from None
+            try:  # the holder before us may have removed the directory with this file
+                if os.stat(self._lock_file).st_ino == os.fstat(lock).st_ino:
+                    self._lock = lock
+                    continue
+            except FileNotFoundError:
+                pass
+            os.close(lock)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def record(self, value: Any) -> None:
+        """Write JSON into the lock's file, which is the last to go when the directory is removed."""
+        assert self._lock is not None
+        os.pwrite(self._lock, json.dumps(value).encode(), 0)
+        os.fsync(self._lock)
+
+    def recorded(self) -> Any:
+        """Return what was last recorded, by this process or one before it; None if nothing was."""
+        try:
+            return json.loads(self._lock_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def clear(self) -> None:
+        """Remove everything in the directory but the lock.
+
+        Files go first, in the order of their names: what says that work is there goes before the work.
+        """
+        for entry in sorted(self.path.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry != self._lock_file:
+                entry.unlink()
+
+    def remove(self) -> None:
+        """Remove the directory, and with it the lock."""
+        self.clear()
+        self._lock_file.unlink()
+        with contextlib.suppress(OSError):  # the next holder may have begun already
+            self.path.rmdir()
+
+
+def exchange(a: Path, b: Path) -> bool:
+    """Swap two paths in one step where the system can (Linux); return whether it was done."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0)
+
+
+def read_json(path: Path) -> Any:
+    """Return what `write_json` wrote, or None if it did not."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON to a file that appears only when it is whole."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "w") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
