@@ -2,4 +2,8 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("torch") else ["zstruct/loading/*", "tests/loading/*"]
+collect_ignore_glob = (
+    []
+    if find_spec("torch")
+    else ["zstruct/loading/*", "tests/loading/*", "zstruct/features/torch.py", "tests/features/test_torch.py"]
+)

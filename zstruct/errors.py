@@ -12,6 +12,7 @@ __all__ = [
     "CorruptStoreError",
     "InputError",
     "MissingExtraError",
+    "StaleGroupError",
     "StoreExistsError",
     "StoreFormatError",
     "ZstructError",
@@ -60,6 +61,10 @@ class BuildLockedError(ZstructError):
 
 class StoreFormatError(ZstructError):
     """The path is not a zstruct store, is incomplete, or of a version this zstruct can't read."""
+
+
+class StaleGroupError(ZstructError):
+    """Features, derivatives or neighbours were computed from other content than the store has now."""
 
 
 class CorruptStoreError(ZstructError):

@@ -1,0 +1,303 @@
+"""What a descriptor is: hyperparameters, the kernels' results for a piece of a neighbour list, a manifest.
+
+A descriptor turns the neighbourhood of each atom into a row of features. It works on pieces of
+neighbour lists, so its memory is bounded whatever the size of a structure, and any number of
+threads may work on different pieces. It knows nothing of stores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.features.structures import Structures
+
+__all__ = ["Descriptor", "Neighbors", "PairDerivatives", "make_manifest"]
+
+_EXPANDED_BYTES = 1 << 26  # of derivatives that are expanded at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """The neighbours of consecutive atoms of `Structures`, in CSR form.
+
+    The neighbours of the atom in row ``start + a`` are pairs ``offsets[a] : offsets[a + 1]``. The
+    list is full: each pair appears from both of its ends. The vector of a pair is
+    ``positions[j] + shift @ cell - positions[i]``, with positions as they were given.
+
+    Parameters
+    ----------
+    start
+        Row of the first atom (centre) in the packed structures.
+    offsets
+        Pair edges of the m centres, shape (m + 1,), int64.
+    indices
+        Packed row of each neighbour, shape (p,), int64.
+    shifts
+        Cell vectors that separate the neighbour from its atom in the cell, shape (p, 3), int32.
+    vectors
+        From centre to neighbour in angstrom, shape (p, 3), float64.
+    distances
+        In angstrom, shape (p,), float64.
+    """
+
+    start: int
+    offsets: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    shifts: NDArray[np.int32]
+    vectors: NDArray[np.float64]
+    distances: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of all centres together."""
+        return len(self.indices)
+
+    @property
+    def centres(self) -> NDArray[np.int64]:
+        """Packed row of the centre of each pair, shape (p,)."""
+        return np.repeat(np.arange(self.start, self.start + len(self)), np.diff(self.offsets))
+
+
+@dataclass(frozen=True, eq=False)
+class PairDerivatives:
+    """The derivatives of the features of all atoms, by pairs, as compact as the descriptor has them.
+
+    Parameters
+    ----------
+    descriptor
+        What computed them.
+    structures
+        N atoms in n structures.
+    neighbors
+        The neighbours of all of them, p pairs.
+    arrays
+        What `Descriptor.derivatives` returns, p rows each.
+    """
+
+    descriptor: Descriptor
+    structures: Structures
+    neighbors: Neighbors
+    arrays: dict[str, NDArray[np.float64]]
+
+    def dense(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
+        """Return dG_i/dr_j of pairs ``start:stop``, shape (stop - start, F, 3), in 1/angstrom."""
+        pairs = slice(start, self.neighbors.n_pairs if stop is None else stop)
+        numbers = self.structures.numbers[self.neighbors.indices[pairs]]
+        rows = {name: array[pairs] for name, array in self.arrays.items()}
+        return self.descriptor.expand(rows, numbers, self.neighbors.vectors[pairs])
+
+    def forces(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return -dE/dr, shape (N, 3), of an energy that has dE/dG of shape (N, F)."""
+        pulls = self._pulls(gradient)
+        out = np.empty((self.structures.n_atoms, 3))
+        for axis in range(3):
+            at_centre, at_neighbor = (
+                np.bincount(rows, pulls[:, axis], minlength=len(out))
+                for rows in (self.neighbors.centres, self.neighbors.indices)
+            )
+            out[:, axis] = at_centre - at_neighbor
+        return out
+
+    def virial(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return -dE/dstrain, shape (n, 3, 3), of the same energy; the stress is -virial/volume."""
+        pulls = self._pulls(gradient)
+        owners = np.searchsorted(self.structures.offsets, self.neighbors.centres, side="right") - 1
+        out = np.zeros((len(self.structures), 3, 3))
+        np.add.at(out, owners, -self.neighbors.vectors[:, :, None] * pulls[:, None, :])
+        return out
+
+    def _pulls(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return dE_i/dr_ij of each pair, shape (p, 3)."""
+        weights = np.asarray(gradient, dtype=np.float64)
+        expected = (self.structures.n_atoms, self.descriptor.n_features)
+        if weights.shape != expected:
+            raise ValueError(f"dE/dG has shape {weights.shape}, not {expected}")
+        centres, p = self.neighbors.centres, self.neighbors.n_pairs
+        out = np.empty((p, 3))
+        step = max(1, _EXPANDED_BYTES // (24 * max(1, expected[1])))
+        for a in range(0, p, step):
+            b = min(a + step, p)
+            np.einsum("pf,pfx->px", weights[centres[a:b]], self.dense(a, b), out=out[a:b])
+        return out
+
+
+class Descriptor(ABC):
+    """A descriptor: a frozen dataclass of its hyperparameters, with what is defined here.
+
+    In all methods, `structures` are packed structures and `neighbors` the neighbours, within
+    `cutoff`, of m consecutive atoms of them, p pairs; F is `n_features`.
+    """
+
+    version: ClassVar[int] = 1  # of the definition: raised when the numbers change
+
+    @property
+    @abstractmethod
+    def cutoff(self) -> float:
+        """The largest distance of a neighbour that matters, in angstrom."""
+
+    @property
+    @abstractmethod
+    def feature_names(self) -> list[str]:
+        """A name for each feature."""
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.feature_names)
+
+    @abstractmethod
+    def values(self, structures: Structures, neighbors: Neighbors) -> NDArray[np.float64]:
+        """Return the features of the centres, shape (m, F).
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that the descriptor does not know.
+        """
+
+    def pair_arrays(self) -> dict[str, tuple[int, ...]]:
+        """Return names and row shapes of the arrays that hold the derivatives of a pair."""
+        return {"values": (self.n_features, 3)}
+
+    def derivatives(self, structures: Structures, neighbors: Neighbors) -> dict[str, NDArray[np.float64]]:
+        """Return the derivatives of centre i's features by r_ij, for each pair, as `pair_arrays`.
+
+        They are those by the position of j. By the position of i they are minus the sum over its pairs.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no derivatives")
+
+    def expand(
+        self, arrays: Mapping[str, NDArray], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
+    ) -> NDArray:
+        """Return dG_i/dr_ij, shape (p, F, 3), of what `derivatives` returns.
+
+        Parameters
+        ----------
+        arrays
+            By name, with p rows each.
+        numbers
+            Atomic numbers of the neighbours, shape (p,).
+        vectors
+            From centre to neighbour, shape (p, 3).
+        """
+        return np.asarray(arrays["values"])
+
+    def vjp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+        strain_out: NDArray[np.float64],
+    ) -> None:
+        """Add the gradient of E by positions and strain to arrays, given that of E by the features.
+
+        Parameters
+        ----------
+        structures, neighbors
+            As above.
+        gradient
+            dE/dG, shape (m, F).
+        positions_out
+            dE/dr, shape (N, 3), is added to this; forces are its negative.
+        strain_out
+            sum over pairs of r_ij (outer) dE/dr_ij, by structure, shape (n, 3, 3), is added to this;
+            the stress is this over the volume.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no derivatives")
+
+    def jvp(
+        self, structures: Structures, neighbors: Neighbors, tangents: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return how the features change as positions move along `tangents` (N, 3); shape (m, F)."""
+        raise NotImplementedError(f"{type(self).__name__} has no derivatives")
+
+    def hvp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        tangents: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+    ) -> None:
+        """Add to `positions_out` how `vjp`'s gradient by positions changes along `tangents` (N, 3)."""
+        raise NotImplementedError(f"{type(self).__name__} has no second derivatives")
+
+    @overload
+    def compute(
+        self, structures: Any, derivatives: Literal[False] = False, n_threads: int | None = None
+    ) -> NDArray[np.float64]: ...
+    @overload
+    def compute(
+        self, structures: Any, derivatives: Literal[True], n_threads: int | None = None
+    ) -> tuple[NDArray[np.float64], PairDerivatives]: ...
+    def compute(
+        self, structures: Any, derivatives: bool = False, n_threads: int | None = None
+    ) -> NDArray[np.float64] | tuple[NDArray[np.float64], PairDerivatives]:
+        """Return the features of all atoms, and their derivatives if asked for.
+
+        Parameters
+        ----------
+        structures
+            What `zstruct.features.pack` accepts: ``ase.Atoms``, samples or batches of a dataset, a
+            sequence of these.
+        derivatives
+            Whether to return ``(features, PairDerivatives)``, all pairs of which are in memory.
+        n_threads
+            At most so many threads; by default one per processor.
+
+        Returns
+        -------
+        numpy.ndarray or tuple
+            Features, shape (N, F), float64, atoms in order.
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that the descriptor does not know.
+        TypeError, ValueError
+            If `structures` are none, or do not fit together.
+
+        Examples
+        --------
+        >>> import ase.build
+        >>> from zstruct.features import Chebyshev
+        >>> descriptor = Chebyshev(["H", "O"], 10, 4.0, 3, 1.5)
+        >>> descriptor.compute(ase.build.molecule("H2O")).shape
+        (3, 30)
+        """
+        from zstruct.features.pieces import compute
+
+        return compute(self, structures, derivatives, n_threads)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the hyperparameters, as what JSON can hold: those of the dataclass."""
+        if not is_dataclass(self):
+            raise NotImplementedError(f"{type(self).__name__} is no dataclass and has no parameters()")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what `zstruct.features.from_manifest` builds an equal descriptor of.
+
+        It holds ``class``, ``version``, ``parameters`` and the ``sha256`` of these three as JSON.
+        """
+        return make_manifest(type(self).__name__, self.version, self.parameters())
+
+
+def make_manifest(name: str, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of what is known by a name, a version and parameters that JSON can hold."""
+    said = {"class": name, "version": version, "parameters": dict(parameters)}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    made: dict[str, Any] = json.loads(text)  # tuples have become lists, as in a store
+    return {**made, "sha256": hashlib.sha256(text.encode()).hexdigest()}

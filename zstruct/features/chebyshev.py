@@ -1,0 +1,350 @@
+"""The Chebyshev descriptor of Artrith, Urban and Ceder, as the aenet family computes it.
+
+This module knows the hyperparameters and the order of features; the sums are in
+`zstruct.features.kernels.chebyshev`, which is imported when first needed, for Numba takes a while to start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError
+from zstruct.features.base import Descriptor, Neighbors
+from zstruct.features.species import unknown_species
+from zstruct.features.structures import Structures
+
+if TYPE_CHECKING:
+    from zstruct.features.kernels.chebyshev import Model, Piece
+
+__all__ = ["Chebyshev"]
+
+# Of displacements as imaginary parts: its square is nothing beside one, but not yet below what a float holds.
+_STEP = 1e-100
+
+
+@dataclass(frozen=True)
+class Chebyshev(Descriptor):
+    r"""Chebyshev polynomials of the distances to neighbours and of the angles between them.
+
+    With the cutoff function ``fc(r, R) = (cos(pi r / R) + 1) / 2`` for r < R, else 0, the features of an
+    atom are sums over its neighbours j, and over pairs j < k of them, of
+
+    * ``R_n = T_n(2 r_j / rad_cutoff - 1) fc(r_j, rad_cutoff)`` for n = 0 .. rad_order,
+    * ``A_n = T_n(cos theta_jk) fc(r_j, ang_cutoff) fc(r_k, ang_cutoff)`` for n = 0 .. ang_order,
+
+    and, with several species, of ``s_j R_n`` and ``s_j s_k A_n`` too. The weights s are integers in the
+    order of `species`: -1, 1 for two; -1, 0, 1 for three; -2, -1, 1, 2 for four, and so on. An atom's own
+    species does not count. The numbers are those of aenet for the same order of species.
+
+    The names of features are ``rad_0``, ..., ``ang_0``, ... for sums of R and A, then ``rad_w_0``, ...,
+    ``ang_w_0``, ... for weighted ones.
+
+    Parameters
+    ----------
+    species
+        Chemical symbols of all species that may occur. Their order matters.
+    rad_order, ang_order
+        Highest orders of the polynomials.
+    rad_cutoff, ang_cutoff
+        Cutoff radii in angstrom.
+    min_cutoff
+        Neighbours at this distance in angstrom, or nearer, are left out. Those at distance zero always
+        are, for they have no direction.
+
+    Raises
+    ------
+    InputError
+        If a species is unknown or given twice, an order is negative, or a cutoff is not positive.
+
+    References
+    ----------
+    N. Artrith, A. Urban, G. Ceder, Phys. Rev. B 96, 014112 (2017).
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> from zstruct.features.neighbors import neighbor_list
+    >>> from zstruct.features.structures import pack
+    >>> descriptor = Chebyshev(["O", "H"], rad_order=1, rad_cutoff=4.0, ang_order=1, ang_cutoff=1.5)
+    >>> descriptor.feature_names
+    ['rad_0', 'rad_1', 'ang_0', 'ang_1', 'rad_w_0', 'rad_w_1', 'ang_w_0', 'ang_w_1']
+    >>> water = pack(ase.build.molecule("H2O"))
+    >>> features = descriptor.values(water, neighbor_list(water, descriptor.cutoff))
+    >>> features.shape, features[0, :2].round(3)
+    ((3, 8), array([ 1.724, -0.889]))
+    """
+
+    species: Sequence[str]
+    rad_order: int
+    rad_cutoff: float
+    ang_order: int
+    ang_cutoff: float
+    min_cutoff: float = 0.55
+
+    def __post_init__(self) -> None:
+        from ase.data import atomic_numbers
+
+        if isinstance(self.species, str):
+            raise InputError(
+                f"species is a list of chemical symbols, such as ['Ti', 'O'], not {self.species!r}"
+            )
+        object.__setattr__(self, "species", tuple(self.species))
+        if not self.species:
+            raise InputError("the list of species is empty: give the chemical symbols of all that may occur")
+        for symbol in self.species:
+            if not atomic_numbers.get(symbol):
+                raise InputError(
+                    f"{symbol!r} is not the symbol of an element; species are symbols such as 'Ti'"
+                )
+            if self.species.count(symbol) > 1:
+                raise InputError(f"{symbol} is given twice in the list of species")
+        for name in ("rad_order", "ang_order"):
+            order = getattr(self, name)
+            if order != int(order) or order < 0:
+                raise InputError(f"{name} is an integer from 0 up, not {order!r}")
+            object.__setattr__(self, name, int(order))
+        for name in ("rad_cutoff", "ang_cutoff", "min_cutoff"):
+            radius = float(getattr(self, name))
+            if not math.isfinite(radius) or radius < 0 or (radius == 0 and name != "min_cutoff"):
+                raise InputError(f"{name} is a length in angstrom, finite and positive, not {radius!r}")
+            object.__setattr__(self, name, radius)
+
+    @property
+    def cutoff(self) -> float:
+        """The larger of the two cutoffs, in angstrom."""
+        return max(self.rad_cutoff, self.ang_cutoff)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name for each feature: ``rad_n``, ``ang_n``, ``rad_w_n``, ``ang_w_n``."""
+        names = []
+        for weighted in ("", "w_") if self._weighted else ("",):
+            names += [f"rad_{weighted}{n}" for n in range(self.rad_order + 1)]
+            names += [f"ang_{weighted}{n}" for n in range(self.ang_order + 1)]
+        return names
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the hyperparameters, as what JSON can hold."""
+        return {
+            "species": list(self.species),
+            "rad_order": self.rad_order,
+            "rad_cutoff": self.rad_cutoff,
+            "ang_order": self.ang_order,
+            "ang_cutoff": self.ang_cutoff,
+            "min_cutoff": self.min_cutoff,
+        }
+
+    def values(self, structures: Structures, neighbors: Neighbors) -> NDArray[np.float64]:
+        """Return the features of the centres, shape (m, F).
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that is not in `species`.
+        """
+        return self._values(structures, _piece(structures, neighbors))
+
+    def pair_arrays(self) -> dict[str, tuple[int, ...]]:
+        """Return names and row shapes of the arrays that hold the derivatives of a pair.
+
+        ``radial`` is dR_n/dr. Times the direction of the pair it is the derivative, and times the weight of
+        the neighbour's species that of the weighted feature. ``angular`` and ``angular_weighted`` are
+        vectors.
+        """
+        shapes: dict[str, tuple[int, ...]] = {
+            "radial": (self.rad_order + 1,),
+            "angular": (self.ang_order + 1, 3),
+        }
+        if self._weighted:
+            shapes["angular_weighted"] = (self.ang_order + 1, 3)
+        return shapes
+
+    def derivatives(self, structures: Structures, neighbors: Neighbors) -> dict[str, NDArray[np.float64]]:
+        """Return the derivatives of centre i's features by r_ij, for each pair, as `pair_arrays`.
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that is not in `species`.
+        """
+        from zstruct.features.kernels import chebyshev as kernels
+
+        arrays = {name: np.zeros((neighbors.n_pairs, *row)) for name, row in self.pair_arrays().items()}
+        weighted = arrays.get("angular_weighted", np.empty((0, self.ang_order + 1, 3)))
+        piece, model = _piece(structures, neighbors), self._model
+        room = kernels.scratch(piece, model)
+        unknown = kernels.derivatives(piece, model, room, arrays["radial"], arrays["angular"], weighted)
+        self._check(structures, unknown)
+        return arrays
+
+    def expand(
+        self, arrays: Mapping[str, NDArray], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
+    ) -> NDArray:
+        """Return dG_i/dr_ij, shape (p, F, 3), of what `derivatives` returns.
+
+        Parameters
+        ----------
+        arrays
+            By name, with p rows each.
+        numbers
+            Atomic numbers of the neighbours, shape (p,).
+        vectors
+            From centre to neighbour in angstrom, shape (p, 3).
+        """
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        units = vectors / np.where(lengths > 0, lengths, 1.0)
+        blocks = [np.asarray(arrays["radial"])[:, :, None] * units[:, None, :], np.asarray(arrays["angular"])]
+        if self._weighted:
+            weights = self._model.weights[numbers]
+            blocks += [weights[:, None, None] * blocks[0], np.asarray(arrays["angular_weighted"])]
+        return np.concatenate(blocks, axis=1)
+
+    def vjp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+        strain_out: NDArray[np.float64],
+    ) -> None:
+        """Add the gradient of E by positions and strain to arrays, given that of E by the features.
+
+        Parameters
+        ----------
+        structures, neighbors
+            Packed structures, and the neighbours of m atoms of them.
+        gradient
+            dE/dG, shape (m, F).
+        positions_out
+            dE/dr, shape (N, 3), is added to this; forces are its negative.
+        strain_out
+            sum over pairs of r_ij (outer) dE/dr_ij, by structure, shape (n, 3, 3), is added to this.
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that is not in `species`.
+        """
+        piece = _piece(structures, neighbors)
+        along_pairs = self._pair_gradient(structures, piece, gradient)
+        _add(structures, piece, along_pairs, positions_out, strain_out)
+
+    def jvp(
+        self, structures: Structures, neighbors: Neighbors, tangents: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return how the features change as positions move along `tangents` (N, 3); shape (m, F).
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that is not in `species`.
+        """
+        return self._values(structures, _moved(structures, neighbors, tangents)).imag / _STEP
+
+    def hvp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        tangents: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+    ) -> None:
+        """Add to `positions_out` how `vjp`'s gradient by positions changes along `tangents` (N, 3).
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that is not in `species`.
+        """
+        moved = _moved(structures, neighbors, tangents)
+        change = self._pair_gradient(structures, moved, gradient).imag / _STEP
+        _add(
+            structures,
+            _piece(structures, neighbors),
+            change,
+            positions_out,
+            np.zeros((len(structures), 3, 3)),
+        )
+
+    @property
+    def _weighted(self) -> bool:
+        return len(self.species) > 1
+
+    @cached_property
+    def _model(self) -> Model:
+        """What the kernels take."""
+        from ase.data import atomic_numbers
+
+        from zstruct.features.kernels import chebyshev as kernels
+
+        n = len(self.species)
+        steps = range(-(n // 2), n // 2 + 1)
+        spins = [s for s in steps if s != 0 or n % 2 == 1]
+        weights = np.full(max(atomic_numbers.values()) + 1, np.nan)
+        weights[[atomic_numbers[symbol] for symbol in self.species]] = spins
+        cutoffs = (self.min_cutoff, self.rad_cutoff, self.ang_cutoff)
+        return kernels.Model(weights, cutoffs, self.rad_order, *kernels.tables(self.ang_order))
+
+    def _values(self, structures: Structures, piece: Piece) -> NDArray:
+        from zstruct.features.kernels import chebyshev as kernels
+
+        out = np.empty((len(piece.offsets) - 1, self.n_features), piece.vectors.dtype)
+        self._check(structures, kernels.values(piece, self._model, kernels.scratch(piece, self._model), out))
+        return out
+
+    def _pair_gradient(self, structures: Structures, piece: Piece, gradient: NDArray[np.float64]) -> NDArray:
+        from zstruct.features.kernels import chebyshev as kernels
+
+        out = np.zeros(piece.vectors.shape, piece.vectors.dtype)
+        gradient = np.array(gradient, np.float64, order="C", copy=None)
+        room = kernels.scratch(piece, self._model)
+        self._check(structures, kernels.pair_gradient(piece, self._model, room, gradient, out))
+        return out
+
+    def _check(self, structures: Structures, unknown: int) -> None:
+        """Name the atom that a kernel did not know, if there is one."""
+        if unknown >= 0:
+            raise unknown_species(structures, unknown, self.species)
+
+
+def _piece(structures: Structures, neighbors: Neighbors) -> Piece:
+    from zstruct.features.kernels.chebyshev import Piece
+
+    return Piece(
+        neighbors.start,
+        np.ascontiguousarray(neighbors.offsets, np.int64),
+        np.ascontiguousarray(neighbors.indices, np.int64),
+        np.ascontiguousarray(neighbors.vectors, np.float64),
+        np.ascontiguousarray(neighbors.distances, np.float64),
+        np.ascontiguousarray(structures.numbers, np.int64),
+    )
+
+
+def _moved(structures: Structures, neighbors: Neighbors, tangents: NDArray[np.float64]) -> Piece:
+    """Return the piece with a tiny displacement along `tangents` as imaginary part."""
+    piece = _piece(structures, neighbors)
+    change = tangents[piece.indices] - tangents[neighbors.centres]
+    lengths = np.where(piece.distances > 0, piece.distances, 1.0)
+    stretch = np.einsum("pc,pc->p", piece.vectors, change) / lengths
+    return piece._replace(
+        vectors=piece.vectors + 1j * _STEP * change, distances=piece.distances + 1j * _STEP * stretch
+    )
+
+
+def _add(
+    structures: Structures,
+    piece: Piece,
+    along_pairs: NDArray[np.float64],
+    positions_out: NDArray[np.float64],
+    strain_out: NDArray[np.float64],
+) -> None:
+    from zstruct.features.kernels import chebyshev as kernels
+
+    kernels.add_gradient(piece, structures.offsets, along_pairs, positions_out, strain_out)

@@ -1,0 +1,518 @@
+"""The kernels of neighbour lists: one structure after the other, one centre after the other.
+
+A structure is laid out once, into `Space`: its cell is turned so that the first vector lies along x
+and the second in the xy plane, and its atoms are moved by whole cell vectors into the brick that
+the diagonal of the turned cell spans, which tiles space like the cell. All images within reach of
+the atoms are listed, and, if there are many, sorted into columns along z, so that the candidates of
+a centre are few runs of consecutive images. Candidates are found by SIMD with turned coordinates,
+and a little too far; what is a neighbour is decided on the vectors that are returned. These are
+differences of the same floating point numbers from both ends of a pair, so both ends agree.
+
+Numba keeps compiled code until the file that defines it changes: all is in one file.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+__all__ = ["Space", "empty_space", "search"]
+
+_LANES = 16  # images that are looked at together
+_POPS = 8  # of them, how many are taken without asking whether there are more
+_FEW = 1000  # images up to which each centre looks at all, by measurement
+_COLUMN, _HEIGHT = 1.0, 0.125  # of bins, in cutoffs, by measurement
+_ROUNDING = 1e-14  # relative to the largest number that coordinates are sums of: some 50 roundings
+
+# Rows of `Space.frame`, after three axes.
+_CELL, _VECTORS, _LOW, _HIGH, _ORIGIN, _PER, _REACH = 3, 6, 9, 10, 11, 12, 13
+
+
+class Space(NamedTuple):
+    """A structure laid out; each thread has its own.
+
+    Parameters
+    ----------
+    state
+        The structure (-1 for none), its number of images, bins along x, y and z, or zeros.
+    frame
+        Rows: the turned axes; the turned cell; its vectors as given, zero where not periodic; where
+        atoms are, from and to; where bins begin; how many there are in an angstrom; how far candidates
+        may be.
+    atoms
+        Where they are in the brick, as given and turned, shape (n, 6).
+    moves
+        By how many cell vectors they were moved there; the image that is the atom itself, shape (n, 4).
+    coordinates
+        Turned coordinates of the images, all x, then all y, then all z, with room for `_LANES` more.
+    images
+        64 bytes each, shape (g, 8): where the atom is in the brick, what moves it from there, and, as
+        four int32, the atom and the cell vectors that move it from where it was given.
+    edges
+        The images of a bin are ``edges[bin] : edges[bin + 1]``.
+    found
+        Candidates of a centre.
+    """
+
+    state: Any
+    frame: Any
+    atoms: Any
+    moves: Any
+    coordinates: Any
+    images: Any
+    edges: Any
+    found: Any
+
+
+def empty_space() -> Space:
+    """Return a space without a structure."""
+    return Space(
+        state=np.array([-1, 0, 0, 0, 0]),
+        frame=np.zeros((14, 3)),
+        atoms=np.empty((0, 6)),
+        moves=np.empty((0, 4), np.int32),
+        coordinates=np.empty(3 * _LANES),
+        images=np.empty((0, 8)),
+        edges=np.empty(0, np.int64),
+        found=np.empty(_LANES, np.uint32),
+    )
+
+
+@intrinsic
+def _within(typingctx: Any, px: Any, py: Any, pz: Any, x: Any, y: Any, z: Any, square: Any) -> Any:
+    """Return a bit for each of `_LANES` points at three addresses, set if it is that near to x, y, z."""
+    # LLVM does not make this of a loop: the comparison of lanes as the bits of a number.
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        lanes = ir.VectorType(ir.DoubleType(), _LANES)
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+        undefined = ir.Constant(lanes, ir.Undefined)
+
+        def spread(value: Any) -> Any:
+            one = builder.insert_element(undefined, value, ir.IntType(32)(0))
+            return builder.shuffle_vector(one, undefined, zeros)
+
+        total = None
+        for address, centre in zip(args[:3], args[3:6], strict=True):
+            points = builder.load(builder.inttoptr(address, lanes.as_pointer()), align=8)
+            apart = builder.fsub(points, spread(centre))
+            squared = builder.fmul(apart, apart, flags=("contract",))
+            total = squared if total is None else builder.fadd(total, squared, flags=("contract",))
+        near = builder.fcmp_ordered("<=", total, spread(args[6]))
+        return builder.zext(builder.bitcast(near, ir.IntType(_LANES)), ir.IntType(64))
+
+    return types.int64(*[types.int64] * 3, *[types.float64] * 4), codegen
+
+
+@intrinsic
+def _lowest(typingctx: Any, bits: Any) -> Any:
+    """Return which is the lowest bit that is set, 64 if none."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(0))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _count(typingctx: Any, bits: Any) -> Any:
+    """Return how many bits are set."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), codegen
+
+
+@njit(nogil=True, cache=True)
+def search(  # type: ignore[no-untyped-def]
+    offsets, positions, cells, pbc, cutoff, start, stop, pairs, space,
+    ends, indices, shifts, vectors, distances,
+):  # fmt: skip
+    """Write the neighbours of the atoms in rows ``start:stop``, from pair `pairs` on, while there is room.
+
+    ``ends[a]`` becomes the end of the pairs of the a-th of them. Returns the row of the first atom
+    that is not done, the number of pairs by then, and the space for the next call.
+    """
+    # Taken apart and put together once: each array in a tuple costs two atomic operations.
+    state, frame, atoms, moves, coordinates, images, edges, found = space
+    row, s = start, np.searchsorted(offsets, start, side="right") - 1
+    while row < stop:
+        while offsets[s + 1] <= row:
+            s += 1
+        first, n = offsets[s], offsets[s + 1] - offsets[s]
+        if state[0] != s:
+            state[0], state[2], state[3], state[4] = s, 0, 0, 0
+            if n > len(atoms):
+                atoms, moves = np.empty((n, 6)), np.empty((n, 4), np.int32)
+            order = _turn(s, cells, pbc, frame)
+            size = _move_home(first, n, positions, order, frame, atoms, moves)
+            _set_reach(cutoff, size, frame)
+            g = _list_images(n, order, frame, atoms, moves, coordinates, images)
+            if g > len(images):
+                room = g + g // 4
+                coordinates, images = np.empty(3 * (room + _LANES)), np.empty((room, 8))
+                found = np.empty(room + _LANES, np.uint32)
+                _list_images(n, order, frame, atoms, moves, coordinates, images)
+            state[1] = g
+            if g > _FEW:
+                coordinates, images, edges = _sort(n, state, frame, moves, coordinates, images, edges)
+        last = min(stop, offsets[s + 1])
+        done, pairs = _fill(
+            row - first, last - first, first, cutoff, pairs, state, frame, atoms, moves, coordinates, images,
+            edges, found, row - start, ends, indices, shifts, vectors, distances,
+        )  # fmt: skip
+        row = first + done
+        if row < last:
+            break
+    return row, pairs, Space(state, frame, atoms, moves, coordinates, images, edges, found)
+
+
+@njit(nogil=True, cache=True)
+def _fill(  # type: ignore[no-untyped-def]
+    begin, end, first, cutoff, pairs, state, frame, atoms, moves, coordinates, images, edges, found,
+    centre, ends, indices, shifts, vectors, distances,
+):  # fmt: skip
+    """Write the neighbours of atoms ``begin:end`` of the structure; return the first not done, and pairs."""
+    whole = images.view(np.int32)
+    room, k = len(indices), np.uint64(pairs)
+    for i in range(begin, end):
+        m = _candidates(i, state, frame, atoms, coordinates, edges, found)
+        if np.int64(k) + m > room:
+            return i, np.int64(k)
+        x, y, z = atoms[i, 0], atoms[i, 1], atoms[i, 2]
+        a, b, c, itself = moves[i, 0], moves[i, 1], moves[i, 2], moves[i, 3]
+        for q in range(m):
+            g = found[q]
+            dx = (images[g, 0] - x) + images[g, 3]
+            dy = (images[g, 1] - y) + images[g, 4]
+            dz = (images[g, 2] - z) + images[g, 5]
+            distance = np.sqrt(dx * dx + dy * dy + dz * dz)
+            indices[k] = first + whole[g, 12]
+            shifts[k, 0] = whole[g, 13] - a
+            shifts[k, 1] = whole[g, 14] - b
+            shifts[k, 2] = whole[g, 15] - c
+            vectors[k, 0] = dx
+            vectors[k, 1] = dy
+            vectors[k, 2] = dz
+            distances[k] = distance
+            k += np.uint64((distance < cutoff) & (g != np.uint32(itself)))
+        ends[centre + i - begin] = k
+    return end, np.int64(k)
+
+
+@njit(nogil=True, cache=True)
+def _candidates(i, state, frame, atoms, coordinates, edges, found):  # type: ignore[no-untyped-def]
+    """Write the images that may be neighbours of atom i into `found`; return how many."""
+    stride = 8 * (len(coordinates) // 3)
+    px = np.int64(coordinates.ctypes.data)
+    x, y, z = atoms[i, 3], atoms[i, 4], atoms[i, 5]
+    reach = frame[_REACH, 0]
+    square = reach * reach
+    nx, ny, nz = state[2], state[3], state[4]
+    if nx == 0:
+        return _scan(px, stride, 0, state[1], x, y, z, square, found, 0)
+    m = 0
+    x0, y0, z0 = frame[_ORIGIN, 0], frame[_ORIGIN, 1], frame[_ORIGIN, 2]
+    per_x, per_y, per_z = frame[_PER, 0], frame[_PER, 1], frame[_PER, 2]
+    width_x, width_y = 1.0 / per_x, 1.0 / per_y
+    for bx in range(_bin(x - reach, x0, per_x, nx), _bin(x + reach, x0, per_x, nx) + 1):
+        left = x0 + bx * width_x
+        dx = max(left - x, x - left - width_x, 0.0)
+        square_y = max(square - dx * dx, 0.0)
+        ry = np.sqrt(square_y)
+        for by in range(_bin(y - ry, y0, per_y, ny), _bin(y + ry, y0, per_y, ny) + 1):
+            left = y0 + by * width_y
+            dy = max(left - y, y - left - width_y, 0.0)
+            rz = np.sqrt(max(square_y - dy * dy, 0.0))
+            column = (bx * ny + by) * nz
+            low = edges[column + _bin(z - rz, z0, per_z, nz)]
+            high = edges[column + _bin(z + rz, z0, per_z, nz) + 1]
+            m = _scan(px, stride, low, high, x, y, z, square, found, m)
+    return m
+
+
+@njit(nogil=True, cache=True)
+def _bin(x, x0, per_x, n):  # type: ignore[no-untyped-def]
+    return np.int64(min(max((x - x0) * per_x, 0.0), n - 1.0))
+
+
+@njit(nogil=True, cache=True)
+def _scan(px, stride, low, high, x, y, z, square, found, m):  # type: ignore[no-untyped-def]
+    """Add those of images ``low:high`` that are near enough to `found`; return how many there are then."""
+    for k in range(low, high, _LANES):
+        p = px + 8 * k
+        bits = _within(p, p + stride, p + 2 * stride, x, y, z, square)
+        if high - k < _LANES:
+            bits &= (1 << (high - k)) - 1
+        at, m = np.uint64(m), m + _count(bits)
+        while bits != 0:
+            # Eight at once, some of them in vain: branches that can't be foretold cost more.
+            for lane in range(_POPS):
+                found[at + np.uint64(lane)] = k + _lowest(bits)
+                bits &= bits - 1
+            at += np.uint64(_POPS)
+    return m
+
+
+@njit(nogil=True, cache=True)
+def _turn(s, cells, pbc, frame):  # type: ignore[no-untyped-def]
+    """Set the axes and the turned cell; return which cell vectors its rows are, the periodic ones first."""
+    # Short vectors first: the brick is nearer to a cube then.
+    a, b, c = 0, 1, 2
+    length_a = _length(s, a, cells, pbc)
+    length_b = _length(s, b, cells, pbc)
+    length_c = _length(s, c, cells, pbc)
+    if length_b < length_a:
+        a, b, length_a, length_b = b, a, length_b, length_a
+    if length_c < length_b:
+        b, c, length_b = c, b, length_c
+        if length_b < length_a:
+            a, b = b, a
+    order = (a, b, c)
+    for k in range(3):
+        periodic = pbc[s, order[k]]
+        across = 0
+        for d in range(1, 3):
+            if _squares(k, d, frame) < _squares(k, across, frame):
+                across = d
+        for d in range(3):
+            frame[_VECTORS + k, d] = cells[s, order[k], d] if periodic else 0.0
+            frame[k, d] = frame[_VECTORS + k, d] if periodic else 1.0 * (d == across)
+        # Twice: of badly skewed vectors much is left over by rounding.
+        _make_normal(k, frame)
+        _make_normal(k, frame)
+        for d in range(3):
+            frame[_CELL + k, d] = 0.0
+            if d <= k:
+                for e in range(3):
+                    frame[_CELL + k, d] += frame[_VECTORS + k, e] * frame[d, e]
+    return order
+
+
+@njit(nogil=True, cache=True)
+def _length(s, k, cells, pbc):  # type: ignore[no-untyped-def]
+    if not pbc[s, k]:
+        return np.inf
+    return np.sqrt(cells[s, k, 0] ** 2 + cells[s, k, 1] ** 2 + cells[s, k, 2] ** 2)
+
+
+@njit(nogil=True, cache=True)
+def _squares(k, d, frame):  # type: ignore[no-untyped-def]
+    """Return how much the axes before k lie along x, y or z, as squares."""
+    total = 0.0
+    for axis in range(k):
+        total += frame[axis, d] ** 2
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _make_normal(k, frame):  # type: ignore[no-untyped-def]
+    """Make axis k normal to those before, of length one."""
+    for axis in range(k):
+        along = frame[k, 0] * frame[axis, 0] + frame[k, 1] * frame[axis, 1] + frame[k, 2] * frame[axis, 2]
+        for d in range(3):
+            frame[k, d] -= along * frame[axis, d]
+    length = np.sqrt(frame[k, 0] ** 2 + frame[k, 1] ** 2 + frame[k, 2] ** 2)
+    for d in range(3):
+        frame[k, d] /= length
+
+
+@njit(nogil=True, cache=True)
+def _move_home(first, n, positions, order, frame, atoms, moves):  # type: ignore[no-untyped-def]
+    """Move the atoms into the brick; return the largest sum of sizes that their coordinates are made of."""
+    per_x, per_y, per_z = (
+        _inverse(frame[_CELL, 0]),
+        _inverse(frame[_CELL + 1, 1]),
+        _inverse(frame[_CELL + 2, 2]),
+    )
+    for d in range(3):
+        frame[_LOW, d], frame[_HIGH, d] = np.inf, -np.inf
+    largest = 0.0
+    for i in range(n):
+        x, y, z = positions[first + i, 0], positions[first + i, 1], positions[first + i, 2]
+        u = x * frame[0, 0] + y * frame[0, 1] + z * frame[0, 2]
+        v = x * frame[1, 0] + y * frame[1, 1] + z * frame[1, 2]
+        w = x * frame[2, 0] + y * frame[2, 1] + z * frame[2, 2]
+        c = -np.floor(w * per_z)
+        u, v, w = u + c * frame[_CELL + 2, 0], v + c * frame[_CELL + 2, 1], w + c * frame[_CELL + 2, 2]
+        b = -np.floor(v * per_y)
+        u, v = u + b * frame[_CELL + 1, 0], v + b * frame[_CELL + 1, 1]
+        a = -np.floor(u * per_x)
+        u += a * frame[_CELL, 0]
+        atoms[i, 3], atoms[i, 4], atoms[i, 5] = u, v, w
+        size = abs(x) + abs(y) + abs(z)
+        for d in range(3):
+            ad, bd, cd = a * frame[_VECTORS, d], b * frame[_VECTORS + 1, d], c * frame[_VECTORS + 2, d]
+            atoms[i, d] = positions[first + i, d] + (ad + bd + cd)
+            size += abs(ad) + abs(bd) + abs(cd)
+            frame[_LOW, d] = min(frame[_LOW, d], atoms[i, 3 + d])
+            frame[_HIGH, d] = max(frame[_HIGH, d], atoms[i, 3 + d])
+        moves[i, order[0]], moves[i, order[1]], moves[i, order[2]] = np.int32(a), np.int32(b), np.int32(c)
+        largest = max(largest, size)
+    return largest
+
+
+@njit(nogil=True, cache=True)
+def _inverse(x):  # type: ignore[no-untyped-def]
+    """Return 1/x, or zero, which makes all ranges of images end at the atom itself."""
+    return 1.0 / x if x != 0.0 else 0.0
+
+
+@njit(nogil=True, cache=True)
+def _set_reach(cutoff, size, frame):  # type: ignore[no-untyped-def]
+    """Set how far candidates may be: the cutoff, and what rounding may add to a distance."""
+    span = 2 * cutoff
+    for d in range(3):
+        span += frame[_HIGH, d] - frame[_LOW, d]
+    c = span * abs(_inverse(frame[_CELL + 2, 2]))
+    b = (span + c * abs(frame[_CELL + 2, 1])) * abs(_inverse(frame[_CELL + 1, 1]))
+    a = (span + c * abs(frame[_CELL + 2, 0]) + b * abs(frame[_CELL + 1, 0])) * abs(_inverse(frame[_CELL, 0]))
+    size += span
+    for d in range(3):
+        size += (
+            a * abs(frame[_VECTORS, d]) + b * abs(frame[_VECTORS + 1, d]) + c * abs(frame[_VECTORS + 2, d])
+        )
+    frame[_REACH, 0] = cutoff + _ROUNDING * size
+
+
+@njit(nogil=True, cache=True)
+def _list_images(n, order, frame, atoms, moves, coordinates, images):  # type: ignore[no-untyped-def]
+    """Write all images of atoms within reach of where atoms are, if there is room; return how many."""
+    whole = images.view(np.int32)
+    room, stride = len(images), len(coordinates) // 3
+    reach = frame[_REACH, 0]
+    square = reach * reach
+    ax, bx, by, cx, cy, cz = (
+        frame[_CELL, 0],
+        frame[_CELL + 1, 0],
+        frame[_CELL + 1, 1],
+        frame[_CELL + 2, 0],
+        frame[_CELL + 2, 1],
+        frame[_CELL + 2, 2],
+    )
+    per_x, per_y, per_z = _inverse(ax), _inverse(by), _inverse(cz)
+    low_x, low_y, low_z = frame[_LOW, 0], frame[_LOW, 1], frame[_LOW, 2]
+    high_x, high_y, high_z = frame[_HIGH, 0], frame[_HIGH, 1], frame[_HIGH, 2]
+    ux, uy, uz = frame[_VECTORS, 0], frame[_VECTORS, 1], frame[_VECTORS, 2]
+    vx, vy, vz = frame[_VECTORS + 1, 0], frame[_VECTORS + 1, 1], frame[_VECTORS + 1, 2]
+    wx, wy, wz = frame[_VECTORS + 2, 0], frame[_VECTORS + 2, 1], frame[_VECTORS + 2, 2]
+    o0, o1, o2 = np.uint64(order[0]), np.uint64(order[1]), np.uint64(order[2])
+    to0, to1, to2 = o0 + np.uint64(13), o1 + np.uint64(13), o2 + np.uint64(13)
+    g = 0
+    for j in range(n):
+        x, y, z = atoms[j, 3], atoms[j, 4], atoms[j, 5]
+        for c in range(_first(low_z - reach - z, per_z), _last(high_z + reach - z, per_z) + 1):
+            zc = z + c * cz
+            dz = max(low_z - zc, zc - high_z, 0.0)
+            square_y = max(square - dz * dz, 0.0)
+            ry = np.sqrt(square_y)
+            yc = y + c * cy
+            for b in range(_first(low_y - ry - yc, per_y), _last(high_y + ry - yc, per_y) + 1):
+                yb = yc + b * by
+                dy = max(low_y - yb, yb - high_y, 0.0)
+                rx = np.sqrt(max(square_y - dy * dy, 0.0))
+                xb = x + c * cx + b * bx
+                begin, end = _first(low_x - rx - xb, per_x), _last(high_x + rx - xb, per_x) + 1
+                if b == 0 and c == 0:
+                    moves[j, 3] = g - begin
+                if g + end - begin > room:
+                    g += max(end - begin, 0)
+                    continue
+                tx = b * vx + c * wx
+                ty = b * vy + c * wy
+                tz = b * vz + c * wz
+                for a in range(begin, end):
+                    k = np.uint64(g)
+                    coordinates[k] = xb + a * ax
+                    coordinates[k + np.uint64(stride)] = yb
+                    coordinates[k + np.uint64(2 * stride)] = zc
+                    images[k, 0] = atoms[j, 0]
+                    images[k, 1] = atoms[j, 1]
+                    images[k, 2] = atoms[j, 2]
+                    images[k, 3] = a * ux + tx
+                    images[k, 4] = a * uy + ty
+                    images[k, 5] = a * uz + tz
+                    whole[k, 12] = j
+                    whole[k, to0] = moves[j, o0] + a
+                    whole[k, to1] = moves[j, o1] + b
+                    whole[k, to2] = moves[j, o2] + c
+                    g += 1
+    return g
+
+
+@njit(nogil=True, cache=True)
+def _first(x, per_x):  # type: ignore[no-untyped-def]
+    return np.int64(np.ceil(x * per_x))
+
+
+@njit(nogil=True, cache=True)
+def _last(x, per_x):  # type: ignore[no-untyped-def]
+    return np.int64(np.floor(x * per_x))
+
+
+@njit(nogil=True, cache=True)
+def _sort(n, state, frame, moves, coordinates, images, edges):  # type: ignore[no-untyped-def]
+    """Sort images into bins, those of a column along z together; return coordinates, images, edges."""
+    g = state[1]
+    nx, ny, nz = _set_bins(g, frame)
+    state[2], state[3], state[4] = nx, ny, nz
+    bins = nx * ny * nz
+    if bins + 2 > len(edges):
+        edges = np.empty(bins + 2, np.int64)
+    for k in range(bins + 2):
+        edges[k] = 0
+    stride = len(coordinates) // 3
+    keys = np.empty(g, np.int64)
+    for k in range(g):
+        bx = _bin(coordinates[k], frame[_ORIGIN, 0], frame[_PER, 0], nx)
+        by = _bin(coordinates[stride + k], frame[_ORIGIN, 1], frame[_PER, 1], ny)
+        bz = _bin(coordinates[2 * stride + k], frame[_ORIGIN, 2], frame[_PER, 2], nz)
+        keys[k] = (bx * ny + by) * nz + bz
+        edges[keys[k] + 2] += 1
+    for k in range(2, bins + 2):
+        edges[k] += edges[k - 1]
+    sorted_coordinates, sorted_images = np.empty_like(coordinates), np.empty_like(images)
+    for k in range(g):
+        to = edges[keys[k] + 1]
+        edges[keys[k] + 1] += 1
+        for d in range(3):
+            sorted_coordinates[d * stride + to] = coordinates[d * stride + k]
+        for d in range(8):
+            sorted_images[to, d] = images[k, d]
+        keys[k] = to
+    for j in range(n):
+        moves[j, 3] = keys[moves[j, 3]]
+    return sorted_coordinates, sorted_images, edges
+
+
+@njit(nogil=True, cache=True)
+def _set_bins(g, frame):  # type: ignore[no-untyped-def]
+    """Set where bins begin and how many there are in an angstrom; return their numbers along x, y and z."""
+    reach = frame[_REACH, 0]
+    x, y, z = _span(0, reach, frame), _span(1, reach, frame), _span(2, reach, frame)
+    nx, ny, nz = x // (_COLUMN * reach), y // (_COLUMN * reach), z // (_HEIGHT * reach)
+    nx, ny, nz = max(nx, 1.0), max(ny, 1.0), max(nz, 1.0)
+    while nx * ny * nz > 4.0 * g:  # atoms are far apart
+        if nx >= max(ny, nz):
+            nx = nx // 2
+        elif ny >= nz:
+            ny = ny // 2
+        else:
+            nz = nz // 2
+    frame[_PER, 0] = nx / x if x > 0.0 else 1.0
+    frame[_PER, 1] = ny / y if y > 0.0 else 1.0
+    frame[_PER, 2] = nz / z if z > 0.0 else 1.0
+    return np.int64(nx), np.int64(ny), np.int64(nz)
+
+
+@njit(nogil=True, cache=True)
+def _span(d, reach, frame):  # type: ignore[no-untyped-def]
+    """Set where images begin along an axis; return how far they extend."""
+    margin = reach if frame[_CELL + d, d] != 0.0 else 0.0
+    frame[_ORIGIN, d] = frame[_LOW, d] - margin
+    return frame[_HIGH, d] + margin - frame[_ORIGIN, d]

@@ -1,0 +1,174 @@
+"""Neighbour lists of packed structures: whole, piece by piece, or by an object that holds the cutoff.
+
+The public side of the kernels in `zstruct.features.kernels.neighbors`: it allocates what they fill.
+It knows nothing of what neighbours are for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError
+from zstruct.features.base import Neighbors
+from zstruct.features.structures import Structures, pack
+
+__all__ = ["PAIRS", "NeighborList", "neighbor_list", "neighbor_pieces"]
+
+# Of a piece: 0.85 MB, which stay in a cache, as does most of what is computed for them; and what is
+# that small is allocated from memory that the process has already.
+PAIRS = 1 << 14
+
+
+@dataclass(frozen=True)
+class NeighborList:
+    """Full neighbour lists within a cutoff.
+
+    Parameters
+    ----------
+    cutoff
+        Neighbours are nearer than this, in angstrom.
+
+    Raises
+    ------
+    InputError
+        If the cutoff is not a positive number.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> neighbors = NeighborList(3.0).compute(ase.build.bulk("Cu"))
+    >>> neighbors.n_pairs, neighbors.distances.round(3).max(), neighbors.shifts.sum(axis=0)
+    (12, np.float64(2.553), array([0, 0, 0]))
+    """
+
+    cutoff: float
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.cutoff, int | float | np.number) and 0 < self.cutoff < math.inf):
+            raise InputError(
+                f"the cutoff of a neighbour list is a positive number of angstrom, not {self.cutoff!r}"
+            )
+        object.__setattr__(self, "cutoff", float(self.cutoff))  # of numpy's numbers, JSON takes none
+
+    def compute(self, structures: Any) -> Neighbors:
+        """Return the neighbours of all atoms of anything that `pack` takes, as `neighbor_list`."""
+        return neighbor_list(pack(structures), self.cutoff)
+
+
+def neighbor_list(
+    structures: Structures, cutoff: float, start: int = 0, stop: int | None = None
+) -> Neighbors:
+    """Return the neighbours of the atoms in packed rows ``start:stop``.
+
+    Neighbours are images with distance < `cutoff`, as in ASE's ``neighbor_list``, where the
+    distance is that of the vector returned. A pair is there from both of its ends, with exactly
+    opposite vectors. An atom is a neighbour of its own images, never of itself; two atoms at the
+    same place are neighbours.
+
+    The neighbours of an atom come in the order in which the search meets them. It depends on the
+    structure and the cutoff only, not on `start`, `stop` or on what else is packed.
+
+    Parameters
+    ----------
+    structures
+        Packed structures.
+    cutoff
+        In angstrom, positive.
+    start, stop
+        Rows of atoms; all of them by default.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> found = neighbor_list(pack(ase.build.molecule("H2O")), 1.2)
+    >>> found.centres, found.indices
+    (array([0, 0, 1, 2]), array([1, 2, 0, 0]))
+    """
+    stop = structures.n_atoms if stop is None else stop
+    room = min(PAIRS, 64 * (stop - start))
+    return _Search(structures, cutoff).find(start, stop, room, whole=True)
+
+
+def neighbor_pieces(
+    structures: Structures, cutoff: float, pairs: int = PAIRS, start: int = 0, stop: int | None = None
+) -> Iterator[Neighbors]:
+    """Yield the neighbours of the atoms in packed rows ``start:stop``, in pieces of about so many pairs.
+
+    Together, in order, they are what `neighbor_list` returns. A piece has the neighbours of consecutive atoms,
+    of many small structures or of a part of a large one; it has at least one atom, and no more than
+    `pairs` pairs or atoms unless one atom has more neighbours. Any number of threads may each
+    work on an iterator of their own.
+
+    Parameters
+    ----------
+    structures
+        Packed structures.
+    cutoff
+        In angstrom, as for `neighbor_list`.
+    pairs
+        Most pairs of a piece, 52 bytes each.
+    start, stop
+        Rows of atoms; all of them by default.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> water = pack([ase.build.molecule("H2O")] * 3)
+    >>> [(piece.start, len(piece), piece.n_pairs) for piece in neighbor_pieces(water, 1.2, pairs=7)]
+    [(0, 4, 6), (4, 5, 6)]
+    """
+    search, row = _Search(structures, cutoff), start
+    stop = structures.n_atoms if stop is None else stop
+    while row < stop:
+        piece = search.find(row, min(row + pairs, stop), pairs, whole=False)
+        yield piece
+        row += len(piece)
+
+
+class _Search:
+    """A search; it keeps the last structure laid out, so that its next atoms are done soon."""
+
+    def __init__(self, structures: Structures, cutoff: float):
+        # Imported late: numba takes its time.
+        from zstruct.features.kernels.neighbors import empty_space, search
+
+        arrays = (structures.offsets, structures.positions, structures.cells, structures.pbc)
+        views = [array.view() for array in arrays]
+        for view in views:
+            view.flags.writeable = False  # for all, or the kernels are compiled once more for those that are
+        self._search: Any = search
+        self._space, self._arguments = empty_space(), (*views, float(cutoff))
+
+    def find(self, start: int, stop: int, room: int, whole: bool) -> Neighbors:
+        """Return the neighbours of rows ``start:stop``, or of the first of them: those there is room for."""
+        edges = np.zeros(stop - start + 1, np.int64)
+        arrays = _allocate(room)
+        row, pairs = start, 0
+        while True:
+            row, pairs, self._space = self._search(
+                *self._arguments, row, stop, pairs, self._space, edges[row - start + 1 :], *arrays
+            )
+            if row == stop or (not whole and row > start):
+                break
+            if not whole:
+                stop = row + 1  # an atom with more neighbours than a piece is a piece
+            # As many as atoms had so far, on the average; in any case half more.
+            mean = pairs / max(1, row - start)
+            room = max(int(1.05 * mean * (stop - start)), room + room // 2 + 16)
+            larger = _allocate(room)
+            for old, new in zip(arrays, larger, strict=True):
+                new[:pairs] = old[:pairs]
+            arrays = larger
+        # Copied only where much memory would be held in vain.
+        fit = [a[:pairs] if 4 * pairs >= 3 * room else a[:pairs].copy() for a in arrays]
+        return Neighbors(start, edges[: row - start + 1], *fit)
+
+
+def _allocate(n: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    return np.empty(n, np.int64), np.empty((n, 3), np.int32), np.empty((n, 3)), np.empty(n)

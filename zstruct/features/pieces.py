@@ -1,0 +1,187 @@
+"""Work through the neighbours of packed structures piece by piece, by threads, in bounded memory.
+
+Pieces are independent of one another, so threads take different ones and results don't depend on
+how many there are. This module knows what a descriptor does with a piece, and nothing of stores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError
+from zstruct.features.base import Descriptor, Neighbors, PairDerivatives
+from zstruct.features.neighbors import PAIRS, neighbor_list, neighbor_pieces
+from zstruct.features.structures import Structures, pack
+from zstruct.parallel import cpu_count
+
+__all__ = ["compute", "numbered_from", "visit"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_SHARE = 512  # atoms that are worth another thread
+_SHARES_PER_THREAD = 4  # so that no thread waits long for the last
+
+
+def compute(
+    descriptor: Descriptor, structures: Any, derivatives: bool, n_threads: int | None
+) -> NDArray[np.float64] | tuple[NDArray[np.float64], PairDerivatives]:
+    """Return what `Descriptor.compute` promises."""
+    packed = pack(structures)
+    values = np.empty((packed.n_atoms, descriptor.n_features))
+
+    def fill(row: int, part: Structures, neighbors: Neighbors) -> None:
+        first = row + neighbors.start
+        values[first : first + len(neighbors)] = descriptor.values(part, neighbors)
+
+    if not derivatives:
+        visit(fill, packed, descriptor.cutoff, n_threads=n_threads)
+        return values
+    # All pairs are returned; found first, they say where the derivatives of each piece go.
+    bounds = _bounds(packed, 0, packed.n_atoms, n_threads)
+    found = _each(lambda rows: neighbor_list(packed, descriptor.cutoff, *rows), bounds, n_threads)
+    near = found[0] if len(found) == 1 else _joined(found)
+    arrays = {name: np.empty((near.n_pairs, *shape)) for name, shape in descriptor.pair_arrays().items()}
+
+    def fill_pairs(piece: Neighbors) -> None:
+        fill(0, packed, piece)
+        first = int(near.offsets[piece.start])
+        for name, made in descriptor.derivatives(packed, piece).items():
+            arrays[name][first : first + piece.n_pairs] = made
+
+    _each(fill_pairs, list(_cut(near)), n_threads)
+    return values, PairDerivatives(descriptor, packed, near, arrays)
+
+
+def _joined(pieces: list[Neighbors]) -> Neighbors:
+    """Return the pieces of all atoms as one list."""
+    edges, n_pairs = [np.zeros(1, np.int64)], 0
+    for piece in pieces:
+        edges.append(piece.offsets[1:] + n_pairs)
+        n_pairs += piece.n_pairs
+    return Neighbors(
+        0,
+        np.concatenate(edges),
+        np.concatenate([np.empty(0, np.int64), *(piece.indices for piece in pieces)]),
+        np.concatenate([np.empty((0, 3), np.int32), *(piece.shifts for piece in pieces)]),
+        np.concatenate([np.empty((0, 3)), *(piece.vectors for piece in pieces)]),
+        np.concatenate([np.empty(0), *(piece.distances for piece in pieces)]),
+    )
+
+
+def visit(
+    function: Callable[[int, Structures, Neighbors], T],
+    structures: Structures,
+    cutoff: float,
+    start: int = 0,
+    stop: int | None = None,
+    n_threads: int | None = None,
+    pairs: int = PAIRS,
+) -> list[T]:
+    """Call a function on the neighbours of the atoms in rows ``start:stop``, piece by piece.
+
+    Parameters
+    ----------
+    function
+        Called as ``function(row, part, neighbors)``: `part` are some of the structures, `row` is
+        that of its first atom, and `neighbors` those of some of its atoms.
+    structures
+        The packed structures.
+    cutoff
+        Of the neighbours, in angstrom.
+    start, stop
+        Rows of the atoms.
+    n_threads
+        At most so many; by default one per processor.
+    pairs
+        A piece has about so many.
+
+    Returns
+    -------
+    list
+        What the function returned, in the order of rows.
+
+    Raises
+    ------
+    InputError, ValueError
+        What the function or the neighbour list raised; "structure 3" in it is number 3 of
+        `structures`, whatever part the function got.
+    """
+    end = structures.n_atoms if stop is None else stop
+
+    def share(rows: tuple[int, int]) -> list[T]:
+        first = int(np.searchsorted(structures.offsets, rows[0], side="right")) - 1
+        last = int(np.searchsorted(structures.offsets, rows[1], side="left"))
+        part, row = structures.part(first, last), int(structures.offsets[first])
+        with numbered_from(first):
+            pieces = neighbor_pieces(part, cutoff, pairs, rows[0] - row, rows[1] - row)
+            return [function(row, part, piece) for piece in pieces]
+
+    shares = _each(share, _bounds(structures, start, end, n_threads), n_threads)
+    return [made for some in shares for made in some]
+
+
+def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None) -> list[tuple[int, int]]:
+    """Return shares of the atoms in rows ``start:stop`` for threads to work on."""
+    threads = cpu_count() if n_threads is None else n_threads
+    shares = min(threads * _SHARES_PER_THREAD, (stop - start) // _SHARE) if threads > 1 else 1
+    if shares <= 1:
+        return [(start, stop)]
+    cuts = np.linspace(start, stop, shares + 1).astype(np.int64)
+    inner = structures.offsets[np.searchsorted(structures.offsets, cuts[1:-1], side="right") - 1]
+    # At the edge of a structure, unless it is so large that threads should share it.
+    near = cuts[1:-1] - inner < (stop - start) / shares / 2
+    cuts[1:-1] = np.where(near, np.maximum(inner, start), cuts[1:-1])
+    return list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+
+
+def _each(function: Callable[[S], T], tasks: list[S], n_threads: int | None) -> list[T]:
+    """Return what the function returns for each task."""
+    threads = min(cpu_count() if n_threads is None else n_threads, len(tasks))
+    if threads <= 1:
+        return [function(task) for task in tasks]
+    with ThreadPoolExecutor(threads, thread_name_prefix="zstruct") as pool:
+        return list(pool.map(function, tasks))
+
+
+def _cut(whole: Neighbors) -> Iterator[Neighbors]:
+    """Yield the pieces of a list of all neighbours."""
+    at = 0
+    while at < len(whole):
+        low = int(whole.offsets[at])
+        end = max(at + 1, int(np.searchsorted(whole.offsets, low + PAIRS, side="right")) - 1)
+        rows = slice(low, int(whole.offsets[end]))
+        yield Neighbors(
+            whole.start + at,
+            whole.offsets[at : end + 1] - low,
+            whole.indices[rows],
+            whole.shifts[rows],
+            whole.vectors[rows],
+            whole.distances[rows],
+        )
+        at = end
+
+
+@contextmanager
+def numbered_from(first: int) -> Iterator[None]:
+    """Let errors that say "structure 3" count from another number than zero."""
+
+    def renumbered(text: str) -> str:
+        return re.sub(r"\bstructure (\d+)\b", lambda found: f"structure {int(found[1]) + first}", text)
+
+    try:
+        yield
+    except InputError as error:
+        raise InputError(renumbered(error.reason), error.source, error.frame) from None
+    except ValueError as error:
+        text = renumbered(str(error))
+        if text == str(error):
+            raise
+        raise ValueError(text) from error
