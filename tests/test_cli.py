@@ -62,12 +62,53 @@ def test_every_build_option_is_passed_on(tmp_path, frames, monkeypatch):
     assert main(["build", "in.data", "out.zarr", "--quiet", "--reader", "xyz", "--overwrite"]) == 0
 
 
+def test_featurize(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "train.xyz", "out.zarr", "--quiet"]) == 0
+    parameters = ["--param=species=H,C,O,Ti", "--param=rad_order=4", "--param=rad_cutoff=3.5"]
+    parameters += ["--params", '{"ang_order": 2, "ang_cutoff": 2.5, "rad_order": 9}']
+    options = ["--derivatives", "--only=forces", "--name=cheb", "--dtype=float64", "--workers=1", "--quiet"]
+    command = ["featurize", "out.zarr", "chebyshev", *parameters, *options]
+    assert main(command) == 0
+    assert "features/cheb and derivatives/cheb" in capsys.readouterr().out
+    store = Store("out.zarr")
+    attrs = store.group_attrs("derivatives/cheb")
+    assert (attrs["only"], attrs["dtype"]) == ("forces", "float64")
+    assert attrs["manifest"]["parameters"]["rad_order"] == 4  # --param comes after --params
+    assert attrs["manifest"]["parameters"]["species"] == ["H", "C", "O", "Ti"]
+    assert main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    command.remove("--param=rad_order=4")
+    assert main(command) == 1
+    assert "pass overwrite=True (--overwrite)" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    assert main(["featurize", "out.zarr", "neighbors", "--param", "cutoff=3", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["info", "out.zarr"]) == 0
+    assert "neighbors/rc3: NeighborList(cutoff=3.0)" in capsys.readouterr().out
+    assert main(["info", "out.zarr", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"]["features/cheb"]["stale"] is False
+    assert main(["verify", "out.zarr"]) == 0
+
+
+def test_parameters_from_a_file(tmp_path, xyz_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text('{"cutoff": 2.5}')
+    assert main(["build", "train.xyz", "out.zarr", "--quiet"]) == 0
+    assert main(["featurize", "out.zarr", "neighbors", "--params", "list.json", "--quiet"]) == 0
+    assert Store("out.zarr").group_names("neighbors") == ["rc2.5"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["build", "nothing.xyz", "out.zarr"], "nothing.xyz: there is no such file"),
         (["build", "train.xyz", "out.zarr", "--key", "energy"], "write it as NAME=VALUE"),
         (["build", "train.xyz", "out.zarr", "--atomic-energy", "H=one"], "could not convert"),
+        (["featurize", "nothing.zarr", "soap"], "no descriptor is called 'soap'"),
+        (["featurize", "nothing.zarr", "neighbors", "--param", "cutoff=3"], "can't open the store nothing"),
+        (["featurize", "nothing.zarr", "neighbors", "--params", "[3]"], "--params .*No such file"),
+        (["featurize", "nothing.zarr", "neighbors", "--params", "{3}"], r"--params \{3\}: Expecting"),
         (["info", "nothing.zarr"], "can't open the store nothing.zarr"),
         (["verify", "."], "not a zstruct store|no Zarr group"),
     ],

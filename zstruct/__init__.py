@@ -1,8 +1,8 @@
 """zstruct: atomistic structures in one packed ragged Zarr store.
 
-`build` makes a store from any inputs, `open` shows it as an `xarray.Dataset`, and
-`ZarrStructureDataset` feeds it to torch. Importing this package loads none of torch, numba, dask
-or ase; each is loaded by what needs it.
+`build` makes a store from any inputs, `open` shows it as an `xarray.Dataset`, `featurize` adds
+descriptors to it, and `ZarrStructureDataset` feeds it to torch. Importing this package loads none of
+torch, numba, dask or ase; each is loaded by what needs it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from zstruct.errors import (
     CorruptStoreError,
     InputError,
     MissingExtraError,
+    StaleGroupError,
     StoreExistsError,
     StoreFormatError,
     ZstructError,
 )
 
 if TYPE_CHECKING:
+    from zstruct import features as features
     from zstruct import sources as sources
     from zstruct.building import BuildReport, Frame, build
     from zstruct.explore import open
+    from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import ZarrStructureDataset, collate
     from zstruct.store import Store
     from zstruct.verify import verify
@@ -36,9 +39,11 @@ __all__ = [
     "BuildReport",
     "ChangedInputError",
     "CorruptStoreError",
+    "FeaturizeReport",
     "Frame",
     "InputError",
     "MissingExtraError",
+    "StaleGroupError",
     "Store",
     "StoreExistsError",
     "StoreFormatError",
@@ -46,6 +51,8 @@ __all__ = [
     "ZstructError",
     "build",
     "collate",
+    "features",
+    "featurize",
     "open",
     "sources",
     "verify",
@@ -53,19 +60,21 @@ __all__ = [
 
 _LAZY = {
     "BuildReport": "zstruct.building",
+    "FeaturizeReport": "zstruct.features.featurize",
     "Frame": "zstruct.building",
     "Store": "zstruct.store",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
     "collate": "zstruct.loading",
+    "featurize": "zstruct.features.featurize",
     "open": "zstruct.explore",
     "verify": "zstruct.verify",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "sources":
-        return importlib.import_module("zstruct.sources")
+    if name in ("features", "sources"):
+        return importlib.import_module(f"zstruct.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'zstruct' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)

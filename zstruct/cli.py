@@ -1,4 +1,4 @@
-"""The ``zstruct`` command: build, info and verify from a shell."""
+"""The ``zstruct`` command: build, featurize, info and verify from a shell."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import zstruct
 from zstruct.errors import ZstructError
@@ -38,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_build(commands.add_parser("build", help="build a store from files"))
+    _add_featurize(commands.add_parser("featurize", help="compute a descriptor and keep it in a store"))
     info = commands.add_parser("info", help="show what is in a store")
     info.add_argument("store", metavar="STORE")
     info.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -91,6 +94,68 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.set_defaults(run=_build)
 
 
+def _add_featurize(featurize: argparse.ArgumentParser) -> None:
+    featurize.add_argument("store", metavar="STORE")
+    featurize.add_argument("descriptor", metavar="DESCRIPTOR", help="chebyshev, acsf or neighbors")
+    featurize.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the descriptor, as in rad_order=10 or species=H,O (repeatable)",
+    )
+    featurize.add_argument("--params", metavar="JSON", help="all parameters, as JSON or a file with it")
+    featurize.add_argument("--derivatives", action="store_true", help="store derivatives too")
+    featurize.add_argument("--only", choices=("forces",), help="derivatives for structures with forces")
+    featurize.add_argument("--name", help="name of the groups; by default the descriptor's")
+    featurize.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="as stored")
+    featurize.add_argument("--overwrite", action="store_true", help="replace groups that are there")
+    featurize.add_argument("--workers", type=int, metavar="N", help="number of workers")
+    featurize.add_argument("--quiet", action="store_true", help="no progress bar")
+    featurize.set_defaults(run=_featurize)
+
+
+def _featurize(arguments: argparse.Namespace) -> int:
+    from zstruct.features.registry import by_name
+
+    parameters = _json(arguments.params) if arguments.params else {}
+    for name, text in _pairs("--param", arguments.param).items():
+        parameters[name] = _value(text)
+    report = zstruct.featurize(
+        arguments.store,
+        by_name(arguments.descriptor, parameters),
+        arguments.derivatives,
+        arguments.name,
+        dtype=arguments.dtype,
+        only=arguments.only,
+        overwrite=arguments.overwrite,
+        n_workers=arguments.workers,
+        progress=not arguments.quiet,
+    )
+    print(report)
+    return 0
+
+
+def _json(text: str) -> dict[str, Any]:
+    """Return the parameters that a text, or the file that it names, gives as JSON."""
+    try:
+        source = text if text.lstrip().startswith("{") else Path(text).read_text()
+        parameters = json.loads(source)
+    except (OSError, ValueError) as error:
+        raise zstruct.InputError(f"--params {text}: {error}") from None
+    if not isinstance(parameters, dict):
+        raise zstruct.InputError(f"--params {text}: parameters are a JSON object")
+    return parameters
+
+
+def _value(text: str) -> Any:
+    """Return JSON as what it is, names separated by commas as a list, and anything else as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.split(",") if "," in text else text
+
+
 def _build(arguments: argparse.Namespace) -> int:
     report = zstruct.build(
         arguments.inputs,
@@ -118,9 +183,32 @@ def _build(arguments: argparse.Namespace) -> int:
 def _info(arguments: argparse.Namespace) -> int:
     from zstruct.explore.summary import format_summary, summarize
 
-    summary = summarize(arguments.store)
-    print(json.dumps(summary, indent=2) if arguments.json else format_summary(summary))
+    summary, groups = summarize(arguments.store), _groups(arguments.store)
+    if arguments.json:
+        print(json.dumps(summary | {"groups": groups}, indent=2))
+        return 0
+    print(format_summary(summary))
+    for path, group in groups.items():
+        stale = "; stale: the store has other content now" if group["stale"] else ""
+        print(f"{path}: {group['made_by']}{stale}")
     return 0
+
+
+def _groups(path: str) -> dict[str, dict[str, Any]]:
+    """Return what made each group of features, derivatives or neighbours, and whether it is stale."""
+    from zstruct.store import GROUP_KINDS, Store
+
+    store, found = Store(path), {}
+    for kind in GROUP_KINDS:
+        for name in store.group_names(kind):
+            attrs = store.group_attrs(f"{kind}/{name}")
+            parameters = ", ".join(f"{k}={v!r}" for k, v in attrs["manifest"]["parameters"].items())
+            found[f"{kind}/{name}"] = {
+                "made_by": f"{attrs['manifest']['class']}({parameters})",
+                "manifest": attrs["manifest"],
+                "stale": attrs["store_digest"] != store.digest,
+            }
+    return found
 
 
 def _verify(arguments: argparse.Namespace) -> int:

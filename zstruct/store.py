@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 __all__ = [
     "ENCODING_TYPE",
     "ENCODING_VERSION",
+    "GROUP_KINDS",
     "ArraySpec",
     "Layout",
     "Store",
@@ -38,7 +40,10 @@ __all__ = [
     "check_shards",
     "choose_layout",
     "combine_digests",
+    "complete",
+    "consolidate_again",
     "create",
+    "create_parent",
     "finish",
     "rows_digest",
     "shard_path",
@@ -51,6 +56,11 @@ __all__ = [
 ENCODING_TYPE = "zstruct"
 ENCODING_VERSION = "1.0"
 CATEGORIES = "categories"
+GROUP_KINDS: tuple[Literal["features", "derivatives", "neighbors"], ...] = (
+    "features",
+    "derivatives",
+    "neighbors",
+)
 # LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store.
 _FAST: tuple[Literal["lz4"], int] = ("lz4", 9)
 _SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
@@ -155,7 +165,10 @@ def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArr
 
 
 def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapping[str, Any]) -> None:
-    """Create a store without data; its ``status`` is "building" until `finish`."""
+    """Create a store, or a group that will be part of one, without data.
+
+    Its ``status`` is "building" until `finish` or `complete`; `attrs` say what a group is.
+    """
     root = zarr.create_group(
         str(path),
         zarr_format=3,
@@ -281,18 +294,66 @@ def finish(
     path: str | os.PathLike[str], attrs: Mapping[str, Any], array_attrs: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Add the last attributes, then ``status = "complete"``, then the consolidated metadata."""
+    complete(path, attrs, array_attrs)
+    _consolidate(Path(path))
+    sync_to_disk(Path(path, "zarr.json"))
+
+
+def complete(
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], array_attrs: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Add the last attributes, then ``status = "complete"``; all that a group beside root arrays needs."""
     for left_by_a_kill in Path(path).rglob("*.partial"):
         left_by_a_kill.unlink()
     root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
     for name, extra in array_attrs.items():
         root[name].update_attributes(dict(extra))
     root.update_attributes({**attrs, "status": "complete"})
+    for file in sorted(Path(path).rglob("zarr.json")):
+        sync_to_disk(file)
+
+
+def create_parent(path: str | os.PathLike[str], kind: str) -> None:
+    """Create the group that groups of a kind lie in, if it is not there."""
+    if not Path(path, kind, "zarr.json").exists():
+        zarr.create_group(str(Path(path, kind)), zarr_format=3)
+        sync_to_disk(Path(path, kind, "zarr.json"))
+
+
+def consolidate_again(
+    path: str | os.PathLike[str], scratch: Path, hidden: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Have the consolidated metadata of a store show the groups that are there now, in one rename.
+
+    Parameters
+    ----------
+    path
+        The store.
+    scratch
+        A directory on the same file system that may be written to.
+    hidden
+        Kinds and names of groups that it should not show.
+    """
+    copies = scratch / "metadata"
+    shutil.rmtree(copies, ignore_errors=True)  # left by a kill
+    for file in Path(path).rglob("zarr.json"):
+        copy = copies / file.relative_to(path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    for kind, name in hidden:
+        shutil.rmtree(copies / kind / name)
+    _consolidate(copies)
+    sync_to_disk(copies / "zarr.json")
+    os.replace(copies / "zarr.json", Path(path, "zarr.json"))
+    sync_to_disk(Path(path))
+    shutil.rmtree(copies)
+
+
+def _consolidate(path: Path) -> None:
     with warnings.catch_warnings():
         # Consolidated metadata is not yet in the v3 specification; readers without it still work.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(str(path))
-    for file in sorted(Path(path).rglob("zarr.json")):
-        sync_to_disk(file)
 
 
 def sync_to_disk(path: Path) -> None:
@@ -474,11 +535,24 @@ class Store:
         edges = self.read(f"{CATEGORIES}/{name}/offsets").tolist()
         return [data[a:b].decode("utf-8", "surrogateescape") for a, b in itertools.pairwise(edges)]
 
-    def array_names(self) -> list[str]:
-        """Return the paths of all arrays of the store, category tables included."""
-        return sorted(
-            name for name, node in self._root().members(max_depth=None) if isinstance(node, zarr.Array)
-        )
+    def array_names(self, group: str = "") -> list[str]:
+        """Return the paths of the arrays of a group.
+
+        Without a group, of those that are the content of the store: root arrays and category tables.
+        """
+        names = [name for name, node in self._root().members(max_depth=None) if isinstance(node, zarr.Array)]
+        if group:
+            return sorted(name for name in names if name.startswith(f"{group}/"))
+        return sorted(name for name in names if "/" not in name or name.startswith(f"{CATEGORIES}/"))
+
+    def group_names(self, kind: str) -> list[str]:
+        """Return the names of the groups under ``features``, ``derivatives`` or ``neighbors``."""
+        found = self._root().get(kind)
+        return sorted(str(name) for name in found.group_keys()) if isinstance(found, zarr.Group) else []
+
+    def group_attrs(self, group: str) -> dict[str, Any]:
+        """Return the attributes of a group, given its path."""
+        return dict(self._root()[group].attrs)
 
     def check_complete(self) -> None:
         """Raise if a shard of a local store is missing, say after half a copy.

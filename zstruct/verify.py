@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct import store as _store
 from zstruct.errors import CorruptStoreError
+from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
 
 __all__ = ["verify"]
@@ -17,7 +19,8 @@ def verify(path: str | os.PathLike[str]) -> None:
     """Read a store from end to end and raise if anything is wrong with it.
 
     Checks that offsets, counts and array lengths agree, that every chunk passes its checksum and
-    that contents still have the digests recorded when the store was built.
+    that contents still have the digests recorded when the store was built; and the same of features,
+    derivatives and neighbours, unless they are stale: of those, only the contents.
 
     Parameters
     ----------
@@ -41,19 +44,55 @@ def verify(path: str | os.PathLike[str]) -> None:
     for name, field in store.fields.items():
         n = store.n_atoms if field.level == ATOM else store.n_structures
         _require(store.shape(name)[0] == n, store, name, f"should have {n} rows")
-    digests = []
-    for name in store.array_names():
-        layout, shape = store.layout(name), store.shape(name)
-        shards = []
-        for k in range(layout.n_shards(shape[0])):
-            start = k * layout.shard_rows
-            rows = store.read(name, start, min(start + layout.shard_rows, shape[0]))
-            shards.append(_store.rows_digest(rows))
-        recorded = store.array_attrs(name)["digest"]
-        found = _store.array_digest(store.dtype(name).name, shape, layout, shards)
-        _require(found == recorded, store, name, "does not have the content it was built with")
-        digests.append(f"{name} {recorded}")
+    digests = [f"{name} {_check_content(store, name)}" for name in store.array_names()]
     _require(_store.combine_digests(digests) == store.digest, store, "", "the digests don't add up")
+    for kind in _store.GROUP_KINDS:
+        for name in store.group_names(kind):
+            _check_group(store, f"{kind}/{name}", offsets)
+
+
+def _check_content(store: _store.Store, name: str) -> str:
+    """Raise unless an array has its digest; return that."""
+    layout, shape = store.layout(name), store.shape(name)
+    shards = []
+    for k in range(layout.n_shards(shape[0])):
+        start = k * layout.shard_rows
+        rows = store.read(name, start, min(start + layout.shard_rows, shape[0]))
+        shards.append(_store.rows_digest(rows))
+    recorded = str(store.array_attrs(name)["digest"])
+    found = _store.array_digest(store.dtype(name).name, shape, layout, shards)
+    _require(found == recorded, store, name, "does not have the content it was built with")
+    return recorded
+
+
+def _check_group(store: _store.Store, group: str, atom_offsets: NDArray[np.int64]) -> None:
+    attrs, arrays = store.group_attrs(group), store.array_names(group)
+    _require(attrs.get("status") == "complete", store, group, "is unfinished")
+    for name in arrays:
+        _check_content(store, name)
+    if attrs["store_digest"] != store.digest:
+        return
+    if group.startswith("features/"):
+        _require(store.shape(f"{group}/values")[0] == store.n_atoms, store, f"{group}/values", "is too short")
+        return
+    offsets, counts = store.read(f"{group}/offsets"), store.read(f"{group}/counts")
+    edges = counts_to_offsets(counts)
+    agree = len(counts) == store.n_atoms and np.array_equal(edges[atom_offsets], offsets)
+    _require(agree, store, f"{group}/offsets", "does not agree with its counts")
+    n_pairs, indices = int(edges[-1]), f"{group}/indices"
+    for name in arrays:
+        per_pair = name not in (f"{group}/offsets", f"{group}/counts")
+        _require(not per_pair or store.shape(name)[0] == n_pairs, store, name, f"should have {n_pairs} rows")
+    step = store.layout(indices).shard_rows
+    n_atoms = np.diff(atom_offsets)
+    for start in range(0, n_pairs, step):
+        stop = min(start + step, n_pairs)
+        first = int(np.searchsorted(offsets, start, side="right")) - 1
+        last = int(np.searchsorted(offsets, stop, side="left"))
+        limits = np.repeat(n_atoms[first:last], np.diff(np.clip(offsets[first : last + 1], start, stop)))
+        rows = store.read(indices, start, stop)
+        inside = bool(np.all((rows >= 0) & (rows < limits)))
+        _require(inside, store, indices, "has neighbours outside their structures")
 
 
 def _require(holds: bool, store: _store.Store, array: str, fault: str) -> None:

@@ -1,0 +1,199 @@
+"""Killed at any instant, `featurize` resumes to the same bytes; what can be seen is whole."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import zstruct
+from tests.conftest import tree_bytes
+from tests.features.gaussians import CUTOFF, Gaussians, run
+from zstruct import store
+from zstruct.features import NeighborList, assembling, group_names, open_group, publishing, register
+
+
+@pytest.fixture(scope="module")
+def spawner():
+    context = multiprocessing.get_context("forkserver")
+    kernels = [f"zstruct.features.kernels.{name}" for name in ("neighbors", "statistics")]
+    context.set_forkserver_preload(["tests.features.gaussians", "zstruct.features.featurize", *kernels])
+    return context
+
+
+def _featurize(path, options, kill_at=0):
+    store._CHUNK_ROWS.update(atom=32, structure=4)
+    store._CHUNKS_PER_SHARD = 2
+    steps = []
+
+    def counted(function):
+        def wrapper(*args, **kwargs):
+            if function.__name__ == "fsync" or ".zarr" in str(args[0]):  # not what Numba caches
+                steps.append(function.__name__)
+            if len(steps) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    what = (
+        NeighborList(CUTOFF) if options.pop("neighbors", False) else Gaussians(options.pop("widths", (1.0,)))
+    )
+    run(path, what, **options)
+    path.with_name("steps").write_text(str(len(steps)))
+
+
+def _child(spawner, *args):
+    process = spawner.Process(target=_featurize, args=args)
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize(
+    "options", [{"derivatives": True}, {"neighbors": True}], ids=["derivatives", "neighbours"]
+)
+def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, small, options):
+    whole = tmp_path / "whole.zarr"
+    shutil.copytree(small, whole)
+    began = time.perf_counter()
+    _child(spawner, whole, dict(options)).join(60)
+    duration = time.perf_counter() - began
+    before, expected = tree_bytes(small), tree_bytes(whole)
+    assert before != expected
+    rng = np.random.default_rng(0)
+    kills = 0
+    for attempt in range(40):
+        out = tmp_path / f"out{attempt}.zarr"
+        shutil.copytree(small, out)
+        work = out.with_name(out.name + ".featurizing")
+        while tree_bytes(out) != expected or work.exists():
+            process = _child(spawner, out, dict(options))
+            process.join(float(rng.uniform(0, duration)))
+            process.kill()
+            process.join()
+            kills += process.exitcode == -signal.SIGKILL
+            zstruct.verify(out)  # whatever can be seen is whole
+        if kills >= 4:
+            return
+    raise AssertionError("it was over before it could be killed")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, overwrite):
+    if overwrite:
+        run(small, Gaussians((2.0, 1.0)), True)
+    options = {"derivatives": True, "overwrite": overwrite}
+    whole = tmp_path / "whole.zarr"
+    shutil.copytree(small, whole)
+    _child(spawner, whole, dict(options)).join(60)
+    expected, total = tree_bytes(whole), int((tmp_path / "steps").read_text())
+    kills = 0
+    # Evenly over the whole, and closer at its end, which publishes and cleans up.
+    for step in sorted({*np.linspace(1, total - 30, 3).astype(int), *range(total - 28, total, 6)}):
+        out = tmp_path / f"out{step}.zarr"
+        shutil.copytree(small, out)
+        process = _child(spawner, out, dict(options), int(step))
+        process.join(60)
+        kills += process.exitcode == -signal.SIGKILL
+        zstruct.verify(out)  # whatever can be seen is whole
+        process = _child(spawner, out, dict(options))
+        process.join(60)
+        assert process.exitcode == 0
+        assert tree_bytes(out) == expected, f"not the same after step {step}"
+        assert not out.with_name(out.name + ".featurizing").exists()
+    assert kills >= 6
+
+
+def test_resuming_computes_nothing_again_that_was_done(small, monkeypatch):
+    real, done = assembling.do_atoms, []
+
+    def one_more(task):
+        done.append(task.number)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return real(task)
+
+    monkeypatch.setattr(assembling, "do_atoms", one_more)
+    with pytest.raises(KeyboardInterrupt):
+        run(small, Gaussians(), n_workers=1)
+    assert group_names(small)["features"] == []
+    run(small, Gaussians(), n_workers=1)
+    assert sorted(done) == sorted([*range(max(done) + 1), done[2]])
+
+
+def test_a_kill_before_the_metadata_is_mended_by_any_later_call(small, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "consolidate_again", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(small, Gaussians())
+    assert group_names(small)["features"] == []  # readers of the metadata don't see it yet
+    run(small, NeighborList(CUTOFF))
+    assert group_names(small) == {"features": ["gaussians"], "derivatives": [], "neighbors": ["rc2.5"]}
+    zstruct.verify(small)
+    assert run(small, Gaussians()).computed == []
+
+
+def _interrupted(*args):
+    raise KeyboardInterrupt
+
+
+def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(small, monkeypatch):
+    run(small, Gaussians())
+    monkeypatch.setattr("zstruct.features.publishing.exchange", lambda a, b: False)
+    real, calls = os.rename, []
+
+    def second_fails(a, b):
+        calls.append(b)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(a, b)
+
+    monkeypatch.setattr(os, "rename", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        run(small, Gaussians((1.0,)), overwrite=True)
+    assert not (small / "features" / "gaussians").exists()
+    monkeypatch.setattr(os, "rename", real)
+    run(small, Gaussians((1.0,)), overwrite=True)
+    assert open_group(small, "features", "gaussians").descriptor == Gaussians((1.0,))
+    zstruct.verify(small)
+
+
+def _hold(path, ready, go_on):
+    def wait(structures, neighbors):
+        ready.set()
+        go_on.wait(60)
+        return np.ones((len(neighbors), 1))
+
+    run(path, register(wait, cutoff=2.0, feature_names=["one"]))
+
+
+def test_a_second_process_is_refused(spawner, small):
+    ready, go_on = spawner.Event(), spawner.Event()
+    process = spawner.Process(target=_hold, args=(small, ready, go_on))
+    process.start()
+    assert ready.wait(60)
+    with pytest.raises(zstruct.BuildLockedError, match="another process is writing groups into"):
+        run(small, Gaussians())
+    process.kill()  # the lock dies with it
+    process.join()
+    assert run(small, Gaussians()).computed == ["features/gaussians"]
+
+
+def test_a_store_that_is_replaced_meanwhile_gets_no_groups(small, structures):
+    def meddle(structures_, neighbors):
+        if structures_.n_atoms and not done:
+            done.append(1)
+            zstruct.build(structures[:6], small, overwrite=True, progress=False)
+        return np.ones((len(neighbors), 1))
+
+    done = []
+    descriptor = register(meddle, cutoff=2.0, feature_names=["one"])
+    with pytest.raises(zstruct.ChangedInputError, match="was replaced by another store meanwhile"):
+        run(small, descriptor, n_workers=1)
+    assert group_names(small)["features"] == []
+    assert run(small, Gaussians()).computed == ["features/gaussians"]

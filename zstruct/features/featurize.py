@@ -1,0 +1,291 @@
+"""Compute features, derivatives or neighbour lists of a whole store and keep them in it.
+
+Work is done in a directory beside the store; what is there is whole before it is renamed into the
+store, and the consolidated metadata shows it last. This module says what is to be done and in which
+order; what the tasks do is in `zstruct.features.storing`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from zstruct import parallel
+from zstruct.errors import InputError, StoreExistsError, ZstructError
+from zstruct.features.assembling import Run, make, prepare
+from zstruct.features.base import Descriptor, make_manifest
+from zstruct.features.groups import GROUP_VERSION, Kind
+from zstruct.features.neighbors import NeighborList
+from zstruct.features.publishing import JOB, check_same, publish, recover
+from zstruct.features.storing import Job
+from zstruct.store import Store
+from zstruct.text import counted, sized
+from zstruct.working import WorkingDirectory, read_json, write_json
+
+if TYPE_CHECKING:
+    from distributed import Client  # noqa: TID251
+
+__all__ = ["FeaturizeReport", "featurize"]
+
+
+@dataclass(frozen=True)
+class FeaturizeReport:
+    """Result of `zstruct.featurize`; printing it gives a summary.
+
+    Parameters
+    ----------
+    path
+        The store.
+    groups
+        Paths of the groups in it that were asked for.
+    computed
+        Those of them that this call computed; the others were there.
+    n_atoms
+        Atoms of the store.
+    n_features
+        Features of an atom; None for neighbour lists.
+    n_pairs
+        Pairs for which something is stored; None without derivatives or neighbours.
+    nbytes
+        Bytes of the groups on disk.
+    seconds
+        How long this call took.
+    """
+
+    path: str
+    groups: list[str]
+    computed: list[str]
+    n_atoms: int
+    n_features: int | None
+    n_pairs: int | None
+    nbytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        what = [counted(self.n_atoms, "atom")]
+        if self.n_features is not None:
+            what.append(counted(self.n_features, "feature"))
+        if self.n_pairs is not None:
+            what.append(counted(self.n_pairs, "pair"))
+        did = f"computed in {self.seconds:.2f} s" if self.computed else "there already, nothing to do"
+        return f"{self.path}: {' and '.join(self.groups)}: {', '.join(what)}, {sized(self.nbytes)}, {did}"
+
+
+def featurize(
+    store: str | os.PathLike[str] | Store,
+    descriptor: Descriptor | NeighborList,
+    derivatives: bool = False,
+    name: str | None = None,
+    *,
+    dtype: Literal["float32", "float64"] = "float32",
+    only: Literal["forces"] | None = None,
+    overwrite: bool = False,
+    client: Client | None = None,
+    n_workers: int | None = None,
+    progress: bool = True,
+) -> FeaturizeReport:
+    """Compute a descriptor or a neighbour list for all structures of a store, and keep it there.
+
+    Writes the groups ``features/<name>`` and, if asked for, ``derivatives/<name>``; of a neighbour
+    list ``neighbors/<name>``. The rest of the store stays as it is. Killed at any instant, the same
+    call resumes where it was and makes the same groups, byte for byte; until they are whole, none
+    of them can be seen. Called again when all is there, it does nothing.
+
+    Parameters
+    ----------
+    store
+        The store, in a local directory (on a cluster: one that every worker can reach).
+    descriptor
+        A descriptor, such as `zstruct.features.Chebyshev` or what `zstruct.features.register` made
+        of a function, or a `zstruct.features.NeighborList`.
+    derivatives
+        Whether to store derivatives too: some kilobytes for each atom. Those who train need not,
+        the kernels are faster than most disks.
+    name
+        Name of the groups; by default that of the descriptor in lower case, and ``rc5`` for a
+        neighbour list with a cutoff of 5.
+    dtype
+        In which features and derivatives are stored; computed they are in float64. In float32 they
+        keep 7 digits: a relative error up to 6e-8 of each number.
+    only
+        ``"forces"``: store derivatives only for structures with forces; others have no pairs.
+    overwrite
+        Whether groups of this name may be replaced; they stay until the new ones are whole. Don't
+        while somebody reads them.
+    client
+        A `distributed.Client` to run on; by default the active one, else this machine.
+    n_workers
+        Number of local workers; by default one per processor.
+    progress
+        Whether to show a progress bar, in bytes.
+
+    Returns
+    -------
+    FeaturizeReport
+        What there is now, and what of it was computed by this call.
+
+    Raises
+    ------
+    InputError
+        If an argument or a structure can't be used: an unknown element, say. Names the structure.
+    StoreExistsError
+        If there is a group of this name, but another one, and `overwrite` was not given.
+    BuildLockedError
+        If another process is writing groups into the store.
+    StoreFormatError
+        If there is no complete store.
+    ChangedInputError
+        If the store was replaced meanwhile.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> from zstruct.features import Chebyshev, open_group
+    >>> out = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")], out, progress=False)
+    >>> report = zstruct.featurize(out, Chebyshev(["H", "O"], 10, 4.0, 3, 1.5), progress=False)
+    >>> report.groups, report.n_features
+    (['features/chebyshev'], 30)
+    >>> zstruct.Store(out).read("features/chebyshev/values").shape
+    (3, 30)
+    """
+    began = time.perf_counter()
+    opened = Store(store.path if isinstance(store, Store) else store)
+    _check(opened, descriptor, derivatives, name, dtype, only, n_workers)
+    called = _default_name(descriptor) if name is None else name
+    kinds: list[Kind] = ["features", "derivatives"] if derivatives else ["features"]
+    if isinstance(descriptor, NeighborList):
+        kinds = ["neighbors"]
+    wanted = {kind: _attrs(opened, kind, descriptor, dtype, only) for kind in kinds}
+    identity = hashlib.sha256(json.dumps([called, wanted], sort_keys=True).encode()).hexdigest()
+    path = Path(os.path.realpath(opened.path))  # beside the store itself, not beside a link to it
+    work = WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
+    with work:
+        if recover(path, work.path) == identity:  # killed while cleaning up
+            todo, whole = kinds, True
+        else:
+            there = Store(path)
+            todo = [k for k in kinds if _missing(there, k, called, wanted[k], overwrite)]
+            whole = not todo
+        if not whole:
+            job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype)
+            run = Run(client or parallel.active_client(), n_workers or parallel.cpu_count(), progress)
+            if read_json(work.path / JOB) != [identity, todo]:
+                work.clear()
+                prepare(job, opened, only)
+                write_json(work.path / JOB, [identity, todo])
+            try:
+                make(job, opened, wanted, run)
+                publish(path, work.path, called, todo, identity, opened.digest)
+            except ZstructError as error:
+                check_same(path, opened.digest)  # or else the store may look damaged
+                if isinstance(error, InputError):
+                    work.remove()  # it will be mended by changing the store or the descriptor
+                raise
+            finally:
+                run.close()
+        work.remove()
+    return _report(Store(path), called, kinds, todo, time.perf_counter() - began)
+
+
+def _check(
+    opened: Store,
+    what: Descriptor | NeighborList,
+    derivatives: bool,
+    name: str | None,
+    dtype: str,
+    only: str | None,
+    n_workers: int | None,
+) -> None:
+    if not os.path.isdir(opened.path):
+        raise InputError(
+            f"groups are written into local stores only: copy {opened.path} to a directory first"
+        )
+    if not isinstance(what, Descriptor | NeighborList):
+        raise InputError(f"a store is featurized by a Descriptor or a NeighborList, not by {what!r}")
+    if derivatives and isinstance(what, NeighborList):
+        raise InputError("a NeighborList has no derivatives")
+    if derivatives and getattr(type(what), "derivatives", None) is Descriptor.derivatives:
+        raise InputError(f"the descriptor {_default_name(what)} has no derivatives")
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"dtype is 'float32' or 'float64', not {dtype!r}")
+    if only not in (None, "forces"):
+        raise InputError(f"only is 'forces' or None, not {only!r}")
+    if only is not None and not derivatives:
+        raise InputError(
+            "only='forces' says for which structures derivatives are stored: pass derivatives=True"
+        )
+    if only is not None and "forces" not in opened.fields:
+        raise InputError(f"only='forces': the store {opened.path} has no forces")
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, re.ASCII):
+        raise InputError(f"{name!r} can't name a group: use letters, digits and any of _ . + -")
+    if n_workers is not None and (not isinstance(n_workers, int | np.integer) or n_workers < 1):
+        raise InputError(f"n_workers is a whole number from 1, not {n_workers!r}")
+
+
+def _default_name(what: Descriptor | NeighborList) -> str:
+    return f"rc{what.cutoff:g}" if isinstance(what, NeighborList) else what.manifest()["class"].lower()
+
+
+def _attrs(
+    opened: Store, kind: Kind, what: Descriptor | NeighborList, dtype: str, only: str | None
+) -> dict[str, Any]:
+    """Return the attributes that say what a group is: it is the same if they are."""
+    said: dict[str, Any] = {
+        "encoding-type": f"zstruct-{kind}",
+        "encoding-version": GROUP_VERSION,
+        "store_digest": opened.digest,
+        "cutoff": float(what.cutoff),
+    }
+    if isinstance(what, NeighborList):
+        return said | {"manifest": make_manifest("NeighborList", 1, {"cutoff": what.cutoff})}
+    said |= {"manifest": what.manifest(), "dtype": dtype, "feature_names": what.feature_names}
+    return said | ({"only": only} if kind == "derivatives" else {})
+
+
+def _missing(opened: Store, kind: Kind, name: str, wanted: dict[str, Any], overwrite: bool) -> bool:
+    """Return whether a group has to be made; refuse if another one is in its place."""
+    if name not in opened.group_names(kind) or overwrite:
+        return True
+    there = opened.group_attrs(f"{kind}/{name}")
+    other = [key for key, value in wanted.items() if there.get(key) != value]
+    if not other:
+        return False
+    made = there["manifest"]
+    reasons = {
+        "store_digest": "from other content than the store has now",
+        "manifest": f"by version {made['version']} of {made['class']} with {made['parameters']}",
+        "dtype": f"as {there.get('dtype')}",
+        "only": f"with only={there.get('only')!r}",
+    }
+    reason = next((text for key, text in reasons.items() if key in other), "in another format")
+    raise StoreExistsError(
+        f"{opened.path} has {kind} {name!r} already, computed {reason}; pass overwrite=True (--overwrite) "
+        "to replace them, or another name"
+    )
+
+
+def _report(
+    opened: Store, name: str, kinds: list[Kind], computed: list[Kind], seconds: float
+) -> FeaturizeReport:
+    paths = {kind: f"{kind}/{name}" for kind in kinds}
+    by_pairs = next((path for kind, path in paths.items() if kind != "features"), None)
+    files = (f for path in paths.values() for f in Path(opened.path, path).rglob("*") if f.is_file())
+    return FeaturizeReport(
+        path=opened.path,
+        groups=list(paths.values()),
+        computed=[paths[kind] for kind in computed],
+        n_atoms=opened.n_atoms,
+        n_features=opened.shape(f"{paths['features']}/values")[1] if "features" in paths else None,
+        n_pairs=None if by_pairs is None else opened.shape(f"{by_pairs}/indices")[0],
+        nbytes=sum(file.stat().st_size for file in files),
+        seconds=seconds,
+    )

@@ -1,0 +1,146 @@
+"""The groups that `featurize` adds to a store: which there are, what made them, and whether they are stale.
+
+A group holds what was computed from the content of its store, and the digest of that content; a
+store that was built again has another one. This module reads attributes only: it knows neither
+kernels nor how arrays are served.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from zstruct.errors import InputError, StaleGroupError, StoreFormatError
+from zstruct.features.base import Descriptor
+from zstruct.features.registry import from_manifest
+from zstruct.store import GROUP_KINDS, Store
+
+__all__ = ["GROUP_VERSION", "FeatureGroup", "Kind", "group_names", "open_group"]
+
+Kind = Literal["features", "derivatives", "neighbors"]
+GROUP_VERSION = "1.0"
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureGroup:
+    """A group of a store, made by `zstruct.featurize`.
+
+    Parameters
+    ----------
+    store
+        The store it is in.
+    kind
+        ``"features"``, ``"derivatives"`` or ``"neighbors"``.
+    name
+        Its name among those of its kind.
+    attrs
+        Its attributes; the format page lists them.
+    """
+
+    store: Store
+    kind: Kind
+    name: str
+    attrs: dict[str, Any] = field(repr=False)
+
+    @property
+    def path(self) -> str:
+        """Path of the group in the store."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What made it: class, version, parameters and their hash."""
+        return dict(self.attrs["manifest"])
+
+    @property
+    def cutoff(self) -> float:
+        """The largest distance of a neighbour that was looked at, in angstrom."""
+        return float(self.attrs["cutoff"])
+
+    @cached_property
+    def descriptor(self) -> Descriptor | None:
+        """The descriptor, built again from the manifest; None for neighbour lists.
+
+        Raises
+        ------
+        InputError
+            If it is not registered here, or of another version.
+        """
+        return None if self.kind == "neighbors" else from_manifest(self.manifest)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name for each feature; none for neighbour lists."""
+        return list(self.attrs.get("feature_names", ()))
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names of its arrays."""
+        return [path.rsplit("/", 1)[1] for path in self.store.array_names(self.path)]
+
+    def array(self, name: str) -> str:
+        """Return the path of one of its arrays, for the methods of the store."""
+        return f"{self.path}/{name}"
+
+
+def group_names(store: Store | str | os.PathLike[str]) -> dict[Kind, list[str]]:
+    """Return the names of the groups of a store, stale ones too, by kind."""
+    opened = store if isinstance(store, Store) else Store(store)
+    return {kind: opened.group_names(kind) for kind in GROUP_KINDS}
+
+
+def open_group(store: Store | str | os.PathLike[str], kind: Kind, name: str) -> FeatureGroup:
+    """Return a group of a store, if it belongs to the store's content.
+
+    Parameters
+    ----------
+    store
+        A store or its path.
+    kind
+        ``"features"``, ``"derivatives"`` or ``"neighbors"``.
+    name
+        The name it was given by `zstruct.featurize`.
+
+    Raises
+    ------
+    InputError
+        If there is no such group; names those that there are.
+    StaleGroupError
+        If it was computed from other content than the store has now.
+    StoreFormatError
+        If it was written by a newer zstruct.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> from zstruct.features import NeighborList, open_group
+    >>> out = tempfile.mkdtemp() + "/copper.zarr"
+    >>> report = zstruct.build([ase.build.bulk("Cu")], out, progress=False)
+    >>> report = zstruct.featurize(out, NeighborList(3.0), progress=False)
+    >>> open_group(out, "neighbors", "rc3").cutoff
+    3.0
+    """
+    opened = store if isinstance(store, Store) else Store(store)
+    if kind not in GROUP_KINDS:
+        raise InputError(f"a kind of group is one of {', '.join(GROUP_KINDS)}, not {kind!r}")
+    there = opened.group_names(kind)
+    if name not in there:
+        has = f"it has {', '.join(there)}" if there else "it has none"
+        raise InputError(
+            f"the store {opened.path} has no {kind} {name!r}; {has}; run zstruct.featurize first"
+        )
+    group = FeatureGroup(opened, kind, name, opened.group_attrs(f"{kind}/{name}"))
+    version = str(group.attrs.get("encoding-version"))
+    if version.split(".")[0] != GROUP_VERSION.split(".")[0]:
+        raise StoreFormatError(
+            f"{kind} {name!r} of {opened.path} have format version {version}; this zstruct reads "
+            f"{GROUP_VERSION.split('.')[0]}.x; install a newer zstruct"
+        )
+    if group.attrs["store_digest"] != opened.digest:
+        raise StaleGroupError(
+            f"{kind} {name!r} of {opened.path} were computed from other content than the store has now; "
+            "run zstruct.featurize again with overwrite=True"
+        )
+    return group

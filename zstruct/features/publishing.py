@@ -1,0 +1,93 @@
+"""Rename groups that are whole into their store, so that a reader sees all of one or nothing.
+
+The consolidated metadata shows a new group last. A record of what is on its way is kept until then,
+so that whoever comes after a kill can go on; where groups come from is not known here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from zstruct.errors import ChangedInputError
+from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
+from zstruct.working import exchange, read_json, write_json
+
+__all__ = ["JOB", "check_same", "publish", "recover"]
+
+# A working directory loses its files in the order of their names: no job goes on whose groups have gone.
+JOB, _RECORD = "job.json", "publishing.json"
+
+
+def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: str, digest: str) -> None:
+    """Put groups that are whole in place of those of their name.
+
+    Parameters
+    ----------
+    path
+        The store.
+    work
+        Where the groups are, by kind.
+    name
+        Of the groups.
+    kinds
+        The groups.
+    identity
+        Of the job, for `recover`.
+    digest
+        Of the content that the groups were computed from.
+
+    Raises
+    ------
+    ChangedInputError
+        If the store has other content by now.
+    """
+    if Store(path).digest != digest:
+        raise ChangedInputError(
+            f"{path} was replaced by another store meanwhile: run zstruct.featurize again"
+        )
+    for kind in kinds:
+        for folder, _, _ in os.walk(work / kind):
+            sync_to_disk(Path(folder))
+    inodes = {kind: (work / kind).stat().st_ino for kind in kinds}
+    record = {"identity": identity, "digest": digest, "name": name, "inodes": inodes}
+    write_json(work / _RECORD, record)
+    _put(path, work, record)
+
+
+def check_same(path: Path, digest: str) -> None:
+    """Raise `ChangedInputError` if a store has another content digest."""
+    if Store(path).digest != digest:
+        raise ChangedInputError(
+            f"{path} was replaced by another store meanwhile: run zstruct.featurize again"
+        )
+
+
+def recover(path: Path, work: Path) -> str | None:
+    """Finish what an earlier process was publishing when it was killed; return the identity of its job."""
+    record = read_json(work / _RECORD)
+    if record is None or Store(path).digest != record["digest"]:
+        return None
+    _put(path, work, record)
+    return str(record["identity"])
+
+
+def _put(path: Path, work: Path, record: dict[str, Any]) -> None:
+    name, inodes = record["name"], record["inodes"]
+    # What has changed places already has left another group, or none, where it was.
+    todo = [kind for kind in inodes if (work / kind).exists() and (work / kind).stat().st_ino == inodes[kind]]
+    replaced = [kind for kind in todo if (path / kind / name).exists()]
+    if replaced:  # the metadata of the old group would not fit the files of the new one
+        consolidate_again(path, work, [(kind, name) for kind in replaced])
+    for kind in todo:
+        ours, target = work / kind, path / kind / name
+        create_parent(path, kind)
+        if kind not in replaced:
+            os.rename(ours, target)
+        elif not exchange(ours, target):
+            os.rename(target, work / f"replaced.{kind}")
+            os.rename(ours, target)
+        sync_to_disk(target.parent)
+    consolidate_again(path, work)
