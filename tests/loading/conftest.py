@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.loading.groups import Bumps, write_descriptor, write_list
 from zstruct import store
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, infer
@@ -137,3 +138,35 @@ def source(make_store, tmp_path_factory) -> Source:
             "step": int(has_step.sum()),
         },
     )
+
+
+def _ragged(path: Path, make: Callable[..., Source]) -> Source:
+    """53 structures of 1 to 9 atoms, half of them periodic along one to three vectors."""
+    rng = np.random.default_rng(11)
+    counts = rng.integers(1, 10, 53)
+    n, rows = len(counts), int(counts.sum())
+    cell = np.eye(3) * rng.uniform(2.0, 5.0, (n, 1, 1)) + rng.normal(0, 0.2, (n, 3, 3))
+    columns = {
+        "numbers": rng.choice([1, 6, 8, 22], rows).astype(np.uint8),
+        "positions": rng.uniform(-3, 3, (rows, 3)),
+        "cell": cell,
+        "pbc": (rng.random((n, 3)) < 0.6) & (rng.random((n, 1)) < 0.5),
+        "energy": rng.normal(size=n),
+    }
+    return make(path, counts, columns)
+
+
+@pytest.fixture(scope="module")
+def plain(make_store, tmp_path_factory) -> Source:
+    """Structures without any groups."""
+    return _ragged(tmp_path_factory.mktemp("plain") / "plain.zarr", make_store)
+
+
+@pytest.fixture(scope="module")
+def featured(make_store, tmp_path_factory) -> Source:
+    """The same structures with features and derivatives "bumps" (and "single"), and a list "rc3"."""
+    source = _ragged(tmp_path_factory.mktemp("featured") / "featured.zarr", make_store)
+    write_descriptor(source, "bumps", Bumps(), "float64")
+    write_descriptor(source, "single", Bumps(2.5), "float32")
+    write_list(source, "rc3", 3.0)
+    return source

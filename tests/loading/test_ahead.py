@@ -31,7 +31,7 @@ def wait_until(true):
 
 @pytest.fixture
 def one_thread(monkeypatch):
-    monkeypatch.setattr("zstruct.loading.ahead.n_cores", lambda: 0)
+    monkeypatch.setattr("zstruct.loading.ahead.cpu_count", lambda: 0)
 
 
 def test_jobs_are_done_in_order_urgent_ones_first(one_thread):

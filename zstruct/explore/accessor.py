@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from zstruct.explore.composition import composition, elements, formulas
 from zstruct.explore.missing import always_given, given
-from zstruct.explore.selecting import Rows, cut, picked, row_blocks, rows_of, segments
+from zstruct.explore.opening import open_features
+from zstruct.explore.selecting import Rows, cut, of_store, picked, row_blocks, rows_of, segments
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE
 
@@ -187,6 +188,45 @@ class StructureAccessor:
             values = self._reduced(given(variable), "max").astype(bool) & (self._segments()[1] > 0)
         attrs = {"long_name": f"whether the structure has {field}"}
         return xr.DataArray(values, dims=(STRUCTURE,), name=f"has_{field}", attrs=attrs)
+
+    def features(self, name: str) -> xr.DataArray:
+        """Return features that `zstruct.featurize` stored for the atoms of this Dataset, lazily.
+
+        They go with the atoms: ``ds.zs.isel(...).zs.features(name)`` has those of the structures
+        picked. So does a variable made of them, ``ds.assign(cheb=ds.zs.features("cheb"))``.
+
+        Parameters
+        ----------
+        name
+            The name that they were given.
+
+        Returns
+        -------
+        xarray.DataArray
+            Shape (atom, feature), with the names of the features as labels. Its attributes tell
+            which descriptor made them, and their statistics over the whole store.
+
+        Raises
+        ------
+        InputError
+            If there are no such features, or if the Dataset no longer knows its store or its atoms.
+        StaleGroupError
+            If they were computed from other content than the store has now.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> from zstruct.features import Chebyshev
+        >>> out = tempfile.mkdtemp() + "/mixed.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2")]
+        >>> report = zstruct.build(molecules, out, progress=False)
+        >>> cheb = Chebyshev(["H", "C", "O"], 4, 4.0, 2, 4.0)
+        >>> report = zstruct.featurize(out, cheb, name="cheb", progress=False)
+        >>> ds = zstruct.open(out)
+        >>> ds.zs.isel(structure=1).zs.features("cheb").sizes
+        Frozen({'atom': 3, 'feature': 16})
+        """
+        return of_store(self._ds, open_features(self._ds, name))
 
     def reduce(self, values: str | xr.DataArray, how: str) -> xr.DataArray:
         """Reduce values of atoms to one per structure; reads them, in blocks of bounded size.

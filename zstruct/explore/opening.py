@@ -7,6 +7,7 @@ accessor's business.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import Any
 
@@ -15,11 +16,12 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from zstruct.errors import CorruptStoreError
-from zstruct.schema import STRUCTURE
+from zstruct.errors import CorruptStoreError, InputError
+from zstruct.features.groups import open_group
+from zstruct.schema import ATOM, STRUCTURE
 from zstruct.store import Store
 
-__all__ = ["open"]
+__all__ = ["open", "open_features"]
 
 _LABELS = {
     "xyz": ["x", "y", "z"],
@@ -76,7 +78,7 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     store = Store(path)
     store.check_complete()
     raw = xr.open_dataset(store.path, engine="zarr", chunks=None, cache=False, decode_cf=False)
-    token = hashlib.sha256(f"{os.path.abspath(store.path)} {store.digest}".encode()).hexdigest()[:16]
+    token = _token(store, store.digest)
     rows = _common_rows(store, raw)
     variables = {}
     for name in [*store.fields, *(n for n in raw.variables if n not in store.fields)]:
@@ -98,8 +100,61 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     dims = {dim for variable in variables.values() for dim in variable.dims}
     labels = {dim: texts for dim, texts in _LABELS.items() if dim in dims}
     dataset = xr.Dataset(variables, labels, raw.attrs)
-    dataset.encoding["source"] = store.path
+    dataset.encoding |= {"source": store.path, "digest": store.digest}
     return dataset
+
+
+def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
+    """Return stored features of all atoms of the store that a Dataset came from, lazily.
+
+    Parameters
+    ----------
+    dataset
+        What `open` returned, or a part of it.
+    name
+        The name that the features were given.
+
+    Returns
+    -------
+    xarray.DataArray
+        Shape (atom, feature), for every atom of the store.
+
+    Raises
+    ------
+    InputError
+        If the Dataset does not know its store, if that was built anew since, or if it has no
+        features of that name.
+    StaleGroupError
+        If they were computed from other content than the store has now.
+    """
+    path = dataset.encoding.get("source")
+    if path is None:
+        raise InputError(
+            "this Dataset no longer knows its store; take the features from the one that zstruct.open "
+            "returned and keep them in it: ds = ds.assign(name=ds.zs.features('name'))"
+        )
+    store = Store(path)
+    if store.digest != dataset.encoding.get("digest"):
+        raise InputError(f"{path} has other content than when it was opened; open it again")
+    group = open_group(store, "features", name)
+    raw = xr.open_dataset(
+        path, engine="zarr", group=group.path, chunks=None, cache=False, decode_cf=False, consolidated=False
+    )
+    values = group.array("values")
+    lazy = raw.variables["values"]
+    lazy = xr.Variable(lazy.dims, indexing.LazilyIndexedArray(_Checked(lazy, path, values)), lazy.attrs)
+    long = [field.name for field in store.fields.values() if field.level == ATOM]
+    rows: dict[str, int] = {ATOM: max(store.layout(field).shard_rows for field in long)}
+    token = _token(store, json.dumps(group.attrs, sort_keys=True))
+    chunked = _chunked(lazy, store, values, rows, token)
+    names = {"feature": group.feature_names}
+    described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
+    return xr.DataArray(chunked, names, name=name, attrs=described)
+
+
+def _token(store: Store, content: str) -> str:
+    """Return what names the dask arrays of some content of a store."""
+    return hashlib.sha256(f"{os.path.abspath(store.path)} {content}".encode()).hexdigest()[:16]
 
 
 def _common_rows(store: Store, raw: xr.Dataset) -> dict[str, int]:

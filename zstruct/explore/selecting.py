@@ -18,12 +18,15 @@ from zstruct.errors import InputError
 from zstruct.ragged import atom_rows, counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["cut", "picked", "row_blocks", "rows_of", "segments"]
+__all__ = ["cut", "of_store", "picked", "row_blocks", "rows_of", "segments"]
 
 Rows = slice | NDArray[np.int64]
 Segments = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _BLOCK_BYTES = 1 << 27  # what a reduction over atoms holds in memory at a time
+# In the encoding of a Dataset: which rows over atoms of the store are its own. Xarray keeps encodings
+# through all that leaves the atoms as they are.
+_ROWS = "atom_rows"
 # What a selection makes untrue of the whole store's attributes, and of a variable's.
 _STALE = ("species", "digest")
 _STALE_OF_VARIABLE = ("actual_range", "digest")
@@ -149,6 +152,9 @@ def cut(dataset: xr.Dataset, which: Rows, found: Segments | None) -> xr.Dataset:
         attrs = dataset["offsets"].attrs
         result["offsets"] = xr.Variable((STRUCTURE,), counts_to_offsets(counts)[:-1], attrs)
         result["n_atoms"] = result["n_atoms"].copy(data=counts.astype(dataset["n_atoms"].dtype))
+        if "source" in dataset.encoding:
+            rows = _within(dataset.encoding.get(_ROWS), dims[ATOM])
+            result.encoding = dataset.encoding | {_ROWS: rows}
     if isinstance(which, slice) and which == slice(0, n):
         return result
     for name, variable in result.variables.items():
@@ -159,6 +165,43 @@ def cut(dataset: xr.Dataset, which: Rows, found: Segments | None) -> xr.Dataset:
         if key in result.attrs and dim in result.sizes:
             result.attrs[key] = result.sizes[dim]
     return result
+
+
+def of_store(dataset: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
+    """Return what a store has for all of its atoms, for those that a part of it has.
+
+    Parameters
+    ----------
+    dataset
+        The part, made by `cut` or not.
+    values
+        Shape (atom, ...), for all atoms of the store.
+
+    Raises
+    ------
+    InputError
+        If the Dataset's atoms were picked by other means.
+    """
+    rows = dataset.encoding.get(_ROWS, slice(0, values.sizes[ATOM]))
+    n_rows = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+    if n_rows != dataset.sizes.get(ATOM):
+        raise InputError(
+            f"this Dataset has {dataset.sizes.get(ATOM, 0):,} atoms, but {n_rows:,} of the store were "
+            "picked; pick structures with ds.zs.isel or ds.zs.where, not atoms"
+        )
+    name = "values"
+    return _take(values.to_dataset(name=name), {ATOM: rows})[name].rename(values.name)
+
+
+def _within(before: Rows | None, rows: Rows) -> Rows:
+    """Return rows of rows."""
+    if before is None:
+        return rows
+    if isinstance(before, slice):
+        if isinstance(rows, slice):
+            return slice(before.start + rows.start, before.start + rows.stop)
+        return rows + before.start
+    return before[rows]
 
 
 def _attrs_of_part(variable: xr.Variable, dataset: xr.Dataset, n: int) -> dict[Hashable, Any]:

@@ -2,7 +2,7 @@
 
 The only package that imports torch, so that the rest of zstruct works without it. Inside, the
 direct reader (``shards``), the cache of decoded blocks (``cache``, ``place`` and ``arena``) and the
-gather (``gather``) are plain NumPy and Numba; the
+gather (``gather``) are plain NumPy and Numba; ``extras`` adds features, edges and derivatives; the
 batch, the dataset and the collate functions speak torch.
 """
 

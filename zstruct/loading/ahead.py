@@ -14,7 +14,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["Ahead", "n_cores"]
+from zstruct.parallel import cpu_count
+
+__all__ = ["Ahead"]
 
 Job = TypeVar("Job")
 
@@ -50,7 +52,7 @@ class Ahead(Generic[Job]):
             else:
                 self._jobs.extend(jobs)
             # One more than cores, for some wait for the disk.
-            for k in range(len(self._threads), min(n_cores() + 1, len(self._jobs))):
+            for k in range(len(self._threads), min(cpu_count() + 1, len(self._jobs))):
                 thread = threading.Thread(target=self._work, name=f"zstruct-decode-{k}", daemon=True)
                 self._threads.add(thread)
                 thread.start()
@@ -78,11 +80,6 @@ class Ahead(Generic[Job]):
             threads = list(self._threads)
         for thread in threads:
             thread.join()
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _open: weakref.WeakSet[Ahead] = weakref.WeakSet()

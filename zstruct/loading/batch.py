@@ -1,20 +1,25 @@
 """What one gather brings: structures packed end to end, read as a sequence of samples.
 
 A `PackedBatch` holds NumPy arrays, so it crosses process borders cheaply; its samples are dicts of
-tensors that share its memory. It knows nothing of stores or caches.
+tensors that share its memory. Pairs of atoms come along as `Pairs`. It knows nothing of stores or
+caches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["PackedBatch", "Sample"]
+__all__ = ["PackedBatch", "Pairs", "Sample"]
+
+#: For each kind of pairs, the name of its index and the names of what each pair carries.
+PerPair = Mapping[str, tuple[str, ...]]
+_NO_PAIRS: PerPair = {}
 
 
 class Sample(dict[str, torch.Tensor]):
@@ -32,9 +37,11 @@ class Sample(dict[str, torch.Tensor]):
         Atoms of the structure.
     per_atom
         The names that have a row per atom.
+    per_pair
+        The names that index atoms, (2, n_pairs), and for each of them those that have a row per pair.
     """
 
-    __slots__ = ("n_atoms", "per_atom", "structure")
+    __slots__ = ("n_atoms", "per_atom", "per_pair", "structure")
 
     def __init__(
         self,
@@ -42,12 +49,39 @@ class Sample(dict[str, torch.Tensor]):
         structure: int | None,
         n_atoms: int,
         per_atom: frozenset[str],
+        per_pair: PerPair = _NO_PAIRS,
     ):
         super().__init__(tensors)
-        self.structure, self.n_atoms, self.per_atom = structure, n_atoms, per_atom
+        self.structure, self.n_atoms, self.per_atom, self.per_pair = structure, n_atoms, per_atom, per_pair
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), (dict(self), self.structure, self.n_atoms, self.per_atom)
+        return type(self), (dict(self), self.structure, self.n_atoms, self.per_atom, self.per_pair)
+
+    def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> Sample:
+        """Return the same structure with other tensors of the same names."""
+        return Sample(tensors, self.structure, self.n_atoms, self.per_atom, self.per_pair)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pairs:
+    """Pairs of atoms of structures packed end to end.
+
+    Parameters
+    ----------
+    name
+        Of the index in a batch, such as ``edge_index``.
+    offsets
+        Edges of the structures' pairs, shape (n + 1,).
+    index
+        Rows of centre and neighbour in the batch, shape (2, offsets[-1]), int64.
+    columns
+        What each pair carries, by name, (offsets[-1], ...).
+    """
+
+    name: str
+    offsets: NDArray[np.int64]
+    index: NDArray[np.int64]
+    columns: dict[str, NDArray]
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +102,8 @@ class PackedBatch(Sequence[Sample]):
         Rows by name: (offsets[-1], ...) per atom, (n, ...) per structure.
     per_atom
         The names of the per-atom columns.
+    pairs
+        Pairs of atoms, if any were asked for.
     """
 
     structures: NDArray[np.int64] | None
@@ -76,12 +112,13 @@ class PackedBatch(Sequence[Sample]):
     batch: NDArray[np.int64]
     columns: dict[str, NDArray]
     per_atom: frozenset[str]
+    pairs: tuple[Pairs, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __repr__(self) -> str:
-        names = ", ".join(self.columns)
+        names = ", ".join([*self.columns, *(name for p in self.pairs for name in (p.name, *p.columns))])
         return f"PackedBatch({len(self):,} structures, {int(self.offsets[-1]):,} atoms: {names})"
 
     @overload
@@ -107,4 +144,12 @@ class PackedBatch(Sequence[Sample]):
             for name, column in self.columns.items()
         }
         structure = None if self.structures is None else int(self.structures[i])
-        return Sample(tensors, structure, stop - start, self.per_atom)
+        if not self.pairs:
+            return Sample(tensors, structure, stop - start, self.per_atom)
+        for pairs in self.pairs:
+            first, last = pairs.offsets[i : i + 2].tolist()
+            tensors[pairs.name] = torch.from_numpy(pairs.index[:, first:last] - start)
+            for name, column in pairs.columns.items():
+                tensors[name] = torch.from_numpy(column[first:last])
+        per_pair = {pairs.name: tuple(pairs.columns) for pairs in self.pairs}
+        return Sample(tensors, structure, stop - start, self.per_atom, per_pair)

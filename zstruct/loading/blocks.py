@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
+from zstruct.loading.view import StoreView
 from zstruct.schema import ATOM, Level
 from zstruct.store import Store
 
@@ -102,7 +103,7 @@ class Resident:
         return Resident(present, addresses, self.span, arrays)
 
 
-def table_of(store: Store, level: Level, dtypes: Mapping[str, np.dtype]) -> Table | None:
+def table_of(store: Store | StoreView, level: Level, dtypes: Mapping[str, np.dtype]) -> Table | None:
     """Return how the chosen fields of a dimension are cut, or None if none is chosen.
 
     Raises

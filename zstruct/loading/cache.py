@@ -30,6 +30,7 @@ from zstruct.loading.arena import Arena
 from zstruct.loading.blocks import Resident, table_of
 from zstruct.loading.place import choose_place
 from zstruct.loading.shards import ArrayReader
+from zstruct.loading.view import StoreView
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.store import Store
 
@@ -46,7 +47,7 @@ class BlockCache:
     Parameters
     ----------
     store
-        The store.
+        The store, or a view of it.
     dtypes
         The fields to keep, and the dtype in which each is kept.
     cache, cache_bytes
@@ -63,7 +64,7 @@ class BlockCache:
 
     def __init__(
         self,
-        store: Store,
+        store: Store | StoreView,
         dtypes: Mapping[str, np.dtype],
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,

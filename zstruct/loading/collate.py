@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import from_numpy
 
-from zstruct.loading.batch import PackedBatch, Sample
+from zstruct.loading.batch import PackedBatch, Pairs, PerPair, Sample
 from zstruct.loading.gather import spread
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS
@@ -50,7 +50,8 @@ def graph(samples: Samples, *, per_atom: Collection[str] = ()) -> Batch:
         The fields, (sum of n_atoms, ...) per atom and (B, ...) per structure, and ``batch``, the
         structure that each atom belongs to, ``ptr`` (B + 1,), the row edges of the structures,
         ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where known; all int64.
-        Tensors may share memory with a `PackedBatch`.
+        Indices of pairs, such as ``edge_index`` (2, E), count the atoms of the batch; what pairs
+        carry is (E, ...). Tensors may share memory with a `PackedBatch`.
 
     Raises
     ------
@@ -67,6 +68,10 @@ def graph(samples: Samples, *, per_atom: Collection[str] = ()) -> Batch:
     """
     packed = samples if type(samples) is PackedBatch else _packed(samples, per_atom)
     batch = {name: from_numpy(column) for name, column in packed.columns.items()}
+    for pairs in packed.pairs:
+        batch[pairs.name] = from_numpy(pairs.index)
+        for name, column in pairs.columns.items():
+            batch[name] = from_numpy(column)
     batch["n_atoms"] = from_numpy(packed.n_atoms)
     if packed.structures is not None:
         batch["structure"] = from_numpy(packed.structures)
@@ -97,8 +102,8 @@ def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collecti
     Raises
     ------
     ValueError
-        If a structure has more than `num_atoms` atoms, if there is no sample, or if samples differ
-        in their fields or shapes.
+        If a structure has more than `num_atoms` atoms, if there is no sample, if samples differ in
+        their fields or shapes, or if they have pairs of atoms, which have no place in rectangles.
 
     Examples
     --------
@@ -111,6 +116,9 @@ def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collecti
             [ True, False, False]])
     """
     packed = _packed(samples, per_atom)
+    if packed.pairs:
+        names = " and ".join(pairs.name for pairs in packed.pairs)
+        raise ValueError(f"a padded batch has no rows for {names}: use layout='graph' (collate.graph)")
     counts = packed.n_atoms
     largest = int(counts.max(initial=0))
     if num_atoms is None:
@@ -159,11 +167,27 @@ def _packed(samples: Samples, per_atom: Collection[str]) -> PackedBatch:
     counts = np.array(
         [_count(i, sample, {n: parts[n][i] for n in atomwise}) for i, sample in enumerate(samples)], np.int64
     )
-    columns = {name: _join(name, parts[name], name in atomwise) for name in first}
+    offsets = counts_to_offsets(counts)
+    pairs = _pairs(first.per_pair, parts, offsets) if isinstance(first, Sample) else ()
+    paired = {name for found in pairs for name in (found.name, *found.columns)}
+    columns = {name: _join(name, parts[name], name in atomwise) for name in first if name not in paired}
     structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
     whence = None if None in structures else np.array(structures, dtype=np.int64)
     batch = np.repeat(np.arange(len(counts)), counts)
-    return PackedBatch(whence, counts_to_offsets(counts), counts, batch, columns, atomwise)
+    return PackedBatch(whence, offsets, counts, batch, columns, atomwise, pairs)
+
+
+def _pairs(
+    per_pair: PerPair, parts: Mapping[str, list[NDArray]], offsets: NDArray[np.int64]
+) -> tuple[Pairs, ...]:
+    """Return the pairs of samples end to end, counting the atoms of the batch."""
+    made = []
+    for name, carried in per_pair.items():
+        edges = counts_to_offsets([index.shape[1] for index in parts[name]])
+        rows = [index + first for index, first in zip(parts[name], offsets[:-1], strict=True)]
+        columns = {column: _join(column, parts[column], True) for column in carried}
+        made.append(Pairs(name, edges, np.concatenate(rows, axis=1), columns))
+    return tuple(made)
 
 
 def _array(name: str, value: Any) -> NDArray:

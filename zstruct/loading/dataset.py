@@ -8,10 +8,9 @@ gathered, and makes samples, batches and loaders of them. How blocks are decoded
 from __future__ import annotations
 
 import copy
-import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -19,10 +18,14 @@ from numpy.typing import NDArray
 from torch import from_numpy
 from torch.utils.data import Dataset
 
+from zstruct.features.base import Descriptor
 from zstruct.loading import collate
 from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.cache import BlockCache
+from zstruct.loading.choosing import check_names, chosen_dtypes, chosen_fields, mask_name
+from zstruct.loading.extras import Extras
 from zstruct.loading.gather import Gather, kept_dtype, out_of_range
+from zstruct.loading.indexing import as_int, is_plain, positions_of
 from zstruct.loading.loader import Shuffle, StructureLoader, make_loader
 from zstruct.loading.samplers import Even
 from zstruct.schema import ATOM
@@ -31,9 +34,6 @@ from zstruct.store import Store
 __all__ = ["ZarrStructureDataset"]
 
 Layout = Literal["graph", "padded", "list"]
-
-_DTYPES: dict[torch.dtype, np.dtype] = {torch.float32: np.dtype("f4"), torch.float64: np.dtype("f8")}
-_PROVENANCE = ("source", "frame")
 
 
 def _apart(samples: PackedBatch) -> PackedBatch:
@@ -67,6 +67,9 @@ class ZarrStructureDataset(Dataset[Sample]):
     * A missing value is NaN, or -1 for a category, never zero. Every field that not all structures
       of the store have is accompanied by a boolean ``has_<field>``.
 
+    * Features, edges and derivatives come beside the fields if `features`, `neighbors` or
+      `derivatives` ask for them: see below.
+
     What is read is decoded once, in the dtype asked for, and kept where `cache` says; `repr` tells
     where that is. The dataset pickles and forks, also after it was read from: ``num_workers`` and
     start methods are free to choose.
@@ -79,7 +82,24 @@ class ZarrStructureDataset(Dataset[Sample]):
         The fields of a sample; by default all but the provenance, ``source`` and ``frame``.
     dtype
         ``torch.float32`` or ``torch.float64`` for all floating-point fields, or a mapping of names
-        to these; fields it does not name come as ``torch.float32``.
+        to these; fields it does not name come as ``torch.float32``. It may also name ``features``,
+        ``edge_shift``, ``edge_vec``, ``edge_dist`` and ``deriv_values``.
+    features
+        Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored, or a
+        descriptor, which computes them for each batch in the thread that makes it.
+    derivatives
+        Adds ``deriv_values`` (P, F, 3), the derivatives of the features of the centre by the position
+        of the neighbour, for pairs ``deriv_index`` (2, P), as in ``edge_index``. Those by the
+        centre's own position are minus the sum over its pairs. A name or a descriptor, as above.
+    neighbors
+        Adds ``edge_index`` (2, E), the rows of centre (first) and neighbour (second) of each pair of
+        atoms within a distance; every pair comes from both of its ends. A cutoff in angstrom: a
+        stored list if there is one with this cutoff, else a list computed for each batch, which is
+        the same. Or the name of a stored list.
+    edges
+        What edges carry, by default only ``edge_shift`` (E, 3), cell vectors to add to the
+        neighbour's position, as floating-point numbers; there are also ``edge_vec`` (E, 3), from
+        centre to neighbour, and ``edge_dist`` (E,), both in angstrom.
     cache
         Where decoded fields are kept.
 
@@ -103,11 +123,16 @@ class ZarrStructureDataset(Dataset[Sample]):
         If `path` is no finished store of a known version.
     KeyError
         If a field is not in the store.
+    InputError
+        If features, derivatives or a list are not in the store, or a cutoff is not above zero.
+    StaleGroupError
+        If they were computed from other content than the store has now.
     ValueError
-        If a field has a name that batches need for themselves, if `cache` is none of those above,
-        or if `cache_bytes` is negative or too small for a shared cache.
+        If a field has a name that batches need for themselves, if `cache` or `edges` is none of those
+        above, if there are `edges` without `neighbors`, or if `cache_bytes` is negative or too small
+        for a shared cache.
     TypeError
-        If `dtype` is none of those above.
+        If `dtype`, `features` or `derivatives` is none of those above.
 
     Examples
     --------
@@ -121,6 +146,10 @@ class ZarrStructureDataset(Dataset[Sample]):
     ...     print(batch["batch"])
     tensor([0, 0, 0, 1, 1, 1])
     tensor([0, 0, 0, 1, 1, 1])
+    >>> data = ZarrStructureDataset(path, ["numbers"], neighbors=1.2, edges=["edge_dist"])
+    >>> data[0]["edge_index"], data[0]["edge_dist"]
+    (tensor([[0, 0, 1, 2],
+            [1, 2, 0, 0]]), tensor([0.9686, 0.9686, 0.9686, 0.9686]))
     """
 
     def __init__(
@@ -129,18 +158,33 @@ class ZarrStructureDataset(Dataset[Sample]):
         fields: Iterable[str] | None = None,
         dtype: torch.dtype | Mapping[str, torch.dtype] = torch.float32,
         *,
+        features: str | Descriptor | None = None,
+        derivatives: str | Descriptor | None = None,
+        neighbors: str | float | None = None,
+        edges: Iterable[str] | None = None,
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,
     ):
         self.store = path if isinstance(path, Store) else Store(path)
-        names = _chosen(self.store, fields)
-        self._dtypes = _dtypes(self.store, names, dtype)
+        names = chosen_fields(self.store, fields)
+        extras = None
+        if edges is not None and neighbors is None:
+            raise ValueError("edges say what neighbors carry: give neighbors a cutoff or a name, too")
+        if not (features is derivatives is neighbors is None):
+            extras = Extras(self.store, features, derivatives, neighbors, edges)
+        self._dtypes, beside = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
         self._per_atom = frozenset(n for n in names if self.store.fields[n].level == ATOM)
-        self._partial = tuple(n for n in names if self.store.coverage(n) < self.store.n_structures)
-        _check_names([*names, *map(_mask_name, self._partial)])
-        kept = {n: kept_dtype(np.dtype(self.store.fields[n].dtype), self._dtypes[n]) for n in names}
-        masks = {n: _mask_name(n) for n in self._partial}
-        self._gather = Gather(BlockCache(self.store, kept, cache, cache_bytes), self._dtypes, masks)
+        masks = {n: mask_name(n) for n in names if self.store.coverage(n) < self.store.n_structures}
+        check_names([*names, *masks.values(), *(extras.names if extras else ())])
+        if extras is None:
+            kept = {n: kept_dtype(np.dtype(self.store.fields[n].dtype), self._dtypes[n]) for n in names}
+            self._gather = Gather(BlockCache(self.store, kept, cache, cache_bytes), self._dtypes, masks)
+        else:
+            self._gather = extras.gather(self._dtypes, beside, masks, cache, cache_bytes)
+            self._per_atom |= extras.per_atom
+        self._described = extras
+        # What is left to do once everything is gathered.
+        self._extras = None if extras is None or extras.is_gathered else extras
         self._rows: NDArray[np.int64] | None = None  # structures of a subset; None: all
 
     @property
@@ -167,9 +211,10 @@ class ZarrStructureDataset(Dataset[Sample]):
         return self.store.n_structures if self._rows is None else len(self._rows)
 
     def __repr__(self) -> str:
+        extras = "" if self._described is None else f"; {self._described.describe()}"
         return (
             f"ZarrStructureDataset({self.store.path!r}, {len(self):,} structures: "
-            f"{', '.join(self.fields)}; cache: {self._gather.cache.describe()})"
+            f"{', '.join(self.fields)}{extras}; cache: {self._gather.cache.describe()})"
         )
 
     @overload
@@ -197,12 +242,14 @@ class ZarrStructureDataset(Dataset[Sample]):
             if isinstance(index, slice):
                 return self._subset(np.arange(len(self), dtype=np.int64)[index])
             if isinstance(index, list | range) or getattr(index, "ndim", 0) > 0:
-                return self._subset(self._positions(index))
-            index = _as_int(index)
+                return self._subset(positions_of(index, len(self)))
+            index = as_int(index)
         n = len(self)
         if not -n <= index < n:
             raise out_of_range(index, n)
-        one = self._gather.one(index if self._rows is None else self._rows.item(index))
+        one = None
+        if self._extras is None:
+            one = self._gather.one(index if self._rows is None else self._rows.item(index))
         if one is None:
             return self._packed(np.array([index]))[0]
         structure, arrays, n_atoms = one
@@ -220,7 +267,7 @@ class ZarrStructureDataset(Dataset[Sample]):
             If an index is out of range.
         """
         array = np.asarray(indices)
-        return self._packed(array if _is_plain(array) else self._positions(array))
+        return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
     def take(self, indices: list[int] | NDArray | torch.Tensor) -> PackedBatch:
         """Return several structures, packed end to end, in the order of the indices.
@@ -273,11 +320,21 @@ class ZarrStructureDataset(Dataset[Sample]):
         TypeError
             If `indices` is anything else.
         """
-        positions = self._positions(indices)
-        self._gather.prefetch(positions if self._rows is None else self._rows[positions])
+        positions = positions_of(indices, len(self))
+        structures = positions if self._rows is None else self._rows[positions]
+        self._gather.prefetch(structures)
+        if self._extras is not None:
+            self._extras.prefetch(structures)
 
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
-        return PackedBatch(*self._gather(positions, self._rows), self._per_atom)
+        gathered = self._gather(positions, self._rows)
+        if self._extras is not None:
+            return self._extras.complete(gathered, self._per_atom)
+        return PackedBatch(*gathered, self._per_atom)
+
+    @property
+    def _caches(self) -> list[BlockCache]:
+        return [self._gather.cache, *(self._extras.caches if self._extras is not None else ())]
 
     def loader(
         self,
@@ -380,94 +437,3 @@ class ZarrStructureDataset(Dataset[Sample]):
         subset = copy.copy(self)
         subset._rows = positions if self._rows is None else self._rows[positions]
         return subset
-
-    def _positions(self, indices: Any) -> NDArray[np.int64]:
-        """Return positions in ``range(len(self))`` for any list of indices or mask."""
-        array, n = np.asarray(indices), len(self)
-        if array.ndim == 1 and array.size == 0:
-            return np.empty(0, dtype=np.int64)
-        if array.ndim != 1 or array.dtype.kind not in "iub":
-            _refuse(f"{array.ndim}-dimensional {array.dtype} {type(indices).__name__}")
-        if array.dtype.kind == "b":
-            if len(array) != n:
-                raise IndexError(f"the mask has {len(array)} entries, the dataset {n} structures")
-            return np.flatnonzero(array)
-        low, high = int(array.min()), int(array.max())
-        if low < -n or high >= n:
-            raise out_of_range(high if high >= n else low, n)
-        array = np.array(array, dtype=np.int64)
-        return np.where(array < 0, array + n, array) if low < 0 else array
-
-
-def _is_plain(array: NDArray) -> bool:
-    """Return whether an index is what the gather takes as it is."""
-    flags = array.flags
-    return array.dtype == np.int64 and array.ndim == 1 and flags.c_contiguous and flags.writeable
-
-
-def _as_int(index: Any) -> int:
-    if not isinstance(index, bool | np.bool_) and getattr(index, "dtype", None) is not torch.bool:
-        try:
-            return operator.index(index)
-        except TypeError:
-            pass
-    _refuse(f"{index!r}")
-
-
-def _refuse(what: str) -> NoReturn:
-    raise TypeError(
-        "a dataset is indexed by an integer, a slice, or a one-dimensional list or array of integers "
-        f"or booleans, not by {what}"
-    )
-
-
-def _chosen(store: Store, fields: Iterable[str] | None) -> list[str]:
-    if fields is None:
-        return [name for name in store.fields if name not in _PROVENANCE]
-    if isinstance(fields, str):
-        raise TypeError(f"fields is a list of names: write fields=[{fields!r}]")
-    names = list(dict.fromkeys(fields))
-    for name in names:
-        if name not in store.fields:
-            raise KeyError(f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}")
-    return names
-
-
-def _dtypes(
-    store: Store, names: list[str], dtype: torch.dtype | Mapping[str, torch.dtype]
-) -> dict[str, np.dtype]:
-    """Return the dtype of every field in a batch."""
-    asked: dict[str, torch.dtype] = dict(dtype) if isinstance(dtype, Mapping) else {}
-    default = torch.float32 if isinstance(dtype, Mapping) else dtype
-    for name, choice in [("dtype", default), *asked.items()]:
-        if choice not in _DTYPES:
-            raise TypeError(f"{name} must be torch.float32 or torch.float64, not {choice!r}")
-    chosen: dict[str, np.dtype] = {}
-    for name in names:
-        field = store.fields[name]
-        stored = np.dtype(field.dtype)
-        if stored.kind == "f":
-            # Integers with gaps are stored as float64: float32 would not hold all of them.
-            plain = default if field.kind == "float" else torch.float64
-            chosen[name] = _DTYPES[asked.pop(name, plain)]
-        else:
-            chosen[name] = np.dtype(np.bool_) if field.kind == "bool" else np.dtype(np.int64)
-    if asked:
-        floats = ", ".join(name for name in names if store.fields[name].dtype.startswith("float"))
-        raise KeyError(
-            f"dtype names {', '.join(asked)}; only loaded floating-point fields have one: {floats}"
-        )
-    return chosen
-
-
-def _mask_name(field: str) -> str:
-    return f"has_{field}"
-
-
-def _check_names(names: list[str]) -> None:
-    for name in names:
-        if name in collate.OWN or names.count(name) > 1:
-            raise ValueError(
-                f"the store's field {name!r} has a name that batches use themselves; "
-                "choose the fields to load without it (fields=...)"
-            )

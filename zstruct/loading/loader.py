@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from zstruct.loading.ahead import n_cores
 from zstruct.loading.batch import Sample
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.loading.samplers import (
@@ -29,6 +28,7 @@ from zstruct.loading.samplers import (
     StructureSampler,
     block_edges,
 )
+from zstruct.parallel import cpu_count
 from zstruct.schema import ATOM, STRUCTURE
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def _each(data: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(data, Mapping):
         changed = {name: _each(value, change) for name, value in data.items()}
         if isinstance(data, Sample):
-            return Sample(changed, data.structure, data.n_atoms, data.per_atom)
+            return data.with_tensors(changed)
         return changed
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(_each(value, change) for value in data))
@@ -288,7 +288,7 @@ def _pinned(data: Any) -> Any:
 
 
 def _default_threads() -> int:
-    return max(1, min(_MOST_THREADS, n_cores() - 1))
+    return max(1, min(_MOST_THREADS, cpu_count() - 1))
 
 
 def make_loader(
@@ -353,10 +353,9 @@ def _seed(seed: int | None, generator: torch.Generator | None, shuffle: bool, wo
 
 
 def _sampler(dataset: ZarrStructureDataset, shuffle: Shuffle, **common: Any) -> StructureSampler:
-    cache = dataset._gather.cache
     if not shuffle:
         return SequentialSampler(len(dataset), **common)
-    if shuffle == "full" or (shuffle is True and cache.place.flat):
+    if shuffle == "full" or (shuffle is True and all(cache.place.flat for cache in dataset._caches)):
         return ShuffleSampler(len(dataset), **common)
     edges, window = _blocks(dataset)
     rows, order = dataset._rows, None
@@ -374,7 +373,8 @@ def _blocks(dataset: ZarrStructureDataset) -> tuple[NDArray[np.int64], int]:
     A block is one of the cache's, of that dimension which has the fewer: then no block is needed
     at two times. Where too few of these fit into half of the budget, it is one of the others.
     """
-    cache, n = dataset._gather.cache, dataset.store.n_structures
+    # Where pairs have a cache of their own, the budget is divided: the larger one says the same of both.
+    cache, n = max(dataset._caches, key=lambda one: one.nbytes), dataset.store.n_structures
     found = []
     if STRUCTURE in cache.tables:
         found.append(np.append(np.arange(0, n, cache.tables[STRUCTURE].block_rows), n))

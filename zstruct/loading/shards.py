@@ -20,6 +20,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
+from zstruct.loading.view import StoreView
 from zstruct.store import ArraySpec, Store, shard_path
 
 __all__ = ["ArrayReader"]
@@ -37,12 +38,12 @@ class ArrayReader:
     Parameters
     ----------
     store
-        The store.
+        The store, or a view of it.
     name
         The array.
     """
 
-    def __init__(self, store: Store, name: str):
+    def __init__(self, store: Store | StoreView, name: str):
         self.store, self.name = store, name
         self._spec: ArraySpec | None = store.profile(name)
         self._indices: dict[int, NDArray[np.uint64]] = {}
@@ -82,7 +83,8 @@ class ArrayReader:
             except (ValueError, RuntimeError, OSError) as error:
                 raise CorruptStoreError(
                     f"{self.store.path}: chunk {chunk} (rows {chunk * rows}:{(chunk + 1) * rows}) of "
-                    f"{self.name} can't be decoded ({error}); restore the store from a copy or build it again"
+                    f"{self._spec.path} can't be decoded ({error}); "
+                    "restore the store from a copy or build it again"
                 ) from error
 
     def _decode(self, spec: ArraySpec, chunk: int, first: int, target: NDArray) -> None:
@@ -105,7 +107,7 @@ class ArrayReader:
         """Return the bytes of a chunk as Blosc made them, their checksum verified."""
         per_shard = spec.layout.shard_rows // spec.layout.chunk_rows
         shard, inside = divmod(chunk, per_shard)
-        fd = os.open(shard_path(self.store.path, self.name, shard, len(spec.shape)), os.O_RDONLY)
+        fd = os.open(shard_path(self.store.path, spec.path, shard, len(spec.shape)), os.O_RDONLY)
         try:
             index = self._indices.get(shard)
             if index is None:

@@ -1,0 +1,80 @@
+"""Which fields a dataset loads, as which dtypes and under which names.
+
+Users say it in few words; here it is checked against what the store has. This module knows
+nothing of how anything is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from zstruct.loading import collate
+from zstruct.store import Store
+
+__all__ = ["check_names", "chosen_dtypes", "chosen_fields", "mask_name"]
+
+_DTYPES: dict[torch.dtype, np.dtype] = {torch.float32: np.dtype("f4"), torch.float64: np.dtype("f8")}
+_PROVENANCE = ("source", "frame")
+
+
+def chosen_fields(store: Store, fields: Iterable[str] | None) -> list[str]:
+    """Return the names of the fields to load; by default all but the provenance."""
+    if fields is None:
+        return [name for name in store.fields if name not in _PROVENANCE]
+    if isinstance(fields, str):
+        raise TypeError(f"fields is a list of names: write fields=[{fields!r}]")
+    names = list(dict.fromkeys(fields))
+    for name in names:
+        if name not in store.fields:
+            raise KeyError(f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}")
+    return names
+
+
+def chosen_dtypes(
+    store: Store,
+    names: Sequence[str],
+    dtype: torch.dtype | Mapping[str, torch.dtype],
+    extras: Sequence[str] = (),
+) -> tuple[dict[str, np.dtype], dict[str, np.dtype]]:
+    """Return the dtype of every field in a batch, and of the floating-point `extras` beside them."""
+    asked: dict[str, torch.dtype] = dict(dtype) if isinstance(dtype, Mapping) else {}
+    default = torch.float32 if isinstance(dtype, Mapping) else dtype
+    for name, choice in [("dtype", default), *asked.items()]:
+        if choice not in _DTYPES:
+            raise TypeError(f"{name} must be torch.float32 or torch.float64, not {choice!r}")
+    chosen: dict[str, np.dtype] = {}
+    for name in names:
+        field = store.fields[name]
+        stored = np.dtype(field.dtype)
+        if stored.kind == "f":
+            # Integers with gaps are stored as float64: float32 would not hold all of them.
+            plain = default if field.kind == "float" else torch.float64
+            chosen[name] = _DTYPES[asked.pop(name, plain)]
+        else:
+            chosen[name] = np.dtype(np.bool_) if field.kind == "bool" else np.dtype(np.int64)
+    beside = {name: _DTYPES[asked.pop(name, default)] for name in extras}
+    if asked:
+        floats = [name for name in names if store.fields[name].dtype.startswith("float")]
+        raise KeyError(
+            f"dtype names {', '.join(asked)}; only loaded floating-point fields have one: "
+            f"{', '.join([*floats, *extras])}"
+        )
+    return chosen, beside
+
+
+def mask_name(field: str) -> str:
+    """Return the name of the tensor that says which structures have a field."""
+    return f"has_{field}"
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise if tensors of a batch would share a name."""
+    for name in names:
+        if name in collate.OWN or names.count(name) > 1:
+            raise ValueError(
+                f"the store's field {name!r} has a name that batches use themselves; "
+                "choose the fields to load without it (fields=...)"
+            )
