@@ -1,4 +1,4 @@
-"""The whole way in one script: files → store → energies with xarray → batches for torch → a picture.
+"""The whole way in one script: files → store → xarray → features → batches for torch → a picture.
 
 `make demo` runs it. It reads the bundled sample and writes only into ``demo/``.
 """
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import zstruct
+from zstruct.features import Chebyshev
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = Path("demo/sample.zarr")
@@ -43,22 +44,32 @@ def main():
     hot = int(ds.zs.fmax.argmax("structure"))
     print(f"the largest force acts in structure {hot}, {ds.zs.to_ase(hot).symbols}")
 
-    heading("3. Load it with torch")
-    data = zstruct.ZarrStructureDataset(STORE, fields=["numbers", "positions", "energy", "forces", "stress"])
+    heading("3. Featurize it")
+    print("(the first time, kernels are compiled)", flush=True)
+    descriptor = Chebyshev(ds.zs.elements, rad_order=8, rad_cutoff=6.0, ang_order=4, ang_cutoff=4.5)
+    print(zstruct.featurize(STORE, descriptor, name="cheb", progress=False))
+    first = zstruct.open(STORE).zs.features("cheb").sel(feature="rad_0")
+    print(f"rad_0, a count of neighbours, is {float(first.min()):.2f} to {float(first.max()):.2f}")
+
+    heading("4. Load it with torch")
+    fields = ["numbers", "positions", "energy", "forces"]
+    data = zstruct.ZarrStructureDataset(STORE, fields, features="cheb", neighbors=5.0)
     print(f"{len(data)} samples; the first: {shapes(data[0])}")
-    for layout in ("graph", "padded"):
-        batch = next(iter(data.loader(batch_size=32, shuffle=True, layout=layout, generator=seeded())))
-        print(f"a batch of 32, {layout}: {shapes(batch)}")
+    batch = next(iter(data.loader(batch_size=32, shuffle=True, generator=seeded())))
+    print(f"a batch of 32, graph: {shapes(batch)}")
+    plain = zstruct.ZarrStructureDataset(STORE, fields)
+    batch = next(iter(plain.loader(batch_size=32, shuffle=True, layout="padded", generator=seeded())))
+    print(f"a batch of 32, padded: {shapes(batch)}")
     began = time.perf_counter()
     n_atoms = sum(len(batch["numbers"]) for batch in data.loader(batch_size=32, shuffle=True))
     print(f"one shuffled epoch: {n_atoms:,} atoms in {time.perf_counter() - began:.3f} s")
 
-    heading("4. Draw the energies")
+    heading("5. Draw the energies")
     draw(ds, table)
     print(f"saved {PICTURE}: energies and forces by config_type")
     print()
     print(f"The store is {STORE}. Look at it with: .venv/bin/zstruct info {STORE}")
-    print("Next: notebooks/01-quickstart.ipynb, or zstruct.build('your/files/**/*.xyz', 'mine.zarr')")
+    print("Next: the notebooks beside this script, or zstruct.build('your/files/**/*.xyz', 'mine.zarr')")
 
 
 def statistics(ds):
