@@ -28,7 +28,6 @@ def main():
     STORE.parent.mkdir(exist_ok=True)
 
     heading(f"1. Build {STORE} from tests/data/sample/*.xyz")
-    print("(the first build on a machine compiles the parser, which takes some seconds)", flush=True)
     report = zstruct.build("tests/data/sample/*.xyz", STORE, overwrite=True, progress=False)
     print(report)
 
@@ -45,7 +44,6 @@ def main():
     print(f"the largest force acts in structure {hot}, {ds.zs.to_ase(hot).symbols}")
 
     heading("3. Featurize it")
-    print("(the first time, kernels are compiled)", flush=True)
     descriptor = Chebyshev(ds.zs.elements, rad_order=8, rad_cutoff=6.0, ang_order=4, ang_cutoff=4.5)
     print(zstruct.featurize(STORE, descriptor, name="cheb", progress=False))
     first = zstruct.open(STORE).zs.features("cheb").sel(feature="rad_0")

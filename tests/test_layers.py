@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text"},
-    {"store", "parallel", "working"},
+    {"store", "parallel", "working", "compiling"},
     {"sources", "building", "features", "verify"},
     {"explore", "loading", "export"},
     {"cli", "__init__", "__main__"},

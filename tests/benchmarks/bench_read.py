@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 import zstruct
 from tests.benchmarks import bench_open, workloads
 from tests.benchmarks.common import fresh, machine, median, show
+from tests.benchmarks.findings import Finding, conclude
 from tests.benchmarks.peers import READERS, WRITERS, Atompack, AtompackLz4, Lmdb, Memmap, Peer, ZarrOindex
 from tests.benchmarks.workloads import FIELDS, Structures, Tensors
 from zstruct.loading.collate import graph
@@ -31,18 +32,6 @@ REPEATS = 5
 SECONDS = 0.4  # of one repeat of one side, where that is not a whole epoch
 BATCH = 256
 _IN_ORDER = ", in order"
-
-
-class Finding(NamedTuple):
-    """How zstruct stands in one measure; a ratio above one is in its favour."""
-
-    measure: str
-    data: str
-    ours: str
-    theirs: str
-    ratio: float
-    target: float | None
-    peer: bool = True  # whether `theirs` is a peer's, and not just what is asked for
 
 
 findings: list[Finding] = []
@@ -74,7 +63,7 @@ def main(scale: float = 1.0) -> None:
             _opening(folder, int(10_000_000 * scale))
     finally:
         shutil.rmtree(folder)
-    _conclude()
+    conclude(findings)
 
 
 def _versions() -> str:
@@ -479,18 +468,3 @@ def _opening(folder: Path, n: int) -> None:
     findings.append(
         Finding("opening", f"{n:,}", f"{seconds:.3f} s", "0.3 s asked for", 0.3 / seconds, 1, False)
     )
-
-
-def _conclude() -> None:
-    rows = []
-    for f in findings:
-        asked = (
-            ["-", ""] if f.target is None else [f"{f.target:.2f}", "met" if f.ratio >= f.target else "missed"]
-        )
-        rows.append([f.measure, f.data, f.ours, f.theirs, f"{f.ratio:.2f}", *asked])
-    header = ["measure", "", "zstruct", "against", "ratio", "target", ""]
-    show("all measures, the ratio above one where zstruct is ahead", rows, header)
-    print("\nwhere a peer wins:")
-    for f in findings:
-        if f.peer and f.ratio < 1:
-            print(f"* {f.measure}, {f.data}: {f.theirs}, zstruct {f.ours}")

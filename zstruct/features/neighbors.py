@@ -100,10 +100,10 @@ def neighbor_pieces(
 ) -> Iterator[Neighbors]:
     """Yield the neighbours of the atoms in packed rows ``start:stop``, in pieces of about so many pairs.
 
-    Together, in order, they are what `neighbor_list` returns. A piece has the neighbours of consecutive atoms,
-    of many small structures or of a part of a large one; it has at least one atom, and no more than
-    `pairs` pairs or atoms unless one atom has more neighbours. Any number of threads may each
-    work on an iterator of their own.
+    Together, in order, they are what `neighbor_list` returns. A piece has the neighbours of
+    consecutive atoms, of many small structures or of a part of a large one; it has at least one
+    atom, and no more than `pairs` pairs or atoms unless one atom has more neighbours. Any number of
+    threads may each work on an iterator of their own.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ from zstruct.features.statistics import by_species
 from zstruct.features.structures import Structures
 from zstruct.ragged import atom_rows, counts_to_offsets
 from zstruct.schema import ATOM
+from zstruct.store import Store
 from zstruct.working import write_json
 
 __all__ = [
@@ -82,9 +83,9 @@ class Job:
         return next((kind for kind in self.kinds if kind != "features"), None)
 
     @cached_property
-    def _opened(self) -> store.Store:
+    def _opened(self) -> Store:
         """The store; opening it and its arrays takes as long as many a task."""
-        return store.Store(self.store)
+        return Store(self.store)
 
     def load(self, first: int, last: int, keep: NDArray[np.bool_] | None = None) -> Structures:
         """Return structures ``first:last`` of the store, or those of them to keep."""

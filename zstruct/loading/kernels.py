@@ -23,6 +23,8 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from zstruct.compiling import announce
+
 __all__ = [
     "COPY",
     "FROM_INT32",
@@ -38,6 +40,8 @@ __all__ = [
     "number",
     "spread_rows",
 ]
+
+announce()
 
 # What happens to a value on its way.
 COPY, FROM_UINT8, FROM_INT32 = range(3)

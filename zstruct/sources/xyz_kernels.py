@@ -20,7 +20,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from zstruct.compiling import announce
 from zstruct.schema import SYMBOLS
+
+announce()
 
 #: Bytes a text array must have after its last valid byte.
 PAD = 128

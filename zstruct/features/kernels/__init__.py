@@ -3,3 +3,7 @@
 A family of kernels is one file that imports no other: Numba keeps compiled code until the file that
 defines it changes, and would go on using an old helper from elsewhere.
 """
+
+from zstruct.compiling import announce
+
+announce()
