@@ -9,7 +9,7 @@ from ase.spacegroup import crystal
 
 
 def rutile(rng: np.random.Generator, n: int) -> Iterator[ase.Atoms]:
-    """Yield periodic cells of 72 atoms of TiO2, 110 neighbours within 6.5 angstrom."""
+    """Yield periodic cells of 72 atoms of TiO2, 103 neighbours within 6.5 angstrom."""
     lengths, places = [4.594, 4.594, 2.959], [(0, 0, 0), (0.305, 0.305, 0)]
     unit = crystal(["Ti", "O"], places, spacegroup=136, cellpar=[*lengths, 90, 90, 90])
     base = ase.Atoms(unit) * (2, 2, 3)

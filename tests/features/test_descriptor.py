@@ -23,7 +23,7 @@ def test_values_do_not_depend_on_pieces_and_threads(frames, rng, monkeypatch, n_
     large = random_atoms(rng, 60, periodic=True)
     expected, pairs = reference([*frames, large])
     monkeypatch.setattr(pieces, "_SHARE", 3)
-    monkeypatch.setattr(pieces, "_PAIRS", 64)
+    monkeypatch.setattr(pieces, "PAIRS", 64)
     values, found = Gaussians().compute([*frames, large], derivatives=True, n_threads=n_threads)
     np.testing.assert_allclose(values, expected, rtol=1e-12)
     np.testing.assert_array_equal(np.diff(found.neighbors.offsets), [len(j) for j, *_ in pairs])

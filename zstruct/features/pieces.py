@@ -42,12 +42,10 @@ def compute(
         values[first : first + len(neighbors)] = descriptor.values(part, neighbors)
 
     if not derivatives:
-        visit(fill, packed, descriptor.cutoff, n_threads=n_threads)
+        visit(fill, packed, descriptor.cutoff, n_threads=n_threads, pairs=PAIRS)
         return values
-    # All pairs are returned; found first, they say where the derivatives of each piece go.
-    bounds = _bounds(packed, 0, packed.n_atoms, n_threads)
-    found = _each(lambda rows: neighbor_list(packed, descriptor.cutoff, *rows), bounds, n_threads)
-    near = found[0] if len(found) == 1 else _joined(found)
+    # All pairs are returned; found first, they say where the derivatives of a piece go.
+    near = _all_neighbors(packed, descriptor.cutoff, n_threads)
     arrays = {name: np.empty((near.n_pairs, *shape)) for name, shape in descriptor.pair_arrays().items()}
 
     def fill_pairs(piece: Neighbors) -> None:
@@ -60,8 +58,12 @@ def compute(
     return values, PairDerivatives(descriptor, packed, near, arrays)
 
 
-def _joined(pieces: list[Neighbors]) -> Neighbors:
-    """Return the pieces of all atoms as one list."""
+def _all_neighbors(structures: Structures, cutoff: float, n_threads: int | None) -> Neighbors:
+    """Return what `neighbor_list` does, found by threads."""
+    bounds = _bounds(structures, 0, structures.n_atoms, n_threads)
+    pieces = _each(lambda rows: neighbor_list(structures, cutoff, *rows), bounds, n_threads)
+    if len(pieces) == 1:
+        return pieces[0]
     edges, n_pairs = [np.zeros(1, np.int64)], 0
     for piece in pieces:
         edges.append(piece.offsets[1:] + n_pairs)
@@ -69,10 +71,10 @@ def _joined(pieces: list[Neighbors]) -> Neighbors:
     return Neighbors(
         0,
         np.concatenate(edges),
-        np.concatenate([np.empty(0, np.int64), *(piece.indices for piece in pieces)]),
-        np.concatenate([np.empty((0, 3), np.int32), *(piece.shifts for piece in pieces)]),
-        np.concatenate([np.empty((0, 3)), *(piece.vectors for piece in pieces)]),
-        np.concatenate([np.empty(0), *(piece.distances for piece in pieces)]),
+        np.concatenate([piece.indices for piece in pieces]),
+        np.concatenate([piece.shifts for piece in pieces]),
+        np.concatenate([piece.vectors for piece in pieces]),
+        np.concatenate([piece.distances for piece in pieces]),
     )
 
 
@@ -129,7 +131,7 @@ def visit(
 
 
 def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None) -> list[tuple[int, int]]:
-    """Return shares of the atoms in rows ``start:stop`` for threads to work on."""
+    """Return the first and last rows of shares of the atoms in rows ``start:stop``, one after the other."""
     threads = cpu_count() if n_threads is None else n_threads
     shares = min(threads * _SHARES_PER_THREAD, (stop - start) // _SHARE) if threads > 1 else 1
     if shares <= 1:
@@ -143,7 +145,7 @@ def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None
 
 
 def _each(function: Callable[[S], T], tasks: list[S], n_threads: int | None) -> list[T]:
-    """Return what the function returns for each task."""
+    """Return what the function returns for each task, in their order; called by threads."""
     threads = min(cpu_count() if n_threads is None else n_threads, len(tasks))
     if threads <= 1:
         return [function(task) for task in tasks]

@@ -84,7 +84,7 @@ class Job:
 
     @cached_property
     def _opened(self) -> Store:
-        """The store; opening it and its arrays takes as long as many a task."""
+        """The store, opened once: for a small task, opening it takes longer than reading."""
         return Store(self.store)
 
     def load(self, first: int, last: int, keep: NDArray[np.bool_] | None = None) -> Structures:
