@@ -23,9 +23,11 @@ def errors(tmp_path, code):
 def test_the_first_compilation_is_announced(tmp_path):
     code = """
         import numpy as np
-        from zstruct.loading.kernels import number, spread_rows
-        number(0, np.zeros(1, np.int64), np.zeros(1, np.uint8))
-        spread_rows(0, np.zeros(1, np.int64), 0, 0, 0)
+        from zstruct.features.kernels.statistics import summarize
+        for dtype in (np.float32, np.float64):
+            counts, outs = np.zeros(1, np.int64), [np.zeros((1, 2)) for _ in range(4)]
+            summarize(np.ones((3, 2), dtype), np.zeros(3, np.int64), counts, *outs)
+            assert counts[0] == 3
     """
     assert errors(tmp_path, code) == SENTENCE
     assert errors(tmp_path, code) == ""
@@ -34,7 +36,7 @@ def test_the_first_compilation_is_announced(tmp_path):
 def test_kernels_of_others_are_not_mentioned(tmp_path):
     code = """
         import numba
-        import zstruct.loading.kernels
+        import zstruct.features.kernels
         assert numba.njit(lambda x: x + 1)(1) == 2
     """
     assert errors(tmp_path, code) == ""

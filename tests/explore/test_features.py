@@ -117,3 +117,10 @@ def test_plain_xarray_opens_it_as_a_tree(featured, expected):
         near = tree["neighbors/near"]
         assert near["offsets"][-1] == near.sizes["pair"] == near["counts"].sum()
         assert tree["derivatives/cheb"].sizes["pair"] > near.sizes["pair"]
+
+
+def test_they_are_found_from_another_directory(featured, expected, monkeypatch, tmp_path):
+    monkeypatch.chdir(featured.parent)
+    ds = zstruct.open(featured.name)
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(ds.zs.features("cheb"), np.concatenate(expected))

@@ -368,7 +368,7 @@ def test_angles_of_atoms_in_line():
 
 
 def test_cutoffs_far_apart_overflow_nothing():
-    descriptor = Chebyshev(["Ti", "O"], 300, 1.0, 3, 1e6)
+    descriptor = Chebyshev(["Ti", "O"], 300, 1.0, 3, 1e3)
 
     positions, _ = vjp(descriptor, pack(cluster(6)), np.ones((6, descriptor.n_features)))
 
@@ -407,7 +407,11 @@ def test_names_parameters_and_equality():
         ({"species": ["Ti", "Q"]}, "'Q' is not the symbol"),
         ({"species": ["X"]}, "'X' is not the symbol"),
         ({"species": ["O", "Ti", "O"]}, "O is given twice"),
+        ({"species": 8}, "list of chemical symbols"),
         ({"rad_order": -1}, "rad_order"),
+        ({"rad_order": None}, "rad_order is an integer from 0 up, not None"),
+        ({"ang_order": np.inf}, "ang_order"),
+        ({"rad_cutoff": "abc"}, "rad_cutoff is a length in angstrom, finite and positive, not 'abc'"),
         ({"ang_order": 1.5}, "ang_order"),
         ({"rad_cutoff": 0.0}, "rad_cutoff"),
         ({"ang_cutoff": np.inf}, "ang_cutoff"),

@@ -254,6 +254,8 @@ def test_a_function_is_stored_and_found_again(built, structures):
         (Gaussians(), {"only": "forces"}, "pass derivatives=True"),
         (Gaussians(), {"derivatives": True, "only": "energy"}, "only is 'forces' or None"),
         (Gaussians(), {"name": "../evil"}, "can't name a group"),
+        (Gaussians(), {"name": "long" * 60}, "can't name a group"),  # of a directory, it would be too long
+        (Gaussians(), {"name": 5}, "5 can't name a group"),
         (Gaussians(), {"n_workers": 0}, "n_workers is a whole number from 1"),
     ],
 )
@@ -355,3 +357,8 @@ def test_a_flipped_bit_in_a_group_is_found(small):
 def test_the_docstring_names_the_arguments():
     assert parameters(zstruct.featurize) == arguments(zstruct.featurize)
     assert parameters(register) == arguments(register)
+
+
+def test_a_remote_store_is_refused_before_a_server_is_asked():
+    with pytest.raises(InputError, match=r"local stores only: copy s3://nowhere/x\.zarr to a directory"):
+        zstruct.featurize("s3://nowhere/x.zarr", Gaussians(), progress=False)

@@ -54,6 +54,30 @@ def test_unknown_and_other_versions_are_refused():
         from_manifest(newer)
 
 
+def _changed(**changes):
+    manifest = Chebyshev(["H"], 2, 3.0, 2, 3.0).manifest()
+    return {key: value for key, value in (manifest | changes).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (None, "a manifest has class, version, parameters and sha256.*this is None"),
+        (_changed(sha256=None), "a manifest has class"),
+        (_changed(version="new"), "a manifest has class"),
+        (_changed(parameters={}), "the manifest of Chebyshev has not its parameters: .*missing 5"),
+    ],
+)
+def test_what_is_no_manifest(manifest, message):
+    with pytest.raises(InputError, match=message):
+        from_manifest(manifest)
+
+
+def test_names_of_features_become_texts():
+    descriptor = register(one, "numbered", cutoff=2.0, feature_names=np.arange(2))
+    assert descriptor.feature_names == ["0", "1"]
+
+
 def test_another_function_of_the_name_is_not_taken_for_it():
     old = register(one, "same", cutoff=2.0, feature_names=["one"]).manifest()
     register(one, "same", cutoff=2.0, feature_names=["one"], version=2)
@@ -80,7 +104,11 @@ def test_a_function_that_returns_another_shape_is_named():
         ((one,), {"cutoff": -1.0, "feature_names": ["a"]}, "with a cutoff above zero"),
         ((one,), {"cutoff": 1.0, "feature_names": "a"}, r"feature_names=\['a'\]"),
         ((one, "a b"), {"cutoff": 1.0, "feature_names": ["a"]}, "'a b' can't name a descriptor"),
-        ((one, "Chebyshev"), {"cutoff": 1.0, "feature_names": ["a"]}, "is a built-in descriptor"),
+        ((one, "Chebyshev"), {"cutoff": 1.0, "feature_names": ["a"]}, "Chebyshev is built in"),
+        ((one, "chebyshev"), {"cutoff": 1.0, "feature_names": ["a"]}, "chebyshev is built in"),
+        ((one, "NeighborList"), {"cutoff": 1.0, "feature_names": ["a"]}, "NeighborList is built in"),
+        ((one,), {"cutoff": "1", "feature_names": ["a"]}, "with a cutoff above zero"),
+        ((one,), {"cutoff": 1.0, "feature_names": ["a"], "parameters": [1]}, "are a dict of the function's"),
         ((one,), {"cutoff": 1.0, "feature_names": ["a"], "parameters": {"f": one}}, "not what JSON can hold"),
     ],
 )

@@ -101,6 +101,12 @@ def with_cell(cell, pbc):
         ([WATER, with_cell([1, 1, 0], True)], "structure 1 is periodic along a cell vector that it does not"),
         ([WATER, with_cell([[1, 0, 0], [2, 0, 0], [0, 0, 1]], [1, 1, 0])], "structure 1 .* not independent"),
         ([with_cell([[1, 0, 0], [0, 1, 0], [1, 1, 0]], True)], "structure 0 .* not independent"),
+        ([WATER, {"numbers": [1.5], "positions": [[0, 0, 0]]}], "atomic numbers, integers, not float64"),
+        ([WATER, {"numbers": [1], "positions": [[0, 0, 0]], "cell": [3, 3, 3]}], "structure 1 has a cell of"),
+        (
+            [WATER, ase.Atoms("H2", [[0, 0, 0], [1e20, 0, 0]], cell=[3, 3, 3], pbc=True)],
+            r"structure 1 has an atom 3.3e\+19 periods outside its cell",
+        ),
         (graph([WATER, COPPER]) | {"ptr": [0, 3, 8]}, "offsets are not the edges"),
         (graph([WATER, COPPER]) | {"pbc": [[True] * 3]}, "pbc of 2 structures"),
     ],

@@ -201,4 +201,13 @@ def test_strain_that_does_not_fit(descriptor, structures):
 
 def test_no_atoms(descriptor):
     batch = {"numbers": torch.zeros(0, dtype=torch.int64), "positions": torch.zeros(0, 3, requires_grad=True)}
-    assert descriptor_values(descriptor, batch).shape == (0, descriptor.n_features)
+    features = descriptor_values(descriptor, batch)
+    assert features.shape == (0, descriptor.n_features)
+    features.sum().backward()  # as of any other batch
+    assert batch["positions"].grad.shape == (0, 3)
+
+
+def test_whole_numbers_are_no_positions(descriptor):
+    batch = {"numbers": torch.tensor([8, 1]), "positions": torch.tensor([[0, 0, 0], [1, 0, 0]])}
+    with pytest.raises(ValueError, match=r"positions are floating-point numbers.*not torch.int64"):
+        descriptor_values(descriptor, batch)

@@ -4,15 +4,18 @@ import pickle
 import shutil
 import time
 
+import ase
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch.utils.data import ConcatDataset, DataLoader
 
+import zstruct
 from tests.loading.groups import Bumps, structures_of, write_list
 from zstruct.errors import CorruptStoreError, InputError, StaleGroupError
 from zstruct.features.neighbors import neighbor_list
+from zstruct.features.registry import register
 from zstruct.loading import ZarrStructureDataset, collate
 from zstruct.schema import infer
 
@@ -320,3 +323,19 @@ def test_an_unknown_element_is_reported_with_the_structures(plain):
     with pytest.raises(InputError, match="structure 0 has Ti") as error:
         opened(plain, features=Picky()).take([4, 2])
     assert "which are [4, 2]" in error.value.__notes__[0]
+
+
+def test_atoms_far_outside_their_cell_are_refused(tmp_path):
+    far = ase.Atoms("H2", [[0, 0, 0], [1e20, 0, 0]], cell=[3, 3, 3], pbc=True)
+    zstruct.build([ase.Atoms("H"), far], tmp_path / "far.zarr", progress=False)
+    data = ZarrStructureDataset(tmp_path / "far.zarr", neighbors=2.0)
+    assert data.take([0]).pairs[0].index.shape == (2, 0)
+    with pytest.raises(ValueError, match=r"structure 1 has an atom .* periods outside its cell") as error:
+        data.take([0, 1])
+    assert "which are [0, 1]" in error.value.__notes__[0]
+
+
+def test_a_function_has_no_derivatives(plain):
+    descriptor = register(lambda s, n: np.ones((len(n), 1)), "ones", cutoff=2.0, feature_names=["one"])
+    with pytest.raises(InputError, match="the descriptor ones has no derivatives"):
+        opened(plain, derivatives=descriptor)

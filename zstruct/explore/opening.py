@@ -100,7 +100,7 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     dims = {dim for variable in variables.values() for dim in variable.dims}
     labels = {dim: texts for dim, texts in _LABELS.items() if dim in dims}
     dataset = xr.Dataset(variables, labels, raw.attrs)
-    dataset.encoding |= {"source": store.path, "digest": store.digest}
+    dataset.encoding |= {"source": _lasting(store.path), "digest": store.digest}
     return dataset
 
 
@@ -175,6 +175,11 @@ def _chunked(lazy: xr.Variable, store: Store, name: str, rows: dict[str, int], t
     shard_bytes = shard * lazy.dtype.itemsize * int(np.prod(lazy.shape[1:], dtype=int))
     n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))
     return lazy.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)
+
+
+def _lasting(path: str) -> str:
+    """Return a path that holds when the working directory changes; a URL as it is."""
+    return os.path.abspath(path) if os.path.exists(path) else path
 
 
 class _Checked(BackendArray):

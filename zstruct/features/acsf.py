@@ -100,8 +100,11 @@ class ACSF(Descriptor):
     g5_params: Sequence[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
-        if not (np.ndim(self.r_cut) == 0 and 0 < self.r_cut < np.inf):
-            raise InputError(f"r_cut is a positive number of angstrom, not {self.r_cut}")
+        if not (isinstance(self.r_cut, int | float | np.number) and 0 < self.r_cut < np.inf):
+            raise InputError(f"r_cut is a positive number of angstrom, not {self.r_cut!r}")
+        for name in ("g2_params", "g3_params", "g4_params", "g5_params"):
+            if isinstance(getattr(self, name), str) or not np.iterable(getattr(self, name)):
+                raise InputError(f"{name} is a sequence, not {getattr(self, name)!r}")
         made = {
             "species": tuple(chemical_symbols[z] for z in _sorted_numbers(self.species)),
             "r_cut": float(self.r_cut),
@@ -303,7 +306,7 @@ def _numbered(name: str, rows: Sequence[Any]) -> list[str]:
 
 
 def _sorted_numbers(species: Sequence[str | int]) -> list[int]:
-    if isinstance(species, str) or not len(species):
+    if isinstance(species, str) or not np.iterable(species) or not len(species):
         raise InputError(f"species is a sequence of chemical symbols, such as ['Ti', 'O'], not {species!r}")
     numbers = []
     for one in species:

@@ -91,7 +91,7 @@ class Chebyshev(Descriptor):
     def __post_init__(self) -> None:
         from ase.data import atomic_numbers
 
-        if isinstance(self.species, str):
+        if isinstance(self.species, str) or not np.iterable(self.species):
             raise InputError(
                 f"species is a list of chemical symbols, such as ['Ti', 'O'], not {self.species!r}"
             )
@@ -107,14 +107,18 @@ class Chebyshev(Descriptor):
                 raise InputError(f"{symbol} is given twice in the list of species")
         for name in ("rad_order", "ang_order"):
             order = getattr(self, name)
-            if order != int(order) or order < 0:
+            if not (
+                isinstance(order, int | float | np.integer | np.floating) and order >= 0 and order % 1 == 0
+            ):
                 raise InputError(f"{name} is an integer from 0 up, not {order!r}")
             object.__setattr__(self, name, int(order))
         for name in ("rad_cutoff", "ang_cutoff", "min_cutoff"):
-            radius = float(getattr(self, name))
-            if not math.isfinite(radius) or radius < 0 or (radius == 0 and name != "min_cutoff"):
+            radius = getattr(self, name)
+            if not (isinstance(radius, int | float | np.number) and 0 <= radius < math.inf) or (
+                radius == 0 and name != "min_cutoff"
+            ):
                 raise InputError(f"{name} is a length in angstrom, finite and positive, not {radius!r}")
-            object.__setattr__(self, name, radius)
+            object.__setattr__(self, name, float(radius))
 
     @property
     def cutoff(self) -> float:

@@ -158,7 +158,10 @@ def featurize(
     (3, 30)
     """
     began = time.perf_counter()
-    opened = Store(store.path if isinstance(store, Store) else store)
+    given = os.path.expanduser(os.fspath(store.path if isinstance(store, Store) else store))
+    if "://" in given:  # before anything is asked of a server
+        raise InputError(f"groups are written into local stores only: copy {given} to a directory first")
+    opened = Store(given)
     _check(opened, descriptor, derivatives, name, dtype, only, n_workers)
     called = _default_name(descriptor) if name is None else name
     kinds: list[Kind] = ["features", "derivatives"] if derivatives else ["features"]
@@ -193,7 +196,7 @@ def featurize(
             finally:
                 run.close()
         work.remove()
-    return _report(Store(path), called, kinds, todo, time.perf_counter() - began)
+    return _report(given, called, kinds, todo, time.perf_counter() - began)
 
 
 def _check(
@@ -225,8 +228,11 @@ def _check(
         )
     if only is not None and "forces" not in opened.fields:
         raise InputError(f"only='forces': the store {opened.path} has no forces")
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, re.ASCII):
-        raise InputError(f"{name!r} can't name a group: use letters, digits and any of _ . + -")
+    # A directory is called so, and what can't be published would stand in the way of all that follows.
+    if name is not None and not (
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)
+    ):
+        raise InputError(f"{name!r} can't name a group: use up to 128 letters, digits and any of _ . + -")
     if n_workers is not None and (not isinstance(n_workers, int | np.integer) or n_workers < 1):
         raise InputError(f"n_workers is a whole number from 1, not {n_workers!r}")
 
@@ -273,14 +279,13 @@ def _missing(opened: Store, kind: Kind, name: str, wanted: dict[str, Any], overw
     )
 
 
-def _report(
-    opened: Store, name: str, kinds: list[Kind], computed: list[Kind], seconds: float
-) -> FeaturizeReport:
+def _report(path: str, name: str, kinds: list[Kind], computed: list[Kind], seconds: float) -> FeaturizeReport:
+    opened = Store(path)
     paths = {kind: f"{kind}/{name}" for kind in kinds}
     by_pairs = next((path for kind, path in paths.items() if kind != "features"), None)
     files = (f for path in paths.values() for f in Path(opened.path, path).rglob("*") if f.is_file())
     return FeaturizeReport(
-        path=opened.path,
+        path=path,
         groups=list(paths.values()),
         computed=[paths[kind] for kind in computed],
         n_atoms=opened.n_atoms,

@@ -6,7 +6,6 @@ It knows nothing of what neighbours are for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ __all__ = ["PAIRS", "NeighborList", "neighbor_list", "neighbor_pieces"]
 # Of a piece: 0.85 MB, which stay in a cache, as does most of what is computed for them; and what is
 # that small is allocated from memory that the process has already.
 PAIRS = 1 << 14
+_FARTHEST = 1_000  # angstrom; periodic images would outnumber what memory holds, or integers count
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class NeighborList:
     Raises
     ------
     InputError
-        If the cutoff is not a positive number.
+        If the cutoff is not a positive number of at most 1,000 angstrom.
 
     Examples
     --------
@@ -50,10 +50,7 @@ class NeighborList:
     cutoff: float
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.cutoff, int | float | np.number) and 0 < self.cutoff < math.inf):
-            raise InputError(
-                f"the cutoff of a neighbour list is a positive number of angstrom, not {self.cutoff!r}"
-            )
+        _check_cutoff(self.cutoff)
         object.__setattr__(self, "cutoff", float(self.cutoff))  # of numpy's numbers, JSON takes none
 
     def compute(self, structures: Any) -> Neighbors:
@@ -79,9 +76,14 @@ def neighbor_list(
     structures
         Packed structures.
     cutoff
-        In angstrom, positive.
+        In angstrom, positive, at most 1,000.
     start, stop
         Rows of atoms; all of them by default.
+
+    Raises
+    ------
+    InputError
+        If the cutoff is none of that.
 
     Examples
     --------
@@ -131,10 +133,19 @@ def neighbor_pieces(
         row += len(piece)
 
 
+def _check_cutoff(cutoff: Any) -> None:
+    if not (isinstance(cutoff, int | float | np.number) and 0 < cutoff <= _FARTHEST):
+        raise InputError(
+            f"the cutoff of a neighbour list is a positive number of angstrom, at most {_FARTHEST:,}, "
+            f"not {cutoff!r}"
+        )
+
+
 class _Search:
     """A search; it keeps the last structure laid out, so that its next atoms are done soon."""
 
     def __init__(self, structures: Structures, cutoff: float):
+        _check_cutoff(cutoff)
         # Imported late: numba takes its time.
         from zstruct.features.kernels.neighbors import empty_space, search
 

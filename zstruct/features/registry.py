@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FunctionDescriptor", "by_name", "from_manifest", "known", "register"]
 
 _BUILT_IN = {"ACSF": "zstruct.features.acsf", "Chebyshev": "zstruct.features.chebyshev"}
+_LISTS = ("neighbors", "neighborlist")  # what neighbour lists are called on the command line
 _REGISTERED: dict[str, type[Descriptor] | FunctionDescriptor] = {}
 
 _Function = Callable[..., NDArray[np.float64]]
@@ -181,15 +182,16 @@ def register(
         return what
     if not callable(what):
         raise InputError(f"a descriptor is a class or a function, not {what!r}")
-    if cutoff is None or not (0 < cutoff < np.inf) or not feature_names:
-        raise InputError("a function is registered with a cutoff above zero and feature_names")
     if isinstance(feature_names, str):
         raise InputError(f"feature_names is a list of names: feature_names=[{feature_names!r}]")
+    names = tuple(map(str, () if feature_names is None else feature_names))
+    if not (isinstance(cutoff, int | float | np.number) and 0 < cutoff < np.inf) or not names:
+        raise InputError("a function is registered with a cutoff above zero and feature_names")
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise InputError(f"parameters are a dict of the function's further arguments, not {parameters!r}")
     called = str(name or getattr(what, "__name__", ""))
     _check_name(called)
-    made = FunctionDescriptor(
-        what, called, float(cutoff), tuple(feature_names), dict(parameters or {}), int(version)
-    )
+    made = FunctionDescriptor(what, called, float(cutoff), names, dict(parameters or {}), int(version))
     try:
         made.manifest()
     except (TypeError, ValueError) as error:
@@ -201,8 +203,9 @@ def register(
 def _check_name(name: str) -> None:
     if not name.isidentifier():
         raise InputError(f"{name!r} can't name a descriptor: give a name of letters, digits and underscores")
-    if name in _BUILT_IN:
-        raise InputError(f"{name} is a built-in descriptor: give yours another name")
+    # In any case of letters, for so the command line finds them.
+    if name.lower() in (*map(str.lower, _BUILT_IN), *_LISTS):
+        raise InputError(f"{name} is built in: give your descriptor another name")
 
 
 def known(name: str) -> type[Descriptor] | FunctionDescriptor:
@@ -235,11 +238,7 @@ def by_name(name: str, parameters: Mapping[str, Any]) -> Descriptor | NeighborLi
     from zstruct.features.neighbors import NeighborList
 
     names = {each.lower(): each for each in (*_BUILT_IN, *_REGISTERED)}
-    what: Any = (
-        NeighborList
-        if name.lower() in ("neighbors", "neighborlist")
-        else known(names.get(name.lower(), name))
-    )
+    what: Any = NeighborList if name.lower() in _LISTS else known(names.get(name.lower(), name))
     if isinstance(what, FunctionDescriptor):
         if parameters:
             raise InputError(f"the parameters of {name} were given when it was registered")
@@ -262,8 +261,8 @@ def from_manifest(manifest: Mapping[str, Any]) -> Descriptor:
     Raises
     ------
     InputError
-        If the descriptor is not known here, or is known in another version or, if it is a
-        function, with other parameters.
+        If this is no manifest, or if the descriptor is not known here, or is known in another
+        version or, if it is a function, with other parameters.
 
     Examples
     --------
@@ -272,7 +271,15 @@ def from_manifest(manifest: Mapping[str, Any]) -> Descriptor:
     >>> from_manifest(descriptor.manifest()) == descriptor
     True
     """
-    name, version = str(manifest["class"]), manifest["version"]
+    expected = {"class": str, "version": int, "parameters": Mapping, "sha256": str}
+    if not isinstance(manifest, Mapping) or not all(
+        isinstance(manifest.get(key), kind) for key, kind in expected.items()
+    ):
+        raise InputError(
+            f"a manifest has class, version, parameters and sha256, as Descriptor.manifest() returns them; "
+            f"this is {manifest!r}"
+        )
+    name, version = manifest["class"], manifest["version"]
     what = known(name)
     here = what.version if isinstance(what, type) else what.revision
     if version != here:
@@ -285,7 +292,10 @@ def from_manifest(manifest: Mapping[str, Any]) -> Descriptor:
                 f"registered here with {what.parameters()}"
             )
         return what
-    made = what(**{name: _hashable(value) for name, value in manifest["parameters"].items()})
+    try:
+        made = what(**{key: _hashable(value) for key, value in manifest["parameters"].items()})
+    except TypeError as error:  # a parameter that there isn't, or one that is missing
+        raise InputError(f"the manifest of {name} has not its parameters: {error}") from None
     if made.manifest()["sha256"] != manifest["sha256"]:
         raise InputError(f"the manifest of {name} was changed: its hash does not fit its parameters")
     return made

@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from zstruct.ragged import counts_to_offsets
 
-__all__ = ["Structures", "pack"]
+__all__ = ["Structures", "check_images", "pack"]
+
+# Atoms this near the origin, in angstrom, are not too many periods outside any sensible cell.
+_NEAR, _MOST_PERIODS = 1e6, 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +78,19 @@ class Structures:
         Raises
         ------
         ValueError
-            If the arrays do not fit together, a position is not finite, or a structure is periodic
-            along cell vectors that it does not have.
+            If the arrays do not fit together, an atomic number is no integer, a position is not finite
+            or too far outside the cell, or a structure is periodic along cell vectors that it does not
+            have.
         """
         edges = np.ascontiguousarray(offsets, dtype=np.int64)
-        n = len(edges) - 1
+        n, given = len(edges) - 1, np.asarray(numbers)
+        if given.dtype.kind not in "iu" and not (
+            given.dtype.kind == "f" and np.array_equal(given, np.rint(given))
+        ):
+            raise ValueError(f"numbers are atomic numbers, integers, not {given.dtype} values")
         made = cls(
             edges,
-            np.ascontiguousarray(numbers, dtype=np.int64),
+            np.ascontiguousarray(given, dtype=np.int64),
             np.ascontiguousarray(positions, dtype=np.float64),
             np.zeros((n, 3, 3)) if cells is None else np.ascontiguousarray(cells, dtype=np.float64),
             np.zeros((n, 3), bool) if pbc is None else np.ascontiguousarray(pbc, dtype=np.bool_),
@@ -107,8 +115,8 @@ def pack(structures: Any) -> Structures:
     TypeError
         If it is anything else.
     ValueError
-        If arrays do not fit together, a position is not finite, or a structure is periodic along
-        cell vectors that it does not have.
+        If arrays do not fit together, an atomic number is no integer, a position is not finite or
+        too far outside the cell, or a structure is periodic along cell vectors that it does not have.
 
     Examples
     --------
@@ -161,6 +169,9 @@ def _of_parts(parts: list[_Part]) -> Structures:
     for i, (z, r) in enumerate(zip(numbers, positions, strict=True)):
         if z.ndim != 1 or r.shape != (len(z), 3):
             raise ValueError(f"structure {i} has numbers of shape {z.shape}, but positions of {r.shape}")
+    for i, cell in enumerate(cells):
+        if cell.shape != (3, 3):
+            raise ValueError(f"structure {i} has a cell of shape {cell.shape}, not three vectors in rows")
     return Structures.of_arrays(
         counts_to_offsets([len(z) for z in numbers]),
         np.concatenate([np.empty(0, np.int64), *numbers]),
@@ -204,6 +215,7 @@ def _check(made: Structures) -> None:
     if len(lost):
         raise ValueError(f"structure {owner(int(lost[0]))} has positions that are not finite")
     _check_periods(made.cells, made.pbc)
+    check_images(made)
 
 
 def _check_periods(cells: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
@@ -219,3 +231,23 @@ def _check_periods(cells: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
     flat = np.flatnonzero(np.linalg.det(gram) < 1e-12)
     if len(flat):
         raise ValueError(f"structure {flat[0]} is periodic along cell vectors that are not independent")
+
+
+def check_images(made: Structures) -> None:
+    """Refuse atoms so far outside a periodic cell that no shift of 32 bits brings them back.
+
+    Raises
+    ------
+    ValueError
+        If there is one; names the structure.
+    """
+    if np.abs(made.positions).max(initial=0) <= _NEAR:
+        return
+    for i in np.flatnonzero(made.pbc.any(axis=1)).tolist():
+        positions = made.positions[made.offsets[i] : made.offsets[i + 1]]
+        periods = positions @ np.linalg.pinv(made.cells[i][made.pbc[i]])
+        if np.abs(periods).max(initial=0) > _MOST_PERIODS:
+            raise ValueError(
+                f"structure {i} has an atom {np.abs(periods).max():.2g} periods outside its cell: wrap it "
+                "into the cell"
+            )

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import CorruptStoreError, InputError
+from zstruct.errors import CorruptStoreError
 from zstruct.features.base import Descriptor, Neighbors
 from zstruct.features.groups import FeatureGroup
 from zstruct.features.neighbors import neighbor_list, neighbor_pieces
-from zstruct.features.structures import Structures
+from zstruct.features.structures import Structures, check_images
 from zstruct.loading.batch import PackedBatch, Pairs
 from zstruct.loading.cache import BlockCache
 from zstruct.loading.gather import Gather, Gathered, kept_dtype
@@ -203,6 +203,8 @@ class Extras:
         ------
         InputError
             If a structure has an element that a descriptor does not know.
+        ValueError
+            If an atom is too far outside a periodic cell.
         CorruptStoreError
             If stored pairs are not those of these structures.
         """
@@ -212,7 +214,7 @@ class Extras:
             if lists is not None and self._features is not None and self._features.group is None:
                 columns[_FEATURES] = self._values(self._features, lists)
             pairs = [self._pairs_of(wanted, gathered, lists) for wanted in self._paired]
-        except InputError as error:
+        except ValueError as error:
             error.add_note(f"(counting the structures of a batch, which are {gathered.structures.tolist()})")
             raise
         for name in self._hidden:
@@ -223,6 +225,7 @@ class Extras:
 
     def _lists(self, gathered: Gathered) -> _Lists:
         structures = Structures(gathered.offsets, *(gathered.columns[name] for name in _GEOMETRY))
+        check_images(structures)  # the only thing that a store does not promise
         return _Lists(structures, {cutoff: neighbor_list(structures, cutoff) for cutoff in self._cutoffs})
 
     def _values(self, wanted: Wanted, lists: _Lists) -> NDArray:

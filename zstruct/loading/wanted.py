@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from zstruct.errors import StaleGroupError
+from zstruct.errors import InputError, StaleGroupError
 from zstruct.features.base import Descriptor
 from zstruct.features.groups import FeatureGroup, group_names, open_group
 from zstruct.features.neighbors import NeighborList
@@ -63,13 +63,15 @@ def find_descriptor(
     Raises
     ------
     InputError
-        If the store has no such group, or its descriptor is not known here.
+        If the store has no such group, or its descriptor is not known here, or has no derivatives.
     StaleGroupError
         If it was computed from other content than the store has now.
     TypeError
         If `wanted` is neither a name nor a descriptor.
     """
     if isinstance(wanted, Descriptor):
+        if what == "derivatives" and type(wanted).derivatives is Descriptor.derivatives:
+            raise InputError(f"the descriptor {wanted.manifest()['class']} has no derivatives")
         return Wanted(what, wanted.cutoff, wanted, None)
     if not isinstance(wanted, str):
         raise TypeError(f"{what} is the name of what is stored or a descriptor, not {wanted!r}")
