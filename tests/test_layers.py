@@ -9,9 +9,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
-    {"errors", "schema", "ragged", "text"},
+    {"errors", "schema", "ragged", "text", "dealing"},
     {"store", "parallel", "working", "compiling"},
-    {"sources", "building", "features", "verify"},
+    {"publishing"},
+    {"sources", "building", "features", "splits", "verify"},
     {"explore", "loading", "export"},
     {"cli", "__init__", "__main__"},
 ]
@@ -132,6 +133,7 @@ def test_importing_zstruct_is_quick():
         ("import zstruct; zstruct.build", {"torch", "numba", "dask", "ase", "xarray"}),
         ("import zstruct; zstruct.sources.expand", {"torch", "numba", "dask", "ase", "zarr"}),
         ("import zstruct; zstruct.open", {"torch", "numba", "ase", "matplotlib"}),
+        ("import zstruct; zstruct.split", {"torch", "numba", "dask", "ase", "xarray"}),
         ("import zstruct.cli", {"torch", "numba", "dask", "ase", "zarr", "xarray"}),
     ],
 )

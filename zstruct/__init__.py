@@ -1,8 +1,8 @@
 """zstruct: atomistic structures in one packed ragged Zarr store.
 
 `build` makes a store from any inputs, `open` shows it as an `xarray.Dataset`, `featurize` adds
-descriptors to it, and `ZarrStructureDataset` feeds it to torch. Importing this package loads none of
-torch, numba, dask or ase; each is loaded by what needs it.
+descriptors to it, `split` divides it, and `ZarrStructureDataset` feeds it to torch. Importing this
+package loads none of torch, numba, dask or ase; each is loaded by what needs it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import ZarrStructureDataset, collate
+    from zstruct.splits import Split, kfold, open_split, split
     from zstruct.store import Store
     from zstruct.verify import verify
 
@@ -43,6 +44,7 @@ __all__ = [
     "Frame",
     "InputError",
     "MissingExtraError",
+    "Split",
     "StaleGroupError",
     "Store",
     "StoreExistsError",
@@ -53,8 +55,11 @@ __all__ = [
     "collate",
     "features",
     "featurize",
+    "kfold",
     "open",
+    "open_split",
     "sources",
+    "split",
     "verify",
 ]
 
@@ -62,12 +67,16 @@ _LAZY = {
     "BuildReport": "zstruct.building",
     "FeaturizeReport": "zstruct.features.featurize",
     "Frame": "zstruct.building",
+    "Split": "zstruct.splits",
     "Store": "zstruct.store",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
     "collate": "zstruct.loading",
     "featurize": "zstruct.features.featurize",
+    "kfold": "zstruct.splits",
     "open": "zstruct.explore",
+    "open_split": "zstruct.splits",
+    "split": "zstruct.splits",
     "verify": "zstruct.verify",
 }
 

@@ -64,7 +64,7 @@ class StoreFormatError(ZstructError):
 
 
 class StaleGroupError(ZstructError):
-    """Features, derivatives or neighbours were computed from other content than the store has now."""
+    """Features, derivatives, neighbours or a split were made from other content than the store has now."""
 
 
 class CorruptStoreError(ZstructError):

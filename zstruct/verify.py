@@ -20,7 +20,7 @@ def verify(path: str | os.PathLike[str]) -> None:
 
     Checks that offsets, counts and array lengths agree, that every chunk passes its checksum and
     that contents still have the digests recorded when the store was built; and the same of features,
-    derivatives and neighbours, unless they are stale: of those, only the contents.
+    derivatives, neighbours and splits, unless they are stale: of those, only the contents.
 
     Parameters
     ----------
@@ -49,6 +49,8 @@ def verify(path: str | os.PathLike[str]) -> None:
     for kind in _store.GROUP_KINDS:
         for name in store.group_names(kind):
             _check_group(store, f"{kind}/{name}", offsets)
+    for name in store.group_names("splits"):
+        _check_split(store, f"splits/{name}")
 
 
 def _check_content(store: _store.Store, name: str) -> str:
@@ -93,6 +95,18 @@ def _check_group(store: _store.Store, group: str, atom_offsets: NDArray[np.int64
         rows = store.read(indices, start, stop)
         inside = bool(np.all((rows >= 0) & (rows < limits)))
         _require(inside, store, indices, "has neighbours outside their structures")
+
+
+def _check_split(store: _store.Store, group: str) -> None:
+    attrs, codes = store.group_attrs(group), f"{group}/codes"
+    _require(attrs.get("status") == "complete", store, group, "is unfinished")
+    _check_content(store, codes)
+    if attrs["store_digest"] != store.digest:
+        return
+    values = store.read(codes)
+    _require(len(values) == store.n_structures, store, codes, "has the wrong length")
+    inside = bool(np.all((values >= -1) & (values < len(attrs["labels"]))))
+    _require(inside, store, codes, "has codes that stand for no label")
 
 
 def _require(holds: bool, store: _store.Store, array: str, fault: str) -> None:

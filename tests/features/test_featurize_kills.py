@@ -12,8 +12,8 @@ import pytest
 import zstruct
 from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, run
-from zstruct import store
-from zstruct.features import NeighborList, assembling, group_names, open_group, publishing, register
+from zstruct import publishing, store
+from zstruct.features import NeighborList, assembling, group_names, open_group, register
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def _interrupted(*args):
 
 def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(small, monkeypatch):
     run(small, Gaussians())
-    monkeypatch.setattr("zstruct.features.publishing.exchange", lambda a, b: False)
+    monkeypatch.setattr("zstruct.publishing.exchange", lambda a, b: False)
     real, calls = os.rename, []
 
     def second_fails(a, b):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ from zstruct.features.assembling import Run, make, prepare
 from zstruct.features.base import Descriptor, make_manifest
 from zstruct.features.groups import GROUP_VERSION, Kind
 from zstruct.features.neighbors import NeighborList
-from zstruct.features.publishing import JOB, check_same, publish, recover
 from zstruct.features.storing import Job
+from zstruct.publishing import JOB, check_name, check_same, publish, recover
 from zstruct.store import Store
 from zstruct.text import counted, sized
 from zstruct.working import WorkingDirectory, read_json, write_json
@@ -228,11 +227,8 @@ def _check(
         )
     if only is not None and "forces" not in opened.fields:
         raise InputError(f"only='forces': the store {opened.path} has no forces")
-    # A directory is called so, and what can't be published would stand in the way of all that follows.
-    if name is not None and not (
-        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)
-    ):
-        raise InputError(f"{name!r} can't name a group: use up to 128 letters, digits and any of _ . + -")
+    if name is not None:
+        check_name(name, "a group")
     if n_workers is not None and (not isinstance(n_workers, int | np.integer) or n_workers < 1):
         raise InputError(f"n_workers is a whole number from 1, not {n_workers!r}")
 

@@ -1,4 +1,4 @@
-"""Which fields a dataset loads, as which dtypes and under which names.
+"""Which structures and fields a dataset loads, as which dtypes and under which names.
 
 Users say it in few words; here it is checked against what the store has. This module knows
 nothing of how anything is read.
@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from zstruct.errors import InputError
 from zstruct.loading import collate
+from zstruct.splits import open_split
 from zstruct.store import Store
 
-__all__ = ["check_names", "chosen_dtypes", "chosen_fields", "mask_name"]
+__all__ = ["check_names", "chosen_dtypes", "chosen_fields", "chosen_structures", "mask_name"]
 
 _DTYPES: dict[torch.dtype, np.dtype] = {torch.float32: np.dtype("f4"), torch.float64: np.dtype("f8")}
 _PROVENANCE = ("source", "frame")
@@ -31,6 +34,21 @@ def chosen_fields(store: Store, fields: Iterable[str] | None) -> list[str]:
         if name not in store.fields:
             raise KeyError(f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}")
     return names
+
+
+def chosen_structures(store: Store, split: str | tuple[str, str] | None) -> NDArray[np.int64] | None:
+    """Return the structures of a part, given as a label of "default" or with another split; None: all."""
+    if split is None:
+        return None
+    if not isinstance(split, str) and not (isinstance(split, tuple) and len(split) == 2):
+        raise TypeError(f"split is a label or (name of the split, label), not {split!r}")
+    name, part = ("default", split) if isinstance(split, str) else split
+    found = open_split(store, name)
+    if part not in found.labels:
+        raise InputError(
+            f"the split {name!r} of {store.path} has no part {part!r}; it has {', '.join(found.labels)}"
+        )
+    return found[part]
 
 
 def chosen_dtypes(

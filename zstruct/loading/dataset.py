@@ -22,7 +22,13 @@ from zstruct.features.base import Descriptor
 from zstruct.loading import collate
 from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.cache import BlockCache
-from zstruct.loading.choosing import check_names, chosen_dtypes, chosen_fields, mask_name
+from zstruct.loading.choosing import (
+    check_names,
+    chosen_dtypes,
+    chosen_fields,
+    chosen_structures,
+    mask_name,
+)
 from zstruct.loading.extras import Extras
 from zstruct.loading.gather import Gather, kept_dtype, out_of_range
 from zstruct.loading.indexing import as_int, is_plain, positions_of
@@ -84,6 +90,9 @@ class ZarrStructureDataset(Dataset[Sample]):
         ``torch.float32`` or ``torch.float64`` for all floating-point fields, or a mapping of names
         to these; fields it does not name come as ``torch.float32``. It may also name ``features``,
         ``edge_shift``, ``edge_vec``, ``edge_dist`` and ``deriv_values``.
+    split
+        The part of the store to load: a label of the split that `zstruct.split` stored as ``"default"``,
+        such as ``"train"``, or the name of a split and a label. By default all of the store.
     features
         Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored, or a
         descriptor, which computes them for each batch in the thread that makes it.
@@ -124,7 +133,7 @@ class ZarrStructureDataset(Dataset[Sample]):
     KeyError
         If a field is not in the store.
     InputError
-        If features, derivatives or a list are not in the store, or a cutoff is not above zero.
+        If a split, features, derivatives or a list are not in the store, or a cutoff is not above zero.
     StaleGroupError
         If they were computed from other content than the store has now.
     ValueError
@@ -132,7 +141,7 @@ class ZarrStructureDataset(Dataset[Sample]):
         above, if there are `edges` without `neighbors`, or if `cache_bytes` is negative or too small
         for a shared cache.
     TypeError
-        If `dtype`, `features` or `derivatives` is none of those above.
+        If `dtype`, `split`, `features` or `derivatives` is none of those above.
 
     Examples
     --------
@@ -158,6 +167,7 @@ class ZarrStructureDataset(Dataset[Sample]):
         fields: Iterable[str] | None = None,
         dtype: torch.dtype | Mapping[str, torch.dtype] = torch.float32,
         *,
+        split: str | tuple[str, str] | None = None,
         features: str | Descriptor | None = None,
         derivatives: str | Descriptor | None = None,
         neighbors: str | float | None = None,
@@ -166,6 +176,8 @@ class ZarrStructureDataset(Dataset[Sample]):
         cache_bytes: int | None = None,
     ):
         self.store = path if isinstance(path, Store) else Store(path)
+        # Structures of a subset; None: all.
+        self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
         names = chosen_fields(self.store, fields)
         extras = None
         if edges is not None and neighbors is None:
@@ -185,12 +197,16 @@ class ZarrStructureDataset(Dataset[Sample]):
         self._described = extras
         # What is left to do once everything is gathered.
         self._extras = None if extras is None or extras.is_gathered else extras
-        self._rows: NDArray[np.int64] | None = None  # structures of a subset; None: all
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of a sample, without their masks."""
         return tuple(self._dtypes)
+
+    @property
+    def structures(self) -> NDArray[np.int64]:
+        """Which structures of the store these are, shape (n,)."""
+        return np.arange(self.store.n_structures) if self._rows is None else self._rows.copy()
 
     def categories(self, field: str) -> list[str]:
         """Return the texts that the codes of a category field stand for.

@@ -1,4 +1,4 @@
-"""Rename groups that are whole into their store, so that a reader sees all of one or nothing.
+"""Name groups, and rename those that are whole into their store: a reader sees all of one or nothing.
 
 The consolidated metadata shows a new group last. A record of what is on its way is kept until then,
 so that whoever comes after a kill can go on; where groups come from is not known here.
@@ -7,18 +7,33 @@ so that whoever comes after a kill can go on; where groups come from is not know
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from zstruct.errors import ChangedInputError
+from zstruct.errors import ChangedInputError, InputError
 from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
 from zstruct.working import exchange, read_json, write_json
 
-__all__ = ["JOB", "check_same", "publish", "recover"]
+__all__ = ["JOB", "check_name", "check_same", "publish", "recover"]
 
 # A working directory loses its files in the order of their names: no job goes on whose groups have gone.
 JOB, _RECORD = "job.json", "publishing.json"
+
+
+def check_name(name: object, what: str) -> None:
+    """Refuse what can't name a group: a directory is called so.
+
+    What can't be published would stand in the way of all that follows.
+
+    Raises
+    ------
+    InputError
+        If it is no text, or has other characters or more of them; `what` is what it should name.
+    """
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)):
+        raise InputError(f"{name!r} can't name {what}: use up to 128 letters, digits and any of _ . + -")
 
 
 def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: str, digest: str) -> None:
@@ -45,9 +60,7 @@ def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: s
         If the store has other content by now.
     """
     if Store(path).digest != digest:
-        raise ChangedInputError(
-            f"{path} was replaced by another store meanwhile: run zstruct.featurize again"
-        )
+        raise ChangedInputError(f"{path} was replaced by another store meanwhile: run the same call again")
     for kind in kinds:
         for folder, _, _ in os.walk(work / kind):
             sync_to_disk(Path(folder))
@@ -60,9 +73,7 @@ def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: s
 def check_same(path: Path, digest: str) -> None:
     """Raise `ChangedInputError` if a store has another content digest."""
     if Store(path).digest != digest:
-        raise ChangedInputError(
-            f"{path} was replaced by another store meanwhile: run zstruct.featurize again"
-        )
+        raise ChangedInputError(f"{path} was replaced by another store meanwhile: run the same call again")
 
 
 def recover(path: Path, work: Path) -> str | None:

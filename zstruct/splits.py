@@ -1,0 +1,499 @@
+"""Splits: which structures to train, validate and test on, drawn once and kept with the store.
+
+A split gives every structure one of a few labels. Here it is drawn, written into the group
+``splits/<name>`` and read again; this module knows fields, not samples, batches or torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zstruct import store as _store
+from zstruct.dealing import dealt, dealt_whole, hashes, rounded
+from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
+from zstruct.publishing import check_name, publish, recover
+from zstruct.schema import STRUCTURE
+from zstruct.store import Store
+from zstruct.text import counted
+from zstruct.working import WorkingDirectory
+
+__all__ = ["Split", "kfold", "open_split", "split"]
+
+_KIND = "splits"
+_VERSION = "1.0"
+_BLOCK_ATOMS = 1 << 22  # whose numbers are looked at together
+
+
+class _Dataset(Protocol):
+    """What has a store and says which of its structures it holds, as `ZarrStructureDataset` does."""
+
+    store: Store
+
+    @property
+    def structures(self) -> NDArray[np.int64]: ...
+
+
+By = str | Callable[[Store], ArrayLike]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The parts of a store or dataset, by label.
+
+    ``parts["train"]`` are the indices of that part, ascending, int64; iterating goes over the parts in
+    the order of their labels, so ``train, val, test = parts`` works. Indices count the structures of
+    what was split: those of a dataset that is a subset are positions in it.
+
+    Parameters
+    ----------
+    labels
+        Names of the parts.
+    codes
+        The place of its label in `labels` for every structure, int8; -1 for those in no part.
+    recipe
+        How it was drawn: ``method``, ``sizes``, ``seed``, ``stratify`` and the number of
+        ``structures`` that were split.
+    """
+
+    labels: tuple[str, ...]
+    codes: NDArray[np.int8]
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, label: str) -> NDArray[np.int64]:
+        if label not in self.labels:
+            raise KeyError(f"the split has no part {label!r}; it has {', '.join(self.labels)}")
+        return np.flatnonzero(self.codes == self.labels.index(label)).astype(np.int64, copy=False)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return (self[label] for label in self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the labels: ``dict(parts)`` and ``np.savez(file, **parts)`` work."""
+        return self.labels
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{label}: {len(self[label]):,}" for label in self.labels)
+        return f"Split({parts})"
+
+
+def split(
+    store: str | os.PathLike[str] | Store | _Dataset,
+    sizes: Sequence[float] | Mapping[str, ArrayLike],
+    seed: int = 42,
+    by: By = "random",
+    stratify: By | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Split:
+    """Divide the structures of a store or a dataset into parts, every structure into exactly one.
+
+    The same store, arguments and seed give the same parts on every machine.
+
+    Parameters
+    ----------
+    store
+        A store or its path; or a dataset, also one that is a part of a store.
+    sizes
+        Fractions that sum to 1, or whole numbers that sum to the number of structures. Fractions are
+        rounded by the method of largest remainders: no part is off by one structure or more. Or the
+        parts themselves: a mapping of labels to indices or boolean masks, in which structures may
+        be left out, but none may be in two parts.
+    seed
+        Of the random order. Not used by ``"order"`` or where parts are given.
+    by
+        How structures are dealt out.
+
+        * ``"random"``: each on its own.
+        * ``"order"``: the first ones to the first part, and so on.
+        * ``"formula"``: those of the same formula stay together, in one part.
+        * The name of a field with one text, integer or boolean for each structure, such as
+          ``"source"`` or ``"config_type"``: those of the same value stay together. Those without one
+          are a group, too.
+        * A function of the `Store` that returns one value for each of its structures; those of the
+          same value stay together.
+
+        Groups make sizes inexact: they are as near to those asked for as a few draws get them, and no
+        part that is to have structures is empty.
+    stratify
+        As `by` groups, but each value is spread over all parts in proportion, to within one
+        structure; sizes stay exact. Only for ``by="random"``.
+    labels
+        Names of the parts; by default those of ``"train"``, ``"val"``, ``"test"`` that are needed.
+    name
+        Where to keep the parts in the store: ``splits/<name>``. By default they are only returned.
+        `ZarrStructureDataset` looks for a split named ``"default"`` if it is asked for ``split="train"``.
+    overwrite
+        Whether another split of this name may be replaced.
+
+    Returns
+    -------
+    Split
+        The indices of each part.
+
+    Raises
+    ------
+    InputError
+        If sizes don't sum up, a field can't group structures, there are fewer groups than parts, or
+        another argument can't be used.
+    StoreExistsError
+        If the store has another split of this name and `overwrite` was not given.
+    BuildLockedError
+        If another process is writing groups into the store.
+    StoreFormatError
+        If there is no finished store.
+    ChangedInputError
+        If the store was replaced meanwhile.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 10, path, progress=False)
+    >>> zstruct.split(path, [0.8, 0.1, 0.1], name="default")
+    Split(train: 8, val: 1, test: 1)
+    >>> train, val = zstruct.split(path, [7, 3], by="order")
+    >>> val
+    array([7, 8, 9])
+    """
+    opened, rows = _opened(store)
+    if isinstance(sizes, Mapping):
+        if by != "random" or stratify is not None or labels is not None:
+            raise InputError("parts that are given need no by, stratify or labels")
+        named, codes = _labels(list(sizes), len(sizes)), _given(sizes, len(rows))
+        recipe: dict[str, Any] = {"method": "given", "seed": None, "stratify": None}
+        recipe["sizes"] = [int(np.count_nonzero(codes == k)) for k in range(len(named))]
+    else:
+        if np.ndim(sizes) != 1:
+            raise InputError(f"sizes is a list of one size for each part, not {sizes!r}")
+        named = _labels(labels, len(sizes))
+        codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify)
+        recipe = _recipe(by, seed, stratify) | {
+            "sizes": [int(x) if isinstance(x, Integral) else float(x) for x in sizes]
+        }
+    parts = Split(named, codes.astype(np.int8), recipe | {"structures": len(rows)})
+    if name is not None:
+        _keep(opened, rows, parts, name, overwrite)
+    return parts
+
+
+def kfold(
+    store: str | os.PathLike[str] | Store | _Dataset,
+    k: int = 5,
+    seed: int = 42,
+    by: By = "random",
+    stratify: By | None = None,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> list[Split]:
+    """Return `k` splits into ``"train"`` and ``"val"``; every structure is in ``"val"`` of exactly one.
+
+    Parameters
+    ----------
+    store, seed, by, stratify, overwrite
+        As for `split`; with ``by="order"``, ``"val"`` is one stretch after the other.
+    k
+        Number of splits. The sizes of ``"val"`` differ by one at most, if there are no groups.
+    name
+        Where to keep them in the store: ``splits/<name>-0`` and so on.
+
+    Raises
+    ------
+    InputError
+        If `k` is not from 2 to the number of structures, and as for `split`.
+    StoreExistsError, BuildLockedError, StoreFormatError, ChangedInputError
+        As for `split`.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 10, path, progress=False)
+    >>> [len(parts["val"]) for parts in zstruct.kfold(path, 3)]
+    [4, 3, 3]
+    """
+    opened, rows = _opened(store)
+    if not isinstance(k, Integral) or not 2 <= k <= len(rows):
+        raise InputError(f"k is a whole number from 2 to the {len(rows):,} structures there are, not {k!r}")
+    folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify)
+    recipe = _recipe(by, seed, stratify) | {"structures": len(rows), "folds": int(k)}
+    made = [
+        Split(("train", "val"), (folds == fold).astype(np.int8), recipe | {"fold": fold}) for fold in range(k)
+    ]
+    if name is not None:
+        for fold, parts in enumerate(made):
+            _keep(opened, rows, parts, f"{name}-{fold}", overwrite)
+    return made
+
+
+def open_split(store: str | os.PathLike[str] | Store, name: str = "default") -> Split:
+    """Return a split that is kept in a store.
+
+    Parameters
+    ----------
+    store
+        A store or its path.
+    name
+        The name it was given by `split`.
+
+    Returns
+    -------
+    Split
+        Its indices are those of structures of the store.
+
+    Raises
+    ------
+    InputError
+        If there is no such split; names those that there are.
+    StaleGroupError
+        If it was drawn for other content than the store has now.
+    StoreFormatError
+        If it was written by a newer zstruct.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
+    >>> parts = zstruct.split(path, {"train": [0, 3], "val": [1]}, name="mine")
+    >>> zstruct.open_split(path, "mine")["train"]
+    array([0, 3])
+    """
+    given = store if isinstance(store, Store) else Store(store)
+    opened = Store(given.path)  # what was opened before does not show a split that is new
+    there = opened.group_names(_KIND)
+    if name not in there:
+        has = f"it has {', '.join(there)}" if there else "it has none"
+        raise InputError(f"the store {opened.path} has no split {name!r}; {has}; make one with zstruct.split")
+    attrs = opened.group_attrs(f"{_KIND}/{name}")
+    version = str(attrs.get("encoding-version"))
+    if version.split(".")[0] != _VERSION.split(".")[0]:
+        raise StoreFormatError(
+            f"the split {name!r} of {opened.path} has format version {version}; this zstruct reads "
+            f"{_VERSION.split('.')[0]}.x; install a newer zstruct"
+        )
+    if attrs["store_digest"] != given.digest:
+        raise StaleGroupError(
+            f"the split {name!r} of {opened.path} was drawn for other content than the store has now; "
+            "run zstruct.split again with overwrite=True"
+        )
+    return Split(tuple(attrs["labels"]), opened.read(f"{_KIND}/{name}/codes"), attrs["recipe"])
+
+
+def _opened(given: str | os.PathLike[str] | Store | _Dataset) -> tuple[Store, NDArray[np.int64]]:
+    """Return the store and which of its structures are to be split."""
+    if isinstance(given, str | os.PathLike | Store):
+        opened = given if isinstance(given, Store) else Store(given)
+        return opened, np.arange(opened.n_structures)
+    if not (hasattr(given, "store") and hasattr(given, "structures")):
+        raise InputError(f"a store, its path or a dataset of it can be split, not {given!r}")
+    rows = np.asarray(given.structures)
+    found, times = np.unique(rows, return_counts=True)
+    if len(found) < len(rows):
+        raise InputError(
+            f"the dataset has structure {found[times > 1][0]} of the store more than once: "
+            "it could be in two parts; split first, then repeat"
+        )
+    return given.store, rows
+
+
+def _labels(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
+    if isinstance(labels, str):
+        raise InputError(f"labels is a list of names, not {labels!r}")
+    if labels is None and n > 3:
+        raise InputError(f"{n} parts need labels=[...], a name for each")
+    chosen = ("train", "val", "test")[:n] if labels is None else tuple(labels)
+    if not all(isinstance(label, str) and label for label in chosen):
+        raise InputError(f"labels are names, not {chosen!r}")
+    if len(chosen) != n or len(set(chosen)) < n or not 1 <= n <= 127:
+        raise InputError(f"labels are 1 to 127 different names, one for each part, not {chosen!r} for {n}")
+    return chosen
+
+
+def _recipe(by: By, seed: int, stratify: By | None) -> dict[str, Any]:
+    said = ["function" if callable(how) else how for how in (by, stratify)]
+    return {"method": said[0], "seed": None if by == "order" else int(seed), "stratify": said[1]}
+
+
+def _counts(sizes: Sequence[float], n: int) -> NDArray[np.int64]:
+    """Return how many structures each part gets."""
+    if not all(isinstance(x, Real) and not isinstance(x, bool) and 0 <= x < np.inf for x in sizes):
+        raise InputError(f"sizes are fractions or whole numbers, none below zero, not {sizes!r}")
+    if all(isinstance(x, Integral) for x in sizes):
+        if sum(sizes) != n:
+            raise InputError(
+                f"whole numbers as sizes sum to the {n:,} structures there are, not {sum(sizes):,}"
+            )
+        return np.array(sizes, dtype=np.int64)
+    if abs(sum(sizes) - 1) > 1e-6:
+        raise InputError(f"fractions sum to 1, not {sum(sizes):g}; give what is left a label of its own")
+    return rounded(np.array(sizes, dtype=np.float64), n)
+
+
+def _given(parts: Mapping[str, ArrayLike], n: int) -> NDArray[np.int64]:
+    codes = np.full(n, -1, dtype=np.int64)
+    for k, (label, chosen) in enumerate(parts.items()):
+        index = np.asarray(chosen)
+        if index.dtype == bool and index.shape == (n,):
+            index = np.flatnonzero(index)
+        elif index.size == 0 and index.ndim == 1:
+            continue
+        if index.dtype.kind not in "iu" or index.ndim != 1:
+            raise InputError(
+                f"the part {label!r} is neither a list of indices nor a mask of {n:,} structures"
+            )
+        if index.min() < 0 or index.max() >= n:
+            raise InputError(f"the part {label!r} has an index outside 0 to {n - 1:,}")
+        taken = index[codes[index] >= 0]
+        if len(taken) or len(np.unique(index)) < len(index):
+            where = f"structure {taken[0]}, which is in another part" if len(taken) else "a structure twice"
+            raise InputError(f"the part {label!r} has {where}")
+        codes[index] = k
+    return codes
+
+
+def _drawn(
+    opened: Store, rows: NDArray[np.int64], counts: NDArray[np.int64], seed: int, by: By, stratify: By | None
+) -> NDArray[np.int64]:
+    """Return the part of every structure."""
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed is a whole number, not {seed!r}")
+    for how in (by, stratify or "random"):
+        if not isinstance(how, str) and not callable(how):
+            raise InputError(f"by and stratify are names or functions, not {how!r}")
+    if stratify is not None and by != "random":
+        raise InputError('stratify needs by="random": groups that stay together can\'t be spread')
+    if by == "order":
+        return np.repeat(np.arange(len(counts)), counts)
+    if by == "random":
+        strata = np.zeros(len(rows), np.int64) if stratify is None else _values(opened, rows, stratify)
+        return dealt(strata, counts, int(seed))
+    groups = _values(opened, rows, by)
+    n_groups, n_parts = int(groups.max(initial=-1)) + 1, np.count_nonzero(counts)
+    if n_groups < n_parts:
+        raise InputError(
+            f"by={by!r} makes {counted(n_groups, 'group')}, which stay whole: too few for {n_parts} parts"
+        )
+    return dealt_whole(groups, counts, int(seed))
+
+
+def _values(opened: Store, rows: NDArray[np.int64], by: By) -> NDArray[np.int64]:
+    """Return a number for each of some structures, the same for those of equal value."""
+    if callable(by):
+        keys = np.asarray(by(opened))
+        if keys.shape != (opened.n_structures,):
+            raise InputError(
+                f"the function returned values of shape {keys.shape}, not one for each of the "
+                f"{opened.n_structures:,} structures of the store"
+            )
+    elif by == "formula":
+        keys = _formulas(opened)
+    else:
+        usable = [
+            name
+            for name, row in opened.fields.items()
+            if row.level == STRUCTURE and row.kind != "float" and row.shape == ()
+        ]
+        if by not in usable:
+            raise InputError(
+                f"structures can't be grouped by {by!r}; fields of {opened.path} with one text, integer or "
+                f"boolean for each are {', '.join(usable) or 'none'}"
+            )
+        keys = opened.read(by)
+    try:
+        return np.unique(keys[rows], return_inverse=True)[1]
+    except TypeError as error:
+        raise InputError(f"the values that the function returned can't be compared: {error}") from error
+
+
+def _formulas(opened: Store) -> NDArray[np.uint64]:
+    """Return a hash of the composition of each structure: the sum of one random number for each atom.
+
+    Two of a million formulas would share a hash once in 10^7 stores, and then only stay together.
+    """
+    of_element, offsets = hashes(256, 0), opened.read("offsets")
+    found, first = [], 0
+    while first < opened.n_structures:
+        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK_ATOMS, side="right")) - 1
+        last = max(last, first + 1)
+        numbers = opened.read("numbers", int(offsets[first]), int(offsets[last]))
+        found.append(np.add.reduceat(of_element[numbers], offsets[first:last] - offsets[first]))
+        first = last
+    return np.concatenate(found)
+
+
+def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:
+    """Write a split into its store, unless it is there."""
+    if not os.path.isdir(opened.path):
+        raise InputError(
+            f"splits are written into local stores only: copy {opened.path} to a directory first"
+        )
+    check_name(name, "a split")
+    codes = np.full(opened.n_structures, -1, dtype=np.int8)
+    codes[rows] = parts.codes
+    attrs = {
+        "encoding-type": "zstruct-splits",
+        "encoding-version": _VERSION,
+        "store_digest": opened.digest,
+        "labels": list(parts.labels),
+        "recipe": parts.recipe,
+    }
+    path = Path(os.path.realpath(opened.path))
+    # The directory of featurize: one process at a time writes groups into a store.
+    work = WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
+    with work:
+        try:
+            recover(path, work.path)
+            if Store(path).digest != opened.digest:
+                raise ChangedInputError(
+                    f"{path} was replaced by another store meanwhile: open and split that one"
+                )
+            if not _is_there(Store(path), name, codes, attrs, overwrite):
+                scratch = work.path / "splitting"
+                shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
+                _write(scratch / _KIND, codes, attrs)
+                publish(path, scratch, name, [_KIND], "", opened.digest)
+                shutil.rmtree(scratch)
+        finally:
+            if [entry.name for entry in work.path.iterdir()] == ["lock"]:
+                work.remove()  # else a featurize was interrupted and will go on
+
+
+def _is_there(
+    there: Store, name: str, codes: NDArray[np.int8], attrs: dict[str, Any], overwrite: bool
+) -> bool:
+    """Return whether a store has this very split; refuse if another one is in its place."""
+    if name not in there.group_names(_KIND):
+        return False
+    same = there.group_attrs(f"{_KIND}/{name}").items() >= attrs.items()
+    if same and np.array_equal(there.read(f"{_KIND}/{name}/codes"), codes):
+        return True
+    if not overwrite:
+        raise StoreExistsError(
+            f"{there.path} has another split {name!r} already; pass overwrite=True to replace it, "
+            "or another name"
+        )
+    return False
+
+
+def _write(path: Path, codes: NDArray[np.int8], attrs: dict[str, Any]) -> None:
+    layout = _store.choose_layout(len(codes), 1, STRUCTURE)
+    said = {"long_name": "place of the structure's part in labels, -1 for none"}
+    spec = _store.ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, layout)
+    _store.create(path, [spec], attrs)
+    digest = _store.array_digest("int8", codes.shape, layout, _store.write_array(path, spec, codes))
+    _store.complete(path, {}, {"codes": {"digest": digest}})
