@@ -14,9 +14,9 @@ from typing import Any
 
 from zstruct.errors import ChangedInputError, InputError
 from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
-from zstruct.working import exchange, read_json, write_json
+from zstruct.working import WorkingDirectory, exchange, read_json, write_json
 
-__all__ = ["JOB", "check_name", "check_same", "publish", "recover"]
+__all__ = ["JOB", "check_local", "check_name", "check_same", "publish", "recover", "working_directory"]
 
 # A working directory loses its files in the order of their names: no job goes on whose groups have gone.
 JOB, _RECORD = "job.json", "publishing.json"
@@ -34,6 +34,23 @@ def check_name(name: object, what: str) -> None:
     """
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)):
         raise InputError(f"{name!r} can't name {what}: use up to 128 letters, digits and any of _ . + -")
+
+
+def check_local(path: str, what: str) -> None:
+    """Refuse a path that is there but is no local directory, before anything is asked of a server.
+
+    Raises
+    ------
+    InputError
+        Naming `what` can't be written there.
+    """
+    if "://" in path or (os.path.exists(path) and not os.path.isdir(path)):
+        raise InputError(f"{what} are written into local stores only: copy {path} to a directory first")
+
+
+def working_directory(path: Path) -> WorkingDirectory:
+    """Return where groups of a store are made: one process at a time writes groups into it."""
+    return WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
 
 
 def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: str, digest: str) -> None:
@@ -59,8 +76,7 @@ def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: s
     ChangedInputError
         If the store has other content by now.
     """
-    if Store(path).digest != digest:
-        raise ChangedInputError(f"{path} was replaced by another store meanwhile: run the same call again")
+    check_same(path, digest)
     for kind in kinds:
         for folder, _, _ in os.walk(work / kind):
             sync_to_disk(Path(folder))

@@ -20,11 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 from zstruct import store as _store
 from zstruct.dealing import dealt, dealt_whole, hashes, rounded
 from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
-from zstruct.publishing import check_name, publish, recover
+from zstruct.publishing import check_local, check_name, publish, recover, working_directory
 from zstruct.schema import STRUCTURE
 from zstruct.store import Store
 from zstruct.text import counted
-from zstruct.working import WorkingDirectory
 
 __all__ = ["Split", "kfold", "open_split", "split"]
 
@@ -438,10 +437,7 @@ def _formulas(opened: Store) -> NDArray[np.uint64]:
 
 def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:
     """Write a split into its store, unless it is there."""
-    if not os.path.isdir(opened.path):
-        raise InputError(
-            f"splits are written into local stores only: copy {opened.path} to a directory first"
-        )
+    check_local(opened.path, "splits")
     check_name(name, "a split")
     codes = np.full(opened.n_structures, -1, dtype=np.int8)
     codes[rows] = parts.codes
@@ -453,8 +449,7 @@ def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overw
         "recipe": parts.recipe,
     }
     path = Path(os.path.realpath(opened.path))
-    # The directory of featurize: one process at a time writes groups into a store.
-    work = WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
+    work = working_directory(path)
     with work:
         try:
             recover(path, work.path)

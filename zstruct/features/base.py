@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from zstruct.features.structures import Structures
 
-__all__ = ["Descriptor", "Neighbors", "PairDerivatives", "make_manifest"]
+__all__ = ["Descriptor", "Neighbors", "PairDerivatives", "make_manifest", "on_atoms"]
 
 _EXPANDED_BYTES = 1 << 26  # of derivatives that are expanded at a time
 
@@ -99,15 +99,8 @@ class PairDerivatives:
 
     def forces(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return -dE/dr, shape (N, 3), of an energy that has dE/dG of shape (N, F)."""
-        pulls = self._pulls(gradient)
-        out = np.empty((self.structures.n_atoms, 3))
-        for axis in range(3):
-            at_centre, at_neighbor = (
-                np.bincount(rows, pulls[:, axis], minlength=len(out))
-                for rows in (self.neighbors.centres, self.neighbors.indices)
-            )
-            out[:, axis] = at_centre - at_neighbor
-        return out
+        pulls, neighbors = self._pulls(gradient), self.neighbors
+        return -on_atoms(pulls, neighbors.centres, neighbors.indices, self.structures.n_atoms)
 
     def virial(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return -dE/dstrain, shape (n, 3, 3), of the same energy; the stress is -virial/volume."""
@@ -130,6 +123,19 @@ class PairDerivatives:
             b = min(a + step, p)
             np.einsum("pf,pfx->px", weights[centres[a:b]], self.dense(a, b), out=out[a:b])
         return out
+
+
+def on_atoms(
+    pulls: NDArray[np.float64], centres: NDArray[np.int64], indices: NDArray[np.int64], n_atoms: int
+) -> NDArray[np.float64]:
+    """Return dE/dr of each atom, shape (N, 3), given dE/dr_ij of each pair, shape (p, 3)."""
+    out = np.empty((n_atoms, 3))
+    for axis in range(3):
+        at_neighbor, at_centre = (
+            np.bincount(rows, pulls[:, axis], minlength=n_atoms) for rows in (indices, centres)
+        )
+        out[:, axis] = at_neighbor - at_centre
+    return out
 
 
 class Descriptor(ABC):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,17 +133,6 @@ class Chebyshev(Descriptor):
             names += [f"rad_{weighted}{n}" for n in range(self.rad_order + 1)]
             names += [f"ang_{weighted}{n}" for n in range(self.ang_order + 1)]
         return names
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the hyperparameters, as what JSON can hold."""
-        return {
-            "species": list(self.species),
-            "rad_order": self.rad_order,
-            "rad_cutoff": self.rad_cutoff,
-            "ang_order": self.ang_order,
-            "ang_cutoff": self.ang_cutoff,
-            "min_cutoff": self.min_cutoff,
-        }
 
     def values(self, structures: Structures, neighbors: Neighbors) -> NDArray[np.float64]:
         """Return the features of the centres, shape (m, F).

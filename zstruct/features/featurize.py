@@ -24,10 +24,10 @@ from zstruct.features.base import Descriptor, make_manifest
 from zstruct.features.groups import GROUP_VERSION, Kind
 from zstruct.features.neighbors import NeighborList
 from zstruct.features.storing import Job
-from zstruct.publishing import JOB, check_name, check_same, publish, recover
+from zstruct.publishing import JOB, check_local, check_name, check_same, publish, recover, working_directory
 from zstruct.store import Store
 from zstruct.text import counted, sized
-from zstruct.working import WorkingDirectory, read_json, write_json
+from zstruct.working import read_json, write_json
 
 if TYPE_CHECKING:
     from distributed import Client  # noqa: TID251
@@ -158,8 +158,7 @@ def featurize(
     """
     began = time.perf_counter()
     given = os.path.expanduser(os.fspath(store.path if isinstance(store, Store) else store))
-    if "://" in given:  # before anything is asked of a server
-        raise InputError(f"groups are written into local stores only: copy {given} to a directory first")
+    check_local(given, "groups")
     opened = Store(given)
     _check(opened, descriptor, derivatives, name, dtype, only, n_workers)
     called = _default_name(descriptor) if name is None else name
@@ -169,7 +168,7 @@ def featurize(
     wanted = {kind: _attrs(opened, kind, descriptor, dtype, only) for kind in kinds}
     identity = hashlib.sha256(json.dumps([called, wanted], sort_keys=True).encode()).hexdigest()
     path = Path(os.path.realpath(opened.path))  # beside the store itself, not beside a link to it
-    work = WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
+    work = working_directory(path)
     with work:
         if recover(path, work.path) == identity:  # killed while cleaning up
             todo, whole = kinds, True
@@ -207,10 +206,6 @@ def _check(
     only: str | None,
     n_workers: int | None,
 ) -> None:
-    if not os.path.isdir(opened.path):
-        raise InputError(
-            f"groups are written into local stores only: copy {opened.path} to a directory first"
-        )
     if not isinstance(what, Descriptor | NeighborList):
         raise InputError(f"a store is featurized by a Descriptor or a NeighborList, not by {what!r}")
     if derivatives and isinstance(what, NeighborList):

@@ -21,7 +21,7 @@ from zstruct.features.neighbors import PAIRS, neighbor_list, neighbor_pieces
 from zstruct.features.structures import Structures, pack
 from zstruct.parallel import cpu_count
 
-__all__ = ["compute", "numbered_from", "visit"]
+__all__ = ["compute", "in_threads", "numbered_from", "visit"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -54,14 +54,14 @@ def compute(
         for name, made in descriptor.derivatives(packed, piece).items():
             arrays[name][first : first + piece.n_pairs] = made
 
-    _each(fill_pairs, list(_cut(near)), n_threads)
+    in_threads(fill_pairs, list(_cut(near)), n_threads)
     return values, PairDerivatives(descriptor, packed, near, arrays)
 
 
 def _all_neighbors(structures: Structures, cutoff: float, n_threads: int | None) -> Neighbors:
     """Return what `neighbor_list` does, found by threads."""
     bounds = _bounds(structures, 0, structures.n_atoms, n_threads)
-    pieces = _each(lambda rows: neighbor_list(structures, cutoff, *rows), bounds, n_threads)
+    pieces = in_threads(lambda rows: neighbor_list(structures, cutoff, *rows), bounds, n_threads)
     if len(pieces) == 1:
         return pieces[0]
     edges, n_pairs = [np.zeros(1, np.int64)], 0
@@ -126,7 +126,7 @@ def visit(
             pieces = neighbor_pieces(part, cutoff, pairs, rows[0] - row, rows[1] - row)
             return [function(row, part, piece) for piece in pieces]
 
-    shares = _each(share, _bounds(structures, start, end, n_threads), n_threads)
+    shares = in_threads(share, _bounds(structures, start, end, n_threads), n_threads)
     return [made for some in shares for made in some]
 
 
@@ -144,8 +144,8 @@ def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None
     return list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
 
 
-def _each(function: Callable[[S], T], tasks: list[S], n_threads: int | None) -> list[T]:
-    """Return what the function returns for each task, in their order; called by threads."""
+def in_threads(function: Callable[[S], T], tasks: list[S], n_threads: int | None = None) -> list[T]:
+    """Return what a function returns for each task, in their order; at most `n_threads` threads call it."""
     threads = min(cpu_count() if n_threads is None else n_threads, len(tasks))
     if threads <= 1:
         return [function(task) for task in tasks]

@@ -8,7 +8,6 @@ of forces needs. This is the only module of features that imports torch; it know
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import MissingExtraError
-from zstruct.features.base import Descriptor, Neighbors
-from zstruct.features.pieces import visit
+from zstruct.features.base import Descriptor, Neighbors, on_atoms
+from zstruct.features.pieces import in_threads, visit
 from zstruct.features.structures import Structures
-from zstruct.parallel import cpu_count
 
 try:
     import torch
@@ -175,13 +173,7 @@ class _Pairs:
 
     def sums(self, pulls: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what pulls (P, 3) come to at positions (N, 3) and cells (n, 3, 3): the transpose."""
-        positions = np.empty((self.n_atoms, 3))
-        for axis in range(3):
-            at_neighbor, at_centre = (
-                np.bincount(rows, pulls[:, axis], minlength=self.n_atoms)
-                for rows in (self.indices, self.centres)
-            )
-            positions[:, axis] = at_neighbor - at_centre
+        positions = on_atoms(pulls, self.centres, self.indices, self.n_atoms)
         cells = np.zeros((len(self.edges) - 1, 3, 3))
         for s in self.periodic:
             pairs = slice(self.edges[s], self.edges[s + 1])
@@ -193,12 +185,7 @@ class _Pairs:
         atoms = np.cumsum([0, *(len(piece.neighbors) for piece in self.pieces)]).tolist()
         pairs = np.cumsum([0, *(piece.neighbors.n_pairs for piece in self.pieces)]).tolist()
         work = list(zip(self.pieces, map(slice, atoms, atoms[1:]), map(slice, pairs, pairs[1:]), strict=True))
-        if len(work) == 1:
-            function(*work[0])
-            return
-        with ThreadPoolExecutor(cpu_count(), thread_name_prefix="zstruct") as pool:
-            for done in [pool.submit(function, *one) for one in work]:
-                done.result()
+        in_threads(lambda one: function(*one), work)
 
 
 def _search(descriptor: Descriptor, structures: Structures) -> tuple[_Pairs, NDArray[np.float64]]:

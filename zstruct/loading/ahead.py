@@ -12,11 +12,11 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from zstruct.parallel import cpu_count
 
-__all__ = ["Ahead"]
+__all__ = ["Ahead", "close_at_exit"]
 
 Job = TypeVar("Job")
 
@@ -40,7 +40,7 @@ class Ahead(Generic[Job]):
         self._jobs: deque[Job] = deque()
         self._threads: set[threading.Thread] = set()
         self._pid, self._closed = os.getpid(), False
-        _open.add(self)
+        close_at_exit(self)
 
     def want(self, jobs: Sequence[Job], *, first: bool = False) -> None:
         """Have jobs done soon: after those that wait already, or before them."""
@@ -82,11 +82,20 @@ class Ahead(Generic[Job]):
             thread.join()
 
 
-_open: weakref.WeakSet[Ahead] = weakref.WeakSet()
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+_open: weakref.WeakSet[_Closing] = weakref.WeakSet()
+
+
+def close_at_exit(what: _Closing) -> None:
+    """Have something with threads closed when the interpreter ends, if it is still in use then."""
+    _open.add(what)
 
 
 @atexit.register
 def _close_all() -> None:
     """Stop threads while the interpreter is whole: later, they would be cut off in native code."""
-    for ahead in list(_open):
-        ahead.close()
+    for what in list(_open):
+        what.close()

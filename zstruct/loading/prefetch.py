@@ -6,15 +6,15 @@ knows nothing of structures or tensors: it calls a function for every task.
 
 from __future__ import annotations
 
-import atexit
 import os
 import queue
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from zstruct.loading.ahead import close_at_exit
 
 __all__ = ["Prefetcher"]
 
@@ -88,7 +88,7 @@ class Prefetcher(Iterator[Any]):
             self._start()
 
     def _start(self) -> None:
-        _open.add(self)
+        close_at_exit(self)
         for k in range(self._n_threads):
             # It knows the queue, not this object, so that it can be forgotten while they wait.
             thread = threading.Thread(
@@ -179,13 +179,3 @@ class Prefetcher(Iterator[Any]):
     def __del__(self) -> None:
         if hasattr(self, "_closed"):
             self.close()
-
-
-_open: weakref.WeakSet[Prefetcher] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Stop threads while the interpreter is whole: later, they would be cut off in native code."""
-    for prefetcher in list(_open):
-        prefetcher.close()
