@@ -34,10 +34,12 @@ def make_gather(source, wanted=None, cache_bytes=1 << 30, cache="memory"):
 
 def check(source, gather, structures):
     structures = np.array(structures, dtype=np.int64)
-    where, offsets, n_atoms, batch, columns = gather(structures)
-    assert np.array_equal(where, structures)
-    assert np.array_equal(n_atoms, source.counts[structures])
-    assert np.array_equal(batch, np.repeat(np.arange(len(structures)), n_atoms))
+    packed = gather(structures)
+    offsets, columns = packed.offsets, packed.columns
+    assert np.array_equal(packed.structures, structures)
+    assert np.array_equal(packed.n_atoms, source.counts[structures])
+    assert np.array_equal(packed.batch, np.repeat(np.arange(len(structures)), packed.n_atoms))
+    assert packed.per_atom == {name for name in columns if source.fields[name].level == "atom"}
     assert list(columns) == list(gather.dtypes)
     assert np.array_equal(np.diff(offsets), source.counts[structures])
     for name, dtype in gather.dtypes.items():

@@ -75,7 +75,10 @@ class Arena:
         self.path: str | None = None
         self._fd = -1
         if directory is None:
-            memory: Any = np.zeros(nbytes, np.uint8)
+            memory: Any = np.zeros(nbytes + _PAGE, np.uint8)
+            memory = memory[
+                -memory.ctypes.data % _PAGE :
+            ]  # a structure on more cache lines than need be is slow
         else:
             name = _name(header)
             self.path = os.path.join(directory, name)

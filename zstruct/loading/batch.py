@@ -2,18 +2,20 @@
 
 A `PackedBatch` holds NumPy arrays, so it crosses process borders cheaply; its samples are dicts of
 tensors that share its memory. Pairs of atoms come along as `Pairs`. It knows nothing of stores or
-caches.
+caches, and torch is only loaded for samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["PackedBatch", "Pairs", "Sample"]
 
@@ -22,7 +24,7 @@ PerPair = Mapping[str, tuple[str, ...]]
 _NO_PAIRS: PerPair = {}
 
 
-class Sample(dict[str, torch.Tensor]):
+class Sample(dict[str, "torch.Tensor"]):
     """One structure: a dict of tensors that also knows which structure it is.
 
     Code that only wants a dict can treat it as one; the collate functions use the rest.
@@ -137,6 +139,8 @@ class PackedBatch(Sequence[Sample]):
         return map(self._sample, range(len(self)))
 
     def _sample(self, i: int) -> Sample:
+        import torch
+
         start, stop = int(self.offsets[i]), int(self.offsets[i + 1])
         tensors = {
             # The ellipsis keeps a scalar an array, which from_numpy can share.

@@ -344,9 +344,7 @@ class ZarrStructureDataset(Dataset[Sample]):
 
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
         gathered = self._gather(positions, self._rows)
-        if self._extras is not None:
-            return self._extras.complete(gathered, self._per_atom)
-        return PackedBatch(*gathered, self._per_atom)
+        return gathered if self._extras is None else self._extras.complete(gathered)
 
     @property
     def _caches(self) -> list[BlockCache]:

@@ -23,7 +23,7 @@ from zstruct.features.neighbors import neighbor_list, neighbor_pieces
 from zstruct.features.structures import Structures, check_images
 from zstruct.loading.batch import PackedBatch, Pairs
 from zstruct.loading.cache import BlockCache
-from zstruct.loading.gather import Gather, Gathered, kept_dtype
+from zstruct.loading.gather import Gather, kept_dtype
 from zstruct.loading.pair_kernels import connect, pair_vectors
 from zstruct.loading.place import available_bytes
 from zstruct.loading.view import StoreView
@@ -196,7 +196,7 @@ class Extras:
         for gather in self._pairs.values():
             gather.prefetch(structures)
 
-    def complete(self, gathered: Gathered, per_atom: frozenset[str]) -> PackedBatch:
+    def complete(self, gathered: PackedBatch) -> PackedBatch:
         """Return a batch of what was gathered, with all that was asked for.
 
         Raises
@@ -215,15 +215,17 @@ class Extras:
                 columns[_FEATURES] = self._values(self._features, lists)
             pairs = [self._pairs_of(wanted, gathered, lists) for wanted in self._paired]
         except ValueError as error:
-            error.add_note(f"(counting the structures of a batch, which are {gathered.structures.tolist()})")
+            error.add_note(f"(counting the structures of a batch, which are {_known(gathered).tolist()})")
             raise
         for name in self._hidden:
             del columns[name]
         for name, dtype in self._casts.items():
             columns[name] = columns[name].astype(dtype)
-        return PackedBatch(*gathered, per_atom, tuple(pairs))
+        gathered.per_atom = (gathered.per_atom | self.per_atom) & columns.keys()
+        gathered.pairs = tuple(pairs)
+        return gathered
 
-    def _lists(self, gathered: Gathered) -> _Lists:
+    def _lists(self, gathered: PackedBatch) -> _Lists:
         structures = Structures(gathered.offsets, *(gathered.columns[name] for name in _GEOMETRY))
         check_images(structures)  # the only thing that a store does not promise
         return _Lists(structures, {cutoff: neighbor_list(structures, cutoff) for cutoff in self._cutoffs})
@@ -238,10 +240,10 @@ class Extras:
             out[piece.start : piece.start + len(piece)] = descriptor.values(lists.structures, piece)
         return out
 
-    def _pairs_of(self, wanted: Wanted, gathered: Gathered, lists: _Lists | None) -> Pairs:
+    def _pairs_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists | None) -> Pairs:
         """Return edges or derivatives; which of the two ways their arrays come makes no difference."""
         if wanted.group is not None:
-            stored = self._pairs[wanted.what](gathered.structures)
+            stored = self._pairs[wanted.what](_known(gathered))
             counts = gathered.columns[_counts(wanted)]
             offsets, index = stored.offsets, self._index(gathered, counts, stored.columns["indices"], True)
             arrays: Mapping[str, NDArray] = stored.columns
@@ -263,7 +265,7 @@ class Extras:
         )
 
     def _index(
-        self, gathered: Gathered, counts: NDArray[np.int64], indices: NDArray[np.int64], local: bool
+        self, gathered: PackedBatch, counts: NDArray[np.int64], indices: NDArray[np.int64], local: bool
     ) -> NDArray[np.int64]:
         """Return the rows of centre and neighbour of each pair."""
         index = np.empty((2, len(indices)), _INT64)
@@ -276,7 +278,7 @@ class Extras:
 
     def _carry(
         self,
-        gathered: Gathered,
+        gathered: PackedBatch,
         counts: NDArray[np.int64],
         index: NDArray[np.int64],
         arrays: Mapping[str, NDArray],
@@ -300,6 +302,12 @@ class _Lists(NamedTuple):
 
     structures: Structures
     by_cutoff: dict[float, Neighbors]
+
+
+def _known(gathered: PackedBatch) -> NDArray[np.int64]:
+    """Return the structures of what was gathered from a store."""
+    assert gathered.structures is not None
+    return gathered.structures
 
 
 def _counts(wanted: Wanted) -> str:

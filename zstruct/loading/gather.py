@@ -7,6 +7,7 @@ This module knows nothing of torch.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from zstruct.loading.batch import PackedBatch
 from zstruct.loading.blocks import Resident, Table
 from zstruct.loading.cache import BlockCache
 from zstruct.loading.kernels import (
@@ -35,11 +37,11 @@ from zstruct.loading.kernels import (
 from zstruct.ragged import atom_rows
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["Gather", "Gathered", "kept_dtype", "spread"]
+__all__ = ["Gather", "kept_dtype", "spread"]
 
 _OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
 _MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
-_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+_INT64, _UINT8, _BOOL = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.bool_)
 _ALL = np.empty(0, dtype=np.int64)
 # What a dimension without fields has: its one block is always there.
 _THERE = np.ones(1, dtype=np.uint8)
@@ -61,30 +63,6 @@ def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
     return stored if wanted == _INT64 and stored in _OPERATIONS else wanted
 
 
-class Gathered(NamedTuple):
-    """Structures packed end to end.
-
-    Attributes
-    ----------
-    structures
-        Indices of the structures in the store, shape (n,).
-    offsets
-        Row edges of the structures in the per-atom columns, shape (n + 1,).
-    n_atoms
-        Atoms of each structure, shape (n,).
-    batch
-        The position in `structures` that each atom belongs to, shape (offsets[-1],).
-    columns
-        By name: (offsets[-1], ...) per atom, (n, ...) per structure; contiguous.
-    """
-
-    structures: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    n_atoms: NDArray[np.int64]
-    batch: NDArray[np.int64]
-    columns: dict[str, NDArray]
-
-
 class _Plan(NamedTuple):
     """What batches of n structures have in common: where per-structure fields are, in bytes."""
 
@@ -104,6 +82,7 @@ class _Whole(NamedTuple):
 class Gather:
     """Copies structures out of a cache; what it can know beforehand, it works out once.
 
+    What it returns is packed end to end, contiguous and new, and knows its structures.
     The arrays of a batch are two pieces of new memory, one for what is per atom and one for what
     is per structure: who keeps the energies of a batch does not keep its forces.
 
@@ -136,7 +115,12 @@ class Gather:
             else []
             for level in (ATOM, STRUCTURE)
         )
-        self._atom, self._structure = atom, structure
+        self._structure = structure
+        # The bytes that an atom has before each of its fields; the first are its structure.
+        before = list(itertools.accumulate((size for *_, size in atom), initial=_INT64.itemsize))
+        self._atom = [(*field[:3], place) for field, place in zip(atom, before, strict=False)]
+        self._atom_bytes = before[-1]
+        self._per_atom = frozenset(name for name, *_ in atom)
         self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
         self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
         # What every batch of some size has in common, and what everything decoded has.
@@ -157,7 +141,7 @@ class Gather:
             rows.append((operation, wanted.itemsize * size, kept.itemsize * size, mask))
         return np.array(rows, dtype=np.int64).reshape(len(rows), 4)
 
-    def __call__(self, indices: NDArray[np.int64], subset: NDArray[np.int64] | None = None) -> Gathered:
+    def __call__(self, indices: NDArray[np.int64], subset: NDArray[np.int64] | None = None) -> PackedBatch:
         """Return some structures, packed.
 
         Parameters
@@ -186,8 +170,8 @@ class Gather:
         )  # fmt: skip
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
-        body = np.empty(self._body_bytes(rows), np.uint8)
-        arguments = (*whole.sources, n, whole.offsets, head, body)
+        body = np.empty(_room(rows) * self._atom_bytes, _UINT8)
+        arguments = (*whole.sources, n, head, body)
         fill(*arguments)
         return self._views(plan, head, body)
 
@@ -209,11 +193,11 @@ class Gather:
         )  # fmt: skip
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
-        body = np.empty(self._body_bytes(int(head[2 * n])), np.uint8)
+        body = np.empty(_room(head.item(2 * n)) * self._atom_bytes, _UINT8)
         if rows == MISSING:
-            self._fill_by_parts(n, offsets, head, body)
+            self._fill_by_parts(n, head, body)
         else:
-            arguments = (*self._sources(resident), n, offsets, head, body)
+            arguments = (*self._sources(resident), n, head, body)
             fill(*arguments)
             if cache.flat is None:
                 cache.touch(STRUCTURE, head[:n])
@@ -272,7 +256,7 @@ class Gather:
 
     def _plan(self, n: int) -> _Plan:
         """Lay out the memory for what is per structure."""
-        position = _padded(8 * (3 * n + 1))
+        position = _padded(8 * (4 * n + 1))
         fields: list[tuple[str, tuple[int, ...], np.dtype, int]] = []
         for name in self._mask_order:
             fields.append((name, (n,), _BOOL, position))
@@ -285,45 +269,37 @@ class Gather:
             self._plans[n] = plan
         return plan
 
-    def _body_bytes(self, rows: int) -> int:
-        """Return the bytes of what is per atom."""
-        nbytes = _padded(8 * rows)
-        for _, _, _, size in self._atom:
-            nbytes += _padded(rows * size)
-        return nbytes
-
-    def _views(self, plan: _Plan, head: NDArray, body: NDArray) -> Gathered:
+    def _views(self, plan: _Plan, head: NDArray[np.int64], body: NDArray[np.uint8]) -> PackedBatch:
         """Cut the two pieces of memory into arrays."""
         n = plan.n
         rows = head.item(2 * n)
+        room = _room(rows)
         columns = dict.fromkeys(self._names, head)  # in the order that was asked for
-        position = _padded(8 * rows)
-        for name, dtype, shape, size in self._atom:
-            columns[name] = ndarray((rows, *shape), dtype, body, position)
-            position += _padded(rows * size)
+        for name, dtype, shape, before in self._atom:
+            columns[name] = ndarray((rows, *shape), dtype, body, room * before)
         for name, shape, dtype, position in plan.fields:
             columns[name] = ndarray(shape, dtype, head, position)
-        return Gathered(
+        return PackedBatch(
             head[:n],
             head[n : 2 * n + 1],
             head[2 * n + 1 : 3 * n + 1],
             ndarray((rows,), _INT64, body),
             columns,
+            self._per_atom,
         )
 
-    def _fill_by_parts(self, n: int, offsets: NDArray, head: NDArray, body: NDArray) -> None:
+    def _fill_by_parts(self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8]) -> None:
         """Fill in a batch some of whose blocks are yet to be decoded."""
-        structures, counts = head[:n], head[2 * n + 1 : 3 * n + 1]
+        structures, counts, rows = head[:n], head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
         for level, table in self.cache.tables.items():
-            starts, lengths = (
-                (offsets[structures], counts) if level == ATOM else (structures, np.ones_like(counts))
-            )
+            starts, lengths = (rows, counts) if level == ATOM else (structures, np.ones_like(counts))
             for members, blocks in _groups(self.cache, table, starts, lengths):
                 # The kernel holds no reference: `resident` must outlive the call.
                 resident = self.cache.hold(level, blocks)
                 fill_some(
-                    resident.addresses[level], resident.span[level], self._steps[level], members, False,
-                    level == ATOM, self._n_atom_masks, n, offsets, head, body,
+                    resident.addresses[level], resident.span[level], self._steps[level], members,
+                    len(members) == n,
+                    level == ATOM, self._n_atom_masks, n, head, body,
                 )  # fmt: skip
         number(n, head, body)
 
@@ -352,6 +328,11 @@ def out_of_range(index: int, n: int) -> IndexError:
 def _padded(nbytes: int) -> int:
     """Return where the next array may begin: on a cache line of its own."""
     return (nbytes + 63) & -64
+
+
+def _room(rows: int) -> int:
+    """Return the rows that per-atom fields have room for: so many that all of them are aligned."""
+    return (rows + 15) & -16
 
 
 def _ends(

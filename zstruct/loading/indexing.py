@@ -9,12 +9,13 @@ import operator
 from typing import Any, NoReturn
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from zstruct.loading.gather import out_of_range
 
 __all__ = ["as_int", "is_plain", "positions_of"]
+
+_INT64 = np.dtype(np.int64)
 
 
 def positions_of(indices: Any, n: int) -> NDArray[np.int64]:
@@ -50,13 +51,13 @@ def positions_of(indices: Any, n: int) -> NDArray[np.int64]:
 
 def is_plain(array: NDArray) -> bool:
     """Return whether an index is what the gather takes as it is."""
-    flags = array.flags
-    return array.dtype == np.int64 and array.ndim == 1 and flags.c_contiguous and flags.writeable
+    # carray: aligned, writable and contiguous.
+    return array.dtype is _INT64 and array.ndim == 1 and array.flags.carray
 
 
 def as_int(index: Any) -> int:
     """Return an integer of any kind as Python's; a boolean is none."""
-    if not isinstance(index, bool | np.bool_) and getattr(index, "dtype", None) is not torch.bool:
+    if not isinstance(index, bool | np.bool_) and str(getattr(index, "dtype", "")) != "torch.bool":
         try:
             return operator.index(index)
         except TypeError:

@@ -4,9 +4,10 @@ They know neither dtypes nor fields, only addresses and row sizes, so they are c
 every store. All in one file, for Numba keeps compiled code until the file that defines it changes.
 
 A batch is two pieces of memory. `head` is 64-bit words: ``head[:n]`` the structures,
-``head[n : 2 * n + 1]`` the row edges, ``head[2 * n + 1 : 3 * n + 1]`` the counts; then, each on cache
-lines of its own, the masks of the per-atom and of the per-structure fields and the per-structure
-fields. `body` has the structure that each atom belongs to, then the per-atom fields.
+``head[n : 2 * n + 1]`` the row edges, ``head[2 * n + 1 : 3 * n + 1]`` the counts, and
+``head[3 * n + 1 : 4 * n + 1]`` where their rows begin in the store; then, each on cache lines of its
+own, the masks of the per-atom and of the per-structure fields and the per-structure fields. `body`
+has the structure that each atom belongs to, then the per-atom fields, all with room for as many rows.
 
 ``steps[f]`` is what the kernels know of a field: what happens to its values on their way, bytes of
 its row there and here, and how a missing value looks. ``addresses[f, b]`` is where rows
@@ -48,7 +49,8 @@ COPY, FROM_UINT8, FROM_INT32 = range(3)
 # How a missing value looks: not at all, NaN, or a negative code.
 NO_MASK, MASK_FLOAT32, MASK_FLOAT64, MASK_CODE = range(4)
 MISSING = -1  # what `locate` returns if blocks are missing; below it: minus two minus a bad index
-_AHEAD_BYTES = 8192  # between what is asked for and what is copied, by measurement
+# By measurement: structures between what is asked for and what is copied, and bytes of each to ask for.
+_AHEAD, _AHEAD_BYTES = 16, 1024
 
 
 @intrinsic
@@ -99,10 +101,9 @@ _at_uint8, _at_int32, _at_int64, _at_float32, _at_float64 = map(
 def locate(  # type: ignore[no-untyped-def]
     indices, subset, everything, offsets, check, atom_there, atom_rows, there, rows, head
 ):
-    """Write structures, row edges and counts into `head`; return the rows, or what is wrong.
+    """Write structures, row edges, counts and first rows into `head`; return the rows, or what is wrong.
 
-    ``head[:n]`` are the structures, ``head[n : 2 * n + 1]`` the edges, ``head[2 * n + 1 : 3 * n + 1]``
-    the counts. Whether their blocks are there is only looked up if `check` says so.
+    Whether their blocks are there is only looked up if `check` says so.
     """
     n, edge, missing = len(indices), 0, False
     size = len(offsets) - 1 if everything else len(subset)
@@ -117,7 +118,7 @@ def locate(  # type: ignore[no-untyped-def]
             k = subset[k]
         start, stop = offsets[k], offsets[k + 1]
         edge += stop - start
-        head[i], head[n + 1 + i], head[2 * n + 1 + i] = k, edge, stop - start
+        head[i], head[n + 1 + i], head[2 * n + 1 + i], head[3 * n + 1 + i] = k, edge, stop - start, start
         if check:
             missing |= there[k // rows] == 0
             if stop > start:
@@ -128,30 +129,31 @@ def locate(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def fill(  # type: ignore[no-untyped-def]
-    atom_addresses, atom_span, atom_steps, addresses, span, steps, n, offsets, head, body
-):
+def fill(atom_addresses, atom_span, atom_steps, addresses, span, steps, n, head, body):  # type: ignore[no-untyped-def]
     """Copy all fields of the structures of `head`."""
     number(n, head, body)
     every = head[:0]
     n_atom_masks = _n_masks(atom_steps)
-    fill_some(atom_addresses, atom_span, atom_steps, every, True, True, n_atom_masks, n, offsets, head, body)
-    fill_some(addresses, span, steps, every, True, False, n_atom_masks, n, offsets, head, body)
+    fill_some(atom_addresses, atom_span, atom_steps, every, True, True, n_atom_masks, n, head, body)
+    fill_some(addresses, span, steps, every, True, False, n_atom_masks, n, head, body)
 
 
 @njit(nogil=True, cache=True)
 def fill_some(  # type: ignore[no-untyped-def]
-    addresses, span, steps, members, everything, per_atom, n_atom_masks, n, offsets, head, body
+    addresses, span, steps, members, everything, per_atom, n_atom_masks, n, head, body
 ):
     """Copy the fields of one dimension of some, or all, of the structures of `head`.
 
     Field by field: two streams, one read and one written, are faster than many.
     """
+    words = np.int64(head.ctypes.data)
     n_rows = head[2 * n] if per_atom else n
-    masks = np.int64(head.ctypes.data) + _pad(8 * (3 * n + 1))
+    masks = words + _pad(8 * (4 * n + 1))
     if per_atom:
-        out = np.int64(body.ctypes.data) + _pad(8 * n_rows)
+        room = (n_rows + 15) & -16
+        out = np.int64(body.ctypes.data) + 8 * room
     else:
+        room = 0
         masks += _pad(n) * n_atom_masks
         out = masks + _pad(n) * _n_masks(steps)
     n_members = n if everything else len(members)
@@ -159,24 +161,22 @@ def fill_some(  # type: ignore[no-untyped-def]
         operation, row_bytes, source_bytes, kind = steps[f, 0], steps[f, 1], steps[f, 2], steps[f, 3]
         # An address, not a view of the row: counting references to that would stall the stores.
         where = np.int64(addresses.ctypes.data) + 8 * f * addresses.shape[1]
-        ahead, expected = 0, 0
-        for m in range(n_members):
-            while ahead < n_members and expected < _AHEAD_BYTES:
-                i = ahead if everything else members[ahead]
-                start, count = (offsets[head[i]], head[2 * n + 1 + i]) if per_atom else (head[i], 1)
-                expected += _expect(where, span, start, count, source_bytes)
-                ahead += 1
-            i = m if everything else members[m]
-            start, count = (offsets[head[i]], head[2 * n + 1 + i]) if per_atom else (head[i], 1)
-            to = out + (head[n + i] if per_atom else i) * row_bytes
-            _copy(where, span, operation, start, count, row_bytes, source_bytes, to)
-            expected -= min(count * source_bytes, _AHEAD_BYTES)
-            if kind != NO_MASK:
-                flag = carray(_at_uint8(masks + i), 1)
-                flag[0] = _given(kind, to, count * row_bytes)
+        if everything and addresses.shape[1] == 1:
+            _copy_column(addresses[f, 0], operation, row_bytes, source_bytes, words, n, per_atom, out)
+        else:
+            for m in range(n_members):
+                i = m if everything else members[m]
+                start, count = (head[3 * n + 1 + i], head[2 * n + 1 + i]) if per_atom else (head[i], 1)
+                to = out + (head[n + i] if per_atom else i) * row_bytes
+                _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to)
         if kind != NO_MASK:
+            for m in range(n_members):
+                i = m if everything else members[m]
+                first, count = (head[n + i], head[2 * n + 1 + i]) if per_atom else (i, 1)
+                flag = carray(_at_uint8(masks + i), 1)
+                flag[0] = _given(kind, out + first * row_bytes, count * row_bytes)
             masks += _pad(n)
-        out += _pad(n_rows * row_bytes)
+        out += room * row_bytes if per_atom else _pad(n * row_bytes)
 
 
 @njit(nogil=True, cache=True)
@@ -184,39 +184,90 @@ def number(n, head, body):  # type: ignore[no-untyped-def]
     """Write the structure that each atom belongs to."""
     for i in range(n):
         count = head[2 * n + 1 + i]
-        numbers = carray(_at_int64(np.int64(body.ctypes.data) + 8 * head[n + i]), count)
-        for row in range(count):
-            numbers[row] = i
+        numbers = _at_int64(np.int64(body.ctypes.data) + 8 * head[n + i])
+        if count < 8:
+            for row in range(count):
+                numbers[row] = i
+            continue
+        for first in range(0, count - 7, 8):
+            for row in range(8):
+                numbers[first + row] = i
+        for row in range(8):  # overlaps: no loop over what is left
+            numbers[count - 8 + row] = i
 
 
 @njit(nogil=True, cache=True)
-def _copy(where, span, operation, start, count, row_bytes, source_bytes, to):  # type: ignore[no-untyped-def]
+def _copy_column(  # type: ignore[no-untyped-def]
+    base, operation, row_bytes, source_bytes, words, n, per_atom, out
+):
+    """Copy a field of all structures from one column; the words of `head` begin at `words`."""
+    starts = _at_int64(words + 8 * (3 * n + 1) if per_atom else words)
+    counts, edges = _at_int64(words + 8 * (2 * n + 1)), _at_int64(words + 8 * n)
+    for m in range(min(n, _AHEAD)):
+        _expect(base + starts[m] * source_bytes, (counts[m] if per_atom else 1) * source_bytes)
+    for m in range(n):
+        if m + _AHEAD < n:
+            count = counts[m + _AHEAD] if per_atom else 1
+            _expect(base + starts[m + _AHEAD] * source_bytes, count * source_bytes)
+        count, edge = (counts[m], edges[m]) if per_atom else (1, m)
+        _copy(operation, base + starts[m] * source_bytes, out + edge * row_bytes, count * row_bytes)
+
+
+@njit(nogil=True, cache=True)
+def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to):  # type: ignore[no-untyped-def]
     """Copy rows ``start : start + count`` of a field.
 
     At `where` begin the addresses of its rows ``b * span : (b + 1) * span``.
     """
-    block = start // span if start >= span else 0  # one column has one span: spare it the division
+    block = start // span
     inside = start - block * span
     while count > 0:
         rows = min(count, span - inside)
         source = _at_int64(where + 8 * block)[0] + inside * source_bytes
-        if operation == COPY:
-            _move(to, source, rows * row_bytes)
-        else:
-            values = rows * (row_bytes // 8)
-            wide = carray(_at_int64(to), values)
-            if operation == FROM_UINT8:
-                narrow = carray(_at_uint8(source), values)
-                for v in range(values):
-                    wide[v] = narrow[v]
-            else:
-                words = carray(_at_int32(source), values)
-                for v in range(values):
-                    wide[v] = words[v]
+        _copy(operation, source, to, rows * row_bytes)
         to += rows * row_bytes
         count -= rows
         block += 1
         inside = 0
+
+
+@njit(nogil=True, cache=True)
+def _copy(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
+    """Copy values; `nbytes` are what they take where they go to."""
+    if operation == COPY:
+        if nbytes == 8:  # an energy, say: not worth a call
+            _at_int64(to)[0] = _at_int64(source)[0]
+        else:
+            _move(to, source, nbytes)
+    elif operation == FROM_UINT8:
+        _widen_bytes(to, source, nbytes >> 3)
+    else:
+        _widen_words(to, source, nbytes >> 3)
+
+
+@njit(nogil=True, cache=True)
+def _widen_bytes(to, source, n):  # type: ignore[no-untyped-def]
+    """Copy bytes as 64-bit integers; in steps of eight, the last of which overlaps."""
+    wide, narrow = _at_int64(to), _at_uint8(source)
+    if n < 8:
+        for v in range(n):
+            wide[v] = narrow[v]
+        return
+    done = 0
+    while done < n - 8:
+        for v in range(8):
+            wide[done + v] = narrow[done + v]
+        done += 8
+    for v in range(8):
+        wide[n - 8 + v] = narrow[n - 8 + v]
+
+
+@njit(nogil=True, cache=True)
+def _widen_words(to, source, n):  # type: ignore[no-untyped-def]
+    """Copy 32-bit integers as 64-bit ones."""
+    wide, narrow = carray(_at_int64(to), n), carray(_at_int32(source), n)
+    for v in range(n):
+        wide[v] = narrow[v]
 
 
 @njit(nogil=True, cache=True)
@@ -241,17 +292,12 @@ def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _expect(where, span, start, count, source_bytes):  # type: ignore[no-untyped-def]
-    """Have rows fetched from memory that will be copied soon; return their bytes."""
-    block = start // span if start >= span else 0  # one column has one span: spare it the division
-    inside = start - block * span
-    nbytes = min(count * source_bytes, _AHEAD_BYTES)
-    address = _at_int64(where + 8 * block)[0] + inside * source_bytes
-    end = address + min((span - inside) * source_bytes, nbytes)
+def _expect(address, nbytes):  # type: ignore[no-untyped-def]
+    """Have bytes fetched from memory that will be copied soon; of many, the first ones."""
+    end = address + min(nbytes, _AHEAD_BYTES)
     while address < end:
         _prefetch(address)
         address += 64
-    return nbytes
 
 
 @njit(nogil=True, cache=True)
