@@ -357,7 +357,7 @@ def test_a_split_of_other_content_is_stale(path):
     other = path.with_name("other.zarr")
     shutil.copytree(path / "splits", other / "splits")
     zstruct.split(other, [0.5, 0.5], name="fresh")  # writes the consolidated metadata again
-    with pytest.raises(StaleGroupError, match="drawn for other content"):
+    with pytest.raises(StaleGroupError, match="made for other content"):
         zstruct.open_split(other)
     zstruct.verify(other)
     with pytest.raises(StoreExistsError):
@@ -400,7 +400,7 @@ def test_groups_of_other_kinds_stay_and_an_interrupted_featurize_goes_on(path):
     work = path.with_name(path.name + ".featurizing")
     work.mkdir()
     (work / "job.json").write_text("[]")
-    (work / "splitting").mkdir()  # left by a split that was killed
+    (work / "keeping").mkdir()  # left by a split that was killed
     zstruct.split(path, [0.5, 0.5], name="default")
     assert sorted(entry.name for entry in work.iterdir()) == ["job.json", "lock"]
     assert Store(path).group_names("neighbors") == ["rc2"]

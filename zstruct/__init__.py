@@ -1,8 +1,8 @@
 """zstruct: atomistic structures in one packed ragged Zarr store.
 
 `build` makes a store from any inputs, `open` shows it as an `xarray.Dataset`, `featurize` adds
-descriptors to it, `split` divides it, and `ZarrStructureDataset` feeds it to torch. Importing this
-package loads none of torch, numba, dask or ase; each is loaded by what needs it.
+descriptors to it, `split` divides it, `statistics` sums it up, and `ZarrStructureDataset` feeds it to
+torch. Importing this package loads none of torch, numba, dask or ase; each is loaded by what needs it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from zstruct.building import BuildReport, Frame, build
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
-    from zstruct.loading import ZarrStructureDataset, collate
+    from zstruct.loading import StructureReader, ZarrStructureDataset, collate, transforms
+    from zstruct.references import References, fit_references, isolated_references, open_references
     from zstruct.splits import Split, kfold, open_split, split
+    from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.store import Store
     from zstruct.verify import verify
 
@@ -44,22 +46,31 @@ __all__ = [
     "Frame",
     "InputError",
     "MissingExtraError",
+    "References",
     "Split",
     "StaleGroupError",
+    "Statistics",
     "Store",
     "StoreExistsError",
     "StoreFormatError",
+    "StructureReader",
     "ZarrStructureDataset",
     "ZstructError",
     "build",
     "collate",
     "features",
     "featurize",
+    "fit_references",
+    "isolated_references",
     "kfold",
     "open",
+    "open_references",
     "open_split",
+    "open_statistics",
     "sources",
     "split",
+    "statistics",
+    "transforms",
     "verify",
 ]
 
@@ -67,16 +78,25 @@ _LAZY = {
     "BuildReport": "zstruct.building",
     "FeaturizeReport": "zstruct.features.featurize",
     "Frame": "zstruct.building",
+    "References": "zstruct.references",
     "Split": "zstruct.splits",
+    "Statistics": "zstruct.stats",
     "Store": "zstruct.store",
+    "StructureReader": "zstruct.loading",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
     "collate": "zstruct.loading",
     "featurize": "zstruct.features.featurize",
+    "fit_references": "zstruct.references",
+    "isolated_references": "zstruct.references",
     "kfold": "zstruct.splits",
     "open": "zstruct.explore",
+    "open_references": "zstruct.references",
     "open_split": "zstruct.splits",
+    "open_statistics": "zstruct.stats",
     "split": "zstruct.splits",
+    "statistics": "zstruct.stats",
+    "transforms": "zstruct.loading",
     "verify": "zstruct.verify",
 }
 

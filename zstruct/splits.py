@@ -7,41 +7,42 @@ A split gives every structure one of a few labels. Here it is drawn, written int
 from __future__ import annotations
 
 import os
-import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct import store as _store
 from zstruct.dealing import dealt, dealt_whole, hashes, rounded
-from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
-from zstruct.publishing import check_local, check_name, publish, recover, working_directory
+from zstruct.errors import InputError
+from zstruct.keeping import keep, open_kept
 from zstruct.schema import STRUCTURE
-from zstruct.store import Store
+from zstruct.store import ArraySpec, Store, choose_layout
 from zstruct.text import counted
 
-__all__ = ["Split", "kfold", "open_split", "split"]
+__all__ = ["Dataset", "Split", "kfold", "open_split", "split"]
 
 _KIND = "splits"
-_VERSION = "1.0"
 _BLOCK_ATOMS = 1 << 22  # whose numbers are looked at together
+_BINNED = ("n_atoms", "energy_per_atom")  # strata by ranges of these, besides fields of numbers
 
 
-class _Dataset(Protocol):
+class Dataset(Protocol):
     """What has a store and says which of its structures it holds, as `ZarrStructureDataset` does."""
 
     store: Store
 
     @property
-    def structures(self) -> NDArray[np.int64]: ...
+    def structures(self) -> NDArray[np.int64]:
+        """Which structures of the store these are, shape (n,)."""
+        ...
 
 
 By = str | Callable[[Store], ArrayLike]
+Strata = By | Sequence[By]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +89,13 @@ class Split:
 
 
 def split(
-    store: str | os.PathLike[str] | Store | _Dataset,
-    sizes: Sequence[float] | Mapping[str, ArrayLike],
+    store: str | os.PathLike[str] | Store | Dataset,
+    sizes: Sequence[float] | Mapping[str, ArrayLike] | str | os.PathLike[str],
     seed: int = 42,
     by: By = "random",
-    stratify: By | None = None,
+    stratify: Strata | None = None,
     *,
+    bins: int = 10,
     labels: Sequence[str] | None = None,
     name: str | None = None,
     overwrite: bool = False,
@@ -110,7 +112,8 @@ def split(
         Fractions that sum to 1, or whole numbers that sum to the number of structures. Fractions are
         rounded by the method of largest remainders: no part is off by one structure or more. Or the
         parts themselves: a mapping of labels to indices or boolean masks, in which structures may
-        be left out, but none may be in two parts.
+        be left out, but none may be in two parts; or an ``.npz`` file of such, whose names lose
+        ``idx_`` or ``_idx``: the split files of SchNetPack, say.
     seed
         Of the random order. Not used by ``"order"`` or where parts are given.
     by
@@ -129,7 +132,11 @@ def split(
         part that is to have structures is empty.
     stratify
         As `by` groups, but each value is spread over all parts in proportion, to within one
-        structure; sizes stay exact. Only for ``by="random"``.
+        structure; sizes stay exact. Only for ``by="random"``. A field of one float for each structure,
+        ``"energy_per_atom"`` or ``"n_atoms"`` has many values: it is cut into `bins` of about equal
+        number. Of several criteria in a list, each combination of values is spread.
+    bins
+        How many of these there are; those without a value are one more.
     labels
         Names of the parts; by default those of ``"train"``, ``"val"``, ``"test"`` that are needed.
     name
@@ -169,6 +176,8 @@ def split(
     array([7, 8, 9])
     """
     opened, rows = _opened(store)
+    if isinstance(sizes, os.PathLike) or (isinstance(sizes, str) and sizes.endswith(".npz")):
+        sizes = _of_file(sizes)
     if isinstance(sizes, Mapping):
         if by != "random" or stratify is not None or labels is not None:
             raise InputError("parts that are given need no by, stratify or labels")
@@ -179,8 +188,8 @@ def split(
         if np.ndim(sizes) != 1:
             raise InputError(f"sizes is a list of one size for each part, not {sizes!r}")
         named = _labels(labels, len(sizes))
-        codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify)
-        recipe = _recipe(by, seed, stratify) | {
+        codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify, bins)
+        recipe = _recipe(opened, by, seed, stratify, bins) | {
             "sizes": [int(x) if isinstance(x, Integral) else float(x) for x in sizes]
         }
     parts = Split(named, codes.astype(np.int8), recipe | {"structures": len(rows)})
@@ -190,12 +199,13 @@ def split(
 
 
 def kfold(
-    store: str | os.PathLike[str] | Store | _Dataset,
+    store: str | os.PathLike[str] | Store | Dataset,
     k: int = 5,
     seed: int = 42,
     by: By = "random",
-    stratify: By | None = None,
+    stratify: Strata | None = None,
     *,
+    bins: int = 10,
     name: str | None = None,
     overwrite: bool = False,
 ) -> list[Split]:
@@ -203,7 +213,7 @@ def kfold(
 
     Parameters
     ----------
-    store, seed, by, stratify, overwrite
+    store, seed, by, stratify, bins, overwrite
         As for `split`; with ``by="order"``, ``"val"`` is one stretch after the other.
     k
         Number of splits. The sizes of ``"val"`` differ by one at most, if there are no groups.
@@ -228,8 +238,8 @@ def kfold(
     opened, rows = _opened(store)
     if not isinstance(k, Integral) or not 2 <= k <= len(rows):
         raise InputError(f"k is a whole number from 2 to the {len(rows):,} structures there are, not {k!r}")
-    folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify)
-    recipe = _recipe(by, seed, stratify) | {"structures": len(rows), "folds": int(k)}
+    folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify, bins)
+    recipe = _recipe(opened, by, seed, stratify, bins) | {"structures": len(rows), "folds": int(k)}
     made = [
         Split(("train", "val"), (folds == fold).astype(np.int8), recipe | {"fold": fold}) for fold in range(k)
     ]
@@ -272,28 +282,11 @@ def open_split(store: str | os.PathLike[str] | Store, name: str = "default") -> 
     >>> zstruct.open_split(path, "mine")["train"]
     array([0, 3])
     """
-    given = store if isinstance(store, Store) else Store(store)
-    opened = Store(given.path)  # what was opened before does not show a split that is new
-    there = opened.group_names(_KIND)
-    if name not in there:
-        has = f"it has {', '.join(there)}" if there else "it has none"
-        raise InputError(f"the store {opened.path} has no split {name!r}; {has}; make one with zstruct.split")
-    attrs = opened.group_attrs(f"{_KIND}/{name}")
-    version = str(attrs.get("encoding-version"))
-    if version.split(".")[0] != _VERSION.split(".")[0]:
-        raise StoreFormatError(
-            f"the split {name!r} of {opened.path} has format version {version}; this zstruct reads "
-            f"{_VERSION.split('.')[0]}.x; install a newer zstruct"
-        )
-    if attrs["store_digest"] != given.digest:
-        raise StaleGroupError(
-            f"the split {name!r} of {opened.path} was drawn for other content than the store has now; "
-            "run zstruct.split again with overwrite=True"
-        )
+    opened, attrs = open_kept(store, _KIND, name, "split", "zstruct.split")
     return Split(tuple(attrs["labels"]), opened.read(f"{_KIND}/{name}/codes"), attrs["recipe"])
 
 
-def _opened(given: str | os.PathLike[str] | Store | _Dataset) -> tuple[Store, NDArray[np.int64]]:
+def _opened(given: str | os.PathLike[str] | Store | Dataset) -> tuple[Store, NDArray[np.int64]]:
     """Return the store and which of its structures are to be split."""
     if isinstance(given, str | os.PathLike | Store):
         opened = given if isinstance(given, Store) else Store(given)
@@ -323,9 +316,42 @@ def _labels(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
     return chosen
 
 
-def _recipe(by: By, seed: int, stratify: By | None) -> dict[str, Any]:
-    said = ["function" if callable(how) else how for how in (by, stratify)]
-    return {"method": said[0], "seed": None if by == "order" else int(seed), "stratify": said[1]}
+def _recipe(opened: Store, by: By, seed: int, stratify: Strata | None, bins: int) -> dict[str, Any]:
+    criteria = _criteria(stratify)
+    said = ["function" if callable(how) else how for how in criteria]
+    together: Any = said if isinstance(stratify, list | tuple) else said[0] if said else None
+    return {
+        "method": "function" if callable(by) else by,
+        "seed": None if by == "order" else int(seed),
+        "stratify": together,
+        **({"bins": int(bins)} if any(_is_binned(opened, how) for how in criteria) else {}),
+    }
+
+
+def _criteria(stratify: Strata | None) -> list[By]:
+    if stratify is None:
+        return []
+    return [stratify] if isinstance(stratify, str) or callable(stratify) else list(stratify)
+
+
+def _is_binned(opened: Store, how: By) -> bool:
+    if callable(how):
+        return False
+    row = opened.fields.get(how)
+    return how in _BINNED or (
+        row is not None and row.kind == "float" and row.level == STRUCTURE and row.shape == ()
+    )
+
+
+def _of_file(path: str | os.PathLike[str]) -> dict[str, NDArray]:
+    """Return the parts that a file holds."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name.removeprefix("idx_").removesuffix("_idx"): file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{os.fspath(path)}: it can't be read as an .npz file of indices: {error}"
+        ) from error
 
 
 def _counts(sizes: Sequence[float], n: int) -> NDArray[np.int64]:
@@ -366,12 +392,20 @@ def _given(parts: Mapping[str, ArrayLike], n: int) -> NDArray[np.int64]:
 
 
 def _drawn(
-    opened: Store, rows: NDArray[np.int64], counts: NDArray[np.int64], seed: int, by: By, stratify: By | None
+    opened: Store,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    seed: int,
+    by: By,
+    stratify: Strata | None,
+    bins: int,
 ) -> NDArray[np.int64]:
     """Return the part of every structure."""
     if not isinstance(seed, Integral):
         raise InputError(f"seed is a whole number, not {seed!r}")
-    for how in (by, stratify or "random"):
+    if not (stratify is None or isinstance(stratify, str | list | tuple) or callable(stratify)):
+        raise InputError(f"stratify is a name, a function or a list of those, not {stratify!r}")
+    for how in (by, *_criteria(stratify)):
         if not isinstance(how, str) and not callable(how):
             raise InputError(f"by and stratify are names or functions, not {how!r}")
     if stratify is not None and by != "random":
@@ -379,8 +413,7 @@ def _drawn(
     if by == "order":
         return np.repeat(np.arange(len(counts)), counts)
     if by == "random":
-        strata = np.zeros(len(rows), np.int64) if stratify is None else _values(opened, rows, stratify)
-        return dealt(strata, counts, int(seed))
+        return dealt(_strata(opened, rows, stratify, bins), counts, int(seed))
     groups = _values(opened, rows, by)
     n_groups, n_parts = int(groups.max(initial=-1)) + 1, np.count_nonzero(counts)
     if n_groups < n_parts:
@@ -388,6 +421,43 @@ def _drawn(
             f"by={by!r} makes {counted(n_groups, 'group')}, which stay whole: too few for {n_parts} parts"
         )
     return dealt_whole(groups, counts, int(seed))
+
+
+def _strata(opened: Store, rows: NDArray[np.int64], stratify: Strata | None, bins: int) -> NDArray[np.int64]:
+    """Return a number for each of some structures, the same for those of one stratum."""
+    if isinstance(bins, bool) or not isinstance(bins, Integral) or bins < 1:
+        raise InputError(f"bins is a whole number from 1, not {bins!r}")
+    strata = np.zeros(len(rows), np.int64)
+    for how in _criteria(stratify):
+        if _is_binned(opened, how):
+            codes = _ranges(_numbers(opened, str(how))[rows], int(bins))
+        else:
+            codes = _values(opened, rows, how)
+        strata = np.unique(strata * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1]
+    return strata
+
+
+def _numbers(opened: Store, name: str) -> NDArray:
+    """Return a number for each structure of the store."""
+    if name == "n_atoms":
+        return opened.read("n_atoms")
+    if name != "energy_per_atom":
+        return opened.read(name)
+    if "energy" not in opened.fields:
+        raise InputError(f"strata by energy_per_atom need energies, and {opened.path} has none")
+    per_atom: NDArray = opened.read("energy") / opened.read("n_atoms")
+    return per_atom
+
+
+def _ranges(values: NDArray, bins: int) -> NDArray[np.int64]:
+    """Return which of some ranges of equal number each value is in; missing ones are in one of their own."""
+    codes = np.zeros(len(values), np.int64)
+    known = np.flatnonzero(~np.isnan(values))
+    ordered = np.sort(values[known])
+    # The first of equal values has the rank of all.
+    ranks = np.searchsorted(ordered, values[known], side="left")
+    codes[known] = 1 + ranks * bins // max(1, len(known))
+    return codes
 
 
 def _values(opened: Store, rows: NDArray[np.int64], by: By) -> NDArray[np.int64]:
@@ -437,58 +507,10 @@ def _formulas(opened: Store) -> NDArray[np.uint64]:
 
 def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:
     """Write a split into its store, unless it is there."""
-    check_local(opened.path, "splits")
-    check_name(name, "a split")
     codes = np.full(opened.n_structures, -1, dtype=np.int8)
     codes[rows] = parts.codes
-    attrs = {
-        "encoding-type": "zstruct-splits",
-        "encoding-version": _VERSION,
-        "store_digest": opened.digest,
-        "labels": list(parts.labels),
-        "recipe": parts.recipe,
-    }
-    path = Path(os.path.realpath(opened.path))
-    work = working_directory(path)
-    with work:
-        try:
-            recover(path, work.path)
-            if Store(path).digest != opened.digest:
-                raise ChangedInputError(
-                    f"{path} was replaced by another store meanwhile: open and split that one"
-                )
-            if not _is_there(Store(path), name, codes, attrs, overwrite):
-                scratch = work.path / "splitting"
-                shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
-                _write(scratch / _KIND, codes, attrs)
-                publish(path, scratch, name, [_KIND], "", opened.digest)
-                shutil.rmtree(scratch)
-        finally:
-            if [entry.name for entry in work.path.iterdir()] == ["lock"]:
-                work.remove()  # else a featurize was interrupted and will go on
-
-
-def _is_there(
-    there: Store, name: str, codes: NDArray[np.int8], attrs: dict[str, Any], overwrite: bool
-) -> bool:
-    """Return whether a store has this very split; refuse if another one is in its place."""
-    if name not in there.group_names(_KIND):
-        return False
-    same = there.group_attrs(f"{_KIND}/{name}").items() >= attrs.items()
-    if same and np.array_equal(there.read(f"{_KIND}/{name}/codes"), codes):
-        return True
-    if not overwrite:
-        raise StoreExistsError(
-            f"{there.path} has another split {name!r} already; pass overwrite=True to replace it, "
-            "or another name"
-        )
-    return False
-
-
-def _write(path: Path, codes: NDArray[np.int8], attrs: dict[str, Any]) -> None:
-    layout = _store.choose_layout(len(codes), 1, STRUCTURE)
+    layout = choose_layout(len(codes), 1, STRUCTURE)
     said = {"long_name": "place of the structure's part in labels, -1 for none"}
-    spec = _store.ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, layout)
-    _store.create(path, [spec], attrs)
-    digest = _store.array_digest("int8", codes.shape, layout, _store.write_array(path, spec, codes))
-    _store.complete(path, {}, {"codes": {"digest": digest}})
+    spec = ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, layout)
+    attrs = {"labels": list(parts.labels), "recipe": parts.recipe}
+    keep(opened, _KIND, name, "split", attrs, [(spec, codes)], overwrite)

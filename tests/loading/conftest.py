@@ -152,6 +152,7 @@ def _ragged(path: Path, make: Callable[..., Source]) -> Source:
         "cell": cell,
         "pbc": (rng.random((n, 3)) < 0.6) & (rng.random((n, 1)) < 0.5),
         "energy": rng.normal(size=n),
+        "forces": rng.normal(size=(rows, 3)),
     }
     return make(path, counts, columns)
 

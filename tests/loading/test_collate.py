@@ -79,6 +79,53 @@ def test_batches_are_free_to_be_changed(data):
     assert not torch.equal(sample["positions"], data[5]["positions"])
 
 
+@pytest.mark.parametrize("join", [graph, padded])
+def test_arrays_instead_of_tensors(data, join):
+    arrays, tensors = join(data.take(PICK), as_numpy=True), join(data.take(PICK))
+    assert arrays.keys() == tensors.keys()
+    for name, array in arrays.items():
+        assert type(array) is np.ndarray
+        assert np.array_equal(array, tensors[name].numpy(), equal_nan=array.dtype.kind == "f")
+
+
+def test_padding_where_there_is_none(data, source):
+    same_size = [i for i in range(61) if source.counts[i] == 7]
+    assert len(same_size) > 1
+    batch = padded(data.take(same_size))
+    assert batch["positions"].shape == (len(same_size), 7, 3)
+    for k, i in enumerate(same_size):
+        assert np.array_equal(batch["positions"][k].numpy(), source.value("positions", i))
+    assert batch["mask"].all()
+
+
+def test_columns_of_any_memory():
+    values = np.arange(24.0).reshape(6, 4)
+    locked = np.arange(6)
+    locked.flags.writeable = False
+    columns = {"strided": values[:, 1:3], "locked": locked, "flags": locked % 2 == 0}
+    packed = PackedBatch(
+        None, np.array([0, 2, 6]), np.array([2, 4]), np.repeat([0, 1], [2, 4]), columns, frozenset(columns)
+    )
+    batch = padded(packed, 5)
+    assert np.array_equal(batch["strided"][0, :2], values[:2, 1:3])
+    assert np.array_equal(batch["strided"][1, :4], values[2:, 1:3])
+    assert batch["locked"].tolist() == [[0, 1, 0, 0, 0], [2, 3, 4, 5, 0]]
+    assert batch["flags"].tolist() == [[True, False, False, False, False], [True, False, True, False, False]]
+
+
+def test_padded_batches_without_structures(data):
+    batch = padded(data.take([]))
+    assert batch["positions"].shape == (0, 0, 3)
+    assert batch["mask"].shape == (0, 0)
+    assert padded(data.take([]), 5)["positions"].shape == (0, 5, 3)
+
+
+def test_padded_batches_have_no_edges(source):
+    paired = ZarrStructureDataset(source.path, ["numbers"], neighbors=1.0)
+    with pytest.raises(ValueError, match="a padded batch has no rows for edge_index: use layout='graph'"):
+        padded(paired.take([0]))
+
+
 def test_too_large_a_structure(data):
     with pytest.raises(ValueError, match="structure 33 of the store has 40 atoms, more than num_atoms=20"):
         padded(data.__getitems__([1, 33]), num_atoms=20)

@@ -109,10 +109,10 @@ def test_no_fields_still_says_who_and_how_many(source):
 
 
 def test_arguments_that_make_no_sense(source, tmp_path):
-    with pytest.raises(TypeError, match=r"dtype must be torch.float32 or torch.float64, not torch.int64"):
+    with pytest.raises(TypeError, match=r"dtype is float32 or float64, of torch or NumPy, not torch.int64"):
         ZarrStructureDataset(source.path, dtype=torch.int64)
-    with pytest.raises(TypeError, match=r"energy must be torch.float32 or torch.float64, not 'f8'"):
-        ZarrStructureDataset(source.path, dtype={"energy": "f8"})
+    with pytest.raises(TypeError, match=r"energy is float32 or float64, of torch or NumPy, not 'half'"):
+        ZarrStructureDataset(source.path, dtype={"energy": "half"})
     with pytest.raises(
         KeyError, match="dtype names numbers; only loaded floating-point fields have one: pos"
     ):
@@ -243,7 +243,7 @@ def test_loader(source, data):
     assert orders[0] == orders[1] != sorted(orders[0])
     assert next(iter(data.loader(3, layout=len))) == 3
     assert isinstance(next(iter(data.loader(3, layout="list"))), PackedBatch)
-    with pytest.raises(ValueError, match="layout is 'graph', 'padded', 'list' or a function, not 'graphs'"):
+    with pytest.raises(ValueError, match=r"'fairchem' or a function, not 'graphs'"):
         data.loader(layout="graphs")
     with pytest.raises(TypeError, match="as layout=, not as collate_fn="):
         data.loader(collate_fn=len)
@@ -298,7 +298,7 @@ def test_a_flipped_bit_is_seen(make_store, tmp_path):
 
 
 def test_without_torch_a_sentence_names_the_extra():
-    code = "import sys; sys.modules['torch'] = None; import zstruct.loading"
+    code = "import sys; sys.modules['torch'] = None; import zstruct.loading as l; l.ZarrStructureDataset"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "MissingExtraError: reading a store into torch needs torch" in done.stderr
@@ -306,7 +306,7 @@ def test_without_torch_a_sentence_names_the_extra():
 
 
 def test_only_the_upper_modules_know_torch():
-    for module in ("arena", "blocks", "cache", "gather", "kernels", "place", "shards"):
+    for module in ("arena", "blocks", "cache", "gather", "kernels", "place", "reader", "shards"):
         path = os.path.join(os.path.dirname(collate.__file__), f"{module}.py")
         with open(path) as file:
             assert "import torch" not in file.read()

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from zstruct.loading.cache import BlockCache
-from zstruct.loading.gather import Gather, kept_dtype, spread
+from zstruct.loading.gather import Gather, kept_dtype
 from zstruct.schema import infer
 from zstruct.store import Store
 
@@ -119,21 +119,6 @@ def test_threads_gather_side_by_side(source, cache_bytes):
     for thread in threads:
         thread.join()
     assert not faults
-
-
-@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "?"])
-@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
-def test_spread(dtype, shape):
-    counts = np.array([2, 1, 4, 0])
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    column = (np.random.default_rng(1).random((7, *shape)) * 2).astype(dtype)
-
-    out = spread(column, offsets, 5)
-
-    assert out.shape == (4, 5, *shape)
-    for i, n in enumerate(counts):
-        assert np.array_equal(out[i, :n], column[offsets[i] : offsets[i + 1]])
-        assert not out[i, n:].any()
 
 
 def test_masks(make_store, tmp_path):

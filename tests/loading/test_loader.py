@@ -11,12 +11,14 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, DistributedSampler, RandomSampler
+from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subset, random_split
 
 from zstruct.loading import PackedBatch, ZarrStructureDataset, collate, loader
 from zstruct.loading.batch import Sample
+from zstruct.loading.batching import BatchSampler
 from zstruct.loading.prefetch import Prefetcher
-from zstruct.loading.samplers import BatchSampler, BlockShuffleSampler, SequentialSampler, ShuffleSampler
+from zstruct.loading.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
+from zstruct.loading.weighted import WeightedSampler
 
 FORK = {"num_workers": 2, "multiprocessing_context": "fork"}
 WAYS = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch": 2}, {}, FORK]
@@ -116,6 +118,108 @@ def test_an_epoch_is_resumed(data, shuffle, way):
         assert new.state_dict() == state
         assert structures(new) == epochs[1][taken:]
         assert structures(new) == epochs[2]
+
+
+SIZED = [
+    {"max_atoms": 50, "shuffle": True},
+    {"batch_size": 4, "bucket_size": 16, "shuffle": "block"},
+    {"max_atoms": 60, "bucket_size": 30, "shuffle": True, "rank": 1, "world_size": 3, "even": "pad"},
+    {"batch_size": 7, "weights": np.arange(61)},
+]
+
+
+@pytest.mark.parametrize("way", WAYS[::2], ids=IDS[::2])
+@pytest.mark.parametrize("options", SIZED, ids=["atoms", "buckets", "both, on a rank", "weights"])
+def test_batches_of_any_size_are_the_same_however_made_and_resumed(data, options, way):
+    whole = data.loader(seed=8, threads=0, **options)
+    epochs = [structures(whole) for _ in range(3)]
+    for taken in (0, 2, len(epochs[1])):
+        old = data.loader(seed=8, **options, **way)
+        assert structures(old) == epochs[0]
+        assert len(old) == len(epochs[1])
+        run = iter(old)
+        assert structures(itertools.islice(run, taken)) == epochs[1][:taken]
+        state = torch.load(saved(old.state_dict()))
+        assert state["position"] == len(joined(epochs[1][:taken]))
+        del run
+        new = data.loader(seed=0, **options, **way)
+        new.load_state_dict(state)
+        assert structures(new) == epochs[1][taken:]
+        assert structures(new) == epochs[2]
+
+
+def test_no_batch_has_too_many_atoms_or_edges(featured):
+    data = ZarrStructureDataset(featured.path, ["numbers"], neighbors="rc3")
+    sizes = [(len(sample["numbers"]), sample["edge_index"].shape[1]) for sample in data]
+    atoms, edges = (2 * max(column) for column in zip(*sizes, strict=True))
+    for part in (data, data[5:50], data[::-2]):
+        made = part.loader(max_atoms=atoms, max_edges=edges, shuffle=True, seed=1)
+        batches = list(made)
+        assert sorted(joined(structures(batches))) == sorted(part.structures.tolist())
+        for batch in batches:
+            assert len(batch["numbers"]) <= atoms
+            assert batch["edge_index"].shape[1] <= edges
+        few = part.loader(max_atoms=atoms, batch_size=2, shuffle=True, seed=1)
+        assert {len(batch) for batch in structures(few)} <= {1, 2}
+    worst = int(np.argmax([size[0] for size in sizes]))
+    with pytest.raises(
+        ValueError, match=f"structure {worst} of the dataset has {atoms // 2} atoms, more than"
+    ):
+        data.loader(max_atoms=atoms // 2 - 1)
+
+
+def test_edges_are_counted_for_stored_lists_only(data, featured):
+    for other in (data, ZarrStructureDataset(featured.path, ["numbers"], neighbors=2.5)):
+        with pytest.raises(ValueError, match="max_edges"):
+            other.loader(max_edges=1000)
+
+
+def test_padding_efficiency_is_that_of_the_next_epoch(data):
+    for options in (
+        {"batch_size": 8},
+        {"batch_size": 8, "bucket_size": 32, "shuffle": True},
+        {"max_atoms": 80, "bucket_size": 61, "shuffle": True},
+    ):
+        made = data[3:].loader(seed=2, layout="padded", **options)
+        for _ in range(2):
+            said = made.padding_efficiency()
+            masks = [batch["mask"] for batch in made]
+            assert said == pytest.approx(sum(m.sum().item() for m in masks) / sum(m.numel() for m in masks))
+    assert data[3:].loader(8).padding_efficiency() < said < 1
+    assert data[:0].loader(8).padding_efficiency() == 1
+    with pytest.raises(TypeError, match="only loaders with a sampler of zstruct"):
+        data.loader(8, sampler=RandomSampler(data)).padding_efficiency()
+
+
+def test_weights_are_updated_between_epochs(data):
+    low, high = np.arange(61) < 30, np.arange(61) >= 30
+    for way in WAYS:
+        made = data.loader(8, weights=low, seed=3, **way)
+        run = iter(made)
+        made.sampler.update(high)  # the epoch has begun, if with no batch yet
+        first = joined(structures(run))
+        assert len(first) == 61
+        assert max(first) < 30
+        assert min(joined(structures(made))) >= 30
+    # The rest of an epoch is resumed with the weights it began with, the next one with the new ones.
+    old = data.loader(8, weights=low, seed=3)
+    run = iter(old)
+    next(run)
+    old.sampler.update(high)
+    resumed = data.loader(8, weights=low)
+    resumed.load_state_dict(old.state_dict())
+    list(run)
+    with pytest.raises(ValueError, match=r"can't be resumed: it was saved by WeightedSampler.* digest"):
+        data.loader(8, weights=low).load_state_dict(old.state_dict())
+    data.loader(8, weights=high).load_state_dict(old.state_dict())
+    assert joined(structures(resumed)) == first[8:]
+
+
+def test_a_weighted_sampler_of_its_own(data):
+    sampler = WeightedSampler(np.arange(61), 20, replacement=False, seed=1)
+    found = joined(structures(data.loader(max_atoms=80, bucket_size=10, sampler=sampler)))
+    assert len(set(found)) == len(found) == 20
+    assert 0 not in found
 
 
 def saved(state):
@@ -320,6 +424,29 @@ def test_samplers_of_torch(data):
         foreign.set_epoch(1)
 
 
+@pytest.mark.parametrize("split", ["subset", "random_split"])
+def test_parts_by_torch_are_fetched_a_batch_at_a_time(data, monkeypatch, split):
+    if split == "subset":
+        part = Subset(data, [5, 3, 60, 0, 17, 17, 2])
+    else:
+        part = random_split(data, [54, 7], torch.Generator().manual_seed(1))[1]
+    asked = []
+
+    class Counting(ZarrStructureDataset):
+        def __getitem__(self, index):
+            raise AssertionError("one by one")
+
+        def __getitems__(self, indices):
+            asked.append(list(indices))
+            return super().__getitems__(indices)
+
+    monkeypatch.setattr(data, "__class__", Counting)
+    batches = list(DataLoader(part, batch_size=3, collate_fn=collate.graph))
+    assert structures(batches) == asked
+    assert joined(asked) == list(part.indices)
+    assert [len(indices) for indices in asked] == [3, 3, 1]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -341,6 +468,12 @@ def test_samplers_of_torch(data):
         ({"shuffle": True, "sampler": [1]}, "shuffle can't be combined with sampler"),
         ({"seed": 1, "sampler": [1]}, "seed can't be combined with sampler"),
         ({"batch_size": 2, "drop_last": True, "batch_sampler": [[1]]}, "batch_size, drop_last can't be"),
+        ({"max_atoms": 99, "bucket_size": 9, "batch_sampler": [[1]]}, "max_atoms, bucket_size can't be"),
+        ({"weights": [1.0], "sampler": [1]}, "weights can't be combined with sampler"),
+        ({"weights": np.ones(61), "shuffle": True}, "shuffle can't be combined with weights"),
+        ({"weights": np.ones(60)}, "there are 60 weights for the 61 structures of the dataset"),
+        ({"max_atoms": 99, "sampler": [1]}, "max_atoms needs a sampler of zstruct, not list"),
+        ({"batch_size": 8, "bucket_size": 60}, "a multiple of batch_size=8 such as 256, not 60"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(data, options, words):

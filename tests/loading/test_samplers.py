@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
+from zstruct.loading.batching import BatchSampler
 from zstruct.loading.permutation import permuted
 from zstruct.loading.samplers import (
-    BatchSampler,
     BlockShuffleSampler,
     SequentialSampler,
     ShuffleSampler,

@@ -1,24 +1,35 @@
-"""Serve a store to torch: datasets, loaders and batches.
+"""Serve a store to training: readers, datasets, batches and loaders.
 
-The only package that imports torch, so that the rest of zstruct works without it. Inside, the
-direct reader (``shards``), the cache of decoded blocks (``cache``, ``place`` and ``arena``) and the
-gather (``gather``) are plain NumPy and Numba; ``extras`` adds features, edges and derivatives; the
-batch, the dataset and the collate functions speak torch.
+`StructureReader` makes packed NumPy batches and needs no torch; `ZarrStructureDataset` is the same for
+torch, and ``loader``, ``samplers`` and ``losses`` are torch's, too. Inside, the direct reader
+(``shards``), the cache of decoded blocks (``cache``, ``place`` and ``arena``) and the gather
+(``gather``) are plain NumPy and Numba; ``extras`` adds features, edges and derivatives, ``transforms``
+changes structures on their way, and ``collate`` lays batches out.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from zstruct.errors import MissingExtraError
-
-try:
-    import torch  # noqa: F401
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    raise MissingExtraError(
-        'reading a store into torch needs torch, which is not installed: pip install "zstruct[torch]"'
-    ) from error
-
-from zstruct.loading import collate
+from zstruct.loading import collate, transforms
 from zstruct.loading.batch import PackedBatch, Sample
-from zstruct.loading.dataset import ZarrStructureDataset
+from zstruct.loading.reader import StructureReader
 
-__all__ = ["PackedBatch", "Sample", "ZarrStructureDataset", "collate"]
+if TYPE_CHECKING:
+    from zstruct.loading.dataset import ZarrStructureDataset
+
+__all__ = ["PackedBatch", "Sample", "StructureReader", "ZarrStructureDataset", "collate", "transforms"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ZarrStructureDataset":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from zstruct.loading.dataset import ZarrStructureDataset
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError(
+            'reading a store into torch needs torch, which is not installed: pip install "zstruct[torch]"; '
+            "zstruct.StructureReader reads it into NumPy without"
+        ) from error
+    return ZarrStructureDataset

@@ -7,9 +7,9 @@ nothing of how anything is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
@@ -19,7 +19,8 @@ from zstruct.store import Store
 
 __all__ = ["check_names", "chosen_dtypes", "chosen_fields", "chosen_structures", "mask_name"]
 
-_DTYPES: dict[torch.dtype, np.dtype] = {torch.float32: np.dtype("f4"), torch.float64: np.dtype("f8")}
+_DEFAULT = "float32"
+_FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 _PROVENANCE = ("source", "frame")
 
 
@@ -54,26 +55,23 @@ def chosen_structures(store: Store, split: str | tuple[str, str] | None) -> NDAr
 def chosen_dtypes(
     store: Store,
     names: Sequence[str],
-    dtype: torch.dtype | Mapping[str, torch.dtype],
+    dtype: Any,
     extras: Sequence[str] = (),
 ) -> tuple[dict[str, np.dtype], dict[str, np.dtype]]:
     """Return the dtype of every field in a batch, and of the floating-point `extras` beside them."""
-    asked: dict[str, torch.dtype] = dict(dtype) if isinstance(dtype, Mapping) else {}
-    default = torch.float32 if isinstance(dtype, Mapping) else dtype
-    for name, choice in [("dtype", default), *asked.items()]:
-        if choice not in _DTYPES:
-            raise TypeError(f"{name} must be torch.float32 or torch.float64, not {choice!r}")
+    default = _float("dtype", _DEFAULT if isinstance(dtype, Mapping) else dtype)
+    asked = {name: _float(name, kind) for name, kind in dtype.items()} if isinstance(dtype, Mapping) else {}
     chosen: dict[str, np.dtype] = {}
     for name in names:
         field = store.fields[name]
         stored = np.dtype(field.dtype)
         if stored.kind == "f":
             # Integers with gaps are stored as float64: float32 would not hold all of them.
-            plain = default if field.kind == "float" else torch.float64
-            chosen[name] = _DTYPES[asked.pop(name, plain)]
+            plain = default if field.kind == "float" else np.dtype(np.float64)
+            chosen[name] = asked.pop(name, plain)
         else:
             chosen[name] = np.dtype(np.bool_) if field.kind == "bool" else np.dtype(np.int64)
-    beside = {name: _DTYPES[asked.pop(name, default)] for name in extras}
+    beside = {name: asked.pop(name, default) for name in extras}
     if asked:
         floats = [name for name in names if store.fields[name].dtype.startswith("float")]
         raise KeyError(
@@ -81,6 +79,16 @@ def chosen_dtypes(
             f"{', '.join([*floats, *extras])}"
         )
     return chosen, beside
+
+
+def _float(name: str, choice: Any) -> np.dtype:
+    """Return a floating-point dtype that may be said in torch's words or NumPy's."""
+    said = str(choice).removeprefix("torch.")
+    if isinstance(choice, type) and issubclass(choice, np.generic):
+        said = choice.__name__
+    if said not in _FLOATS:
+        raise TypeError(f"{name} is float32 or float64, of torch or NumPy, not {choice!r}")
+    return _FLOATS[said]
 
 
 def mask_name(field: str) -> str:

@@ -1,52 +1,63 @@
 """Join samples into batches: the layouts that models take.
 
 `graph` puts the atoms of all structures end to end, `padded` gives each structure the same number
-of rows, `as_list` leaves them apart. All are plain functions, so a ``DataLoader`` with worker
-processes can carry them (`functools.partial` sets their options). They take what the dataset
-returns for a list of indices, or a list of samples from anywhere. Nothing here knows of stores.
+of rows, `as_list` leaves them apart; `physnet`, `pyg`, `schnetpack`, `mace` and `fairchem` are what
+other libraries train on. All are plain functions, so a ``DataLoader`` with worker processes can carry
+them (`functools.partial` sets their options). They take what the dataset returns for a list of
+indices, or a list of samples from anywhere. Nothing here knows of stores.
 
 Batches are made with NumPy, not torch: torch would start its thread pool for such small copies,
-which slows them down wherever several processes or threads make batches.
+which slows them down wherever several processes or threads make batches. It is only loaded where
+tensors are wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import from_numpy
+from zstruct.loading.batch import PackedBatch
+from zstruct.loading.foreign import fairchem, mace, schnetpack
+from zstruct.loading.packing import Batch, Samples, converter, no_pairs, pack
+from zstruct.loading.padding import real_rows, rectangle, rows_of
+from zstruct.loading.physnet import physnet
+from zstruct.loading.pyg import pyg
 
-from zstruct.loading.batch import PackedBatch, Pairs, PerPair, Sample
-from zstruct.loading.gather import spread
-from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "as_list",
+    "fairchem",
+    "graph",
+    "mace",
+    "padded",
+    "physnet",
+    "pyg",
+    "schnetpack",
+]
 
-__all__ = ["as_list", "graph", "padded"]
+Layout = Literal["graph", "padded", "list", "physnet", "pyg", "schnetpack", "mace", "fairchem"]
 
 #: Names that batches give to tensors of their own.
 OWN = ("structure", "n_atoms", "batch", "ptr", "mask")
 
-Batch = dict[str, torch.Tensor]
-Samples = PackedBatch | Sequence[Mapping[str, Any]]
 
-
-def graph(samples: Samples, *, per_atom: Collection[str] = ()) -> Batch:
+def graph(samples: Samples, *, as_numpy: bool = False, per_atom: Collection[str] = ()) -> Batch:
     """Join structures into one graph: atoms end to end, per-structure values stacked.
 
     Parameters
     ----------
     samples
         A `PackedBatch`, or a sequence of samples: mappings of tensors or arrays.
+    as_numpy
+        Whether to return NumPy arrays instead of tensors; torch is not loaded then.
     per_atom
         Names with a row per atom, beside those that are known to have one: a sample of a zstruct
         dataset says so itself, a plain dict is judged by the names in the field table.
 
     Returns
     -------
-    dict of str to torch.Tensor
+    dict of str to torch.Tensor or numpy.ndarray
         The fields, (sum of n_atoms, ...) per atom and (B, ...) per structure, and ``batch``, the
         structure that each atom belongs to, ``ptr`` (B + 1,), the row edges of the structures,
         ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where known; all int64.
@@ -60,27 +71,35 @@ def graph(samples: Samples, *, per_atom: Collection[str] = ()) -> Batch:
 
     Examples
     --------
+    >>> import torch
     >>> water = {"numbers": torch.tensor([8, 1, 1]), "energy": torch.tensor(-14.2)}
     >>> proton = {"numbers": torch.tensor([1]), "energy": torch.tensor(0.0)}
     >>> batch = graph([water, proton])
     >>> batch["numbers"], batch["batch"], batch["ptr"]
     (tensor([8, 1, 1, 1]), tensor([0, 0, 0, 1]), tensor([0, 3, 4]))
     """
-    packed = samples if type(samples) is PackedBatch else _packed(samples, per_atom)
-    batch = {name: from_numpy(column) for name, column in packed.columns.items()}
+    packed = samples if type(samples) is PackedBatch else pack(samples, per_atom)
+    made = converter(as_numpy)
+    batch = {name: made(column) for name, column in packed.columns.items()}
     for pairs in packed.pairs:
-        batch[pairs.name] = from_numpy(pairs.index)
+        batch[pairs.name] = made(pairs.index)
         for name, column in pairs.columns.items():
-            batch[name] = from_numpy(column)
-    batch["n_atoms"] = from_numpy(packed.n_atoms)
+            batch[name] = made(column)
+    batch["n_atoms"] = made(packed.n_atoms)
     if packed.structures is not None:
-        batch["structure"] = from_numpy(packed.structures)
-    batch["batch"] = from_numpy(packed.batch)
-    batch["ptr"] = from_numpy(packed.offsets)
+        batch["structure"] = made(packed.structures)
+    batch["batch"] = made(packed.batch)
+    batch["ptr"] = made(packed.offsets)
     return batch
 
 
-def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collection[str] = ()) -> Batch:
+def padded(
+    samples: Samples,
+    num_atoms: int | None = None,
+    *,
+    as_numpy: bool = False,
+    per_atom: Collection[str] = (),
+) -> Batch:
     """Join structures into rectangular tensors, filled up with zeros.
 
     Parameters
@@ -89,15 +108,17 @@ def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collecti
         A `PackedBatch`, or a sequence of samples: mappings of tensors or arrays.
     num_atoms
         Rows for each structure, A; by default those of the largest structure of the batch.
+    as_numpy
+        Whether to return NumPy arrays instead of tensors; torch is not loaded then.
     per_atom
         Names with a row per atom, beside those that are known to have one (see `graph`).
 
     Returns
     -------
-    dict of str to torch.Tensor
+    dict of str to torch.Tensor or numpy.ndarray
         The fields, (B, A, ...) per atom and (B, ...) per structure, and ``mask`` (B, A), true for
         real atoms, ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where
-        known. Padding is zero or false.
+        known. Padding is zero or false. Tensors may share memory with a `PackedBatch`.
 
     Raises
     ------
@@ -107,7 +128,7 @@ def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collecti
 
     Examples
     --------
-    >>> batch = padded([{"numbers": torch.tensor([8, 1, 1])}, {"numbers": torch.tensor([1])}])
+    >>> batch = padded([{"numbers": [8, 1, 1]}, {"numbers": [1]}])
     >>> batch["numbers"]
     tensor([[8, 1, 1],
             [1, 0, 0]])
@@ -115,28 +136,18 @@ def padded(samples: Samples, num_atoms: int | None = None, *, per_atom: Collecti
     tensor([[ True,  True,  True],
             [ True, False, False]])
     """
-    packed = _packed(samples, per_atom)
-    if packed.pairs:
-        names = " and ".join(pairs.name for pairs in packed.pairs)
-        raise ValueError(f"a padded batch has no rows for {names}: use layout='graph' (collate.graph)")
-    counts = packed.n_atoms
-    largest = int(counts.max(initial=0))
-    if num_atoms is None:
-        num_atoms = largest
-    elif largest > num_atoms:
-        i = int(counts.argmax())
-        which = f"sample {i} of the batch"
-        if packed.structures is not None:
-            which = f"structure {packed.structures[i]} of the store"
-        raise ValueError(f"{which} has {largest} atoms, more than num_atoms={num_atoms}; raise num_atoms")
+    packed = pack(samples, per_atom)
+    no_pairs(packed, "padded")
+    rows = rows_of(packed, num_atoms)
+    made = converter(as_numpy)
     batch = {
-        name: from_numpy(spread(column, packed.offsets, num_atoms) if name in packed.per_atom else column)
+        name: made(rectangle(column, packed.offsets, rows) if name in packed.per_atom else column)
         for name, column in packed.columns.items()
     }
-    batch["mask"] = from_numpy(np.arange(num_atoms) < counts[:, None])
-    batch["n_atoms"] = from_numpy(packed.n_atoms)
+    batch["mask"] = made(real_rows(packed.n_atoms, rows))
+    batch["n_atoms"] = made(packed.n_atoms)
     if packed.structures is not None:
-        batch["structure"] = from_numpy(packed.structures)
+        batch["structure"] = made(packed.structures)
     return batch
 
 
@@ -145,74 +156,23 @@ def as_list(samples: Samples) -> list[Mapping[str, Any]]:
     return list(samples)
 
 
-def _packed(samples: Samples, per_atom: Collection[str]) -> PackedBatch:
-    """Return samples end to end."""
-    if isinstance(samples, PackedBatch):
-        return samples
-    if isinstance(samples, Mapping):
-        raise TypeError("a collate function takes a list of samples, not one: give the loader a batch_size")
-    if len(samples) == 0:
-        raise ValueError("there is no sample to make a batch of")
-    first = samples[0]
-    for i, sample in enumerate(samples):
-        if sample.keys() != first.keys():
-            raise ValueError(
-                f"sample {i} of the batch has {', '.join(sample)}, but sample 0 has {', '.join(first)}; "
-                "all samples of a batch need the same fields"
-            )
-    known = {name for name in first if name in FIELDS and FIELDS[name].level == ATOM}
-    known |= first.per_atom if isinstance(first, Sample) else set()
-    atomwise = frozenset(name for name in first if name in known or name in per_atom)
-    parts = {name: [_array(name, sample[name]) for sample in samples] for name in first}
-    counts = np.array(
-        [_count(i, sample, {n: parts[n][i] for n in atomwise}) for i, sample in enumerate(samples)], np.int64
-    )
-    offsets = counts_to_offsets(counts)
-    pairs = _pairs(first.per_pair, parts, offsets) if isinstance(first, Sample) else ()
-    paired = {name for found in pairs for name in (found.name, *found.columns)}
-    columns = {name: _join(name, parts[name], name in atomwise) for name in first if name not in paired}
-    structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
-    whence = None if None in structures else np.array(structures, dtype=np.int64)
-    batch = np.repeat(np.arange(len(counts)), counts)
-    return PackedBatch(whence, offsets, counts, batch, columns, atomwise, pairs)
+def _apart(samples: PackedBatch) -> PackedBatch:
+    """Leave a batch as the sequence of samples that it is.
+
+    A list of samples would cross from a worker process as one shared-memory file per tensor, and
+    a few large batches of those exhaust the files a process may have open.
+    """
+    return samples
 
 
-def _pairs(
-    per_pair: PerPair, parts: Mapping[str, list[NDArray]], offsets: NDArray[np.int64]
-) -> tuple[Pairs, ...]:
-    """Return the pairs of samples end to end, counting the atoms of the batch."""
-    made = []
-    for name, carried in per_pair.items():
-        edges = counts_to_offsets([index.shape[1] for index in parts[name]])
-        rows = [index + first for index, first in zip(parts[name], offsets[:-1], strict=True)]
-        columns = {column: _join(column, parts[column], True) for column in carried}
-        made.append(Pairs(name, edges, np.concatenate(rows, axis=1), columns))
-    return tuple(made)
-
-
-def _array(name: str, value: Any) -> NDArray:
-    array = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} holds {array.dtype} values, which no tensor can hold")
-    return array
-
-
-def _count(i: int, sample: Mapping[str, Any], rows: dict[str, NDArray]) -> int:
-    """Return the atoms of a sample."""
-    found = {name: len(array) for name, array in rows.items() if array.ndim > 0}
-    if isinstance(sample, Sample):
-        found["n_atoms"] = sample.n_atoms
-    if len(set(found.values())) != 1 or len(rows) > len(found):
-        raise ValueError(f"sample {i} of the batch does not say how many atoms it has: {found}")
-    return next(iter(found.values()))
-
-
-def _join(name: str, arrays: list[NDArray], per_atom: bool) -> NDArray:
-    try:
-        return np.concatenate(arrays) if per_atom else np.stack(arrays)
-    except ValueError as error:
-        shapes = ", ".join(map(str, dict.fromkeys(array.shape for array in arrays)))
-        raise ValueError(
-            f"the samples have {name} in shapes that do not join, {shapes}; if it has a row per atom, "
-            f"say so with per_atom=[{name!r}]"
-        ) from error
+#: The layouts that a loader knows by name.
+LAYOUTS: dict[Layout, Callable[[Any], Any]] = {
+    "graph": graph,
+    "padded": padded,
+    "list": _apart,
+    "physnet": physnet,
+    "pyg": pyg,
+    "schnetpack": schnetpack,
+    "mace": mace,
+    "fairchem": fairchem,
+}

@@ -1,64 +1,39 @@
 """`ZarrStructureDataset`: a store as a torch dataset.
 
-It turns what users ask for (fields, dtypes, any kind of index) into lists of structures, has them
-gathered, and makes samples, batches and loaders of them. How blocks are decoded and kept is
-`cache`'s affair, how batches are laid out is `collate`'s.
+A `StructureReader` whose samples are tensors, and that makes loaders. What is read and what is done to
+it is the reader's affair, how batches are laid out is `collate`'s.
 """
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import from_numpy
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, from_numpy
 from torch.utils.data import Dataset
 
 from zstruct.features.base import Descriptor
 from zstruct.loading import collate
 from zstruct.loading.batch import PackedBatch, Sample
-from zstruct.loading.cache import BlockCache
-from zstruct.loading.choosing import (
-    check_names,
-    chosen_dtypes,
-    chosen_fields,
-    chosen_structures,
-    mask_name,
-)
-from zstruct.loading.extras import Extras
-from zstruct.loading.gather import Gather, kept_dtype, out_of_range
-from zstruct.loading.indexing import as_int, is_plain, positions_of
-from zstruct.loading.loader import Shuffle, StructureLoader, make_loader
+from zstruct.loading.featurizer import Featurizer
+from zstruct.loading.filtering import Where
+from zstruct.loading.forces import ForceSampling
+from zstruct.loading.loader import StructureLoader, make_loader
+from zstruct.loading.losses import ObservationModel, weighted_loss
+from zstruct.loading.orders import Shuffle
+from zstruct.loading.reader import StructureReader
 from zstruct.loading.samplers import Even
-from zstruct.schema import ATOM
+from zstruct.references import References
 from zstruct.store import Store
 
 __all__ = ["ZarrStructureDataset"]
 
-Layout = Literal["graph", "padded", "list"]
 
-
-def _apart(samples: PackedBatch) -> PackedBatch:
-    """Leave a batch as the sequence of samples that it is.
-
-    A list of samples would cross from a worker process as one shared-memory file per tensor, and
-    a few large batches of those exhaust the files a process may have open.
-    """
-    return samples
-
-
-_LAYOUTS: dict[str, Callable[[Any], Any]] = {
-    "graph": collate.graph,
-    "padded": collate.padded,
-    "list": _apart,
-}
-
-
-class ZarrStructureDataset(Dataset[Sample]):
+class ZarrStructureDataset(StructureReader, Dataset[Sample]):
     """The structures of a store as samples for torch.
 
     A sample is a dict of tensors, named and shaped as in the store: ``numbers`` (n_atoms,),
@@ -87,15 +62,49 @@ class ZarrStructureDataset(Dataset[Sample]):
     fields
         The fields of a sample; by default all but the provenance, ``source`` and ``frame``.
     dtype
-        ``torch.float32`` or ``torch.float64`` for all floating-point fields, or a mapping of names
-        to these; fields it does not name come as ``torch.float32``. It may also name ``features``,
+        ``torch.float32`` or ``torch.float64``, or NumPy's, for all floating-point fields, or a mapping
+        of names to these; fields it does not name come as ``torch.float32``. It may also name ``features``,
         ``edge_shift``, ``edge_vec``, ``edge_dist`` and ``deriv_values``.
     split
         The part of the store to load: a label of the split that `zstruct.split` stored as ``"default"``,
         such as ``"train"``, or the name of a split and a label. By default all of the store.
+    max_energy
+        Leaves structures aside whose energy per atom, less that of free atoms if `energy_reference` is
+        given, is larger, in eV. A limit on a label does not apply to a structure without that label.
+    max_force
+        Leaves structures aside with a larger norm of the force on any atom, in eV/angstrom.
+    where
+        The structures to load: a boolean for every structure of the store, or a function of the `Store`
+        that returns that.
+    energy_reference
+        Energies of free atoms to subtract from ``energy`` and ``free_energy``, in double precision:
+        True for those that `zstruct.fit_references` or the like stored, the name of others, a mapping
+        of symbols to eV, or `References`.
+    transform
+        What is done to structures as they are loaded: a `zstruct.transforms.Transform`, a function of
+        a sample that returns one, or a list of these. What is computed for a batch (features, edges,
+        derivatives) sees the outcome of transforms; a function takes finished samples.
+    force_fraction
+        Adds ``use_forces`` (), true for this part of the structures with forces; `derivatives` come for
+        these only. The others have energies to train on.
+    force_sampling
+        ``"random"``: other structures every `force_resample_epochs` epochs (see `set_epoch`; a loader
+        calls it). ``"fixed"``: always the same.
+    force_resample_epochs
+        See `force_sampling`.
+    force_min_structures
+        The least number of structures whose forces are used, whatever the fraction.
+    force_seed
+        Chooses which structures these are.
     features
         Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored, or a
         descriptor, which computes them for each batch in the thread that makes it.
+    features_only
+        Loads what training energies by features takes, ``features``, ``numbers`` and ``energy``, and
+        reads nothing else.
+    featurizer
+        A function of a sample that returns its features, an array that becomes ``features`` or a
+        mapping of names to arrays: per atom where they have a row for each, else per structure.
     derivatives
         Adds ``deriv_values`` (P, F, 3), the derivatives of the features of the centre by the position
         of the neighbour, for pairs ``deriv_index`` (2, P), as in ``edge_index``. Those by the
@@ -109,6 +118,12 @@ class ZarrStructureDataset(Dataset[Sample]):
         What edges carry, by default only ``edge_shift`` (E, 3), cell vectors to add to the
         neighbour's position, as floating-point numbers; there are also ``edge_vec`` (E, 3), from
         centre to neighbour, and ``edge_dist`` (E,), both in angstrom.
+    cache_features, cache_neighbors
+        Of how many structures to keep the features (of a descriptor or a featurizer) and neighbours
+        that are computed; True for all. Worth its memory where they do not change and were not
+        stored, which is faster still. Every worker process keeps its own.
+    observation_model
+        Turns predictions into what was observed; `loss` applies it.
     cache
         Where decoded fields are kept.
 
@@ -139,7 +154,7 @@ class ZarrStructureDataset(Dataset[Sample]):
     ValueError
         If a field has a name that batches need for themselves, if `cache` or `edges` is none of those
         above, if there are `edges` without `neighbors`, or if `cache_bytes` is negative or too small
-        for a shared cache.
+        for a shared cache, or if other options make no sense or contradict each other.
     TypeError
         If `dtype`, `split`, `features` or `derivatives` is none of those above.
 
@@ -168,75 +183,66 @@ class ZarrStructureDataset(Dataset[Sample]):
         dtype: torch.dtype | Mapping[str, torch.dtype] = torch.float32,
         *,
         split: str | tuple[str, str] | None = None,
+        max_energy: float | None = None,
+        max_force: float | None = None,
+        where: Where | None = None,
+        energy_reference: bool | str | Mapping[str, float] | References | None = None,
+        transform: Any = None,
+        force_fraction: float | None = None,
+        force_sampling: ForceSampling = "random",
+        force_resample_epochs: int = 1,
+        force_min_structures: int = 1,
+        force_seed: int = 0,
         features: str | Descriptor | None = None,
+        features_only: bool = False,
+        featurizer: Callable[[Sample], Any] | None = None,
         derivatives: str | Descriptor | None = None,
         neighbors: str | float | None = None,
         edges: Iterable[str] | None = None,
+        cache_features: bool | int = False,
+        cache_neighbors: bool | int = False,
+        observation_model: ObservationModel | None = None,
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,
     ):
-        self.store = path if isinstance(path, Store) else Store(path)
-        # Structures of a subset; None: all.
-        self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
-        names = chosen_fields(self.store, fields)
-        extras = None
-        if edges is not None and neighbors is None:
-            raise ValueError("edges say what neighbors carry: give neighbors a cutoff or a name, too")
-        if not (features is derivatives is neighbors is None):
-            extras = Extras(self.store, features, derivatives, neighbors, edges)
-        self._dtypes, beside = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
-        self._per_atom = frozenset(n for n in names if self.store.fields[n].level == ATOM)
-        masks = {n: mask_name(n) for n in names if self.store.coverage(n) < self.store.n_structures}
-        check_names([*names, *masks.values(), *(extras.names if extras else ())])
-        if extras is None:
-            kept = {n: kept_dtype(np.dtype(self.store.fields[n].dtype), self._dtypes[n]) for n in names}
-            self._gather = Gather(BlockCache(self.store, kept, cache, cache_bytes), self._dtypes, masks)
-        else:
-            self._gather = extras.gather(self._dtypes, beside, masks, cache, cache_bytes)
-            self._per_atom |= extras.per_atom
-        self._described = extras
-        # What is left to do once everything is gathered.
-        self._extras = None if extras is None or extras.is_gathered else extras
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields of a sample, without their masks."""
-        return tuple(self._dtypes)
-
-    @property
-    def structures(self) -> NDArray[np.int64]:
-        """Which structures of the store these are, shape (n,)."""
-        return np.arange(self.store.n_structures) if self._rows is None else self._rows.copy()
-
-    def categories(self, field: str) -> list[str]:
-        """Return the texts that the codes of a category field stand for.
-
-        Raises
-        ------
-        KeyError
-            If the store has no such category field.
-        """
-        found = [name for name, row in self.store.fields.items() if row.kind == "category"]
-        if field not in found:
-            raise KeyError(
-                f"{field!r} is no category field of {self.store.path}; those are {', '.join(found) or 'none'}"
-            )
-        return self.store.categories(field)
-
-    def __len__(self) -> int:
-        return self.store.n_structures if self._rows is None else len(self._rows)
-
-    def __repr__(self) -> str:
-        extras = "" if self._described is None else f"; {self._described.describe()}"
-        return (
-            f"ZarrStructureDataset({self.store.path!r}, {len(self):,} structures: "
-            f"{', '.join(self.fields)}{extras}; cache: {self._gather.cache.describe()})"
+        if featurizer is not None and features is not None:
+            raise ValueError("features and featurizer both make features: give one of them")
+        super().__init__(
+            path,
+            fields,
+            dtype,
+            split=split,
+            max_energy=max_energy,
+            max_force=max_force,
+            where=where,
+            energy_reference=energy_reference,
+            transform=transform,
+            force_fraction=force_fraction,
+            force_sampling=force_sampling,
+            force_resample_epochs=force_resample_epochs,
+            force_min_structures=force_min_structures,
+            force_seed=force_seed,
+            features=features,
+            features_only=features_only,
+            derivatives=derivatives,
+            neighbors=neighbors,
+            edges=edges,
+            cache_features=cache_features if featurizer is None else False,
+            cache_neighbors=cache_neighbors,
+            cache=cache,
+            cache_bytes=cache_bytes,
         )
+        self._featurizer = None if featurizer is None else Featurizer(featurizer, cache_features)
+        self.observation_model = observation_model
+        self._plain = self._plain and featurizer is None
+        if not self._plain:
+            # Worker processes, also those that live on, have to see the epoch.
+            self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice | list[int] | NDArray | torch.Tensor) -> ZarrStructureDataset: ...
+    def __getitem__(self, index: slice | list[int] | NDArray | Tensor) -> ZarrStructureDataset: ...
     def __getitem__(self, index: Any) -> Sample | ZarrStructureDataset:
         """Return a sample, or a view of several structures.
 
@@ -254,27 +260,21 @@ class ZarrStructureDataset(Dataset[Sample]):
         TypeError
             If it is anything else.
         """
-        if type(index) is not int:
-            if isinstance(index, slice):
-                return self._subset(np.arange(len(self), dtype=np.int64)[index])
-            if isinstance(index, list | range) or getattr(index, "ndim", 0) > 0:
-                return self._subset(positions_of(index, len(self)))
-            index = as_int(index)
-        n = len(self)
-        if not -n <= index < n:
-            raise out_of_range(index, n)
+        index = self._position_or_view(index)
+        if not isinstance(index, int):
+            return index
         one = None
-        if self._extras is None:
+        if self._plain:
             one = self._gather.one(index if self._rows is None else self._rows.item(index))
         if one is None:
             return self._packed(np.array([index]))[0]
         structure, arrays, n_atoms = one
-        sample = Sample((), structure, n_atoms, self._per_atom)
+        sample = Sample((), structure, n_atoms, self._gather.per_atom)
         for name in arrays:
             sample[name] = from_numpy(arrays[name])
         return sample
 
-    def __getitems__(self, indices: list[int] | NDArray | torch.Tensor) -> PackedBatch:
+    def __getitems__(self, indices: list[int] | NDArray | Tensor) -> PackedBatch:
         """Return several samples in one gather; a torch ``DataLoader`` calls this by itself.
 
         Raises
@@ -282,81 +282,46 @@ class ZarrStructureDataset(Dataset[Sample]):
         IndexError
             If an index is out of range.
         """
-        array = np.asarray(indices)
-        return self._packed(array if is_plain(array) else positions_of(array, len(self)))
+        return self.take(indices)
 
-    def take(self, indices: list[int] | NDArray | torch.Tensor) -> PackedBatch:
-        """Return several structures, packed end to end, in the order of the indices.
+    def loss(
+        self,
+        predictions: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+        *,
+        error: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.mse_loss,
+    ) -> Tensor:
+        """Return the weighted sum of the errors of predictions, after the observation model.
+
+        See `zstruct.loading.losses.weighted_loss`, which takes the same arguments.
+        """
+        model = self.observation_model
+        return weighted_loss(predictions, batch, weights, error=error, observation_model=model)
+
+    def as_dataloader(self, **options: Any) -> StructureLoader:
+        """Return a loader, asked for in the words of torch's ``DataLoader``.
 
         Parameters
         ----------
-        indices
-            Integers, negative ones counting from the end and repeats allowed, or a boolean mask.
-
-        Returns
-        -------
-        PackedBatch
-            New memory. Its `columns` are arrays by field, its `offsets` the row edges of the
-            structures; `collate.graph` and `collate.padded` make tensors of it, and as a sequence
-            it has one `Sample` for each structure.
-
-        Raises
-        ------
-        IndexError
-            If an index is out of range or a mask is not as long as the dataset.
-        TypeError
-            If `indices` is anything else.
-
-        Examples
-        --------
-        >>> import tempfile, ase.build, zstruct
-        >>> path = tempfile.mkdtemp() + "/mixed.zarr"
-        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CH4")]
-        >>> report = zstruct.build(molecules, path, progress=False)
-        >>> batch = ZarrStructureDataset(path).take([2, 0])
-        >>> batch.offsets, batch.columns["numbers"]
-        (array([0, 5, 8]), array([6, 1, 1, 1, 1, 8, 1, 1]))
+        **options
+            Those of torch's ``DataLoader``, ``collate_fn`` included, and those of `loader`.
         """
-        return self.__getitems__(indices)
-
-    def prefetch(self, indices: list[int] | NDArray | torch.Tensor) -> None:
-        """Have what some structures need decoded by threads in the background; return at once.
-
-        `loader` does so by itself. Where the cache is too small for all of it, nothing happens.
-
-        Parameters
-        ----------
-        indices
-            As for `take`.
-
-        Raises
-        ------
-        IndexError
-            If an index is out of range or a mask is not as long as the dataset.
-        TypeError
-            If `indices` is anything else.
-        """
-        positions = positions_of(indices, len(self))
-        structures = positions if self._rows is None else self._rows[positions]
-        self._gather.prefetch(structures)
-        if self._extras is not None:
-            self._extras.prefetch(structures)
-
-    def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
-        gathered = self._gather(positions, self._rows)
-        return gathered if self._extras is None else self._extras.complete(gathered)
-
-    @property
-    def _caches(self) -> list[BlockCache]:
-        return [self._gather.cache, *(self._extras.caches if self._extras is not None else ())]
+        if "collate_fn" in options:
+            options["layout"] = options.pop("collate_fn")
+        return self.loader(**options)
 
     def loader(
         self,
         batch_size: int = 1,
         shuffle: Shuffle = False,
         *,
-        layout: Layout | Callable[[PackedBatch], Any] = "graph",
+        layout: collate.Layout | Callable[[PackedBatch], Any] = "graph",
+        max_atoms: int | None = None,
+        max_edges: int | None = None,
+        bucket_size: int | None = None,
         drop_last: bool = False,
+        weights: ArrayLike | None = None,
         seed: int | None = None,
         generator: torch.Generator | None = None,
         rank: int | None = None,
@@ -374,7 +339,8 @@ class ZarrStructureDataset(Dataset[Sample]):
         Parameters
         ----------
         batch_size
-            Structures in a batch.
+            Structures in a batch. With `max_atoms` or `max_edges` the most of them, and 1, the default,
+            stands for any number.
         shuffle
             ``"full"``: all structures in random order. ``"block"``: blocks of consecutive structures
             in random order, shuffled inside a window of several blocks, for data that don't fit
@@ -382,21 +348,37 @@ class ZarrStructureDataset(Dataset[Sample]):
             the two from the sizes, and the loader's repr says which. Every iteration has a new order.
         layout
             ``"graph"``: atoms end to end (`collate.graph`); ``"padded"``: rectangular tensors
-            (`collate.padded`); ``"list"``: a sequence of samples; or a function that takes a
-            `PackedBatch`, such as ``functools.partial(collate.padded, num_atoms=64)``.
+            (`collate.padded`); ``"list"``: a sequence of samples; what other libraries train on:
+            ``"physnet"``, ``"pyg"``, ``"schnetpack"``, ``"mace"``, ``"fairchem"`` (see `collate`); or a
+            function that takes a `PackedBatch`, such as ``functools.partial(collate.padded,
+            num_atoms=64)``.
+        max_atoms, max_edges
+            The most atoms and edges in a batch: it ends where the next structure would not fit. Edges
+            are counted for a stored list of neighbours only.
+        bucket_size
+            Puts structures of similar size together, for padded batches that are full: the order is
+            taken in buckets of so many structures, each sorted by size, cut into batches, and these
+            shuffled. A multiple of `batch_size`; 32 times is a good choice: more waste less, fewer mix
+            sizes sooner. See `StructureLoader.padding_efficiency`.
         drop_last
             Whether to leave out a last batch that is smaller.
+        weights
+            Of the structures, shape (n,): as many as there are will be drawn in an epoch, with
+            replacement, with probabilities in proportion to these. ``loader.sampler.update(weights)``
+            brings others for the next epoch. For other numbers, or no replacement, give a
+            `zstruct.loading.weighted.WeightedSampler` as ``sampler``.
         seed
-            Chooses the orders of the shuffle. By default it is drawn from `generator`; on several
+            Chooses the orders of what is random. By default it is drawn from `generator`; on several
             ranks without one it is 0, so that they agree.
         generator
             A torch generator to draw the seed from, by default torch's own.
         rank, world_size
-            This process and how many there are: each loads its own share of the structures. By
-            default those of ``torch.distributed``, where that is initialized.
+            This process and how many there are: each loads its own share of the structures, or, with
+            `max_atoms`, `max_edges` or `bucket_size`, of the batches. By default those of
+            ``torch.distributed``, where that is initialized.
         even
-            What to do where shares differ by one structure: ``"pad"`` repeats some, ``"drop"``
-            leaves some out, so that all ranks have the same number of batches; None, nothing.
+            What to do where shares differ by one structure or batch: ``"pad"`` repeats some,
+            ``"drop"`` leaves some out, so that all ranks have the same number of batches; None, nothing.
         threads
             Threads that make batches ahead; 0: they are made when they are asked for. By default 2,
             or 1 on two cores, if batches take more than 0.1 ms. Only without worker processes.
@@ -417,15 +399,18 @@ class ZarrStructureDataset(Dataset[Sample]):
         Raises
         ------
         ValueError
-            If `layout` or `shuffle` is unknown, or if options contradict each other.
+            If `layout` or `shuffle` is unknown, if options contradict each other, if a structure alone
+            has more than `max_atoms` or `max_edges`, or if weights make no sense.
         TypeError
             If `options` has a ``collate_fn``, which `layout` is here.
         """
         if "collate_fn" in options:
             raise TypeError("loader() takes the collate function as layout=, not as collate_fn=")
-        join: Callable[[Any], Any] | None = layout if callable(layout) else _LAYOUTS.get(layout)
+        join: Callable[[Any], Any] | None = layout if callable(layout) else collate.LAYOUTS.get(layout)
         if join is None:
-            raise ValueError(f"layout is {', '.join(map(repr, _LAYOUTS))} or a function, not {layout!r}")
+            raise ValueError(
+                f"layout is {', '.join(map(repr, collate.LAYOUTS))} or a function, not {layout!r}"
+            )
         if num_workers:
             self.take([])  # loads the kernels, and the offsets: forked workers share them
         return make_loader(
@@ -433,7 +418,11 @@ class ZarrStructureDataset(Dataset[Sample]):
             batch_size,
             shuffle,
             join,
+            max_atoms=max_atoms,
+            max_edges=max_edges,
+            bucket_size=bucket_size,
             drop_last=drop_last,
+            weights=weights,
             seed=seed,
             generator=generator,
             rank=rank,
@@ -446,8 +435,3 @@ class ZarrStructureDataset(Dataset[Sample]):
             num_workers=num_workers,
             **options,
         )
-
-    def _subset(self, positions: NDArray[np.int64]) -> ZarrStructureDataset:
-        subset = copy.copy(self)
-        subset._rows = positions if self._rows is None else self._rows[positions]
-        return subset

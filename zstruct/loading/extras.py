@@ -23,11 +23,15 @@ from zstruct.features.neighbors import neighbor_list, neighbor_pieces
 from zstruct.features.structures import Structures, check_images
 from zstruct.loading.batch import PackedBatch, Pairs
 from zstruct.loading.cache import BlockCache
+from zstruct.loading.forces import USED
 from zstruct.loading.gather import Gather, kept_dtype
+from zstruct.loading.lists import apart, of_centres, some, together
+from zstruct.loading.memo import Memo
 from zstruct.loading.pair_kernels import connect, pair_vectors
 from zstruct.loading.place import available_bytes
 from zstruct.loading.view import StoreView
 from zstruct.loading.wanted import Wanted, find_descriptor, find_neighbors
+from zstruct.ragged import counts_to_offsets
 from zstruct.store import Store
 
 __all__ = ["Extras"]
@@ -77,6 +81,8 @@ class Extras:
         derivatives: str | Descriptor | None,
         neighbors: str | float | None,
         edges: Iterable[str] | None,
+        cache_features: bool | int = False,
+        cache_neighbors: bool | int = False,
     ):
         self._store = store
         self._features = None if features is None else find_descriptor(store, "features", features)
@@ -86,9 +92,23 @@ class Extras:
         if derivatives is not None:
             self._paired.append(find_descriptor(store, "derivatives", derivatives))
         self._wanted = [*([] if self._features is None else [self._features]), *self._paired]
-        self._computes = any(wanted.group is None for wanted in self._wanted)
+        self.computes = any(wanted.group is None for wanted in self._wanted)
         # The cutoffs of the lists that a batch needs whole.
         self._cutoffs = {wanted.cutoff for wanted in self._paired if wanted.group is None}
+        self._kept_features = self._kept_lists = None
+        if cache_features:
+            if self._features is None or self._features.group is not None:
+                raise ValueError(
+                    "cache_features keeps features that are computed: give features a descriptor"
+                )
+            self._kept_features = Memo(cache_features, "cache_features")
+        if cache_neighbors:
+            if not self._cutoffs:
+                raise ValueError(
+                    "cache_neighbors keeps neighbours that are computed: give neighbors a cutoff that is not "
+                    "stored, or derivatives a descriptor"
+                )
+            self._kept_lists = {cutoff: Memo(cache_neighbors, "cache_neighbors") for cutoff in self._cutoffs}
         self._dtypes: dict[str, np.dtype] = {}
         self._casts: dict[str, np.dtype] = {}
         self._hidden: tuple[str, ...] = ()
@@ -113,12 +133,36 @@ class Extras:
     @property
     def is_gathered(self) -> bool:
         """Whether the gather brings all of it: then a batch is complete without `complete`."""
-        return not self._computes and not self._pairs
+        return not self.computes and not self._pairs
 
     @property
     def caches(self) -> list[BlockCache]:
         """The caches of stored pairs."""
         return [gather.cache for gather in self._pairs.values()]
+
+    @property
+    def stored_names(self) -> list[str]:
+        """The names of those tensors that are read from the store."""
+        found = [_FEATURES] if self._features is not None and self._features.group is not None else []
+        for wanted in self._paired:
+            if wanted.group is not None:
+                found += [_DENSE] if wanted.descriptor is not None else [*self._carried, _INDEX[wanted.what]]
+        return found
+
+    @property
+    def n_features(self) -> int | None:
+        """Features of an atom, if there are any."""
+        if self._features is None:
+            return None
+        if self._features.group is not None:
+            return self._store.shape(self._features.group.array("values"))[1]
+        descriptor: Any = self._features.descriptor
+        return descriptor.n_features
+
+    @property
+    def edge_offsets(self) -> NDArray[np.int64] | None:
+        """Row edges of the structures in the stored edges, if these are stored."""
+        return self._pairs["edges"].cache.offsets if "edges" in self._pairs else None
 
     def describe(self) -> str:
         """Return what is stored and what is computed, for people."""
@@ -173,7 +217,7 @@ class Extras:
 
     def _needed(self) -> dict[str, np.dtype]:
         """Return what has to be gathered to complete a batch, and its dtypes."""
-        names = set(_GEOMETRY) if self._computes else set()
+        names = set(_GEOMETRY) if self.computes else set()
         if _LENGTHS & set(self._carried):
             names |= {"positions", "cell"}
         if any(wanted.what == "derivatives" for wanted in self._wanted):
@@ -210,9 +254,9 @@ class Extras:
         """
         columns = gathered.columns
         try:
-            lists = self._lists(gathered) if self._computes else None
+            lists = self._lists(gathered) if self.computes else None
             if lists is not None and self._features is not None and self._features.group is None:
-                columns[_FEATURES] = self._values(self._features, lists)
+                columns[_FEATURES] = self._features_of(self._features, gathered, lists)
             pairs = [self._pairs_of(wanted, gathered, lists) for wanted in self._paired]
         except ValueError as error:
             error.add_note(f"(counting the structures of a batch, which are {_known(gathered).tolist()})")
@@ -221,14 +265,39 @@ class Extras:
             del columns[name]
         for name, dtype in self._casts.items():
             columns[name] = columns[name].astype(dtype)
-        gathered.per_atom = (gathered.per_atom | self.per_atom) & columns.keys()
+        gathered.per_atom = frozenset(n for n in columns if n in gathered.per_atom or n in self.per_atom)
         gathered.pairs = tuple(pairs)
         return gathered
 
     def _lists(self, gathered: PackedBatch) -> _Lists:
         structures = Structures(gathered.offsets, *(gathered.columns[name] for name in _GEOMETRY))
         check_images(structures)  # the only thing that a store does not promise
-        return _Lists(structures, {cutoff: neighbor_list(structures, cutoff) for cutoff in self._cutoffs})
+        if self._kept_lists is None:
+            return _Lists(structures, {cutoff: neighbor_list(structures, cutoff) for cutoff in self._cutoffs})
+        remembered = {}
+        for cutoff, memo in self._kept_lists.items():
+
+            def find(missing: NDArray[np.int64], cutoff: float = cutoff) -> list[tuple[NDArray, ...]]:
+                chosen = some(structures, missing)
+                return apart(neighbor_list(chosen, cutoff), chosen.offsets)
+
+            parts = memo.through(_known(gathered), find)
+            remembered[cutoff] = together(parts, gathered.offsets)
+        return _Lists(structures, remembered)
+
+    def _features_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists) -> NDArray:
+        """Return computed features of all atoms, some of which may have been computed before."""
+        if self._kept_features is None:
+            return self._values(wanted, lists)
+
+        def compute(missing: NDArray[np.int64]) -> list[tuple[NDArray, ...]]:
+            chosen = some(lists.structures, missing)
+            values = self._values(wanted, _Lists(chosen, {}))
+            return [(part.copy(),) for part in np.split(values, chosen.offsets[1:-1])]
+
+        parts = [part for (part,) in self._kept_features.through(_known(gathered), compute)]
+        empty = np.empty((0, wanted.descriptor.n_features), self._dtypes[_FEATURES])  # type: ignore[union-attr]
+        return np.concatenate([empty, *parts])
 
     def _values(self, wanted: Wanted, lists: _Lists) -> NDArray:
         """Return computed features of all atoms."""
@@ -241,15 +310,28 @@ class Extras:
         return out
 
     def _pairs_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists | None) -> Pairs:
-        """Return edges or derivatives; which of the two ways their arrays come makes no difference."""
+        """Return edges or derivatives; which of the two ways their arrays come makes no difference.
+
+        Derivatives only of structures whose forces are used, where that is said.
+        """
+        used = gathered.columns.get(USED) if wanted.descriptor is not None else None
         if wanted.group is not None:
-            stored = self._pairs[wanted.what](_known(gathered))
-            counts = gathered.columns[_counts(wanted)]
-            offsets, index = stored.offsets, self._index(gathered, counts, stored.columns["indices"], True)
+            structures, counts = _known(gathered), gathered.columns[_counts(wanted)]
+            if used is not None:
+                structures, counts = structures[used], np.where(used[gathered.batch], counts, 0)
+            stored = self._pairs[wanted.what](structures)
+            offsets = stored.offsets
+            if used is not None:
+                lengths = np.zeros(len(used), np.int64)
+                lengths[used] = np.diff(stored.offsets)
+                offsets = counts_to_offsets(lengths)
+            index = self._index(gathered, counts, stored.columns["indices"], True)
             arrays: Mapping[str, NDArray] = stored.columns
         else:
             assert lists is not None
             found = lists.by_cutoff[wanted.cutoff]
+            if used is not None:
+                found = of_centres(found, used[gathered.batch])
             counts = np.diff(found.offsets)
             offsets = found.offsets[gathered.offsets]
             index = self._index(gathered, counts, found.indices, False)

@@ -32,12 +32,11 @@ from zstruct.loading.kernels import (
     fill_some,
     locate,
     number,
-    spread_rows,
 )
 from zstruct.ragged import atom_rows
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["Gather", "kept_dtype", "spread"]
+__all__ = ["Gather", "kept_dtype"]
 
 _OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
 _MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
@@ -120,7 +119,7 @@ class Gather:
         before = list(itertools.accumulate((size for *_, size in atom), initial=_INT64.itemsize))
         self._atom = [(*field[:3], place) for field, place in zip(atom, before, strict=False)]
         self._atom_bytes = before[-1]
-        self._per_atom = frozenset(name for name, *_ in atom)
+        self.per_atom = frozenset(name for name, *_ in atom)
         self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
         self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
         # What every batch of some size has in common, and what everything decoded has.
@@ -285,7 +284,7 @@ class Gather:
             head[2 * n + 1 : 3 * n + 1],
             ndarray((rows,), _INT64, body),
             columns,
-            self._per_atom,
+            self.per_atom,
         )
 
     def _fill_by_parts(self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8]) -> None:
@@ -366,28 +365,3 @@ def _groups(
 def _span(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sorted blocks from `first` to `last` of any structure, each once."""
     return np.unique(atom_rows(first, last - first + 1))
-
-
-def spread(column: NDArray, offsets: NDArray[np.int64], n_rows: int) -> NDArray:
-    """Return packed rows as (structures, `n_rows`, ...), zero where a structure has fewer.
-
-    Parameters
-    ----------
-    column
-        Contiguous, shape (offsets[-1], ...).
-    offsets
-        Row edges of the structures, none longer than `n_rows`.
-    n_rows
-        Rows for each structure.
-
-    Examples
-    --------
-    >>> spread(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 3]), 2)
-    array([[1., 0.],
-           [2., 3.]])
-    """
-    n = len(offsets) - 1
-    out = np.zeros((n, n_rows, *column.shape[1:]), column.dtype)
-    row_bytes = column.itemsize * math.prod(column.shape[1:])
-    spread_rows(column.ctypes.data, np.array(offsets, dtype=np.int64), n_rows, row_bytes, out.ctypes.data)
-    return out

@@ -39,7 +39,6 @@ __all__ = [
     "fill_some",
     "locate",
     "number",
-    "spread_rows",
 ]
 
 announce()
@@ -311,11 +310,3 @@ def _n_masks(steps):  # type: ignore[no-untyped-def]
     for f in range(len(steps)):
         found += steps[f, 3] != NO_MASK
     return found
-
-
-@njit(nogil=True, cache=True)
-def spread_rows(source, offsets, n_rows, row_bytes, out):  # type: ignore[no-untyped-def]
-    """Copy the rows of each structure to where its `n_rows` rows begin."""
-    for i in range(len(offsets) - 1):
-        rows = offsets[i + 1] - offsets[i]
-        _move(out + i * n_rows * row_bytes, source + offsets[i] * row_bytes, rows * row_bytes)

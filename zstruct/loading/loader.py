@@ -1,47 +1,36 @@
 """`StructureLoader`: batches of a dataset for a training loop, made by threads or by processes.
 
 It joins what others do: a sampler says which structures, the dataset gathers them, a collate
-function lays them out, `prefetch` runs that ahead of the loop. `make_loader` chooses a sampler
-from the sizes of a dataset.
+function lays them out, `prefetch` runs that ahead of the loop.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zstruct.loading.batch import Sample
+from zstruct.loading.batching import BatchSampler
+from zstruct.loading.orders import Shuffle, batches_of, order_of
 from zstruct.loading.prefetch import Prefetcher
-from zstruct.loading.samplers import (
-    BatchSampler,
-    BlockShuffleSampler,
-    Even,
-    Run,
-    SequentialSampler,
-    ShuffleSampler,
-    StructureSampler,
-    block_edges,
-)
+from zstruct.loading.samplers import Even, Run
 from zstruct.parallel import cpu_count
-from zstruct.schema import ATOM, STRUCTURE
 
 if TYPE_CHECKING:
     from zstruct.loading.dataset import ZarrStructureDataset
 
-__all__ = ["Shuffle", "StructureLoader", "make_loader"]
-
-Shuffle = bool | Literal["full", "block"]
+__all__ = ["StructureLoader", "make_loader"]
 
 _AHEAD = 4  # batches
 _PATIENCE = 1e-4  # seconds; measured: batches that take less are made faster without threads
 _MOST_THREADS = 2  # more only wait for each other; the loop that waits for a batch helps, too
-_FEW_BLOCKS, _MANY_BLOCKS = 8, 64  # in the window of a block shuffle
 
 
 class StructureLoader(DataLoader[Any]):
@@ -133,16 +122,30 @@ class StructureLoader(DataLoader[Any]):
         return f"StructureLoader({self.batch_sampler!r}, {made_by}{device})"
 
     def __iter__(self) -> Any:
-        sampler = self._sampler()
-        run = None if sampler is None else sampler.pending()
-        batches = self._prefetcher(run) if self.num_workers == 0 else super().__iter__()
-        if sampler is None or run is None:
+        ours = self._ours_or_none()
+        if ours is None:
+            foreign: Any = self.batch_sampler
+            batches = super().__iter__() if self.num_workers else self._prefetcher(iter(foreign))
             return _Received(batches, self.device, None, None)
-        sampler.set_epoch(run.epoch + 1)
+        run = ours.sampler.pending()
+        run.recipe = ours.recipe()
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(run.epoch)
+        announce = getattr(self.dataset, "prefetch", None) if self.threads else None
+        tasks = ours.batches(run.epoch, run.position, announce)
+        received: Iterator[int]
+        if self.num_workers:
+            # Torch goes through the batches on its own; these are only counted.
+            batches, received = super().__iter__(), map(len, tasks)
+        else:
+            lengths: deque[int] = deque()
+            batches = self._prefetcher(_noting(tasks, lengths))
+            received = iter(lengths.popleft, None)
+        ours.set_epoch(run.epoch + 1)
         self._run = run
-        return _Received(batches, self.device, run, self.batch_sampler)
+        return _Received(batches, self.device, run, received)
 
-    def _prefetcher(self, run: Run | None) -> Prefetcher:
+    def _prefetcher(self, tasks: Iterator[Any]) -> Prefetcher:
         pin = self.pin_memory and torch.accelerator.is_available()
         if self.pin_memory and not pin:
             warnings.warn("pin_memory=True does nothing here: torch finds no accelerator", stacklevel=3)
@@ -153,22 +156,31 @@ class StructureLoader(DataLoader[Any]):
             batch = collate(fetch(indices))
             return _each(batch, _pinned) if pin else batch
 
-        sampler: Any = self.batch_sampler
-        if run is None:
-            tasks = iter(sampler)
-        else:
-            announce = getattr(dataset, "prefetch", None) if self.threads else None
-            tasks = sampler.batches(run.epoch, run.position, announce)
         return Prefetcher(tasks, make, self.threads, self.prefetch, self._patience)
 
-    def _sampler(self) -> StructureSampler | None:
-        """Return the sampler, if it is one of ours."""
-        return self.batch_sampler.sampler if isinstance(self.batch_sampler, BatchSampler) else None
+    def padding_efficiency(self) -> float:
+        """Return the share of real atoms in padded batches of the next epoch, between 0 and 1.
+
+        Atoms of all structures over rows, those of a batch being its structures times the atoms of
+        its largest one. Nothing is loaded for it; an epoch without batches has 1.
+
+        Raises
+        ------
+        TypeError
+            If the loader was given a sampler of another library.
+        """
+        ours, n_atoms = self._ours(), self.dataset._counts()  # type: ignore[attr-defined]
+        atoms = rows = 0
+        for structures in ours.batches(self.epoch):
+            counts = n_atoms[structures]
+            atoms += int(counts.sum())
+            rows += len(counts) * int(counts.max())
+        return atoms / rows if rows else 1.0
 
     @property
     def epoch(self) -> int:
         """The epoch that the next iteration goes through."""
-        return self._ours().epoch
+        return self._ours().sampler.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; without, each goes through the next one.
@@ -180,11 +192,11 @@ class StructureLoader(DataLoader[Any]):
         TypeError
             If the loader was given a sampler that has no epochs.
         """
-        sampler = self._sampler()
-        if sampler is not None:
-            if epoch != sampler.epoch:
+        ours = self._ours_or_none()
+        if ours is not None:
+            if epoch != ours.sampler.epoch:
                 self._run = None
-            sampler.set_epoch(epoch)
+            ours.set_epoch(epoch)
             return
         foreign: Any
         for foreign in (self.batch_sampler, self.sampler):
@@ -203,12 +215,10 @@ class StructureLoader(DataLoader[Any]):
         ValueError
             If batches come in any order (``in_order=False``).
         """
-        sampler = self._ours()
+        ours = self._ours()
         if not getattr(self, "in_order", True):
             raise ValueError("with in_order=False there is no telling which structures were received")
-        if self._run is None:
-            return sampler.state_dict()
-        return sampler.state_at(self._run.epoch, self._run.position)
+        return ours.state_dict() if self._run is None else ours.state_of(self._run)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where `state_dict` was taken.
@@ -223,25 +233,38 @@ class StructureLoader(DataLoader[Any]):
         self._ours().load_state_dict(state)
         self._run = None
 
-    def _ours(self) -> StructureSampler:
-        sampler = self._sampler()
-        if sampler is None:
+    def _ours(self) -> BatchSampler:
+        ours = self._ours_or_none()
+        if ours is None:
             raise TypeError(
                 "only loaders with a sampler of zstruct have an epoch and can be resumed; this one has "
                 f"{type(self.batch_sampler).__name__} of {type(self.sampler).__name__}"
             )
-        return sampler
+        return ours
+
+    def _ours_or_none(self) -> BatchSampler | None:
+        return self.batch_sampler if isinstance(self.batch_sampler, BatchSampler) else None
+
+
+def _noting(tasks: Iterator[Any], lengths: deque[int]) -> Iterator[Any]:
+    """Yield batches of indices and note how many are in each."""
+    for indices in tasks:
+        lengths.append(len(indices))
+        yield indices
 
 
 class _Received(Iterator[Any]):
-    """Hands batches to the training loop: puts them on the device and counts them."""
+    """Hands batches to the training loop: puts them on the device and counts their structures."""
 
     def __init__(
-        self, batches: Iterator[Any], device: torch.device | None, run: Run | None, sampler: Any
+        self,
+        batches: Iterator[Any],
+        device: torch.device | None,
+        run: Run | None,
+        lengths: Iterator[int] | None,
     ) -> None:
-        self._batches, self._run, self._sampler = batches, run, sampler
+        self._batches, self._run, self._lengths = batches, run, lengths
         self._device = None if device is None or device.type == "cpu" else device
-        self._start, self._count = (0 if run is None else run.position), 0
 
     def __iter__(self) -> _Received:
         return self
@@ -250,12 +273,13 @@ class _Received(Iterator[Any]):
         try:
             batch = next(self._batches)
         except StopIteration:
-            if self._run is not None and self._sampler is not None:
-                self._run.epoch, self._run.position, self._sampler = self._run.epoch + 1, 0, None
+            if self._run is not None and self._lengths is not None:
+                # Whatever the sampler is by then says what comes in the next epoch.
+                self._run.epoch, self._run.position, self._run.recipe = self._run.epoch + 1, 0, None
+                self._lengths = None
             raise
-        if self._sampler is not None and self._run is not None:
-            self._count += 1
-            self._run.position = self._sampler.position_after(self._start, self._count)
+        if self._run is not None and self._lengths is not None:
+            self._run.position += next(self._lengths)
         if self._device is None:
             return batch
         return _each(batch, lambda tensor: tensor.to(self._device, non_blocking=True))
@@ -297,12 +321,16 @@ def make_loader(
     shuffle: Shuffle,
     collate_fn: Callable[[Any], Any],
     *,
-    generator: torch.Generator | None,
+    max_atoms: int | None,
+    max_edges: int | None,
+    bucket_size: int | None,
+    drop_last: bool,
+    weights: ArrayLike | None,
     seed: int | None,
+    generator: torch.Generator | None,
     rank: int | None,
     world_size: int | None,
     even: Even,
-    drop_last: bool,
     sampler: Any = None,
     batch_sampler: Any = None,
     **options: Any,
@@ -314,76 +342,38 @@ def make_loader(
         raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
     if seed is not None and generator is not None:
         raise ValueError("seed and generator both choose the order: give one of them")
-    ordered = {"shuffle": shuffle or None, "seed": seed, "rank": rank, "world_size": world_size, "even": even}
-    batched = {"batch_size": None if batch_size == 1 else batch_size, "drop_last": drop_last or None}
-    given = [name for name, value in ordered.items() if value is not None]
+    if shuffle and weights is not None:
+        raise ValueError("shuffle can't be combined with weights, which draw in random order")
+    ordered = {"weights": weights, "seed": seed, "rank": rank, "world_size": world_size, "even": even}
+    sized = {"max_atoms": max_atoms, "max_edges": max_edges, "bucket_size": bucket_size}
+    given = [name for name, value in ({"shuffle": shuffle or None} | ordered).items() if value is not None]
     if batch_sampler is not None:
-        given += [name for name, value in (*batched.items(), ("sampler", sampler)) if value is not None]
+        batched = {"batch_size": None if batch_size == 1 else batch_size, "drop_last": drop_last or None}
+        given += [
+            name for name, value in (batched | sized | {"sampler": sampler}).items() if value is not None
+        ]
     if given and (sampler is not None or batch_sampler is not None):
         which = "sampler" if batch_sampler is None else "batch_sampler"
         raise ValueError(f"{', '.join(given)} can't be combined with {which}, which says it all")
     if batch_sampler is None:
         if sampler is None:
-            rank, world_size = _ranks(rank, world_size)
-            seed = _seed(seed, generator, bool(shuffle), world_size)
-            sampler = _sampler(dataset, shuffle, seed=seed, rank=rank, world_size=world_size, even=even)
-        ours = isinstance(sampler, StructureSampler)
-        kind = BatchSampler if ours else torch.utils.data.BatchSampler
-        batch_sampler = kind(sampler, batch_size, drop_last)
+            sampler = order_of(
+                dataset,
+                shuffle,
+                weights,
+                seed=seed,
+                generator=generator,
+                rank=rank,
+                world_size=world_size,
+                even=even,
+            )
+        batch_sampler = batches_of(
+            dataset,
+            sampler,
+            batch_size,
+            max_atoms=max_atoms,
+            max_edges=max_edges,
+            bucket_size=bucket_size,
+            drop_last=drop_last,
+        )
     return StructureLoader(dataset, batch_sampler, collate_fn, generator=generator, **options)
-
-
-def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    if (rank is None) != (world_size is None):
-        raise ValueError("rank and world_size go together: give both, or neither")
-    if rank is not None and world_size is not None:
-        return rank, world_size
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
-
-
-def _seed(seed: int | None, generator: torch.Generator | None, shuffle: bool, world_size: int) -> int:
-    if seed is not None:
-        return seed
-    if not shuffle or (generator is None and world_size > 1):
-        return 0  # all ranks must agree
-    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
-
-
-def _sampler(dataset: ZarrStructureDataset, shuffle: Shuffle, **common: Any) -> StructureSampler:
-    if not shuffle:
-        return SequentialSampler(len(dataset), **common)
-    if shuffle == "full" or (shuffle is True and all(cache.place.flat for cache in dataset._caches)):
-        return ShuffleSampler(len(dataset), **common)
-    edges, window = _blocks(dataset)
-    rows, order = dataset._rows, None
-    if rows is not None:
-        if np.any(rows[1:] < rows[:-1]):
-            order = np.argsort(rows, kind="stable")
-            rows = rows[order]
-        edges = np.unique(np.searchsorted(rows, edges))
-    return BlockShuffleSampler(edges, window, order=order, **common)
-
-
-def _blocks(dataset: ZarrStructureDataset) -> tuple[NDArray[np.int64], int]:
-    """Return the edges of the blocks to shuffle, in structures of the store, and how many at once.
-
-    A block is one of the cache's, of that dimension which has the fewer: then no block is needed
-    at two times. Where too few of these fit into half of the budget, it is one of the others.
-    """
-    # Where pairs have a cache of their own, the budget is divided: the larger one says the same of both.
-    cache, n = max(dataset._caches, key=lambda one: one.nbytes), dataset.store.n_structures
-    found = []
-    if STRUCTURE in cache.tables:
-        found.append(np.append(np.arange(0, n, cache.tables[STRUCTURE].block_rows), n))
-    if ATOM in cache.tables:
-        found.append(block_edges(cache.offsets, cache.tables[ATOM].block_rows))
-    found.sort(key=len)
-    room = min(cache.cache_bytes // 2, cache.nbytes // 8)
-    for edges in found:
-        window = room * (len(edges) - 1) // max(1, cache.nbytes)
-        if window >= _FEW_BLOCKS or edges is found[-1]:
-            return edges, min(max(1, window), _MANY_BLOCKS)
-    return np.array([0, n]), 1

@@ -1,4 +1,4 @@
-"""Pseudo-random permutations of which any part can be computed without the rest.
+"""Pseudo-random permutations and numbers of which any part can be computed without the rest.
 
 Numbers in, numbers out: this module knows nothing of structures, epochs or ranks.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["permuted", "shuffled"]
+__all__ = ["permuted", "shuffled", "uniform"]
 
 _ROUNDS = 6
 _LEAST_BITS = 12  # smaller networks mix badly
@@ -70,6 +70,28 @@ def shuffled(n: int, *key: int) -> NDArray[np.int64]:
     bits = max(_LEAST_BITS, int(n - 1).bit_length())
     image = _feistel(np.arange(1 << bits, dtype=np.uint64), bits, _keys(key))
     return image[image < n].view(np.int64)
+
+
+def uniform(positions: NDArray[np.int64], *key: int) -> NDArray[np.float64]:
+    """Return the pseudo-random numbers at some positions of a sequence, each in [0, 1).
+
+    Parameters
+    ----------
+    positions
+        Not negative.
+    *key
+        Non-negative integers that choose the sequence.
+
+    Examples
+    --------
+    >>> whole = uniform(np.arange(10), 42)
+    >>> bool(np.all(uniform(np.array([7, 3]), 42) == whole[[7, 3]]))
+    True
+    """
+    image = _feistel(positions.astype(np.uint64), 64, _keys(key))
+    numbers = (image >> np.uint64(11)).astype(np.float64)  # as many bits as it holds
+    numbers *= 2.0**-53
+    return numbers
 
 
 def _keys(key: tuple[int, ...]) -> list[np.uint64]:

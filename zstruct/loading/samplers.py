@@ -3,16 +3,16 @@
 A sampler knows how many structures there are, a seed, an epoch and a rank, nothing of stores. Its
 order is a pure function of these: it is computed piece by piece where it is needed, never kept, so
 that an epoch over 100 million structures starts at once, takes no memory, and can be resumed
-anywhere. The samplers are torch's: give one to any ``DataLoader`` as ``sampler``, or wrapped in
-`BatchSampler` as ``batch_sampler``.
+anywhere. The samplers are torch's: give one to any ``DataLoader`` as ``sampler``, or as
+``batch_sampler`` what `zstruct.loading.batching` makes of it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch.utils.data
@@ -21,7 +21,6 @@ from numpy.typing import ArrayLike, NDArray
 from zstruct.loading.permutation import permuted, shuffled
 
 __all__ = [
-    "BatchSampler",
     "BlockShuffleSampler",
     "Even",
     "Run",
@@ -38,10 +37,11 @@ _CHUNK = 1 << 14  # small enough for the second-level cache, large enough that N
 
 @dataclass
 class Run:
-    """One pass over an epoch: how many of this rank's structures were handed out."""
+    """One pass over an epoch: how many of this rank's structures were handed out, in which order."""
 
     epoch: int
     position: int
+    recipe: str | None = None  # of the order; None before the pass begins
 
 
 class StructureSampler(torch.utils.data.Sampler[int]):
@@ -78,26 +78,46 @@ class StructureSampler(torch.utils.data.Sampler[int]):
         self.n, self.seed, self.rank, self.world_size, self.even = n, seed, rank, world_size, even
         self._next = self._latest = Run(0, 0)
 
-    def _share(self) -> tuple[int, int]:
-        """Return where in the order of all ranks this rank begins, and how many it takes."""
-        n, ranks = self.n, self.world_size
+    @property
+    def length(self) -> int:
+        """Structures in an epoch, of all ranks together."""
+        return self.n
+
+    def share(self, n: int) -> tuple[int, int]:
+        """Return which of `n` things in a row go to this rank: the first, and how many.
+
+        A padded share may pass the end; it goes on at the beginning.
+        """
+        ranks = self.world_size
         if self.even is None:
             begin = n * self.rank // ranks
             return begin, n * (self.rank + 1) // ranks - begin
         each = n // ranks if self.even == "drop" else -(-n // ranks)
         return self.rank * each % max(1, n), each
 
+    def of_all_ranks(self) -> Self:
+        """Return the same order for one rank that takes everything; later changes leave it as it is."""
+        whole = copy.copy(self)
+        whole.rank, whole.world_size = 0, 1
+        return whole
+
     def __len__(self) -> int:
-        return self._share()[1]
+        return self.share(self.length)[1]
 
     def __repr__(self) -> str:
         rank = f", rank {self.rank}" if self.world_size > 1 else ""
-        return f"<{self._recipe()}, seed {self.seed}{rank}>"
+        return f"<{self.recipe()}, seed {self.seed}{rank}>"
 
-    def _recipe(self) -> str:
-        """Describe what the order depends on, beside seed and epoch."""
+    def recipe(self) -> str:
+        """Return what the order depends on, beside seed and epoch, for people."""
         ranks = f", {self.world_size} ranks, even={self.even!r}" if self.world_size > 1 else ""
         return f"{type(self).__name__}: {self.n:,} structures{ranks}"
+
+    def _places(self, start: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the places in the order of all ranks that this rank takes, from the `start`-th on."""
+        begin, count = self.share(self.length)
+        for k in range(start, count, _CHUNK):
+            yield np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.length
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """Yield this rank's structures of an epoch in order, as arrays of any length.
@@ -120,6 +140,10 @@ class StructureSampler(torch.utils.data.Sampler[int]):
         """Return where the next iteration begins."""
         return replace(self._next)
 
+    def latest(self) -> Run:
+        """Return where the latest iteration is, or the next one if none began since it was chosen."""
+        return replace(self._latest)
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration, as with torch's ``DistributedSampler``.
 
@@ -130,15 +154,22 @@ class StructureSampler(torch.utils.data.Sampler[int]):
 
     def seek(self, epoch: int, position: int = 0) -> None:
         """Let the next iteration begin in an epoch after `position` of this rank's structures."""
-        if epoch < 0 or not 0 <= position <= len(self):
+        if epoch < 0 or not 0 <= position <= self.length:
             raise ValueError(
-                f"there is no place {position} in epoch {epoch}: this rank has {len(self)} structures"
+                f"there is no place {position} in epoch {epoch}: an epoch has {self.length} structures"
             )
         self._next = self._latest = Run(epoch, position)
 
-    def begin(self) -> Run:
-        """Return the run that an iteration starting now belongs to; it counts what it hands out."""
+    def begin(self, recipe: str | None = None) -> Run:
+        """Return the run that an iteration starting now belongs to; it counts what it hands out.
+
+        Parameters
+        ----------
+        recipe
+            Of the order, where batches make another one of it.
+        """
         self._latest, self._next = self._next, Run(self._next.epoch, 0)
+        self._latest.recipe = recipe or self.recipe()
         return self._latest
 
     def __iter__(self) -> Iterator[int]:
@@ -155,11 +186,16 @@ class StructureSampler(torch.utils.data.Sampler[int]):
         ``DataLoader`` with worker processes fetches ahead of what it hands on; ``ds.loader``
         returns loaders whose own ``state_dict`` counts what was received.
         """
-        return self.state_at(self._latest.epoch, self._latest.position)
+        return self.state_of(self.latest(), self.recipe())
 
-    def state_at(self, epoch: int, position: int) -> dict[str, Any]:
-        """Return the state of being in an epoch after `position` of this rank's structures."""
-        return {"sampler": self._recipe(), "seed": self.seed, "epoch": epoch, "position": position}
+    def state_of(self, run: Run, recipe: str) -> dict[str, Any]:
+        """Return the state of a run; one that is yet to begin follows `recipe`."""
+        return {
+            "sampler": run.recipe or recipe,
+            "seed": self.seed,
+            "epoch": run.epoch,
+            "position": run.position,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another sampler of the same kind over the same structures was.
@@ -169,10 +205,14 @@ class StructureSampler(torch.utils.data.Sampler[int]):
         ValueError
             If the state is that of another kind of sampler, dataset or number of ranks.
         """
-        if state["sampler"] != self._recipe():
+        self.resume(state, self.recipe())
+
+    def resume(self, state: Mapping[str, Any], recipe: str) -> None:
+        """Go on where a state says, if it is of the order that `recipe` describes."""
+        if state["sampler"] != recipe:
             raise ValueError(
                 f"the state is of another order and can't be resumed: it was saved by "
-                f"{state['sampler']}; this is {self._recipe()}"
+                f"{state['sampler']}; this is {recipe}"
             )
         self.seed = int(state["seed"])
         self.seek(int(state["epoch"]), int(state["position"]))
@@ -189,9 +229,7 @@ class SequentialSampler(StructureSampler):
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """Yield this rank's structures in order, from the `start`-th on."""
-        begin, count = self._share()
-        for k in range(start, count, _CHUNK):
-            yield np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.n
+        return self._places(start)
 
 
 class ShuffleSampler(StructureSampler):
@@ -208,9 +246,7 @@ class ShuffleSampler(StructureSampler):
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """Yield this rank's structures of an epoch, from the `start`-th on."""
-        begin, count = self._share()
-        for k in range(start, count, _CHUNK):
-            places = np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.n
+        for places in self._places(start):
             yield permuted(places, self.n, self.seed, epoch)
 
 
@@ -277,8 +313,9 @@ class BlockShuffleSampler(StructureSampler):
         self.window, self.order = window, order
         self.ahead = max(1, window // 2)
 
-    def _recipe(self) -> str:
-        return f"{super()._recipe()}, {len(self.edges) - 1:,} blocks, window {self.window}"
+    def recipe(self) -> str:
+        """Return what the order depends on, beside seed and epoch, for people."""
+        return f"{super().recipe()}, {len(self.edges) - 1:,} blocks, window {self.window}"
 
     def _pieces(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return where this rank's parts of blocks begin, and how long they are, in random order."""
@@ -286,7 +323,7 @@ class BlockShuffleSampler(StructureSampler):
         blocks = shuffled(n_blocks, self.seed, epoch, 0)
         lengths = np.diff(self.edges)[blocks]
         stops = np.cumsum(lengths)
-        begin, count = self._share()
+        begin, count = self.share(self.n)
         starts, taken = [], []
         # A padded share may pass the end and go on at the beginning.
         for low, high in ((begin, min(begin + count, self.n)), (0, max(0, begin + count - self.n))):
@@ -353,96 +390,3 @@ def block_edges(offsets: NDArray[np.int64], block_rows: int) -> NDArray[np.int64
     n = len(offsets) - 1
     inner = np.searchsorted(offsets[:-1], np.arange(block_rows, int(offsets[-1]), block_rows))
     return np.unique(np.concatenate([[0], inner, [n]])).astype(np.int64)
-
-
-class BatchSampler(torch.utils.data.BatchSampler):
-    """Batches of a sampler's structures as NumPy arrays: a ``batch_sampler`` for a ``DataLoader``.
-
-    Parameters
-    ----------
-    sampler
-        The order.
-    batch_size
-        Structures in a batch.
-    drop_last
-        Whether to leave out a last batch that is smaller.
-
-    Examples
-    --------
-    >>> for batch in BatchSampler(SequentialSampler(5), 2):
-    ...     print(batch)
-    [0 1]
-    [2 3]
-    [4]
-    """
-
-    sampler: StructureSampler
-
-    def __init__(self, sampler: StructureSampler, batch_size: int, drop_last: bool = False):
-        super().__init__(sampler, batch_size, drop_last)
-
-    def __repr__(self) -> str:
-        return f"<{len(self):,} batches of {self.batch_size:,}: {self.sampler!r}>"
-
-    def batches(
-        self, epoch: int, start: int = 0, announce: Callable[[NDArray[np.int64]], object] | None = None
-    ) -> Iterator[NDArray[np.int64]]:
-        """Yield the batches of an epoch after the first `start` structures.
-
-        Parameters
-        ----------
-        epoch
-            The epoch.
-        start
-            How many structures to leave out at the beginning.
-        announce
-            Is told of structures, many at a time, well before the batches with them come.
-        """
-        size, left = self.batch_size, np.empty(0, dtype=np.int64)
-        for chunk in _announced(self.sampler.chunks(epoch, start), announce, self.sampler.ahead):
-            whole = np.concatenate([left, chunk]) if len(left) else chunk
-            end = len(whole) // size * size
-            for k in range(0, end, size):
-                yield whole[k : k + size]
-            left = whole[end:]
-        if len(left) and not self.drop_last:
-            yield left
-
-    def position_after(self, start: int, n_batches: int) -> int:
-        """Return how many structures were handed out when some batches were, from `start` on."""
-        return min(start + n_batches * self.batch_size, len(self.sampler))
-
-    def __iter__(self) -> Iterator[Any]:
-        # Not before the first batch is asked for: torch makes an iterator that it never uses.
-        run = self.sampler.begin()
-        for batch in self.batches(run.epoch, run.position):
-            run.position += len(batch)
-            yield batch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
-        self.sampler.set_epoch(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the sampler after the batches handed out."""
-        return self.sampler.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after the batches that another sampler had handed out."""
-        self.sampler.load_state_dict(state)
-
-
-def _announced(
-    chunks: Iterator[NDArray[np.int64]], announce: Callable[[NDArray[np.int64]], object] | None, ahead: int
-) -> Iterator[NDArray[np.int64]]:
-    """Yield chunks; those that come up to `ahead` later are announced before."""
-    if announce is None:
-        yield from chunks
-        return
-    coming: deque[NDArray[np.int64]] = deque()
-    for chunk in chunks:
-        announce(chunk)
-        coming.append(chunk)
-        if len(coming) > ahead:
-            yield coming.popleft()
-    yield from coming

@@ -1,0 +1,104 @@
+"""Limits on energy and force and the user's own test, against NumPy on the whole store."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zstruct import StructureReader, ZarrStructureDataset
+from zstruct.loading import filtering
+from zstruct.references import References
+
+ATOMS = References.given({"H": -1.0, "C": -2.5, "O": 3.0, "Ti": 40.0})
+
+
+@pytest.fixture(autouse=True, params=[50, 1 << 21])
+def _blocks(request, monkeypatch):
+    """Look at so many atoms together."""
+    monkeypatch.setattr(filtering, "_BLOCK_ATOMS", request.param)
+
+
+def largest_forces(source):
+    norms = [np.linalg.norm(source.value("forces", i), axis=1) for i in range(len(source))]
+    return np.array([np.nan_to_num(values).max() for values in norms])
+
+
+@given(quantile=st.floats(0, 1))
+@settings(max_examples=15, deadline=None)
+def test_energies_per_atom(source, quantile):
+    energies = source.columns["energy"] / source.counts
+    limit = np.quantile(energies, quantile)
+
+    data = ZarrStructureDataset(source.path, ["energy"], max_energy=limit)
+
+    assert data.structures.tolist() == np.flatnonzero(energies <= limit).tolist()
+
+
+def test_energies_less_those_of_free_atoms(plain):
+    table = np.zeros(119)
+    table[[1, 6, 8, 22]] = [-1.0, -2.5, 3.0, 40.0]
+    atoms = np.add.reduceat(table[plain.columns["numbers"]], plain.offsets[:-1])
+    energies = (plain.columns["energy"] - atoms) / plain.counts
+    limit = np.median(energies)
+
+    data = ZarrStructureDataset(plain.path, ["energy"], max_energy=limit, energy_reference=ATOMS)
+
+    assert data.structures.tolist() == np.flatnonzero(energies <= limit).tolist()
+
+
+@given(quantile=st.floats(0, 1))
+@settings(max_examples=15, deadline=None)
+def test_forces_and_structures_without_them_pass(source, quantile):
+    largest = largest_forces(source)
+    limit = np.quantile(largest, quantile)
+
+    data = ZarrStructureDataset(source.path, ["energy"], max_force=limit)
+
+    # Norms and their squares may round differently for the one structure at the limit.
+    expected = np.flatnonzero(largest <= limit * (1 + 1e-12))
+    assert set(data.structures) >= set(np.flatnonzero(largest < limit * (1 - 1e-12)))
+    assert set(data.structures) <= set(expected)
+
+
+def test_where_by_mask_or_function(source):
+    large = source.counts > 5
+
+    by_mask = ZarrStructureDataset(source.path, ["energy"], where=large)
+    by_function = ZarrStructureDataset(
+        source.path, ["energy"], where=lambda store: np.diff(store.read("offsets")) > 5
+    )
+
+    assert by_mask.structures.tolist() == by_function.structures.tolist() == np.flatnonzero(large).tolist()
+
+
+def test_limits_apply_together_and_samples_are_those_that_passed(source):
+    energies = source.columns["energy"] / source.counts
+    limit, large = np.median(energies), source.counts > 3
+
+    reader = StructureReader(source.path, ["serial"], max_energy=limit, where=large)
+
+    expected = np.flatnonzero((energies <= limit) & large)
+    found = [int(reader[k]["serial"]) for k in range(len(reader))]
+    assert found == source.columns["serial"][expected].tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"max_energy": float("nan")}, "max_energy is a number"),
+        ({"where": [True, False]}, "where is a boolean for each of the 61 structures"),
+        ({"where": np.arange(61)}, "where is a boolean for each of the 61 structures"),
+        ({"where": lambda store: 1}, "not int64 values of shape"),
+    ],
+)
+def test_what_is_no_test_is_refused(source, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ZarrStructureDataset(source.path, ["energy"], **options)
+
+
+def test_a_limit_on_what_the_store_lacks_is_refused(make_store, tmp_path):
+    bare = make_store(tmp_path / "bare.zarr", np.array([2]), {"numbers": np.array([1, 8], np.uint8)})
+
+    for limit, field in (("max_energy", "energy"), ("max_force", "forces")):
+        with pytest.raises(ValueError, match=f"{limit} needs {field}"):
+            ZarrStructureDataset(bare.path, ["numbers"], **{limit: 1.0})

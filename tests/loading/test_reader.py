@@ -1,0 +1,311 @@
+"""The reader without torch, and what is done to batches on their way: references, transforms, memory."""
+
+import functools
+import subprocess
+import sys
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
+from numpy.testing import assert_allclose, assert_array_equal
+
+import zstruct
+from tests.loading.groups import Bumps
+from zstruct import StructureReader, ZarrStructureDataset, collate, transforms
+from zstruct.references import References
+
+ATOMS = {"H": -1.0, "C": -2.5, "O": 3.0, "Ti": 40.0}
+EVERYTHING = {"features": Bumps(), "neighbors": 3.0, "edges": ["edge_shift", "edge_vec", "edge_dist"]}
+
+
+@pytest.fixture
+def atom_energies(plain):
+    """The energies of the free atoms of each structure."""
+    table = np.zeros(119)
+    table[[1, 6, 8, 22]] = list(ATOMS.values())
+    return np.add.reduceat(table[plain.columns["numbers"]], plain.offsets[:-1])
+
+
+def test_no_torch_is_loaded(plain):
+    program = f"""
+import functools, sys
+import zstruct
+turn = zstruct.transforms.RandomRotation()
+reader = zstruct.StructureReader({str(plain.path)!r}, neighbors=3.0, transform=turn)
+layout = functools.partial(zstruct.collate.physnet, as_numpy=True)
+batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(16, shuffle=True, layout=layout))
+reader[0], reader[:5].take([0, -1])
+assert len(batches) == 4 and batches[0]["R"].shape[1] == 3
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_arrays_are_the_tensors_of_the_dataset(source):
+    reader, data = StructureReader(source.path), ZarrStructureDataset(source.path)
+
+    for i in (0, 5, -1):
+        arrays, tensors = reader[i], data[i]
+        assert arrays.keys() == tensors.keys()
+        for name, array in arrays.items():
+            assert_array_equal(array, tensors[name].numpy(), strict=True)
+
+
+def test_batches_are_an_epoch(source):
+    reader = StructureReader(source.path, ["serial"])
+
+    orders = []
+    for epoch in range(2):
+        batches = list(reader.batches(16, shuffle=True, seed=4, epoch=epoch))
+        assert [len(batch) for batch in batches] == [16, 16, 16, 13]
+        orders.append(np.concatenate([batch.structures for batch in batches]).tolist())
+    plainly = [batch.structures.tolist() for batch in reader.batches(16, drop_last=True)]
+
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(61))
+    assert orders[0] != orders[1]
+    assert plainly == [list(range(k, k + 16)) for k in (0, 16, 32)]
+    with pytest.raises(ValueError, match="batch_size"):
+        next(reader.batches(0))
+
+
+@pytest.mark.parametrize("given", [ATOMS, References.given(ATOMS)])
+@pytest.mark.parametrize("fields", [["energy"], ["numbers", "energy", "positions"]])
+def test_references_are_subtracted_in_double_precision(plain, atom_energies, given, fields):
+    data = ZarrStructureDataset(plain.path, fields, energy_reference=given)
+
+    batch = data.take(range(len(data)))
+
+    expected = (plain.columns["energy"] - atom_energies).astype(np.float32)
+    assert list(batch.columns) == fields
+    assert_array_equal(batch.columns["energy"], expected, strict=True)
+    assert float(data[7]["energy"]) == expected[7]
+
+
+def test_references_that_are_stored(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(30):
+        atoms = ase.build.molecule(str(rng.choice(["H2O", "CH4", "CO2", "CO"])))
+        energy = sum({"H": -1.0, "C": -7.0, "O": -5.0}[s] for s in atoms.symbols)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+        frames.append(atoms)
+    path = tmp_path / "molecules.zarr"
+    zstruct.build(frames, path, progress=False)
+    zstruct.fit_references(path, name="default")
+
+    data = ZarrStructureDataset(path, ["energy"], energy_reference=True)
+
+    assert_allclose(data.take(range(30)).columns["energy"], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["graph", "padded", "list"])
+def test_a_function_sees_finished_samples(plain, layout):
+    def double(sample):
+        assert set(sample) == {"energy", "features"}
+        return sample | {"twice": 2 * sample["energy"]}
+
+    data = ZarrStructureDataset(plain.path, ["energy"], features=Bumps(), transform=double)
+    batch = next(iter(data.loader(8, layout=layout)))
+
+    for sample in batch if layout == "list" else [batch]:
+        assert torch.equal(sample["twice"], 2 * sample["energy"])
+        assert "features" in sample
+
+
+def test_what_is_computed_sees_what_was_moved(plain):
+    still = ZarrStructureDataset(plain.path, dtype=torch.float64, **EVERYTHING)
+    noise = transforms.AddNoise(0.05, seed=1)
+    moved = ZarrStructureDataset(plain.path, dtype=torch.float64, transform=noise, **EVERYTHING)
+
+    for i in (3, 11, 40):
+        assert not torch.equal(moved[i]["positions"], still[i]["positions"])
+        ends = moved[i]["positions"][moved[i]["edge_index"]]
+        vectors = ends[1] - ends[0] + moved[i]["edge_shift"] @ moved[i]["cell"]
+        assert_allclose(moved[i]["edge_vec"], vectors, atol=1e-12)
+
+
+def test_stored_edges_turn_with_the_structure(featured):
+    def opened(transform):
+        edges = ["edge_shift", "edge_vec"]
+        return ZarrStructureDataset(
+            featured.path, dtype=torch.float64, neighbors="rc3", edges=edges, transform=transform
+        )
+
+    still, turned = opened(None), opened(transforms.RandomRotation(seed=2))
+
+    some = [i for i in range(len(still)) if still[i]["edge_index"].shape[1] > 2][:5]
+    assert len(some) == 5
+    for i in some:
+        before, after = still[i], turned[i]
+        ends = after["positions"][after["edge_index"]]
+        vectors = ends[1] - ends[0] + after["edge_shift"] @ after["cell"]
+        assert torch.equal(after["edge_index"], before["edge_index"])
+        assert not torch.allclose(after["edge_vec"], before["edge_vec"])
+        assert_allclose(after["edge_vec"], vectors, atol=1e-10)
+
+
+def test_noise_beside_stored_features_is_refused(featured):
+    with pytest.raises(ValueError, match="features"):
+        ZarrStructureDataset(featured.path, features="bumps", transform=transforms.AddNoise(0.1))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_workers": 2}, {"threads": 2, "prefetch": 2}])
+def test_random_transforms_depend_on_the_epoch_only(plain, options):
+    data = ZarrStructureDataset(plain.path, ["positions"], transform=transforms.RandomRotation(seed=3))
+    loader = data.loader(7, shuffle=True, **options)
+
+    for epoch in range(2):
+        found = {}
+        for batch in loader:
+            for k, i in enumerate(batch["structure"].tolist()):
+                found[i] = batch["positions"][batch["ptr"][k] : batch["ptr"][k + 1]]
+        again = ZarrStructureDataset(plain.path, ["positions"], transform=transforms.RandomRotation(seed=3))
+        again.set_epoch(epoch)
+        for i in range(len(again)):
+            assert torch.equal(found[i], again[i]["positions"])
+
+
+def test_what_is_kept_is_what_is_computed(plain):
+    computed = ZarrStructureDataset(plain.path, dtype=torch.float64, derivatives=Bumps(), **EVERYTHING)
+    kept = ZarrStructureDataset(
+        plain.path,
+        dtype=torch.float64,
+        derivatives=Bumps(),
+        cache_features=20,
+        cache_neighbors=True,
+        **EVERYTHING,
+    )
+    pick = [3, 40, 3, 11, 52, 0]
+
+    for indices in (pick, pick[::-1], range(len(kept)), pick):
+        found, expected = collate.graph(kept.take(indices)), collate.graph(computed.take(indices))
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert torch.equal(found[name], tensor), name
+
+
+def test_what_is_kept_is_not_computed_again(plain, monkeypatch):
+    data = ZarrStructureDataset(plain.path, ["energy"], features=Bumps(), cache_features=True)
+    data.cache_warmup()
+
+    monkeypatch.setattr(Bumps, "values", None)
+
+    assert data.take([4, 2, 2]).columns["features"].shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"cache_features": True}, "there is nothing"),
+        ({"cache_features": True, "features": "bumps"}, "give features a descriptor"),
+        ({"cache_neighbors": True, "neighbors": "rc3"}, "cutoff that is not stored"),
+        ({"cache_features": -5, "features": Bumps()}, "cache_features is a number of structures"),
+        ({"features_only": True}, "features_only takes features"),
+        ({"features_only": True, "features": "bumps", "neighbors": 3.0}, "features_only takes features"),
+        (
+            {"features": Bumps(), "cache_features": 9, "transform": transforms.AddNoise(0.1)},
+            "what a transform changes can't be kept",
+        ),
+        (
+            {"features": Bumps(), "derivatives": "bumps", "transform": transforms.RandomRotation()},
+            "stored derivatives can't be transformed",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(featured, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        StructureReader(featured.path, **options)
+
+
+def test_features_only_reads_nothing_else(featured):
+    data = ZarrStructureDataset(featured.path, features="bumps", features_only=True)
+
+    assert set(data[0]) == {"numbers", "energy", "features"}
+    assert set(data._gather.cache.flat) == {"numbers", "energy", "features"}
+    assert (data.input_size, data.estimate_input_size()) == (2, (int(featured.counts[0]), 2))
+
+
+def test_sizes_of_what_is_not_there(featured):
+    with pytest.raises(ValueError, match="there are no features"):
+        _ = StructureReader(featured.path).input_size
+
+
+def test_a_featurizer_is_called_once_for_each_structure_if_it_is_kept(plain):
+    calls = []
+
+    def size_and_species(sample):
+        calls.append(sample.structure)
+        return {
+            "features": sample["numbers"][:, None].float() ** 2,
+            "size": np.array([len(sample["numbers"])]),
+        }
+
+    data = ZarrStructureDataset(plain.path, ["numbers"], featurizer=size_and_species, cache_features=True)
+    for _ in range(2):
+        batch = collate.graph(data.take(range(10)))
+        assert torch.equal(batch["features"], batch["numbers"][:, None].float() ** 2)
+        assert batch["size"].flatten().tolist() == batch["n_atoms"].tolist()
+
+    assert calls == list(range(10))
+    assert data.input_size == 1
+    assert data[11]["features"].shape == (plain.counts[11], 1)
+
+
+@pytest.mark.parametrize(
+    ("featurizer", "sentence"),
+    [
+        (lambda sample: {"numbers": np.zeros(3)}, "returned numbers, which the sample has already"),
+        (lambda sample: np.zeros((2, len(sample["numbers"]))), "shapes that do not join"),
+        (lambda sample: {f"x{sample.structure}": np.zeros(1)}, "returned x1 for sample 1"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(plain, featurizer, sentence):
+    data = ZarrStructureDataset(plain.path, ["numbers"], featurizer=featurizer)
+
+    with pytest.raises(ValueError, match=sentence):
+        data.take([0, 1, 2])
+
+
+def test_atoms_come_back_as_they_were_built(tmp_path):
+    water = ase.build.molecule("H2O", cell=[5, 6, 7], pbc=[True, False, True])
+    water.calc = SinglePointCalculator(water, energy=-14.25, forces=np.full((3, 3), 0.125))
+    water.info["config_type"] = "molecule"
+    copper = ase.build.bulk("Cu", cubic=True)
+    copper.set_constraint(FixAtoms([0, 2]))
+    copper.info["run"] = 7
+    zstruct.build([water, copper], tmp_path / "two.zarr", progress=False)
+    data = ZarrStructureDataset(tmp_path / "two.zarr", ["numbers"])[[1, 0]]
+
+    first, second = data.get_atoms(0), data.get_atoms(-1)
+    direct = zstruct.open(tmp_path / "two.zarr").zs.to_ase(0)
+
+    assert first == copper
+    assert second == water == direct
+    assert second.get_potential_energy() == -14.25
+    assert_array_equal(second.get_forces(), water.get_forces())
+    assert (first.info["run"], second.info["config_type"]) == (7, "molecule")
+    assert_array_equal(first.constraints[0].index, [0, 2])
+    assert "run" not in second.info
+    assert first.calc is None
+    with pytest.raises(IndexError, match="structure 2 is out of range"):
+        data.get_atoms(2)
+
+
+def test_torch_words_for_a_loader(source):
+    data = ZarrStructureDataset(source.path, ["numbers"])
+
+    loader = data.as_dataloader(
+        batch_size=8, shuffle=True, collate_fn=functools.partial(collate.padded, num_atoms=40)
+    )
+
+    assert {batch["numbers"].shape[1] for batch in loader} == {40}
+    assert loader.batch_size == 8
+
+
+def test_statistics_are_of_these_structures(source):
+    data = ZarrStructureDataset(source.path, ["energy"])[:20]
+
+    assert data.get_statistics().to_dict()["structures"] == 20

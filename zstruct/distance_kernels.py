@@ -1,0 +1,349 @@
+"""The kernel of shortest distances: all pairs of small structures, bins for large ones, a sweep for the rest.
+
+Positions become fractions of a cell that is first reduced, so that its vectors are short, and, where
+it is not periodic, completed by axes normal to the others. Within half the spacing of the planes of
+the cell the nearest image is the one of rounded fractions, which SIMD finds for all pairs of a small
+structure; in a large one, only atoms in bins side by side are compared. Cells that are thin for the
+distance found need more images: atoms are sorted along the longest axis, each is compared with those
+that follow it until they are farther away along this axis than the shortest distance so far, and all
+images across the axis that can be nearer are tried.
+
+Numba keeps compiled code until the file that defines it changes: all is in one file.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from zstruct.compiling import announce
+
+__all__ = ["shortest"]
+
+announce()
+
+_FEW = 1000  # atoms up to which all pairs are as fast as bins, by measurement
+_AHEAD = 8  # atoms that follow in order and are compared for a first guess
+_ROUND = 6755399441055744.0  # 1.5 * 2**52: added and taken away again, it rounds, and in SIMD too
+_FAR = 1e12  # angstrom; differences of such coordinates say nothing
+_FLAT = 1e-10  # relative volume below which cell vectors are not independent
+
+
+@njit(nogil=True, cache=True)
+def shortest(offsets, positions, cells, pbc, found):  # type: ignore[no-untyped-def]
+    """Write the shortest distance of each structure into `found`."""
+    cell, inverse, heights = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    room = 64
+    fractions, squares = np.empty((3, room)), np.empty(room)
+    for s in range(len(offsets) - 1):
+        first, n = offsets[s], offsets[s + 1] - offsets[s]
+        if n > room:
+            room = n + n // 4
+            fractions, squares = np.empty((3, room)), np.empty(room)
+        found[s] = np.nan
+        if not (_prepare(s, cells, pbc, cell, inverse, heights) and _finite(first, n, positions)):
+            continue
+        periodic = heights[0] < np.inf
+        _to_fractions(first, n, positions, inverse, heights, fractions)
+        best = _shortest_vector(cell, heights)
+        if n <= _FEW:
+            near = _all_pairs(n, fractions, cell, heights, squares)
+        else:
+            near = _binned(n, fractions, cell, heights)
+        # Half the spacing of planes, squared: what is nearer is the nearest image.
+        best, half = min(best, near), 0.5 * np.min(heights)
+        if periodic and best > half * half:
+            best = _sweep(n, fractions, cell, heights, best)
+        found[s] = np.sqrt(best)
+
+
+@njit(nogil=True, cache=True)
+def _finite(first, n, positions):  # type: ignore[no-untyped-def]
+    for i in range(first, first + n):
+        for d in range(3):
+            if not abs(positions[i, d]) < _FAR:
+                return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _prepare(s, cells, pbc, cell, inverse, heights):  # type: ignore[no-untyped-def]
+    """Set the cell (periodic vectors first), its inverse and the spacing of its planes.
+
+    The spacing is infinite along axes that are not periodic. Returns whether there is such a cell.
+    """
+    m = 0
+    for k in range(3):
+        if pbc[s, k]:
+            for d in range(3):
+                cell[m, d] = cells[s, k, d]
+            m += 1
+    for k in range(m):
+        square = _dot(cell, k, k)
+        if not 0.0 < square < np.inf:
+            return False
+    _reduce(m, cell)
+    if m == 0:
+        for k in range(3):
+            for d in range(3):
+                cell[k, d] = 1.0 if k == d else 0.0
+    if m == 1:
+        thin = 0
+        for d in range(1, 3):
+            if abs(cell[0, d]) < abs(cell[0, thin]):
+                thin = d
+        for d in range(3):
+            cell[1, d] = 1.0 if d == thin else 0.0
+        _set_normal(2, 0, 1, cell)
+        _set_normal(1, 2, 0, cell)
+    if m == 2 and not _set_normal(2, 0, 1, cell):
+        return False
+    for k in range(3):
+        a, b = (k + 1) % 3, (k + 2) % 3
+        for d in range(3):
+            e, f = (d + 1) % 3, (d + 2) % 3
+            inverse[d, k] = cell[a, e] * cell[b, f] - cell[a, f] * cell[b, e]
+    determinant = cell[0, 0] * inverse[0, 0] + cell[0, 1] * inverse[1, 0] + cell[0, 2] * inverse[2, 0]
+    box = np.sqrt(_dot(cell, 0, 0) * _dot(cell, 1, 1) * _dot(cell, 2, 2))
+    if not abs(determinant) > _FLAT * box:
+        return False
+    for k in range(3):
+        square = 0.0
+        for d in range(3):
+            inverse[d, k] /= determinant
+            square += inverse[d, k] * inverse[d, k]
+        heights[k] = 1.0 / np.sqrt(square) if k < m else np.inf
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _dot(cell, a, b):  # type: ignore[no-untyped-def]
+    return cell[a, 0] * cell[b, 0] + cell[a, 1] * cell[b, 1] + cell[a, 2] * cell[b, 2]
+
+
+@njit(nogil=True, cache=True)
+def _reduce(m, cell):  # type: ignore[no-untyped-def]
+    """Shorten the first m vectors by one another (Lagrange's reduction, pair by pair)."""
+    changed = True
+    while changed:
+        changed = False
+        for a in range(m):
+            for b in range(m):
+                square = _dot(cell, b, b)
+                ratio = _dot(cell, a, b) / square if a != b and square > 0.0 else 0.0
+                # A little more than a half: what gains nothing would go back and forth.
+                if abs(ratio) > 0.5 + 1e-9:
+                    times = np.rint(ratio)
+                    for d in range(3):
+                        cell[a, d] -= times * cell[b, d]
+                    changed = True
+
+
+@njit(nogil=True, cache=True)
+def _set_normal(k, a, b, cell):  # type: ignore[no-untyped-def]
+    """Make vector k the unit normal of vectors a and b; return whether they have one."""
+    square = 0.0
+    for d in range(3):
+        e, f = (d + 1) % 3, (d + 2) % 3
+        cell[k, d] = cell[a, e] * cell[b, f] - cell[a, f] * cell[b, e]
+        square += cell[k, d] * cell[k, d]
+    if not square > _FLAT * _FLAT * _dot(cell, a, a) * _dot(cell, b, b):
+        return False
+    for d in range(3):
+        cell[k, d] /= np.sqrt(square)
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _to_fractions(first, n, positions, inverse, heights, fractions):  # type: ignore[no-untyped-def]
+    """Write positions as fractions of the cell, within it along periodic vectors."""
+    for k in range(3):
+        a, b, c = inverse[0, k], inverse[1, k], inverse[2, k]
+        wraps = heights[k] < np.inf
+        for i in range(n):
+            x, y, z = positions[first + i, 0], positions[first + i, 1], positions[first + i, 2]
+            fraction = x * a + y * b + z * c
+            fractions[k, i] = fraction - np.floor(fraction) if wraps else fraction
+
+
+@njit(nogil=True, cache=True)
+def _shortest_vector(cell, heights):  # type: ignore[no-untyped-def]
+    """Return the squared length of the shortest period, infinite if there is none."""
+    best = np.inf
+    for k in range(3):
+        if heights[k] < np.inf:
+            best = min(best, _dot(cell, k, k))
+    reach = np.sqrt(best)
+    na, nb, nc = _periods(reach, heights[0]), _periods(reach, heights[1]), _periods(reach, heights[2])
+    for a in range(-na, na + 1):
+        for b in range(-nb, nb + 1):
+            for c in range(-nc, nc + 1):
+                if a != 0 or b != 0 or c != 0:
+                    best = min(best, _square(float(a), float(b), float(c), cell))
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _periods(reach, height):  # type: ignore[no-untyped-def]
+    """Return how many periods of planes are within reach of a point at most half of one away."""
+    return np.int64(reach / height + 0.5) if height < np.inf else 0
+
+
+@njit(nogil=True, cache=True)
+def _square(a, b, c, cell):  # type: ignore[no-untyped-def]
+    x = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+    y = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+    z = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+    return x * x + y * y + z * z
+
+
+@njit(nogil=True, cache=True)
+def _all_pairs(n, fractions, cell, heights, squares):  # type: ignore[no-untyped-def]
+    """Return the smallest squared distance between images at rounded fractions."""
+    xa, ya, za = cell[0, 0], cell[0, 1], cell[0, 2]
+    xb, yb, zb = cell[1, 0], cell[1, 1], cell[1, 2]
+    xc, yc, zc = cell[2, 0], cell[2, 1], cell[2, 2]
+    wraps, wrap_b, wrap_c = heights[0] < np.inf, 1.0 * (heights[1] < np.inf), 1.0 * (heights[2] < np.inf)
+    # Squares are not negative: as integers their bits have the same order, and SIMD finds the least.
+    bits = squares.view(np.int64)
+    squares[0] = np.inf
+    least = bits[0]
+    for i in range(1, n):
+        a, b, c = fractions[0, i], fractions[1, i], fractions[2, i]
+        for j in range(i):
+            da, db, dc = fractions[0, j] - a, fractions[1, j] - b, fractions[2, j] - c
+            if wraps:  # periodic vectors come first
+                da -= (da + _ROUND) - _ROUND
+                db -= wrap_b * ((db + _ROUND) - _ROUND)
+                dc -= wrap_c * ((dc + _ROUND) - _ROUND)
+            x = da * xa + db * xb + dc * xc
+            y = da * ya + db * yb + dc * yc
+            z = da * za + db * zb + dc * zc
+            squares[j] = x * x + y * y + z * z
+        for j in range(i):
+            least = min(least, bits[j])
+    bits[0] = least
+    return squares[0]
+
+
+@njit(nogil=True, cache=True)
+def _image_square(da, db, dc, cell, heights):  # type: ignore[no-untyped-def]
+    """Return the squared length of a difference of fractions, rounded ones taken away."""
+    if heights[0] < np.inf:
+        da -= np.rint(da)
+        db -= np.rint(db) if heights[1] < np.inf else 0.0
+        dc -= np.rint(dc) if heights[2] < np.inf else 0.0
+    return _square(da, db, dc, cell)
+
+
+@njit(nogil=True, cache=True)
+def _binned(n, fractions, cell, heights):  # type: ignore[no-untyped-def]
+    """Return the smallest squared distance between images at rounded fractions, of many atoms."""
+    order = np.argsort(fractions[0, :n])
+    best = np.inf
+    for i in range(n):
+        for j in range(i + 1, min(i + 1 + _AHEAD, n)):
+            a, b = order[i], order[j]
+            da, db, dc = (
+                fractions[0, a] - fractions[0, b],
+                fractions[1, a] - fractions[1, b],
+                fractions[2, a] - fractions[2, b],
+            )
+            best = min(best, _image_square(da, db, dc, cell, heights))
+    # Bins as wide as the guess: what is nearer is in the same or the next one. No more of them than atoms.
+    width, bins, lows, per = np.sqrt(best), np.empty(3, np.int64), np.zeros(3), np.ones(3)
+    most = np.int64(n ** (1 / 3)) + 1
+    for k in range(3):
+        long = heights[k]
+        if long == np.inf:
+            lows[k] = np.min(fractions[k, :n])
+            long = np.max(fractions[k, :n]) - lows[k]
+        bins[k] = min(most, np.int64(min(long / width, 1e9))) if width > 0.0 else most
+        bins[k] = max(bins[k], 1)
+        per[k] = bins[k] if heights[k] < np.inf else bins[k] / max(long, 1e-300)
+    edges = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
+    where = np.empty((3, n), np.int64)
+    for i in range(n):
+        for k in range(3):
+            at = np.int64((fractions[k, i] - lows[k]) * per[k])
+            where[k, i] = max(0, min(at, bins[k] - 1))
+        edges[(where[0, i] * bins[1] + where[1, i]) * bins[2] + where[2, i] + 1] += 1
+    edges = np.cumsum(edges)
+    ends, members = edges.copy(), np.empty(n, np.int64)
+    for i in range(n):
+        here = (where[0, i] * bins[1] + where[1, i]) * bins[2] + where[2, i]
+        members[ends[here]] = i
+        ends[here] += 1
+    for i in range(n):
+        for a in range(where[0, i] - 1, where[0, i] + 2):
+            x = _next_bin(a, bins[0], heights[0])
+            for b in range(where[1, i] - 1, where[1, i] + 2):
+                y = _next_bin(b, bins[1], heights[1])
+                for c in range(where[2, i] - 1, where[2, i] + 2):
+                    z = _next_bin(c, bins[2], heights[2])
+                    if x < 0 or y < 0 or z < 0:
+                        continue
+                    here = (x * bins[1] + y) * bins[2] + z
+                    for m in range(edges[here], edges[here + 1]):
+                        j = members[m]
+                        if j < i:
+                            da, db, dc = (
+                                fractions[0, i] - fractions[0, j],
+                                fractions[1, i] - fractions[1, j],
+                                fractions[2, i] - fractions[2, j],
+                            )
+                            best = min(best, _image_square(da, db, dc, cell, heights))
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _next_bin(at, n, height):  # type: ignore[no-untyped-def]
+    """Return a bin beside another, or -1 where there is none."""
+    if height < np.inf:
+        return at % n
+    return at if 0 <= at < n else -1
+
+
+@njit(nogil=True, cache=True)
+def _sweep(n, fractions, cell, heights, best):  # type: ignore[no-untyped-def]
+    """Return the smallest squared distance between any images, or `best` if that is less."""
+    axis, longest = 0, -1.0
+    for k in range(3):
+        long = heights[k]
+        if long == np.inf:
+            long = np.max(fractions[k, :n]) - np.min(fractions[k, :n])
+        if long > longest:
+            axis, longest = k, long
+    p, q = (axis + 1) % 3, (axis + 2) % 3
+    order = np.argsort(fractions[axis, :n])
+    along, us, vs = fractions[axis, :n][order], fractions[p, :n][order], fractions[q, :n][order]
+    wraps, wrap_u, wrap_v = heights[axis] < np.inf, heights[p] < np.inf, heights[q] < np.inf
+    spacing = heights[axis] if wraps else 1.0
+    reach = np.sqrt(best)
+    nu, nv = _periods(reach, heights[p]), _periods(reach, heights[q])
+    weights = np.empty(3)
+    for i in range(n):
+        j, turns = i, 0.0
+        while best > 0.0:
+            j += 1
+            if j == n:
+                if not wraps:
+                    break
+                j, turns = 0, turns + 1.0
+            away = along[j] + turns - along[i]
+            if away * spacing > reach:
+                break
+            u, v = us[j] - us[i], vs[j] - vs[i]
+            if wrap_u:
+                u -= np.rint(u)
+            if wrap_v:
+                v -= np.rint(v)
+            weights[axis] = away
+            for a in range(-nu, nu + 1):
+                for b in range(-nv, nv + 1):
+                    weights[p], weights[q] = u + a, v + b
+                    square = _square(weights[0], weights[1], weights[2], cell)
+                    if square < best:
+                        best, reach = square, np.sqrt(square)
+            nu, nv = _periods(reach, heights[p]), _periods(reach, heights[q])
+    return best

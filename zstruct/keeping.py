@@ -1,0 +1,163 @@
+"""Small groups of a store, written at once and read again: splits, references, statistics.
+
+Such a group has attributes and perhaps a few short arrays, and records the content of the store that
+it belongs to. What is in it is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct import store as _store
+from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
+from zstruct.publishing import check_local, check_name, publish, recover, working_directory
+from zstruct.store import ArraySpec, Store
+
+__all__ = ["VERSION", "keep", "open_kept"]
+
+VERSION = "1.0"
+_SCRATCH = "keeping"
+
+
+def keep(
+    opened: Store,
+    kind: str,
+    name: str,
+    noun: str,
+    attrs: Mapping[str, Any],
+    arrays: Sequence[tuple[ArraySpec, NDArray]],
+    overwrite: bool,
+) -> None:
+    """Write a group into its store, whole or not at all, unless this very group is there.
+
+    Parameters
+    ----------
+    opened
+        The store.
+    kind, name
+        The group becomes ``<kind>/<name>``.
+    noun
+        What one such group is called: "split".
+    attrs
+        Its attributes, besides those that all groups have.
+    arrays
+        Its arrays with their contents.
+    overwrite
+        Whether another group of this name may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the store is not local or the name can't be one.
+    StoreExistsError
+        If there is another group of this name and `overwrite` was not given.
+    ChangedInputError
+        If the store was replaced meanwhile.
+    BuildLockedError
+        If another process is writing groups into it.
+    """
+    check_local(opened.path, "groups")
+    check_name(name, f"a {noun}")
+    said = {
+        "encoding-type": f"zstruct-{kind}",
+        "encoding-version": VERSION,
+        "store_digest": opened.digest,
+        **json.loads(json.dumps(attrs)),  # as they will be read again
+    }
+    path = Path(os.path.realpath(opened.path))
+    work = working_directory(path)
+    with work:
+        try:
+            recover(path, work.path)
+            there = Store(path)
+            if there.digest != opened.digest:
+                raise ChangedInputError(
+                    f"{path} was replaced by another store meanwhile: open it and run the same call again"
+                )
+            if not _is_there(there, f"{kind}/{name}", said, arrays):
+                if name in there.group_names(kind) and not overwrite:
+                    raise StoreExistsError(
+                        f"{path} has another {noun} {name!r} already; pass overwrite=True (--overwrite) "
+                        "to replace it, or another name"
+                    )
+                scratch = work.path / _SCRATCH
+                shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
+                _write(scratch / kind, said, arrays)
+                publish(path, scratch, name, [kind], "", opened.digest)
+                shutil.rmtree(scratch)
+        finally:
+            if [entry.name for entry in work.path.iterdir()] == ["lock"]:
+                work.remove()  # else a featurize was interrupted and will go on
+
+
+def _is_there(
+    there: Store, group: str, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray]]
+) -> bool:
+    """Return whether a store has this very group."""
+    kind, name = group.split("/")
+    if name not in there.group_names(kind) or not there.group_attrs(group).items() >= attrs.items():
+        return False
+    return all(np.array_equal(there.read(f"{group}/{s.path}"), values) for s, values in arrays)
+
+
+def _write(path: Path, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray]]) -> None:
+    _store.create(path, [spec for spec, _ in arrays], attrs)
+    digests = {}
+    for spec, values in arrays:
+        shards = _store.write_array(path, spec, values)
+        digests[spec.path] = {"digest": _store.array_digest(spec.dtype, spec.shape, spec.layout, shards)}
+    _store.complete(path, {}, digests)
+
+
+def open_kept(
+    store: str | os.PathLike[str] | Store, kind: str, name: str, noun: str, function: str
+) -> tuple[Store, dict[str, Any]]:
+    """Return a store, opened anew, and the attributes of one of its groups.
+
+    Parameters
+    ----------
+    store
+        A store or its path.
+    kind, name
+        The group is ``<kind>/<name>``.
+    noun
+        What one such group is called: "split".
+    function
+        What makes such groups: "zstruct.split".
+
+    Raises
+    ------
+    InputError
+        If there is no such group; names those that there are.
+    StaleGroupError
+        If it was made for other content than the store has now.
+    StoreFormatError
+        If it was written by a newer zstruct.
+    """
+    given = store if isinstance(store, Store) else Store(store)
+    opened = Store(given.path)  # what was opened before does not show a group that is new
+    there = opened.group_names(kind)
+    if name not in there:
+        has = f"it has {', '.join(there)}" if there else "it has none"
+        raise InputError(f"the store {opened.path} has no {noun} {name!r}; {has}; make one with {function}")
+    attrs = opened.group_attrs(f"{kind}/{name}")
+    version = str(attrs.get("encoding-version"))
+    if version.split(".")[0] != VERSION.split(".")[0]:
+        raise StoreFormatError(
+            f"the {noun} {name!r} of {opened.path} has format version {version}; this zstruct reads "
+            f"{VERSION.split('.')[0]}.x; install a newer zstruct"
+        )
+    if attrs["store_digest"] != given.digest:
+        raise StaleGroupError(
+            f"the {noun} {name!r} of {opened.path} was made for other content than the store has now; "
+            f"run {function} again with overwrite=True"
+        )
+    return opened, attrs

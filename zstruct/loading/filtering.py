@@ -1,0 +1,119 @@
+"""Which structures pass limits on energy and force, or the user's own test, when a store is opened.
+
+What `zstruct.build` can leave out of a store, a dataset can leave aside: the same limits, read from
+the store a range at a time. This module knows nothing of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zstruct.ragged import segment_reduce
+from zstruct.references import References
+from zstruct.store import Store
+
+__all__ = ["Where", "kept", "structures_with"]
+
+Where = Callable[[Store], ArrayLike] | ArrayLike
+
+_BLOCK_ATOMS = 1 << 21  # looked at together
+
+
+def kept(
+    store: Store,
+    rows: NDArray[np.int64] | None,
+    max_energy: float | None,
+    max_force: float | None,
+    where: Where | None,
+    references: References | None,
+) -> NDArray[np.int64] | None:
+    """Return those of some structures that pass all tests; None stands for all.
+
+    A limit on a label does not apply to a structure without that label.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        The structures to choose from.
+    max_energy
+        Largest energy per atom, less that of free atoms if there are `references`, in eV.
+    max_force
+        Largest norm of the force on any atom, in eV/angstrom.
+    where
+        A boolean for every structure of the store, or a function of the `Store` that returns that.
+    references
+        Energies of free atoms.
+
+    Raises
+    ------
+    ValueError
+        If a limit is no number, if the store has not what is limited, or if `where` is no mask of
+        all structures.
+    """
+    if max_energy is max_force is where is None:
+        return rows
+    for name, limit, field in (("max_energy", max_energy, "energy"), ("max_force", max_force, "forces")):
+        if limit is not None and not limit == limit:
+            raise ValueError(f"{name} is a number, not {limit!r}")
+        if limit is not None and field not in store.fields:
+            raise ValueError(f"{name} needs {field}, and {store.path} has none")
+    passing = np.ones(store.n_structures, dtype=bool)
+    if where is not None:
+        passing &= _mask(store, where)
+    if max_energy is not None:
+        passing &= ~(_energies(store, references) > max_energy)
+    if max_force is not None:
+        for first, last, start, stop, edges in _ranges(store):
+            forces = store.read("forces", start, stop)
+            squares = np.einsum("ij,ij->i", forces, forces)
+            largest = segment_reduce(np.nan_to_num(squares, nan=0.0), edges, "max")
+            passing[first:last] &= ~(largest > max_force**2)
+    return np.flatnonzero(passing) if rows is None else rows[passing[rows]]
+
+
+def structures_with(store: Store, name: str) -> NDArray[np.bool_]:
+    """Return which structures have a per-atom field of floats: not all of its values are missing."""
+    given = np.ones(store.n_structures, dtype=bool)
+    if store.coverage(name) == store.n_structures:
+        return given
+    for first, last, start, stop, edges in _ranges(store):
+        values = store.read(name, start, stop)
+        there = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
+        given[first:last] = segment_reduce(there.astype(np.int64), edges, "sum") > 0
+    return given
+
+
+def _mask(store: Store, where: Where) -> NDArray[np.bool_]:
+    mask = np.asarray(where(store) if callable(where) else where)
+    if mask.dtype != bool or mask.shape != (store.n_structures,):
+        raise ValueError(
+            f"where is a boolean for each of the {store.n_structures:,} structures of the store, or a "
+            f"function that returns that, not {mask.dtype} values of shape {mask.shape}"
+        )
+    return mask
+
+
+def _energies(store: Store, references: References | None) -> NDArray[np.float64]:
+    """Return the energy per atom of every structure, NaN where it is missing."""
+    energies = store.read("energy").astype(np.float64)
+    if references is not None:
+        for first, last, start, stop, edges in _ranges(store):
+            numbers = store.read("numbers", start, stop).astype(np.int64)
+            energies[first:last] = references.subtract(numbers, edges, energies[first:last])
+    return energies / np.maximum(1, np.diff(store.read("offsets")))
+
+
+def _ranges(store: Store) -> Iterator[tuple[int, int, int, int, NDArray[np.int64]]]:
+    """Yield ranges of structures, of atoms, and the edges of the former in the latter."""
+    offsets, first = store.read("offsets"), 0
+    while first < store.n_structures:
+        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK_ATOMS, side="right")) - 1
+        last = max(last, first + 1)
+        start, stop = int(offsets[first]), int(offsets[last])
+        yield first, last, start, stop, offsets[first : last + 1] - start
+        first = last

@@ -1,0 +1,116 @@
+"""Which structures are trained on forces: a part of those that have them, another one in each epoch.
+
+Derivatives of features cost far more than features: training on the forces of some structures at a
+time is as good in the end. The choice is a pure function of seed and epoch, so that processes and
+ranks agree without talking. This module knows nothing of batches' layouts.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.loading.batch import PackedBatch
+from zstruct.loading.filtering import structures_with
+from zstruct.loading.permutation import permuted
+from zstruct.store import Store
+
+__all__ = ["USED", "ForcePolicy", "ForceSampling"]
+
+ForceSampling = Literal["random", "fixed"]
+
+#: The mask that says in batches which structures' forces are used.
+USED = "use_forces"
+
+
+class ForcePolicy:
+    """Marks the structures of a batch whose forces are used.
+
+    Parameters
+    ----------
+    store
+        The store; structures without forces are never used.
+    rows
+        The structures that there are, None for all.
+    fraction
+        Of the structures with forces, above 0, at most 1.
+    sampling
+        ``"random"``: others every `every` epochs; ``"fixed"``: always the same.
+    every
+        Epochs before others are drawn.
+    minimum
+        Structures to use at least, as far as there are so many.
+    seed
+        Chooses which.
+
+    Raises
+    ------
+    ValueError
+        If a value makes no sense, or the store has no forces.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: NDArray[np.int64] | None,
+        fraction: float,
+        sampling: ForceSampling,
+        every: int,
+        minimum: int,
+        seed: int,
+    ):
+        if not 0 < fraction <= 1:
+            raise ValueError(f"force_fraction is above 0 and at most 1, not {fraction!r}")
+        if sampling not in ("random", "fixed"):
+            raise ValueError(f"force_sampling is 'random' or 'fixed', not {sampling!r}")
+        if every < 1 or minimum < 0 or seed < 0:
+            raise ValueError(
+                "force_resample_epochs is at least 1, force_min_structures and force_seed at least 0, "
+                f"but they are {every}, {minimum} and {seed}"
+            )
+        if "forces" not in store.fields:
+            raise ValueError(f"force_fraction needs forces, and {store.path} has none")
+        self.fraction, self.sampling, self.every = fraction, sampling, every
+        self.minimum, self.seed = minimum, seed
+        self._has = structures_with(store, "forces")
+        self._choose_from(rows)
+
+    def _choose_from(self, rows: NDArray[np.int64] | None) -> None:
+        there = np.flatnonzero(self._has)
+        self._there = there if rows is None else np.unique(rows[self._has[rows]])
+        self._latest: tuple[int, NDArray[np.bool_]] | None = None
+
+    def __repr__(self) -> str:
+        how = "the same" if self.sampling == "fixed" else f"others every {self.every} epochs"
+        how = "others in every epoch" if self.sampling == "random" and self.every == 1 else how
+        return f"forces of {self.n_used:,} of {len(self._there):,} structures, {how}"
+
+    def among(self, rows: NDArray[np.int64]) -> Self:
+        """Return the same policy for other structures of the store."""
+        other = copy.copy(self)
+        other._choose_from(rows)
+        return other
+
+    @property
+    def n_used(self) -> int:
+        """Structures whose forces are used in an epoch."""
+        n = len(self._there)
+        return min(n, max(round(self.fraction * n), self.minimum))
+
+    def used(self, epoch: int) -> NDArray[np.bool_]:
+        """Return for every structure of the store whether its forces are used in an epoch."""
+        drawing = 0 if self.sampling == "fixed" else epoch // self.every
+        latest = self._latest
+        if latest is None or latest[0] != drawing:
+            used = np.zeros(len(self._has), dtype=bool)
+            places = permuted(np.arange(self.n_used), len(self._there), self.seed, drawing)
+            used[self._there[places]] = True
+            self._latest = latest = (drawing, used)
+        return latest[1]
+
+    def __call__(self, batch: PackedBatch, epoch: int) -> None:
+        """Add the mask ``use_forces`` to a batch."""
+        batch.columns[USED] = self.used(epoch)[batch.structures]

@@ -1,0 +1,50 @@
+"""The kernels of padded batches: rows to where their structure's rows begin, and which rows are real.
+
+They know neither fields nor dtypes, only bytes, so each is compiled once. All in one file, for Numba
+keeps compiled code until the file that defines it changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from zstruct.compiling import announce
+
+__all__ = ["mark_pairs", "mark_rows", "pad"]
+
+announce()
+
+
+@njit(nogil=True, cache=True)
+def pad(source, offsets, n_rows, row_bytes, out):  # type: ignore[no-untyped-def]
+    """Copy the rows of each structure to where its `n_rows` rows begin, and fill up with zeros."""
+    for i in range(len(offsets) - 1):
+        # Unsigned, for indices that might be negative are not copied in bulk.
+        of = np.uint64(offsets[i] * row_bytes)
+        size = np.uint64((offsets[i + 1] - offsets[i]) * row_bytes)
+        to = np.uint64(i * n_rows * row_bytes)
+        for k in range(size):
+            out[to + k] = source[of + k]
+        for k in range(size, np.uint64(n_rows * row_bytes)):
+            out[to + k] = 0
+
+
+@njit(nogil=True, cache=True)
+def mark_rows(counts, out):  # type: ignore[no-untyped-def]
+    """Write 1 for the rows of each structure that are real, into (n, rows)."""
+    for i in range(len(counts)):
+        for row in range(out.shape[1]):
+            out[i, row] = row < counts[i]
+
+
+@njit(nogil=True, cache=True)
+def mark_pairs(counts, out):  # type: ignore[no-untyped-def]
+    """Write 1 for the pairs of different rows whose rows are both real, into (n, rows, rows - 1)."""
+    for i in range(len(counts)):
+        n = counts[i]
+        for row in range(out.shape[1]):
+            # Of the other rows of a real one, all real ones but itself come first.
+            real = n - 1 if row < n else 0
+            for k in range(out.shape[2]):
+                out[i, row, k] = k < real

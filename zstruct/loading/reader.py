@@ -1,0 +1,487 @@
+"""`StructureReader`: structures of a store as packed NumPy batches, without torch.
+
+It turns what users ask for (fields, dtypes, filters, any kind of index) into lists of structures, has
+them gathered, and has done to a batch what was asked for: references, transforms, features, edges. How
+blocks are decoded and kept is `cache`'s affair; `dataset` makes it a dataset of torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.atoms import atoms_at
+from zstruct.features.base import Descriptor
+from zstruct.loading.batch import PackedBatch
+from zstruct.loading.cache import BlockCache
+from zstruct.loading.choosing import (
+    check_names,
+    chosen_dtypes,
+    chosen_fields,
+    chosen_structures,
+    mask_name,
+)
+from zstruct.loading.extras import Extras
+from zstruct.loading.featurizer import Featurizer
+from zstruct.loading.filtering import Where, kept
+from zstruct.loading.forces import ForcePolicy, ForceSampling
+from zstruct.loading.gather import Gather, kept_dtype, out_of_range
+from zstruct.loading.indexing import as_int, is_plain, positions_of
+from zstruct.loading.permutation import permuted
+from zstruct.loading.transforms import OnSample, as_transform
+from zstruct.references import References, chosen_references
+from zstruct.store import Store
+
+__all__ = ["StructureReader"]
+
+_ENERGIES = ("energy", "free_energy")
+
+
+class StructureReader:
+    """Structures of a store as NumPy arrays: for JAX, for analysis, for any code without torch.
+
+    `ZarrStructureDataset` is the same for torch, and explains fields, dtypes and missing values.
+
+    Parameters
+    ----------
+    path, fields, dtype, split, max_energy, max_force, where, energy_reference, transform, \
+force_fraction, force_sampling, force_resample_epochs, force_min_structures, force_seed, features, \
+features_only, derivatives, neighbors, edges, cache_features, cache_neighbors, cache, cache_bytes
+        As for `ZarrStructureDataset`.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
+    >>> reader = zstruct.StructureReader(path, ["numbers", "positions"])
+    >>> reader[0]["numbers"]
+    array([8, 1, 1])
+    >>> [len(batch) for batch in reader.batches(3, shuffle=True)]
+    [3, 1]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Store,
+        fields: Iterable[str] | None = None,
+        dtype: Any = "float32",
+        *,
+        split: str | tuple[str, str] | None = None,
+        max_energy: float | None = None,
+        max_force: float | None = None,
+        where: Where | None = None,
+        energy_reference: bool | str | Mapping[str, float] | References | None = None,
+        transform: Any = None,
+        force_fraction: float | None = None,
+        force_sampling: ForceSampling = "random",
+        force_resample_epochs: int = 1,
+        force_min_structures: int = 1,
+        force_seed: int = 0,
+        features: str | Descriptor | None = None,
+        features_only: bool = False,
+        derivatives: str | Descriptor | None = None,
+        neighbors: str | float | None = None,
+        edges: Iterable[str] | None = None,
+        cache_features: bool | int = False,
+        cache_neighbors: bool | int = False,
+        cache: str | os.PathLike[str] | None = "auto",
+        cache_bytes: int | None = None,
+    ):
+        self.store = path if isinstance(path, Store) else Store(path)
+        if features_only:
+            fields = _energy_only(self.store, fields, features, derivatives, neighbors)
+        names = chosen_fields(self.store, fields)
+        references = chosen_references(self.store, energy_reference)
+        # Structures of a subset; None: all.
+        self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
+        self._rows = kept(self.store, self._rows, max_energy, max_force, where, references)
+        extras = None
+        if edges is not None and neighbors is None:
+            raise ValueError("edges say what neighbors carry: give neighbors a cutoff or a name, too")
+        if not (features is derivatives is neighbors is None):
+            extras = Extras(
+                self.store, features, derivatives, neighbors, edges, cache_features, cache_neighbors
+            )
+        elif cache_features or cache_neighbors:
+            raise ValueError("cache_features and cache_neighbors keep what is computed: there is nothing")
+        self._dtypes, beside = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
+        masks = {n: mask_name(n) for n in names if self.store.coverage(n) < self.store.n_structures}
+        check_names([*names, *masks.values(), *(extras.names if extras else ())])
+        # What references need is gathered, too, and put right when the batch is done.
+        energies = [name for name in _ENERGIES if name in names] if references is not None else []
+        gathered = self._dtypes | dict.fromkeys(energies, np.dtype(np.float64))
+        if energies:
+            gathered |= {"numbers": np.dtype(np.int64)}
+        self._casts = {name: self._dtypes[name] for name in energies}
+        self._hidden = tuple(name for name in gathered if name not in self._dtypes)
+        if extras is None:
+            stored = {name: kept_dtype(self.store.dtype(name), kind) for name, kind in gathered.items()}
+            self._gather = Gather(BlockCache(self.store, stored, cache, cache_bytes), gathered, masks)
+        else:
+            self._gather = extras.gather(gathered, beside, masks, cache, cache_bytes)
+        self._described = extras
+        # What is left to do once everything is gathered.
+        self._extras = None if extras is None or extras.is_gathered else extras
+        self._references = _Referenced(references, energies) if references is not None and energies else None
+        self._policy = None
+        if force_fraction is not None:
+            self._policy = ForcePolicy(
+                self.store,
+                self._rows,
+                force_fraction,
+                force_sampling,
+                force_resample_epochs,
+                force_min_structures,
+                force_seed,
+            )
+        self._transform = None
+        if transform is not None:
+            beside_names = () if extras is None else extras.stored_names
+            if extras is not None and extras.computes and "deriv_values" in beside_names:
+                raise ValueError(
+                    "stored derivatives can't be transformed beside what is computed: compute both"
+                )
+            if extras is not None and (cache_features or cache_neighbors):
+                raise ValueError(
+                    "what a transform changes can't be kept: leave out cache_features and the like"
+                )
+            known = {name: self.store.fields[name] for name in names}
+            self._transform = as_transform(transform).bound(known, beside_names)
+        self._featurizer: Featurizer | None = None
+        self._epoch: Any = np.zeros((), np.int64)
+        # Whether a batch is done when it is gathered.
+        steps = (self._extras, self._references, self._policy, self._transform)
+        self._plain = all(step is None for step in steps)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a sample, without their masks."""
+        return tuple(self._dtypes)
+
+    @property
+    def structures(self) -> NDArray[np.int64]:
+        """Which structures of the store these are, shape (n,)."""
+        return np.arange(self.store.n_structures) if self._rows is None else self._rows.copy()
+
+    def categories(self, field: str) -> list[str]:
+        """Return the texts that the codes of a category field stand for.
+
+        Raises
+        ------
+        KeyError
+            If the store has no such category field.
+        """
+        found = [name for name, row in self.store.fields.items() if row.kind == "category"]
+        if field not in found:
+            raise KeyError(
+                f"{field!r} is no category field of {self.store.path}; those are {', '.join(found) or 'none'}"
+            )
+        return self.store.categories(field)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that random transforms and the choice of forces belong to."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that random transforms and the choice of forces belong to.
+
+        A loader does so at the beginning of each iteration.
+        """
+        self._epoch[...] = epoch
+
+    def __len__(self) -> int:
+        return self.store.n_structures if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        said = [", ".join(self.fields)]
+        if self._described is not None:
+            said.append(self._described.describe())
+        steps = (self._references, self._policy, self._transform, self._featurizer)
+        said += [repr(step) for step in steps if step is not None]
+        said.append(f"cache: {self._gather.cache.describe()}")
+        return f"{type(self).__name__}({self.store.path!r}, {len(self):,} structures: {'; '.join(said)})"
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the arrays of one structure, or a view of several.
+
+        Parameters
+        ----------
+        index
+            An integer for a dict of arrays. A slice, or a list or array of integers, or a boolean
+            mask, for a reader of these structures in this order, which shares this one's decoded
+            blocks.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range or a mask is not as long as the reader.
+        TypeError
+            If it is anything else.
+        """
+        index = self._position_or_view(index)
+        if not isinstance(index, int):
+            return index
+        batch = self._packed(np.array([index]))
+        found = {n: c if n in batch.per_atom else c[0, ...] for n, c in batch.columns.items()}
+        for pairs in batch.pairs:
+            found |= {pairs.name: pairs.index, **pairs.columns}
+        return found
+
+    def _position_or_view(self, index: Any) -> Any:
+        """Return an index in range, or, where it says several, a view of those structures."""
+        if type(index) is not int:
+            if isinstance(index, slice):
+                return self._subset(np.arange(len(self), dtype=np.int64)[index])
+            if isinstance(index, list | range) or getattr(index, "ndim", 0) > 0:
+                return self._subset(positions_of(index, len(self)))
+            index = as_int(index)
+        n = len(self)
+        if not -n <= index < n:
+            raise out_of_range(index, n)
+        return index
+
+    def take(self, indices: Any) -> PackedBatch:
+        """Return several structures, packed end to end, in the order of the indices.
+
+        Parameters
+        ----------
+        indices
+            Integers, negative ones counting from the end and repeats allowed, or a boolean mask.
+
+        Returns
+        -------
+        PackedBatch
+            New memory. Its `columns` are arrays by field, its `offsets` the row edges of the
+            structures; `collate.graph`, `collate.padded` and the others make batches of it.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range or a mask is not as long as the dataset.
+        TypeError
+            If `indices` is anything else.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> path = tempfile.mkdtemp() + "/mixed.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CH4")]
+        >>> report = zstruct.build(molecules, path, progress=False)
+        >>> batch = zstruct.StructureReader(path).take([2, 0])
+        >>> batch.offsets, batch.columns["numbers"]
+        (array([0, 5, 8]), array([6, 1, 1, 1, 1, 8, 1, 1]))
+        """
+        array = np.asarray(indices)
+        return self._packed(array if is_plain(array) else positions_of(array, len(self)))
+
+    def batches(
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        drop_last: bool = False,
+        layout: Callable[[PackedBatch], Any] | None = None,
+    ) -> Iterator[Any]:
+        """Yield all structures once, in batches.
+
+        Parameters
+        ----------
+        batch_size
+            Structures in a batch.
+        shuffle
+            Whether in random order, which `seed` and `epoch` choose; else in theirs.
+        seed, epoch
+            See `shuffle`; `epoch` is also that of `set_epoch`.
+        drop_last
+            Whether to leave out a last batch that is smaller.
+        layout
+            Makes a batch of a `PackedBatch`, such as ``functools.partial(collate.physnet,
+            as_numpy=True)``; by default it stays one.
+
+        Raises
+        ------
+        ValueError
+            If the batch size is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
+        self.set_epoch(epoch)
+        n = len(self)
+        for start in range(0, n - batch_size + 1 if drop_last else n, batch_size):
+            chosen = np.arange(start, min(start + batch_size, n))
+            batch = self._packed(permuted(chosen, n, seed, epoch) if shuffle else chosen)
+            yield batch if layout is None else layout(batch)
+
+    def prefetch(self, indices: Any) -> None:
+        """Have what some structures need decoded by threads in the background; return at once.
+
+        A loader does so by itself. Where the cache is too small for all of it, nothing happens.
+
+        Parameters
+        ----------
+        indices
+            As for `take`.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range or a mask is not as long as the dataset.
+        TypeError
+            If `indices` is anything else.
+        """
+        positions = positions_of(indices, len(self))
+        structures = positions if self._rows is None else self._rows[positions]
+        self._gather.prefetch(structures)
+        if self._extras is not None:
+            self._extras.prefetch(structures)
+
+    def cache_warmup(self) -> None:
+        """Decode everything, and compute what `cache_features` and `cache_neighbors` keep, now.
+
+        Training then reads memory only; without, the first epoch does it as it goes. Structures that
+        the caches have no room for are read for nothing.
+        """
+        for start in range(0, len(self), _WARM_UP):
+            self._packed(np.arange(start, min(start + _WARM_UP, len(self))))
+
+    def get_atoms(self, index: int) -> Any:
+        """Return a structure as `ase.Atoms`, exactly as it was built into the store.
+
+        All fields of the store are there, in full precision, whatever this reader loads.
+
+        Raises
+        ------
+        IndexError
+            If the index is out of range.
+        """
+        index = as_int(index)
+        if not -len(self) <= index < len(self):
+            raise out_of_range(index, len(self))
+        position = index % len(self)
+        return atoms_at(self.store, position if self._rows is None else int(self._rows[position]))
+
+    def get_statistics(self, **options: Any) -> Any:
+        """Return the statistics of these structures; see `zstruct.statistics`."""
+        from zstruct.stats import statistics
+
+        return statistics(self, **options)
+
+    @property
+    def input_size(self) -> int:
+        """How many features an atom has.
+
+        Raises
+        ------
+        ValueError
+            If there are no features.
+        """
+        known = None if self._described is None else self._described.n_features
+        return self.estimate_input_size()[-1] if known is None else known
+
+    def estimate_input_size(self) -> tuple[int, ...]:
+        """Return the shape of the features of the first structure.
+
+        Raises
+        ------
+        ValueError
+            If there are no features.
+        """
+        first = self[0]
+        if "features" not in first:
+            raise ValueError("there are no features: give features= a name or a descriptor")
+        return tuple(first["features"].shape)
+
+    def _counts(self) -> NDArray[np.int64]:
+        """Return the atoms of every structure."""
+        return self._lengths(self._gather.cache.offsets)
+
+    def _edge_counts(self) -> NDArray[np.int64]:
+        """Return the edges of every structure, which only a stored list tells."""
+        offsets = None if self._described is None else self._described.edge_offsets
+        if offsets is None:
+            raise ValueError(
+                "max_edges needs edges that are stored: run zstruct.featurize with a NeighborList, and "
+                "give the dataset its name or cutoff as neighbors"
+            )
+        return self._lengths(offsets)
+
+    def _lengths(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        rows = self._rows
+        return np.diff(offsets) if rows is None else offsets[rows + 1] - offsets[rows]
+
+    def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
+        batch = self._gather(positions, self._rows)
+        if self._plain:
+            return batch
+        if self._references is not None:
+            self._references(batch)
+        if self._policy is not None:
+            self._policy(batch, self.epoch)
+        # A function takes finished samples. Of what else is done, what is computed has to see the
+        # outcome, and what was stored has to change along.
+        after = isinstance(self._transform, OnSample)
+        computes = self._extras is not None and self._extras.computes
+        if self._extras is not None and not computes:
+            batch = self._extras.complete(batch)
+        if self._transform is not None and not after:
+            batch = self._transform.on_batch(batch, self.epoch)
+        if self._extras is not None and computes:
+            batch = self._extras.complete(batch)
+        for name in self._hidden:
+            del batch.columns[name]
+        for name, kind in self._casts.items():
+            batch.columns[name] = batch.columns[name].astype(kind)
+        if self._hidden:
+            batch.per_atom -= set(self._hidden)
+        if self._transform is not None and after:
+            batch = self._transform.on_batch(batch, self.epoch)
+        if self._featurizer is not None:
+            self._featurizer(batch)
+        return batch
+
+    @property
+    def _caches(self) -> list[BlockCache]:
+        return [self._gather.cache, *(self._extras.caches if self._extras is not None else ())]
+
+    def _subset(self, positions: NDArray[np.int64]) -> Self:
+        subset = copy.copy(self)
+        subset._rows = positions if self._rows is None else self._rows[positions]
+        subset._epoch = copy.deepcopy(self._epoch)
+        if self._policy is not None:
+            subset._policy = self._policy.among(subset._rows)
+        return subset
+
+
+_WARM_UP = 1024  # structures at a time
+
+
+class _Referenced:
+    """Subtracts the energies of atoms from total energies."""
+
+    def __init__(self, references: References, energies: list[str]):
+        self._references, self._energies = references, energies
+
+    def __repr__(self) -> str:
+        return f"energies less {self._references!r}"
+
+    def __call__(self, batch: PackedBatch) -> None:
+        for name in self._energies:
+            batch.columns[name] = self._references.subtract(
+                batch.columns["numbers"], batch.offsets, batch.columns[name]
+            )
+
+
+def _energy_only(store: Store, fields: Any, features: Any, derivatives: Any, neighbors: Any) -> list[str]:
+    """Return the fields that training energies by features needs."""
+    if features is None or not (fields is derivatives is neighbors is None):
+        raise ValueError("features_only takes features, and neither fields, derivatives nor neighbors")
+    return [name for name in ("numbers", "energy") if name in store.fields]

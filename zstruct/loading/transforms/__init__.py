@@ -1,0 +1,28 @@
+"""Transforms: change structures on their way from the store to the model, whole batches at a time.
+
+``base`` is what a transform is, and how functions become some; ``augment`` has the random ones,
+``scaling`` those of labels and units, ``moving`` those of positions. ``kernels`` does the work on
+arrays. Nothing here knows of stores or datasets.
+"""
+
+from zstruct.loading.transforms.augment import AddNoise, RandomReflection, RandomRotation
+from zstruct.loading.transforms.base import Compose, OnBatch, OnSample, Transform, as_transform, random_keys
+from zstruct.loading.transforms.moving import Center, Wrap
+from zstruct.loading.transforms.scaling import CastUnits, Denormalize, Normalize
+
+__all__ = [
+    "AddNoise",
+    "CastUnits",
+    "Center",
+    "Compose",
+    "Denormalize",
+    "Normalize",
+    "OnBatch",
+    "OnSample",
+    "RandomReflection",
+    "RandomRotation",
+    "Transform",
+    "Wrap",
+    "as_transform",
+    "random_keys",
+]

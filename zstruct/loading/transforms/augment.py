@@ -1,0 +1,280 @@
+"""Random transforms: structures turned, mirrored and shaken, each label with them as it must.
+
+How a field turns is what the field table says; what nobody knows is refused rather than left behind.
+This module knows nothing of how random numbers are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.loading.batch import PackedBatch
+from zstruct.loading.transforms.base import Transform, column_of, flat, indices
+from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
+from zstruct.schema import Field
+
+__all__ = ["AddNoise", "RandomReflection", "RandomRotation"]
+
+Turning = Literal["scalar", "vector", "axial", "rows", "rank2", "voigt"]
+
+# What batches have beyond fields. Features are of scalars; their derivatives are vectors.
+_BESIDE: dict[str, Turning] = {"features": "scalar", "edge_vec": "vector", "deriv_values": "vector"}
+_BESIDE |= {"edge_shift": "scalar", "edge_dist": "scalar", "stale": "scalar"}
+_SHAPES: dict[str, tuple[int, ...]] = {"vector": (3,), "axial": (3,), "rows": (3, 3), "rank2": (3, 3)}
+_SHAPES["voigt"] = (6,)
+# For each component of a matrix, where the tensor has it: in full, or as xx yy zz yz xz xy.
+_PLACES = {"rank2": np.arange(9).reshape(3, 3), "voigt": np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])}
+_MOVES = ("positions", "cell")
+
+
+@dataclass(frozen=True, eq=False)
+class RandomRotation(Transform):
+    """Rotates each structure about the origin, uniformly at random, with all that turns with it.
+
+    What turns: vectors (positions, forces, velocities, dipole, lattice vectors, ...), tensors
+    (stress, virial, polarizability), ``edge_vec``, and ``deriv_values``, the derivatives of features,
+    which must not depend on the orientation themselves. What does not: scalars, features,
+    ``edge_shift``, and collinear magnetic moments, which point along an axis of spin, not of space.
+
+    Parameters
+    ----------
+    seed
+        Chooses the rotations, with the epoch and the index of the structure.
+    rotates
+        How fields turn that the field table does not know: ``"vector"``, ``"axial"`` (a vector that
+        a mirror image does not flip along, such as an angular momentum), ``"rank2"`` (3x3),
+        ``"rows"`` (3x3, each row a vector), ``"voigt"`` (six values as xx yy zz yz xz xy), or
+        ``"scalar"``. Unknown fields of other shapes than (3,) and (3, 3) stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If there is a field of three or 3x3 numbers of which nobody said how it turns.
+
+    Examples
+    --------
+    >>> pair = {"numbers": np.array([1, 1]), "positions": np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.7]])}
+    >>> turned = RandomRotation(seed=1)(pair)["positions"]
+    >>> bool(turned[1, 2] == 0.7), float(np.linalg.norm(turned[1] - turned[0]).round(12))
+    (False, 0.7)
+    """
+
+    seed: int = 0
+    rotates: Mapping[str, Turning] = field(default_factory=dict)
+
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Rotate each structure; see `Transform.on_batch`."""
+        matrices = np.empty((len(batch), 3, 3))
+        rotations(indices(batch), self._stream(self.seed, epoch), matrices)
+        return _turn(self, batch, matrices)
+
+    def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
+        _check_turning(self, fields)
+
+
+@dataclass(frozen=True, eq=False)
+class RandomReflection(Transform):
+    """Mirrors structures in a random plane through the origin, with all that turns with them.
+
+    With `RandomRotation`, it makes rotations and rotoreflections, all of O(3). Magnetic moments that
+    are vectors are axial, as angular momenta are: their mirror image is flipped once more. Energies
+    of molecules that are their own mirror image's do not change; a chiral molecule becomes its
+    enantiomer.
+
+    Parameters
+    ----------
+    probability
+        That a structure is mirrored.
+    seed, rotates
+        As for `RandomRotation`.
+
+    Raises
+    ------
+    ValueError
+        If there is a field of three or 3x3 numbers of which nobody said how it turns, or if
+        `probability` is none.
+
+    Examples
+    --------
+    >>> atom = {"positions": np.array([[0.0, 0.0, 1.0]]), "magmoms": np.array([[0.0, 0.0, 1.0]])}
+    >>> mirrored = RandomReflection(probability=1.0)(atom)
+    >>> np.allclose(mirrored["positions"], -mirrored["magmoms"])
+    True
+    """
+
+    probability: float = 0.5
+    seed: int = 0
+    rotates: Mapping[str, Turning] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability is between 0 and 1, not {self.probability}")
+
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Mirror some structures; see `Transform.on_batch`."""
+        matrices = np.empty((len(batch), 3, 3))
+        mirrors(indices(batch), self._stream(self.seed, epoch), float(self.probability), matrices)
+        return _turn(self, batch, matrices)
+
+    def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
+        _check_turning(self, fields)
+
+
+def _turn(
+    transform: RandomRotation | RandomReflection, batch: PackedBatch, matrices: NDArray[np.float64]
+) -> PackedBatch:
+    """Apply a matrix to all that turns, in place."""
+    each = np.arange(len(batch) + 1)
+    for name in batch.columns:
+        _apply(transform, batch.columns, name, batch.offsets if name in batch.per_atom else each, matrices)
+    for pairs in batch.pairs:
+        for name in pairs.columns:
+            _apply(transform, pairs.columns, name, pairs.offsets, matrices)
+    return batch
+
+
+def _apply(
+    transform: RandomRotation | RandomReflection,
+    columns: dict[str, NDArray],
+    name: str,
+    edges: NDArray[np.int64],
+    matrices: NDArray[np.float64],
+) -> None:
+    """Apply the matrix of each structure to its rows of a column, if they turn."""
+    column = columns[name]
+    if column.dtype.kind != "f":
+        return
+    how = _turning(transform, name, column.shape[1:])
+    if how == "scalar" or column.size == 0:
+        return
+    values = flat(columns, name)
+    if how in _PLACES:
+        turn_tensors(values, edges, values.size // len(column), _PLACES[how], matrices)
+        return
+    if how == "axial":
+        matrices = matrices * np.linalg.det(matrices)[:, None, None]
+    turn_vectors(values, edges, values.size // (3 * len(column)), matrices)
+
+
+def _turning(transform: RandomRotation | RandomReflection, name: str, shape: tuple[int, ...]) -> Turning:
+    """Return how a floating-point field turns."""
+    how = transform.rotates.get(name) or _BESIDE.get(name) or _known(transform._fields.get(name), shape)
+    if how is None:
+        if shape in ((3,), (3, 3)):
+            raise ValueError(
+                f"{type(transform).__name__} can't know how {name} turns, which is {shape} for each: say so "
+                f"with rotates={{{name!r}: {'vector' if shape == (3,) else 'rank2'!r}}}, or 'scalar' if it "
+                "does not, or leave it out"
+            )
+        return "scalar"
+    if _SHAPES.get(how, shape) != shape and name not in _BESIDE:
+        fits = [repr(other) for other, wanted in _SHAPES.items() if wanted == shape]
+        raise ValueError(
+            f"{name} can't turn as {how!r}, which has the shape {_SHAPES[how]}: it is {shape} for each, "
+            f"so rotates={{{name!r}: ...}} has to be {', '.join([*fits, repr('scalar')])}"
+        )
+    return how
+
+
+def _known(known: Field | None, shape: tuple[int, ...]) -> Turning | None:
+    """Return how a field turns by its row in the field table, if that says so."""
+    if known is None:
+        return None
+    rule = "vector" if known.or_vector and shape == (3,) else known.rotates
+    if rule == "none":
+        return None if known.kind == "float" else "scalar"  # flags with gaps, such as pbc, are floats, too
+    # Magnetic moments are the only axial vectors of the table.
+    return "axial" if rule == "vector" and known.unit == "mu_B" else rule
+
+
+def _check_turning(transform: RandomRotation | RandomReflection, fields: Mapping[str, Field]) -> None:
+    """Raise if a field can't be turned."""
+    if unknown := [name for name in transform.rotates if name not in fields]:
+        raise ValueError(f"rotates names {', '.join(unknown)}, but batches have only {', '.join(fields)}")
+    for name, known in fields.items():
+        if known.kind == "float":
+            _turning(transform, name, known.shape)
+        elif name in transform.rotates:
+            raise ValueError(f"{name} can't turn: it holds {known.kind} values")
+
+
+@dataclass(frozen=True, eq=False)
+class AddNoise(Transform):
+    """Adds normal noise to positions, or to other fields.
+
+    Energies, forces and other labels do not belong to atoms that were moved: a boolean column
+    ``stale``, shape (n,), says so, for models that learn to undo the noise or losses that leave
+    such structures out. Features and edges would not belong to them either, so these are refused.
+
+    Parameters
+    ----------
+    std
+        Standard deviation of each value, in the unit of the field: angstrom for positions.
+    fields
+        The fields to add noise to.
+    seed
+        Chooses the noise, with the epoch and the index of the structure.
+
+    Raises
+    ------
+    ValueError
+        If `std` is negative, if a field is not there or has no floating-point numbers, or if there
+        are features or edges.
+
+    Examples
+    --------
+    >>> moved = AddNoise(0.1, seed=1)({"positions": np.zeros((1000, 3))})
+    >>> float(moved["positions"].std().round(2)), moved["stale"]
+    (0.1, array(True))
+    """
+
+    std: float
+    fields: Sequence[str] = ("positions",)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.fields, str):
+            raise TypeError(f"fields is a list of names: write fields=[{self.fields!r}]")
+        if not 0.0 <= self.std < float("inf"):
+            raise ValueError(f"std is the width of the noise, not negative, not {self.std}")
+        object.__setattr__(self, "fields", tuple(self.fields))
+
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Add noise to each structure; see `Transform.on_batch`."""
+        extras = [name for p in batch.pairs for name in (p.name, *p.columns)]
+        self._refuse([*extras, *(["features"] if "features" in batch.columns else [])])
+        for name in self.fields:
+            column = column_of(self, batch, name)
+            if column.dtype.kind != "f":
+                raise ValueError(f"AddNoise adds to floating-point numbers, but {name} has {column.dtype}")
+            if column.size == 0:
+                continue
+            edges = batch.offsets if name in batch.per_atom else np.arange(len(batch) + 1)
+            values = flat(batch.columns, name)
+            width, key = values.size // len(column), self._stream(self.seed, epoch, name)
+            add_normal(values, edges, width, indices(batch), key, float(self.std))
+        if any(name in _MOVES for name in self.fields):
+            batch.columns["stale"] = np.ones(len(batch), np.bool_)
+        return batch
+
+    def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
+        self._refuse(extras)
+        for name in self.fields:
+            if name not in fields:
+                raise ValueError(f"AddNoise needs {name}, but batches have only {', '.join(fields)}")
+            if fields[name].kind != "float":
+                raise ValueError(
+                    f"AddNoise adds to floating-point numbers, but {name} has {fields[name].kind}"
+                )
+
+    def _refuse(self, extras: Collection[str]) -> None:
+        if extras and any(name in _MOVES for name in self.fields):
+            raise ValueError(
+                f"AddNoise moves atoms, and {', '.join(extras)} would still be those of where they were: "
+                "leave these out and compute them from the batch, or store a data set with the noise in it"
+            )

@@ -1,0 +1,381 @@
+"""What a transform is, how functions and lists become one, and where randomness comes from.
+
+A transform changes a packed batch; one structure is a batch of one. What it draws at random is a
+function of its seed, the epoch, the index of the structure in the store and its own place among
+other transforms, so that neither workers, threads, ranks nor the other structures of a batch matter.
+This module knows none of the transforms.
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.dealing import hashes
+from zstruct.loading.batch import PackedBatch, Sample
+from zstruct.loading.packing import pack
+from zstruct.loading.transforms.kernels import keys_of
+from zstruct.schema import FIELDS, Field
+
+__all__ = [
+    "Compose",
+    "OnBatch",
+    "OnSample",
+    "Transform",
+    "as_transform",
+    "column_of",
+    "flat",
+    "indices",
+    "random_keys",
+    "stream",
+]
+
+
+class Transform(ABC):
+    """Changes structures; the base of all transforms.
+
+    A subclass defines `on_batch`. It may change arrays in place there and return the same batch:
+    a gather's memory is new. Called like a function, a transform leaves what it is given alone.
+
+    Examples
+    --------
+    >>> class Shift(Transform):
+    ...     def on_batch(self, batch, epoch=0):
+    ...         batch.columns["positions"] += 1.0
+    ...         return batch
+    >>> Shift()({"numbers": np.array([1]), "positions": np.zeros((1, 3))})["positions"]
+    array([[1., 1., 1.]])
+    """
+
+    # What names mean; `bound` adds what a store says about its own.
+    _fields: Mapping[str, Field] = FIELDS
+    # Where among others: two transforms with one seed draw different numbers.
+    _place: tuple[int, ...] = ()
+
+    @abstractmethod
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Change a batch, in place or not, and return it.
+
+        Parameters
+        ----------
+        batch
+            Structures, whose arrays may be changed.
+        epoch
+            The epoch; random transforms draw anew in each.
+        """
+
+    def __call__(self, data: Any, epoch: int = 0) -> Any:
+        """Return a changed copy.
+
+        Parameters
+        ----------
+        data
+            A `PackedBatch`, a `Sample`, or a mapping of the tensors or arrays of one structure.
+            Gradients do not pass through.
+        epoch
+            As for `on_batch`.
+
+        Returns
+        -------
+        PackedBatch, Sample or dict
+            Of the same kind, with tensors where there were some.
+        """
+        if isinstance(data, PackedBatch):
+            return self.on_batch(_copied(data), epoch)
+        batch = self.on_batch(pack([data]), epoch)
+        if isinstance(data, Sample):
+            return batch[0]
+        if any(hasattr(value, "detach") for value in data.values()):
+            return dict(batch[0])
+        return {
+            name: column if name in batch.per_atom else column[0, ...]
+            for name, column in batch.columns.items()
+        }
+
+    def bound(self, fields: Mapping[str, Field], extras: Collection[str] = ()) -> Self:
+        """Return the transform for batches of a store.
+
+        Parameters
+        ----------
+        fields
+            The fields that batches will have, with what the store says about them.
+        extras
+            What they will have beside fields: ``features``, ``edge_vec``, ``deriv_values`` ...
+
+        Raises
+        ------
+        ValueError
+            If these can't be transformed.
+        """
+        bound = copy.copy(self)
+        bound.__dict__["_fields"] = {**FIELDS, **fields}
+        bound._check(fields, extras)
+        return bound
+
+    def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:  # noqa: B027 (optional)
+        """Raise if batches of these fields can't be transformed."""
+
+    def _placed(self, place: tuple[int, ...]) -> Self:
+        """Return the transform at a place among others."""
+        placed = copy.copy(self)
+        placed.__dict__["_place"] = place
+        return placed
+
+    def _stream(self, seed: int, epoch: int, what: str = "") -> np.uint64:
+        """Return the random stream of this transform in an epoch."""
+        return stream(seed, epoch, type(self).__name__, what, *self._place)
+
+
+@lru_cache(maxsize=1024)
+def stream(*parts: int | str) -> np.uint64:
+    """Return the number of a random stream: a hash of what it is for."""
+    state = 0
+    for part in parts:
+        state = int(hashes(1, state + (zlib.crc32(part.encode()) if isinstance(part, str) else part))[0])
+    return np.uint64(state)
+
+
+def indices(batch: PackedBatch) -> NDArray[np.int64]:
+    """Return the indices of structures in the store, or in the batch where they came from none."""
+    return np.arange(len(batch)) if batch.structures is None else batch.structures
+
+
+def random_keys(batch: PackedBatch, seed: int, epoch: int = 0) -> NDArray[np.uint64]:
+    """Return a random number for each structure of a batch, to seed one's own generators with.
+
+    Parameters
+    ----------
+    batch
+        The structures.
+    seed, epoch
+        With the index of a structure in the store, they alone determine its number.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,), uniform on all integers of 64 bits.
+
+    Examples
+    --------
+    >>> batch = pack([{"numbers": [8, 1, 1]}, {"numbers": [1]}])
+    >>> random_keys(batch, seed=1).dtype, len(random_keys(batch, seed=1))
+    (dtype('uint64'), 2)
+    """
+    keys = np.empty(len(batch), np.uint64)
+    keys_of(indices(batch), stream(seed, epoch, "keys"), keys)
+    return keys
+
+
+def column_of(transform: Transform, batch: PackedBatch, name: str) -> NDArray:
+    """Return a column that a transform can't do without.
+
+    Raises
+    ------
+    ValueError
+        If the batch does not have it.
+    """
+    if name not in batch.columns:
+        there = ", ".join(batch.columns) or "no fields"
+        raise ValueError(f"{type(transform).__name__} needs {name}, but there are only {there}")
+    return batch.columns[name]
+
+
+def flat(columns: dict[str, NDArray], name: str) -> NDArray:
+    """Return the values of a column in one row, as kernels take them to change them in place."""
+    column = columns[name]
+    if not column.flags.carray:  # what a function of the user's left, strided or read-only
+        columns[name] = column = np.array(column, order="C")
+    return column.reshape(-1)
+
+
+def _copied(batch: PackedBatch) -> PackedBatch:
+    pairs = tuple(
+        replace(p, index=p.index.copy(), columns={n: c.copy() for n, c in p.columns.items()})
+        for p in batch.pairs
+    )
+    return replace(batch, columns={n: c.copy() for n, c in batch.columns.items()}, pairs=pairs)
+
+
+class Compose(Transform):
+    """Several transforms, one after the other.
+
+    Parameters
+    ----------
+    transforms
+        Transforms, or anything that `as_transform` takes. Random ones draw different numbers at
+        different places, also with the same seed.
+
+    Examples
+    --------
+    >>> from zstruct.loading.transforms import AddNoise, RandomRotation
+    >>> Compose([RandomRotation(seed=1), AddNoise(0.05, seed=1)])
+    Compose([RandomRotation(seed=1, rotates={}), AddNoise(std=0.05, fields=('positions',), seed=1)])
+    """
+
+    def __init__(self, transforms: Iterable[Any]):
+        self.transforms = tuple(as_transform(t)._placed((k,)) for k, t in enumerate(transforms))
+
+    def __repr__(self) -> str:
+        return f"Compose([{', '.join(map(repr, self.transforms))}])"
+
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Apply all transforms; see `Transform.on_batch`."""
+        for transform in self.transforms:
+            batch = transform.on_batch(batch, epoch)
+        return batch
+
+    def bound(self, fields: Mapping[str, Field], extras: Collection[str] = ()) -> Self:
+        """Return the transforms for batches of a store; see `Transform.bound`."""
+        return self._with(t.bound(fields, extras) for t in self.transforms)
+
+    def _placed(self, place: tuple[int, ...]) -> Self:
+        return self._with(t._placed((*place, k)) for k, t in enumerate(self.transforms))
+
+    def _with(self, transforms: Iterable[Transform]) -> Self:
+        changed = copy.copy(self)
+        changed.transforms = tuple(transforms)
+        return changed
+
+
+@dataclass(frozen=True, eq=False)
+class OnBatch(Transform):
+    """A function of packed batches as a transform: the fast way for one's own.
+
+    Parameters
+    ----------
+    function
+        Takes a `PackedBatch`, whose arrays it may change, and returns one. With a `seed`, it also
+        takes the `random_keys` of the structures.
+    seed
+        Chooses these keys, for functions that draw random numbers.
+
+    Examples
+    --------
+    >>> def shrink(batch):
+    ...     batch.columns["positions"] *= 0.5
+    ...     return batch
+    >>> OnBatch(shrink)({"positions": np.ones((1, 3))})["positions"]
+    array([[0.5, 0.5, 0.5]])
+    """
+
+    function: Callable[..., PackedBatch]
+    seed: int | None = None
+
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Call the function; see `Transform.on_batch`.
+
+        Raises
+        ------
+        TypeError
+            If it returns no batch.
+        """
+        if self.seed is None:
+            changed = self.function(batch)
+        else:
+            keys = random_keys(batch, int(self._stream(self.seed, 0)), epoch)
+            changed = self.function(batch, keys)
+        if not isinstance(changed, PackedBatch):
+            raise TypeError(f"the function of OnBatch must return a PackedBatch, not {changed!r}")
+        return changed
+
+
+@dataclass(frozen=True, eq=False)
+class OnSample(Transform):
+    """A function of samples as a transform: torch's convention, one structure at a time.
+
+    This takes some 30 microseconds a structure beside the function's own time; `OnBatch` does not.
+
+    Parameters
+    ----------
+    function
+        Takes a `Sample`, whose tensors it may change, and returns a mapping of tensors or arrays
+        with as many atoms. New names are per structure, unless the field table knows better or
+        `per_atom` says so. With a `seed`, it also takes a ``numpy.random.Generator``.
+    per_atom
+        New names that have a row per atom.
+    seed
+        Chooses the generators, one for each structure in each epoch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> count = OnSample(lambda sample: {**sample, "hydrogens": (sample["numbers"] == 1).sum()})
+    >>> count({"numbers": torch.tensor([8, 1, 1])})["hydrogens"]
+    tensor(2)
+    """
+
+    function: Callable[..., Mapping[str, Any]]
+    per_atom: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+        """Call the function for each structure and join the results; see `Transform.on_batch`.
+
+        Raises
+        ------
+        TypeError
+            If it returns no mapping, or one of what no tensor can hold.
+        ValueError
+            If its results differ in their names or shapes, or have other numbers of atoms.
+        """
+        if len(batch) == 0:
+            return batch
+        given: list[tuple[Any, ...]] = [()] * len(batch)
+        if self.seed is not None:
+            keys = random_keys(batch, int(self._stream(self.seed, 0)), epoch)
+            given = [(np.random.default_rng(key),) for key in keys]
+        return pack([self._sample(sample, more) for sample, more in zip(batch, given, strict=True)])
+
+    def _sample(self, sample: Sample, more: tuple[Any, ...]) -> Sample:
+        # What the sample is, before the function may change it.
+        structure, n_atoms = sample.structure, sample.n_atoms
+        changed = self.function(sample, *more)
+        if not isinstance(changed, Mapping):
+            raise TypeError(f"a transform of samples must return a mapping of tensors, not {changed!r}")
+        rows = {name for name in (*sample.per_atom, *self.per_atom) if name in changed}
+        if isinstance(changed, Sample):
+            rows |= changed.per_atom
+        pairs = {
+            name: tuple(column for column in carried if column in changed)
+            for name, carried in sample.per_pair.items()
+            if name in changed
+        }
+        return Sample(changed, structure, n_atoms, frozenset(rows), pairs)
+
+
+def as_transform(what: Any) -> Transform:
+    """Return a transform for what users may give in place of one.
+
+    Parameters
+    ----------
+    what
+        A transform; a function of samples (see `OnSample`); a list of these (see `Compose`); or
+        None, which changes nothing.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> as_transform(None)
+    Compose([])
+    """
+    if isinstance(what, Transform):
+        return what
+    if what is None:
+        return Compose([])
+    if isinstance(what, list | tuple):
+        return Compose(what)
+    if callable(what):
+        return OnSample(what)
+    raise TypeError(f"a transform is a Transform, a function of samples, or a list of these, not {what!r}")

@@ -1,0 +1,11 @@
+"""Statistics of stores: computed in one pass, merged, shown, kept and read again."""
+
+from __future__ import annotations
+
+from zstruct.stats.computing import statistics
+from zstruct.stats.keeping import open_statistics
+from zstruct.stats.magnitudes import Magnitudes
+from zstruct.stats.moments import Moments
+from zstruct.stats.summary import Species, Statistics
+
+__all__ = ["Magnitudes", "Moments", "Species", "Statistics", "open_statistics", "statistics"]

@@ -1,0 +1,82 @@
+"""Statistics as groups of a store: written with what they were computed from, and read again."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError, StaleGroupError
+from zstruct.keeping import keep, open_kept
+from zstruct.scanning import Part
+from zstruct.stats.summary import Statistics
+from zstruct.store import ArraySpec, Store, choose_layout
+
+__all__ = ["keep_statistics", "open_statistics"]
+
+_KIND, _NOUN = "statistics", "set of statistics"
+
+
+def keep_statistics(part: Part, found: Statistics, name: str, overwrite: bool) -> None:
+    """Write statistics of a part of a store into it, unless these are there."""
+    split = None if part.split is None else list(part.split)
+    attrs = found.to_dict() | {"split": split, "structures_digest": part.digest}
+    norms = found.force_norms
+    arrays = [
+        _array("sizes", "size", found.sizes, "numbers of atoms that occur"),
+        _array("size_counts", "size", found.size_counts, "structures with so many atoms"),
+        _array("force_bins", "bin", norms.bins, "first 22 bits of the float64 norms of forces"),
+        _array("force_bin_counts", "bin", norms.counts, "atoms with such forces"),
+    ]
+    keep(part.store, _KIND, name, _NOUN, attrs, arrays, overwrite)
+
+
+def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[ArraySpec, NDArray]:
+    layout = choose_layout(len(values), 8)
+    return ArraySpec(path, (dim,), values.shape, "int64", {"long_name": text}, 0, layout), values
+
+
+def open_statistics(store: str | os.PathLike[str] | Store, name: str = "all") -> Statistics:
+    """Return statistics that are kept in a store.
+
+    Parameters
+    ----------
+    store
+        A store or its path.
+    name
+        The name they were given by `zstruct.statistics`.
+
+    Raises
+    ------
+    InputError
+        If there are none of this name; names those that there are.
+    StaleGroupError
+        If they were computed from other content than the store has now, or from a part of a split
+        that has been drawn again.
+    StoreFormatError
+        If they were written by a newer zstruct.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/water.zarr"
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
+    >>> found = zstruct.statistics(path, name="all")
+    >>> zstruct.open_statistics(path).structures
+    4
+    """
+    opened, attrs = open_kept(store, _KIND, name, _NOUN, "zstruct.statistics")
+    if attrs["split"] is not None:
+        try:
+            same = Part.of(opened, tuple(attrs["split"])).digest == attrs["structures_digest"]
+        except InputError:
+            same = False
+        if not same:
+            raise StaleGroupError(
+                f"the {_NOUN} {name!r} of {opened.path} was computed from {attrs['split'][1]!r} of the "
+                f"split {attrs['split'][0]!r}, which is another one now; run zstruct.statistics again with "
+                "overwrite=True"
+            )
+    arrays = ("sizes", "size_counts", "force_bins", "force_bin_counts")
+    return Statistics.from_dict(attrs, *(opened.read(f"{_KIND}/{name}/{array}") for array in arrays))
