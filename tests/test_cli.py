@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.conftest import extxyz_text
@@ -91,6 +92,37 @@ def test_featurize(tmp_path, xyz_file, capsys, monkeypatch):
     assert main(["verify", "out.zarr"]) == 0
 
 
+def test_split_stats_references(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "train.xyz", "out.zarr", "--quiet"]) == 0
+    options = ["--seed=3", "--stratify=energy,n_atoms", "--bins=2", "--labels=a,b,c"]
+    assert main(["split", "out.zarr", "--sizes", "0.8,0.1,0.1", *options]) == 0
+    assert "splits/default: Split(a: 24, b: 3, c: 3)" in capsys.readouterr().out
+    assert main(["split", "out.zarr", "--sizes=20,10"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["split", "out.zarr", "--sizes=20,10", "--by=order", "--name=old", "--overwrite"]) == 0
+    np.savez("split.npz", train_idx=[1, 2])
+    assert main(["split", "out.zarr", "--file=split.npz", "--name=given"]) == 0
+    capsys.readouterr()
+    assert main(["references", "out.zarr", "--split=old/train", "--name=default", "--quiet"]) == 0
+    assert "fitted from 20 structures" in capsys.readouterr().out
+    assert main(["references", "out.zarr", "--ridge=2", "--quiet", "--workers=1"]) == 0
+    assert "ridge 2" in capsys.readouterr().out
+    stats = ["stats", "out.zarr", "--split=a", "--references=default", "--quiet", "--workers=1"]
+    assert main([*stats, "--name=a"]) == 0
+    assert "Statistics of 24 structures" in capsys.readouterr().out
+    assert main([*stats, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["energy"]["count"] == 24
+    assert main(["info", "out.zarr"]) == 0
+    shown = capsys.readouterr().out
+    assert "splits/given: train (method='given'" in shown
+    assert "statistics/a: 24 structures, a of default" in shown
+    assert "references/default: H " in shown
+    assert main(["info", "out.zarr", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"]["references/default"]["stale"] is False
+    assert main(["verify", "out.zarr"]) == 0
+
+
 def test_parameters_from_a_file(tmp_path, xyz_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.json").write_text('{"cutoff": 2.5}')
@@ -109,6 +141,10 @@ def test_parameters_from_a_file(tmp_path, xyz_file, monkeypatch):
         (["featurize", "nothing.zarr", "neighbors", "--param", "cutoff=3"], "can't open the store nothing"),
         (["featurize", "nothing.zarr", "neighbors", "--params", "[3]"], "--params .*No such file"),
         (["featurize", "nothing.zarr", "neighbors", "--params", "{3}"], r"--params \{3\}: Expecting"),
+        (["split", "nothing.zarr"], "either --sizes or --file"),
+        (["split", "nothing.zarr", "--sizes=a"], "--sizes a: invalid literal"),
+        (["references", "nothing.zarr", "--isolated", "--ridge=1"], "--isolated takes no"),
+        (["stats", "nothing.zarr"], "can't open the store nothing.zarr"),
         (["info", "nothing.zarr"], "can't open the store nothing.zarr"),
         (["verify", "."], "not a zstruct store|no Zarr group"),
     ],

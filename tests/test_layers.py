@@ -11,8 +11,12 @@ PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing"},
     {"store", "parallel", "working", "compiling"},
-    {"publishing"},
-    {"sources", "building", "features", "splits", "verify"},
+    {"publishing", "distance_kernels", "atoms"},
+    {"keeping", "distances"},
+    {"atoms", "sources", "building", "features", "splits", "verify"},
+    {"scanning"},
+    {"references"},
+    {"stats"},
     {"explore", "loading", "export"},
     {"cli", "__init__", "__main__"},
 ]
@@ -134,6 +138,8 @@ def test_importing_zstruct_is_quick():
         ("import zstruct; zstruct.sources.expand", {"torch", "numba", "dask", "ase", "zarr"}),
         ("import zstruct; zstruct.open", {"torch", "numba", "ase", "matplotlib"}),
         ("import zstruct; zstruct.split", {"torch", "numba", "dask", "ase", "xarray"}),
+        ("import zstruct; zstruct.fit_references", {"torch", "numba", "dask", "ase", "xarray"}),
+        ("import zstruct; zstruct.statistics", {"torch", "numba", "dask", "ase", "xarray"}),
         ("import zstruct.cli", {"torch", "numba", "dask", "ase", "zarr", "xarray"}),
     ],
 )

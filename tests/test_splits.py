@@ -6,6 +6,7 @@ from itertools import pairwise
 import ase.build
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,6 +217,55 @@ def test_strata(built):
             assert abs((there[part] == formula).sum() - fraction * n) <= 1
 
 
+def test_strata_of_numbers_are_ranges(built):
+    gap = np.arange(60) * 0.5
+    parts = zstruct.split(built, [0.5, 0.5], stratify="gap", bins=6)
+    for part in parts:
+        assert np.bincount((gap[part] // 5).astype(int)).tolist() == [5] * 6
+    assert parts.recipe["bins"] == 6
+    sizes = Store(built).read("n_atoms")
+    parts = zstruct.split(built, [0.5, 0.5], stratify="n_atoms", bins=60)
+    for size in np.unique(sizes):
+        assert abs((sizes[parts["train"]] == size).sum() - (sizes == size).sum() / 2) <= 0.5
+
+
+def test_several_criteria(built):
+    parts = zstruct.split(built, [0.5, 0.5], stratify=["config_type", "gap"], bins=2)
+    kinds = np.arange(60) % 3 * 2 + (np.arange(60) >= 30)
+    for part in parts:
+        assert np.bincount(kinds[part]).tolist() == [5] * 6
+    assert parts.recipe["stratify"] == ["config_type", "gap"]
+
+
+def test_structures_without_a_value_are_a_stratum(tmp_path):
+    frames = molecules(40)
+    for i, atoms in enumerate(frames):
+        if i % 2:
+            atoms.calc = SinglePointCalculator(atoms, energy=float(i * len(atoms)))
+    zstruct.build(frames, tmp_path / "some.zarr", progress=False)
+    train, _ = zstruct.split(tmp_path / "some.zarr", [0.5, 0.5], stratify="energy_per_atom", bins=5)
+    assert np.bincount(train % 2).tolist() == [10, 10]
+    odd = train[train % 2 == 1]
+    assert np.bincount(odd // 8).tolist() == [2] * 5
+    folds = zstruct.kfold(tmp_path / "some.zarr", 2, stratify="energy", bins=1)
+    assert np.bincount(folds[0]["val"] % 2).tolist() == [10, 10]
+
+
+def test_schnetpack_split_files(built, tmp_path):
+    file = tmp_path / "split.npz"
+    np.savez(file, train_idx=[0, 2, 4], val_idx=[1], test_idx=[5, 3])
+    parts = zstruct.split(built, file)
+    assert parts.labels == ("train", "val", "test")
+    assert parts["test"].tolist() == [3, 5]
+    np.savez(file, idx_train=[7])
+    assert zstruct.split(built, str(file))["train"].tolist() == [7]
+    file.write_text("no zip")
+    with pytest.raises(InputError, match="can't be read as an"):
+        zstruct.split(built, file)
+    with pytest.raises(InputError, match="can't be read as an"):
+        zstruct.split(built, tmp_path / "nothing.npz")
+
+
 def test_given_parts(built):
     mask = np.zeros(60, dtype=bool)
     mask[5:9] = True
@@ -265,6 +315,9 @@ def test_folds(built, by):
         ({"sizes": [0.5, 0.5], "by": lambda store: [1, 2]}, "one for each of the 60"),
         ({"sizes": [0.5, 0.5], "by": lambda store: np.array([None, "a"] * 30)}, "can't be compared"),
         ({"sizes": [0.5, 0.5], "by": "formula", "stratify": "source"}, 'needs by="random"'),
+        ({"sizes": [0.5, 0.5], "stratify": 3}, "a name, a function or a list"),
+        ({"sizes": [0.5, 0.5], "stratify": "gap", "bins": 0}, "bins is a whole number from 1"),
+        ({"sizes": [0.5, 0.5], "stratify": "energy_per_atom"}, "need energies, and .* has none"),
         ({"sizes": {"a": [0], "b": [0]}}, "'b' has structure 0, which is in another part"),
         ({"sizes": {"a": [0, 0]}}, "'a' has a structure twice"),
         ({"sizes": {"a": [60]}}, "outside 0 to 59"),

@@ -1,4 +1,4 @@
-"""The ``zstruct`` command: build, featurize, info and verify from a shell."""
+"""The ``zstruct`` command: build, featurize, split, sum up, show and check stores from a shell."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import zstruct
 from zstruct.errors import ZstructError
+from zstruct.text import counted
 
 __all__ = ["main"]
 
@@ -41,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_build(commands.add_parser("build", help="build a store from files"))
     _add_featurize(commands.add_parser("featurize", help="compute a descriptor and keep it in a store"))
+    _add_split(commands.add_parser("split", help="divide a store into parts and keep them in it"))
+    _add_stats(commands.add_parser("stats", help="sum up structures, energies and forces of a store"))
+    _add_references(commands.add_parser("references", help="fit reference energies of the elements"))
     info = commands.add_parser("info", help="show what is in a store")
     info.add_argument("store", metavar="STORE")
     info.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -113,6 +118,113 @@ def _add_featurize(featurize: argparse.ArgumentParser) -> None:
     featurize.add_argument("--workers", type=int, metavar="N", help="number of workers")
     featurize.add_argument("--quiet", action="store_true", help="no progress bar")
     featurize.set_defaults(run=_featurize)
+
+
+def _add_split(split: argparse.ArgumentParser) -> None:
+    split.add_argument("store", metavar="STORE")
+    split.add_argument("--sizes", metavar="A,B,C", help="fractions, or whole numbers, separated by commas")
+    split.add_argument("--file", metavar="NPZ", help="a file of indices instead of sizes")
+    split.add_argument("--seed", type=int, default=42, metavar="N", help="of the random order")
+    split.add_argument("--by", default="random", metavar="FIELD", help="random, order, formula or a field")
+    split.add_argument("--stratify", metavar="FIELD,...", help="what to spread over all parts")
+    split.add_argument("--bins", type=int, default=10, metavar="N", help="ranges of a stratum of numbers")
+    split.add_argument("--labels", metavar="A,B,C", help="names of the parts; train, val and test")
+    split.add_argument("--name", default="default", help="of the split in the store")
+    split.add_argument("--overwrite", action="store_true", help="replace a split that is there")
+    split.set_defaults(run=_split)
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    if (arguments.sizes is None) == (arguments.file is None):
+        raise zstruct.InputError("give either --sizes or --file")
+    sizes: Any = arguments.file and Path(arguments.file)
+    if sizes is None:
+        try:
+            sizes = [float(x) if "." in x else int(x) for x in arguments.sizes.split(",")]
+        except ValueError as error:
+            raise zstruct.InputError(f"--sizes {arguments.sizes}: {error}") from None
+    strata = arguments.stratify.split(",") if arguments.stratify else None
+    parts = zstruct.split(
+        arguments.store,
+        sizes,
+        arguments.seed,
+        arguments.by,
+        strata[0] if strata and len(strata) == 1 else strata,
+        bins=arguments.bins,
+        labels=arguments.labels.split(",") if arguments.labels else None,
+        name=arguments.name,
+        overwrite=arguments.overwrite,
+    )
+    print(f"{arguments.store}: splits/{arguments.name}: {parts}")
+    return 0
+
+
+def _add_part(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is computed from a part of a store and may be kept in it."""
+    parser.add_argument("store", metavar="STORE")
+    parser.add_argument("--split", metavar="[NAME/]LABEL", help="a part of the store; by default all of it")
+    parser.add_argument("--name", help="keep them in the store under this name")
+    parser.add_argument("--overwrite", action="store_true", help="replace what has this name")
+
+
+def _part(text: str | None) -> str | tuple[str, str] | None:
+    if text is None or "/" not in text:
+        return text
+    name, _, label = text.partition("/")
+    return name, label
+
+
+def _add_stats(stats: argparse.ArgumentParser) -> None:
+    _add_part(stats)
+    stats.add_argument("--references", metavar="NAME", help="reference energies to subtract")
+    stats.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    stats.add_argument("--workers", type=int, metavar="N", help="number of workers")
+    stats.add_argument("--quiet", action="store_true", help="no progress bar")
+    stats.set_defaults(run=_stats)
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    found = zstruct.statistics(
+        arguments.store,
+        _part(arguments.split),
+        references=arguments.references,
+        name=arguments.name,
+        overwrite=arguments.overwrite,
+        n_workers=arguments.workers,
+        progress=not arguments.quiet,
+    )
+    print(json.dumps(found.to_dict(), indent=2) if arguments.json else found)
+    return 0
+
+
+def _add_references(references: argparse.ArgumentParser) -> None:
+    _add_part(references)
+    references.add_argument("--ridge", type=float, metavar="X", help="keep references small by this weight")
+    references.add_argument("--isolated", action="store_true", help="read them from single atoms instead")
+    references.add_argument("--workers", type=int, metavar="N", help="number of workers")
+    references.add_argument("--quiet", action="store_true", help="no progress bar")
+    references.set_defaults(run=_references)
+
+
+def _references(arguments: argparse.Namespace) -> int:
+    kept = {"name": arguments.name, "overwrite": arguments.overwrite}
+    if arguments.isolated:
+        if arguments.split or arguments.ridge is not None:
+            raise zstruct.InputError("--isolated takes no --split or --ridge")
+        print(zstruct.isolated_references(arguments.store, **kept))
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what is printed says it
+        found = zstruct.fit_references(
+            arguments.store,
+            _part(arguments.split),
+            ridge=arguments.ridge,
+            n_workers=arguments.workers,
+            progress=not arguments.quiet,
+            **kept,
+        )
+    print(found)
+    return 0
 
 
 def _featurize(arguments: argparse.Namespace) -> int:
@@ -195,7 +307,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _groups(path: str) -> dict[str, dict[str, Any]]:
-    """Return what made each group of features, derivatives or neighbours, and whether it is stale."""
+    """Return what made each group of a store, and whether it is stale."""
     from zstruct.store import GROUP_KINDS, Store
 
     store, found = Store(path), {}
@@ -208,7 +320,27 @@ def _groups(path: str) -> dict[str, dict[str, Any]]:
                 "manifest": attrs["manifest"],
                 "stale": attrs["store_digest"] != store.digest,
             }
+    for small, describe in (("splits", _said_split), ("statistics", _said_stats), ("references", _said_fit)):
+        for name in store.group_names(small):
+            attrs = store.group_attrs(f"{small}/{name}")
+            stale = attrs["store_digest"] != store.digest
+            found[f"{small}/{name}"] = {"made_by": describe(attrs), "stale": stale}
     return found
+
+
+def _said_split(attrs: dict[str, Any]) -> str:
+    recipe = ", ".join(f"{key}={value!r}" for key, value in attrs["recipe"].items() if value is not None)
+    return f"{', '.join(attrs['labels'])} ({recipe})"
+
+
+def _said_stats(attrs: dict[str, Any]) -> str:
+    of = f", {attrs['split'][1]} of {attrs['split'][0]}" if attrs["split"] else ""
+    return f"{counted(attrs['structures'], 'structure')}{of}"
+
+
+def _said_fit(attrs: dict[str, Any]) -> str:
+    energies = ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in attrs["energies"].items())
+    return f"{energies} eV, {attrs['method']}{', singular' if attrs['singular'] else ''}"
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ of stores.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,6 +49,8 @@ def shortest_distances(
     # Imported late: numba takes its time.
     from zstruct.distance_kernels import shortest
 
+    kernel: Any = shortest
+
     edges = np.ascontiguousarray(offsets, dtype=np.int64)
     n = len(edges) - 1
     arrays = [
@@ -59,5 +63,5 @@ def shortest_distances(
     for view in views:
         view.flags.writeable = False  # for all, or the kernel is compiled once more for those that are
     found = np.empty(n)
-    shortest(*views, found)
+    kernel(*views, found)
     return found

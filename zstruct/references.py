@@ -85,7 +85,7 @@ class References(Mapping[str, float]):
         InputError
             If a symbol is not one, or an energy is no finite number.
         """
-        checked = {}
+        checked: dict[str, float] = {}
         for symbol, energy in energies.items():
             number = atomic_number(symbol) if isinstance(symbol, str) else None
             if number is None:
@@ -303,7 +303,7 @@ class _Triangle:
         numbers = np.union1d(self.numbers, other.numbers)
         rows = np.concatenate([self._over(numbers), other._over(numbers)])
         if len(rows) > rows.shape[1]:
-            rows = np.linalg.qr(rows, mode="r")
+            rows = np.asarray(np.linalg.qr(rows, mode="r"))
         return _Triangle(numbers, rows, self.n + other.n, self.missing + other.missing)
 
     def _over(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:

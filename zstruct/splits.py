@@ -185,7 +185,7 @@ def split(
         recipe: dict[str, Any] = {"method": "given", "seed": None, "stratify": None}
         recipe["sizes"] = [int(np.count_nonzero(codes == k)) for k in range(len(named))]
     else:
-        if np.ndim(sizes) != 1:
+        if isinstance(sizes, str) or np.ndim(sizes) != 1:
             raise InputError(f"sizes is a list of one size for each part, not {sizes!r}")
         named = _labels(labels, len(sizes))
         codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify, bins)

@@ -11,25 +11,22 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 import zstruct
 from tests.benchmarks import bench_open, workloads
 from tests.benchmarks.common import fresh, machine, median, show
+from tests.benchmarks.files import REPEATS, SECONDS, Files, Ours, epoch_rate, for_some_time, median_rates
 from tests.benchmarks.findings import Finding, conclude
-from tests.benchmarks.peers import READERS, WRITERS, Atompack, AtompackLz4, Lmdb, Memmap, Peer, ZarrOindex
-from tests.benchmarks.workloads import FIELDS, Structures, Tensors
-from zstruct.loading.collate import graph
+from tests.benchmarks.peers import READERS, WRITERS, Atompack, AtompackLz4, Lmdb, Memmap, Peer
+from tests.benchmarks.workloads import Tensors
 
-REPEATS = 5
-SECONDS = 0.4  # of one repeat of one side, where that is not a whole epoch
 BATCH = 256
 _IN_ORDER = ", in order"
 
@@ -80,105 +77,6 @@ def _versions() -> str:
     return ", ".join(found)
 
 
-class Ours(Peer):
-    """A zstruct store, the side that all others are compared with."""
-
-    name = "zstruct"
-    requires = "zstruct"
-
-    def __init__(self, path: Path, **options: Any):
-        super().__init__(path)
-        self.dataset = zstruct.ZarrStructureDataset(
-            path, fields=FIELDS, dtype={"energy": torch.float64}, **options
-        )
-
-    @classmethod
-    def write(cls, path: Path, structures: Structures) -> None:
-        zstruct.build(structures.atoms(), path, dtype="float32", progress=False)
-
-    def batch(self, indices: Any) -> Tensors:
-        return graph(self.dataset.__getitems__(indices))
-
-    def one(self, index: int) -> Tensors:
-        return self.dataset[index]
-
-
-class Files:
-    """Structures, what each side makes of them on disk, and the readers of that.
-
-    Parameters
-    ----------
-    name
-        What to call the structures.
-    structures
-        The structures.
-    folder
-        Where to write.
-    """
-
-    def __init__(self, name: str, structures: Structures, folder: Path):
-        counts = np.diff(structures.offsets)
-        atoms = f"{counts.min()}-{counts.max()}" if np.ptp(counts) else f"{counts[0]}"
-        self.name, self.title = name, f"{name}: {len(structures):,} structures of {atoms} atoms"
-        self.structures, self.folder = structures, folder
-        self._readers: list[Peer] = []
-        folder.mkdir()
-
-    def path(self, kind: type[Peer]) -> Path:
-        """Return the file or folder of a side, written when first asked for."""
-        written = Ours if kind is ZarrOindex else kind
-        path = self.folder / written.name.replace(" ", "-")
-        if not path.exists():
-            written.write(path, self.structures)
-        return path
-
-    def readers(self) -> list[Peer]:
-        """Return a reader for every side, each checked to give what was written."""
-        if not self._readers:
-            self._readers = [kind(self.path(kind)) for kind in (Ours, *READERS) if kind.installed()]
-            for reader in self._readers:
-                self._check(reader)
-        return self._readers
-
-    def close(self) -> None:
-        """Let go of the readers, and so of their files, memory maps and decoded blocks."""
-        self._readers = []
-        gc.collect()
-
-    def n(self, reader: Peer) -> int:
-        """Return how many structures a reader has."""
-        return min(len(self.structures), reader.most or len(self.structures))
-
-    def _check(self, reader: Peer) -> None:
-        """Raise unless a batch and some single structures are exactly what was written."""
-        n = self.n(reader)
-        indices = np.random.default_rng(3).integers(0, n, 300)
-        indices[:3] = 0, n - 1, 0
-        self._compare(reader.name, reader.batch(indices.tolist() if reader.lists else indices), indices)
-        for i in indices[:20].tolist():
-            one = reader.one(i)
-            index = torch.zeros(len(one["numbers"]), dtype=torch.int64)
-            as_batch = {**one, "energy": one["energy"].reshape(1), "batch": index}
-            self._compare(reader.name, as_batch, np.array([i]))
-
-    def _compare(self, side: str, batch: Mapping[str, torch.Tensor], indices: np.ndarray) -> None:
-        for field, expected in self.structures.batch(indices).items():
-            if batch[field].dtype != expected.dtype or not torch.equal(batch[field], expected):
-                raise RuntimeError(f"{side} gives other {field} than were written ({self.name})")
-
-    def check_epoch(self, side: str, batches: Iterable[Tensors]) -> None:
-        """Raise unless batches hold every structure exactly once; its energy tells which one it is."""
-        order = np.argsort(self.structures.energy)
-        seen = np.zeros(len(self.structures), dtype=np.int64)
-        for batch in batches:
-            rank = np.searchsorted(self.structures.energy, batch["energy"].numpy(), sorter=order)
-            indices = order[np.minimum(rank, len(order) - 1)]
-            self._compare(side, batch, indices)
-            seen[indices] += 1
-        if not np.all(seen == 1):
-            raise RuntimeError(f"an epoch of {side} does not hold every structure once ({self.name})")
-
-
 class _Served(Dataset[Tensors]):
     """A reader behind a torch DataLoader, which asks it for whole batches."""
 
@@ -204,34 +102,6 @@ def _loader(files: Files, reader: Peer, shuffle: Any = True, workers: int = 0) -
     if isinstance(reader, Ours):
         return reader.dataset.loader(BATCH, **options)
     return DataLoader(_Served(reader, files.n(reader)), BATCH, collate_fn=_same, **options)
-
-
-def _rates(sides: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Run all sides in turn, several times; return the median of the rates that each returns."""
-    found: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(REPEATS):
-        for name, side in sides.items():
-            found[name].append(side())
-    return {name: median(rates) for name, rates in found.items()}
-
-
-def _for_some_time(pieces: Iterator[Any], read: Callable[[Any], object], seconds: float) -> float:
-    """Read pieces until the time is over; return structures per second."""
-    n, passed, began = 0, 0.0, time.perf_counter()
-    for piece in pieces:
-        read(piece)
-        n += len(piece)
-        passed = time.perf_counter() - began
-        if passed > seconds:
-            break
-    return n / passed
-
-
-def _epoch_rate(make: Callable[[], Iterable[Tensors]]) -> float:
-    """Read an epoch, opening what has to be opened; return structures per second."""
-    began = time.perf_counter()
-    n = sum(len(batch["energy"]) for batch in make())
-    return n / (time.perf_counter() - began)
 
 
 def _judge(measure: str, files: Files, rates: Mapping[str, float], target: float | None) -> None:
@@ -264,9 +134,9 @@ def _batches(files: Files) -> None:
             order = rng.permutation(files.n(reader))
             cut = [order[k : k + size] for k in range(0, len(order), size)]
             pieces = itertools.cycle([piece.tolist() for piece in cut] if reader.lists else cut)
-            _for_some_time(itertools.islice(pieces, len(cut)), reader.batch, 10 * SECONDS)
-            sides[reader.name] = functools.partial(_for_some_time, pieces, reader.batch, SECONDS)
-        columns[f"batches of {size}"] = _rates(sides)
+            for_some_time(itertools.islice(pieces, len(cut)), reader.batch, 10 * SECONDS)
+            sides[reader.name] = functools.partial(for_some_time, pieces, reader.batch, SECONDS)
+        columns[f"batches of {size}"] = median_rates(sides)
         _judge(f"shuffled batches of {size}", files, columns[f"batches of {size}"], target=2)
     _show_rates(f"{files.title}; shuffled batches, one process, warm", columns)
 
@@ -283,9 +153,9 @@ def _one(files: Files) -> None:
             for i in piece:
                 one(i)
 
-        _for_some_time(itertools.islice(pieces, len(cut)), read, 10 * SECONDS)
-        sides[reader.name] = functools.partial(_for_some_time, pieces, read, SECONDS)
-    rates = _rates(sides)
+        for_some_time(itertools.islice(pieces, len(cut)), read, 10 * SECONDS)
+        sides[reader.name] = functools.partial(for_some_time, pieces, read, SECONDS)
+    rates = median_rates(sides)
     _judge("one by one", files, rates, target=1)
     _show_rates(
         f"{files.title}; one by one in random order, as dicts of tensors, warm", {"one by one": rates}
@@ -301,8 +171,8 @@ def _epoch(files: Files) -> None:
         for reader in readers:
             loader = _loader(files, reader, workers=workers)
             files.check_epoch(f"{reader.name} with {workers} workers", loader)
-            sides[reader.name] = functools.partial(_epoch_rate, lambda loader=loader: loader)
-        columns[f"{workers} workers"] = _rates(sides)
+            sides[reader.name] = functools.partial(epoch_rate, lambda loader=loader: loader)
+        columns[f"{workers} workers"] = median_rates(sides)
         del sides, loader  # ends the workers
     ours = columns["0 workers"][Ours.name]
     for (column, rates), target in zip(columns.items(), (2, 5), strict=True):
@@ -315,7 +185,9 @@ def _first(files: Files) -> None:
     """The first epoch of a dataset just opened, page cache warm."""
     files.close()
     kinds = [Ours, *(kind for kind in READERS if kind.installed() and not kind.slow)]
-    rates = _rates({kind.name: lambda kind=kind: _epoch_rate(lambda: _opened(files, kind)) for kind in kinds})
+    rates = median_rates(
+        {kind.name: lambda kind=kind: epoch_rate(lambda: _opened(files, kind)) for kind in kinds}
+    )
     if files.name == "A":
         speed = rates[Ours.name]
         findings.append(
@@ -350,12 +222,12 @@ def _cold(files: Files) -> None:
                     nonlocal how
                     how = _forget(files.folder)
                     before = _bytes_read()
-                    rate = _epoch_rate(lambda: _opened(files, kind, in_order))
+                    rate = epoch_rate(lambda: _opened(files, kind, in_order))
                     fetched[name].append(_bytes_read() - before)
                     return rate
 
                 sides[name] = side
-    rates = _rates(sides)
+    rates = median_rates(sides)
     shuffled = {name: rate for name, rate in rates.items() if not name.endswith(_IN_ORDER)}
     sequences = {name: rate for name, rate in rates.items() if name == Ours.name or name.endswith(_IN_ORDER)}
     _judge("shuffled first epoch, page cache cold", files, shuffled, target=1)

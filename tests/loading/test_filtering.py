@@ -60,6 +60,15 @@ def test_forces_and_structures_without_them_pass(source, quantile):
     assert set(data.structures) <= set(expected)
 
 
+def test_components_of_forces(source):
+    largest = np.array([np.nan_to_num(np.abs(source.value("forces", i))).max() for i in range(len(source))])
+    limit = np.quantile(largest, 0.7)
+
+    data = ZarrStructureDataset(source.path, ["energy"], max_force_component=limit)
+
+    assert data.structures.tolist() == np.flatnonzero(largest <= limit).tolist()
+
+
 def test_where_by_mask_or_function(source):
     large = source.counts > 5
 
@@ -99,6 +108,7 @@ def test_what_is_no_test_is_refused(source, options, sentence):
 def test_a_limit_on_what_the_store_lacks_is_refused(make_store, tmp_path):
     bare = make_store(tmp_path / "bare.zarr", np.array([2]), {"numbers": np.array([1, 8], np.uint8)})
 
-    for limit, field in (("max_energy", "energy"), ("max_force", "forces")):
+    limits = {"max_energy": "energy", "max_force": "forces", "max_force_component": "forces"}
+    for limit, field in limits.items():
         with pytest.raises(ValueError, match=f"{limit} needs {field}"):
             ZarrStructureDataset(bare.path, ["numbers"], **{limit: 1.0})

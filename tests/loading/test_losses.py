@@ -69,11 +69,14 @@ def test_where_nothing_counts_the_loss_is_zero_with_a_gradient(data):
 
 def test_the_observation_model_comes_first(source):
     data = ZarrStructureDataset(
-        source.path, ["energy"], torch.float64, observation_model=lambda p: {"energy": 10 * p["model"]}
+        source.path,
+        ["energy"],
+        torch.float64,
+        observation_model=lambda predicted, batch: {"energy": batch["n_atoms"] * predicted["per_atom"]},
     )
     batch = next(iter(data.loader(8)))
 
-    assert data.loss({"model": batch["energy"] / 10}, batch) == pytest.approx(0, abs=1e-20)
+    assert data.loss({"per_atom": batch["energy"] / batch["n_atoms"]}, batch) == pytest.approx(0, abs=1e-20)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def test_flat_batches(data, source):
     assert_array_equal(batch["serial"], source.columns["serial"][PICK])
     assert batch["has_forces"].shape == (6,)
     assert np.isnan(batch["F"]).any()
-    assert not {"Qtot", "D", "numbers", "energy"} & batch.keys()
+    assert_array_equal(batch["Qtot"], np.zeros(6))
+    assert not {"D", "numbers", "energy"} & batch.keys()
 
 
 def test_types(source, data):

@@ -29,6 +29,7 @@ from zstruct.loading.transforms import (
     Normalize,
     OnBatch,
     OnSample,
+    RandomApply,
     RandomReflection,
     RandomRotation,
     Wrap,
@@ -732,3 +733,47 @@ def test_transforms_pickle():
     batch = make_batch([4, 2])
     batch.columns["numbers"][:] = 1
     same(pickle.loads(pickle.dumps(bound))(batch, 3), transform(batch, 3))
+
+
+class TestRandomApply:
+    @pytest.fixture
+    def batch(self):
+        rng = np.random.default_rng(0)
+        samples = [
+            {"numbers": np.full(n, 1), "positions": rng.normal(size=(n, 3)), "energy": 1.0 * n}
+            for n in rng.integers(1, 6, 200)
+        ]
+        return replace(pack(samples), structures=np.arange(1000, 1200))
+
+    @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+    def test_some_are_transformed_and_masks_say_which(self, batch, probability):
+        changed = RandomApply(AddNoise(0.1, seed=1), probability, seed=5)(batch)
+
+        moved = np.logical_or.reduceat(
+            (changed.columns["positions"] != batch.columns["positions"]).any(axis=1), batch.offsets[:-1]
+        )
+        assert np.array_equal(moved, changed.columns["stale"])
+        assert abs(moved.mean() - probability) < 0.12
+        assert np.array_equal(changed.columns["energy"], batch.columns["energy"])
+
+    def test_others_in_every_epoch_and_the_same_in_another_batch(self, batch):
+        transform = RandomApply(AddNoise(0.1, seed=1), 0.5, seed=5)
+
+        whole, later = transform(batch, 0), transform(batch, 1)
+        one = transform.on_batch(pack([batch[17]]), 0)
+
+        assert not np.array_equal(whole.columns["stale"], later.columns["stale"])
+        rows = slice(*batch.offsets[17:19])
+        assert np.array_equal(one.columns["positions"], whole.columns["positions"][rows])
+
+    def test_what_only_some_would_have_is_refused(self, batch):
+        for function, sentence in (
+            (lambda sample: {**sample, "twice": 2 * sample["energy"]}, "can't add twice"),
+            (lambda sample: {**sample, "energy": sample["energy"].bool()}, "can't change the shape or dtype"),
+        ):
+            with pytest.raises(ValueError, match=sentence):
+                RandomApply(function, 0.5)(batch)
+
+    def test_a_probability_is_one(self):
+        with pytest.raises(ValueError, match="probability is between 0 and 1"):
+            RandomApply(AddNoise(0.1), 1.5)

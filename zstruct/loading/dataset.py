@@ -22,6 +22,7 @@ from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.featurizer import Featurizer
 from zstruct.loading.filtering import Where
 from zstruct.loading.forces import ForceSampling
+from zstruct.loading.indexing import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
 from zstruct.loading.losses import ObservationModel, weighted_loss
 from zstruct.loading.orders import Shuffle
@@ -73,6 +74,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         given, is larger, in eV. A limit on a label does not apply to a structure without that label.
     max_force
         Leaves structures aside with a larger norm of the force on any atom, in eV/angstrom.
+    max_force_component
+        Leaves structures aside with a larger component of any force, by its absolute value.
     where
         The structures to load: a boolean for every structure of the store, or a function of the `Store`
         that returns that.
@@ -123,7 +126,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         that are computed; True for all. Worth its memory where they do not change and were not
         stored, which is faster still. Every worker process keeps its own.
     observation_model
-        Turns predictions into what was observed; `loss` applies it.
+        A function of predictions and batch that returns what was observed; `loss` applies it.
     cache
         Where decoded fields are kept.
 
@@ -185,6 +188,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         split: str | tuple[str, str] | None = None,
         max_energy: float | None = None,
         max_force: float | None = None,
+        max_force_component: float | None = None,
         where: Where | None = None,
         energy_reference: bool | str | Mapping[str, float] | References | None = None,
         transform: Any = None,
@@ -214,6 +218,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             split=split,
             max_energy=max_energy,
             max_force=max_force,
+            max_force_component=max_force_component,
             where=where,
             energy_reference=energy_reference,
             transform=transform,
@@ -282,7 +287,9 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         IndexError
             If an index is out of range.
         """
-        return self.take(indices)
+        # As `take`, for which a call would cost as much as a tensor.
+        array = np.asarray(indices)
+        return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
     def loss(
         self,

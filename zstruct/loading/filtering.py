@@ -27,6 +27,7 @@ def kept(
     rows: NDArray[np.int64] | None,
     max_energy: float | None,
     max_force: float | None,
+    max_force_component: float | None,
     where: Where | None,
     references: References | None,
 ) -> NDArray[np.int64] | None:
@@ -44,6 +45,8 @@ def kept(
         Largest energy per atom, less that of free atoms if there are `references`, in eV.
     max_force
         Largest norm of the force on any atom, in eV/angstrom.
+    max_force_component
+        Largest absolute value of any component of a force, in eV/angstrom.
     where
         A boolean for every structure of the store, or a function of the `Store` that returns that.
     references
@@ -55,9 +58,14 @@ def kept(
         If a limit is no number, if the store has not what is limited, or if `where` is no mask of
         all structures.
     """
-    if max_energy is max_force is where is None:
+    if max_energy is max_force is max_force_component is where is None:
         return rows
-    for name, limit, field in (("max_energy", max_energy, "energy"), ("max_force", max_force, "forces")):
+    limits = {
+        "max_energy": (max_energy, "energy"),
+        "max_force": (max_force, "forces"),
+        "max_force_component": (max_force_component, "forces"),
+    }
+    for name, (limit, field) in limits.items():
         if limit is not None and not limit == limit:
             raise ValueError(f"{name} is a number, not {limit!r}")
         if limit is not None and field not in store.fields:
@@ -67,12 +75,15 @@ def kept(
         passing &= _mask(store, where)
     if max_energy is not None:
         passing &= ~(_energies(store, references) > max_energy)
-    if max_force is not None:
+    if not max_force is max_force_component is None:
         for first, last, start, stop, edges in _ranges(store):
-            forces = store.read("forces", start, stop)
-            squares = np.einsum("ij,ij->i", forces, forces)
-            largest = segment_reduce(np.nan_to_num(squares, nan=0.0), edges, "max")
-            passing[first:last] &= ~(largest > max_force**2)
+            forces = np.nan_to_num(store.read("forces", start, stop), nan=0.0)
+            if max_force is not None:
+                squares = segment_reduce(np.einsum("ij,ij->i", forces, forces), edges, "max")
+                passing[first:last] &= ~(squares > max_force**2)
+            if max_force_component is not None:
+                largest = segment_reduce(np.abs(forces).max(axis=1), edges, "max")
+                passing[first:last] &= ~(largest > max_force_component)
     return np.flatnonzero(passing) if rows is None else rows[passing[rows]]
 
 

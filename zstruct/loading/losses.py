@@ -15,8 +15,8 @@ from zstruct.loading.forces import USED
 
 __all__ = ["ObservationModel", "weighted_loss"]
 
-#: Turns what a model predicts into what was observed, by name.
-ObservationModel = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+#: Turns what a model predicts, with what the batch says of it, into what was observed, by name.
+ObservationModel = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 _PER_ATOM = {"energy", "free_energy"}  # extensive: errors grow with the number of atoms
 
@@ -46,7 +46,8 @@ def weighted_loss(
     error
         Of two tensors of the values that count, a scalar; by default their mean squared difference.
     observation_model
-        Applied to the predictions first: turns what a model predicts into what was observed.
+        Turns predictions into what was observed, before they are compared: a function of predictions
+        and batch that returns predictions.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def weighted_loss(
     tensor(4.)
     """
     if observation_model is not None:
-        predictions = observation_model(predictions)
+        predictions = observation_model(predictions, batch)
     if weights is None:
         weights = {name: 1.0 for name in predictions if name in batch}
     total: Any = 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,7 @@ def edges_of(packed: PackedBatch, layout: str) -> Edges:
     return edges
 
 
+@cache  # an import statement takes as long as a tensor
 def converter(as_numpy: bool) -> Callable[[NDArray], Any]:
     """Return what makes of an array what a batch holds: a tensor that shares its memory, or itself."""
     if as_numpy:

@@ -69,8 +69,9 @@ def physnet(
 
         * ``Z`` (B*A,), ``R`` and ``F`` (B*A, 3), ``E`` (B, 1), ``Qtot`` (B,), ``D`` (B, 3), of the
           fields ``numbers``, ``positions``, ``forces``, ``energy``, ``total_charge`` and
-          ``dipole``, those of them that the samples have; other fields by their own names,
-          (B*A, ...) or (B, ...). Padding is zero. Units are those of the samples.
+          ``dipole``, those of them that the samples have, and ``Qtot`` in any case: zero where
+          nothing is said of charges. Other fields by their own names, (B*A, ...) or (B, ...).
+          Padding is zero. Units are those of the samples.
         * ``N`` (B,), the atoms of each structure, int32; ``structure`` (B,), their indices in the
           store where known, int64.
         * ``dst_idx`` and ``src_idx`` (B*A*(A-1),), int32: all pairs of different rows of the same
@@ -120,6 +121,7 @@ def physnet(
         arrays[_NAMES.get(name, name)] = wanted
     if not legacy and "E" in arrays:
         arrays["E"] = arrays["E"].reshape(n, 1)
+    arrays.setdefault("Qtot", np.zeros(n, np.float32))
     arrays["N"] = packed.n_atoms.astype(_INT32)
     if packed.structures is not None:
         arrays["structure"] = packed.structures

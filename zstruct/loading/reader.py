@@ -49,9 +49,10 @@ class StructureReader:
 
     Parameters
     ----------
-    path, fields, dtype, split, max_energy, max_force, where, energy_reference, transform, \
-force_fraction, force_sampling, force_resample_epochs, force_min_structures, force_seed, features, \
-features_only, derivatives, neighbors, edges, cache_features, cache_neighbors, cache, cache_bytes
+    path, fields, dtype, split, max_energy, max_force, max_force_component, where, \
+energy_reference, transform, force_fraction, force_sampling, force_resample_epochs, \
+force_min_structures, force_seed, features, features_only, derivatives, neighbors, edges, \
+cache_features, cache_neighbors, cache, cache_bytes
         As for `ZarrStructureDataset`.
 
     Examples
@@ -75,6 +76,7 @@ features_only, derivatives, neighbors, edges, cache_features, cache_neighbors, c
         split: str | tuple[str, str] | None = None,
         max_energy: float | None = None,
         max_force: float | None = None,
+        max_force_component: float | None = None,
         where: Where | None = None,
         energy_reference: bool | str | Mapping[str, float] | References | None = None,
         transform: Any = None,
@@ -100,7 +102,9 @@ features_only, derivatives, neighbors, edges, cache_features, cache_neighbors, c
         references = chosen_references(self.store, energy_reference)
         # Structures of a subset; None: all.
         self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
-        self._rows = kept(self.store, self._rows, max_energy, max_force, where, references)
+        self._rows = kept(
+            self.store, self._rows, max_energy, max_force, max_force_component, where, references
+        )
         extras = None
         if edges is not None and neighbors is None:
             raise ValueError("edges say what neighbors carry: give neighbors a cutoff or a name, too")

@@ -1,7 +1,8 @@
 """Transforms: change structures on their way from the store to the model, whole batches at a time.
 
 ``base`` is what a transform is, and how functions become some; ``augment`` has the random ones,
-``scaling`` those of labels and units, ``moving`` those of positions. ``kernels`` does the work on
+``scaling`` those of labels and units, ``moving`` those of positions, ``sometimes`` what is done to some
+structures only. ``kernels`` does the work on
 arrays. Nothing here knows of stores or datasets.
 """
 
@@ -9,6 +10,7 @@ from zstruct.loading.transforms.augment import AddNoise, RandomReflection, Rando
 from zstruct.loading.transforms.base import Compose, OnBatch, OnSample, Transform, as_transform, random_keys
 from zstruct.loading.transforms.moving import Center, Wrap
 from zstruct.loading.transforms.scaling import CastUnits, Denormalize, Normalize
+from zstruct.loading.transforms.sometimes import RandomApply
 
 __all__ = [
     "AddNoise",
@@ -19,6 +21,7 @@ __all__ = [
     "Normalize",
     "OnBatch",
     "OnSample",
+    "RandomApply",
     "RandomReflection",
     "RandomRotation",
     "Transform",
