@@ -65,3 +65,17 @@ def test_a_changed_digest_is_found(built):
     file.write_text(json.dumps(metadata))
     with pytest.raises(CorruptStoreError, match="don't add up"):
         zstruct.verify(built)
+
+
+def test_damage_to_statistics_is_found(built):
+    zstruct.statistics(built, name="all", progress=False)
+    zstruct.verify(built)
+    shards = [p for p in (built / "statistics").rglob("*") if p.is_file() and p.name != "zarr.json"]
+    assert shards
+
+    content = bytearray(shards[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    shards[0].write_bytes(content)
+
+    with pytest.raises(CorruptStoreError, match="statistics/all/"):
+        zstruct.verify(built)

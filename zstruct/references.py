@@ -234,12 +234,10 @@ def fit_references(
 
     Returns
     -------
-
-    References
-    ----------
-        Of all elements in structures with an energy. Where elements come in the same ratios always, so
-        that their energies can't be told apart, those of the smallest sum of squares; `singular` says
-        so, and a warning does.
+    Mapping
+        As `References`: of all elements in structures with an energy. Where elements come in the same
+        ratios always, so that their energies can't be told apart, those of the smallest sum of
+        squares; `singular` says so, and a warning does.
 
     Raises
     ------
@@ -260,7 +258,7 @@ def fit_references(
     ...     frames[-1].calc = SinglePointCalculator(frames[-1], energy=energy)
     >>> report = zstruct.build(frames, path, progress=False)
     >>> zstruct.fit_references(path)
-    References(H: -15.8333, O: -2049; fitted from 3 structures; RMSE 0.181 eV/atom)
+    References(H: -15.8333, O: -2049; fitted from 3 structures; RMSE 0.167 eV/atom)
     """
     part = Part.of(store, split)
     if ridge is not None and (
@@ -392,10 +390,8 @@ def isolated_references(
 
     Returns
     -------
-
-    References
-    ----------
-        Of the elements that there are such structures of; of several, the lowest energy.
+    Mapping
+        As `References`: of the elements that there are such structures of; of several, the lowest energy.
 
     Raises
     ------

@@ -232,8 +232,8 @@ FIELDS: dict[str, Field] = {row.name: row for row in _ROWS}
 #: batches add (``has_`` and a field's name among it).
 RESERVED = frozenset(
     {"offsets", "n_atoms", "source", "frame", "features", "derivatives", "neighbors", "splits"}
-    | {"categories", "structure", "atom", "structure_edge", *SIZES}
-    | {"batch", "mask", "ptr"}
+    | {"references", "statistics", "categories", "structure", "atom", "structure_edge", *SIZES}
+    | {"batch", "mask", "ptr", "stale", "use_forces"}
 )
 
 

@@ -20,7 +20,8 @@ def verify(path: str | os.PathLike[str]) -> None:
 
     Checks that offsets, counts and array lengths agree, that every chunk passes its checksum and
     that contents still have the digests recorded when the store was built; and the same of features,
-    derivatives, neighbours and splits, unless they are stale: of those, only the contents.
+    derivatives, neighbours and splits, unless they are stale: of those, only the contents, as of
+    references and statistics.
 
     Parameters
     ----------
@@ -51,6 +52,9 @@ def verify(path: str | os.PathLike[str]) -> None:
             _check_group(store, f"{kind}/{name}", offsets)
     for name in store.group_names("splits"):
         _check_split(store, f"splits/{name}")
+    for small in ("references", "statistics"):
+        for name in store.group_names(small):
+            _check_arrays(store, f"{small}/{name}")
 
 
 def _check_content(store: _store.Store, name: str) -> str:
@@ -68,10 +72,7 @@ def _check_content(store: _store.Store, name: str) -> str:
 
 
 def _check_group(store: _store.Store, group: str, atom_offsets: NDArray[np.int64]) -> None:
-    attrs, arrays = store.group_attrs(group), store.array_names(group)
-    _require(attrs.get("status") == "complete", store, group, "is unfinished")
-    for name in arrays:
-        _check_content(store, name)
+    attrs, arrays = store.group_attrs(group), _check_arrays(store, group)
     if attrs["store_digest"] != store.digest:
         return
     if group.startswith("features/"):
@@ -97,10 +98,18 @@ def _check_group(store: _store.Store, group: str, atom_offsets: NDArray[np.int64
         _require(inside, store, indices, "has neighbours outside their structures")
 
 
+def _check_arrays(store: _store.Store, group: str) -> list[str]:
+    """Raise unless a group is finished and its arrays have their digests; return their names."""
+    _require(store.group_attrs(group).get("status") == "complete", store, group, "is unfinished")
+    names = store.array_names(group)
+    for name in names:
+        _check_content(store, name)
+    return names
+
+
 def _check_split(store: _store.Store, group: str) -> None:
     attrs, codes = store.group_attrs(group), f"{group}/codes"
-    _require(attrs.get("status") == "complete", store, group, "is unfinished")
-    _check_content(store, codes)
+    _check_arrays(store, group)
     if attrs["store_digest"] != store.digest:
         return
     values = store.read(codes)

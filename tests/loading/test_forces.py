@@ -87,14 +87,15 @@ def test_samples_batches_and_epochs(source):
     assert np.array_equal(data.take(np.arange(61)).columns["use_forces"], masks[0])
 
 
+@pytest.mark.parametrize("rows", [np.arange(61), np.arange(5, 50)])
 @pytest.mark.parametrize("options", [{}, {"num_workers": 2, "persistent_workers": True}])
-def test_a_loader_draws_anew_in_each_epoch(source, options):
-    data = ZarrStructureDataset(source.path, ["energy"], force_fraction=0.5)
+def test_a_loader_draws_anew_in_each_epoch(source, rows, options):
+    data = ZarrStructureDataset(source.path, ["energy"], force_fraction=0.5)[rows]
     loader = data.loader(16, shuffle=True, **options)
-    drawn = ForcePolicy(Store(source.path), None, 0.5, "random", 1, 1, 0)
+    drawn = policy(source, rows)
 
     for epoch in range(3):
-        used = np.zeros(len(data), dtype=bool)
+        used = np.zeros(61, dtype=bool)
         for batch in loader:
             used[batch["structure"].numpy()] = batch["use_forces"].numpy()
         assert np.array_equal(used, drawn.used(epoch))

@@ -240,9 +240,6 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         self._featurizer = None if featurizer is None else Featurizer(featurizer, cache_features)
         self.observation_model = observation_model
         self._plain = self._plain and featurizer is None
-        if not self._plain:
-            # Worker processes, also those that live on, have to see the epoch.
-            self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -442,3 +439,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             num_workers=num_workers,
             **options,
         )
+
+    def _new_epoch(self) -> Any:
+        # Worker processes, also those that live on, have to see it where anything depends on it.
+        epoch = torch.zeros((), dtype=torch.int64)
+        return epoch.share_memory_() if self._policy is not None or self._transform is not None else epoch

@@ -158,7 +158,7 @@ cache_features, cache_neighbors, cache, cache_bytes
             known = {name: self.store.fields[name] for name in names}
             self._transform = as_transform(transform).bound(known, beside_names)
         self._featurizer: Featurizer | None = None
-        self._epoch: Any = np.zeros((), np.int64)
+        self._epoch: Any = self._new_epoch()
         # Whether a batch is done when it is gathered.
         steps = (self._extras, self._references, self._policy, self._transform)
         self._plain = all(step is None for step in steps)
@@ -452,6 +452,10 @@ cache_features, cache_neighbors, cache, cache_bytes
             self._featurizer(batch)
         return batch
 
+    def _new_epoch(self) -> Any:
+        """Return memory for the number of the epoch, 0 at first."""
+        return np.zeros((), np.int64)
+
     @property
     def _caches(self) -> list[BlockCache]:
         return [self._gather.cache, *(self._extras.caches if self._extras is not None else ())]
@@ -459,7 +463,8 @@ cache_features, cache_neighbors, cache, cache_bytes
     def _subset(self, positions: NDArray[np.int64]) -> Self:
         subset = copy.copy(self)
         subset._rows = positions if self._rows is None else self._rows[positions]
-        subset._epoch = copy.deepcopy(self._epoch)
+        subset._epoch = self._new_epoch()
+        subset.set_epoch(self.epoch)
         if self._policy is not None:
             subset._policy = self._policy.among(subset._rows)
         return subset
