@@ -53,52 +53,50 @@ def main(scale: float = 1.0) -> None:
     conclude(findings)
 
 
-def _dataset(files: Files, **options: Any) -> zstruct.ZarrStructureDataset:
-    """Return the structures as a dataset that has all of them in memory."""
-    return zstruct.ZarrStructureDataset(files.path(Ours), cache="memory", **options)
-
-
 def _layouts(files: Files) -> list[Finding]:
-    """Shuffled batches in each layout, from indices to tensors; bytes are those of what comes out."""
+    """Shuffled batches in each layout, from indices to tensors or arrays, and the bytes made for them."""
     dataset = Ours(files.path(Ours)).dataset
-    fixed = list(dataset.loader(BATCH, shuffle=True, seed=0).batch_sampler)
-    bucketed = list(
-        dataset.loader(BATCH, shuffle=True, seed=0, bucket_size=RECOMMENDED * BATCH).batch_sampler
+    fixed, bucketed = (
+        list(dataset.loader(BATCH, shuffle=True, seed=0, bucket_size=size).batch_sampler)
+        for size in (None, RECOMMENDED * BATCH)
     )
+    chosen = [("graph", graph, fixed), ("padded", padded, fixed), ("physnet", physnet, fixed)]
+    chosen += [(f"{name}, NumPy", functools.partial(of, as_numpy=True), fixed) for name, of, _ in chosen]
+    if np.ptp(np.diff(files.structures.offsets)):  # else there is nothing to sort
+        chosen += [(f"{name}, bucketed", of, bucketed) for name, of, _ in chosen[1:3]]
     sides: dict[str, Callable[[], float]] = {}
     sizes: dict[str, float] = {}
-    for name, layout, batches in (
-        ("graph", graph, fixed),
-        ("padded", padded, fixed),
-        ("padded, bucketed", padded, bucketed),
-        ("physnet", physnet, fixed),
-        ("physnet, bucketed", physnet, bucketed),
-        ("graph, NumPy", functools.partial(graph, as_numpy=True), fixed),
-        ("padded, NumPy", functools.partial(padded, as_numpy=True), fixed),
-        ("physnet, NumPy", functools.partial(physnet, as_numpy=True), fixed),
-    ):
+    for name, layout, batches in chosen:
 
-        def read(indices: np.ndarray, layout: Callable[[Any], Mapping[str, Any]] = layout) -> int:
-            return sum(array.nbytes for array in layout(dataset.take(indices)).values())
+        def make(indices: np.ndarray, layout: Callable[[Any], Mapping[str, Any]] = layout) -> list[Any]:
+            return list(layout(dataset.take(indices)).values())
 
         # All batches once: this warms up, too.
-        sizes[name] = sum(map(read, batches)) / len(dataset)
-        sides[name] = functools.partial(for_some_time, itertools.cycle(batches), read, SECONDS)
+        sizes[name] = sum(_bytes(array) for indices in batches for array in make(indices)) / len(dataset)
+        sides[name] = functools.partial(for_some_time, itertools.cycle(batches), make, SECONDS)
     rates = median_rates(sides)
-    flow = {name: rates[name] * sizes[name] for name in rates}
-    rows = [
-        [name, f"{rates[name]:,.0f}", f"{sizes[name]:,.0f}", f"{flow[name] / 1e9:.2f}",
-         f"{flow[name] / flow['graph']:.2f}"]
-        for name in rates
-    ]  # fmt: skip
-    header = ["", "structures/s", "bytes/structure", "GB/s", "of graph's"]
+    rows, findings = [], []
+    for name in rates:
+        base = "graph, NumPy" if name.endswith("NumPy") else "graph"
+        flow, of_graph = rates[name] * sizes[name], rates[base] * sizes[base]
+        rows.append(
+            [name, f"{rates[name]:,.0f}", f"{rates[name] / rates[base]:.2f}", f"{sizes[name]:,.0f}",
+             f"{flow / 1e9:.2f}", f"{flow / of_graph:.2f}"]
+        )  # fmt: skip
+        if name != base:
+            theirs = f"{base} {of_graph / 1e9:.2f} GB/s"
+            findings.append(
+                Finding(f"bytes/s, {name}", files.name, f"{flow / 1e9:.2f} GB/s", theirs, flow / of_graph,
+                        1 / 1.5, False)
+            )  # fmt: skip
+    header = ["", "structures/s", "of graph's", "bytes/structure", "GB/s", "of graph's"]
     show(f"{files.title}; batches of {BATCH}, take and collate, one thread, warm", rows, header)
-    theirs = f"graph {flow['graph'] / 1e9:.2f} GB/s"
-    return [
-        Finding(f"bytes per second, {name}", files.name, f"{flow[name] / 1e9:.2f} GB/s", theirs,
-                flow[name] / flow["graph"], 1 / 1.5, False)
-        for name in rates if name.startswith(("padded", "physnet"))
-    ]  # fmt: skip
+    return findings
+
+
+def _bytes(array: torch.Tensor | np.ndarray) -> int:
+    """Return the bytes made for a batch: none for an array that batches share, which is read-only."""
+    return array.nbytes if isinstance(array, torch.Tensor) or array.flags.writeable else 0
 
 
 def _padding(files: Files) -> list[Finding]:
@@ -161,14 +159,13 @@ def _epochs(files: Files) -> list[Finding]:
 
 def _transforms(files: Files) -> list[Finding]:
     """What transforms add to the gather of a batch, positions and forces in single precision."""
-    steps = {"rotation": [RandomRotation(seed=1)], "noise": [AddNoise(0.01, seed=1)]}
-    steps["rotation + noise"] = steps["rotation"] + steps["noise"]
+    rotation, noise = RandomRotation(seed=1), AddNoise(0.01, seed=1)
+    steps = {"gather": None, "rotation": rotation, "noise": noise, "rotation + noise": [rotation, noise]}
     datasets = {
-        "gather": _dataset(files, fields=("positions", "forces")),
-        **{
-            name: _dataset(files, fields=("positions", "forces"), transform=transform)
-            for name, transform in steps.items()
-        },
+        name: zstruct.ZarrStructureDataset(
+            files.path(Ours), ["positions", "forces"], cache="memory", transform=transform
+        )
+        for name, transform in steps.items()
     }
     order = np.random.default_rng(6).permutation(len(files.structures))
     batches = [order[k : k + BATCH] for k in range(0, len(order) - BATCH + 1, BATCH)]
@@ -188,8 +185,8 @@ def _transforms(files: Files) -> list[Finding]:
     show(title, rows, ["", "microseconds", "of the gather"])
     added = seconds["rotation + noise"] - gather
     return [
-        Finding("rotation + noise, a quarter of the gather", files.name, f"{1e6 * added:,.0f} us",
-                f"gather {1e6 * gather:,.0f} us", gather / added / 4, 1, False)
+        Finding("rotation + noise on top of a gather", files.name, f"{1e6 * added:,.0f} us",
+                f"gather {1e6 * gather:,.0f} us", gather / added, 4, False)
     ]  # fmt: skip
 
 
@@ -207,31 +204,29 @@ _WHOLE_STORE = """
 def _statistics(folder: Path, n: int) -> list[Finding]:
     """Statistics and reference energies of structures of 20 atoms, first calls in processes of two cores."""
     rows, findings = [], []
-    targets = {"statistics": 5, "fit_references": 3}
-    # A quarter of the structures as well: memory that is bounded is about the same.
-    for m in (n // 4, n):
+    few, peaks = n // 4, {}  # of fewer structures, too: memory that is bounded does not grow with them
+    for m in (few, n):
         path = folder / f"{m}.zarr"
         bench_open.synthetic(path, m, atoms=(20, 20))
-        data = m * 20 * (1 + 2 * 3 * 8) / 2**20  # numbers, positions and forces
-        for function, target in targets.items():
+        data = m * 20 * (1 + 2 * 3 * 8)  # numbers, positions and forces
+        for function, target in (("statistics", 5), ("fit_references", 3)):
             runs = []
-            for repeat in range(REPEATS + 1):
+            for _ in range(REPEATS):
                 output, peak = fresh(_WHOLE_STORE, path, function)
                 seconds, found = output.split()
                 if int(found) != m:
                     raise RuntimeError(f"{function} found {found} structures of {m:,}")
-                if repeat:  # the first one may have had kernels to compile
-                    runs.append((float(seconds), peak))
-            took, peak = (median(each) for each in zip(*runs, strict=True))
-            rows.append([f"zstruct.{function}", f"{m:,}", f"{took:.2f}", f"{peak:,.0f}", f"{data:,.0f}"])
+                runs.append((float(seconds), peak))
+            took, peaks[function, m] = (median(each) for each in zip(*runs, strict=True))
+            numbers = f"{took:.2f}", f"{peaks[function, m]:,.0f}", f"{data / 2**20:,.0f}"
+            rows.append([f"zstruct.{function}", f"{m:,}", *numbers])
             if m == n:
-                findings.append(
-                    Finding(f"zstruct.{function}", f"{n:,}", f"{took:.2f} s", f"{target} s asked for",
-                            target / took, 1, False)
-                )  # fmt: skip
+                more, less = peaks[function, n], peaks[function, few]
+                memory = f"{more:,.0f} MiB", f"{less:,.0f} MiB for {few:,}", less / more, None, False
+                speed = f"{took:.2f} s", f"{target} s asked for", target / took, 1, False
+                findings.append(Finding(f"zstruct.{function}", f"{n:,}", *speed))
+                findings.append(Finding(f"zstruct.{function}, memory", f"{n:,}", *memory))
         shutil.rmtree(path)
-    show(
-        "structures of 20 atoms with forces; the first call in a process with two cores, page cache warm",
-        rows, ["", "structures", "s", "peak MiB", "MiB per atom in the store"],
-    )  # fmt: skip
+    title = "structures of 20 atoms with forces; the first call in a process with two cores, page cache warm"
+    show(title, rows, ["", "structures", "s", "peak MiB", "MiB of numbers, positions, forces"])
     return findings

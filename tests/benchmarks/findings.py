@@ -28,7 +28,8 @@ def conclude(findings: Sequence[Finding]) -> None:
         rows.append([f.measure, f.data, f.ours, f.theirs, f"{f.ratio:.2f}", *asked])
     header = ["measure", "", "zstruct", "against", "ratio", "target", ""]
     show("all measures, the ratio above one where zstruct is ahead", rows, header)
-    print("\nwhere a peer wins:")
+    if any(f.peer for f in findings):
+        print("\nwhere a peer wins:")
     for f in findings:
         if f.peer and f.ratio < 1:
             print(f"* {f.measure}, {f.data}: {f.theirs}, zstruct {f.ours}")

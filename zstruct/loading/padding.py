@@ -16,6 +16,8 @@ from zstruct.loading.padding_kernels import mark_pairs, mark_rows, pad
 
 __all__ = ["real_pairs", "real_rows", "rectangle", "rows_of"]
 
+_UINT8 = np.dtype(np.uint8)
+
 
 def rows_of(packed: PackedBatch, num_atoms: int | None) -> int:
     """Return the rows that each structure of a padded batch has.
@@ -67,12 +69,15 @@ def rectangle(column: NDArray, offsets: NDArray[np.int64], n_rows: int) -> NDArr
     n, rest = len(offsets) - 1, column.shape[1:]
     if len(column) == n * n_rows:
         return column.reshape(n, n_rows, *rest)
-    if not (column.flags.c_contiguous and column.flags.writeable):
+    if not column.flags.carray:
         column = column.copy()  # what the kernel is compiled for
-    row_bytes = column.itemsize * math.prod(rest)
-    out = np.empty(n * n_rows * row_bytes, np.uint8)
-    pad(column.reshape(-1).view(np.uint8), offsets, n_rows, row_bytes, out)
-    return np.ndarray((n, n_rows, *rest), column.dtype, out)
+    out = np.empty((n, n_rows, *rest), column.dtype)
+    pad(_bytes(column), offsets, n_rows, column.itemsize * math.prod(rest), _bytes(out))
+    return out
+
+
+def _bytes(array: NDArray) -> NDArray[np.uint8]:
+    return np.ndarray(array.nbytes, _UINT8, array)
 
 
 def real_rows(counts: NDArray[np.int64], n_rows: int) -> NDArray[np.bool_]:

@@ -19,15 +19,21 @@ announce()
 @njit(nogil=True, cache=True)
 def pad(source, offsets, n_rows, row_bytes, out):  # type: ignore[no-untyped-def]
     """Copy the rows of each structure to where its `n_rows` rows begin, and fill up with zeros."""
-    for i in range(len(offsets) - 1):
+    n, i = len(offsets) - 1, 0
+    while i < n:
+        # Structures that leave nothing to fill up go together with the one after them: in batches
+        # of similar sizes these are many.
+        last = i
+        while last < n - 1 and offsets[last + 1] - offsets[last] == n_rows:
+            last += 1
         # Unsigned, for indices that might be negative are not copied in bulk.
-        of = np.uint64(offsets[i] * row_bytes)
-        size = np.uint64((offsets[i + 1] - offsets[i]) * row_bytes)
-        to = np.uint64(i * n_rows * row_bytes)
+        of, to = np.uint64(offsets[i] * row_bytes), np.uint64(i * n_rows * row_bytes)
+        size = np.uint64((offsets[last + 1] - offsets[i]) * row_bytes)
         for k in range(size):
             out[to + k] = source[of + k]
-        for k in range(size, np.uint64(n_rows * row_bytes)):
+        for k in range(size, np.uint64((last + 1 - i) * n_rows * row_bytes)):
             out[to + k] = 0
+        i = last + 1
 
 
 @njit(nogil=True, cache=True)
