@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python notebooks/demo.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

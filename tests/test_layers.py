@@ -13,7 +13,7 @@ LAYERS = [
     {"store", "parallel", "working", "compiling"},
     {"publishing", "distance_kernels", "atoms"},
     {"keeping", "distances"},
-    {"atoms", "sources", "building", "features", "splits", "verify"},
+    {"sources", "building", "features", "splits", "verify"},
     {"scanning"},
     {"references"},
     {"stats"},

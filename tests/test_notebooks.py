@@ -40,7 +40,7 @@ def test_notebooks_run(path, copy, environment):
     notebook = nbformat.read(copy / "notebooks" / path.name, as_version=4)
     folder = {"metadata": {"path": str(copy / "notebooks")}}
 
-    nbclient.NotebookClient(notebook, timeout=60, resources=folder).execute()
+    nbclient.NotebookClient(notebook, timeout=120, resources=folder).execute()
 
     said = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     warned = [output.text for output in said if output.get("name") == "stderr"]

@@ -168,6 +168,30 @@ def test_random_transforms_depend_on_the_epoch_only(plain, options):
             assert torch.equal(found[i], again[i]["positions"])
 
 
+@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": 1, "prefetch": 2}, {"num_workers": 1}])
+def test_loaders_of_one_dataset_have_epochs_of_their_own(plain, options):
+    data = ZarrStructureDataset(plain.path, ["positions"], transform=transforms.RandomRotation(seed=3))
+    undisturbed = list(data.loader(7, **options))
+
+    found = []
+    for batch in data.loader(7, **options):
+        found.append(batch)
+        other = data.loader(7, **options)
+        other.set_epoch(9)
+        next(iter(other))
+        data.set_epoch(4)
+
+    for batch, expected in zip(found, undisturbed, strict=True):
+        assert torch.equal(batch["positions"], expected["positions"])
+
+
+def test_features_of_what_was_transformed_are_not_kept(plain):
+    with pytest.raises(ValueError, match="what a transform changes can't be kept"):
+        ZarrStructureDataset(
+            plain.path, featurizer=len, cache_features=True, transform=transforms.AddNoise(0.1)
+        )
+
+
 def test_what_is_kept_is_what_is_computed(plain):
     computed = ZarrStructureDataset(plain.path, dtype=torch.float64, derivatives=Bumps(), **EVERYTHING)
     kept = ZarrStructureDataset(

@@ -6,9 +6,10 @@ it is the reader's affair, how batches are laid out is `collate`'s.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
@@ -211,6 +212,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
     ):
         if featurizer is not None and features is not None:
             raise ValueError("features and featurizer both make features: give one of them")
+        if featurizer is not None and cache_features and transform is not None:
+            raise ValueError("what a transform changes can't be kept: leave out cache_features")
         super().__init__(
             path,
             fields,
@@ -440,7 +443,13 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             **options,
         )
 
+    def shared(self) -> Self:
+        """Return a view with an epoch of its own, which worker processes see change."""
+        view = copy.copy(self)
+        view._epoch = self._new_epoch()
+        return view
+
     def _new_epoch(self) -> Any:
         # Worker processes, also those that live on, have to see it where anything depends on it.
         epoch = torch.zeros((), dtype=torch.int64)
-        return epoch.share_memory_() if self._policy is not None or self._transform is not None else epoch
+        return epoch.share_memory_() if self.varies else epoch

@@ -99,6 +99,12 @@ class StructureLoader(DataLoader[Any]):
         self.prefetch = _AHEAD if prefetch is None else prefetch
         self._patience = _PATIENCE if threads is None and prefetch is None else 0.0
         on_cuda = self.device is not None and self.device.type == "cuda"
+        # A loader has an epoch of its own: others may be elsewhere with the same dataset. Workers that
+        # live on see it change, and each that is forked for one iteration keeps that of its beginning.
+        self._varies = bool(getattr(dataset, "varies", False))
+        if self._varies:
+            varying: Any = dataset
+            dataset = varying.shared() if options.get("persistent_workers") else varying.at_epoch(0)
         super().__init__(
             dataset,
             batch_sampler=batch_sampler,
@@ -125,31 +131,36 @@ class StructureLoader(DataLoader[Any]):
         ours = self._ours_or_none()
         if ours is None:
             foreign: Any = self.batch_sampler
-            batches = super().__iter__() if self.num_workers else self._prefetcher(iter(foreign))
+            batches = (
+                super().__iter__() if self.num_workers else self._prefetcher(iter(foreign), self.dataset)
+            )
             return _Received(batches, self.device, None, None)
         run = ours.sampler.pending()
         run.recipe = ours.recipe()
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(run.epoch)
         announce = getattr(self.dataset, "prefetch", None) if self.threads else None
         tasks = ours.batches(run.epoch, run.position, announce)
         received: Iterator[int]
+        dataset: Any = self.dataset
         if self.num_workers:
             # Torch goes through the batches on its own; these are only counted.
+            if self._varies:
+                dataset.set_epoch(run.epoch)
             batches, received = super().__iter__(), map(len, tasks)
         else:
             lengths: deque[int] = deque()
-            batches = self._prefetcher(_noting(tasks, lengths))
+            if self._varies:
+                dataset = dataset.at_epoch(run.epoch)
+            batches = self._prefetcher(_noting(tasks, lengths), dataset)
             received = iter(lengths.popleft, None)
         ours.set_epoch(run.epoch + 1)
         self._run = run
         return _Received(batches, self.device, run, received)
 
-    def _prefetcher(self, tasks: Iterator[Any]) -> Prefetcher:
+    def _prefetcher(self, tasks: Iterator[Any], dataset: Any) -> Prefetcher:
         pin = self.pin_memory and torch.accelerator.is_available()
         if self.pin_memory and not pin:
             warnings.warn("pin_memory=True does nothing here: torch finds no accelerator", stacklevel=3)
-        dataset, collate = self.dataset, self.collate_fn
+        collate = self.collate_fn
         fetch = getattr(dataset, "__getitems__", None) or (lambda indices: [dataset[i] for i in indices])
 
         def make(indices: Any) -> Any:

@@ -38,9 +38,8 @@ class Memo:
 
     Examples
     --------
-    >>> memo = Memo(2, "cache_features")
-    >>> squares = lambda missing: [(np.array(i * i),) for i in missing]
-    >>> [int(square) for square, in memo.through(np.array([3, 1, 3]), squares)]
+    >>> memo, structures = Memo(2, "cache_features"), np.array([3, 1, 3])
+    >>> [int(square) for square, in memo.through(structures, lambda i: [(s * s,) for s in structures[i]])]
     [9, 1, 9]
     """
 

@@ -196,9 +196,20 @@ cache_features, cache_neighbors, cache, cache_bytes
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that random transforms and the choice of forces belong to.
 
-        A loader does so at the beginning of each iteration.
+        Loaders have epochs of their own, which their iterations go through.
         """
         self._epoch[...] = epoch
+
+    @property
+    def varies(self) -> bool:
+        """Whether batches depend on the epoch."""
+        return self._policy is not None or self._transform is not None
+
+    def at_epoch(self, epoch: int) -> Self:
+        """Return a view that stays in an epoch, whatever epoch this one is in."""
+        view = copy.copy(self)
+        view._epoch = np.array(epoch)
+        return view
 
     def __len__(self) -> int:
         return self.store.n_structures if self._rows is None else len(self._rows)
@@ -374,9 +385,15 @@ cache_features, cache_neighbors, cache, cache_bytes
         return atoms_at(self.store, position if self._rows is None else int(self._rows[position]))
 
     def get_statistics(self, **options: Any) -> Any:
-        """Return the statistics of these structures; see `zstruct.statistics`."""
+        """Return the statistics of these structures, as the store has them; see `zstruct.statistics`.
+
+        Energies are referenced as those of this dataset are, unless other references are given;
+        transforms do not count.
+        """
         from zstruct.stats import statistics
 
+        if self._references is not None:
+            options.setdefault("references", self._references.references)
         return statistics(self, **options)
 
     @property
@@ -477,14 +494,14 @@ class _Referenced:
     """Subtracts the energies of atoms from total energies."""
 
     def __init__(self, references: References, energies: list[str]):
-        self._references, self._energies = references, energies
+        self.references, self._energies = references, energies
 
     def __repr__(self) -> str:
-        return f"energies less {self._references!r}"
+        return f"energies less those of {len(self.references)} elements, {self.references.method}"
 
     def __call__(self, batch: PackedBatch) -> None:
         for name in self._energies:
-            batch.columns[name] = self._references.subtract(
+            batch.columns[name] = self.references.subtract(
                 batch.columns["numbers"], batch.offsets, batch.columns[name]
             )
 
