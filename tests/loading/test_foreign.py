@@ -221,6 +221,12 @@ def test_mace_has_one_precision(store):
     assert {tensor.dtype for tensor in batch.values() if tensor.is_floating_point()} == {torch.float32}
 
 
+def test_mace_by_name_has_the_elements_of_the_store(data):
+    for part in (data, data[:2]):
+        batch = next(iter(part.loader(8, layout="mace")))
+        assert torch.equal(batch["node_attrs"], mace(part.take(range(len(part))), ELEMENTS)["node_attrs"])
+
+
 def test_mace_elements(data):
     with pytest.raises(ValueError, match="needs the elements that the model knows"):
         mace(data.take(EVERY))

@@ -7,6 +7,7 @@ it is the reader's affair, how batches are laid out is `collate`'s.
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, overload
@@ -356,9 +357,9 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         layout
             ``"graph"``: atoms end to end (`collate.graph`); ``"padded"``: rectangular tensors
             (`collate.padded`); ``"list"``: a sequence of samples; what other libraries train on:
-            ``"physnet"``, ``"pyg"``, ``"schnetpack"``, ``"mace"``, ``"fairchem"`` (see `collate`); or a
-            function that takes a `PackedBatch`, such as ``functools.partial(collate.padded,
-            num_atoms=64)``.
+            ``"physnet"``, ``"pyg"``, ``"schnetpack"``, ``"mace"`` (with the elements of the store),
+            ``"fairchem"`` (see `collate`); or a function that takes a `PackedBatch`, such as
+            ``functools.partial(collate.padded, num_atoms=64)``.
         max_atoms, max_edges
             The most atoms and edges in a batch: it ends where the next structure would not fit. Edges
             are counted for a stored list of neighbours only.
@@ -418,6 +419,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             raise ValueError(
                 f"layout is {', '.join(map(repr, collate.LAYOUTS))} or a function, not {layout!r}"
             )
+        if layout == "mace":  # the parts of a store have the same table of elements
+            join = functools.partial(collate.mace, elements=self._elements())
         if num_workers:
             self.take([])  # loads the kernels, and the offsets: forked workers share them
         return make_loader(

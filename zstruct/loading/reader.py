@@ -35,6 +35,7 @@ from zstruct.loading.indexing import as_int, is_plain, positions_of
 from zstruct.loading.permutation import permuted
 from zstruct.loading.transforms import OnSample, as_transform
 from zstruct.references import References, chosen_references
+from zstruct.schema import SYMBOLS
 from zstruct.store import Store
 
 __all__ = ["StructureReader"]
@@ -420,6 +421,13 @@ cache_features, cache_neighbors, cache, cache_bytes
         if "features" not in first:
             raise ValueError("there are no features: give features= a name or a descriptor")
         return tuple(first["features"].shape)
+
+    def _elements(self) -> list[int]:
+        """Return the atomic numbers in the store, ascending."""
+        species = self.store.attrs.get("species")
+        if species is None:  # not built by zstruct
+            return np.unique(self.store.read("numbers")).tolist()
+        return [SYMBOLS.index(symbol) for symbol in species]
 
     def _counts(self) -> NDArray[np.int64]:
         """Return the atoms of every structure."""
