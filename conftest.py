@@ -1,4 +1,4 @@
-"""What pytest must know before it collects: without torch there is no loading to test."""
+"""What pytest must know before it collects: without torch there are no datasets to test."""
 
 from importlib.util import find_spec
 

@@ -138,6 +138,7 @@ def test_importing_zstruct_is_quick():
         ("import zstruct; zstruct.sources.expand", {"torch", "numba", "dask", "ase", "zarr"}),
         ("import zstruct; zstruct.open", {"torch", "numba", "ase", "matplotlib"}),
         ("import zstruct; zstruct.split", {"torch", "numba", "dask", "ase", "xarray"}),
+        ("import zstruct; zstruct.StructureReader", {"torch", "dask", "ase", "xarray"}),
         ("import zstruct; zstruct.fit_references", {"torch", "numba", "dask", "ase", "xarray"}),
         ("import zstruct; zstruct.statistics", {"torch", "numba", "dask", "ase", "xarray"}),
         ("import zstruct.cli", {"torch", "numba", "dask", "ase", "zarr", "xarray"}),
