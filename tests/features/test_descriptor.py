@@ -18,6 +18,11 @@ def energy(frames, weights):
     return (reference(frames)[0] * weights).sum()
 
 
+def test_no_threads_are_refused(frames):
+    with pytest.raises(ValueError, match="n_threads is at least 1"):
+        Gaussians().compute(frames, n_threads=0)
+
+
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_values_do_not_depend_on_pieces_and_threads(frames, rng, monkeypatch, n_threads):
     large = random_atoms(rng, 60, periodic=True)

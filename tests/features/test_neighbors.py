@@ -149,7 +149,7 @@ class TestTheCutoff:
         assert found.distances.tolist() == [0.0] * 6
         assert found.centres.tolist() == [0, 0, 1, 1, 2, 2]
 
-    @pytest.mark.parametrize("cutoff", [0, -1.0, np.nan, np.inf, 1e30, "5", None])
+    @pytest.mark.parametrize("cutoff", [0, -1.0, np.nan, np.inf, 1e30, "5", None, True])
     def test_it_is_a_positive_number(self, cutoff):
         with pytest.raises(InputError, match="a positive number of angstrom, at most 1,000, not"):
             NeighborList(cutoff)

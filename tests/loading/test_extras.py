@@ -272,6 +272,8 @@ def test_arguments_that_make_no_sense(featured, plain):
         opened(featured, neighbors="rc5")
     with pytest.raises(TypeError, match="features is the name of what is stored or a descriptor, not 5"):
         opened(featured, features=5)
+    with pytest.raises(ValueError, match=r"edges are names of what edges carry, .*, not 5"):
+        opened(plain, neighbors=3.0, edges=5)
     with pytest.raises(ValueError, match="edges carry edge_shift, edge_vec, edge_dist, not 'vector'"):
         opened(featured, neighbors=3.0, edges=["vector"])
     with pytest.raises(ValueError, match="edges say what neighbors carry: give neighbors a cutoff or a name"):

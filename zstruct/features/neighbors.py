@@ -134,7 +134,8 @@ def neighbor_pieces(
 
 
 def _check_cutoff(cutoff: Any) -> None:
-    if not (isinstance(cutoff, int | float | np.number) and 0 < cutoff <= _FARTHEST):
+    number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
+    if not (number and 0 < cutoff <= _FARTHEST):
         raise InputError(
             f"the cutoff of a neighbour list is a positive number of angstrom, at most {_FARTHEST:,}, "
             f"not {cutoff!r}"

@@ -132,7 +132,7 @@ def visit(
 
 def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None) -> list[tuple[int, int]]:
     """Return the first and last rows of shares of the atoms in rows ``start:stop``, one after the other."""
-    threads = cpu_count() if n_threads is None else n_threads
+    threads = _threads(n_threads)
     shares = min(threads * _SHARES_PER_THREAD, (stop - start) // _SHARE) if threads > 1 else 1
     if shares <= 1:
         return [(start, stop)]
@@ -146,11 +146,17 @@ def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None
 
 def in_threads(function: Callable[[S], T], tasks: list[S], n_threads: int | None = None) -> list[T]:
     """Return what a function returns for each task, in their order; at most `n_threads` threads call it."""
-    threads = min(cpu_count() if n_threads is None else n_threads, len(tasks))
+    threads = min(_threads(n_threads), len(tasks))
     if threads <= 1:
         return [function(task) for task in tasks]
     with ThreadPoolExecutor(threads, thread_name_prefix="zstruct") as pool:
         return list(pool.map(function, tasks))
+
+
+def _threads(n_threads: int | None) -> int:
+    if n_threads is not None and n_threads < 1:
+        raise ValueError(f"n_threads is at least 1, or None for one per processor, not {n_threads}")
+    return cpu_count() if n_threads is None else n_threads
 
 
 def _cut(whole: Neighbors) -> Iterator[Neighbors]:

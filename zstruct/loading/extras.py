@@ -400,6 +400,8 @@ def _counts(wanted: Wanted) -> str:
 def _edge_names(edges: Iterable[str] | None) -> tuple[str, ...]:
     if edges is None:
         return _CARRIED[:1]
+    if not isinstance(edges, Iterable):
+        raise ValueError(f"edges are names of what edges carry, {', '.join(_CARRIED)}, not {edges!r}")
     names = (edges,) if isinstance(edges, str) else tuple(dict.fromkeys(edges))
     if unknown := [name for name in names if name not in _CARRIED]:
         raise ValueError(f"edges carry {', '.join(_CARRIED)}, not {', '.join(map(repr, unknown))}")
