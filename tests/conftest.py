@@ -1,5 +1,7 @@
 """Fixtures shared by all tests: random structures, their files, small shards."""
 
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,24 @@ def cluster():
         distributed.Client(local) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def second_rename_fails():
+    """Interrupt the second of the renames in a block, as a kill between the two would."""
+
+    @contextmanager
+    def failing():
+        real, calls = os.rename, []
+
+        def rename(a, b):
+            calls.append(b)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            real(a, b)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "rename", rename)
+            yield
+
+    return failing

@@ -6,7 +6,7 @@ Structures of different sizes are stored end to end: the atoms of structure i ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from zstruct.schema import ATOM, Field, merge
 
-__all__ = ["Packed", "as_texts", "atom_rows", "concatenate", "convert", "counts_to_offsets", "segment_reduce"]
+__all__ = [
+    "Packed",
+    "as_texts",
+    "atom_rows",
+    "chosen_rows",
+    "concatenate",
+    "convert",
+    "counts_to_offsets",
+    "segment_ranges",
+    "segment_reduce",
+]
 
 _REDUCERS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum}
 
@@ -45,6 +55,38 @@ def atom_rows(starts: ArrayLike, counts: ArrayLike) -> NDArray[np.int64]:
     edges = counts_to_offsets(lengths)
     shift = np.asarray(starts, dtype=np.int64) - edges[:-1]
     return np.arange(edges[-1], dtype=np.int64) + np.repeat(shift, lengths)
+
+
+def chosen_rows(
+    offsets: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of some segments, end to end, and how many each has.
+
+    Examples
+    --------
+    >>> chosen_rows(np.array([0, 2, 5]), np.array([1, 0]))
+    (array([2, 3, 4, 0, 1]), array([3, 2]))
+    """
+    counts = offsets[chosen + 1] - offsets[chosen]
+    return atom_rows(offsets[chosen], counts), counts
+
+
+def segment_ranges(offsets: NDArray[np.int64], rows: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges ``first, last`` of consecutive segments that have no more than `rows` rows together.
+
+    Every range has a segment, be it larger than that.
+
+    Examples
+    --------
+    >>> list(segment_ranges(np.array([0, 2, 4, 9, 10]), 4))
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    first, n = 0, len(offsets) - 1
+    while first < n:
+        last = int(np.searchsorted(offsets, offsets[first] + rows, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
 
 
 def segment_reduce(values: ArrayLike, offsets: ArrayLike, how: str) -> NDArray:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from zstruct.dealing import dealt, dealt_whole, hashes, rounded
 from zstruct.errors import InputError
 from zstruct.keeping import keep, open_kept
+from zstruct.ragged import segment_ranges
 from zstruct.schema import STRUCTURE
 from zstruct.store import ArraySpec, Store, choose_layout
 from zstruct.text import counted
@@ -495,13 +496,10 @@ def _formulas(opened: Store) -> NDArray[np.uint64]:
     Two of a million formulas would share a hash once in 10^7 stores, and then only stay together.
     """
     of_element, offsets = hashes(256, 0), opened.read("offsets")
-    found, first = [], 0
-    while first < opened.n_structures:
-        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK_ATOMS, side="right")) - 1
-        last = max(last, first + 1)
+    found = []
+    for first, last in segment_ranges(offsets, _BLOCK_ATOMS):
         numbers = opened.read("numbers", int(offsets[first]), int(offsets[last]))
         found.append(np.add.reduceat(of_element[numbers], offsets[first:last] - offsets[first]))
-        first = last
     return np.concatenate(found)
 
 

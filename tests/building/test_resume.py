@@ -257,26 +257,18 @@ def test_a_failed_overwrite_leaves_the_old_store(tmp_path, frames):
     assert not Path(f"{out}.building").exists()
 
 
-def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(tmp_path, frames, monkeypatch):
+def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(
+    tmp_path, frames, monkeypatch, second_rename_fails
+):
     from zstruct.building import target as target_module
 
     out = tmp_path / "s.zarr"
     zstruct.build(frames[:3], out, progress=False)
     before = tree_bytes(out)
     monkeypatch.setattr(target_module, "exchange", lambda a, b: False)
-    real, calls = os.rename, []
-
-    def second_fails(a, b):
-        calls.append(b)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        real(a, b)
-
-    monkeypatch.setattr(os, "rename", second_fails)
-    with pytest.raises(KeyboardInterrupt):
+    with second_rename_fails(), pytest.raises(KeyboardInterrupt):
         zstruct.build(frames, out, overwrite=True, progress=False)
     assert not out.exists()
-    monkeypatch.setattr(os, "rename", real)
     with pytest.raises(StoreExistsError):
         zstruct.build(frames, out, progress=False)
     assert tree_bytes(out) == before

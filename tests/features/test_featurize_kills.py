@@ -142,22 +142,14 @@ def _interrupted(*args):
     raise KeyboardInterrupt
 
 
-def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(small, monkeypatch):
+def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(
+    small, monkeypatch, second_rename_fails
+):
     run(small, Gaussians())
     monkeypatch.setattr("zstruct.publishing.exchange", lambda a, b: False)
-    real, calls = os.rename, []
-
-    def second_fails(a, b):
-        calls.append(b)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        real(a, b)
-
-    monkeypatch.setattr(os, "rename", second_fails)
-    with pytest.raises(KeyboardInterrupt):
+    with second_rename_fails(), pytest.raises(KeyboardInterrupt):
         run(small, Gaussians((1.0,)), overwrite=True)
     assert not (small / "features" / "gaussians").exists()
-    monkeypatch.setattr(os, "rename", real)
     run(small, Gaussians((1.0,)), overwrite=True)
     assert open_group(small, "features", "gaussians").descriptor == Gaussians((1.0,))
     zstruct.verify(small)

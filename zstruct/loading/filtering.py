@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.ragged import segment_reduce
+from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.references import References
 from zstruct.store import Store
 
@@ -73,17 +73,18 @@ def kept(
     passing = np.ones(store.n_structures, dtype=bool)
     if where is not None:
         passing &= _mask(store, where)
+    offsets = store.read("offsets")
     if max_energy is not None:
-        passing &= ~(_energies(store, references) > max_energy)
+        passing &= ~(_energies(store, offsets, references) > max_energy)
     if not max_force is max_force_component is None:
-        for first, last, start, stop, edges in _ranges(store):
+        for here, start, stop, edges in _ranges(offsets):
             forces = np.nan_to_num(store.read("forces", start, stop), nan=0.0)
             if max_force is not None:
                 squares = segment_reduce(np.einsum("ij,ij->i", forces, forces), edges, "max")
-                passing[first:last] &= ~(squares > max_force**2)
+                passing[here] &= ~(squares > max_force**2)
             if max_force_component is not None:
                 largest = segment_reduce(np.abs(forces).max(axis=1), edges, "max")
-                passing[first:last] &= ~(largest > max_force_component)
+                passing[here] &= ~(largest > max_force_component)
     return np.flatnonzero(passing) if rows is None else rows[passing[rows]]
 
 
@@ -92,10 +93,10 @@ def structures_with(store: Store, name: str) -> NDArray[np.bool_]:
     given = np.ones(store.n_structures, dtype=bool)
     if store.coverage(name) == store.n_structures:
         return given
-    for first, last, start, stop, edges in _ranges(store):
+    for here, start, stop, edges in _ranges(store.read("offsets")):
         values = store.read(name, start, stop)
         there = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
-        given[first:last] = segment_reduce(there.astype(np.int64), edges, "sum") > 0
+        given[here] = segment_reduce(there.astype(np.int64), edges, "sum") > 0
     return given
 
 
@@ -109,22 +110,20 @@ def _mask(store: Store, where: Where) -> NDArray[np.bool_]:
     return mask
 
 
-def _energies(store: Store, references: References | None) -> NDArray[np.float64]:
+def _energies(store: Store, offsets: NDArray[np.int64], references: References | None) -> NDArray[np.float64]:
     """Return the energy per atom of every structure, NaN where it is missing."""
     energies = store.read("energy").astype(np.float64)
     if references is not None:
-        for first, last, start, stop, edges in _ranges(store):
+        for here, start, stop, edges in _ranges(offsets):
             numbers = store.read("numbers", start, stop).astype(np.int64)
-            energies[first:last] = references.subtract(numbers, edges, energies[first:last])
-    return energies / np.maximum(1, np.diff(store.read("offsets")))
+            energies[here] = references.subtract(numbers, edges, energies[here])
+    return energies / np.maximum(1, np.diff(offsets))
 
 
-def _ranges(store: Store) -> Iterator[tuple[int, int, int, int, NDArray[np.int64]]]:
-    """Yield ranges of structures, of atoms, and the edges of the former in the latter."""
-    offsets, first = store.read("offsets"), 0
-    while first < store.n_structures:
-        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK_ATOMS, side="right")) - 1
-        last = max(last, first + 1)
+def _ranges(
+    offsets: NDArray[np.int64],
+) -> Iterator[tuple[slice, int, int, NDArray[np.int64]]]:
+    """Yield ranges of structures, of atoms (from, to), and the edges of the former in the latter."""
+    for first, last in segment_ranges(offsets, _BLOCK_ATOMS):
         start, stop = int(offsets[first]), int(offsets[last])
-        yield first, last, start, stop, offsets[first : last + 1] - start
-        first = last
+        yield slice(first, last), start, stop, offsets[first : last + 1] - start

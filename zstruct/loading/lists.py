@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zstruct.features.base import Neighbors
 from zstruct.features.structures import Structures
-from zstruct.ragged import atom_rows, counts_to_offsets
+from zstruct.ragged import chosen_rows, counts_to_offsets
 
 __all__ = ["apart", "of_centres", "some", "together"]
 
@@ -22,9 +22,7 @@ _NONE = np.empty(0, np.int64)
 
 def some(structures: Structures, chosen: NDArray[np.int64]) -> Structures:
     """Return some of packed structures."""
-    starts = structures.offsets[chosen]
-    counts = structures.offsets[chosen + 1] - starts
-    rows = atom_rows(starts, counts)
+    rows, counts = chosen_rows(structures.offsets, chosen)
     return Structures(
         counts_to_offsets(counts),
         structures.numbers[rows],

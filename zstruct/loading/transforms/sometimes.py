@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zstruct.loading.batch import PackedBatch, Pairs
 from zstruct.loading.transforms.base import Transform, as_transform, indices
 from zstruct.loading.transforms.kernels import keys_of
-from zstruct.ragged import atom_rows, counts_to_offsets
+from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.schema import Field
 
 __all__ = ["RandomApply"]
@@ -82,21 +82,13 @@ class RandomApply(Transform):
         return placed
 
 
-def _rows(
-    offsets: NDArray[np.int64], chosen: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of some structures, and how many each has."""
-    counts = offsets[chosen + 1] - offsets[chosen]
-    return atom_rows(offsets[chosen], counts), counts
-
-
 def _taken(batch: PackedBatch, chosen: NDArray[np.int64]) -> PackedBatch:
     """Return a batch of some structures, in memory of its own."""
-    rows, counts = _rows(batch.offsets, chosen)
+    rows, counts = chosen_rows(batch.offsets, chosen)
     pairs = []
     offsets = counts_to_offsets(counts)
     for p in batch.pairs:
-        some, lengths = _rows(p.offsets, chosen)
+        some, lengths = chosen_rows(p.offsets, chosen)
         moved = np.repeat(offsets[:-1] - batch.offsets[chosen], lengths)
         columns = {name: column[some] for name, column in p.columns.items()}
         pairs.append(Pairs(p.name, counts_to_offsets(lengths), p.index[:, some] + moved, columns))
@@ -113,7 +105,7 @@ def _taken(batch: PackedBatch, chosen: NDArray[np.int64]) -> PackedBatch:
 
 def _put(batch: PackedBatch, chosen: NDArray[np.int64], part: PackedBatch) -> None:
     """Put some structures back into a batch."""
-    rows, _ = _rows(batch.offsets, chosen)
+    rows, _ = chosen_rows(batch.offsets, chosen)
     if not np.array_equal(part.n_atoms, batch.n_atoms[chosen]):
         raise ValueError("RandomApply can't change how many atoms structures have")
     for name, column in part.columns.items():
@@ -124,6 +116,6 @@ def _put(batch: PackedBatch, chosen: NDArray[np.int64], part: PackedBatch) -> No
             batch.columns[name] = old = old.copy()
         old[rows if name in batch.per_atom else chosen] = column
     for whole, some in zip(batch.pairs, part.pairs, strict=True):
-        places, _ = _rows(whole.offsets, chosen)
+        places, _ = chosen_rows(whole.offsets, chosen)
         for name, column in some.columns.items():
             whole.columns[name][places] = column
