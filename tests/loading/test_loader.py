@@ -62,6 +62,7 @@ def test_threads_decode_ahead_what_an_epoch_needs(source, threads, expected):
     data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory")
     batches = iter(data[5:].loader(2, "full", threads=threads, prefetch=1 if threads else None))
     next(batches)
+    del batches  # its thread finishes first: it may be decoding a block for the next batch
     cache = data._gather.cache
     for thread in list(cache._ahead._threads):
         thread.join(10)
