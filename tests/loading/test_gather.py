@@ -77,6 +77,13 @@ def test_blocks_that_are_read_stay(source):
     assert gather.cache.resident.has("structure", np.arange(4)).tolist() == [True, False, True, True]
 
 
+def test_what_is_per_atom_begins_on_cache_lines(source):
+    gather, names = make_gather(source), ["positions", "numbers"]
+    for n in (1, 2, 7, 61):
+        batch = gather(np.arange(n))
+        assert {column.ctypes.data % 64 for column in (batch.batch, *map(batch.columns.get, names))} == {0}
+
+
 def test_a_structure_longer_than_several_blocks(source):
     assert source.counts[5] == 40 > 2 * 16
     check(source, make_gather(source, cache_bytes=0), [5])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy import ndarray
@@ -28,6 +28,7 @@ from zstruct.loading.kernels import (
     MASK_FLOAT64,
     MISSING,
     NO_MASK,
+    NOTHING,
     fill,
     fill_some,
     locate,
@@ -36,7 +37,7 @@ from zstruct.loading.kernels import (
 from zstruct.ragged import atom_rows
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["Gather", "kept_dtype"]
+__all__ = ["Carrier", "Gather", "kept_dtype"]
 
 _OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
 _MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
@@ -46,6 +47,7 @@ _ALL = np.empty(0, dtype=np.int64)
 _THERE = np.ones(1, dtype=np.uint8)
 _NOWHERE = np.empty((0, 1), dtype=np.int64)
 _MOST_PLANS = 100
+_LINE = 64  # bytes of a cache line
 
 
 def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
@@ -60,6 +62,28 @@ def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
     (dtype('uint8'), dtype('float32'))
     """
     return stored if wanted == _INT64 and stored in _OPERATIONS else wanted
+
+
+class Carrier(Protocol):
+    """Fills in some per-atom columns of a batch, in place of the copy that a gather makes of them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns: for all of them, `Gather.copies`."""
+
+    def __call__(
+        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
+    ) -> None:
+        """Fill them in.
+
+        Parameters
+        ----------
+        n, head, body
+            The batch, as `zstruct.loading.kernels` lays it out; `head` is filled in.
+        columns
+            For each of them, the address of the column that it comes from, and the bytes that an atom
+            has before it in `body`.
+        """
 
 
 class _Plan(NamedTuple):
@@ -125,6 +149,7 @@ class Gather:
         # What every batch of some size has in common, and what everything decoded has.
         self._plans: dict[int, _Plan] = {}
         self._whole: _Whole | None = None
+        self._carried: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._plain = [(name, cache.store.fields[name].level == ATOM, self.dtypes[name]) for name in dtypes]
         self._names = [*self.dtypes, *self.masks.values()]
 
@@ -140,7 +165,12 @@ class Gather:
             rows.append((operation, wanted.itemsize * size, kept.itemsize * size, mask))
         return np.array(rows, dtype=np.int64).reshape(len(rows), 4)
 
-    def __call__(self, indices: NDArray[np.int64], subset: NDArray[np.int64] | None = None) -> PackedBatch:
+    def __call__(
+        self,
+        indices: NDArray[np.int64],
+        subset: NDArray[np.int64] | None = None,
+        carrier: Carrier | None = None,
+    ) -> PackedBatch:
         """Return some structures, packed.
 
         Parameters
@@ -151,6 +181,8 @@ class Gather:
         subset
             What the indices count: structures of the store, each in ``range(n_structures)``; by
             default all.
+        carrier
+            Fills in some columns in place of a copy; only if there is `everything`.
 
         Raises
         ------
@@ -169,10 +201,40 @@ class Gather:
         )  # fmt: skip
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
-        body = np.empty(_room(rows) * self._atom_bytes, _UINT8)
-        arguments = (*whole.sources, n, head, body)
-        fill(*arguments)
+        body = np.empty(_room(rows) * self._atom_bytes + _LINE, _UINT8)
+        if carrier is None:
+            arguments = (*whole.sources, n, head, body)
+            fill(*arguments)
+        else:
+            steps, columns = self._carried.get(carrier.names) or self._carry(carrier.names)
+            addresses, span, _, *of_structures = whole.sources
+            arguments = (addresses, span, steps, *of_structures, n, head, body)
+            carrier(n, head, body, columns)
+            fill(*arguments)
         return self._views(plan, head, body)
+
+    @property
+    def everything(self) -> bool:
+        """Whether everything is decoded and will stay so."""
+        return (self._whole or self._find_whole()) is not None
+
+    def copies(self, name: str) -> bool:
+        """Return whether a field is per atom and copied as it is kept."""
+        table = self.cache.tables.get(ATOM)
+        if table is None or name not in table.names:
+            return False
+        return bool(self._steps[ATOM][table.names.index(name), 0] == COPY)
+
+    def _carry(self, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the steps of the per-atom fields without some of them, and what carriers know of those."""
+        order = [name for name, *_ in self._atom]
+        places = [order.index(name) for name in names]
+        steps = self._steps[ATOM].copy()
+        steps[places, 0] = NOTHING
+        resident = self.cache.resident
+        found = [(resident.addresses[ATOM].item(place, 0), self._atom[place][3]) for place in places]
+        self._carried[names] = steps, np.array(found, np.int64).reshape(len(found), 2)
+        return self._carried[names]
 
     def _gather_some(
         self,
@@ -192,7 +254,7 @@ class Gather:
         )  # fmt: skip
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
-        body = np.empty(_room(head.item(2 * n)) * self._atom_bytes, _UINT8)
+        body = np.empty(_room(head.item(2 * n)) * self._atom_bytes + _LINE, _UINT8)
         if rows == MISSING:
             self._fill_by_parts(n, head, body)
         else:
@@ -243,7 +305,7 @@ class Gather:
         return structure, found, stop - start
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_whole": None}
+        return self.__dict__ | {"_whole": None, "_carried": {}}
 
     def _find_whole(self) -> _Whole | None:
         """Return what everything decoded has in common, once it is decoded and will stay."""
@@ -255,7 +317,7 @@ class Gather:
 
     def _plan(self, n: int) -> _Plan:
         """Lay out the memory for what is per structure."""
-        position = _padded(8 * (4 * n + 1))
+        position = _padded(8 * (4 * n + 2))
         fields: list[tuple[str, tuple[int, ...], np.dtype, int]] = []
         for name in self._mask_order:
             fields.append((name, (n,), _BOOL, position))
@@ -272,17 +334,17 @@ class Gather:
         """Cut the two pieces of memory into arrays."""
         n = plan.n
         rows = head.item(2 * n)
-        room = _room(rows)
+        room, begin = _room(rows), head.item(4 * n + 1)
         columns = dict.fromkeys(self._names, head)  # in the order that was asked for
         for name, dtype, shape, before in self._atom:
-            columns[name] = ndarray((rows, *shape), dtype, body, room * before)
+            columns[name] = ndarray((rows, *shape), dtype, body, begin + room * before)
         for name, shape, dtype, position in plan.fields:
             columns[name] = ndarray(shape, dtype, head, position)
         return PackedBatch(
             head[:n],
             head[n : 2 * n + 1],
             head[2 * n + 1 : 3 * n + 1],
-            ndarray((rows,), _INT64, body),
+            ndarray((rows,), _INT64, body, begin),
             columns,
             self.per_atom,
         )

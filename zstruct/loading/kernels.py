@@ -5,9 +5,10 @@ every store. All in one file, for Numba keeps compiled code until the file that 
 
 A batch is two pieces of memory. `head` is 64-bit words: ``head[:n]`` the structures,
 ``head[n : 2 * n + 1]`` the row edges, ``head[2 * n + 1 : 3 * n + 1]`` the counts, and
-``head[3 * n + 1 : 4 * n + 1]`` where their rows begin in the store; then, each on cache lines of its
-own, the masks of the per-atom and of the per-structure fields and the per-structure fields. `body`
-has the structure that each atom belongs to, then the per-atom fields, all with room for as many rows.
+``head[3 * n + 1 : 4 * n + 1]`` where their rows begin in the store, ``head[4 * n + 1]`` the bytes of
+`body` that are left out, so that it begins on a cache line; then, each on cache lines of its own, the
+masks of the per-atom and of the per-structure fields and the per-structure fields. `body` has the
+structure that each atom belongs to, then the per-atom fields, all with room for as many rows.
 
 ``steps[f]`` is what the kernels know of a field: what happens to its values on their way, bytes of
 its row there and here, and how a missing value looks. ``addresses[f, b]`` is where rows
@@ -16,15 +17,20 @@ its row there and here, and how a missing value looks. ``addresses[f, b]`` is wh
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, njit
 
 from zstruct.compiling import announce
+from zstruct.loading.pointers import (
+    at_float32,
+    at_float64,
+    at_int32,
+    at_int64,
+    at_uint8,
+    expect,
+    first_line,
+    move,
+)
 
 __all__ = [
     "COPY",
@@ -34,6 +40,7 @@ __all__ = [
     "MASK_FLOAT32",
     "MASK_FLOAT64",
     "MISSING",
+    "NOTHING",
     "NO_MASK",
     "fill",
     "fill_some",
@@ -43,57 +50,12 @@ __all__ = [
 
 announce()
 
-# What happens to a value on its way.
-COPY, FROM_UINT8, FROM_INT32 = range(3)
+# What happens to a value on its way; nothing: others fill it in.
+COPY, FROM_UINT8, FROM_INT32, NOTHING = range(4)
 # How a missing value looks: not at all, NaN, or a negative code.
 NO_MASK, MASK_FLOAT32, MASK_FLOAT64, MASK_CODE = range(4)
 MISSING = -1  # what `locate` returns if blocks are missing; below it: minus two minus a bad index
-# By measurement: structures between what is asked for and what is copied, and bytes of each to ask for.
-_AHEAD, _AHEAD_BYTES = 16, 1024
-
-
-@intrinsic
-def _move(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
-    """Copy bytes between two addresses."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = context.get_value_type(types.voidptr)
-        to, of = builder.inttoptr(args[0], pointer), builder.inttoptr(args[1], pointer)
-        cgutils.raw_memcpy(builder, to, of, args[2], 1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), codegen
-
-
-@intrinsic
-def _prefetch(typingctx: Any, address: Any) -> Any:
-    """Ask for a cache line that will be read soon."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
-        builder.call(function, [pointer, number(0), number(2), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
-
-
-def _pointer_to(kind: Any) -> Any:
-    @intrinsic
-    def pointer(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-        return types.CPointer(kind)(types.int64), codegen
-
-    return pointer
-
-
-_at_uint8, _at_int32, _at_int64, _at_float32, _at_float64 = map(
-    _pointer_to, (types.uint8, types.int32, types.int64, types.float32, types.float64)
-)
+_AHEAD = 16  # by measurement: structures between what is asked for and what is copied
 
 
 @njit(nogil=True, cache=True)
@@ -147,10 +109,10 @@ def fill_some(  # type: ignore[no-untyped-def]
     """
     words = np.int64(head.ctypes.data)
     n_rows = head[2 * n] if per_atom else n
-    masks = words + _pad(8 * (4 * n + 1))
+    masks = words + _pad(8 * (4 * n + 2))
     if per_atom:
         room = (n_rows + 15) & -16
-        out = np.int64(body.ctypes.data) + 8 * room
+        out = first_line(body) + 8 * room
     else:
         room = 0
         masks += _pad(n) * n_atom_masks
@@ -160,7 +122,9 @@ def fill_some(  # type: ignore[no-untyped-def]
         operation, row_bytes, source_bytes, kind = steps[f, 0], steps[f, 1], steps[f, 2], steps[f, 3]
         # An address, not a view of the row: counting references to that would stall the stores.
         where = np.int64(addresses.ctypes.data) + 8 * f * addresses.shape[1]
-        if everything and addresses.shape[1] == 1:
+        if operation == NOTHING:
+            pass
+        elif everything and addresses.shape[1] == 1:
             _copy_column(addresses[f, 0], operation, row_bytes, source_bytes, words, n, per_atom, out)
         else:
             for m in range(n_members):
@@ -172,18 +136,23 @@ def fill_some(  # type: ignore[no-untyped-def]
             for m in range(n_members):
                 i = m if everything else members[m]
                 first, count = (head[n + i], head[2 * n + 1 + i]) if per_atom else (i, 1)
-                flag = carray(_at_uint8(masks + i), 1)
-                flag[0] = _given(kind, out + first * row_bytes, count * row_bytes)
+                values = out + first * row_bytes
+                if operation == NOTHING:  # not there yet, but in the one column that it comes from
+                    values = addresses[f, 0] + head[3 * n + 1 + i] * row_bytes
+                flag = carray(at_uint8(masks + i), 1)
+                flag[0] = _given(kind, values, count * row_bytes)
             masks += _pad(n)
         out += room * row_bytes if per_atom else _pad(n * row_bytes)
 
 
 @njit(nogil=True, cache=True)
 def number(n, head, body):  # type: ignore[no-untyped-def]
-    """Write the structure that each atom belongs to."""
+    """Write the structure that each atom belongs to, and where they begin."""
+    begin = first_line(body)
+    head[4 * n + 1] = begin - np.int64(body.ctypes.data)
     for i in range(n):
         count = head[2 * n + 1 + i]
-        numbers = _at_int64(np.int64(body.ctypes.data) + 8 * head[n + i])
+        numbers = at_int64(begin + 8 * head[n + i])
         if count < 8:
             for row in range(count):
                 numbers[row] = i
@@ -200,14 +169,14 @@ def _copy_column(  # type: ignore[no-untyped-def]
     base, operation, row_bytes, source_bytes, words, n, per_atom, out
 ):
     """Copy a field of all structures from one column; the words of `head` begin at `words`."""
-    starts = _at_int64(words + 8 * (3 * n + 1) if per_atom else words)
-    counts, edges = _at_int64(words + 8 * (2 * n + 1)), _at_int64(words + 8 * n)
+    starts = at_int64(words + 8 * (3 * n + 1) if per_atom else words)
+    counts, edges = at_int64(words + 8 * (2 * n + 1)), at_int64(words + 8 * n)
     for m in range(min(n, _AHEAD)):
-        _expect(base + starts[m] * source_bytes, (counts[m] if per_atom else 1) * source_bytes)
+        expect(base + starts[m] * source_bytes, (counts[m] if per_atom else 1) * source_bytes)
     for m in range(n):
         if m + _AHEAD < n:
             count = counts[m + _AHEAD] if per_atom else 1
-            _expect(base + starts[m + _AHEAD] * source_bytes, count * source_bytes)
+            expect(base + starts[m + _AHEAD] * source_bytes, count * source_bytes)
         count, edge = (counts[m], edges[m]) if per_atom else (1, m)
         _copy(operation, base + starts[m] * source_bytes, out + edge * row_bytes, count * row_bytes)
 
@@ -222,7 +191,7 @@ def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, 
     inside = start - block * span
     while count > 0:
         rows = min(count, span - inside)
-        source = _at_int64(where + 8 * block)[0] + inside * source_bytes
+        source = at_int64(where + 8 * block)[0] + inside * source_bytes
         _copy(operation, source, to, rows * row_bytes)
         to += rows * row_bytes
         count -= rows
@@ -235,9 +204,9 @@ def _copy(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
     """Copy values; `nbytes` are what they take where they go to."""
     if operation == COPY:
         if nbytes == 8:  # an energy, say: not worth a call
-            _at_int64(to)[0] = _at_int64(source)[0]
+            at_int64(to)[0] = at_int64(source)[0]
         else:
-            _move(to, source, nbytes)
+            move(to, source, nbytes)
     elif operation == FROM_UINT8:
         _widen_bytes(to, source, nbytes >> 3)
     else:
@@ -247,7 +216,7 @@ def _copy(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _widen_bytes(to, source, n):  # type: ignore[no-untyped-def]
     """Copy bytes as 64-bit integers; in steps of eight, the last of which overlaps."""
-    wide, narrow = _at_int64(to), _at_uint8(source)
+    wide, narrow = at_int64(to), at_uint8(source)
     if n < 8:
         for v in range(n):
             wide[v] = narrow[v]
@@ -264,7 +233,7 @@ def _widen_bytes(to, source, n):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _widen_words(to, source, n):  # type: ignore[no-untyped-def]
     """Copy 32-bit integers as 64-bit ones."""
-    wide, narrow = carray(_at_int64(to), n), carray(_at_int32(source), n)
+    wide, narrow = carray(at_int64(to), n), carray(at_int32(source), n)
     for v in range(n):
         wide[v] = narrow[v]
 
@@ -273,30 +242,21 @@ def _widen_words(to, source, n):  # type: ignore[no-untyped-def]
 def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
     """Return whether any value is not missing."""
     if kind == MASK_FLOAT32:
-        singles = carray(_at_float32(address), nbytes // 4)
+        singles = carray(at_float32(address), nbytes // 4)
         for v in range(nbytes // 4):
             if singles[v] == singles[v]:
                 return True
     elif kind == MASK_FLOAT64:
-        doubles = carray(_at_float64(address), nbytes // 8)
+        doubles = carray(at_float64(address), nbytes // 8)
         for v in range(nbytes // 8):
             if doubles[v] == doubles[v]:
                 return True
     else:
-        codes = carray(_at_int64(address), nbytes // 8)
+        codes = carray(at_int64(address), nbytes // 8)
         for v in range(nbytes // 8):
             if codes[v] >= 0:
                 return True
     return False
-
-
-@njit(nogil=True, cache=True)
-def _expect(address, nbytes):  # type: ignore[no-untyped-def]
-    """Have bytes fetched from memory that will be copied soon; of many, the first ones."""
-    end = address + min(nbytes, _AHEAD_BYTES)
-    while address < end:
-        _prefetch(address)
-        address += 64
 
 
 @njit(nogil=True, cache=True)

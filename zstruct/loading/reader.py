@@ -34,6 +34,7 @@ from zstruct.loading.gather import Gather, kept_dtype, out_of_range
 from zstruct.loading.indexing import as_int, is_plain, positions_of
 from zstruct.loading.permutation import permuted
 from zstruct.loading.transforms import OnSample, as_transform
+from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
 from zstruct.references import References, chosen_references
 from zstruct.schema import SYMBOLS
 from zstruct.store import Store
@@ -146,6 +147,7 @@ cache_features, cache_neighbors, cache, cache_bytes
                 force_seed,
             )
         self._transform = None
+        self._motion: Motion | None = None  # what the transforms begin with, done by the gather
         if transform is not None:
             beside_names = () if extras is None else extras.stored_names
             if extras is not None and extras.computes and "deriv_values" in beside_names:
@@ -158,6 +160,8 @@ cache_features, cache_neighbors, cache, cache_bytes
                 )
             known = {name: self.store.fields[name] for name in names}
             self._transform = as_transform(transform).bound(known, beside_names)
+            if self._extras is None:
+                self._motion = motion_of(self._transform, known, self._copied)
         self._featurizer: Featurizer | None = None
         self._epoch: Any = self._new_epoch()
         # Whether a batch is done when it is gathered.
@@ -448,9 +452,12 @@ cache_features, cache_neighbors, cache, cache_bytes
         return np.diff(offsets) if rows is None else offsets[rows + 1] - offsets[rows]
 
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
-        batch = self._gather(positions, self._rows)
         if self._plain:
-            return batch
+            return self._gather(positions, self._rows)
+        carrier = None
+        if self._motion is not None and self._gather.everything:
+            carrier = Carrying(self._motion, self.epoch)
+        batch = self._gather(positions, self._rows, carrier)
         if self._references is not None:
             self._references(batch)
         if self._policy is not None:
@@ -461,7 +468,9 @@ cache_features, cache_neighbors, cache, cache_bytes
         computes = self._extras is not None and self._extras.computes
         if self._extras is not None and not computes:
             batch = self._extras.complete(batch)
-        if self._transform is not None and not after:
+        if carrier is not None:
+            batch = carrier.finish(batch)
+        elif self._transform is not None and not after:
             batch = self._transform.on_batch(batch, self.epoch)
         if self._extras is not None and computes:
             batch = self._extras.complete(batch)
@@ -476,6 +485,10 @@ cache_features, cache_neighbors, cache, cache_bytes
         if self._featurizer is not None:
             self._featurizer(batch)
         return batch
+
+    def _copied(self, name: str) -> bool:
+        """Return whether the gather copies a field as it is, per atom and in single precision."""
+        return self._gather.dtypes.get(name) == np.float32 and self._gather.copies(name)
 
     def _new_epoch(self) -> Any:
         """Return memory for the number of the epoch, 0 at first."""

@@ -18,7 +18,7 @@ from zstruct.loading.transforms.base import Transform, column_of, flat, indices
 from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
 from zstruct.schema import Field
 
-__all__ = ["AddNoise", "RandomReflection", "RandomRotation"]
+__all__ = ["AddNoise", "RandomReflection", "RandomRotation", "turn_all", "turning"]
 
 Turning = Literal["scalar", "vector", "axial", "rows", "rank2", "voigt"]
 
@@ -29,7 +29,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {"vector": (3,), "axial": (3,), "rows": (3
 _SHAPES["voigt"] = (6,)
 # For each component of a matrix, where the tensor has it: in full, or as xx yy zz yz xz xy.
 _PLACES = {"rank2": np.arange(9).reshape(3, 3), "voigt": np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])}
-_MOVES = ("positions", "cell")
+_MOVES = frozenset({"positions", "cell"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class RandomRotation(Transform):
         """Rotate each structure; see `Transform.on_batch`."""
         matrices = np.empty((len(batch), 3, 3))
         rotations(indices(batch), self._stream(self.seed, epoch), matrices)
-        return _turn(self, batch, matrices)
+        return turn_all(self, batch, matrices)
 
     def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
         _check_turning(self, fields)
@@ -119,18 +119,21 @@ class RandomReflection(Transform):
         """Mirror some structures; see `Transform.on_batch`."""
         matrices = np.empty((len(batch), 3, 3))
         mirrors(indices(batch), self._stream(self.seed, epoch), float(self.probability), matrices)
-        return _turn(self, batch, matrices)
+        return turn_all(self, batch, matrices)
 
     def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
         _check_turning(self, fields)
 
 
-def _turn(
-    transform: RandomRotation | RandomReflection, batch: PackedBatch, matrices: NDArray[np.float64]
+def turn_all(
+    transform: RandomRotation | RandomReflection,
+    batch: PackedBatch,
+    matrices: NDArray[np.float64],
+    but: Collection[str] = (),
 ) -> PackedBatch:
-    """Apply a matrix to all that turns, in place."""
+    """Apply a matrix to all that turns, in place, but to some columns."""
     each = np.arange(len(batch) + 1)
-    for name in batch.columns:
+    for name in batch.columns.keys() - but if but else batch.columns:
         _apply(transform, batch.columns, name, batch.offsets if name in batch.per_atom else each, matrices)
     for pairs in batch.pairs:
         for name in pairs.columns:
@@ -149,7 +152,7 @@ def _apply(
     column = columns[name]
     if column.dtype.kind != "f":
         return
-    how = _turning(transform, name, column.shape[1:])
+    how = turning(transform, name, column.shape[1:])
     if how == "scalar" or column.size == 0:
         return
     values = flat(columns, name)
@@ -161,7 +164,7 @@ def _apply(
     turn_vectors(values, edges, values.size // (3 * len(column)), matrices)
 
 
-def _turning(transform: RandomRotation | RandomReflection, name: str, shape: tuple[int, ...]) -> Turning:
+def turning(transform: RandomRotation | RandomReflection, name: str, shape: tuple[int, ...]) -> Turning:
     """Return how a floating-point field turns."""
     how = transform.rotates.get(name) or _BESIDE.get(name) or _known(transform._fields.get(name), shape)
     if how is None:
@@ -198,7 +201,7 @@ def _check_turning(transform: RandomRotation | RandomReflection, fields: Mapping
         raise ValueError(f"rotates names {', '.join(unknown)}, but batches have only {', '.join(fields)}")
     for name, known in fields.items():
         if known.kind == "float":
-            _turning(transform, name, known.shape)
+            turning(transform, name, known.shape)
         elif name in transform.rotates:
             raise ValueError(f"{name} can't turn: it holds {known.kind} values")
 
@@ -256,10 +259,19 @@ class AddNoise(Transform):
                 continue
             edges = batch.offsets if name in batch.per_atom else np.arange(len(batch) + 1)
             values = flat(batch.columns, name)
+            noise = values if values.dtype == np.float32 else np.zeros(values.size, np.float32)
             width, key = values.size // len(column), self._stream(self.seed, epoch, name)
-            add_normal(values, edges, width, indices(batch), key, float(self.std))
-        if any(name in _MOVES for name in self.fields):
-            batch.columns["stale"] = np.ones(len(batch), np.bool_)
+            add_normal(noise, edges, width, indices(batch), key, float(self.std))
+            if noise is not values:
+                values += noise
+        return self.mark(batch)
+
+    def mark(self, batch: PackedBatch) -> PackedBatch:
+        """Say in a batch that its labels are stale, if they are after this."""
+        if not _MOVES.isdisjoint(self.fields):
+            stale = np.empty(len(batch), np.bool_)
+            stale.fill(True)  # takes half the time of ones()
+            batch.columns["stale"] = stale
         return batch
 
     def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
@@ -273,7 +285,7 @@ class AddNoise(Transform):
                 )
 
     def _refuse(self, extras: Collection[str]) -> None:
-        if extras and any(name in _MOVES for name in self.fields):
+        if extras and not _MOVES.isdisjoint(self.fields):
             raise ValueError(
                 f"AddNoise moves atoms, and {', '.join(extras)} would still be those of where they were: "
                 "leave these out and compute them from the batch, or store a data set with the noise in it"

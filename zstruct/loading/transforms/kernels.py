@@ -2,7 +2,10 @@
 
 They know arrays, edges of structures and keys of random streams, and neither fields nor units. All
 in one file, for Numba keeps compiled code until the file that defines it changes. Values are flat
-and contiguous, float32 or float64, and changed in place.
+and contiguous, float32 or float64, and changed in place; `carry` does it on the way from the
+columns of a gather. Both come to the same numbers, to the last bit: vectors are turned, and normal
+numbers made, by the same code in the same steps, with every multiplication and addition that may
+be one said to be one.
 
 Random numbers are counter-based: a structure has a key of 64 bits, the k-th number of its stream is
 a function of the key and of k, and no order of calls changes it. SplitMix64 makes keys (Steele, Lea,
@@ -16,12 +19,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from llvmlite import ir
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from zstruct.compiling import announce
+from zstruct.loading.pointers import at_float32, expect, first_line, move, prefetch
 
-__all__ = ["add_normal", "keys_of", "mirrors", "rotations", "turn_tensors", "turn_vectors", "wrap"]
+__all__ = [
+    "MIRROR", "ROTATE", "SHAKE", "TURN", "add_normal", "carry", "keys_of", "mirrors", "rotations",
+    "turn_tensors", "turn_vectors", "wrap",
+]  # fmt: skip
 
 announce()
 
@@ -36,6 +44,10 @@ _SIGN, _FRACTION, _UNIT = _u4(0x80000000), _u4(0x7FFFFF), _u4(0x3F800000)
 _ONE, _15, _16, _23 = _u4(1), _u4(15), _u4(16), _u4(23)
 _1, _2, _3, _11, _32 = _u8(1), _u8(2), _u8(3), _u8(11), _u8(32)
 
+# What `carry` does to a column, bits of a number; and what turns it, if anything does.
+TURN, SHAKE = 1, 2
+ROTATE, MIRROR = 1, 2
+
 # -2 ln(m) for m in [1, 2), and 159 times 2 ln(2), for 2**32 has the exponent 159; off by 2e-5.
 _L0, _L1, _L2 = _f4(224.29433), _f4(-7.0281744), _f4(4.8800597)
 _L3, _L4, _L5 = _f4(-2.23218), _f4(0.5676537), _f4(-0.06089801)
@@ -46,8 +58,11 @@ _S0, _S1, _S2, _S3 = _f4(3.1415904), _f4(-5.1674066), _f4(2.5440104), _f4(-0.559
 _C0, _C1, _C2, _C3 = _f4(0.99999326), _f4(-4.9339347), _f4(4.0412483), _f4(-1.2220317)
 _TURN, _ZERO = _f4(2.0**-32), _f4(0.0)
 
-_TILE = 1024  # normal numbers made at a time: they stay in the nearest cache
-_FAST = {"contract", "nsz"}  # NaN stays NaN
+_LANES = 16  # vectors, or pairs of normal numbers, at a time: a constant number of them vectorises best
+_HALF, _TILE = _u8(_LANES), _u8(2 * _LANES)
+# By measurement: structures between what is asked for and what is read, and the bytes of a column up to
+# which the next one may be asked for meanwhile.
+_AHEAD, _NEAR = 16, 1 << 18
 
 
 def _bitcast(kind: Any) -> Any:
@@ -64,6 +79,19 @@ def _bitcast(kind: Any) -> Any:
 _to_bits, _to_float = _bitcast(types.uint32), _bitcast(types.float32)
 
 
+@intrinsic
+def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, in one step where the processor has it: never in one here and in two there."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        one = args[0].type
+        kind = ir.FunctionType(one, [one, one, one])
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [one], kind)
+        return builder.call(function, args)
+
+    return a(a, a, a), codegen
+
+
 @njit(nogil=True, cache=True)
 def _key(stream, structure):  # type: ignore[no-untyped-def]
     z = _u8(stream) + _GOLDEN * _u8(structure + 1)
@@ -72,24 +100,27 @@ def _key(stream, structure):  # type: ignore[no-untyped-def]
     return z ^ (z >> _u8(31))
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, forceinline=True)
 def _two_normal(word, key):  # type: ignore[no-untyped-def]
-    """Return two independent normal numbers, by Box and Muller (Ann. Math. Stat. 29, 610, 1958)."""
+    """Return a radius, a sine and a cosine, whose products are two independent normal numbers.
+
+    By Box and Muller (Ann. Math. Stat. 29, 610, 1958).
+    """
     word = _u4(word ^ (word >> _16))
     word = _u4(word * _ROUND_A)
     word = _u4(_u4(word ^ key) ^ (word >> _15))
     radial, angular = _u4(word * _ROUND_B), _u4(word * _ANGLE)
     bits = _to_bits(_f4(_u4(radial | _ONE)))  # never zero: no logarithm of nothing
     m = _to_float(_u4(_u4(bits & _FRACTION) | _UNIT))
-    log = ((((_L5 * m + _L4) * m + _L3) * m + _L2) * m + _L1) * m + _L0 - _f4(_i4(bits >> _23)) * _TWO_LN2
-    radius = np.sqrt(max(log, _ZERO))
+    log = _fma(_fma(_fma(_fma(_fma(_L5, m, _L4), m, _L3), m, _L2), m, _L1), m, _L0)
+    log = _fma(_f4(_i4(bits >> _23)), -_TWO_LN2, log)
     # Half a circle, and the highest bit for the side.
     a = _f4(_i4(_u4(angular << _ONE))) * _TURN
     q = a * a
-    sine = (((_S3 * q + _S2) * q + _S1) * q + _S0) * a
-    cosine = ((_C3 * q + _C2) * q + _C1) * q + _C0
+    sine = _fma(_fma(_fma(_S3, q, _S2), q, _S1), q, _S0) * a
+    cosine = _fma(_fma(_fma(_C3, q, _C2), q, _C1), q, _C0)
     cosine = _to_float(_u4(_to_bits(cosine) ^ _u4(angular & _SIGN)))
-    return radius * sine, radius * cosine
+    return np.sqrt(max(log, _ZERO)), sine, cosine
 
 
 @njit(nogil=True, cache=True)
@@ -99,29 +130,51 @@ def keys_of(structures, stream, out):  # type: ignore[no-untyped-def]
         out[s] = _key(stream, structures[s])
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True)
 def add_normal(values, edges, width, structures, stream, std):  # type: ignore[no-untyped-def]
-    """Add normal numbers of some standard deviation to the rows of structures, `width` values each."""
-    scale = _f4(std)
-    made = np.empty(_TILE, np.float32)
+    """Add normal numbers of some deviation to the float32 rows of structures, `width` values each."""
+    rest = np.zeros(2 * _LANES, np.float32)
     for s in range(len(structures)):
-        key = _key(stream, structures[s])
-        word, other = _u4(key), _u4(key >> _32)
-        at, end = edges[s] * width, edges[s + 1] * width
-        while at < end:
-            n = min(_TILE, end - at)
-            # Whole vectors only: what is left over is cheaper than a loop for the rest.
-            half = ((n + 31) >> 5) << 4
-            for j in range(half):
-                first, second = _two_normal(word, other)
-                made[j], made[_u8(j) + _u8(half)] = scale * first, scale * second
-                word = _u4(word + _WEYL)
-            for j in range(n):
-                values[_u8(at) + _u8(j)] += made[j]
-            at += n
+        n = width * (edges[s + 1] - edges[s])
+        _shake(values, width * edges[s], n, _key(stream, structures[s]), _f4(std), rest, 0)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True)
+def _shake(values, first, n, key, scale, rest, ahead):  # type: ignore[no-untyped-def]
+    """Add normal numbers to ``values[first : first + n]``.
+
+    If `ahead` is an address, as many bytes from there on as they have are asked for meanwhile.
+    """
+    word, other = _u4(key), _u4(key >> _32)
+    at, end = _u8(first), _u8(first + n)
+    while at + _TILE <= end:
+        if ahead != 0:
+            prefetch(ahead)
+            prefetch(ahead + 64)
+            ahead += 128
+        _shake_tile(values, at, word, other, scale)
+        word = _u4(word + _u4(_LANES) * _WEYL)
+        at += _TILE
+    # What is left is done among numbers that don't count: no code of its own, no other rounding.
+    if at < end:
+        left = end - at
+        for j in range(left):
+            rest[_u8(j)] = values[at + _u8(j)]
+        _shake_tile(rest, _u8(0), word, other, scale)
+        for j in range(left):
+            values[at + _u8(j)] = rest[_u8(j)]
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _shake_tile(values, at, word, key, scale):  # type: ignore[no-untyped-def]
+    for j in range(_LANES):
+        radius, sine, cosine = _two_normal(_u4(word + _u4(j) * _WEYL), key)
+        size, one, other = scale * radius, at + _u8(j), at + _u8(j) + _HALF
+        values[one] = _fma(size, sine, values[one])
+        values[other] = _fma(size, cosine, values[other])
+
+
+@njit(nogil=True, cache=True)
 def _four_normal(structures, stream):  # type: ignore[no-untyped-def]
     """Return four normal numbers of each structure, shape (4, n)."""
     n = len(structures)
@@ -130,12 +183,14 @@ def _four_normal(structures, stream):  # type: ignore[no-untyped-def]
         key = _key(stream, structures[s])
         words[0, s], words[1, s] = _u4(key), _u4(key >> _32)
     for s in range(n):  # a loop of its own, for this one vectorises
-        out[0, s], out[1, s] = _two_normal(words[0, s], words[1, s])
-        out[2, s], out[3, s] = _two_normal(_u4(words[0, s] + _WEYL), words[1, s])
+        radius, sine, cosine = _two_normal(words[0, s], words[1, s])
+        out[0, s], out[1, s] = radius * sine, radius * cosine
+        radius, sine, cosine = _two_normal(_u4(words[0, s] + _WEYL), words[1, s])
+        out[2, s], out[3, s] = radius * sine, radius * cosine
     return out
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True)
 def rotations(structures, stream, out):  # type: ignore[no-untyped-def]
     """Write a rotation matrix for each structure, (n, 3, 3), uniform on SO(3).
 
@@ -161,7 +216,7 @@ def rotations(structures, stream, out):  # type: ignore[no-untyped-def]
         out[s, 2, 2] = 1.0 - t * (x * x + y * y)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True)
 def mirrors(structures, stream, probability, out):  # type: ignore[no-untyped-def]
     """Write for each structure a reflection in a plane of uniform orientation, or the identity."""
     normals = _four_normal(structures, stream)
@@ -176,21 +231,71 @@ def mirrors(structures, stream, probability, out):  # type: ignore[no-untyped-de
         out[s, 1, 2] = out[s, 2, 1] = -t * y * z
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True)
 def turn_vectors(values, edges, width, matrices):  # type: ignore[no-untyped-def]
     """Apply a matrix to the vectors of each structure, `width` of them in a row."""
-    kind = values.dtype.type  # a wider one would convert every vector back and forth
     for s in range(len(matrices)):
-        xx, xy, xz = kind(matrices[s, 0, 0]), kind(matrices[s, 0, 1]), kind(matrices[s, 0, 2])
-        yx, yy, yz = kind(matrices[s, 1, 0]), kind(matrices[s, 1, 1]), kind(matrices[s, 1, 2])
-        zx, zy, zz = kind(matrices[s, 2, 0]), kind(matrices[s, 2, 1]), kind(matrices[s, 2, 2])
-        first = _3 * _u8(width * edges[s])
-        for j in range(width * (edges[s + 1] - edges[s])):
-            at = first + _3 * _u8(j)
-            x, y, z = values[at], values[at + _1], values[at + _2]
-            values[at] = xx * x + xy * y + xz * z
-            values[at + _1] = yx * x + yy * y + yz * z
-            values[at + _2] = zx * x + zy * y + zz * z
+        _turn(values, 3 * width * edges[s], width * (edges[s + 1] - edges[s]), matrices, s)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _turn(values, first, n, matrices, s):  # type: ignore[no-untyped-def]
+    """Turn the n vectors from ``values[first]`` on."""
+    kind = values.dtype.type  # a wider one would convert every vector back and forth
+    xx, xy, xz = kind(matrices[s, 0, 0]), kind(matrices[s, 0, 1]), kind(matrices[s, 0, 2])
+    yx, yy, yz = kind(matrices[s, 1, 0]), kind(matrices[s, 1, 1]), kind(matrices[s, 1, 2])
+    zx, zy, zz = kind(matrices[s, 2, 0]), kind(matrices[s, 2, 1]), kind(matrices[s, 2, 2])
+    for j in range(n):
+        at = _u8(first) + _3 * _u8(j)
+        x, y, z = values[at], values[at + _1], values[at + _2]
+        values[at] = _fma(xz, z, _fma(xy, y, xx * x))
+        values[at + _1] = _fma(yz, z, _fma(yy, y, yx * x))
+        values[at + _2] = _fma(zz, z, _fma(zy, y, zx * x))
+
+
+@njit(nogil=True, cache=True)
+def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # type: ignore[no-untyped-def]
+    """Fill in float32 columns of a batch, turned and shaken on their way; see `zstruct.loading.kernels`.
+
+    ``columns[f]``: the address of the column that the rows come from, and the bytes that an atom has
+    before it. ``actions[f]``: what to do, and the values of an atom. ``streams[f]`` is of its normal
+    numbers, the last one of the matrices, which are written; `numbers` are the deviation of the ones
+    and the probability of the others. While the processor makes normal numbers, memory has time to
+    bring the next column.
+    """
+    structures, edges = head[:n], head[n : 2 * n + 1]
+    counts, starts = head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
+    scale = _f4(numbers[0])
+    if how == ROTATE:
+        rotations(structures, streams[len(columns)], matrices)
+    elif how == MIRROR:
+        mirrors(structures, streams[len(columns)], numbers[1], matrices)
+    rows = edges[n]
+    room = (rows + 15) & -16
+    rest = np.zeros(2 * _LANES, np.float32)
+    there = False
+    for f in range(len(columns)):
+        base, what, width = columns[f, 0], actions[f, 0], actions[f, 1]
+        row_bytes = 4 * width
+        to = first_line(body) + room * columns[f, 1]
+        values = carray(at_float32(to), rows * width)
+        follows = f + 1 < len(columns) and actions[f + 1, 1] == width
+        meanwhile = (what & SHAKE) != 0 and follows and rows * row_bytes <= _NEAR
+        following = columns[f + 1, 0] if meanwhile else 0
+        if not there:
+            for s in range(min(n, _AHEAD)):
+                expect(base + starts[s] * row_bytes, counts[s] * row_bytes)
+        for s in range(n):
+            if not there and s + _AHEAD < n:
+                expect(base + starts[s + _AHEAD] * row_bytes, counts[s + _AHEAD] * row_bytes)
+            first, size = edges[s] * width, counts[s] * width
+            move(to + 4 * first, base + starts[s] * row_bytes, 4 * size)
+            if what & TURN:
+                _turn(values, first, counts[s], matrices, s)
+            if what & SHAKE:
+                ahead = following + starts[s] * row_bytes if meanwhile else 0
+                _shake(values, first, size, _key(streams[f], structures[s]), scale, rest, ahead)
+        there = meanwhile
 
 
 @njit(nogil=True, cache=True)

@@ -1,0 +1,104 @@
+"""Rotations and noise on the way from memory to a batch: the same as afterwards, to the last bit."""
+
+import numpy as np
+import pytest
+import torch
+
+from zstruct.loading import ZarrStructureDataset
+from zstruct.loading.transforms import (
+    AddNoise,
+    Compose,
+    Normalize,
+    RandomApply,
+    RandomReflection,
+    RandomRotation,
+    Wrap,
+)
+
+TURN, MIRROR, NOISE = RandomRotation(seed=1), RandomReflection(0.5, seed=2), AddNoise(0.05, seed=3)
+# What is done, and to which columns on the way.
+PIPELINES = {
+    "turned": (TURN, {"positions", "forces"}),
+    "mirrored": ([MIRROR], {"positions", "forces"}),
+    "shaken": (NOISE, {"positions", "forces"}),  # forces are copied, while noise is made
+    "both": ([TURN, NOISE], {"positions", "forces"}),
+    "both fields": ([MIRROR, AddNoise(0.1, ["positions", "forces"], seed=4)], {"positions", "forces"}),
+    "in lists": (Compose([[TURN], [[NOISE], TURN]]), {"positions", "forces"}),
+    "scaled": ([TURN, NOISE, Normalize(scale=2.0), Wrap()], {"positions", "forces"}),
+    "noise of cells": ([TURN, AddNoise(0.1, ["positions", "cell"])], {"positions", "forces"}),
+}
+ROWS = np.r_[5, 33, 0:61, 60, 17, -1]
+
+
+def columns(batch):
+    """Return what is in a batch, as bits; but all NaNs are one."""
+    found = {"offsets": batch.offsets, "batch": batch.batch, **batch.columns}
+    return {name: (np.nan_to_num(c, nan=np.inf) + 0).tobytes() for name, c in found.items()}
+
+
+@pytest.mark.parametrize("case", PIPELINES)
+def test_the_same_as_afterwards(source, case):
+    transform, moved = PIPELINES[case]
+    fields = ["numbers", "positions", "cell", "pbc", "energy", "forces", "stress"]
+    way, after = (
+        ZarrStructureDataset(source.path, fields, cache=cache, transform=transform)
+        for cache in ("memory", None)
+    )
+    way.cache_warmup()
+
+    for epoch in (0, 4):
+        for data in (way, after):
+            data.set_epoch(epoch)
+        for rows in (ROWS, ROWS[:1], ROWS[:0]):
+            assert columns(way.take(rows)) == columns(after.take(rows))
+        assert columns(way[7:40].take([3, 3, -1])) == columns(after[7:40].take([3, 3, -1]))
+        sample, other = way[17], after[17]
+        assert all(torch.equal(sample[name], other[name]) for name in ("positions", "cell", "stress"))
+
+    # That they were not made in the same way, after all.
+    assert set(way._motion.names) == moved
+    assert way._gather.everything
+    assert not after._gather.everything
+
+
+@pytest.mark.parametrize("transform", [[TURN, NOISE], NOISE, MIRROR], ids=["both", "noise", "mirror"])
+def test_structures_of_all_sizes(make_store, tmp_path, transform):
+    counts = np.r_[0:35, 63, 64, 65, 1000, 30_000, 3]  # the last batch is more than caches hold
+    rng = np.random.default_rng(0)
+    rows = int(counts.sum())
+    names = {name: rng.normal(size=(rows, 3)) for name in ("forces", "positions", "velocities")}
+    numbers = np.ones(rows, np.uint8)
+    make_store(tmp_path / "sizes.zarr", counts, {"numbers": numbers, **names})
+    way, after = (
+        ZarrStructureDataset(tmp_path / "sizes.zarr", cache=cache, transform=transform)
+        for cache in ("memory", None)
+    )
+    way.cache_warmup()
+
+    for some in ([38, 0, 1, 36, 35], range(38), [39, 40, 38]):
+        assert columns(way.take(some)) == columns(after.take(some))
+    assert set(way._motion.names) == set(names)
+    assert way._gather.everything
+
+
+@pytest.mark.parametrize(
+    ("transform", "options"),
+    [
+        (Normalize(), {}),
+        ([Wrap(), TURN], {}),
+        (RandomApply(TURN), {}),
+        ([TURN, NOISE], {"dtype": torch.float64}),
+        (AddNoise(0.1, ["cell"]), {}),
+        ([TURN, lambda sample: sample], {"neighbors": 3.0}),
+    ],
+    ids=["no motion", "later", "sometimes", "double", "of structures", "edges"],
+)
+def test_what_has_to_be_done_afterwards(plain, transform, options):
+    assert ZarrStructureDataset(plain.path, transform=transform, **options)._motion is None
+
+
+def test_where_all_is_decoded_by_and_by(source):
+    data = ZarrStructureDataset(source.path, ["positions"], cache="memory", transform=[TURN, NOISE])
+    first = [columns(data.take([i])) for i in range(61)]
+    assert data._gather.everything
+    assert [columns(data.take([i])) for i in range(61)] == first

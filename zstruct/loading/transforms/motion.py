@@ -1,0 +1,139 @@
+"""What the first transforms of all do to vectors of atoms, done while a gather copies them.
+
+A batch that is turned and shaken afterwards is read and written once more; done on the way, the
+arithmetic takes place while memory is waited for. The numbers are the same, to the last bit. Only
+what a gather would copy as it is takes part; transforms do the rest to what has become of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.loading.batch import PackedBatch
+from zstruct.loading.transforms.augment import AddNoise, RandomReflection, RandomRotation, turn_all, turning
+from zstruct.loading.transforms.base import Compose, Transform
+from zstruct.loading.transforms.kernels import MIRROR, ROTATE, SHAKE, TURN, carry
+from zstruct.schema import Field
+
+__all__ = ["Carrying", "Motion", "motion_of"]
+
+_NONE = np.uint64(0)
+
+
+class Motion:
+    """A rotation or reflection, noise after it, or both, for a gather to take along.
+
+    Parameters
+    ----------
+    turn, shake
+        The transforms.
+    columns
+        The columns to fill in, each with what to do to it (bits of `TURN` and `SHAKE`) and the numbers
+        that an atom has in it.
+    turns_more
+        Whether there are others that turn.
+    rest
+        The transforms that come after these.
+    """
+
+    def __init__(
+        self,
+        turn: RandomRotation | RandomReflection | None,
+        shake: AddNoise | None,
+        columns: Mapping[str, tuple[int, int]],
+        turns_more: bool,
+        rest: Sequence[Transform],
+    ):
+        self.names = tuple(columns)
+        self.turn, self.shake, self.turns_more, self.rest = turn, shake, turns_more, tuple(rest)
+        self.actions = np.array(list(columns.values()), np.int64)
+        self.how = 0 if turn is None else ROTATE if isinstance(turn, RandomRotation) else MIRROR
+        probability = turn.probability if isinstance(turn, RandomReflection) else 1.0
+        self.numbers = np.array([0.0 if shake is None else shake.std, probability])
+        self._latest: tuple[int, NDArray[np.uint64]] | None = None
+
+    def streams(self, epoch: int) -> NDArray[np.uint64]:
+        """Return the random streams of an epoch: of each column's noise, then of the matrices."""
+        latest = self._latest
+        if latest is None or latest[0] != epoch:
+            turn, shake = self.turn, self.shake
+            noise = [_NONE if shake is None else shake._stream(shake.seed, epoch, n) for n in self.names]
+            matrices = _NONE if turn is None else turn._stream(turn.seed, epoch)
+            self._latest = latest = (epoch, np.array([*noise, matrices], np.uint64))
+        return latest[1]
+
+
+class Carrying:
+    """A motion in an epoch, for one batch: fills in its columns, and finishes it."""
+
+    __slots__ = ("_epoch", "_matrices", "_motion", "names")
+
+    def __init__(self, motion: Motion, epoch: int):
+        self._motion, self._epoch, self.names = motion, epoch, motion.names
+
+    def __call__(
+        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
+    ) -> None:
+        """Fill in the columns; see `zstruct.loading.gather.Carrier`."""
+        motion = self._motion
+        self._matrices = np.empty((n if motion.how else 0, 3, 3))
+        carry(
+            columns, motion.actions, motion.streams(self._epoch), motion.numbers, motion.how,
+            self._matrices, n, head, body,
+        )  # fmt: skip
+
+    def finish(self, batch: PackedBatch) -> PackedBatch:
+        """Return the batch with all else done that the transforms do."""
+        motion = self._motion
+        if motion.turn is not None and motion.turns_more:
+            turn_all(motion.turn, batch, self._matrices, but=motion.names)
+        if motion.shake is not None:
+            motion.shake.mark(batch)
+        for transform in motion.rest:
+            batch = transform.on_batch(batch, self._epoch)
+        return batch
+
+
+def motion_of(
+    transform: Transform, fields: Mapping[str, Field], copied: Callable[[str], bool]
+) -> Motion | None:
+    """Return the motion that transforms begin with, if there is any.
+
+    Parameters
+    ----------
+    transform
+        All transforms, bound to the fields.
+    fields
+        What batches have.
+    copied
+        Whether a gather copies a field as it is, per atom and in single precision.
+    """
+    steps = list(_steps(transform))
+    turn: Any = steps.pop(0) if steps and isinstance(steps[0], RandomRotation | RandomReflection) else None
+    shake: Any = None
+    if steps and isinstance(steps[0], AddNoise) and all(copied(name) for name in steps[0].fields):
+        shake = steps.pop(0)
+    columns: dict[str, tuple[int, int]] = {}
+    turns_more = False
+    for name, known in fields.items():
+        still = turn is None or known.kind != "float"
+        how = "scalar" if still else turning(turn, name, known.shape)
+        turned = how == "vector" and known.shape == (3,) and copied(name)
+        shaken = shake is not None and name in shake.fields
+        turns_more |= how != "scalar" and not turned
+        if turned or shaken or (shake is not None and copied(name)):
+            width = int(np.prod(known.shape, dtype=np.int64))
+            columns[name] = (TURN * turned | SHAKE * shaken, width)
+    moves = any(action for action, _ in columns.values())
+    return Motion(turn, shake, columns, turns_more, steps) if moves else None
+
+
+def _steps(transform: Transform) -> Sequence[Transform]:
+    """Return transforms one by one, those of lists in lists, too."""
+    if not isinstance(transform, Compose):
+        return [transform]
+    return [step for inner in transform.transforms for step in _steps(inner)]
