@@ -1,5 +1,7 @@
 """Rotations and noise on the way from memory to a batch: the same as afterwards, to the last bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from zstruct.loading.transforms import (
     RandomRotation,
     Wrap,
 )
+from zstruct.schema import FIELDS, infer
 
 TURN, MIRROR, NOISE = RandomRotation(seed=1), RandomReflection(0.5, seed=2), AddNoise(0.05, seed=3)
 # What is done, and to which columns on the way.
@@ -79,6 +82,34 @@ def test_structures_of_all_sizes(make_store, tmp_path, transform):
         assert columns(way.take(some)) == columns(after.take(some))
     assert set(way._motion.names) == set(names)
     assert way._gather.everything
+
+
+@pytest.mark.parametrize(
+    ("transform", "moved"),
+    [
+        ([MIRROR, NOISE], {"positions", "magmoms", "charges", "tensor"}),
+        ([MIRROR, AddNoise(0.1, ["charges", "positions"])], {"positions", "magmoms", "charges", "tensor"}),
+        ([MIRROR, AddNoise(0.1, ["magmoms"])], {"positions"}),
+        (AddNoise(0.1, ["tensor"]), {"positions", "magmoms", "charges", "tensor"}),
+        (RandomRotation(rotates={"tensor": "rows"}), {"positions"}),
+    ],
+)
+def test_what_turns_in_other_ways(make_store, tmp_path, transform, moved):
+    counts, rng = np.r_[3, 1, 16, 40], np.random.default_rng(1)
+    shapes = {"positions": (3,), "magmoms": (3,), "charges": (), "tensor": (3, 3)}
+    columns_ = {name: rng.normal(size=(60, *shape)) for name, shape in shapes.items()}
+    fields = {"magmoms": FIELDS["magmoms"].as_vector(), "tensor": infer("tensor", "atom", "float", (3, 3))}
+    make_store(tmp_path / "ways.zarr", counts, {"numbers": np.ones(60, np.uint8), **columns_}, fields)
+    steps = transform if isinstance(transform, list) else [transform]
+    steps = [replace(t, rotates={"tensor": "rank2"}) if t is MIRROR else t for t in steps]
+    way, after = (
+        ZarrStructureDataset(tmp_path / "ways.zarr", list(shapes), cache=cache, transform=steps)
+        for cache in ("memory", None)
+    )
+    way.cache_warmup()
+
+    assert columns(way.take([2, 0, 3, 1])) == columns(after.take([2, 0, 3, 1]))
+    assert set(way._motion.names) == moved
 
 
 @pytest.mark.parametrize(

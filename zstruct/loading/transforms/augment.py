@@ -18,7 +18,7 @@ from zstruct.loading.transforms.base import Transform, column_of, flat, indices
 from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
 from zstruct.schema import Field
 
-__all__ = ["AddNoise", "RandomReflection", "RandomRotation", "turn_all", "turning"]
+__all__ = ["AddNoise", "RandomReflection", "RandomRotation", "Turning", "turn_all", "turning"]
 
 Turning = Literal["scalar", "vector", "axial", "rows", "rank2", "voigt"]
 
@@ -245,7 +245,7 @@ class AddNoise(Transform):
             raise TypeError(f"fields is a list of names: write fields=[{self.fields!r}]")
         if not 0.0 <= self.std < float("inf"):
             raise ValueError(f"std is the width of the noise, not negative, not {self.std}")
-        object.__setattr__(self, "fields", tuple(self.fields))
+        object.__setattr__(self, "fields", tuple(dict.fromkeys(self.fields)))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Add noise to each structure; see `Transform.on_batch`."""

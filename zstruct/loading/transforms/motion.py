@@ -7,6 +7,7 @@ what a gather would copy as it is takes part; transforms do the rest to what has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch
-from zstruct.loading.transforms.augment import AddNoise, RandomReflection, RandomRotation, turn_all, turning
+from zstruct.loading.transforms.augment import (
+    AddNoise,
+    RandomReflection,
+    RandomRotation,
+    Turning,
+    turn_all,
+    turning,
+)
 from zstruct.loading.transforms.base import Compose, Transform
 from zstruct.loading.transforms.kernels import MIRROR, ROTATE, SHAKE, TURN, carry
 from zstruct.schema import Field
@@ -35,7 +43,7 @@ class Motion:
         The columns to fill in, each with what to do to it (bits of `TURN` and `SHAKE`) and the numbers
         that an atom has in it.
     turns_more
-        Whether there are others that turn.
+        Whether others turn afterwards.
     rest
         The transforms that come after these.
     """
@@ -49,6 +57,7 @@ class Motion:
         rest: Sequence[Transform],
     ):
         self.names = tuple(columns)
+        self.turned = frozenset(name for name, (action, _) in columns.items() if action & TURN)
         self.turn, self.shake, self.turns_more, self.rest = turn, shake, turns_more, tuple(rest)
         self.actions = np.array(list(columns.values()), np.int64)
         self.how = 0 if turn is None else ROTATE if isinstance(turn, RandomRotation) else MIRROR
@@ -90,7 +99,7 @@ class Carrying:
         """Return the batch with all else done that the transforms do."""
         motion = self._motion
         if motion.turn is not None and motion.turns_more:
-            turn_all(motion.turn, batch, self._matrices, but=motion.names)
+            turn_all(motion.turn, batch, self._matrices, but=motion.turned)
         if motion.shake is not None:
             motion.shake.mark(batch)
         for transform in motion.rest:
@@ -114,22 +123,37 @@ def motion_of(
     """
     steps = list(_steps(transform))
     turn: Any = steps.pop(0) if steps and isinstance(steps[0], RandomRotation | RandomReflection) else None
+    turning_fields = {} if turn is None else _turning_fields(turn, fields)
+    turned = {name for name, how in turning_fields.items() if _is_row(how, fields[name]) and copied(name)}
+    afterwards = turning_fields.keys() - turned
     shake: Any = None
-    if steps and isinstance(steps[0], AddNoise) and all(copied(name) for name in steps[0].fields):
-        shake = steps.pop(0)
-    columns: dict[str, tuple[int, int]] = {}
-    turns_more = False
-    for name, known in fields.items():
-        still = turn is None or known.kind != "float"
-        how = "scalar" if still else turning(turn, name, known.shape)
-        turned = how == "vector" and known.shape == (3,) and copied(name)
-        shaken = shake is not None and name in shake.fields
-        turns_more |= how != "scalar" and not turned
-        if turned or shaken or (shake is not None and copied(name)):
-            width = int(np.prod(known.shape, dtype=np.int64))
-            columns[name] = (TURN * turned | SHAKE * shaken, width)
-    moves = any(action for action, _ in columns.values())
-    return Motion(turn, shake, columns, turns_more, steps) if moves else None
+    if steps and isinstance(steps[0], AddNoise) and not afterwards.intersection(steps[0].fields):
+        shake = steps.pop(0) if all(map(copied, steps[0].fields)) else None
+    shaken = set() if shake is None else set(shake.fields)
+    if not turned | shaken:
+        return None
+    columns = {
+        name: (TURN * (name in turned) | SHAKE * (name in shaken), math.prod(known.shape))
+        for name, known in fields.items()
+        # Others are copied on the way, too, while noise is made.
+        if name in turned | shaken or (shake is not None and copied(name))
+    }
+    return Motion(turn, shake, columns, bool(afterwards), steps)
+
+
+def _turning_fields(
+    turn: RandomRotation | RandomReflection, fields: Mapping[str, Field]
+) -> dict[str, Turning]:
+    """Return how fields turn, of those that do."""
+    found = {
+        name: turning(turn, name, known.shape) for name, known in fields.items() if known.kind == "float"
+    }
+    return {name: how for name, how in found.items() if how != "scalar"}
+
+
+def _is_row(how: Turning, known: Field) -> bool:
+    """Return whether a row of a field is one vector."""
+    return how == "vector" and known.shape == (3,)
 
 
 def _steps(transform: Transform) -> Sequence[Transform]:
