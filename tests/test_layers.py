@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing"},
     {"store", "parallel", "working", "compiling"},
-    {"publishing", "distance_kernels", "atoms"},
+    {"publishing", "distance_kernels", "atoms", "grouping"},
     {"keeping", "distances"},
     {"sources", "building", "features", "splits", "verify"},
     {"scanning"},

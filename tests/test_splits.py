@@ -183,7 +183,7 @@ def test_formulas_never_straddle(built):
 @pytest.mark.parametrize("n_atoms", [1, 7, 100])
 def test_formulas_are_found_block_by_block(built, monkeypatch, n_atoms):
     whole = zstruct.split(built, [0.6, 0.4], by="formula")
-    monkeypatch.setattr("zstruct.splits._BLOCK_ATOMS", n_atoms)
+    monkeypatch.setattr("zstruct.grouping._BLOCK_ATOMS", n_atoms)
     assert zstruct.split(built, [0.6, 0.4], by="formula").codes.tolist() == whole.codes.tolist()
 
 
@@ -229,6 +229,27 @@ def test_strata_of_numbers_are_ranges(built):
         assert abs((sizes[parts["train"]] == size).sum() - (sizes == size).sum() / 2) <= 0.5
 
 
+def test_numbers_of_a_function_are_ranges_too(built):
+    gap = np.arange(60) * 0.5
+    for function in (lambda store: store.read("gap"), lambda store: np.arange(60)):
+        parts = zstruct.split(built, [0.5, 0.5], stratify=function, bins=6)
+        for part in parts:
+            assert np.bincount((gap[part] // 5).astype(int)).tolist() == [5] * 6
+    # Whole numbers that many structures share are classes.
+    classes = zstruct.split(built, [0.5, 0.5], stratify=lambda store: np.arange(60) // 15, bins=2)
+    assert [np.bincount(part // 15, minlength=4).max() for part in classes] == [8, 8]
+    assert {count for part in classes for count in np.bincount(part // 15)} <= {7, 8}
+
+
+def test_many_texts_are_no_numbers(tmp_path):
+    frames = molecules(40)
+    for i, atoms in enumerate(frames):
+        atoms.info["config_type"] = f"run {i // 2}"
+    zstruct.build(frames, tmp_path / "runs.zarr", progress=False)
+    train, _ = zstruct.split(tmp_path / "runs.zarr", [0.5, 0.5], stratify="config_type")
+    assert np.bincount(train // 2).tolist() == [1] * 20
+
+
 def test_several_criteria(built):
     parts = zstruct.split(built, [0.5, 0.5], stratify=["config_type", "gap"], bins=2)
     kinds = np.arange(60) % 3 * 2 + (np.arange(60) >= 30)
@@ -259,11 +280,39 @@ def test_schnetpack_split_files(built, tmp_path):
     assert parts["test"].tolist() == [3, 5]
     np.savez(file, idx_train=[7])
     assert zstruct.split(built, str(file))["train"].tolist() == [7]
-    file.write_text("no zip")
+    # As kinoml writes them, beside other things.
+    np.savez(file, X=np.ones((3, 2)), y=np.ones(3), idx_train=[0, 1], idx_test=[2])
+    assert {k: v.tolist() for k, v in dict(zstruct.split(built, file)).items()} == {
+        "train": [0, 1],
+        "test": [2],
+    }
+    np.savez(file, idx_train=[0, 1], train_idx=[2])
+    with pytest.raises(InputError, match="two of idx_train, train_idx are one part"):
+        zstruct.split(built, file)
+    np.savez(file, train=[0], val=[1])
+    file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match="can't be read as an"):
         zstruct.split(built, file)
+    file.write_text("0\n1\n")
+    np.save(tmp_path / "a.npy", [0, 1])
+    for other in (file, str(tmp_path / "a.npy")):
+        with pytest.raises(InputError, match=r"it is not an \.npz file of indices"):
+            zstruct.split(built, other)
     with pytest.raises(InputError, match="can't be read as an"):
         zstruct.split(built, tmp_path / "nothing.npz")
+
+
+def test_a_split_is_kept_after_a_look(path):
+    parts = zstruct.split(path, [0.75, 0.25], seed=3, stratify="formula")
+    zstruct.split(path, parts, name="kept")
+    again = zstruct.open_split(path, "kept")
+    assert again.codes.tolist() == parts.codes.tolist()
+    assert again.recipe == parts.recipe
+    with pytest.raises(InputError, match="needs no by"):
+        zstruct.split(path, parts, by="formula")
+    some = zstruct.split(path, {"train": [1], "val": [2]})
+    with pytest.raises(InputError, match="one of 60 structures, and there are 1 here"):
+        zstruct.split(zstruct.StructureReader(path)[some["train"]], some)
 
 
 def test_given_parts(built):
@@ -311,6 +360,8 @@ def test_folds(built, by):
         ({"sizes": [0.5, 0.5], "seed": 1.5}, "seed is a whole number"),
         ({"sizes": [0.5, 0.5], "by": "gap"}, "can't be grouped by 'gap'.*config_type"),
         ({"sizes": [0.5, 0.5], "by": "numbers"}, "can't be grouped by 'numbers'"),
+        ({"sizes": [0.5, 0.5], "stratify": "enrgy"}, "stratified by 'enrgy', but by formula, n_atoms.*gap"),
+        ({"sizes": [[0, 1], [2]]}, "a list of one size for each part"),
         ({"sizes": [0.5, 0.5], "by": 3}, "names or functions"),
         ({"sizes": [0.5, 0.5], "by": lambda store: [1, 2]}, "one for each of the 60"),
         ({"sizes": [0.5, 0.5], "by": lambda store: np.array([None, "a"] * 30)}, "can't be compared"),
@@ -355,6 +406,7 @@ def test_a_kept_split_is_read_again(path):
         "method": "random",
         "seed": 7,
         "stratify": "formula",
+        "bins": 10,
         "sizes": [0.8, 0.1, 0.1],
         "structures": 60,
     }
@@ -394,6 +446,18 @@ def test_kept_folds(path):
         kept = zstruct.open_split(path, f"cv-{k}")
         assert kept["val"].tolist() == parts["val"].tolist()
         assert kept.recipe["fold"] == k
+    assert len(zstruct.kfold(path, 3, name="cv")) == 3  # the same again
+
+
+def test_folds_of_two_divisions_do_not_mix(path):
+    zstruct.split(path, [0.5, 0.5], name="cv-2")
+    with pytest.raises(StoreExistsError, match="another split 'cv-2' already"):
+        zstruct.kfold(path, 4, name="cv")
+    assert Store(path).group_names("splits") == ["cv-2"]
+    zstruct.kfold(path, 4, name="cv", overwrite=True)
+    with pytest.raises(StoreExistsError, match="has cv-3, of more folds than 3"):
+        zstruct.kfold(path, 3, name="cv", overwrite=True)
+    assert zstruct.open_split(path, "cv-0").recipe["folds"] == 4
 
 
 def test_what_is_not_there_is_said(path):

@@ -140,9 +140,11 @@ def _split(arguments: argparse.Namespace) -> int:
     sizes: Any = arguments.file and Path(arguments.file)
     if sizes is None:
         try:
-            sizes = [float(x) if "." in x else int(x) for x in arguments.sizes.split(",")]
-        except ValueError as error:
-            raise zstruct.InputError(f"--sizes {arguments.sizes}: {error}") from None
+            sizes = [int(x) if x.strip().isdigit() else float(x) for x in arguments.sizes.split(",")]
+        except ValueError:
+            raise zstruct.InputError(
+                f"--sizes {arguments.sizes}: give numbers separated by commas, as in 0.8,0.1,0.1"
+            ) from None
     strata = arguments.stratify.split(",") if arguments.stratify else None
     parts = zstruct.split(
         arguments.store,

@@ -7,8 +7,9 @@ A split gives every structure one of a few labels. Here it is drawn, written int
 from __future__ import annotations
 
 import os
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, Protocol
@@ -16,10 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.dealing import dealt, dealt_whole, hashes, rounded
-from zstruct.errors import InputError
+from zstruct.dealing import dealt, dealt_whole, rounded
+from zstruct.errors import InputError, StoreExistsError
+from zstruct.grouping import By, grouped, stratified
 from zstruct.keeping import keep, open_kept
-from zstruct.ragged import segment_ranges
 from zstruct.schema import STRUCTURE
 from zstruct.store import ArraySpec, Store, choose_layout
 from zstruct.text import counted
@@ -27,8 +28,6 @@ from zstruct.text import counted
 __all__ = ["Dataset", "Split", "kfold", "open_split", "split"]
 
 _KIND = "splits"
-_BLOCK_ATOMS = 1 << 22  # whose numbers are looked at together
-_BINNED = ("n_atoms", "energy_per_atom")  # strata by ranges of these, besides fields of numbers
 
 
 class Dataset(Protocol):
@@ -42,7 +41,6 @@ class Dataset(Protocol):
         ...
 
 
-By = str | Callable[[Store], ArrayLike]
 Strata = By | Sequence[By]
 
 
@@ -91,7 +89,7 @@ class Split:
 
 def split(
     store: str | os.PathLike[str] | Store | Dataset,
-    sizes: Sequence[float] | Mapping[str, ArrayLike] | str | os.PathLike[str],
+    sizes: Sequence[float] | Mapping[str, ArrayLike] | Split | str | os.PathLike[str],
     seed: int = 42,
     by: By = "random",
     stratify: Strata | None = None,
@@ -114,7 +112,8 @@ def split(
         rounded by the method of largest remainders: no part is off by one structure or more. Or the
         parts themselves: a mapping of labels to indices or boolean masks, in which structures may
         be left out, but none may be in two parts; or an ``.npz`` file of such, whose names lose
-        ``idx_`` or ``_idx``: the split files of SchNetPack, say.
+        ``idx_`` or ``_idx``: the split files of SchNetPack, say. Of a file that holds other things
+        beside indices called so, as kinoml's, these alone are taken. Or a `Split`, to keep it.
     seed
         Of the random order. Not used by ``"order"`` or where parts are given.
     by
@@ -133,9 +132,10 @@ def split(
         part that is to have structures is empty.
     stratify
         As `by` groups, but each value is spread over all parts in proportion, to within one
-        structure; sizes stay exact. Only for ``by="random"``. A field of one float for each structure,
-        ``"energy_per_atom"`` or ``"n_atoms"`` has many values: it is cut into `bins` of about equal
-        number. Of several criteria in a list, each combination of values is spread.
+        structure; sizes stay exact. Only for ``by="random"``. Numbers of many values are cut into
+        `bins` of about equal number: floats, ``"energy_per_atom"``, ``"n_atoms"``, and whole numbers
+        that have more values than bins and fewer than ten structures for each, be they of a field
+        or of a function. Of several criteria in a list, each combination of values is spread.
     bins
         How many of these there are; those without a value are one more.
     labels
@@ -177,20 +177,30 @@ def split(
     array([7, 8, 9])
     """
     opened, rows = _opened(store)
-    if isinstance(sizes, os.PathLike) or (isinstance(sizes, str) and sizes.endswith(".npz")):
+    recipe: dict[str, Any]
+    codes: NDArray[Any]
+    if isinstance(sizes, os.PathLike) or (isinstance(sizes, str) and sizes.endswith((".npz", ".npy"))):
         sizes = _of_file(sizes)
-    if isinstance(sizes, Mapping):
+    if isinstance(sizes, Split):
+        if by != "random" or stratify is not None or labels is not None:
+            raise InputError("a split that is given needs no by, stratify or labels")
+        if len(sizes.codes) != len(rows):
+            raise InputError(
+                f"the split is one of {len(sizes.codes):,} structures, and there are {len(rows):,} here"
+            )
+        named, codes, recipe = sizes.labels, sizes.codes, dict(sizes.recipe)
+    elif isinstance(sizes, Mapping):
         if by != "random" or stratify is not None or labels is not None:
             raise InputError("parts that are given need no by, stratify or labels")
         named, codes = _labels(list(sizes), len(sizes)), _given(sizes, len(rows))
-        recipe: dict[str, Any] = {"method": "given", "seed": None, "stratify": None}
+        recipe = {"method": "given", "seed": None, "stratify": None}
         recipe["sizes"] = [int(np.count_nonzero(codes == k)) for k in range(len(named))]
     else:
-        if isinstance(sizes, str) or np.ndim(sizes) != 1:
+        if isinstance(sizes, str) or not _is_row(sizes):
             raise InputError(f"sizes is a list of one size for each part, not {sizes!r}")
         named = _labels(labels, len(sizes))
         codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify, bins)
-        recipe = _recipe(opened, by, seed, stratify, bins) | {
+        recipe = _recipe(by, seed, stratify, bins) | {
             "sizes": [int(x) if isinstance(x, Integral) else float(x) for x in sizes]
         }
     parts = Split(named, codes.astype(np.int8), recipe | {"structures": len(rows)})
@@ -240,14 +250,40 @@ def kfold(
     if not isinstance(k, Integral) or not 2 <= k <= len(rows):
         raise InputError(f"k is a whole number from 2 to the {len(rows):,} structures there are, not {k!r}")
     folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify, bins)
-    recipe = _recipe(opened, by, seed, stratify, bins) | {"structures": len(rows), "folds": int(k)}
+    recipe = _recipe(by, seed, stratify, bins) | {"structures": len(rows), "folds": int(k)}
     made = [
         Split(("train", "val"), (folds == fold).astype(np.int8), recipe | {"fold": fold}) for fold in range(k)
     ]
     if name is not None:
+        _check_folds(opened, rows, made, name, overwrite)
         for fold, parts in enumerate(made):
             _keep(opened, rows, parts, f"{name}-{fold}", overwrite)
     return made
+
+
+def _check_folds(
+    opened: Store, rows: NDArray[np.int64], made: Sequence[Split], name: str, overwrite: bool
+) -> None:
+    """Refuse to write folds, before any is written, where those of another call would be among them."""
+    there = Store(opened.path).group_names(_KIND)
+    more = [x for x in there if re.fullmatch(re.escape(name) + r"-\d+", x) and _fold_of(x) >= len(made)]
+    if more:
+        raise StoreExistsError(
+            f"{opened.path} has {', '.join(more)}, of more folds than {len(made)}, and they would stay "
+            "there: choose another name"
+        )
+    for fold, parts in enumerate(made):
+        if f"{name}-{fold}" in there and not overwrite:
+            kept = opened.read(f"{_KIND}/{name}-{fold}/codes")
+            if not np.array_equal(kept, _codes(opened, rows, parts)):
+                raise StoreExistsError(
+                    f"{opened.path} has another split '{name}-{fold}' already; pass overwrite=True to "
+                    "replace it, or another name"
+                )
+
+
+def _fold_of(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 def open_split(store: str | os.PathLike[str] | Store, name: str = "default") -> Split:
@@ -317,7 +353,7 @@ def _labels(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
     return chosen
 
 
-def _recipe(opened: Store, by: By, seed: int, stratify: Strata | None, bins: int) -> dict[str, Any]:
+def _recipe(by: By, seed: int, stratify: Strata | None, bins: int) -> dict[str, Any]:
     criteria = _criteria(stratify)
     said = ["function" if callable(how) else how for how in criteria]
     together: Any = said if isinstance(stratify, list | tuple) else said[0] if said else None
@@ -325,7 +361,7 @@ def _recipe(opened: Store, by: By, seed: int, stratify: Strata | None, bins: int
         "method": "function" if callable(by) else by,
         "seed": None if by == "order" else int(seed),
         "stratify": together,
-        **({"bins": int(bins)} if any(_is_binned(opened, how) for how in criteria) else {}),
+        **({"bins": int(bins)} if criteria else {}),
     }
 
 
@@ -335,24 +371,36 @@ def _criteria(stratify: Strata | None) -> list[By]:
     return [stratify] if isinstance(stratify, str) or callable(stratify) else list(stratify)
 
 
-def _is_binned(opened: Store, how: By) -> bool:
-    if callable(how):
+def _is_row(sizes: Any) -> bool:
+    try:
+        return np.ndim(sizes) == 1
+    except ValueError:  # lists of different lengths
         return False
-    row = opened.fields.get(how)
-    return how in _BINNED or (
-        row is not None and row.kind == "float" and row.level == STRUCTURE and row.shape == ()
-    )
 
 
 def _of_file(path: str | os.PathLike[str]) -> dict[str, NDArray]:
     """Return the parts that a file holds."""
+    where = os.fspath(path)
+    wanted = "an .npz file of indices, as np.savez(file, train=..., val=...) writes it"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name.removeprefix("idx_").removesuffix("_idx"): file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{os.fspath(path)}: it can't be read as an .npz file of indices: {error}"
-        ) from error
+        with open(path, "rb") as opened:
+            if opened.read(2) != b"PK":
+                raise InputError(f"{where}: it is not {wanted}")
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                names = [name for name in file.files if _part(name) != name] or file.files
+                found = {name: file[name] for name in names}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{where}: it can't be read as {wanted}: {error}") from error
+    parts = {_part(name): index for name, index in found.items()}
+    if len(parts) < len(found):
+        raise InputError(f"{where}: two of {', '.join(found)} are one part: rename one, or leave it out")
+    return parts
+
+
+def _part(name: str) -> str:
+    """Return the label that an array of a file has."""
+    return name.removeprefix("idx_").removesuffix("_idx")
 
 
 def _counts(sizes: Sequence[float], n: int) -> NDArray[np.int64]:
@@ -414,8 +462,8 @@ def _drawn(
     if by == "order":
         return np.repeat(np.arange(len(counts)), counts)
     if by == "random":
-        return dealt(_strata(opened, rows, stratify, bins), counts, int(seed))
-    groups = _values(opened, rows, by)
+        return dealt(stratified(opened, rows, _criteria(stratify), bins), counts, int(seed))
+    groups = grouped(opened, rows, by)
     n_groups, n_parts = int(groups.max(initial=-1)) + 1, np.count_nonzero(counts)
     if n_groups < n_parts:
         raise InputError(
@@ -424,91 +472,18 @@ def _drawn(
     return dealt_whole(groups, counts, int(seed))
 
 
-def _strata(opened: Store, rows: NDArray[np.int64], stratify: Strata | None, bins: int) -> NDArray[np.int64]:
-    """Return a number for each of some structures, the same for those of one stratum."""
-    if isinstance(bins, bool) or not isinstance(bins, Integral) or bins < 1:
-        raise InputError(f"bins is a whole number from 1, not {bins!r}")
-    strata = np.zeros(len(rows), np.int64)
-    for how in _criteria(stratify):
-        if _is_binned(opened, how):
-            codes = _ranges(_numbers(opened, str(how))[rows], int(bins))
-        else:
-            codes = _values(opened, rows, how)
-        strata = np.unique(strata * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1]
-    return strata
-
-
-def _numbers(opened: Store, name: str) -> NDArray:
-    """Return a number for each structure of the store."""
-    if name == "n_atoms":
-        return opened.read("n_atoms")
-    if name != "energy_per_atom":
-        return opened.read(name)
-    if "energy" not in opened.fields:
-        raise InputError(f"strata by energy_per_atom need energies, and {opened.path} has none")
-    per_atom: NDArray = opened.read("energy") / opened.read("n_atoms")
-    return per_atom
-
-
-def _ranges(values: NDArray, bins: int) -> NDArray[np.int64]:
-    """Return which of some ranges of equal number each value is in; missing ones are in one of their own."""
-    codes = np.zeros(len(values), np.int64)
-    known = np.flatnonzero(~np.isnan(values))
-    ordered = np.sort(values[known])
-    # The first of equal values has the rank of all.
-    ranks = np.searchsorted(ordered, values[known], side="left")
-    codes[known] = 1 + ranks * bins // max(1, len(known))
-    return codes
-
-
-def _values(opened: Store, rows: NDArray[np.int64], by: By) -> NDArray[np.int64]:
-    """Return a number for each of some structures, the same for those of equal value."""
-    if callable(by):
-        keys = np.asarray(by(opened))
-        if keys.shape != (opened.n_structures,):
-            raise InputError(
-                f"the function returned values of shape {keys.shape}, not one for each of the "
-                f"{opened.n_structures:,} structures of the store"
-            )
-    elif by == "formula":
-        keys = _formulas(opened)
-    else:
-        usable = [
-            name
-            for name, row in opened.fields.items()
-            if row.level == STRUCTURE and row.kind != "float" and row.shape == ()
-        ]
-        if by not in usable:
-            raise InputError(
-                f"structures can't be grouped by {by!r}; fields of {opened.path} with one text, integer or "
-                f"boolean for each are {', '.join(usable) or 'none'}"
-            )
-        keys = opened.read(by)
-    try:
-        return np.unique(keys[rows], return_inverse=True)[1]
-    except TypeError as error:
-        raise InputError(f"the values that the function returned can't be compared: {error}") from error
-
-
-def _formulas(opened: Store) -> NDArray[np.uint64]:
-    """Return a hash of the composition of each structure: the sum of one random number for each atom.
-
-    Two of a million formulas would share a hash once in 10^7 stores, and then only stay together.
-    """
-    of_element, offsets = hashes(256, 0), opened.read("offsets")
-    found = []
-    for first, last in segment_ranges(offsets, _BLOCK_ATOMS):
-        numbers = opened.read("numbers", int(offsets[first]), int(offsets[last]))
-        found.append(np.add.reduceat(of_element[numbers], offsets[first:last] - offsets[first]))
-    return np.concatenate(found)
-
-
 def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:
     """Write a split into its store, unless it is there."""
-    codes = np.full(opened.n_structures, -1, dtype=np.int8)
-    codes[rows] = parts.codes
+    codes = _codes(opened, rows, parts)
     layout = choose_layout(len(codes), 1, STRUCTURE)
     said = {"long_name": "place of the structure's part in labels, -1 for none"}
     spec = ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, layout)
     attrs = {"labels": list(parts.labels), "recipe": parts.recipe}
     keep(opened, _KIND, name, "split", attrs, [(spec, codes)], overwrite)
+
+
+def _codes(opened: Store, rows: NDArray[np.int64], parts: Split) -> NDArray[np.int8]:
+    """Return the code of every structure of a store, of which some were split."""
+    codes = np.full(opened.n_structures, -1, dtype=np.int8)
+    codes[rows] = parts.codes
+    return codes
