@@ -475,11 +475,31 @@ def test_parts_by_torch_are_fetched_a_batch_at_a_time(data, monkeypatch, split):
         ({"weights": np.ones(60)}, "there are 60 weights for the 61 structures of the dataset"),
         ({"max_atoms": 99, "sampler": [1]}, "max_atoms needs a sampler of zstruct, not list"),
         ({"batch_size": 8, "bucket_size": 60}, "a multiple of batch_size=8 such as 256, not 60"),
+        ({"sampler": ShuffleSampler(60)}, "one of 60 structures, and the dataset has 61"),
+        ({"weights": {"H": 1.0}}, "weights is one number for each structure, not {'H': 1.0}"),
+        ({"layout": ["graph"]}, r"layout is 'graph', .* or a function, not \['graph'\]"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(data, options, words):
     with pytest.raises(ValueError, match=words):
         data.loader(**options)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "max_atoms", "bucket_size", "seed", "rank"])
+@pytest.mark.parametrize("value", ["4", 4.0, True])
+def test_whole_numbers_are_whole_numbers(data, name, value):
+    with pytest.raises(TypeError, match=f"{name} is a whole number, not {value!r}"):
+        data.loader(**{name: value})
+    options = {"bucket_size": np.int64(8), "max_atoms": np.int32(80)}
+    assert structures(data.loader(np.int64(4), **options)) == structures(
+        data.loader(4, bucket_size=8, max_atoms=80)
+    )
+
+
+def test_what_is_no_state(data):
+    for nothing in ({}, None, {"sampler": "x"}):
+        with pytest.raises(ValueError, match="this is no state of a sampler or loader"):
+            data.loader(4).load_state_dict(nothing)
 
 
 def test_the_order_of_arrival_must_be_known_to_resume(data):

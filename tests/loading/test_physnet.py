@@ -94,6 +94,13 @@ def test_charges_and_dipoles():
     assert batch["Qtot"].tolist() == [-1, 1]
     assert batch["D"].tolist() == [[0, 0.5, 1], [0, 0, 0]]
     assert "E" not in batch
+    # Nobody said: none.
+    some = [water | {"has_total_charge": np.array(True)}, proton | {"total_charge": np.nan}]
+    some[1]["has_total_charge"] = np.array(False)
+    assert physnet(some)["Qtot"].tolist() == [-1, 0]
+    assert physnet(some)["has_total_charge"].tolist() == [True, False]
+    nobody = [{"numbers": [1], "positions": np.zeros((1, 3), dtype)} for dtype in (np.float64, np.float64)]
+    assert physnet(nobody, as_numpy=True)["Qtot"].dtype == np.float64
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 3))

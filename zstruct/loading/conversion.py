@@ -40,6 +40,8 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
     ------
     InputError
         If a unit is unknown or of the wrong dimension, or if a field has none.
+    TypeError
+        If `units` is no dict.
     ValueError
         If positions or cells are named: they belong together.
 
@@ -53,6 +55,8 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
     """
     if not units:
         return packed
+    if not isinstance(units, Mapping):
+        raise TypeError(f"units is a dict of units by quantity or field, not {units!r}")
     for name in ("positions", "cell"):
         if name in units:
             raise ValueError(
@@ -116,6 +120,8 @@ def assembled(
     ------
     ValueError
         If two things would have one name, or if `names` has a name that the batch has not.
+    TypeError
+        If `names` is no dict of names.
 
     Examples
     --------
@@ -132,6 +138,8 @@ def assembled(
     batch = {key: fields[name] for name, key in theirs.items()}
     batch |= own
     names = names or {}
+    if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
+        raise TypeError(f"names is a dict of new names by the {layout} batch's own, not {names!r}")
     for key in names:
         if key not in batch:
             raise ValueError(f"names has {key!r}, but the {layout} batch has only {', '.join(batch)}")

@@ -307,17 +307,19 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         model = self.observation_model
         return weighted_loss(predictions, batch, weights, error=error, observation_model=model)
 
-    def as_dataloader(self, **options: Any) -> StructureLoader:
+    def as_dataloader(self, batch_size: int = 1, shuffle: Shuffle = False, **options: Any) -> StructureLoader:
         """Return a loader, asked for in the words of torch's ``DataLoader``.
 
         Parameters
         ----------
+        batch_size, shuffle
+            As for `loader`.
         **options
             Those of torch's ``DataLoader``, ``collate_fn`` included, and those of `loader`.
         """
         if "collate_fn" in options:
             options["layout"] = options.pop("collate_fn")
-        return self.loader(**options)
+        return self.loader(batch_size, shuffle, **options)
 
     def loader(
         self,
@@ -410,11 +412,13 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             If `layout` or `shuffle` is unknown, if options contradict each other, if a structure alone
             has more than `max_atoms` or `max_edges`, or if weights make no sense.
         TypeError
-            If `options` has a ``collate_fn``, which `layout` is here.
+            If `options` has a ``collate_fn``, which `layout` is here, or if a whole number is none.
         """
         if "collate_fn" in options:
             raise TypeError("loader() takes the collate function as layout=, not as collate_fn=")
-        join: Callable[[Any], Any] | None = layout if callable(layout) else collate.LAYOUTS.get(layout)
+        join: Callable[[Any], Any] | None = layout if callable(layout) else None
+        if isinstance(layout, str):
+            join = collate.LAYOUTS.get(layout)
         if join is None:
             raise ValueError(
                 f"layout is {', '.join(map(repr, collate.LAYOUTS))} or a function, not {layout!r}"

@@ -6,6 +6,7 @@ needs to be told. Nothing here knows of stores.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -331,9 +332,11 @@ def _spread(values: NDArray, shape: tuple[int, ...]) -> NDArray:
 
 def _one_hot(packed: PackedBatch, elements: Iterable[str | int]) -> NDArray[np.bool_]:
     """Return which of the elements each atom is, sorted by atomic number, (atoms, elements)."""
-    known = []
+    if isinstance(elements, str) or not isinstance(elements, Iterable):
+        raise ValueError(f"elements is a list of symbols or atomic numbers, not {elements!r}")
+    known: list[int] = []
     for element in elements:
-        number = atomic_number(element) if isinstance(element, str) else int(element)
+        number = atomic_number(element) if isinstance(element, str) else _whole_or_none(element)
         if number is None or not 0 < number < len(SYMBOLS):
             raise ValueError(f"elements has {element!r}, which is no element")
         known.append(number)
@@ -347,6 +350,13 @@ def _one_hot(packed: PackedBatch, elements: Iterable[str | int]) -> NDArray[np.b
             f"({', '.join(SYMBOLS[z] for z in table)})"
         )
     return hot
+
+
+def _whole_or_none(number: Any) -> int | None:
+    try:
+        return operator.index(number)
+    except TypeError:
+        return None
 
 
 def _complete(cells: NDArray) -> NDArray:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zstruct.loading.batch import Sample
 from zstruct.loading.batching import BatchSampler
+from zstruct.loading.options import whole
 from zstruct.loading.orders import Shuffle, batches_of, order_of
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.loading.samplers import Even, Run
@@ -349,6 +350,10 @@ def make_loader(
     """Return a loader over a dataset; `ZarrStructureDataset.loader` says what the options mean."""
     if shuffle not in (True, False, "full", "block"):
         raise ValueError(f"shuffle is True, False, 'full' or 'block', not {shuffle!r}")
+    batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
+    max_atoms, max_edges = whole("max_atoms", max_atoms), whole("max_edges", max_edges)
+    bucket_size = whole("bucket_size", bucket_size)
+    rank, world_size = whole("rank", rank), whole("world_size", world_size)
     if batch_size is None or batch_size < 1:
         raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
     if seed is not None and generator is not None:

@@ -75,6 +75,10 @@ def batches_of(
         if given:
             raise ValueError(f"{given[0]} needs a sampler of zstruct, not {type(sampler).__name__}")
         return torch.utils.data.BatchSampler(sampler, batch_size, drop_last)
+    if sampler.n != len(dataset):
+        raise ValueError(
+            f"the sampler is one of {sampler.n:,} structures, and the dataset has {len(dataset):,}"
+        )
     if not given:
         return BatchSampler(sampler, batch_size, drop_last)
     n_edges = None if max_edges is None else dataset._edge_counts()

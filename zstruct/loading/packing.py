@@ -30,6 +30,11 @@ __all__ = [
     "which",
 ]
 
+#: What plain dicts call what a dataset adds to fields: pairs of atoms with what each of them carries, and
+#: what has a row per atom.
+_PAIRS: PerPair = {"edge_index": ("edge_shift", "edge_vec", "edge_dist"), "deriv_index": ("deriv_values",)}
+_ROWS = frozenset({"features"})
+
 Samples = PackedBatch | Sequence[Mapping[str, Any]]
 
 #: Tensors by name, or arrays where NumPy was asked for.
@@ -46,14 +51,16 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
         arrays.
     per_atom
         Names with a row per atom, beside those that are known to have one: a sample of a zstruct
-        dataset says so itself, a plain dict is judged by the names in the field table.
+        dataset says so itself, a plain dict is judged by its names: those of the field table, and
+        ``features``, ``edge_index`` and the like, which datasets add.
 
     Raises
     ------
     ValueError
-        If there is no sample, or if samples differ in their fields or shapes.
+        If there is no sample, or if samples differ in their fields or shapes. A mask that only some
+        have, such as ``has_forces``, is true for the others.
     TypeError
-        If it is one sample, or if samples hold what no tensor can hold.
+        If it is one sample or none at all, or if samples hold what no tensor can hold.
 
     Examples
     --------
@@ -64,26 +71,25 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
         return samples
     if isinstance(samples, Mapping):
         raise TypeError("a collate function takes a list of samples, not one: give the loader a batch_size")
+    if not isinstance(samples, Sequence) or not all(isinstance(sample, Mapping) for sample in samples):
+        raise TypeError(
+            f"a collate function takes a list of samples, which are dicts, or a PackedBatch, not {samples!r}"
+        )
     if len(samples) == 0:
         raise ValueError("there is no sample to make a batch of")
     first = samples[0]
-    for i, sample in enumerate(samples):
-        if sample.keys() != first.keys():
-            raise ValueError(
-                f"sample {i} of the batch has {', '.join(sample)}, but sample 0 has {', '.join(first)}; "
-                "all samples of a batch need the same fields"
-            )
+    names = _names(samples)
     known = {name for name in first if name in FIELDS and FIELDS[name].level == ATOM}
-    known |= first.per_atom if isinstance(first, Sample) else set()
-    atomwise = frozenset(name for name in first if name in known or name in per_atom)
-    parts = {name: [_array(name, sample[name]) for sample in samples] for name in first}
+    known |= first.per_atom if isinstance(first, Sample) else _ROWS
+    atomwise = frozenset(name for name in names if name in known or name in per_atom)
+    parts = {name: [_array(name, sample.get(name, True)) for sample in samples] for name in names}
     counts = np.array(
         [_count(i, sample, {n: parts[n][i] for n in atomwise}) for i, sample in enumerate(samples)], np.int64
     )
     offsets = counts_to_offsets(counts)
-    pairs = _pairs(first.per_pair, parts, offsets) if isinstance(first, Sample) else ()
+    pairs = _pairs(first.per_pair if isinstance(first, Sample) else _pairs_in(names), parts, offsets)
     paired = {name for found in pairs for name in (found.name, *found.columns)}
-    columns = {name: _join(name, parts[name], name in atomwise) for name in first if name not in paired}
+    columns = {name: _join(name, parts[name], name in atomwise) for name in names if name not in paired}
     structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
     whence = None if None in structures else np.array(structures, dtype=np.int64)
     batch = np.repeat(np.arange(len(counts)), counts)
@@ -182,12 +188,44 @@ def which(packed: PackedBatch, i: int) -> str:
     return f"structure {packed.structures[i]} of the store"
 
 
+def _names(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of what samples have, the same for all but for masks."""
+    first = samples[0]
+    added = (name for sample in samples for name in sample if name not in first)
+    masks = (name for name in added if name.startswith("has_") and name.removeprefix("has_") in first)
+    names = [*first, *dict.fromkeys(masks)]
+    for i, sample in enumerate(samples):
+        missing = [name for name in names if name not in sample]
+        # Where a mask is missing, whatever it is about is there.
+        if len(sample) + len(missing) != len(names) or any(
+            not name.startswith("has_") or name.removeprefix("has_") not in sample for name in missing
+        ):
+            raise ValueError(
+                f"sample {i} of the batch has {', '.join(sample)}, but sample 0 has {', '.join(first)}; "
+                "all samples of a batch need the same fields"
+            )
+    return names
+
+
+def _pairs_in(names: Collection[str]) -> PerPair:
+    """Return which pairs of atoms plain dicts have."""
+    return {
+        index: tuple(n for n in carried if n in names) for index, carried in _PAIRS.items() if index in names
+    }
+
+
 def _pairs(
     per_pair: PerPair, parts: Mapping[str, list[NDArray]], offsets: NDArray[np.int64]
 ) -> tuple[Pairs, ...]:
     """Return the pairs of samples end to end, counting the atoms of the batch."""
     made = []
     for name, carried in per_pair.items():
+        for i, index in enumerate(parts[name]):
+            if index.ndim != 2 or len(index) != 2 or index.dtype.kind not in "iu":
+                raise ValueError(
+                    f"sample {i} of the batch has {name} of {index.dtype} and shape {index.shape}, not "
+                    "integers of shape (2, pairs)"
+                )
         edges = counts_to_offsets([index.shape[1] for index in parts[name]])
         rows = [index + first for index, first in zip(parts[name], offsets[:-1], strict=True)]
         columns = {column: _join(column, parts[column], True) for column in carried}

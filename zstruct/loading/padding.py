@@ -6,6 +6,7 @@ It knows nothing of fields, layouts and torch.
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,17 @@ def rows_of(packed: PackedBatch, num_atoms: int | None) -> int:
     Raises
     ------
     ValueError
-        If a structure has more atoms than that.
+        If a structure has more atoms than that, or it is no number of rows.
     """
     largest = int(packed.n_atoms.max(initial=0))
     if num_atoms is None:
         return largest
+    if isinstance(num_atoms, bool) or not isinstance(num_atoms, Integral) or num_atoms < 0:
+        raise ValueError(f"num_atoms is a whole number of rows, not {num_atoms!r}")
     if largest > num_atoms:
         large = which(packed, int(packed.n_atoms.argmax()))
         raise ValueError(f"{large} has {largest} atoms, more than num_atoms={num_atoms}; raise num_atoms")
-    return num_atoms
+    return int(num_atoms)
 
 
 def rectangle(column: NDArray, offsets: NDArray[np.int64], n_rows: int) -> NDArray:

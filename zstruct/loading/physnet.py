@@ -26,6 +26,7 @@ _NAMES = {
 }
 _OWN = ("N", "structure", "dst_idx", "src_idx", "batch_segments", "batch_mask", "atom_mask")
 _INT32 = np.dtype(np.int32)
+_LIKE = "positions"  # charges that nobody gave are numbers of the same kind
 
 #: Pairs by the number of rows, for the most structures that were in a batch; and what they may take.
 _kept: dict[int, NDArray[np.int32]] = {}
@@ -69,8 +70,8 @@ def physnet(
 
         * ``Z`` (B*A,), ``R`` and ``F`` (B*A, 3), ``E`` (B, 1), ``Qtot`` (B,), ``D`` (B, 3), of the
           fields ``numbers``, ``positions``, ``forces``, ``energy``, ``total_charge`` and
-          ``dipole``, those of them that the samples have, and ``Qtot`` in any case: zero where
-          nothing is said of charges. Other fields by their own names, (B*A, ...) or (B, ...).
+          ``dipole``, those of them that the samples have, and ``Qtot`` in any case: zero for
+          structures without a charge. Other fields by their own names, (B*A, ...) or (B, ...).
           Padding is zero. Units are those of the samples.
         * ``N`` (B,), the atoms of each structure, int32; ``structure`` (B,), their indices in the
           store where known, int64.
@@ -121,7 +122,10 @@ def physnet(
         arrays[_NAMES.get(name, name)] = wanted
     if not legacy and "E" in arrays:
         arrays["E"] = arrays["E"].reshape(n, 1)
-    arrays.setdefault("Qtot", np.zeros(n, np.float32))
+    charges = arrays.get(
+        "Qtot", np.zeros(n, packed.columns[_LIKE].dtype if _LIKE in packed.columns else "f4")
+    )
+    arrays["Qtot"] = np.where(np.isnan(charges), charges.dtype.type(0), charges)
     arrays["N"] = packed.n_atoms.astype(_INT32)
     if packed.structures is not None:
         arrays["structure"] = packed.structures

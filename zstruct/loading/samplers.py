@@ -209,6 +209,8 @@ class StructureSampler(torch.utils.data.Sampler[int]):
 
     def resume(self, state: Mapping[str, Any], recipe: str) -> None:
         """Go on where a state says, if it is of the order that `recipe` describes."""
+        if not isinstance(state, Mapping) or not {"sampler", "seed", "epoch", "position"} <= state.keys():
+            raise ValueError(f"this is no state of a sampler or loader, as state_dict() gives it: {state!r}")
         if state["sampler"] != recipe:
             raise ValueError(
                 f"the state is of another order and can't be resumed: it was saved by "

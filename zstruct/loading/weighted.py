@@ -72,7 +72,10 @@ class WeightedSampler(StructureSampler):
         world_size: int = 1,
         even: Even = None,
     ):
-        given = np.array(weights, dtype=np.float64)
+        try:
+            given = np.array(weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"weights is one number for each structure, not {weights!r}") from None
         if given.ndim != 1:
             raise ValueError(f"weights is one number for each structure, not of shape {given.shape}")
         super().__init__(len(given), seed=seed, rank=rank, world_size=world_size, even=even)
