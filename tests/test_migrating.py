@@ -106,10 +106,6 @@ def fewer(limit_energy, limit_force, largest, offset=0.0):
     return int(np.sum(low & [largest(forces) <= limit_force for forces in FORCES]))
 
 
-def norm(forces):
-    return np.linalg.norm(forces, axis=1).max()
-
-
 def used(data, epoch):
     data.set_epoch(epoch)
     return [bool(data[i]["use_forces"]) for i in range(len(data))]

@@ -167,6 +167,10 @@ def test_subtracting():
     assert left.dtype == np.float64
     assert left[0] == pytest.approx(-2076.25 + 2042 + 27.2)
     assert np.isnan(left[1])
+    # Elements of structures without an energy need no reference.
+    left = references.subtract(np.array([1, 2, 2, 8]), np.array([0, 1, 3, 4]), np.array([-13.6, np.nan, 0.0]))
+    assert left[[0, 2]].tolist() == [0.0, 2042.0]
+    assert np.isnan(left[1])
     assert references.subtract(numbers[:0], offsets[:1], np.zeros(0)).shape == (0,)
     with pytest.raises(InputError, match=f"no reference energy of C, {SYMBOLS[22]}; there are those of H, O"):
         references.subtract(np.array([6, 1, 22]), np.array([0, 1, 3]), np.zeros(2))

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from zstruct.distances import shortest_distances
 from zstruct.errors import InputError
 from zstruct.keeping import keep, open_kept
-from zstruct.scanning import Part, Stretch, scan
+from zstruct.ragged import chosen_rows, counts_to_offsets
+from zstruct.scanning import Part, Stretch, check_part, scan
 from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.splits import Dataset
 from zstruct.store import Store
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["References", "chosen_references", "fit_references", "isolated_references", "open_references"]
 
-_KIND = "references"
+_KIND, _NOUN = "references", "set of references"
 _BLOCK = 1 << 14  # structures whose compositions are laid out together
 # Relative size below which a singular value is rounding: counts of atoms are exact, and the QR
 # decompositions of millions of them lose three or four digits of sixteen.
@@ -169,9 +170,14 @@ class References(Mapping[str, float]):
         Raises
         ------
         InputError
-            If an element has no reference.
+            If an element of a structure with an energy has no reference.
         """
-        left: NDArray[np.float64] = np.asarray(energies, np.float64) - self.totals(numbers, offsets)
+        left = np.array(energies, np.float64)
+        known = ~np.isnan(left)
+        if not known.all():  # elements without any energy need no reference
+            rows, counts = chosen_rows(offsets, np.flatnonzero(known))
+            numbers, offsets = np.asarray(numbers)[rows], counts_to_offsets(counts)
+        left[known] -= self.totals(numbers, offsets)
         return left
 
     def to_dict(self) -> dict[str, Any]:
@@ -361,13 +367,9 @@ def _solved(found: list[_Triangle], part: Part, ridge: float | None) -> Referenc
 
 def _residuals(stretch: Stretch, references: References) -> float:
     """Return the sum of the squares of what is left, per atom."""
-    energies, numbers, offsets = stretch.read("energy"), stretch.read("numbers"), stretch.offsets
-    known = np.isfinite(energies)
-    if not known.all():  # elements without any energy have no reference
-        numbers = numbers[np.repeat(known, stretch.n_atoms)]
-        offsets = np.concatenate([[0], np.cumsum(stretch.n_atoms[known])])
-    left = references.subtract(numbers, offsets, energies[known]) / stretch.n_atoms[known]
-    return float(np.einsum("i,i->", left, left))
+    energies = np.where(np.isfinite(energies := stretch.read("energy")), energies, np.nan)
+    left = references.subtract(stretch.read("numbers"), stretch.offsets, energies) / stretch.n_atoms
+    return float(np.nansum(left**2))
 
 
 def isolated_references(
@@ -458,11 +460,13 @@ def open_references(store: str | os.PathLike[str] | Store, name: str = "default"
     InputError
         If there are none of this name; names those that there are.
     StaleGroupError
-        If they were made from other content than the store has now.
+        If they were made from other content than the store has now, or from a part of a split
+        that is another one now.
     StoreFormatError
         If they were written by a newer zstruct.
     """
-    _, attrs = open_kept(store, _KIND, name, "set of references", "zstruct.fit_references")
+    opened, attrs = open_kept(store, _KIND, name, _NOUN, "zstruct.fit_references")
+    check_part(opened, attrs, f"{_NOUN} {name!r}", "zstruct.fit_references")
     return References.from_dict(attrs)
 
 
@@ -503,4 +507,4 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
 def _keep(part: Part, references: References, name: str, overwrite: bool) -> None:
     split = None if part.split is None else list(part.split)
     attrs = references.to_dict() | {"split": split, "structures_digest": part.digest}
-    keep(part.store, _KIND, name, "set of references", attrs, [], overwrite)
+    keep(part.store, _KIND, name, _NOUN, attrs, [], overwrite)

@@ -7,7 +7,7 @@ at one range after the other; what it looks for is not known here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import parallel
-from zstruct.errors import InputError
+from zstruct.errors import InputError, StaleGroupError
 from zstruct.schema import ATOM
 from zstruct.splits import Dataset, open_split
 from zstruct.store import Store, rows_digest
@@ -24,7 +24,7 @@ from zstruct.store import Store, rows_digest
 if TYPE_CHECKING:
     from distributed import Client  # noqa: TID251
 
-__all__ = ["Part", "Stretch", "scan"]
+__all__ = ["Part", "Stretch", "check_part", "scan"]
 
 R = TypeVar("R")
 
@@ -99,6 +99,37 @@ class Part:
     def digest(self) -> str | None:
         """Of which structures these are; None if they are all."""
         return None if self.rows is None else rows_digest(self.rows.astype("<i8"))
+
+
+def check_part(opened: Store, attrs: Mapping[str, Any], what: str, function: str) -> None:
+    """Raise if a group was made from a part of a split that is another one now.
+
+    Parameters
+    ----------
+    opened
+        The store.
+    attrs
+        Those of the group.
+    what, function
+        What it is, with its name, and what makes it, for the error.
+
+    Raises
+    ------
+    StaleGroupError
+        Also if the split is gone.
+    """
+    if attrs["split"] is None:
+        return
+    name, label = attrs["split"]
+    try:
+        same = Part.of(opened, (name, label)).digest == attrs["structures_digest"]
+    except InputError:
+        same = False
+    if not same:
+        raise StaleGroupError(
+            f"the {what} of {opened.path} was computed from {label!r} of the split {name!r}, which is "
+            f"another one now; run {function} again with overwrite=True"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,6 +128,23 @@ def test_what_has_to_be_done_afterwards(plain, transform, options):
     assert ZarrStructureDataset(plain.path, transform=transform, **options)._motion is None
 
 
+def test_classes_made_of_them_do_what_they_say(plain):
+    class Sevens(AddNoise):
+        def on_batch(self, batch, epoch=0):
+            batch.columns["positions"][:] = 7.0
+            return batch
+
+    class Nothing(Compose):
+        def on_batch(self, batch, epoch=0):
+            return batch
+
+    for transform, expected in ((Sevens(0.1), 7.0), (Nothing([Sevens(0.1)]), None)):
+        data = ZarrStructureDataset(plain.path, ["positions"], cache="memory", transform=transform)
+        data.cache_warmup()
+        found = data[3]["positions"]
+        assert (found == 7.0).all() == (expected is not None)
+
+
 def test_where_all_is_decoded_by_and_by(source):
     data = ZarrStructureDataset(source.path, ["positions"], cache="memory", transform=[TURN, NOISE])
     first = [columns(data.take([i])) for i in range(61)]

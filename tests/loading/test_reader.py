@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import ase.build
+import ase.units
 import numpy as np
 import pytest
 import torch
@@ -102,17 +103,71 @@ def test_references_that_are_stored(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["graph", "padded", "list"])
-def test_a_function_sees_finished_samples(plain, layout):
+@pytest.mark.parametrize("before", [None, transforms.RandomRotation(), transforms.RandomApply(dict)])
+def test_a_function_sees_finished_samples(plain, layout, before):
     def double(sample):
         assert set(sample) == {"energy", "features"}
+        assert sample["energy"].dtype == torch.float32
         return sample | {"twice": 2 * sample["energy"]}
 
-    data = ZarrStructureDataset(plain.path, ["energy"], features=Bumps(), transform=double)
+    steps = double if before is None else [before, double]
+    references = ATOMS
+    data = ZarrStructureDataset(
+        plain.path, ["energy"], features=Bumps(), energy_reference=references, transform=steps
+    )
     batch = next(iter(data.loader(8, layout=layout)))
 
     for sample in batch if layout == "list" else [batch]:
         assert torch.equal(sample["twice"], 2 * sample["energy"])
         assert "features" in sample
+
+
+def test_functions_may_leave_things_out(plain):
+    some = {"energy_reference": ATOMS, "neighbors": 3.0}
+    for function in (lambda sample: {"positions": sample["positions"]}, [lambda s: {"energy": s["energy"]}]):
+        data = ZarrStructureDataset(plain.path, ["positions", "energy"], transform=function, **some)
+        assert len(data[3]) == 1
+
+
+@pytest.mark.parametrize("apply", [lambda cast: cast, lambda cast: transforms.RandomApply(cast, 1.0)])
+def test_cutoffs_are_angstrom_whatever_the_unit(featured, apply):
+    bohr = apply(transforms.CastUnits({"length": "bohr"}))
+    # Stored, and computed; "rc3" has pairs within 3 angstrom.
+    for neighbors in ("rc3", 3.0 + 1e-9):
+        still, cast = (
+            ZarrStructureDataset(
+                featured.path, features=Bumps(), neighbors=neighbors, edges=["edge_vec"], transform=transform
+            ).take(range(50))
+            for transform in (None, bohr)
+        )
+        assert np.array_equal(still.pairs[0].index, cast.pairs[0].index)
+        assert_allclose(still.columns["features"], cast.columns["features"])
+        for a, b in ((still, cast), (still.pairs[0], cast.pairs[0])):
+            name = "positions" if a is still else "edge_vec"
+            assert_allclose(a.columns[name] / ase.units.Bohr, b.columns[name], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"AddNoise moves atoms, and .*edge_index would still be"):
+        ZarrStructureDataset(featured.path, neighbors=3.1, transform=[bohr, transforms.AddNoise(0.1)])
+
+
+def about_the_mean(batch):
+    batch.columns["energy"] -= batch.columns["energy"].min()  # of no structures there is none
+    return batch
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        transforms.RandomApply(transforms.AddNoise(0.1)),
+        transforms.OnBatch(about_the_mean),
+        lambda sample: sample,
+        [transforms.RandomRotation(), transforms.Wrap(), transforms.RandomReflection()],
+    ],
+    ids=["sometimes", "batches", "samples", "several"],
+)
+def test_workers_take_any_transform(plain, transform):
+    data = ZarrStructureDataset(plain.path, transform=transform)
+    batches = list(data.loader(16, num_workers=1, multiprocessing_context="fork"))
+    assert sum(len(batch["n_atoms"]) for batch in batches) == len(data)
 
 
 def test_what_is_computed_sees_what_was_moved(plain):

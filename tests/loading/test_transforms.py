@@ -736,6 +736,31 @@ def test_transforms_pickle():
     same(pickle.loads(pickle.dumps(bound))(batch, 3), transform(batch, 3))
 
 
+@pytest.mark.parametrize("make", [RandomRotation, RandomReflection, lambda seed: AddNoise(0.1, seed=seed)])
+def test_seeds(make):
+    batch = make_batch([4, 2])
+    same(make(seed=np.int64(3))(batch), make(seed=3)(batch))
+    same(make(seed=np.uint8(3))(batch), make(seed=3)(batch))
+    for seed in (None, 1.5, "a", True):
+        with pytest.raises(TypeError, match="seed is a whole number, not"):
+            make(seed=seed)
+
+
+def test_ways_to_turn_are_known():
+    for transform in (RandomRotation, RandomReflection):
+        with pytest.raises(ValueError, match="'rank-2'}: fields turn as 'scalar', 'vector', 'axial'"):
+            transform(rotates={"born": "rank-2"})
+
+
+def test_structures_without_an_energy_need_no_reference():
+    water, helium = {"numbers": [8, 1, 1], "energy": -5.0}, {"numbers": [2], "energy": np.nan}
+    normalize = Normalize(references={"H": -1.0, "O": -2.0})
+    assert normalize(pack([water, helium])).columns["energy"].tolist()[0] == -1.0
+    assert np.isnan(normalize(pack([water, helium])).columns["energy"][1])
+    with pytest.raises(ValueError, match="sample 1 of the batch has He"):
+        normalize(pack([water, helium | {"energy": -3.0}]))
+
+
 class TestRandomApply:
     @pytest.fixture
     def batch(self):

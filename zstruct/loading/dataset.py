@@ -426,7 +426,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         if layout == "mace":  # the parts of a store have the same table of elements
             join = functools.partial(collate.mace, elements=self._elements())
         if num_workers:
-            self.take([])  # loads the kernels, and the offsets: forked workers share them
+            self._warm()
         return make_loader(
             self,
             batch_size,

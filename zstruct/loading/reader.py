@@ -33,7 +33,8 @@ from zstruct.loading.forces import ForcePolicy, ForceSampling
 from zstruct.loading.gather import Gather, kept_dtype, out_of_range
 from zstruct.loading.indexing import as_int, is_plain, positions_of
 from zstruct.loading.permutation import permuted
-from zstruct.loading.transforms import OnSample, as_transform
+from zstruct.loading.transforms import Transform, as_transform
+from zstruct.loading.transforms.base import steps_of
 from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
 from zstruct.references import References, chosen_references
 from zstruct.schema import SYMBOLS
@@ -147,7 +148,10 @@ cache_features, cache_neighbors, cache, cache_bytes
                 force_seed,
             )
         self._transform = None
-        self._motion: Motion | None = None  # what the transforms begin with, done by the gather
+        # What is done to what was gathered, how much of that the gather does, and what is done last.
+        self._before: list[Transform] = []
+        self._motion: Motion | None = None
+        self._after: list[Transform] = []
         if transform is not None:
             beside_names = () if extras is None else extras.stored_names
             if extras is not None and extras.computes and "deriv_values" in beside_names:
@@ -159,14 +163,21 @@ cache_features, cache_neighbors, cache, cache_bytes
                     "what a transform changes can't be kept: leave out cache_features and the like"
                 )
             known = {name: self.store.fields[name] for name in names}
-            self._transform = as_transform(transform).bound(known, beside_names)
+            self._transform = as_transform(transform)
+            steps = steps_of(self._transform)
+            computes = extras is not None and extras.computes
+            waiting = (k for k, step in enumerate(steps) if step._waits(computes))
+            last = next(waiting, len(steps))
+            self._before = [step.bound(known, beside_names) for step in steps[:last]]
+            everything = () if extras is None else extras.names
+            self._after = [step.bound(known, everything) for step in steps[last:]]
             if self._extras is None:
-                self._motion = motion_of(self._transform, known, self._copied)
+                self._motion = motion_of(self._before, known, self._copied)
         self._featurizer: Featurizer | None = None
         self._epoch: Any = self._new_epoch()
         # Whether a batch is done when it is gathered.
-        steps = (self._extras, self._references, self._policy, self._transform)
-        self._plain = all(step is None for step in steps)
+        done = (self._extras, self._references, self._policy, self._transform)
+        self._plain = all(step is None for step in done)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -462,29 +473,35 @@ cache_features, cache_neighbors, cache, cache_bytes
             self._references(batch)
         if self._policy is not None:
             self._policy(batch, self.epoch)
-        # A function takes finished samples. Of what else is done, what is computed has to see the
-        # outcome, and what was stored has to change along.
-        after = isinstance(self._transform, OnSample)
+        # What is computed has to see what transforms do, and what was stored has to change along.
         computes = self._extras is not None and self._extras.computes
         if self._extras is not None and not computes:
             batch = self._extras.complete(batch)
         if carrier is not None:
             batch = carrier.finish(batch)
-        elif self._transform is not None and not after:
-            batch = self._transform.on_batch(batch, self.epoch)
+        else:
+            for step in self._before:
+                batch = step.on_batch(batch, self.epoch)
         if self._extras is not None and computes:
             batch = self._extras.complete(batch)
         for name in self._hidden:
-            del batch.columns[name]
+            batch.columns.pop(name, None)  # a function may have left it out
         for name, kind in self._casts.items():
-            batch.columns[name] = batch.columns[name].astype(kind)
+            if name in batch.columns:
+                batch.columns[name] = batch.columns[name].astype(kind)
         if self._hidden:
             batch.per_atom -= set(self._hidden)
-        if self._transform is not None and after:
-            batch = self._transform.on_batch(batch, self.epoch)
+        for step in self._after:
+            batch = step.on_batch(batch, self.epoch)
         if self._featurizer is not None:
             self._featurizer(batch)
         return batch
+
+    def _warm(self) -> None:
+        """Load kernels and offsets, for workers to share; leave alone what is the user's own."""
+        batch = self._gather(np.empty(0, np.int64), self._rows)
+        if self._extras is not None:
+            self._extras.complete(batch)
 
     def _copied(self, name: str) -> bool:
         """Return whether the gather copies a field as it is, per atom and in single precision."""

@@ -7,9 +7,8 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError, StaleGroupError
 from zstruct.keeping import keep, open_kept
-from zstruct.scanning import Part
+from zstruct.scanning import Part, check_part
 from zstruct.stats.summary import Statistics
 from zstruct.store import ArraySpec, Store, choose_layout
 
@@ -67,16 +66,6 @@ def open_statistics(store: str | os.PathLike[str] | Store, name: str = "all") ->
     4
     """
     opened, attrs = open_kept(store, _KIND, name, _NOUN, "zstruct.statistics")
-    if attrs["split"] is not None:
-        try:
-            same = Part.of(opened, tuple(attrs["split"])).digest == attrs["structures_digest"]
-        except InputError:
-            same = False
-        if not same:
-            raise StaleGroupError(
-                f"the {_NOUN} {name!r} of {opened.path} was computed from {attrs['split'][1]!r} of the "
-                f"split {attrs['split'][0]!r}, which is another one now; run zstruct.statistics again with "
-                "overwrite=True"
-            )
+    check_part(opened, attrs, f"{_NOUN} {name!r}", "zstruct.statistics")
     arrays = ("sizes", "size_counts", "force_bins", "force_bin_counts")
     return Statistics.from_dict(attrs, *(opened.read(f"{_KIND}/{name}/{array}") for array in arrays))

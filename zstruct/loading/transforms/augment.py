@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch
-from zstruct.loading.transforms.base import Transform, column_of, flat, indices
+from zstruct.loading.options import real
+from zstruct.loading.transforms.base import Transform, column_of, flat, indices, seed_of
 from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
 from zstruct.schema import Field
 
@@ -54,7 +55,8 @@ class RandomRotation(Transform):
     Raises
     ------
     ValueError
-        If there is a field of three or 3x3 numbers of which nobody said how it turns.
+        If there is a field of three or 3x3 numbers of which nobody said how it turns, or `rotates`
+        says what nothing does.
 
     Examples
     --------
@@ -66,6 +68,10 @@ class RandomRotation(Transform):
 
     seed: int = 0
     rotates: Mapping[str, Turning] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", seed_of(self.seed))
+        _check_ways(self.rotates)
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Rotate each structure; see `Transform.on_batch`."""
@@ -114,6 +120,8 @@ class RandomReflection(Transform):
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError(f"probability is between 0 and 1, not {self.probability}")
+        object.__setattr__(self, "seed", seed_of(self.seed))
+        _check_ways(self.rotates)
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Mirror some structures; see `Transform.on_batch`."""
@@ -184,6 +192,14 @@ def turning(transform: RandomRotation | RandomReflection, name: str, shape: tupl
     return how
 
 
+def _check_ways(rotates: Mapping[str, Turning]) -> None:
+    """Raise if a field is to turn as nothing does."""
+    ways = get_args(Turning)
+    for name, how in rotates.items():
+        if how not in ways:
+            raise ValueError(f"rotates={{{name!r}: {how!r}}}: fields turn as {', '.join(map(repr, ways))}")
+
+
 def _known(known: Field | None, shape: tuple[int, ...]) -> Turning | None:
     """Return how a field turns by its row in the field table, if that says so."""
     if known is None:
@@ -243,7 +259,8 @@ class AddNoise(Transform):
     def __post_init__(self) -> None:
         if isinstance(self.fields, str):
             raise TypeError(f"fields is a list of names: write fields=[{self.fields!r}]")
-        if not 0.0 <= self.std < float("inf"):
+        object.__setattr__(self, "seed", seed_of(self.seed))
+        if not 0.0 <= real("std", self.std) < float("inf"):
             raise ValueError(f"std is the width of the noise, not negative, not {self.std}")
         object.__setattr__(self, "fields", tuple(dict.fromkeys(self.fields)))
 

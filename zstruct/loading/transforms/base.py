@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from zstruct.dealing import hashes
 from zstruct.loading.batch import PackedBatch, Sample
+from zstruct.loading.options import whole
 from zstruct.loading.packing import pack
 from zstruct.loading.transforms.kernels import keys_of
 from zstruct.schema import FIELDS, Field
@@ -35,6 +36,8 @@ __all__ = [
     "flat",
     "indices",
     "random_keys",
+    "seed_of",
+    "steps_of",
     "stream",
 ]
 
@@ -123,6 +126,13 @@ class Transform(ABC):
     def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:  # noqa: B027 (optional)
         """Raise if batches of these fields can't be transformed."""
 
+    def _waits(self, computes: bool) -> bool:
+        """Return whether this has to see batches as they are in the end, and what comes after it, too.
+
+        Others see what was gathered: features and edges that are computed are those of what they leave.
+        """
+        return False
+
     def _placed(self, place: tuple[int, ...]) -> Self:
         """Return the transform at a place among others."""
         placed = copy.copy(self)
@@ -132,6 +142,19 @@ class Transform(ABC):
     def _stream(self, seed: int, epoch: int, what: str = "") -> np.uint64:
         """Return the random stream of this transform in an epoch."""
         return stream(seed, epoch, type(self).__name__, what, *self._place)
+
+
+def seed_of(seed: Any) -> int:
+    """Return a seed of any kind of integer as Python's.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else, None too.
+    """
+    if seed is None:
+        raise TypeError("seed is a whole number, not None: who gives none gets 0, and the same each time")
+    return whole("seed", seed)
 
 
 @lru_cache(maxsize=1024)
@@ -236,6 +259,9 @@ class Compose(Transform):
         """Return the transforms for batches of a store; see `Transform.bound`."""
         return self._with(t.bound(fields, extras) for t in self.transforms)
 
+    def _waits(self, computes: bool) -> bool:
+        return any(transform._waits(computes) for transform in self.transforms)
+
     def _placed(self, place: tuple[int, ...]) -> Self:
         return self._with(t._placed((*place, k)) for k, t in enumerate(self.transforms))
 
@@ -268,6 +294,9 @@ class OnBatch(Transform):
 
     function: Callable[..., PackedBatch]
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole("seed", self.seed))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Call the function; see `Transform.on_batch`.
@@ -315,6 +344,12 @@ class OnSample(Transform):
     function: Callable[..., Mapping[str, Any]]
     per_atom: tuple[str, ...] = ()
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole("seed", self.seed))
+
+    def _waits(self, computes: bool) -> bool:
+        return True  # samples are finished
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Call the function for each structure and join the results; see `Transform.on_batch`.
@@ -379,3 +414,10 @@ def as_transform(what: Any) -> Transform:
     if callable(what):
         return OnSample(what)
     raise TypeError(f"a transform is a Transform, a function of samples, or a list of these, not {what!r}")
+
+
+def steps_of(transform: Transform) -> list[Transform]:
+    """Return transforms one by one, those of lists in lists, too."""
+    if type(transform) is not Compose:  # whoever made a class of it may do otherwise
+        return [transform]
+    return [step for inner in transform.transforms for step in steps_of(inner)]

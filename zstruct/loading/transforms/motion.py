@@ -23,7 +23,7 @@ from zstruct.loading.transforms.augment import (
     turn_all,
     turning,
 )
-from zstruct.loading.transforms.base import Compose, Transform
+from zstruct.loading.transforms.base import Transform
 from zstruct.loading.transforms.kernels import MIRROR, ROTATE, SHAKE, TURN, carry
 from zstruct.schema import Field
 
@@ -108,26 +108,27 @@ class Carrying:
 
 
 def motion_of(
-    transform: Transform, fields: Mapping[str, Field], copied: Callable[[str], bool]
+    transforms: Sequence[Transform], fields: Mapping[str, Field], copied: Callable[[str], bool]
 ) -> Motion | None:
     """Return the motion that transforms begin with, if there is any.
 
     Parameters
     ----------
-    transform
-        All transforms, bound to the fields.
+    transforms
+        One after the other, bound to the fields.
     fields
         What batches have.
     copied
         Whether a gather copies a field as it is, per atom and in single precision.
     """
-    steps = list(_steps(transform))
-    turn: Any = steps.pop(0) if steps and isinstance(steps[0], RandomRotation | RandomReflection) else None
+    # These very classes: one that somebody made of them may do otherwise.
+    steps = list(transforms)
+    turn: Any = steps.pop(0) if steps and type(steps[0]) in (RandomRotation, RandomReflection) else None
     turning_fields = {} if turn is None else _turning_fields(turn, fields)
     turned = {name for name, how in turning_fields.items() if _is_row(how, fields[name]) and copied(name)}
     afterwards = turning_fields.keys() - turned
     shake: Any = None
-    if steps and isinstance(steps[0], AddNoise) and not afterwards.intersection(steps[0].fields):
+    if steps and type(steps[0]) is AddNoise and not afterwards.intersection(steps[0].fields):
         shake = steps.pop(0) if all(map(copied, steps[0].fields)) else None
     shaken = set() if shake is None else set(shake.fields)
     if not turned | shaken:
@@ -154,10 +155,3 @@ def _turning_fields(
 def _is_row(how: Turning, known: Field) -> bool:
     """Return whether a row of a field is one vector."""
     return how == "vector" and known.shape == (3,)
-
-
-def _steps(transform: Transform) -> Sequence[Transform]:
-    """Return transforms one by one, those of lists in lists, too."""
-    if not isinstance(transform, Compose):
-        return [transform]
-    return [step for inner in transform.transforms for step in _steps(inner)]

@@ -31,6 +31,9 @@ _QUANTITIES = {"energy": ("energy", "eV"), "length": ("positions", "angstrom")}
 _BESIDE = {"edge_vec": "angstrom", "edge_dist": "angstrom", "deriv_values": "angstrom-1"}
 
 
+_GEOMETRY = frozenset({"positions", "cell"})
+
+
 class _Takes(Protocol):
     """What `Normalize.fit` needs of a dataset."""
 
@@ -125,7 +128,8 @@ class Normalize(Transform):
         per_atom, squares, n_components = [], 0.0, 0
         for start in range(0, len(data), _CHUNK):
             batch = data.take(np.arange(start, min(start + _CHUNK, len(data))))
-            energy = column_of(offset, batch, "energy") - offset._offsets(batch)
+            energy = column_of(offset, batch, "energy")
+            energy = energy - offset._offsets(batch, energy)
             per_atom.append((energy / batch.n_atoms)[np.isfinite(energy) & (batch.n_atoms > 0)])
             if scale == "forces":
                 forces = column_of(offset, batch, "forces").astype(np.float64)
@@ -145,19 +149,24 @@ class Normalize(Transform):
         """What turns predictions of a model back into energies and forces."""
         return Denormalize(self)
 
-    def _offsets(self, batch: PackedBatch) -> NDArray[np.float64]:
-        """Return what is taken off the energy of each structure, shape (n,)."""
+    def _offsets(self, batch: PackedBatch, energies: NDArray | None = None) -> NDArray[np.float64]:
+        """Return what is taken off the energy of each structure, shape (n,); see `_atomic`."""
         if self._table is None:
             return np.multiply(batch.n_atoms, self.mean, dtype=np.float64)
-        return np.bincount(batch.batch, self._atomic(batch), len(batch)).astype(np.float64)
+        of_atoms = None if energies is None else energies[batch.batch]
+        return np.bincount(batch.batch, self._atomic(batch, of_atoms), len(batch)).astype(np.float64)
 
-    def _atomic(self, batch: PackedBatch) -> NDArray[np.float64]:
-        """Return what is taken off the energy of each atom, shape (atoms,)."""
+    def _atomic(self, batch: PackedBatch, energies: NDArray | None = None) -> NDArray[np.float64]:
+        """Return what is taken off the energy of each atom, shape (atoms,).
+
+        Where there are energies and one is missing, its atoms need no reference.
+        """
         if self._table is None:
             return np.full(len(batch.batch), self.mean)
         numbers = column_of(self, batch, "numbers")
         atomic = self._table[numbers]
-        if len(missing := np.flatnonzero(np.isnan(atomic))):
+        lost = np.isnan(atomic) if energies is None else np.isnan(atomic) & ~np.isnan(energies)
+        if len(missing := np.flatnonzero(lost)):
             symbol, where = SYMBOLS[int(numbers[missing[0]])], which(batch, int(batch.batch[missing[0]]))
             raise ValueError(f"{where} has {symbol}, for which references give no energy")
         return atomic + self.mean
@@ -167,7 +176,8 @@ class Normalize(Transform):
         for name, column in batch.columns.items():
             role = _role(self._fields.get(name))
             if role == "energy":
-                offsets = self._atomic(batch) if name in batch.per_atom else self._offsets(batch)
+                of = self._atomic if name in batch.per_atom else self._offsets
+                offsets = of(batch, column)
                 batch.columns[name] = ((column - offsets) / self.scale).astype(column.dtype)
             elif role == "derivative":
                 column /= self._scale_of(name)
@@ -317,6 +327,8 @@ class CastUnits(Transform):
     ------
     InputError
         If a unit is unknown, or of another kind than the field.
+    TypeError
+        If `units` is no dict.
     ValueError
         If a field is named that batches don't have.
 
@@ -333,11 +345,17 @@ class CastUnits(Transform):
     _own: dict[str, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.units, Mapping):
+            raise TypeError(f"units is a dict of units by quantity or field, not {self.units!r}")
         inverse = {name: factor(_QUANTITIES.get(name, (name,))[0], unit) for name, unit in self.units.items()}
         bases = {_QUANTITIES[name][1]: 1.0 / value for name, value in inverse.items() if name in _QUANTITIES}
         own = {name: 1.0 / value for name, value in inverse.items() if name not in _QUANTITIES}
         object.__setattr__(self, "_bases", bases)
         object.__setattr__(self, "_own", own)
+
+    def _waits(self, computes: bool) -> bool:
+        # What is computed is so in angstrom: cutoffs and descriptors are.
+        return computes and ("length" in self.units or not _GEOMETRY.isdisjoint(self.units))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Convert all that has a unit; see `Transform.on_batch`."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch, Pairs
-from zstruct.loading.transforms.base import Transform, as_transform, indices
+from zstruct.loading.transforms.base import Transform, as_transform, indices, seed_of
 from zstruct.loading.transforms.kernels import keys_of
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.schema import Field
@@ -49,7 +49,7 @@ class RandomApply(Transform):
         if not 0.0 <= probability <= 1.0:
             raise ValueError(f"probability is between 0 and 1, not {probability}")
         self.transform = as_transform(transform)._placed((0,))
-        self.probability, self.seed = probability, seed
+        self.probability, self.seed = probability, seed_of(seed)
 
     def __repr__(self) -> str:
         return f"RandomApply({self.transform!r}, probability={self.probability}, seed={self.seed})"
@@ -60,7 +60,8 @@ class RandomApply(Transform):
         keys_of(indices(batch), self._stream(self.seed, epoch), keys)
         chosen = np.flatnonzero((keys >> np.uint64(11)) * 2.0**-53 < self.probability)
         # Also where nobody is: one structure tells which masks there are, and is thrown away.
-        part = self.transform.on_batch(_taken(batch, chosen if len(chosen) else np.arange(1)), epoch)
+        one = chosen if len(chosen) else np.arange(min(1, len(batch)))
+        part = self.transform.on_batch(_taken(batch, one), epoch)
         for name in part.columns.keys() - batch.columns.keys():
             column = part.columns[name]
             if column.dtype != np.bool_ or name in part.per_atom:
@@ -75,6 +76,9 @@ class RandomApply(Transform):
         bound = super().bound(fields, extras)
         bound.transform = self.transform.bound(fields, extras)
         return bound
+
+    def _waits(self, computes: bool) -> bool:
+        return self.transform._waits(computes)
 
     def _placed(self, place: tuple[int, ...]) -> Self:
         placed = super()._placed(place)
