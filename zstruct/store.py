@@ -6,6 +6,7 @@ nothing of inputs or of how a build is organised. ``docs/format.md`` states the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -45,6 +46,7 @@ __all__ = [
     "create",
     "create_parent",
     "finish",
+    "is_of_the_system",
     "rows_digest",
     "shard_path",
     "spec_of",
@@ -67,6 +69,11 @@ _SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
 # The dtypes that NumPy holds in memory just as they are stored.
 _PLAIN_DTYPES = frozenset(
     ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64"]
+)
+# Errors of the system that pass, or are for its owner to mend.
+_PASSING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EINTR, errno.ESTALE}
+    | {errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 )
 _ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 # Several compressing threads inside one chunk would write its blocks in any order: stores must be
@@ -275,6 +282,11 @@ def _require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndi
         )
 
 
+def is_of_the_system(error: BaseException) -> bool:
+    """Return whether an error says nothing of a store: too many open files, no permission, no network."""
+    return isinstance(error, OSError) and error.errno in _PASSING
+
+
 def array_digest(dtype: str, shape: tuple[int, ...], layout: Layout, shards: Iterable[str]) -> str:
     """Return the content digest of an array from those of its shards."""
     return combine_digests([f"{dtype} {tuple(shape)} {layout.shard_rows}", *shards])
@@ -374,7 +386,7 @@ class Store:
     Parameters
     ----------
     path
-        A directory, or any URL that zarr can open.
+        A directory, a ``.zip`` file of one, or any URL that zarr can open.
 
     Raises
     ------
@@ -386,6 +398,8 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.path.expanduser(os.fspath(path))
+        if self.path.endswith(".zip") and os.path.isfile(self.path):
+            self.path = f"zip://::{self.path}"
         self._opened: tuple[int, zarr.Group, dict[str, zarr.Array]] | None = None
         root = self._root()
         found = root.attrs.get("encoding-type")
@@ -524,6 +538,8 @@ class Store:
         try:
             return np.asarray(array[start : array.shape[0] if stop is None else stop])
         except (ValueError, RuntimeError, OSError) as error:
+            if is_of_the_system(error):
+                raise
             raise CorruptStoreError(
                 f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
                 "restore the store from a copy or build it again"
@@ -579,6 +595,10 @@ class Store:
             if os.path.isdir(self.path):
                 n_shards = -(-node.shape[0] // (node.shards or node.chunks)[0])
                 _require_shards(self.path, name, n_shards, node.ndim)
+            elif node.store.supports_listing and node.nchunks_initialized < node.nchunks:
+                raise CorruptStoreError(
+                    f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
+                )
             known[name] = node
         return known[name]
 

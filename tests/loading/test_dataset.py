@@ -1,5 +1,7 @@
+import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset, default_collate
 
-from zstruct.errors import CorruptStoreError, StoreFormatError
+from zstruct.errors import ChangedInputError, CorruptStoreError, StoreFormatError
 from zstruct.loading import PackedBatch, ZarrStructureDataset, collate
 from zstruct.loading.shards import ArrayReader
 from zstruct.store import Store
@@ -119,8 +121,37 @@ def test_arguments_that_make_no_sense(source, tmp_path):
         ZarrStructureDataset(source.path, dtype={"numbers": torch.float32})
     with pytest.raises(ValueError, match="cache_bytes must not be negative, but is -1"):
         ZarrStructureDataset(source.path, cache_bytes=-1)
+    for nbytes in ("1GB", True):
+        with pytest.raises(TypeError, match="cache_bytes is a number, not"):
+            ZarrStructureDataset(source.path, cache_bytes=nbytes)
+    with pytest.raises(ValueError, match="cache_bytes is a number, not nan"):
+        ZarrStructureDataset(source.path, cache_bytes=float("nan"))
+    with pytest.raises(ValueError, match=r"None or an existing directory, not 1\.5"):
+        ZarrStructureDataset(source.path, cache=1.5)
     with pytest.raises(StoreFormatError, match="no such file or directory"):
         ZarrStructureDataset(tmp_path / "nothing.zarr")
+
+
+def test_a_store_that_is_replaced_is_not_mixed_with_the_old_one(make_store, tmp_path):
+    counts, zeros = np.full(40, 2), {"numbers": np.ones(80, np.uint8), "energy": np.arange(40.0)}
+    path = make_store(tmp_path / "s.zarr", counts, zeros).path
+    data = ZarrStructureDataset(path, ["energy"])
+    assert data.take([0, 39]).columns["energy"].tolist() == [0, 39]
+    path.rename(tmp_path / "old.zarr")
+    with pytest.raises(ChangedInputError, match=r"s\.zarr was replaced after this dataset was opened"):
+        data.take([20])
+    shutil.copytree(tmp_path / "old.zarr", path)  # the same again
+    assert data.take([20]).columns["energy"].tolist() == [20]
+    other = make_store(tmp_path / "new.zarr", counts, zeros | {"energy": -np.arange(40.0)}).path
+    metadata = json.loads((other / "zarr.json").read_text())
+    metadata["attributes"]["digest"] = "another one"
+    (other / "zarr.json").write_text(json.dumps(metadata))
+    shutil.rmtree(path)
+    other.rename(path)
+    with pytest.raises(ChangedInputError, match="open the dataset again"):
+        data.take([10])
+    assert data.take([0, 39]).columns["energy"].tolist() == [0, 39]  # what is in memory is the old one's
+    assert ZarrStructureDataset(path, ["energy"]).take([10]).columns["energy"].tolist() == [-10]
 
 
 def test_names_that_batches_use_are_refused(make_store, tmp_path):

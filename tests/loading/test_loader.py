@@ -323,6 +323,18 @@ kept = [run, globals()]
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_interpreter_ends_with_an_iterator_kept_somewhere(source):
+    code = f"""
+import logging
+from zstruct.loading import ZarrStructureDataset
+run = iter(ZarrStructureDataset({str(source.path)!r}).loader(4))
+next(run)
+logging.kept = lambda: run
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_is_told_to_begin_anew(data):
     run = iter(data.loader(1, threads=1))
@@ -494,6 +506,17 @@ def test_whole_numbers_are_whole_numbers(data, name, value):
     assert structures(data.loader(np.int64(4), **options)) == structures(
         data.loader(4, bucket_size=8, max_atoms=80)
     )
+
+
+@pytest.mark.parametrize("shuffle", [1, np.True_, True])
+def test_true_is_true(data, shuffle):
+    assert isinstance(data.loader(4, shuffle).sampler, ShuffleSampler)
+    assert isinstance(data.loader(4, np.False_).sampler, SequentialSampler)
+
+
+def test_a_generator_is_one_of_torch(data):
+    with pytest.raises(TypeError, match=r"generator is a torch\.Generator, not"):
+        data.loader(4, True, generator=np.random.default_rng(0))
 
 
 def test_what_is_no_state(data):

@@ -1,5 +1,6 @@
 """What was computed is kept: as many structures as said, the latest, each computed once."""
 
+import os
 import pickle
 
 import numpy as np
@@ -59,6 +60,18 @@ def test_another_process_begins_with_nothing():
     memo.through(np.array([1]), Squares(np.array([1])))
 
     assert (len(memo), len(pickle.loads(pickle.dumps(memo)))) == (1, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_a_thread_is_at_it_goes_on():
+    memo = Memo(5, "cache_features")
+    with memo._lock:  # as a thread of the parent would hold it
+        pid = os.fork()
+        if pid == 0:
+            found = memo.through(np.array([3]), Squares(np.array([3])))
+            os._exit(0 if found == [(9,)] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_room_for_nothing_is_refused():

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from zstruct.loading import ZarrStructureDataset, collate
+from zstruct.loading.shards import ArrayReader
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
@@ -64,6 +66,37 @@ def test_what_a_child_decodes_the_parent_has(source, tmp_path):
     cache = data._gather.cache
     assert cache.decoded_bytes == cache.nbytes
     assert repr(data).endswith(f"cache: shared in {tmp_path}, {cache.nbytes / 1e3:.3g} kB decoded)")
+
+
+def test_processes_decode_each_block_once(source, tmp_path, monkeypatch):
+    log, read_into = tmp_path / "log", ArrayReader.read_into
+    log.touch()
+
+    def noted(self, start, stop, out):
+        with open(log, "a") as file:
+            file.write(f"{self.name} {start}\n")
+        time.sleep(0.002)  # there is something to wait for
+        read_into(self, start, stop, out)
+
+    monkeypatch.setattr(ArrayReader, "read_into", noted)
+    data = ZarrStructureDataset(source.path, ["numbers", "positions"], cache=tmp_path)
+    expected = ZarrStructureDataset(source.path, ["numbers", "positions"]).take(range(61))
+    len(data._gather.cache.offsets)  # read once, before
+    log.write_text("")
+    children = []
+    for k in range(3):
+        pid = os.fork()
+        if pid == 0:
+            found = data.take(np.roll(np.arange(61), 20 * k))
+            os._exit(0 if len(found) == 61 else 1)
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0, 0]
+
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(set(lines)) > 20
+    found = data.take(range(61))
+    for name in ("numbers", "positions"):
+        assert np.array_equal(found.columns[name], expected.columns[name])
 
 
 def test_two_datasets_share_one_arena(source, tmp_path):

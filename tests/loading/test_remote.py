@@ -1,6 +1,7 @@
 """A store behind an S3 server on loopback: the same values, each block fetched once."""
 
 import gc
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 import zstruct
 from tests.conftest import random_atoms
+from zstruct.errors import CorruptStoreError
 from zstruct.features import Chebyshev, NeighborList
 from zstruct.store import Store
 
@@ -104,3 +106,21 @@ def test_worker_processes_open_their_own_connections(stored):
     batches = list(data.loader(batch_size=50, num_workers=2, multiprocessing_context="spawn"))
     assert torch.equal(batches[0]["energy"][7], expected)
     assert sum(len(batch["energy"]) for batch in batches) == 200
+
+
+def test_a_shard_that_was_not_copied_is_missed(stored):
+    here, there = stored
+    shard = sorted((here / "positions" / "c").rglob("*"))[-1].relative_to(here)
+    s3fs.S3FileSystem().rm(f"{there.removeprefix('s3://')}/{shard}")
+    with pytest.raises(CorruptStoreError, match="shards of positions are missing"):
+        zstruct.ZarrStructureDataset(there)
+    assert len(zstruct.ZarrStructureDataset(there, ["numbers"])) == 200
+
+
+def test_zip_files_are_stores_too(stored, tmp_path):
+    here, _ = stored
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", here)
+    order = np.random.default_rng(0).permutation(200)
+    a, b = (zstruct.ZarrStructureDataset(path).take(order) for path in (here, packed))
+    assert all(np.array_equal(a.columns[name], b.columns[name], equal_nan=True) for name in a.columns)
+    assert zstruct.open(packed).sizes["structure"] == 200

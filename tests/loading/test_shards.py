@@ -1,9 +1,11 @@
+import errno
 import pickle
 import shutil
 
 import numpy as np
 import pytest
 import zarr
+from numcodecs import blosc
 
 from zstruct.errors import CorruptStoreError
 from zstruct.loading.shards import ArrayReader
@@ -97,6 +99,28 @@ def test_a_cut_shard_is_found(damaged, known):
         file.write_bytes(content[:length])
         with pytest.raises(CorruptStoreError, match=r"of positions can't be decoded"):
             read(reader, 16, 32, "f8")
+
+
+def test_decoders_never_write_where_others_read(source, monkeypatch):
+    # They use that memory as scratch: two processes with one arena would spoil a block for each other.
+    out, decompress = np.zeros(len(source.columns["numbers"]), np.uint8), blosc.decompress
+
+    def watched(encoded, dest):
+        assert not np.shares_memory(dest, out)
+        return decompress(encoded, dest)
+
+    monkeypatch.setattr("zstruct.loading.shards.blosc.decompress", watched)
+    ArrayReader(Store(source.path), "numbers").read_into(0, len(out), out)
+    assert np.array_equal(out, source.columns["numbers"])
+
+
+def test_errors_of_the_system_are_not_the_store_s(damaged, monkeypatch):
+    def no_more(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("zstruct.loading.shards.os.open", no_more)
+    with pytest.raises(OSError, match="Too many open files"):
+        read(damaged[0], 0, 40, "f8")
 
 
 def test_a_missing_shard_is_found(damaged):

@@ -15,14 +15,16 @@ of the machine included, so what a crash of the machine left half-written is nev
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import mmap
 import os
 import tempfile
+import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 _MAGIC = b"zstruct arena 1\n"
 _PAGE = 4096
+_PATIENCE, _PAUSE = 10.0, 0.0005  # seconds to wait for other processes in all, and between two looks
 
 
 class Arena:
@@ -91,6 +94,36 @@ class Arena:
             name: np.ndarray(tuple(shape), dtype, buffer=memory, offset=positions[name])
             for name, (dtype, shape) in arrays.items()
         }
+
+    @contextlib.contextmanager
+    def alone(self, name: str, row: int) -> Iterator[None]:
+        """Wait until no other process is at a row, and keep others away from it meanwhile.
+
+        Only as long as all ask for it. It goes with its process, and does nothing where memory is private.
+        """
+        if self._fd < 0:
+            yield
+            return
+        array = self.arrays[name]
+        place = (array.itemsize * math.prod(array.shape[1:]), self._positions[name] + row * array.strides[0])
+        end = time.monotonic() + _PATIENCE
+        # Asked again and again: the kernel takes threads of two processes that wait for a row each for a
+        # deadlock. Where locks can't be had, or somebody holds on to one, work is done twice.
+        held = False
+        while not held and time.monotonic() < end:
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, *place)
+                held = True
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    break
+                time.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            if held:
+                with contextlib.suppress(OSError):
+                    fcntl.lockf(self._fd, fcntl.LOCK_UN, *place)
 
     def reserve(self, name: str, start: int, stop: int) -> None:
         """Make sure that rows of an array can be written.

@@ -59,10 +59,14 @@ class Table:
         """Return the first row of a block and the one after its last."""
         return block * self.block_rows, min((block + 1) * self.block_rows, self.n_rows)
 
-    def nbytes(self, blocks: NDArray[np.int64]) -> int:
-        """Return the bytes of some blocks, none of them listed twice."""
+    def sizes(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the bytes of each of some blocks."""
         rows = np.minimum((blocks + 1) * self.block_rows, self.n_rows) - blocks * self.block_rows
-        return int(rows.sum()) * self.row_bytes
+        return rows * self.row_bytes
+
+    def nbytes(self, blocks: NDArray[np.int64]) -> int:
+        """Return the bytes of some blocks together, none of them listed twice."""
+        return int(self.sizes(blocks).sum())
 
 
 @dataclass(frozen=True)

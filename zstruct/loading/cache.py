@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +27,11 @@ from zstruct.errors import CorruptStoreError
 from zstruct.loading.ahead import Ahead
 from zstruct.loading.arena import Arena
 from zstruct.loading.blocks import Resident, table_of
+from zstruct.loading.forking import renew_after_fork
 from zstruct.loading.place import choose_place
 from zstruct.loading.shards import ArrayReader
 from zstruct.loading.view import StoreView
+from zstruct.loading.watching import Watch
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.store import Store
 
@@ -39,6 +40,7 @@ __all__ = ["BlockCache"]
 _OFFSETS = "offsets"
 _INT64 = np.dtype(np.int64)
 _EDGES_AT_ONCE = 1 << 20
+_SLACK = 32  # the part of the budget that may be made free at a time
 
 
 class BlockCache:
@@ -78,6 +80,8 @@ class BlockCache:
         every = {level: np.arange(table.n_blocks) for level, table in self.tables.items()}
         self.nbytes = sum(table.nbytes(every[level]) for level, table in self.tables.items())
         self._readers = {name: ArrayReader(store, name) for name in (_OFFSETS, *dtypes)}
+        direct = [reader.path for reader in self._readers.values() if reader.path is not None]
+        self._watch = Watch(store.store if isinstance(store, StoreView) else store, direct)
         self.place = choose_place(cache, cache_bytes, self.nbytes, 8 * (store.n_structures + 1))
         self._start()
 
@@ -107,7 +111,7 @@ class BlockCache:
         self._last_used = {level: np.zeros(t.n_blocks, np.int64) for level, t in self.tables.items()}
         self._clock = 0
         self._complete = {level: table.n_blocks == 0 for level, table in self.tables.items()}
-        _caches.add(self)
+        renew_after_fork(self)
 
     def _renew(self) -> None:
         """Forget what threads are doing: after a fork, those of the parent do nothing here."""
@@ -133,7 +137,8 @@ class BlockCache:
         return self.place.arena(arrays, key)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: getattr(self, k) for k in ("store", "tables", "nbytes", "place", "_readers")}
+        kept = ("store", "tables", "nbytes", "place", "_readers", "_watch")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -144,7 +149,7 @@ class BlockCache:
 
     def describe(self) -> str:
         """Return where blocks are kept and how much of them is decoded."""
-        return self.place.describe(self.nbytes, self.decoded_bytes)
+        return self.place.describe(self.nbytes, self.decoded_bytes, self._arena.path)
 
     @property
     def decoded_bytes(self) -> int:
@@ -167,6 +172,8 @@ class BlockCache:
         ------
         CorruptStoreError
             If they are no edges: what is read by them would be anyone's atoms.
+        ChangedInputError
+            If another store is there now.
         """
         arrays = self._arena.arrays
         if not arrays["present:offsets"][0]:
@@ -181,11 +188,14 @@ class BlockCache:
     def _read_offsets(self, offsets: NDArray[np.int64]) -> None:
         n, last = len(offsets), 0
         good = self.store.shape(_OFFSETS) == (n,)
-        for start in range(0, n if good else 0, _EDGES_AT_ONCE):
-            part = offsets[start : start + _EDGES_AT_ONCE]
-            self._readers[_OFFSETS].read_into(start, start + len(part), part)
-            good &= (part[0] == 0 if start == 0 else part[0] >= last) and not np.any(part[1:] < part[:-1])
-            last = int(part[-1])
+        try:
+            for start in range(0, n if good else 0, _EDGES_AT_ONCE):
+                part = offsets[start : start + _EDGES_AT_ONCE]
+                self._readers[_OFFSETS].read_into(start, start + len(part), part)
+                good &= (part[0] == 0 if start == 0 else part[0] >= last) and not np.any(part[1:] < part[:-1])
+                last = int(part[-1])
+        finally:
+            self._watch.check()
         if not good or last != self.store.n_atoms:
             raise CorruptStoreError(
                 f"{self.store.path}: the offsets are not the edges of {self.store.n_structures:,} "
@@ -293,31 +303,42 @@ class BlockCache:
             return mine[:1], [] if mine else others
 
     def _decode(self, level: Level, block: int) -> None:
-        """Decode a block that was claimed."""
-        table = self.tables[level]
-        start, stop = table.rows(block)
+        """Decode a block that was claimed, unless another process has come first."""
         try:
             if self.flat is None:
-                pieces = [
-                    np.empty((stop - start, *shape), dtype)
-                    for dtype, shape in zip(table.dtypes, table.shapes, strict=True)
-                ]
+                self._decode_alone(level, block)
             else:
-                for name in table.names:
-                    self._arena.reserve(name, start, stop)
                 self._arena.reserve(f"present:{level}", block, block + 1)
-                pieces = [self.flat[name][start:stop] for name in table.names]
-            for name, piece in zip(table.names, pieces, strict=True):
-                self._readers[name].read_into(start, stop, piece)
-            with self._lock:
-                if self.flat is None:
-                    self._resident.arrays[level, block] = pieces
-                    self._resident.addresses[level][:, block] = [piece.ctypes.data for piece in pieces]
-                # Last: it says that all the rest is there.
-                self._resident.present[level][block] = 1
+                with self._arena.alone(f"present:{level}", block):
+                    if not self._resident.present[level][block]:
+                        self._decode_alone(level, block)
         finally:
             with self._lock:
                 self._claims.pop((level, block)).set()
+
+    def _decode_alone(self, level: Level, block: int) -> None:
+        table = self.tables[level]
+        start, stop = table.rows(block)
+        if self.flat is None:
+            pieces = [
+                np.empty((stop - start, *shape), dtype)
+                for dtype, shape in zip(table.dtypes, table.shapes, strict=True)
+            ]
+        else:
+            for name in table.names:
+                self._arena.reserve(name, start, stop)
+            pieces = [self.flat[name][start:stop] for name in table.names]
+        try:
+            for name, piece in zip(table.names, pieces, strict=True):
+                self._readers[name].read_into(start, stop, piece)
+        finally:  # also where it can't be read: it may be another store's
+            self._watch.check()
+        with self._lock:
+            if self.flat is None:
+                self._resident.arrays[level, block] = pieces
+                self._resident.addresses[level][:, block] = [piece.ctypes.data for piece in pieces]
+            # Last: it says that all the rest is there.
+            self._resident.present[level][block] = 1
 
     def _make_room(self, nbytes: int) -> None:
         """Drop the blocks used longest ago, none that is wanted now, until `nbytes` fit in."""
@@ -327,24 +348,14 @@ class BlockCache:
             excess += self.tables[level].nbytes(np.array([block]))
         if excess <= 0:
             return
-        free = {k: b[self._wanted[k][b] == 0] for k, b in there.items()}
-        oldest = sorted((int(self._last_used[k][b]), k, int(b)) for k, found in free.items() for b in found)
-        gone: list[tuple[Level, int]] = []
-        for _, k, block in oldest:
-            if excess <= 0:
-                break
-            gone.append((k, block))
-            excess -= self.tables[k].nbytes(np.array([block]))
+        free = [(k, b[self._wanted[k][b] == 0]) for k, b in there.items()]
+        levels = [k for k, b in free for _ in range(len(b))]
+        blocks = np.concatenate([b for _, b in free])
+        order = np.argsort(np.concatenate([self._last_used[k][b] for k, b in free]), kind="stable")
+        sizes = np.concatenate([self.tables[k].sizes(b) for k, b in free])[order].cumsum()
+        # As many as there must be, and where blocks are many, a few more: to look at all of them for each
+        # one that goes would take longer than to decode it.
+        n = int(np.searchsorted(sizes, excess)) + 1
+        n = max(n, int(np.searchsorted(sizes, excess + self.place.budget // _SLACK, side="right")))
+        gone = [(levels[i], int(blocks[i])) for i in order[:n].tolist()]
         self._resident = self._resident.without(gone)
-
-
-_caches: weakref.WeakSet[BlockCache] = weakref.WeakSet()
-
-
-def _renew_all() -> None:
-    for cache in _caches:
-        cache._renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)

@@ -88,7 +88,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
     transform
         What is done to structures as they are loaded: a `zstruct.transforms.Transform`, a function of
         a sample that returns one, or a list of these. What is computed for a batch (features, edges,
-        derivatives) sees the outcome of transforms; a function takes finished samples.
+        derivatives) sees the outcome of transforms; a function of samples, and what comes after it in a
+        list, takes finished ones, and so does a change of the unit of length.
     force_fraction
         Adds ``use_forces`` (), true for this part of the structures with forces; `derivatives` come for
         these only. The others have energies to train on.

@@ -34,7 +34,7 @@ def positions_of(indices: Any, n: int) -> NDArray[np.int64]:
     (array([3, 0]), array([0, 3]))
     """
     array = np.asarray(indices)
-    if array.ndim == 1 and array.size == 0:
+    if array.ndim == 1 and array.size == 0 and array.dtype.kind != "b":
         return np.empty(0, dtype=np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iub":
         _refuse(f"{array.ndim}-dimensional {array.dtype} {type(indices).__name__}")

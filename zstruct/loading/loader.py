@@ -95,6 +95,8 @@ class StructureLoader(DataLoader[Any]):
             raise ValueError(
                 f"threads must not be negative, prefetch at least 1, but they are {threads}, {prefetch}"
             )
+        num_workers = whole("num_workers", num_workers)
+        threads, prefetch = whole("threads", threads), whole("prefetch", prefetch)
         self.device = None if device is None else torch.device(device)
         self.threads = 0 if num_workers else _default_threads() if threads is None else threads
         self.prefetch = _AHEAD if prefetch is None else prefetch
@@ -158,7 +160,8 @@ class StructureLoader(DataLoader[Any]):
         return _Received(batches, self.device, run, received)
 
     def _prefetcher(self, tasks: Iterator[Any], dataset: Any) -> Prefetcher:
-        pin = self.pin_memory and torch.accelerator.is_available()
+        accelerator: Any = getattr(torch, "accelerator", torch.cuda)  # since torch 2.6
+        pin = self.pin_memory and accelerator.is_available()
         if self.pin_memory and not pin:
             warnings.warn("pin_memory=True does nothing here: torch finds no accelerator", stacklevel=3)
         collate = self.collate_fn
@@ -206,6 +209,7 @@ class StructureLoader(DataLoader[Any]):
         """
         ours = self._ours_or_none()
         if ours is not None:
+            epoch = whole("epoch", epoch)
             if epoch != ours.sampler.epoch:
                 self._run = None
             ours.set_epoch(epoch)
@@ -350,6 +354,10 @@ def make_loader(
     """Return a loader over a dataset; `ZarrStructureDataset.loader` says what the options mean."""
     if shuffle not in (True, False, "full", "block"):
         raise ValueError(f"shuffle is True, False, 'full' or 'block', not {shuffle!r}")
+    if not isinstance(shuffle, str):
+        shuffle = bool(shuffle)  # 1 and numpy.True_ are True
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator is a torch.Generator, not {generator!r}")
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
     max_atoms, max_edges = whole("max_atoms", max_atoms), whole("max_edges", max_edges)
     bucket_size = whole("bucket_size", bucket_size)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.loading.forking import renew_after_fork
+
 __all__ = ["Memo"]
 
 Arrays = tuple[Any, ...]  # mostly of NumPy
@@ -48,6 +50,10 @@ class Memo:
             raise ValueError(f"{what} is a number of structures, or True for all, not {most!r}")
         self.most = None if most is True else int(most)
         self._kept: OrderedDict[int, Arrays] = OrderedDict()
+        self._renew()
+        renew_after_fork(self)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,7 +61,9 @@ class Memo:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.most = state["most"]
-        self._kept, self._lock = OrderedDict(), threading.Lock()
+        self._kept = OrderedDict()
+        self._renew()
+        renew_after_fork(self)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from zstruct.loading.arena import SHARED_MEMORY, Arena, arena_name, can_share, free_bytes
+from zstruct.loading.options import real
 
 __all__ = ["Place", "choose_place"]
 
@@ -56,21 +57,23 @@ class Place:
         there = [d for d in self.directories if os.path.exists(os.path.join(d, name))]
         return Arena(arrays, (there or list(self.directories))[0], key)
 
-    def describe(self, nbytes: int, decoded: int) -> str:
-        """Return the choice and how much of it is in use, for people."""
+    def describe(self, nbytes: int, decoded: int, path: str | None = None) -> str:
+        """Return the choice and how much of it is in use, for people; `path` is that of a shared file."""
         if self.flat and self.directories:
-            where = f"shared in {self.directories[0]}"
+            where = f"shared in {os.path.dirname(path) if path else self.directories[0]}"
         elif self.flat:
             where = "memory"
         elif self.budget:
             where = f"memory, the last {_readable(self.budget)} of {_readable(nbytes)}"
+            if path is not None:
+                where += f", offsets shared in {os.path.dirname(path)}"
         else:
             where = "none"
         return f"{where}, {_readable(decoded)} decoded"
 
 
 def choose_place(
-    cache: str | os.PathLike[str] | None, cache_bytes: int | None, nbytes: int, offsets_bytes: int
+    cache: str | os.PathLike[str] | None, cache_bytes: float | None, nbytes: int, offsets_bytes: int
 ) -> Place:
     """Return where to keep decoded blocks.
 
@@ -93,12 +96,17 @@ def choose_place(
 
     Raises
     ------
+    TypeError
+        If `cache_bytes` is no number.
     ValueError
         If `cache` is none of these, if `cache_bytes` is negative or less than a shared file needs,
         or if the system can't share memory.
     """
-    if cache_bytes is not None and cache_bytes < 0:
+    if cache_bytes is not None and real("cache_bytes", cache_bytes) < 0:
         raise ValueError(f"cache_bytes must not be negative, but is {cache_bytes}")
+    cache_bytes = None if cache_bytes is None else int(min(cache_bytes, 1 << 62))
+    if not (cache is None or isinstance(cache, str | os.PathLike)):
+        raise ValueError(f"cache is 'auto', 'memory', 'shared', None or an existing directory, not {cache!r}")
     if cache is None:
         return Place(flat=False, directories=(), budget=0)
     budget = available_bytes() // 2 if cache_bytes is None else cache_bytes

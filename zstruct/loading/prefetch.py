@@ -163,6 +163,8 @@ class Prefetcher(Iterator[Any]):
             return
         self._closed = True
         self._results.clear()
+        if not self._threads:
+            return  # also when the interpreter ends, and modules are gone
         if os.getpid() != self._pid:
             return  # a forked child has none of the threads
         try:

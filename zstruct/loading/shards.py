@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
 from zstruct.loading.view import StoreView
-from zstruct.store import ArraySpec, Store, shard_path
+from zstruct.store import ArraySpec, Store, is_of_the_system, shard_path
 
 __all__ = ["ArrayReader"]
 
@@ -56,6 +56,11 @@ class ArrayReader:
         """Whether the shards are read without zarr."""
         return self._spec is not None
 
+    @property
+    def path(self) -> str | None:
+        """Where the array is in its store, if its shards are read without zarr."""
+        return None if self._spec is None else self._spec.path
+
     def read_into(self, start: int, stop: int, out: NDArray) -> None:
         """Decode rows ``start:stop`` into an array, cast to its dtype as by `numpy.ndarray.astype`.
 
@@ -81,6 +86,8 @@ class ArrayReader:
             try:
                 self._decode(self._spec, chunk, first - chunk * rows, target)
             except (ValueError, RuntimeError, OSError) as error:
+                if is_of_the_system(error):
+                    raise
                 raise CorruptStoreError(
                     f"{self.store.path}: chunk {chunk} (rows {chunk * rows}:{(chunk + 1) * rows}) of "
                     f"{self._spec.path} can't be decoded ({error}); "
@@ -96,9 +103,8 @@ class ArrayReader:
         decoded, _, taken = encoded[4:_HEADER_BYTES].view("<u4").tolist()
         if decoded != nbytes or taken != len(encoded):
             raise ValueError(f"it holds {decoded} bytes in {taken}, not {nbytes} in {len(encoded)}")
-        if target.nbytes == nbytes and target.dtype == stored:
-            blosc.decompress(encoded, target)
-            return
+        # Never to where others may read: decoders use the memory that they write to as scratch, and two
+        # processes that decode the same block into a shared arena would spoil it for each other.
         whole = np.empty(shape, stored)
         blosc.decompress(encoded, whole)
         np.copyto(target, whole[first : first + len(target)], casting="unsafe")
