@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subset, random_split
 
-from zstruct.loading import PackedBatch, ZarrStructureDataset, collate, loader
+from zstruct.loading import PackedBatch, ZarrStructureDataset, collate, loader, place
 from zstruct.loading.batch import Sample
 from zstruct.loading.batching import BatchSampler
+from zstruct.loading.cache import BlockCache
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.loading.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
 from zstruct.loading.weighted import WeightedSampler
@@ -384,6 +385,38 @@ def test_the_block_shuffle_of_a_part_reads_block_by_block(source, rows):
         order = np.arange(61)[rows] if blocks.order is None else np.sort(np.arange(61)[rows])
         block = np.searchsorted(blocks.edges, np.searchsorted(order, found), side="right")
         assert np.count_nonzero(np.diff(block)) == len(blocks.edges) - 2  # never back to one that was left
+
+
+def test_ranks_agree_whatever_memory_they_have(source, monkeypatch):
+    def orders(**options):
+        found = []
+        for rank, memory in enumerate((64 << 30, 2000)):
+            monkeypatch.setattr(place, "available_bytes", lambda memory=memory: memory)
+            data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", **options)
+            loaders = [data.loader(4, shuffle, rank=rank, world_size=2) for shuffle in (True, "block")]
+            found.append([(loader.batch_sampler.recipe(), joined(structures(loader))) for loader in loaders])
+        return found
+
+    for options in ({}, {"cache_bytes": 1000}):
+        first, second = orders(**options)
+        for (recipe, mine), (other, theirs) in zip(first, second, strict=True):
+            assert recipe == other
+            assert sorted([*mine, *theirs]) == list(range(61))
+        assert first[0][0].startswith("BlockShuffle" if options else "Shuffle")
+
+
+def test_blocks_are_not_decoded_again_and_again(source, monkeypatch):
+    reads, decode = [], BlockCache._decode
+    monkeypatch.setattr(
+        BlockCache, "_decode", lambda self, *block: (reads.append(block), decode(self, *block))[1]
+    )
+    columns = ["positions", "energy"]
+    nbytes = ZarrStructureDataset(source.path, columns)._gather.cache.nbytes
+    data = ZarrStructureDataset(source.path, columns, cache="memory", cache_bytes=nbytes // 2)
+    loader = data.loader(4, "block", seed=1, threads=2, prefetch=2)
+    assert isinstance(loader.sampler, BlockShuffleSampler)
+    assert sorted(joined(structures(loader))) == list(range(61))
+    assert len(set(reads)) <= len(reads) <= 2 * len(set(reads))
 
 
 def test_no_fields_can_be_shuffled_too(source):

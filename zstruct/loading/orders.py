@@ -31,7 +31,11 @@ __all__ = ["Shuffle", "batches_of", "order_of"]
 
 Shuffle = bool | Literal["full", "block"]
 
-_FEW_BLOCKS, _MANY_BLOCKS = 8, 64  # in the window of a block shuffle
+_FEW_BLOCKS, _MANY_BLOCKS = 8, 128  # in the window of a block shuffle
+# Units in the window where blocks that follow each other come together in units, and blocks of a unit.
+_FEW_UNITS, _MANY_TOGETHER = 12, 4
+# Decoded bytes of a store up to which several ranks shuffle it in full, if nothing else is said.
+_LARGE = 8 << 30
 
 
 def order_of(
@@ -49,7 +53,8 @@ def order_of(
     rank, world_size = _ranks(rank, world_size)
     seed = _seed(seed, generator, bool(shuffle) or weights is not None, world_size)
     if weights is None:
-        return _sampler(dataset, shuffle, seed=seed, rank=rank, world_size=world_size, even=even)
+        common = {"seed": seed, "rank": rank, "world_size": world_size, "even": even}
+        return _sampler(dataset, shuffle, world_size > 1, **common)
     sampler = WeightedSampler(weights, seed=seed, rank=rank, world_size=world_size, even=even)
     if sampler.n != len(dataset):
         raise ValueError(
@@ -109,12 +114,21 @@ def _seed(seed: int | None, generator: torch.Generator | None, random: bool, wor
     return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
 
-def _sampler(dataset: ZarrStructureDataset, shuffle: Shuffle, **common: Any) -> StructureSampler:
+def _sampler(
+    dataset: ZarrStructureDataset, shuffle: Shuffle, several: bool, **common: Any
+) -> StructureSampler:
+    """Return an order; for one of several ranks, the same on all of them."""
     if not shuffle:
         return SequentialSampler(len(dataset), **common)
-    if shuffle == "full" or (shuffle is True and all(cache.place.flat for cache in dataset._caches)):
+    # The memory that is available differs between ranks; what was asked for does not.
+    alike = several and not all(cache.place.settled for cache in dataset._caches)
+    if alike:
+        fits = sum(cache.nbytes for cache in dataset._caches) <= _LARGE
+    else:
+        fits = all(cache.place.flat for cache in dataset._caches)
+    if shuffle == "full" or (shuffle is True and fits):
         return ShuffleSampler(len(dataset), **common)
-    edges, window = _blocks(dataset)
+    edges, window = _blocks(dataset, alike)
     rows, order = dataset._rows, None
     if rows is not None:
         if np.any(rows[1:] < rows[:-1]):
@@ -124,11 +138,14 @@ def _sampler(dataset: ZarrStructureDataset, shuffle: Shuffle, **common: Any) -> 
     return BlockShuffleSampler(edges, window, order=order, **common)
 
 
-def _blocks(dataset: ZarrStructureDataset) -> tuple[NDArray[np.int64], int]:
+def _blocks(dataset: ZarrStructureDataset, alike: bool) -> tuple[NDArray[np.int64], int]:
     """Return the edges of the blocks to shuffle, in structures of the store, and how many at once.
 
-    A block is one of the cache's, of that dimension which has the fewer: then no block is needed
-    at two times. Where too few of these fit into half of the budget, it is one of the others.
+    A block is one of the cache's, of that dimension which has the fewer. Where too few of these fit
+    into a third of the budget, it is one of the others. A structure that lies across the edge of two
+    blocks has both decoded: where the window has many, some that follow each other come together.
+
+    If `alike`, the budget does not count, which other ranks may not have.
     """
     # Where pairs have a cache of their own, the budget is divided: the larger one says the same of both.
     cache, n = max(dataset._caches, key=lambda one: one.nbytes), dataset.store.n_structures
@@ -138,9 +155,10 @@ def _blocks(dataset: ZarrStructureDataset) -> tuple[NDArray[np.int64], int]:
     if ATOM in cache.tables:
         found.append(block_edges(cache.offsets, cache.tables[ATOM].block_rows))
     found.sort(key=len)
-    room = min(cache.cache_bytes // 2, cache.nbytes // 8)
+    room = cache.nbytes // 8 if alike else min(cache.cache_bytes // 3, cache.nbytes // 8)
     for edges in found:
-        window = room * (len(edges) - 1) // max(1, cache.nbytes)
+        window = min(max(1, room * (len(edges) - 1) // max(1, cache.nbytes)), _MANY_BLOCKS)
         if window >= _FEW_BLOCKS or edges is found[-1]:
-            return edges, min(max(1, window), _MANY_BLOCKS)
+            together = min(max(1, window // _FEW_UNITS), _MANY_TOGETHER)
+            return np.append(edges[:-1:together], edges[-1]), window // together
     return np.array([0, n]), 1

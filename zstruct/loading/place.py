@@ -37,11 +37,14 @@ class Place:
         Where a shared arena may be, the preferred place first; none for private memory.
     budget
         Bytes to keep where there is no room for everything.
+    settled
+        Whether `flat` and `budget` follow from what was asked for, not from the memory of the machine.
     """
 
     flat: bool
     directories: tuple[str, ...]
     budget: int
+    settled: bool = True
 
     def arena(self, arrays: Mapping[str, tuple[np.dtype, Sequence[int]]], key: Mapping[str, Any]) -> Arena:
         """Return an arena at this place: one that is there, or a new one.
@@ -117,7 +120,7 @@ def choose_place(
         # Where the blocks of a large store don't fit, at least its offsets are not copied.
         size = needed if flat else offsets_bytes
         shared = cache == "auto" and size > _SMALL and size <= free // 2
-        return Place(flat, (str(SHARED_MEMORY),) if shared else (), budget)
+        return Place(flat, (str(SHARED_MEMORY),) if shared else (), budget, cache_bytes is not None)
     if cache != "shared" and not os.path.isdir(cache):
         raise ValueError(f"cache is 'auto', 'memory', 'shared', None or an existing directory, not {cache!r}")
     if not can_share():

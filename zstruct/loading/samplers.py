@@ -32,6 +32,7 @@ __all__ = [
 
 Even = Literal["pad", "drop"] | None
 
+_MANY_AHEAD = 8  # blocks to decode before they are needed: more would drive out what is in use
 _CHUNK = 1 << 14  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
 
 
@@ -213,8 +214,9 @@ class StructureSampler(torch.utils.data.Sampler[int]):
             raise ValueError(f"this is no state of a sampler or loader, as state_dict() gives it: {state!r}")
         if state["sampler"] != recipe:
             raise ValueError(
-                f"the state is of another order and can't be resumed: it was saved by "
-                f"{state['sampler']}; this is {recipe}"
+                f"the state is of another order and can't be resumed: it was saved by {state['sampler']}; "
+                f"this is {recipe}; if the memory of the machine makes the difference, give both the same "
+                "shuffle= and cache_bytes="
             )
         self.seed = int(state["seed"])
         self.seek(int(state["epoch"]), int(state["position"]))
@@ -258,8 +260,8 @@ class BlockShuffleSampler(StructureSampler):
     The blocks (ranges of consecutive structures that are decoded together) come in random order
     and pass through a window of `window` blocks. At each step one block enters and one leaves, and
     every block in the window gives a random share of its structures, which are shuffled among each
-    other. So only `window` blocks are in use at any time, every block is needed for one stretch of
-    the epoch, and decoding goes on evenly.
+    other. So only `window` blocks are in use at any time, the structures of a block are needed for
+    one stretch of the epoch, and decoding goes on evenly.
 
     Mixing: structures of one block are spread over `window` blocks' worth of the epoch, together
     with those of up to 2 `window` - 2 other random blocks; the place in the epoch tells nothing of
@@ -313,7 +315,7 @@ class BlockShuffleSampler(StructureSampler):
             raise ValueError(f"order has {len(order)} structures, the blocks have {self.edges[-1]}")
         super().__init__(int(self.edges[-1]), seed=seed, rank=rank, world_size=world_size, even=even)
         self.window, self.order = window, order
-        self.ahead = max(1, window // 2)
+        self.ahead = max(1, min(window // 4, _MANY_AHEAD))
 
     def recipe(self) -> str:
         """Return what the order depends on, beside seed and epoch, for people."""
