@@ -112,3 +112,12 @@ def test_a_limit_on_what_the_store_lacks_is_refused(make_store, tmp_path):
     for limit, field in limits.items():
         with pytest.raises(ValueError, match=f"{limit} needs {field}"):
             ZarrStructureDataset(bare.path, ["numbers"], **{limit: 1.0})
+
+
+def test_limits_are_numbers(source):
+    for limit in ("max_energy", "max_force", "max_force_component"):
+        for value in ("1", True):
+            with pytest.raises(TypeError, match=f"{limit} is a number, not"):
+                ZarrStructureDataset(source.path, **{limit: value})
+    with pytest.raises(ValueError, match="max_force is a limit of what is never negative, not -1"):
+        ZarrStructureDataset(source.path, max_force=-1)

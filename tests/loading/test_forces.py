@@ -131,7 +131,7 @@ def test_derivatives_come_for_used_structures_only(featured, derivatives):
     [
         ({"fraction": 0.0}, "force_fraction is above 0"),
         ({"fraction": 1.5}, "force_fraction is above 0"),
-        ({"fraction": float("nan")}, "force_fraction is above 0"),
+        ({"fraction": float("nan")}, "force_fraction is a number, not nan"),
         ({"sampling": "best"}, "force_sampling is 'random' or 'fixed'"),
         ({"every": 0}, "force_resample_epochs is at least 1"),
         ({"minimum": -1}, "force_min_structures"),
@@ -148,3 +148,12 @@ def test_a_store_without_forces_is_refused(make_store, tmp_path):
 
     with pytest.raises(ValueError, match="force_fraction needs forces"):
         policy(bare)
+
+
+def test_what_is_no_number_is_refused(source):
+    for options in ({"force_fraction": "0.5"}, {"force_fraction": True}, {"force_seed": 1.5}):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} is a"):
+            ZarrStructureDataset(source.path, **{"force_fraction": 0.5} | options)
+    for options in ({"force_sampling": "fixed"}, {"force_min_structures": 5}):
+        with pytest.raises(ValueError, match="say how force_fraction is drawn: give that, too"):
+            ZarrStructureDataset(source.path, **options)

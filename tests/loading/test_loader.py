@@ -305,6 +305,22 @@ def test_results_come_in_order(threads, patience):
     assert list(Prefetcher(iter(range(40)), slow, threads, 7, patience)) == list(range(40))
 
 
+def test_an_interruption_is_heard_at_once():
+    # The consumer lends a hand with a later result, and is interrupted there.
+    consumer = threading.get_ident()
+
+    def make(k):
+        if threading.get_ident() == consumer:
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        return k
+
+    run = Prefetcher(iter(range(6)), make, 1, 4)
+    with pytest.raises(KeyboardInterrupt):
+        next(run)
+    assert not any(thread.is_alive() for thread in run._threads)
+
+
 def test_threads_are_started_when_results_take_long():
     run = Prefetcher(iter(range(40)), lambda k: time.sleep(0.002 * (k > 20)), 2, 4, patience=0.001)
     list(itertools.islice(run, 20))

@@ -312,6 +312,15 @@ def test_sizes_of_what_is_not_there(featured):
         _ = StructureReader(featured.path).input_size
 
 
+def test_sizes_that_nothing_tells(plain):
+    data = ZarrStructureDataset(plain.path, featurizer=lambda sample: sample["numbers"].sum())
+    assert data.estimate_input_size() == ()
+    with pytest.raises(ValueError, match="one number for each structure: atoms have none"):
+        data.input_size  # noqa: B018
+    with pytest.raises(ValueError, match="there is no structure whose features could tell"):
+        data[:0].estimate_input_size()
+
+
 def test_a_featurizer_is_called_once_for_each_structure_if_it_is_kept(plain):
     calls = []
 

@@ -26,7 +26,7 @@ from zstruct.loading.filtering import Where
 from zstruct.loading.forces import ForceSampling
 from zstruct.loading.indexing import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
-from zstruct.loading.losses import ObservationModel, weighted_loss
+from zstruct.loading.losses import ObservationModel, as_predicted, weighted_loss
 from zstruct.loading.orders import Shuffle
 from zstruct.loading.reader import StructureReader
 from zstruct.loading.samplers import Even
@@ -243,7 +243,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             cache_bytes=cache_bytes,
         )
         self._featurizer = None if featurizer is None else Featurizer(featurizer, cache_features)
-        self.observation_model = observation_model
+        self.observation_model = as_predicted if observation_model is None else observation_model
         self._plain = self._plain and featurizer is None
 
     @overload

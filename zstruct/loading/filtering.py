@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.loading.options import real
 from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.references import References
 from zstruct.store import Store
@@ -54,9 +55,11 @@ def kept(
 
     Raises
     ------
+    TypeError
+        If a limit is no number.
     ValueError
-        If a limit is no number, if the store has not what is limited, or if `where` is no mask of
-        all structures.
+        If a limit is NaN, or one of forces is negative, if the store has not what is limited, or if
+        `where` is no mask of all structures.
     """
     if max_energy is max_force is max_force_component is where is None:
         return rows
@@ -66,8 +69,8 @@ def kept(
         "max_force_component": (max_force_component, "forces"),
     }
     for name, (limit, field) in limits.items():
-        if limit is not None and not limit == limit:
-            raise ValueError(f"{name} is a number, not {limit!r}")
+        if real(name, limit) is not None and field == "forces" and limit < 0:  # type: ignore[operator]
+            raise ValueError(f"{name} is a limit of what is never negative, not {limit!r}")
         if limit is not None and field not in store.fields:
             raise ValueError(f"{name} needs {field}, and {store.path} has none")
     passing = np.ones(store.n_structures, dtype=bool)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.filtering import structures_with
+from zstruct.loading.options import real, whole
 from zstruct.loading.permutation import permuted
 from zstruct.store import Store
 
@@ -48,6 +49,8 @@ class ForcePolicy:
 
     Raises
     ------
+    TypeError
+        If a number is none.
     ValueError
         If a value makes no sense, or the store has no forces.
     """
@@ -62,10 +65,12 @@ class ForcePolicy:
         minimum: int,
         seed: int,
     ):
-        if not 0 < fraction <= 1:
+        if not 0 < real("force_fraction", fraction) <= 1:
             raise ValueError(f"force_fraction is above 0 and at most 1, not {fraction!r}")
         if sampling not in ("random", "fixed"):
             raise ValueError(f"force_sampling is 'random' or 'fixed', not {sampling!r}")
+        every, minimum = whole("force_resample_epochs", every), whole("force_min_structures", minimum)
+        seed = whole("force_seed", seed)
         if every < 1 or minimum < 0 or seed < 0:
             raise ValueError(
                 "force_resample_epochs is at least 1, force_min_structures and force_seed at least 0, "

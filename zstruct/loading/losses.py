@@ -13,12 +13,17 @@ from torch import Tensor
 
 from zstruct.loading.forces import USED
 
-__all__ = ["ObservationModel", "weighted_loss"]
+__all__ = ["ObservationModel", "as_predicted", "weighted_loss"]
 
 #: Turns what a model predicts, with what the batch says of it, into what was observed, by name.
 ObservationModel = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 _PER_ATOM = {"energy", "free_energy"}  # extensive: errors grow with the number of atoms
+
+
+def as_predicted(predictions: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return predictions as they are: what is predicted is observed."""
+    return predictions
 
 
 def weighted_loss(
@@ -27,7 +32,7 @@ def weighted_loss(
     weights: Mapping[str, float] | None = None,
     *,
     error: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.mse_loss,
-    observation_model: ObservationModel | None = None,
+    observation_model: ObservationModel = as_predicted,
 ) -> Tensor:
     """Return the weighted sum of the errors of several predictions.
 
@@ -67,8 +72,7 @@ def weighted_loss(
     >>> weighted_loss({"energy": torch.tensor([6.0, 1.0])}, batch)
     tensor(4.)
     """
-    if observation_model is not None:
-        predictions = observation_model(predictions, batch)
+    predictions = observation_model(predictions, batch)
     if weights is None:
         weights = {name: 1.0 for name in predictions if name in batch}
     total: Any = 0.0

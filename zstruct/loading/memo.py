@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.forking import renew_after_fork
+from zstruct.loading.options import whole
 
 __all__ = ["Memo"]
 
@@ -46,7 +47,7 @@ class Memo:
     """
 
     def __init__(self, most: bool | int, what: str):
-        if most is not True and most < 1:
+        if most is not True and whole(what, most) < 1:
             raise ValueError(f"{what} is a number of structures, or True for all, not {most!r}")
         self.most = None if most is True else int(most)
         self._kept: OrderedDict[int, Arrays] = OrderedDict()

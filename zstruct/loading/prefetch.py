@@ -122,6 +122,9 @@ class Prefetcher(Iterator[Any]):
                 break
             if task is not None:
                 _do(self._make, *task)
+                if isinstance(task[0].error, KeyboardInterrupt):  # meant for this thread, not for that batch
+                    self.close()
+                    raise task[0].error
         if result.error is None:
             return result.value
         error, result.error = result.error, None  # no cycle of result, error and traceback

@@ -102,7 +102,7 @@ cache_features, cache_neighbors, cache, cache_bytes
         if features_only:
             fields = _energy_only(self.store, fields, features, derivatives, neighbors)
         names = chosen_fields(self.store, fields)
-        references = chosen_references(self.store, energy_reference)
+        references = self._energies_of_atoms = chosen_references(self.store, energy_reference)
         # Structures of a subset; None: all.
         self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
         self._rows = kept(
@@ -137,7 +137,14 @@ cache_features, cache_neighbors, cache, cache_bytes
         self._extras = None if extras is None or extras.is_gathered else extras
         self._references = _Referenced(references, energies) if references is not None and energies else None
         self._policy = None
-        if force_fraction is not None:
+        if force_fraction is None:
+            choices = (force_sampling, force_resample_epochs, force_min_structures, force_seed)
+            if choices != ("random", 1, 1, 0):
+                raise ValueError(
+                    "force_sampling, force_resample_epochs, force_min_structures and force_seed say how "
+                    "force_fraction is drawn: give that, too"
+                )
+        else:
             self._policy = ForcePolicy(
                 self.store,
                 self._rows,
@@ -408,8 +415,8 @@ cache_features, cache_neighbors, cache, cache_bytes
         """
         from zstruct.stats import statistics
 
-        if self._references is not None:
-            options.setdefault("references", self._references.references)
+        if self._energies_of_atoms is not None:
+            options.setdefault("references", self._energies_of_atoms)
         return statistics(self, **options)
 
     @property
@@ -419,10 +426,15 @@ cache_features, cache_neighbors, cache, cache_bytes
         Raises
         ------
         ValueError
-            If there are no features.
+            If there are no features, or no structure that could tell, or if they have no axis.
         """
         known = None if self._described is None else self._described.n_features
-        return self.estimate_input_size()[-1] if known is None else known
+        if known is not None:
+            return known
+        shape = self.estimate_input_size()
+        if not shape:
+            raise ValueError("features are one number for each structure: atoms have none")
+        return shape[-1]
 
     def estimate_input_size(self) -> tuple[int, ...]:
         """Return the shape of the features of the first structure.
@@ -430,8 +442,10 @@ cache_features, cache_neighbors, cache, cache_bytes
         Raises
         ------
         ValueError
-            If there are no features.
+            If there are no features, or no structure that could tell.
         """
+        if len(self) == 0:
+            raise ValueError("there is no structure whose features could tell")
         first = self[0]
         if "features" not in first:
             raise ValueError("there are no features: give features= a name or a descriptor")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch, Sample
+from zstruct.loading.options import real
 from zstruct.loading.packing import pack, which
 from zstruct.loading.transforms.base import Transform, column_of
 from zstruct.schema import ATOM, SYMBOLS, Field, atomic_number
@@ -89,7 +90,7 @@ class Normalize(Transform):
 
     def __post_init__(self) -> None:
         for name in ("scale", "force_scale"):
-            value = getattr(self, name)
+            value = real(name, getattr(self, name))
             if value is not None and not 0.0 < value < float("inf"):
                 raise ValueError(f"{name} is what values are divided by, above zero, not {value}")
         if not np.isfinite(self.mean):
