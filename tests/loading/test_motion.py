@@ -64,26 +64,6 @@ def test_the_same_as_afterwards(source, case):
     assert not after._gather.everything
 
 
-@pytest.mark.parametrize("transform", [[TURN, NOISE], NOISE, MIRROR], ids=["both", "noise", "mirror"])
-def test_structures_of_all_sizes(make_store, tmp_path, transform):
-    counts = np.r_[0:35, 63, 64, 65, 1000, 30_000, 3]  # the last batch is more than caches hold
-    rng = np.random.default_rng(0)
-    rows = int(counts.sum())
-    names = {name: rng.normal(size=(rows, 3)) for name in ("forces", "positions", "velocities")}
-    numbers = np.ones(rows, np.uint8)
-    make_store(tmp_path / "sizes.zarr", counts, {"numbers": numbers, **names})
-    way, after = (
-        ZarrStructureDataset(tmp_path / "sizes.zarr", cache=cache, transform=transform)
-        for cache in ("memory", None)
-    )
-    way.cache_warmup()
-
-    for some in ([38, 0, 1, 36, 35], range(38), [39, 40, 38]):
-        assert columns(way.take(some)) == columns(after.take(some))
-    assert set(way._motion.names) == set(names)
-    assert way._gather.everything
-
-
 @pytest.mark.parametrize(
     ("transform", "moved"),
     [

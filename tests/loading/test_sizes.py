@@ -13,6 +13,7 @@ import pytest
 
 from tests.loading.conftest import write_store
 from zstruct.loading import ZarrStructureDataset
+from zstruct.loading.transforms import AddNoise, RandomRotation
 from zstruct.schema import FIELDS, Field
 
 
@@ -35,6 +36,7 @@ def big_store(make_store, path, n):
 READER = """
 import sys
 from zstruct.loading import ZarrStructureDataset
+from zstruct.loading.transforms import AddNoise, RandomRotation
 data = ZarrStructureDataset(sys.argv[1], cache=sys.argv[2])
 data.take([0])
 print("ready", flush=True)
@@ -96,3 +98,27 @@ def test_opening_ten_million_structures(tmp_path):
     assert min(seconds) < 0.3
     assert len(data) == n
     assert data[n - 1]["numbers"].tolist() == [1]
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_structures_of_all_sizes_are_turned_and_shaken_on_the_way(tmp_path, turns):
+    counts = np.r_[
+        0:35, 63, 64, 65, 1000, 30_000, 3
+    ]  # with the last but one, a batch is more than caches hold
+    rng = np.random.default_rng(0)
+    rows = int(counts.sum())
+    columns = {name: rng.normal(size=(rows, 3)) for name in ("forces", "positions", "velocities")}
+    write_store(tmp_path / "sizes.zarr", counts, {"numbers": np.ones(rows, np.uint8), **columns})
+    transform = [*([RandomRotation(seed=1)] if turns else []), AddNoise(0.05, seed=3)]
+    way, after = (
+        ZarrStructureDataset(tmp_path / "sizes.zarr", cache=cache, transform=transform)
+        for cache in ("memory", None)
+    )
+    way.cache_warmup()
+
+    for some in ([38, 0, 1, 36, 35], range(38), [39, 40, 38]):
+        found, expected = way.take(some).columns, after.take(some).columns
+        assert all(found[name].tobytes() == expected[name].tobytes() for name in columns)
+    assert set(way._motion.names) == set(columns)
+    assert way._gather.everything
+    assert not after._gather.everything
