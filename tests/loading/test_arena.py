@@ -183,3 +183,42 @@ def test_no_room_is_an_error_not_a_crash(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match=r"no room for decoded blocks .*No space left on device"):
         made.reserve("x", 0, 10)
+
+
+def test_rows_are_for_one_process_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(arena, "_PATIENCE", 0.2)
+    one = Arena(ARRAYS, str(tmp_path))
+    ready, done = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with one.alone("flag", 1):
+            os.write(ready[1], b"x")
+            os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    began = time.monotonic()
+    with one.alone("flag", 0):  # another row
+        assert time.monotonic() - began < 0.1
+    with one.alone("flag", 1):  # no longer than that
+        assert time.monotonic() - began > 0.2
+    began = time.monotonic()
+    with one.alone("flag", 1):  # and not again
+        assert time.monotonic() - began < 0.1
+    os.write(done[1], b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_row_is_waited_for(tmp_path):
+    one = Arena(ARRAYS, str(tmp_path))
+    ready = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with one.alone("flag", 1):
+            os.write(ready[1], b"x")
+            time.sleep(0.1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    began = time.monotonic()
+    with one.alone("flag", 1):
+        assert time.monotonic() - began > 0.05
+    os.waitpid(pid, 0)

@@ -77,6 +77,7 @@ class Arena:
         self.nbytes = nbytes
         self.path: str | None = None
         self._fd = -1
+        self._locks = directory is not None  # whether rows can be locked
         if directory is None:
             memory: Any = np.zeros(nbytes + _PAGE, np.uint8)
             memory = memory[
@@ -101,22 +102,22 @@ class Arena:
 
         Only as long as all ask for it. It goes with its process, and does nothing where memory is private.
         """
-        if self._fd < 0:
+        if not self._locks:
             yield
             return
         array = self.arrays[name]
         place = (array.itemsize * math.prod(array.shape[1:]), self._positions[name] + row * array.strides[0])
         end = time.monotonic() + _PATIENCE
         # Asked again and again: the kernel takes threads of two processes that wait for a row each for a
-        # deadlock. Where locks can't be had, or somebody holds on to one, work is done twice.
+        # deadlock. Where locks can't be had, or one does not come, work is done twice from then on.
         held = False
-        while not held and time.monotonic() < end:
+        while self._locks and not held:
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, *place)
                 held = True
             except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    break
+                # Network file systems may take the lock on the whole file for one on each row.
+                self._locks = error.errno in (errno.EAGAIN, errno.EACCES) and time.monotonic() < end
                 time.sleep(_PAUSE)
         try:
             yield
