@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zstruct
-from zstruct import InputError, References, StoreExistsError
+from zstruct import InputError, References, StaleGroupError, StoreExistsError
 from zstruct.references import _Triangle, chosen_references
 from zstruct.schema import SYMBOLS
 from zstruct.store import Store
@@ -158,6 +158,20 @@ def test_isolated_atoms(tmp_path):
     assert dict(zstruct.isolated_references(path, vacuum=2.0)) == {"H": -13.6, "C": -99.0, "O": -2042.0}
     with pytest.raises(InputError, match="more than 50 angstrom away"):
         zstruct.isolated_references(built(frames[2:4], tmp_path / "solids.zarr"), vacuum=50)
+
+
+def test_references_of_a_part_that_was_drawn_again_are_stale(path):
+    zstruct.split(path, [0.5, 0.5], name="default")
+    zstruct.fit_references(path, "train", name="default")
+    zstruct.split(path, [0.5, 0.5], name="default")  # the same again
+    assert zstruct.open_references(path).n_structures
+    zstruct.split(path, [0.5, 0.5], seed=2, name="default", overwrite=True)
+    with pytest.raises(
+        StaleGroupError, match="computed from 'train' of the split 'default', which is another"
+    ):
+        zstruct.open_references(path)
+    with pytest.raises(StaleGroupError, match="fit_references again with overwrite=True"):
+        zstruct.StructureReader(path, energy_reference=True)
 
 
 def test_subtracting():

@@ -80,6 +80,14 @@ def test_out_of_range(data, index):
             data.__getitems__([0, index])
 
 
+def test_a_mask_has_an_entry_for_each_structure(data):
+    for mask in (np.zeros(0, bool), np.ones(60, bool)):
+        for index in (data.__getitem__, data.take):
+            with pytest.raises(IndexError, match=f"the mask has {len(mask)} entries, the dataset 61"):
+                index(mask)
+    assert len(data[[]]) == len(data[np.zeros(61, bool)]) == 0
+
+
 @pytest.mark.parametrize(
     "index",
     [True, np.True_, torch.tensor(True), 1.0, np.float64(1), torch.tensor(1.0), "0", None, (0, 1), [0.5],
