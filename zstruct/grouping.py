@@ -69,19 +69,24 @@ def stratified(
         raise InputError(f"bins is a whole number from 1, not {bins!r}")
     strata = np.zeros(len(rows), np.int64)
     for how in criteria:
-        kind, values = _kind(opened, how), _values(opened, how)[rows]
-        if callable(how):
-            kind = {"f": "float", "i": "int", "u": "int"}.get(values.dtype.kind, "category")
+        kind, values = _stratifying(opened, how)
+        values = values[rows]
         many = kind == "float" or (kind == "int" and _has_many(values, int(bins)))
         codes = _ranges(values, int(bins)) if many else _numbered(values)
         strata = np.unique(strata * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1]
     return strata
 
 
-def _kind(opened: Store, how: By) -> str:
-    """Return whether strata are those of numbers of many values ("float"), maybe so ("int"), or not."""
+def _stratifying(opened: Store, how: By) -> tuple[str, NDArray]:
+    """Return a value for each structure of the store, and their kind; see `_kind`."""
     if callable(how):
-        return ""  # its values tell
+        values = _values(opened, how)
+        return {"f": "float", "i": "int", "u": "int"}.get(values.dtype.kind, "category"), values
+    return _kind(opened, how), _values(opened, how)
+
+
+def _kind(opened: Store, how: str) -> str:
+    """Return whether strata are those of numbers of many values ("float"), maybe so ("int"), or not."""
     if how in ("n_atoms", "energy_per_atom"):
         return "float"
     if how == "formula":

@@ -69,7 +69,8 @@ def kept(
         "max_force_component": (max_force_component, "forces"),
     }
     for name, (limit, field) in limits.items():
-        if real(name, limit) is not None and field == "forces" and limit < 0:  # type: ignore[operator]
+        number = real(name, limit)
+        if number is not None and field == "forces" and number < 0:
             raise ValueError(f"{name} is a limit of what is never negative, not {limit!r}")
         if limit is not None and field not in store.fields:
             raise ValueError(f"{name} needs {field}, and {store.path} has none")

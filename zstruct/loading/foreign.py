@@ -6,7 +6,6 @@ needs to be told. Nothing here knows of stores.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.conversion import assembled, in_units
+from zstruct.loading.options import integer
 from zstruct.loading.packing import Batch, Samples, converter, edges_of, find_edges, pack, which
 from zstruct.schema import SYMBOLS, atomic_number
 
@@ -336,7 +336,7 @@ def _one_hot(packed: PackedBatch, elements: Iterable[str | int]) -> NDArray[np.b
         raise ValueError(f"elements is a list of symbols or atomic numbers, not {elements!r}")
     known: list[int] = []
     for element in elements:
-        number = atomic_number(element) if isinstance(element, str) else _whole_or_none(element)
+        number = atomic_number(element) if isinstance(element, str) else integer(element)
         if number is None or not 0 < number < len(SYMBOLS):
             raise ValueError(f"elements has {element!r}, which is no element")
         known.append(number)
@@ -350,13 +350,6 @@ def _one_hot(packed: PackedBatch, elements: Iterable[str | int]) -> NDArray[np.b
             f"({', '.join(SYMBOLS[z] for z in table)})"
         )
     return hot
-
-
-def _whole_or_none(number: Any) -> int | None:
-    try:
-        return operator.index(number)
-    except TypeError:
-        return None
 
 
 def _complete(cells: NDArray) -> NDArray:

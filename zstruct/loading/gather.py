@@ -149,7 +149,7 @@ class Gather:
         # What every batch of some size has in common, and what everything decoded has.
         self._plans: dict[int, _Plan] = {}
         self._whole: _Whole | None = None
-        self._carried: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._carried: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
         self._plain = [(name, cache.store.fields[name].level == ATOM, self.dtypes[name]) for name in dtypes]
         self._names = [*self.dtypes, *self.masks.values()]
 
@@ -202,15 +202,12 @@ class Gather:
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
         body = np.empty(_room(rows) * self._atom_bytes + _LINE, _UINT8)
-        if carrier is None:
-            arguments = (*whole.sources, n, head, body)
-            fill(*arguments)
-        else:
-            steps, columns = self._carried.get(carrier.names) or self._carry(carrier.names)
-            addresses, span, _, *of_structures = whole.sources
-            arguments = (addresses, span, steps, *of_structures, n, head, body)
+        sources = whole.sources
+        if carrier is not None:
+            sources, columns = self._carried.get(carrier.names) or self._carry(carrier.names, whole)
             carrier(n, head, body, columns)
-            fill(*arguments)
+        arguments = (*sources, n, head, body)
+        fill(*arguments)
         return self._views(plan, head, body)
 
     @property
@@ -225,15 +222,16 @@ class Gather:
             return False
         return bool(self._steps[ATOM][table.names.index(name), 0] == COPY)
 
-    def _carry(self, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the steps of the per-atom fields without some of them, and what carriers know of those."""
+    def _carry(self, names: tuple[str, ...], whole: _Whole) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+        """Return what `fill` takes to leave out some per-atom fields, and what carriers know of those."""
         order = [name for name, *_ in self._atom]
         places = [order.index(name) for name in names]
         steps = self._steps[ATOM].copy()
         steps[places, 0] = NOTHING
-        resident = self.cache.resident
-        found = [(resident.addresses[ATOM].item(place, 0), self._atom[place][3]) for place in places]
-        self._carried[names] = steps, np.array(found, np.int64).reshape(len(found), 2)
+        addresses, span, _, *of_structures = whole.sources
+        found = [(addresses.item(place, 0), self._atom[place][3]) for place in places]
+        columns = np.array(found, np.int64).reshape(len(found), 2)
+        self._carried[names] = (addresses, span, steps, *of_structures), columns
         return self._carried[names]
 
     def _gather_some(

@@ -5,13 +5,13 @@ This module knows nothing of structures.
 
 from __future__ import annotations
 
-import operator
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.gather import out_of_range
+from zstruct.loading.options import integer
 
 __all__ = ["as_int", "is_plain", "positions_of"]
 
@@ -57,12 +57,10 @@ def is_plain(array: NDArray) -> bool:
 
 def as_int(index: Any) -> int:
     """Return an integer of any kind as Python's; a boolean is none."""
-    if not isinstance(index, bool | np.bool_) and str(getattr(index, "dtype", "")) != "torch.bool":
-        try:
-            return operator.index(index)
-        except TypeError:
-            pass
-    _refuse(f"{index!r}")
+    found = integer(index)
+    if found is None:
+        _refuse(f"{index!r}")
+    return found
 
 
 def _refuse(what: str) -> NoReturn:

@@ -1,7 +1,8 @@
 """The kernels of the gather: copy rows between addresses, without the GIL.
 
 They know neither dtypes nor fields, only addresses and row sizes, so they are compiled once for
-every store. All in one file, for Numba keeps compiled code until the file that defines it changes.
+every store. All in one file but for `pointers`, for Numba keeps compiled code until the file that
+defines it changes.
 
 A batch is two pieces of memory. `head` is 64-bit words: ``head[:n]`` the structures,
 ``head[n : 2 * n + 1]`` the row edges, ``head[2 * n + 1 : 3 * n + 1]`` the counts, and

@@ -85,6 +85,8 @@ class StructureLoader(DataLoader[Any]):
         pin_memory: bool = False,
         **options: Any,
     ):
+        num_workers = whole("num_workers", num_workers)
+        threads, prefetch = whole("threads", threads), whole("prefetch", prefetch)
         if num_workers > 0 and (threads is not None or prefetch is not None):
             raise ValueError("threads and prefetch are for num_workers=0; processes have prefetch_factor")
         if num_workers == 0:
@@ -95,8 +97,6 @@ class StructureLoader(DataLoader[Any]):
             raise ValueError(
                 f"threads must not be negative, prefetch at least 1, but they are {threads}, {prefetch}"
             )
-        num_workers = whole("num_workers", num_workers)
-        threads, prefetch = whole("threads", threads), whole("prefetch", prefetch)
         self.device = None if device is None else torch.device(device)
         self.threads = 0 if num_workers else _default_threads() if threads is None else threads
         self.prefetch = _AHEAD if prefetch is None else prefetch

@@ -10,7 +10,19 @@ import operator
 from numbers import Real
 from typing import Any, overload
 
-__all__ = ["real", "whole"]
+import numpy as np
+
+__all__ = ["integer", "real", "whole"]
+
+
+def integer(value: Any) -> int | None:
+    """Return an integer of any kind as Python's, and None for what is none, such as a boolean."""
+    if isinstance(value, bool | np.bool_) or str(getattr(value, "dtype", "")) == "torch.bool":
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 @overload
@@ -27,15 +39,13 @@ def whole(name: str, value: Any) -> int | None:
 
     Examples
     --------
-    >>> import numpy as np
     >>> whole("batch_size", np.int64(32)), whole("max_atoms", None)
     (32, None)
     """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    found = integer(value)
+    if found is None and value is not None:
         raise TypeError(f"{name} is a whole number, not {value!r}")
-    return operator.index(value)
+    return found
 
 
 @overload
