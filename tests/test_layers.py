@@ -9,20 +9,28 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
-    {"errors", "schema", "ragged", "text", "dealing"},
+    {"errors", "schema", "ragged", "text", "dealing", "arguments"},
     {"store", "parallel", "working", "compiling"},
     {"publishing", "distance_kernels", "atoms", "grouping"},
     {"keeping", "distances"},
-    {"sources", "building", "features", "splits", "verify"},
+    {"sources", "building", "features", "splits", "verification"},
     {"scanning"},
     {"references"},
     {"stats"},
     {"explore", "loading", "export"},
-    {"cli", "__init__", "__main__"},
+    {"collate", "transforms"},
+    {"cli", "__init__"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Within a layer, these may use those.
-BESIDE = {("ragged", "schema"), ("ragged", "errors"), ("schema", "errors"), ("building", "sources")}
+BESIDE = {
+    ("ragged", "schema"),
+    ("ragged", "errors"),
+    ("schema", "errors"),
+    ("arguments", "errors"),
+    ("building", "sources"),
+}
 EXCLUSIVE = {"zarr": {"store"}, "dask": {"parallel"}, "distributed": {"parallel"}}
 HEAVY = ("torch", "numba", "dask", "ase", "zarr", "xarray", "scipy", "pandas", "matplotlib")
 

@@ -8,6 +8,7 @@ torch. Importing this package loads none of torch, numba, dask or ase; each is l
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from zstruct.errors import (
@@ -23,17 +24,21 @@ from zstruct.errors import (
 )
 
 if TYPE_CHECKING:
+    from zstruct import collate as collate
     from zstruct import features as features
+    from zstruct import loading as loading
     from zstruct import sources as sources
+    from zstruct import stats as stats
+    from zstruct import transforms as transforms
     from zstruct.building import BuildReport, Frame, build
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
-    from zstruct.loading import StructureReader, ZarrStructureDataset, collate, transforms
+    from zstruct.loading import StructureReader, ZarrStructureDataset
     from zstruct.references import References, fit_references, isolated_references, open_references
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.store import Store
-    from zstruct.verify import verify
+    from zstruct.verification import verify
 
 __version__ = "0.1.0"
 
@@ -63,6 +68,7 @@ __all__ = [
     "fit_references",
     "isolated_references",
     "kfold",
+    "loading",
     "open",
     "open_references",
     "open_split",
@@ -70,6 +76,7 @@ __all__ = [
     "sources",
     "split",
     "statistics",
+    "stats",
     "transforms",
     "verify",
 ]
@@ -85,7 +92,6 @@ _LAZY = {
     "StructureReader": "zstruct.loading",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
-    "collate": "zstruct.loading",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.references",
     "isolated_references": "zstruct.references",
@@ -96,19 +102,23 @@ _LAZY = {
     "open_statistics": "zstruct.stats",
     "split": "zstruct.splits",
     "statistics": "zstruct.stats",
-    "transforms": "zstruct.loading",
-    "verify": "zstruct.verify",
+    "verify": "zstruct.verification",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("features", "sources"):
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    # Modules are attributes whether or not somebody has imported them: it makes no difference what was first.
+    if (
+        name.isidentifier()
+        and not name.startswith("_")
+        and importlib.util.find_spec(f"zstruct.{name}") is not None
+    ):
         return importlib.import_module(f"zstruct.{name}")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'zstruct' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+    raise AttributeError(f"module 'zstruct' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

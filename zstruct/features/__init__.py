@@ -50,6 +50,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "torch":  # a module of which users take functions by name
+        return importlib.import_module("zstruct.features.torch")
     if name not in _LAZY:
         raise AttributeError(f"module 'zstruct.features' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"zstruct.features.{_LAZY[name]}"), name)

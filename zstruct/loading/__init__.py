@@ -7,6 +7,7 @@ torch, and ``loader``, ``samplers`` and ``losses`` are torch's, too. Inside, the
 changes structures on their way, and ``collate`` lays batches out.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from zstruct.errors import MissingExtraError
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["PackedBatch", "Sample", "StructureReader", "ZarrStructureDataset", "collate", "transforms"]
 
 
+# Of these modules users take objects by name; those of torch are loaded when they are asked for.
+_MODULES = ("batching", "loader", "losses", "samplers", "weighted")
+
+
 def __getattr__(name: str) -> Any:
-    if name != "ZarrStructureDataset":
+    if name != "ZarrStructureDataset" and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
         from zstruct.loading.dataset import ZarrStructureDataset
     except ModuleNotFoundError as error:
         if error.name != "torch":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.loading.options import real
+from zstruct.arguments import real
 from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.references import References
 from zstruct.store import Store

@@ -13,9 +13,9 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import real, whole
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.filtering import structures_with
-from zstruct.loading.options import real, whole
 from zstruct.loading.permutation import permuted
 from zstruct.store import Store
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import integer
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.conversion import assembled, in_units
-from zstruct.loading.options import integer
 from zstruct.loading.packing import Batch, Samples, converter, edges_of, find_edges, pack, which
 from zstruct.schema import SYMBOLS, atomic_number
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import integer
 from zstruct.loading.gather import out_of_range
-from zstruct.loading.options import integer
 
 __all__ = ["as_int", "is_plain", "positions_of"]
 

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from zstruct.arguments import whole
 from zstruct.loading.batch import Sample
 from zstruct.loading.batching import BatchSampler
-from zstruct.loading.options import whole
 from zstruct.loading.orders import Shuffle, batches_of, order_of
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.loading.samplers import Even, Run

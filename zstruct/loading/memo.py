@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import whole
 from zstruct.loading.forking import renew_after_fork
-from zstruct.loading.options import whole
 
 __all__ = ["Memo"]
 

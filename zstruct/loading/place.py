@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from zstruct.arguments import real
 from zstruct.loading.arena import SHARED_MEMORY, Arena, arena_name, can_share, free_bytes
-from zstruct.loading.options import real
 
 __all__ = ["Place", "choose_place"]
 

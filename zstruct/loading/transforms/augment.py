@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import real
 from zstruct.loading.batch import PackedBatch
-from zstruct.loading.options import real
 from zstruct.loading.transforms.base import Transform, column_of, flat, indices, seed_of
 from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
 from zstruct.schema import Field

@@ -19,9 +19,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import whole
 from zstruct.dealing import hashes
 from zstruct.loading.batch import PackedBatch, Sample
-from zstruct.loading.options import whole
 from zstruct.loading.packing import pack
 from zstruct.loading.transforms.kernels import keys_of
 from zstruct.schema import FIELDS, Field

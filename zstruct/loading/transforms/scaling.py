@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import real
 from zstruct.loading.batch import PackedBatch, Sample
-from zstruct.loading.options import real
 from zstruct.loading.packing import pack, which
 from zstruct.loading.transforms.base import Transform, column_of
 from zstruct.schema import ATOM, SYMBOLS, Field, atomic_number

@@ -1,4 +1,4 @@
-"""Numbers that users give as options: any kind of them, or a sentence.
+"""Options as users give them: numbers of any kind, or a sentence.
 
 This module knows nothing of what they are for.
 """

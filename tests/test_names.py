@@ -1,0 +1,103 @@
+"""Public names are what they are, whatever was imported first."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zstruct
+
+PACKAGE = Path(zstruct.__file__).parent
+MODULES = sorted(
+    name
+    for name in {path.stem for path in PACKAGE.glob("*.py")}
+    | {path.parent.name for path in PACKAGE.glob("*/*.py")}
+    if not name.startswith("__")
+)
+# Forks of one process that has loaded what is slow to load, none of it ours: each imports in its own order.
+CHECK = """
+import importlib, os, pickle, sys, traceback
+import numba, torch, xarray, zarr
+modules = sys.argv[1].split()
+assert not any(name.startswith("zstruct") for name in sys.modules)
+
+def look(first, deep):
+    # What a name is: a module of this name, or a function, class or error.
+    import types
+    if deep:
+        importlib.import_module(f"zstruct.{first}")
+    import zstruct
+    if not deep:
+        getattr(zstruct, first)
+    seen = {}
+    for name in sorted({*zstruct.__all__, *modules}):
+        value = getattr(zstruct, name)
+        is_module = isinstance(value, types.ModuleType)
+        assert is_module == (name in modules), f"zstruct.{name} is {value} after {first}"
+        if name in modules:
+            assert importlib.import_module(f"zstruct.{name}") is value, name
+            assert getattr(zstruct, name) is value, name
+        seen[name] = value.__name__ if is_module else getattr(value, "__qualname__", repr(value))
+    from zstruct.transforms import RandomRotation
+    assert RandomRotation is zstruct.loading.transforms.RandomRotation is zstruct.transforms.RandomRotation
+    assert zstruct.collate.graph is zstruct.loading.collate.graph
+    assert zstruct.stats.Moments and zstruct.loading.losses.weighted_loss
+    assert zstruct.loading.samplers.ShuffleSampler and zstruct.features.torch.descriptor_values
+    assert callable(zstruct.verify) and callable(zstruct.open)
+    return repr(seen)
+
+kept = None
+for first in modules:
+    for deep in (True, False) if first in ("stats", "transforms", "verification") else (True,):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                answer = look(first, deep)
+            except BaseException:
+                answer = "failed: " + traceback.format_exc()
+            os.write(writer, answer.encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            answer = pipe.read()
+        os.waitpid(child, 0)
+        if answer.startswith("failed") or kept not in (None, answer):
+            sys.exit(answer)
+        kept = answer
+print(len(modules))
+"""
+
+
+def test_names_are_the_same_whatever_was_imported_first():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHECK, " ".join(MODULES)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(MODULES) > 15
+
+
+def test_no_public_name_is_that_of_a_module():
+    modules = {"collate", "features", "loading", "sources", "stats", "transforms"}
+    assert set(zstruct.__all__) & set(MODULES) == modules
+    for package in ("features", "sources", "stats", "explore", "building"):
+        public = set(__import__(f"zstruct.{package}", fromlist=["__all__"]).__all__)
+        files = {path.stem for path in (PACKAGE / package).glob("*.py")}
+        assert not public & files, package
+
+
+@pytest.mark.parametrize("name", ["bild", "_hidden", "Verify", "verification.py"])
+def test_what_is_not_there_is_said(name):
+    with pytest.raises(AttributeError, match="has no attribute"):
+        getattr(zstruct, name)
+
+
+def test_python_dash_m_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "zstruct", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"zstruct {zstruct.__version__}\n"
