@@ -84,6 +84,20 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--exclude", action="append", default=[], metavar="NAME", help="property to leave out (repeatable)"
     )
+    build.add_argument(
+        "--element",
+        action="append",
+        default=[],
+        metavar="TYPE=SYMBOL",
+        help="element of an atom type, where the input names none, as in 1=Ti (repeatable)",
+    )
+    build.add_argument(
+        "--leave-out",
+        action="append",
+        default=[],
+        choices=("unconverged", "cut"),
+        help="calculations to leave out: not converged, cut off (repeatable)",
+    )
     build.add_argument("--overwrite", action="store_true", help="replace a store that is there")
     build.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="what a bad frame does")
     build.add_argument("--max-energy", type=float, metavar="EV", help="limit of the energy per atom")
@@ -278,6 +292,8 @@ def _build(arguments: argparse.Namespace) -> int:
         keys=_pairs("--key", arguments.key),
         units=_pairs("--unit", arguments.unit),
         exclude=arguments.exclude,
+        elements=_pairs("--element", arguments.element),
+        leave_out=arguments.leave_out,
         overwrite=arguments.overwrite,
         on_error=arguments.on_error,
         max_energy=arguments.max_energy,

@@ -308,13 +308,18 @@ def merge(a: Field, b: Field) -> Field:
     Raises
     ------
     InputError
-        If the two differ in shape or level: one array can't hold both.
+        If the two differ in shape, level or unit: one array can't hold both.
     """
     if a == b:
         return a
     if a.dims[0] != b.dims[0] or a.shape != b.shape:
         raise InputError(
             f"the property {a.name!r} comes with different shapes, {_words(a)} and {_words(b)}; "
+            f"leave it out with exclude=[{a.name!r}] or make the inputs agree"
+        )
+    if a.unit != b.unit:
+        raise InputError(
+            f"the property {a.name!r} comes in different units, {_stated(a)} and {_stated(b)}; "
             f"leave it out with exclude=[{a.name!r}] or make the inputs agree"
         )
     if "category" in (a.kind, b.kind):
@@ -324,6 +329,10 @@ def merge(a: Field, b: Field) -> Field:
     if "float" in (a.kind, b.kind) and "bool" not in (a.kind, b.kind):
         return a if a.kind == "float" else b
     return infer(a.name, a.level, "category", a.shape)  # booleans and numbers: keep the text
+
+
+def _stated(field: Field) -> str:
+    return repr(field.unit) if field.unit else "none stated"
 
 
 def _words(field: Field) -> str:

@@ -29,6 +29,8 @@ from zstruct.building.report import BuildReport
 from zstruct.building.target import Target
 from zstruct.errors import InputError
 from zstruct.sources import Source, expand
+from zstruct.sources.base import NOTES
+from zstruct.sources.elements import element_table
 from zstruct.sources.normalize import ReadOptions
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def build(
     keys: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
+    elements: Mapping[Any, Any] | Iterable[Any] | None = None,
+    leave_out: Iterable[str] = (),
     overwrite: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
     max_energy: float | None = None,
@@ -84,6 +88,12 @@ def build(
         ``{"energy": "kcal/mol", "forces": "kcal/mol/A"}``.
     exclude
         Properties of the input to leave out.
+    elements
+        Which elements the atom types of the input are, where it names none (LAMMPS): a mapping
+        ``{1: "Ti", 2: "O"}``, or the symbols of types 1, 2, ... in a list.
+    leave_out
+        Structures to leave out by what a reader knows of them: ``"unconverged"``, ``"cut"`` (from an
+        input that ends before the calculation did). They are kept and counted if not given.
     overwrite
         Whether a store at `out` may be replaced; it stays until the new one is complete.
     on_error
@@ -127,8 +137,9 @@ def build(
         If an input changed during the build or since it was interrupted.
     """
     began = time.perf_counter()
-    options = ReadOptions(dict(keys or {}), dict(units or {}), _names(exclude))
+    options = ReadOptions(dict(keys or {}), dict(units or {}), _names(exclude), element_table(elements))
     filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
+    notes = _notes(leave_out)
     _check_choices(on_error, shuffle_seed, n_workers)
     precision = _precision(dtype)
     target = Target(out, overwrite=overwrite)
@@ -141,6 +152,8 @@ def build(
         "keys": dict(options.keys),
         "units": dict(options.units),
         "exclude": sorted(options.exclude),
+        "elements": dict(options.elements),
+        "leave_out": sorted(notes),
         "filters": filters.identity(),
         "dtype": precision,
         "shuffle_seed": shuffle_seed,
@@ -161,7 +174,7 @@ def build(
                 manifest = make_manifest(sources, settings, skip=on_error == "skip", n_workers=n_workers)
                 if manifest.resumable:
                     manifest.save(target.work / "manifest.json")
-            parts = _parse(run, target, manifest, sources, options, filters, on_error)
+            parts = _parse(run, target, manifest, sources, options, filters, notes, on_error)
             plan = _plan(target, manifest, parts, options, precision, shuffle_seed)
             summaries = _encode(run, target, plan, manifest.identity)
             now, _ = fingerprints(sources, skip=on_error == "skip")
@@ -183,6 +196,17 @@ def _names(exclude: Iterable[str]) -> frozenset[str]:
     if isinstance(exclude, str):
         raise InputError(f"exclude is a list of property names: exclude=[{exclude!r}]")
     return frozenset(exclude)
+
+
+def _notes(leave_out: Iterable[str]) -> frozenset[str]:
+    known = " and ".join(map(repr, NOTES))
+    if isinstance(leave_out, str) or not isinstance(leave_out, Iterable):
+        raise InputError(f"leave_out={leave_out!r}: give a list; known are {known}")
+    notes = list(leave_out)
+    for note in notes:
+        if not isinstance(note, str) or note not in NOTES:
+            raise InputError(f"leave_out={notes!r}: there is nothing called {note!r}; known are {known}")
+    return frozenset(notes)
 
 
 def _check_choices(on_error: str, shuffle_seed: int | None, n_workers: int | None) -> None:
@@ -256,6 +280,7 @@ def _parse(
     sources: list[Source],
     options: ReadOptions,
     filters: Filters,
+    leave_out: frozenset[str],
     on_error: Literal["raise", "skip"],
 ) -> list[Path]:
     """Make the parts that are not there yet; return all of them, in order."""
@@ -277,6 +302,7 @@ def _parse(
                 [(sources[i], piece) for i, piece in manifest.jobs[k].pieces],
                 options,
                 filters,
+                leave_out,
                 on_error,
                 durable=manifest.resumable,
             )

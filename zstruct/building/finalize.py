@@ -84,11 +84,13 @@ def finalize_store(
         store.check_shards(path, spec)
         array_attrs[name]["digest"] = store.array_digest(spec.dtype, spec.shape, spec.layout, shards)
     dropped: Counter[str] = Counter()
+    noted: Counter[str] = Counter()
     skipped = [(manifest.inputs[i][0], None, reason) for i, reason in manifest.unreadable]
     n_skipped = len(skipped)
     for part in parts:
         summary = read_summary(part)
         dropped.update(summary["dropped"])
+        noted.update(summary["noted"])
         n_skipped += summary["n_skipped"]
         skipped += summary["skipped"]
     digest = store.combine_digests(f"{n} {array_attrs[n]['digest']}" for n in sorted(digests))
@@ -97,6 +99,7 @@ def finalize_store(
         "build": {
             "options": options,
             "dropped": {name: dropped[name] for name in sorted(dropped)},
+            "noted": {name: noted[name] for name in sorted(noted) if noted[name]},
             "n_skipped": n_skipped,
             "skipped": skipped[:_REPORTED],
         },

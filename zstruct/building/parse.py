@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct.building.filters import Filters
 from zstruct.building.parts import PartWriter
@@ -32,6 +33,7 @@ class ParseTask:
     pieces: list[tuple[Source, Slice]]
     options: ReadOptions
     filters: Filters
+    leave_out: frozenset[str]
     on_error: Literal["raise", "skip"]
     durable: bool
 
@@ -47,15 +49,22 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     skipped: list[tuple[str, int | None, str]] = []
     n_skipped = 0
     dropped: Counter[str] = Counter()
+    noted: Counter[str] = Counter()
     n_structures = n_atoms = 0
     properties: set[str] = set()
     with PartWriter(task.part, durable=task.durable) as part:
         waiting: list[Packed] = []
-        for label, packed, bad in _blocks(task, properties):
+        for label, packed, bad, notes in _blocks(task, properties):
             n_skipped += len(bad)
             skipped += [(label, b.frame, b.reason) for b in bad[: _REPORTED - len(skipped)]]
-            kept, out = task.filters.apply(packed, label)
-            dropped.update(out)
+            for note in sorted(notes.keys() & task.leave_out):
+                out = np.isin(packed.columns["frame"], notes[note])
+                dropped[note] += int(out.sum())
+                packed = packed.select(~out)
+            kept, filtered = task.filters.apply(packed, label)
+            dropped.update(filtered)
+            for note, frames in notes.items():
+                noted[note] += int(np.isin(kept.columns["frame"], frames).sum())
             if len(kept) == 0:
                 continue
             n_structures += len(kept)
@@ -70,6 +79,7 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
             "n_structures": n_structures,
             "n_atoms": n_atoms,
             "dropped": dict(dropped),
+            "noted": dict(noted),
             "n_skipped": n_skipped,
             "skipped": skipped,
             "properties": sorted(properties),
@@ -78,8 +88,13 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     return summary
 
 
-def _blocks(task: ParseTask, properties: set[str]) -> Iterator[tuple[str, Packed, list[BadFrame]]]:
-    """Yield interpreted blocks with their source; collect the names of all properties met."""
+def _blocks(
+    task: ParseTask, properties: set[str]
+) -> Iterator[tuple[str, Packed, list[BadFrame], dict[str, NDArray[np.int64]]]]:
+    """Yield interpreted blocks with their source and the frames of every note.
+
+    The names of all properties met are collected on the way.
+    """
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
             properties.update(raw.atom, raw.structure)
@@ -89,7 +104,7 @@ def _blocks(task: ParseTask, properties: set[str]) -> Iterator[tuple[str, Packed
                 raise InputError(first.reason, source.label, first.frame)
             packed.add(FIELDS["source"], np.zeros(len(packed), dtype=np.int32))
             packed.categories["source"] = [source.label]
-            yield source.label, packed, bad
+            yield source.label, packed, bad, {note: raw.frames[here] for note, here in raw.notes.items()}
 
 
 def _read(source: Source, piece: Slice, on_error: Literal["raise", "skip"]) -> Iterator[Raw]:

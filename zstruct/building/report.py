@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from zstruct.sources.base import NOTES
 from zstruct.store import Store
 from zstruct.text import counted, sized
 
@@ -30,7 +31,9 @@ class BuildReport:
     seconds
         How long this run of the build took.
     dropped
-        Structures left out by each filter.
+        Structures left out by each filter and by ``leave_out=``.
+    noted
+        Structures in the store that are ``"unconverged"``, or from an input that is ``"cut"`` off.
     n_skipped
         Frames (or whole inputs) left out because they could not be used.
     skipped
@@ -47,6 +50,7 @@ class BuildReport:
     nbytes: int
     seconds: float
     dropped: dict[str, int]
+    noted: dict[str, int]
     n_skipped: int
     skipped: list[tuple[str, int | None, str]]
     ignored: list[str]
@@ -65,6 +69,7 @@ class BuildReport:
             nbytes=store.nbytes_stored(),
             seconds=seconds,
             dropped=dict(build["dropped"]),
+            noted=dict(build.get("noted", {})),
             n_skipped=int(build["n_skipped"]),
             skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
             ignored=ignored,
@@ -94,6 +99,10 @@ class BuildReport:
             )
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
+        for note, count in self.noted.items():
+            lines.append(
+                f"{note}: {counted(count, 'structure')} ({NOTES[note]}); leave_out=[{note!r}] leaves them out"
+            )
         if self.n_skipped:
             lines.append(f"skipped {counted(self.n_skipped, 'bad frame or input')}:")
             for label, frame, reason in self.skipped[:5]:

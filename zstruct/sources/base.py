@@ -17,10 +17,16 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 
-__all__ = ["SLICE_BYTES", "BadFrame", "FileSource", "Raw", "RawColumn", "Slice", "Source"]
+__all__ = ["NOTES", "SLICE_BYTES", "BadFrame", "FileSource", "Raw", "RawColumn", "Slice", "Source"]
 
 #: Aimed-at size of a slice of input, and of a block that a read yields.
 SLICE_BYTES = 32 << 20
+
+#: What a source may note of a structure that it reads all the same.
+NOTES = {
+    "unconverged": "the calculation did not converge",
+    "cut": "the input ends before the calculation did",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +82,17 @@ class RawColumn:
     fault
         A sentence if the property of these structures can't be stored at all: they are bad
         unless the user excludes the property. The values mean nothing then.
+    unit
+        The unit that the input states for these values, in its own words; None for the store's.
+        An empty text says that the format leaves the unit open: the structures are bad until
+        the user gives it.
     """
 
     values: NDArray
     present: NDArray[np.bool_] | None = None
     texts: list[str] | None = None
     fault: str | None = None
+    unit: str | None = None
 
 
 @dataclass
@@ -103,6 +114,12 @@ class Raw:
         Columns by the input's own property names.
     bad
         Frames of this piece of the input that could not be read; they are not in the block.
+    types
+        What the input calls its atoms where it does not name elements: integers, or codes with
+        `texts`, one per atom. ``numbers`` of these structures hold anything; the user says
+        which elements the types are.
+    notes
+        Which structures something is to be said of, by the words of `NOTES`, shape (n,).
     """
 
     frames: NDArray[np.int64]
@@ -110,6 +127,8 @@ class Raw:
     atom: dict[str, list[RawColumn]] = field(default_factory=dict)
     structure: dict[str, list[RawColumn]] = field(default_factory=dict)
     bad: list[BadFrame] = field(default_factory=list)
+    types: RawColumn | None = None
+    notes: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @runtime_checkable

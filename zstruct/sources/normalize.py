@@ -8,9 +8,8 @@ is on whole columns; a fault is traced to its frames by masks. What makes values
 from __future__ import annotations
 
 import difflib
-import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +38,8 @@ from zstruct.sources.checks import (
     not_symmetric,
     stress_from_virial,
 )
+from zstruct.sources.elements import numbers_from_types
+from zstruct.sources.stated_units import in_store_units
 from zstruct.sources.units import factor
 
 __all__ = ["ReadOptions", "normalize"]
@@ -58,11 +59,14 @@ class ReadOptions:
         Field name → unit of the input, where it is not the store's.
     exclude
         Input properties to leave out.
+    elements
+        Chemical symbol by atom type, for inputs that name no elements; see `element_table`.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     exclude: frozenset[str] = frozenset()
+    elements: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, unit in self.units.items():
@@ -108,14 +112,14 @@ def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[
     bad = Bad(n)
     bad.add(np.asarray(raw.n_atoms) == 0, "the structure has no atoms")
     packed = Packed(np.asarray(raw.n_atoms, dtype=np.int64))
+    if raw.types is not None:
+        raw.atom["numbers"] = numbers_from_types(raw, options.elements, bad)
     chosen = _choose(raw, options, label)
     for (level, name), by_key in chosen.items():
-        combined = _combine(name, level, by_key, raw, bad, label)
+        combined = _combine(name, level, by_key, raw, options, bad, label)
         if combined is None:
             continue
         spec, values, present, texts = combined
-        if name in options.units and spec.kind == "float":
-            values = values * factor(name, options.units[name])
         packed.add(spec, values, present)
         if texts is not None:
             packed.categories[name] = texts
@@ -229,16 +233,23 @@ def _differ(a: RawColumn, b: RawColumn, where: NDArray[np.bool_], raw: Raw) -> N
 
 
 def _combine(
-    name: str, level: Level, by_key: Mapping[str, list[RawColumn]], raw: Raw, bad: Bad, label: str
+    name: str,
+    level: Level,
+    by_key: Mapping[str, list[RawColumn]],
+    raw: Raw,
+    options: ReadOptions,
+    bad: Bad,
+    label: str,
 ) -> tuple[Field, NDArray, NDArray[np.bool_] | None, list[str] | None] | None:
     """Merge the columns that feed one field into one array of the field's shape."""
     known = FIELDS.get(name)
     parts: list[tuple[Field, RawColumn]] = []
     given = [column for columns in by_key.values() for column in columns]
-    for column in itertools.chain.from_iterable(_untangled(known, level, c) for c in given):
+    for column, unit in ((c, whole.unit) for whole in given for c in _untangled(known, level, whole)):
         spec, conformed = _conform(name, level, known, column, raw, bad)
         if spec is not None:
-            parts.append((spec, conformed))
+            here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
+            parts.append(in_store_units(spec, replace(conformed, unit=unit), options.units, here, bad))
     if not parts:
         return None
     spec = parts[0][0]
