@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing", "arguments"},
-    {"store", "parallel", "working", "compiling"},
+    {"access", "parallel", "working", "compiling"},
+    {"store"},
     {"publishing", "distance_kernels", "atoms", "grouping"},
     {"keeping", "distances"},
     {"sources", "building", "features", "splits", "verification"},

@@ -562,7 +562,7 @@ def test_a_split_that_was_killed_is_made_again(path, monkeypatch):
 def test_only_local_stores_are_written(path, monkeypatch):
     store = Store(path)
     monkeypatch.setattr(store, "path", "memory://molecules.zarr")
-    with pytest.raises(InputError, match="local stores only"):
+    with pytest.raises(InputError, match="local directories only"):
         zstruct.split(store, [0.5, 0.5], by="order", name="default")
 
 

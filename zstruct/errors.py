@@ -13,6 +13,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "StaleGroupError",
+    "StoreAccessError",
     "StoreExistsError",
     "StoreFormatError",
     "ZstructError",
@@ -61,6 +62,10 @@ class BuildLockedError(ZstructError):
 
 class StoreFormatError(ZstructError):
     """The path is not a zstruct store, is incomplete, or of a version this zstruct can't read."""
+
+
+class StoreAccessError(ZstructError, OSError):
+    """A store can't be reached: no connection, no permission, no credentials, too many open files."""
 
 
 class StaleGroupError(ZstructError):

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import store as _store
+from zstruct.access import check_writable
 from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
-from zstruct.publishing import check_local, check_name, publish, recover, working_directory
+from zstruct.publishing import check_name, publish, recover, working_directory
 from zstruct.store import ArraySpec, Store
 
-__all__ = ["VERSION", "keep", "open_kept"]
+__all__ = ["VERSION", "check_place", "keep", "open_kept"]
 
 VERSION = "1.0"
 _SCRATCH = "keeping"
@@ -64,8 +65,7 @@ def keep(
     BuildLockedError
         If another process is writing groups into it.
     """
-    check_local(opened.path, "groups")
-    check_name(name, f"a {noun}")
+    check_place(opened, name, noun)
     said = {
         "encoding-type": f"zstruct-{kind}",
         "encoding-version": VERSION,
@@ -96,6 +96,29 @@ def keep(
         finally:
             if [entry.name for entry in work.path.iterdir()] == ["lock"]:
                 work.remove()  # else a featurize was interrupted and will go on
+
+
+def check_place(given: Any, name: str | None, noun: str) -> None:
+    """Refuse a place or a name that no group can be kept under, before anything is computed.
+
+    Parameters
+    ----------
+    given
+        A store, its path, or a dataset of it.
+    name
+        The name; None for what is not kept.
+    noun
+        What one such group is called: "split".
+
+    Raises
+    ------
+    InputError
+        If it can't be.
+    """
+    if name is not None:
+        opened = getattr(given, "store", given)
+        check_writable(getattr(opened, "path", opened))
+        check_name(name, f"a {noun}")
 
 
 def _is_there(
@@ -142,8 +165,8 @@ def open_kept(
     StoreFormatError
         If it was written by a newer zstruct.
     """
-    given = store if isinstance(store, Store) else Store(store)
-    opened = Store(given.path)  # what was opened before does not show a group that is new
+    given = Store.of(store)
+    opened = given.again()  # what was opened before does not show a group that is new
     there = opened.group_names(kind)
     if name not in there:
         has = f"it has {', '.join(there)}" if there else "it has none"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zstruct.errors import ZstructError
+from zstruct.errors import StoreAccessError, ZstructError
 
 if TYPE_CHECKING:
     from distributed import Client  # noqa: TID251
@@ -201,6 +201,9 @@ def _guarded(function: Callable[[T], R], task: T) -> R | _Failed:
     for attempt in range(_RETRIES + 1):
         try:
             return function(task)
+        except StoreAccessError as error:  # it may pass
+            if attempt == _RETRIES:
+                return _Failed(error)
         except ZstructError as error:
             return _Failed(error)
         except OSError:

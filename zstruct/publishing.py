@@ -16,7 +16,7 @@ from zstruct.errors import ChangedInputError, InputError
 from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
 from zstruct.working import WorkingDirectory, exchange, read_json, write_json
 
-__all__ = ["JOB", "check_local", "check_name", "check_same", "publish", "recover", "working_directory"]
+__all__ = ["JOB", "check_name", "check_same", "publish", "recover", "working_directory"]
 
 # A working directory loses its files in the order of their names: no job goes on whose groups have gone.
 JOB, _RECORD = "job.json", "publishing.json"
@@ -34,18 +34,6 @@ def check_name(name: object, what: str) -> None:
     """
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)):
         raise InputError(f"{name!r} can't name {what}: use up to 128 letters, digits and any of _ . + -")
-
-
-def check_local(path: str, what: str) -> None:
-    """Refuse a path that is there but is no local directory, before anything is asked of a server.
-
-    Raises
-    ------
-    InputError
-        Naming `what` can't be written there.
-    """
-    if "://" in path or (os.path.exists(path) and not os.path.isdir(path)):
-        raise InputError(f"{what} are written into local stores only: copy {path} to a directory first")
 
 
 def working_directory(path: Path) -> WorkingDirectory:

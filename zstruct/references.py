@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from zstruct.distances import shortest_distances
 from zstruct.errors import InputError
-from zstruct.keeping import keep, open_kept
+from zstruct.keeping import check_place, keep, open_kept
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.scanning import Part, Stretch, check_part, scan
 from zstruct.schema import SYMBOLS, atomic_number
@@ -210,6 +210,7 @@ def fit_references(
     client: Client | None = None,
     n_workers: int | None = None,
     progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> References:
     """Fit reference energies of the elements to the total energies of structures, by least squares.
 
@@ -237,6 +238,8 @@ def fit_references(
         Number of threads; by default one per processor.
     progress
         Whether to show a progress bar.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Returns
     -------
@@ -266,7 +269,8 @@ def fit_references(
     >>> zstruct.fit_references(path)
     References(H: -15.8333, O: -2049; fitted from 3 structures; RMSE 0.167 eV/atom)
     """
-    part = Part.of(store, split)
+    check_place(store, name, _NOUN)
+    part = Part.of(store, split, storage_options)
     if ridge is not None and (
         isinstance(ridge, bool) or not isinstance(ridge, Real) or not 0 < ridge < np.inf
     ):
@@ -378,6 +382,7 @@ def isolated_references(
     vacuum: float = 5.0,
     name: str | None = None,
     overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> References:
     """Return the energies of structures of one atom without neighbours, as reference energies.
 
@@ -387,8 +392,8 @@ def isolated_references(
         A store or its path; or a dataset.
     vacuum
         Periodic images of the atom are farther away than this, in angstrom.
-    name, overwrite
-        Where to keep them, as for `fit_references`.
+    name, overwrite, storage_options
+        As for `fit_references`.
 
     Returns
     -------
@@ -412,7 +417,8 @@ def isolated_references(
     >>> zstruct.isolated_references(path)
     References(H: -13.6; isolated atoms from 1 structure)
     """
-    part = Part.of(store)
+    check_place(store, name, _NOUN)
+    part = Part.of(store, storage_options=storage_options)
     lowest: dict[int, float] = {}
     n = 0
     if "energy" in part.store.fields:
@@ -445,7 +451,12 @@ def _alone(stretch: Stretch, vacuum: float) -> tuple[dict[int, float], int]:
     return found, int(good.sum())
 
 
-def open_references(store: str | os.PathLike[str] | Store, name: str = "default") -> References:
+def open_references(
+    store: str | os.PathLike[str] | Store,
+    name: str = "default",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> References:
     """Return references that are kept in a store.
 
     Parameters
@@ -454,6 +465,8 @@ def open_references(store: str | os.PathLike[str] | Store, name: str = "default"
         A store or its path.
     name
         The name they were given by `fit_references` or `isolated_references`.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Raises
     ------
@@ -465,7 +478,7 @@ def open_references(store: str | os.PathLike[str] | Store, name: str = "default"
     StoreFormatError
         If they were written by a newer zstruct.
     """
-    opened, attrs = open_kept(store, _KIND, name, _NOUN, "zstruct.fit_references")
+    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, _NOUN, "zstruct.fit_references")
     check_part(opened, attrs, f"{_NOUN} {name!r}", "zstruct.fit_references")
     return References.from_dict(attrs)
 
@@ -499,7 +512,7 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
     if asked is not True:
         raise InputError(f"references are True, a name or energies by chemical symbol, not {asked!r}")
     built = store.attrs.get("atomic_energies")
-    if built and "default" not in Store(store.path).group_names(_KIND):
+    if built and "default" not in store.again().group_names(_KIND):
         return References.given(built)
     return open_references(store)
 

@@ -52,6 +52,7 @@ class Part:
         cls,
         given: str | os.PathLike[str] | Store | Dataset | Part,
         split: str | tuple[str, str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> Part:
         """Return the structures of a store, its path or a dataset.
 
@@ -61,6 +62,8 @@ class Part:
             The store or dataset. Structures that a dataset has more than once are taken once.
         split
             Of a store, the part to take: a label of the split "default", or name and label.
+        storage_options
+            Of a store that is given as a URL.
 
         Raises
         ------
@@ -74,7 +77,7 @@ class Part:
         if isinstance(given, Part):
             return given
         if isinstance(given, str | os.PathLike | Store):
-            store = given if isinstance(given, Store) else Store(given)
+            store = Store.of(given, storage_options)
             if split is None:
                 return cls(store)
             name, label = ("default", split) if isinstance(split, str) else split

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from zstruct.dealing import dealt, dealt_whole, rounded
 from zstruct.errors import InputError, StoreExistsError
 from zstruct.grouping import By, grouped, stratified
-from zstruct.keeping import keep, open_kept
+from zstruct.keeping import check_place, keep, open_kept
 from zstruct.schema import STRUCTURE
 from zstruct.store import ArraySpec, Store, choose_layout
 from zstruct.text import counted
@@ -98,6 +98,7 @@ def split(
     labels: Sequence[str] | None = None,
     name: str | None = None,
     overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Split:
     """Divide the structures of a store or a dataset into parts, every structure into exactly one.
 
@@ -145,6 +146,8 @@ def split(
         `ZarrStructureDataset` looks for a split named ``"default"`` if it is asked for ``split="train"``.
     overwrite
         Whether another split of this name may be replaced.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Returns
     -------
@@ -176,7 +179,8 @@ def split(
     >>> val
     array([7, 8, 9])
     """
-    opened, rows = _opened(store)
+    check_place(store, name, "split")
+    opened, rows = _opened(store, storage_options)
     recipe: dict[str, Any]
     codes: NDArray[Any]
     if isinstance(sizes, os.PathLike) or (isinstance(sizes, str) and sizes.endswith((".npz", ".npy"))):
@@ -219,12 +223,13 @@ def kfold(
     bins: int = 10,
     name: str | None = None,
     overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> list[Split]:
     """Return `k` splits into ``"train"`` and ``"val"``; every structure is in ``"val"`` of exactly one.
 
     Parameters
     ----------
-    store, seed, by, stratify, bins, overwrite
+    store, seed, by, stratify, bins, overwrite, storage_options
         As for `split`; with ``by="order"``, ``"val"`` is one stretch after the other.
     k
         Number of splits. The sizes of ``"val"`` differ by one at most, if there are no groups.
@@ -246,7 +251,8 @@ def kfold(
     >>> [len(parts["val"]) for parts in zstruct.kfold(path, 3)]
     [4, 3, 3]
     """
-    opened, rows = _opened(store)
+    check_place(store, name, "split")
+    opened, rows = _opened(store, storage_options)
     if not isinstance(k, Integral) or not 2 <= k <= len(rows):
         raise InputError(f"k is a whole number from 2 to the {len(rows):,} structures there are, not {k!r}")
     folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify, bins)
@@ -265,7 +271,7 @@ def _check_folds(
     opened: Store, rows: NDArray[np.int64], made: Sequence[Split], name: str, overwrite: bool
 ) -> None:
     """Refuse to write folds, before any is written, where those of another call would be among them."""
-    there = Store(opened.path).group_names(_KIND)
+    there = opened.again().group_names(_KIND)
     more = [x for x in there if re.fullmatch(re.escape(name) + r"-\d+", x) and _fold_of(x) >= len(made)]
     if more:
         raise StoreExistsError(
@@ -286,7 +292,12 @@ def _fold_of(name: str) -> int:
     return int(name.rpartition("-")[2])
 
 
-def open_split(store: str | os.PathLike[str] | Store, name: str = "default") -> Split:
+def open_split(
+    store: str | os.PathLike[str] | Store,
+    name: str = "default",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Split:
     """Return a split that is kept in a store.
 
     Parameters
@@ -295,6 +306,8 @@ def open_split(store: str | os.PathLike[str] | Store, name: str = "default") -> 
         A store or its path.
     name
         The name it was given by `split`.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Returns
     -------
@@ -319,14 +332,16 @@ def open_split(store: str | os.PathLike[str] | Store, name: str = "default") -> 
     >>> zstruct.open_split(path, "mine")["train"]
     array([0, 3])
     """
-    opened, attrs = open_kept(store, _KIND, name, "split", "zstruct.split")
+    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, "split", "zstruct.split")
     return Split(tuple(attrs["labels"]), opened.read(f"{_KIND}/{name}/codes"), attrs["recipe"])
 
 
-def _opened(given: str | os.PathLike[str] | Store | Dataset) -> tuple[Store, NDArray[np.int64]]:
+def _opened(
+    given: str | os.PathLike[str] | Store | Dataset, storage_options: Mapping[str, Any] | None
+) -> tuple[Store, NDArray[np.int64]]:
     """Return the store and which of its structures are to be split."""
     if isinstance(given, str | os.PathLike | Store):
-        opened = given if isinstance(given, Store) else Store(given)
+        opened = Store.of(given, storage_options)
         return opened, np.arange(opened.n_structures)
     if not (hasattr(given, "store") and hasattr(given, "structures")):
         raise InputError(f"a store, its path or a dataset of it can be split, not {given!r}")

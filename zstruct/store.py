@@ -6,7 +6,6 @@ nothing of inputs or of how a build is organised. ``docs/format.md`` states the 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import os
@@ -25,7 +24,8 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: TID251
 
-from zstruct.errors import CorruptStoreError, MissingExtraError, StoreFormatError
+from zstruct.access import check_options, is_url, path_of, refused
+from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 
@@ -46,7 +46,6 @@ __all__ = [
     "create",
     "create_parent",
     "finish",
-    "is_of_the_system",
     "rows_digest",
     "shard_path",
     "spec_of",
@@ -69,11 +68,6 @@ _SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
 # The dtypes that NumPy holds in memory just as they are stored.
 _PLAIN_DTYPES = frozenset(
     ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64"]
-)
-# Errors of the system that pass, or are for its owner to mend.
-_PASSING = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EINTR, errno.ESTALE}
-    | {errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 )
 _ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 # Several compressing threads inside one chunk would write its blocks in any order: stores must be
@@ -282,11 +276,6 @@ def _require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndi
         )
 
 
-def is_of_the_system(error: BaseException) -> bool:
-    """Return whether an error says nothing of a store: too many open files, no permission, no network."""
-    return isinstance(error, OSError) and error.errno in _PASSING
-
-
 def array_digest(dtype: str, shape: tuple[int, ...], layout: Layout, shards: Iterable[str]) -> str:
     """Return the content digest of an array from those of its shards."""
     return combine_digests([f"{dtype} {tuple(shape)} {layout.shard_rows}", *shards])
@@ -387,17 +376,24 @@ class Store:
     ----------
     path
         A directory, a ``.zip`` file of one, or any URL that zarr can open.
+    storage_options
+        Of a URL, for fsspec's file system: keys, endpoints and the like.
 
     Raises
     ------
     StoreFormatError
         If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
+    StoreAccessError
+        If it can't be reached: no connection, no permission, no credentials.
     MissingExtraError
         If the URL needs a package that is not installed.
+    TypeError
+        If `path` is no path, or `storage_options` no mapping.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = os.path.expanduser(os.fspath(path))
+    def __init__(self, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None):
+        self.path = path_of(path)
+        self.storage_options = check_options(self.path, storage_options)
         if self.path.endswith(".zip") and os.path.isfile(self.path):
             self.path = f"zip://::{self.path}"
         self._opened: tuple[int, zarr.Group, dict[str, zarr.Array]] | None = None
@@ -415,6 +411,29 @@ class Store:
             raise StoreFormatError(f"{self.path} is unfinished: run the build that makes it again")
         self.attrs: dict[str, Any] = dict(root.attrs)
 
+    @classmethod
+    def of(cls, given: Any, storage_options: Mapping[str, Any] | None = None) -> Store:
+        """Return a store that is given as such, or open the one that a path or a URL is of.
+
+        Raises
+        ------
+        InputError
+            If there are storage options beside a store that is open.
+        TypeError
+            If it is neither.
+        """
+        if not isinstance(given, Store):
+            return cls(given, storage_options)
+        if storage_options:
+            raise InputError(
+                f"{given.path} is open already: pass storage_options where it is opened, to zstruct.Store"
+            )
+        return given
+
+    def again(self) -> Store:
+        """Return the store opened anew, which shows the groups that are new."""
+        return Store(self.path, self.storage_options)
+
     def __repr__(self) -> str:
         return f"Store({self.path!r}, {self.n_structures:,} structures, {self.n_atoms:,} atoms)"
 
@@ -426,14 +445,27 @@ class Store:
     def _root(self) -> zarr.Group:
         if self._opened is None or self._opened[0] != os.getpid():
             try:
-                group = zarr.open_group(self.path, mode="r")
-            except (FileNotFoundError, ValueError) as error:
-                what = "no Zarr group there" if os.path.exists(self.path) else "no such file or directory"
-                raise StoreFormatError(f"can't open the store {self.path}: {what}") from error
-            except ImportError as error:
-                raise MissingExtraError(f"can't open the store {self.path}: {error}") from error
+                group = zarr.open_group(self.path, mode="r", storage_options=self.storage_options)
+            except Exception as error:
+                raise (self._unopened(error) or error) from error
             self._opened = os.getpid(), group, {}
         return self._opened[1]
+
+    def _unopened(self, error: Exception) -> ZstructError | None:
+        """Return why there is no store to open, if that is what an error says."""
+        reason = refused(self.path, error)
+        if reason is not None:
+            return reason
+        if isinstance(error, ValueError) and is_url(self.path):
+            return StoreFormatError(f"can't open the store {self.path}: {error}")
+        if isinstance(error, FileNotFoundError | ValueError):
+            what = "no Zarr group there" if os.path.exists(self.path) else "no such file or directory"
+            return StoreFormatError(f"can't open the store {self.path}: {what}")
+        if isinstance(error, OSError):
+            return StoreFormatError(f"can't open the store {self.path}: {error.strerror or error}")
+        if isinstance(error, TypeError) and self.storage_options:
+            return InputError(f"{self.path} can't be opened with these storage_options: {error}")
+        return None
 
     @property
     def n_structures(self) -> int:
@@ -533,17 +565,20 @@ class Store:
         ------
         CorruptStoreError
             If a checksum or a chunk does not fit; names the array.
+        StoreAccessError
+            If the store can't be reached.
         """
         array = self._array(name)
         try:
             return np.asarray(array[start : array.shape[0] if stop is None else stop])
-        except (ValueError, RuntimeError, OSError) as error:
-            if is_of_the_system(error):
-                raise
-            raise CorruptStoreError(
-                f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
-                "restore the store from a copy or build it again"
-            ) from error
+        except Exception as error:
+            reason: ZstructError | None = refused(self.path, error)
+            if reason is None and isinstance(error, ValueError | RuntimeError | OSError):
+                reason = CorruptStoreError(
+                    f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
+                    "restore the store from a copy or build it again"
+                )
+            raise (reason or error) from error
 
     def categories(self, name: str) -> list[str]:
         """Return the texts that the codes of a category field stand for."""
@@ -595,12 +630,19 @@ class Store:
             if os.path.isdir(self.path):
                 n_shards = -(-node.shape[0] // (node.shards or node.chunks)[0])
                 _require_shards(self.path, name, n_shards, node.ndim)
-            elif node.store.supports_listing and node.nchunks_initialized < node.nchunks:
+            elif node.store.supports_listing and self._n_there(node) < node.nchunks:
                 raise CorruptStoreError(
                     f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
                 )
             known[name] = node
         return known[name]
+
+    def _n_there(self, array: zarr.Array) -> int:
+        """Return how many chunks of an array a server lists."""
+        try:
+            return array.nchunks_initialized
+        except Exception as error:
+            raise (refused(self.path, error) or error) from error
 
 
 def _is_own_profile(said: Mapping[str, Any], spec: ArraySpec) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,9 @@ from zstruct.schema import ATOM
 __all__ = ["verify"]
 
 
-def verify(path: str | os.PathLike[str]) -> None:
+def verify(
+    path: str | os.PathLike[str] | _store.Store, *, storage_options: Mapping[str, Any] | None = None
+) -> None:
     """Read a store from end to end and raise if anything is wrong with it.
 
     Checks that offsets, counts and array lengths agree, that every chunk passes its checksum and
@@ -27,6 +31,8 @@ def verify(path: str | os.PathLike[str]) -> None:
     ----------
     path
         A finished store.
+    storage_options
+        Of a URL, for fsspec: keys, endpoints and the like.
 
     Raises
     ------
@@ -35,7 +41,7 @@ def verify(path: str | os.PathLike[str]) -> None:
     CorruptStoreError
         At the first fault; names the array.
     """
-    store = _store.Store(path)
+    store = _store.Store.of(path, storage_options).again()
     offsets, counts = store.read("offsets"), store.read("n_atoms")
     _require(len(counts) == store.n_structures, store, "n_atoms", "has the wrong length")
     _require(len(offsets) == store.n_structures + 1, store, "offsets", "has the wrong length")

@@ -360,5 +360,5 @@ def test_the_docstring_names_the_arguments():
 
 
 def test_a_remote_store_is_refused_before_a_server_is_asked():
-    with pytest.raises(InputError, match=r"local stores only: copy s3://nowhere/x\.zarr to a directory"):
+    with pytest.raises(InputError, match=r"local directories only, not into s3://nowhere/x\.zarr"):
         zstruct.featurize("s3://nowhere/x.zarr", Gaussians(), progress=False)

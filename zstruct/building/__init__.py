@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from zstruct import parallel, store
+from zstruct.access import check_writable
 from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
 from zstruct.building.filters import Filters, Frame
 from zstruct.building.finalize import edge_arrays, finalize_store
@@ -142,7 +143,7 @@ def build(
     notes = _notes(leave_out)
     _check_choices(on_error, shuffle_seed, n_workers)
     precision = _precision(dtype)
-    target = Target(out, overwrite=overwrite)
+    target = Target(check_writable(out, "a store is built"), overwrite=overwrite)
     if not target.work.exists():
         target.check()
     sources, ignored = expand(paths, reader=reader)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from zstruct.access import refused
 from zstruct.errors import CorruptStoreError, InputError
 from zstruct.features.groups import open_group
 from zstruct.schema import ATOM, STRUCTURE
@@ -34,7 +36,9 @@ _EDGE = "structure_edge"
 _CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
 
 
-def open(path: str | os.PathLike[str]) -> xr.Dataset:
+def open(
+    path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str, Any] | None = None
+) -> xr.Dataset:
     """Open a store as an `xarray.Dataset`; arrays are read when they are used.
 
     Variables are those of the store. Numbers are dask arrays whose chunks are whole shards. Group
@@ -50,6 +54,8 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     ----------
     path
         A store: a directory, or any URL that zarr can open.
+    storage_options
+        Of a URL, for fsspec: keys, endpoints and the like.
 
     Returns
     -------
@@ -75,9 +81,9 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> dict(ds.sizes)["atom"], ds.n_atoms.values
     (6, array([3, 3], dtype=int32))
     """
-    store = Store(path)
+    store = Store.of(path, storage_options)
     store.check_complete()
-    raw = xr.open_dataset(store.path, engine="zarr", chunks=None, cache=False, decode_cf=False)
+    raw = _raw(store)
     token = _token(store, store.digest)
     rows = _common_rows(store, raw)
     variables = {}
@@ -101,6 +107,8 @@ def open(path: str | os.PathLike[str]) -> xr.Dataset:
     labels = {dim: texts for dim, texts in _LABELS.items() if dim in dims}
     dataset = xr.Dataset(variables, labels, raw.attrs)
     dataset.encoding |= {"source": _lasting(store.path), "digest": store.digest}
+    if store.storage_options:
+        dataset.encoding["storage_options"] = store.storage_options
     return dataset
 
 
@@ -133,13 +141,11 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
             "this Dataset no longer knows its store; take the features from the one that zstruct.open "
             "returned and keep them in it: ds = ds.assign(name=ds.zs.features('name'))"
         )
-    store = Store(path)
+    store = Store(path, dataset.encoding.get("storage_options"))
     if store.digest != dataset.encoding.get("digest"):
         raise InputError(f"{path} has other content than when it was opened; open it again")
     group = open_group(store, "features", name)
-    raw = xr.open_dataset(
-        path, engine="zarr", group=group.path, chunks=None, cache=False, decode_cf=False, consolidated=False
-    )
+    raw = _raw(store, group=group.path, consolidated=False)
     values = group.array("values")
     lazy = raw.variables["values"]
     lazy = xr.Variable(lazy.dims, indexing.LazilyIndexedArray(_Checked(lazy, path, values)), lazy.attrs)
@@ -150,6 +156,19 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     names = {"feature": group.feature_names}
     described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
     return xr.DataArray(chunked, names, name=name, attrs=described)
+
+
+def _raw(store: Store, **options: Any) -> xr.Dataset:
+    """Return what xarray itself makes of a store or a group of it."""
+    return xr.open_dataset(
+        store.path,
+        engine="zarr",
+        chunks=None,
+        cache=False,
+        decode_cf=False,
+        storage_options=store.storage_options,
+        **options,
+    )
 
 
 def _token(store: Store, content: str) -> str:
@@ -197,7 +216,7 @@ class _Checked(BackendArray):
         try:
             return self._rows[key].to_numpy()
         except (ValueError, RuntimeError, OSError) as error:
-            raise CorruptStoreError(
+            raise refused(self._path, error) or CorruptStoreError(
                 f"{self._path}: {self._name} can't be decoded ({error}); "
                 "restore the store from a copy or build it again"
             ) from error

@@ -7,6 +7,7 @@ positions.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ __all__ = ["format_summary", "summarize"]
 _SHOWN_FRAMES = 5
 
 
-def summarize(path: str | os.PathLike[str]) -> dict[str, Any]:
+def summarize(
+    path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what is in a store, as values that JSON can express.
 
     Parameters
     ----------
     path
         The store.
+    storage_options
+        Of a URL, for fsspec: keys, endpoints and the like.
 
     Returns
     -------
@@ -42,7 +47,7 @@ def summarize(path: str | os.PathLike[str]) -> dict[str, Any]:
     StoreFormatError
         If there is no complete store at `path`.
     """
-    store = Store(path)
+    store = Store.of(path, storage_options)
     n_atoms = store.read("n_atoms")
     build = store.attrs.get("build", {})
     periodic = int(store.read("pbc").any(axis=1).sum()) if "pbc" in store.fields else 0

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from zstruct import parallel
+from zstruct.access import check_writable
 from zstruct.errors import InputError, StoreExistsError, ZstructError
 from zstruct.features.assembling import Run, make, prepare
 from zstruct.features.base import Descriptor, make_manifest
 from zstruct.features.groups import GROUP_VERSION, Kind
 from zstruct.features.neighbors import NeighborList
 from zstruct.features.storing import Job
-from zstruct.publishing import JOB, check_local, check_name, check_same, publish, recover, working_directory
+from zstruct.publishing import JOB, check_name, check_same, publish, recover, working_directory
 from zstruct.store import Store
 from zstruct.text import counted, sized
 from zstruct.working import read_json, write_json
@@ -157,8 +158,7 @@ def featurize(
     (3, 30)
     """
     began = time.perf_counter()
-    given = os.path.expanduser(os.fspath(store.path if isinstance(store, Store) else store))
-    check_local(given, "groups")
+    given = check_writable(store.path if isinstance(store, Store) else store)
     opened = Store(given)
     _check(opened, descriptor, derivatives, name, dtype, only, n_workers)
     called = _default_name(descriptor) if name is None else name

@@ -8,6 +8,7 @@ kernels nor how arrays are served.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -85,13 +86,21 @@ class FeatureGroup:
         return f"{self.path}/{name}"
 
 
-def group_names(store: Store | str | os.PathLike[str]) -> dict[Kind, list[str]]:
+def group_names(
+    store: Store | str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> dict[Kind, list[str]]:
     """Return the names of the groups of a store, stale ones too, by kind."""
-    opened = store if isinstance(store, Store) else Store(store)
+    opened = Store.of(store, storage_options)
     return {kind: opened.group_names(kind) for kind in GROUP_KINDS}
 
 
-def open_group(store: Store | str | os.PathLike[str], kind: Kind, name: str) -> FeatureGroup:
+def open_group(
+    store: Store | str | os.PathLike[str],
+    kind: Kind,
+    name: str,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> FeatureGroup:
     """Return a group of a store, if it belongs to the store's content.
 
     Parameters
@@ -102,6 +111,8 @@ def open_group(store: Store | str | os.PathLike[str], kind: Kind, name: str) -> 
         ``"features"``, ``"derivatives"`` or ``"neighbors"``.
     name
         The name it was given by `zstruct.featurize`.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Raises
     ------
@@ -122,7 +133,7 @@ def open_group(store: Store | str | os.PathLike[str], kind: Kind, name: str) -> 
     >>> open_group(out, "neighbors", "rc3").cutoff
     3.0
     """
-    opened = store if isinstance(store, Store) else Store(store)
+    opened = Store.of(store, storage_options)
     if kind not in GROUP_KINDS:
         raise InputError(f"a kind of group is one of {', '.join(GROUP_KINDS)}, not {kind!r}")
     there = opened.group_names(kind)

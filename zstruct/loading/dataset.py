@@ -146,6 +146,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         available. Where not everything fits, the blocks used last are kept. A single read keeps
         all it needs for as long as it takes. A shared cache holds everything, so it refuses a
         smaller number.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Raises
     ------
@@ -211,13 +213,14 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         observation_model: ObservationModel | None = None,
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ):
         if featurizer is not None and features is not None:
             raise ValueError("features and featurizer both make features: give one of them")
         if featurizer is not None and cache_features and transform is not None:
             raise ValueError("what a transform changes can't be kept: leave out cache_features")
         super().__init__(
-            path,
+            Store.of(path, storage_options),
             fields,
             dtype,
             split=split,

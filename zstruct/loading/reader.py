@@ -55,7 +55,7 @@ class StructureReader:
     path, fields, dtype, split, max_energy, max_force, max_force_component, where, \
 energy_reference, transform, force_fraction, force_sampling, force_resample_epochs, \
 force_min_structures, force_seed, features, features_only, derivatives, neighbors, edges, \
-cache_features, cache_neighbors, cache, cache_bytes
+cache_features, cache_neighbors, cache, cache_bytes, storage_options
         As for `ZarrStructureDataset`.
 
     Examples
@@ -97,8 +97,9 @@ cache_features, cache_neighbors, cache, cache_bytes
         cache_neighbors: bool | int = False,
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ):
-        self.store = path if isinstance(path, Store) else Store(path)
+        self.store = Store.of(path, storage_options)
         if features_only:
             fields = _energy_only(self.store, fields, features, derivatives, neighbors)
         names = chosen_fields(self.store, fields)

@@ -19,9 +19,10 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from zstruct.access import refused
 from zstruct.errors import CorruptStoreError
 from zstruct.loading.view import StoreView
-from zstruct.store import ArraySpec, Store, is_of_the_system, shard_path
+from zstruct.store import ArraySpec, Store, shard_path
 
 __all__ = ["ArrayReader"]
 
@@ -86,9 +87,8 @@ class ArrayReader:
             try:
                 self._decode(self._spec, chunk, first - chunk * rows, target)
             except (ValueError, RuntimeError, OSError) as error:
-                if is_of_the_system(error):
-                    raise
-                raise CorruptStoreError(
+                reason = refused(self.store.path, error)
+                raise reason or CorruptStoreError(
                     f"{self.store.path}: chunk {chunk} (rows {chunk * rows}:{(chunk + 1) * rows}) of "
                     f"{self._spec.path} can't be decoded ({error}); "
                     "restore the store from a copy or build it again"

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.distances import shortest_distances
+from zstruct.keeping import check_place
 from zstruct.references import References, chosen_references
 from zstruct.scanning import Part, Stretch, scan
 from zstruct.schema import SYMBOLS
 from zstruct.splits import Dataset
-from zstruct.stats.keeping import keep_statistics
+from zstruct.stats.keeping import NOUN, keep_statistics
 from zstruct.stats.magnitudes import Magnitudes, check_fraction, collected
 from zstruct.stats.moments import Moments
 from zstruct.stats.summary import Species, Statistics
@@ -43,6 +44,7 @@ def statistics(
     client: Client | None = None,
     n_workers: int | None = None,
     progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Statistics:
     """Return counts, means, spreads and ranges of the structures of a store and their labels.
 
@@ -74,6 +76,8 @@ def statistics(
         Number of threads; by default one per processor.
     progress
         Whether to show a progress bar, in bytes.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Raises
     ------
@@ -94,7 +98,8 @@ def statistics(
     >>> found.atoms.mean, round(found.distance.min, 4), found.species["H"].atoms, found.missing["energy"]
     (4.0, 0.9686, 6, 2)
     """
-    part = Part.of(store, split)
+    check_place(store, name, NOUN)
+    part = Part.of(store, split, storage_options)
     for fraction in quantiles:
         check_fraction(fraction)
     chosen = chosen_references(part.store, references)

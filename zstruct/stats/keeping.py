@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +14,9 @@ from zstruct.scanning import Part, check_part
 from zstruct.stats.summary import Statistics
 from zstruct.store import ArraySpec, Store, choose_layout
 
-__all__ = ["keep_statistics", "open_statistics"]
+__all__ = ["NOUN", "keep_statistics", "open_statistics"]
 
-_KIND, _NOUN = "statistics", "set of statistics"
+_KIND, NOUN = "statistics", "set of statistics"
 
 
 def keep_statistics(part: Part, found: Statistics, name: str, overwrite: bool) -> None:
@@ -28,7 +30,7 @@ def keep_statistics(part: Part, found: Statistics, name: str, overwrite: bool) -
         _array("force_bins", "bin", norms.bins, "first 22 bits of the float64 norms of forces"),
         _array("force_bin_counts", "bin", norms.counts, "atoms with such forces"),
     ]
-    keep(part.store, _KIND, name, _NOUN, attrs, arrays, overwrite)
+    keep(part.store, _KIND, name, NOUN, attrs, arrays, overwrite)
 
 
 def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[ArraySpec, NDArray]:
@@ -36,7 +38,12 @@ def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[A
     return ArraySpec(path, (dim,), values.shape, "int64", {"long_name": text}, 0, layout), values
 
 
-def open_statistics(store: str | os.PathLike[str] | Store, name: str = "all") -> Statistics:
+def open_statistics(
+    store: str | os.PathLike[str] | Store,
+    name: str = "all",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Statistics:
     """Return statistics that are kept in a store.
 
     Parameters
@@ -45,6 +52,8 @@ def open_statistics(store: str | os.PathLike[str] | Store, name: str = "all") ->
         A store or its path.
     name
         The name they were given by `zstruct.statistics`.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 
     Raises
     ------
@@ -65,7 +74,7 @@ def open_statistics(store: str | os.PathLike[str] | Store, name: str = "all") ->
     >>> zstruct.open_statistics(path).structures
     4
     """
-    opened, attrs = open_kept(store, _KIND, name, _NOUN, "zstruct.statistics")
-    check_part(opened, attrs, f"{_NOUN} {name!r}", "zstruct.statistics")
+    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, NOUN, "zstruct.statistics")
+    check_part(opened, attrs, f"{NOUN} {name!r}", "zstruct.statistics")
     arrays = ("sizes", "size_counts", "force_bins", "force_bin_counts")
     return Statistics.from_dict(attrs, *(opened.read(f"{_KIND}/{name}/{array}") for array in arrays))

@@ -1,0 +1,200 @@
+"""Where stores are: local paths and URLs, and what a file system or a server says when it refuses.
+
+Errors of the system and of client libraries become sentences that name the store and say what to do.
+What is in a store is not known here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zstruct.errors import InputError, MissingExtraError, StoreAccessError, StoreFormatError, ZstructError
+
+__all__ = ["check_options", "check_writable", "is_of_the_system", "is_url", "path_of", "refused"]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
+# What pathlib makes of a URL: it takes two slashes for one.
+_SPOILT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/[^/]")
+# Errors of the system that pass, or are for its owner to mend.
+_PASSING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EINTR, errno.ESTALE}
+    | {errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
+)
+_OPTIONS = 'storage_options (for S3: {"key": ..., "secret": ...}, or {"anon": True} for public data)'
+
+
+def is_of_the_system(error: BaseException) -> bool:
+    """Return whether an error says nothing of a store: too many open files, no permission, no network."""
+    return isinstance(error, OSError) and error.errno in _PASSING
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path is a URL, or a chain of them as fsspec has it.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/train.zarr"), is_url("zip::s3://bucket/train.zip"), is_url("data/train.zarr")
+    (True, True, False)
+    """
+    return _URL.match(path) is not None
+
+
+def path_of(path: Any, what: str = "a store") -> str:
+    """Return a path or URL as text, with the user's home directory put in.
+
+    Parameters
+    ----------
+    path
+        A text or path.
+    what
+        What it should be the path of.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    InputError
+        If it is empty or has a null character, or if it is a URL that went through pathlib.
+    """
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"{what} is given as a path or a URL, one text or pathlib.Path, not {_shown(path)}")
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        raise TypeError(f"{what} is given as a path or a URL in text, not in bytes: {_shown(path)}")
+    if not text or "\0" in text:
+        raise InputError(f"{text!r} can't be the path of {what}")
+    spoilt = _SPOILT.match(text)
+    if spoilt and not os.path.isdir(f"{spoilt[1]}:"):
+        raise InputError(f"{text} was a URL before pathlib took a slash out of it: give it as text")
+    return text if is_url(text) else os.path.expanduser(text)
+
+
+def check_writable(path: Any, what: str = "groups are written") -> str:
+    """Return the path of a local directory to write, and refuse any other place before anything is made.
+
+    Parameters
+    ----------
+    path
+        What the user gave.
+    what
+        What is written, with its verb: "a store is built".
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    InputError
+        If it is a URL, or can't be the name of a directory.
+    """
+    text = path_of(path)
+    if is_url(text):
+        raise InputError(
+            f"{what} into local directories only, not into {text}: do it in one here and copy that"
+        )
+    try:
+        found = os.stat(text)
+    except FileNotFoundError:
+        return text
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"{what} into local directories, and {_shown(text)} is none: {_said(error)}"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{what} into local directories only, and {text} is a file")
+    return text
+
+
+def check_options(path: str, options: Any) -> dict[str, Any] | None:
+    """Return storage options, for a URL, as a dictionary; None stays.
+
+    Raises
+    ------
+    TypeError
+        If they are no mapping with names as keys.
+    InputError
+        If the path is none of a server.
+    """
+    if options is None:
+        return None
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        raise TypeError(f"storage_options is a mapping of options of fsspec, not {_shown(options)}")
+    if options and not is_url(path):
+        raise InputError(f"storage_options are for URLs, and {path} is a local path: leave them out")
+    return dict(options) or None
+
+
+def refused(path: str, error: BaseException) -> ZstructError | None:
+    """Return what an error says about reaching a store, or None if it is about something else.
+
+    Parameters
+    ----------
+    path
+        The store.
+    error
+        What was raised while it was opened or read.
+    """
+    chain = list(_causes(error))
+    if not is_url(path):
+        if is_of_the_system(error) or isinstance(error, MemoryError):
+            return StoreAccessError(f"can't read {path}: {_said(error)}")
+        return None
+    names = {name for each in chain for name in (kind.__name__ for kind in type(each).__mro__)}
+    status = next((s for s in (_status(each) for each in chain) if s is not None), None)
+    if isinstance(error, ImportError):
+        return MissingExtraError(f"can't open the store {path}: {error}")
+    if "NoCredentialsError" in names or "CredentialRetrievalError" in names or "GoogleAuthError" in names:
+        return StoreAccessError(
+            f"can't read {path}: there are no credentials for its server; configure them, or pass {_OPTIONS}"
+        )
+    if "PermissionError" in names or status in (401, 403):
+        return StoreAccessError(
+            f"can't read {path}: its server forbids it ({_said(error)}); check the address and the "
+            f"credentials, or pass {_OPTIONS}"
+        )
+    if status == 404 or "FileNotFoundError" in names:
+        return StoreFormatError(f"can't open the store {path}: no such file or directory")
+    if isinstance(error, ValueError) and "Protocol not known" in str(error):
+        return StoreFormatError(f"can't open the store {path}: {_said(error)}; fsspec knows no such protocol")
+    if names & {"ConnectionError", "ClientConnectionError", "HTTPClientError", "TimeoutError", "gaierror"}:
+        return StoreAccessError(
+            f"can't read {path}: there is no connection to its server ({_said(error)}); check the network "
+            "and the address, and endpoint_url in storage_options or the environment"
+        )
+    if isinstance(error, OSError) or names & {"BotoCoreError", "ClientError", "HttpError"}:
+        return StoreAccessError(f"can't read {path}: {_said(error)}")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status that an error of a client library has."""
+    for name in ("status", "status_code", "code"):
+        found = getattr(error, name, None)
+        if isinstance(found, int):
+            return found
+    return None
+
+
+def _said(error: BaseException) -> str:
+    """Return in a few words what an error says."""
+    if isinstance(error, UnicodeError):
+        return "its name can't be written in the file system's encoding"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:300]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 100 else f"{text[:97]}..."
