@@ -515,9 +515,9 @@ def test_one_process_at_a_time_writes(path):
 def test_groups_of_other_kinds_stay_and_an_interrupted_featurize_goes_on(path):
     zstruct.featurize(path, NeighborList(2.0), progress=False)
     work = path.with_name(path.name + ".featurizing")
-    work.mkdir()
-    (work / "job.json").write_text("[]")
-    (work / "keeping").mkdir()  # left by a split that was killed
+    with WorkingDirectory(work, "writing groups"):
+        (work / "job.json").write_text("[]")
+        (work / "keeping").mkdir()  # left by a split that was killed
     zstruct.split(path, [0.5, 0.5], name="default")
     assert sorted(entry.name for entry in work.iterdir()) == ["job.json", "lock"]
     assert Store(path).group_names("neighbors") == ["rc2"]

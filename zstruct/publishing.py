@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def working_directory(path: Path) -> WorkingDirectory:
     return WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
 
 
-def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: str, digest: str) -> None:
+def publish(path: Path, work: Path, name: str, kinds: Sequence[str], identity: str, digest: str) -> None:
     """Put groups that are whole in place of those of their name.
 
     Parameters
@@ -63,8 +63,15 @@ def publish(path: Path, work: Path, name: str, kinds: Iterable[str], identity: s
     ------
     ChangedInputError
         If the store has other content by now.
+    InputError
+        If groups of a kind lie behind a symbolic link.
     """
     check_same(path, digest)
+    for kind in kinds:
+        if (path / kind).is_symlink():
+            raise InputError(
+                f"{path / kind} is a symbolic link: groups are written into the store itself only"
+            )
     for kind in kinds:
         for folder, _, _ in os.walk(work / kind):
             sync_to_disk(Path(folder))

@@ -302,3 +302,19 @@ def test_100_000_atoms_against_a_tree():
         largest = max(largest, piece.n_pairs)
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), pairs)
     assert largest <= 1 << 14
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 9e8])
+def test_far_apart_atoms_have_the_neighbours_that_their_coordinates_say(size):
+    rng = np.random.default_rng(0)
+    near = rng.normal(scale=3, size=(1100, 3))  # so many that they are sorted into bins
+    positions = np.vstack([near, rng.uniform(-size, size, (50, 3)), near[:3] + np.array([size, 0, 0])])
+    offsets = [0, len(near), len(positions)]
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    same = np.searchsorted(offsets, np.arange(len(positions)), side="right")
+    apart[(same[:, None] != same[None]) | np.eye(len(positions), dtype=bool)] = np.inf
+    found = neighbor_list(Structures.of_arrays(offsets, np.ones(len(positions)), positions), 3.0)
+    centres = np.repeat(np.arange(len(positions)), np.diff(found.offsets))
+    pairs = set(zip(centres.tolist(), found.indices.tolist(), strict=True))
+    assert len(pairs) == found.n_pairs
+    assert pairs == set(zip(*(a.tolist() for a in np.nonzero(apart < 3.0)), strict=True))

@@ -2,13 +2,15 @@
 
 A build of ``X.zarr`` works in ``X.zarr.building`` beside it, under a lock that dies with its
 process. The finished store changes places with the target in one rename, so that a reader sees
-the old store or the new one, never a part of either.
+the old store or the new one, never a part of either. What is replaced is removed: only a directory
+that holds nothing but a store is.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,10 @@ from zstruct.working import WorkingDirectory, exchange
 
 __all__ = ["Target"]
 
+_CHUNKS = re.compile(r".+/c(/\d+)*")
+_CHUNK = re.compile(r"(c|\d+)([./]\d+)*(\.partial)?")
+_LEFT_BY_SYSTEMS = (".DS_Store", ".nfs")  # files that come by themselves
+
 
 class Target:
     """Holds the lock on one target while in use as a context manager.
@@ -26,7 +32,7 @@ class Target:
     Parameters
     ----------
     path
-        Where the store will be.
+        Where the store will be; of a symbolic link, what it points to.
     overwrite
         Whether a zstruct store that is already there may be replaced.
 
@@ -36,10 +42,14 @@ class Target:
         If another process is building the same target.
     StoreExistsError
         If something is there that may not be replaced.
+    InputError
+        If a directory of the working directory's name is there that zstruct did not make.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool):
         self.path = Path(os.path.abspath(os.path.expanduser(path)))
+        if self.path.is_symlink():  # the link stays, and the work is done beside the store itself
+            self.path = Path(os.path.realpath(self.path))
         self.overwrite = overwrite
         self.work = self.path.with_name(self.path.name + ".building")
         self.store = self.work / "store"
@@ -68,21 +78,27 @@ class Target:
         try:
             metadata = json.loads((self.path / "zarr.json").read_text())
             ours = metadata["attributes"]["encoding-type"] == ENCODING_TYPE
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             ours = False
-        if not ours or self.path.is_symlink():
+        if not ours:
             raise StoreExistsError(
                 f"{self.path} exists and is not a zstruct store: overwrite=True won't replace it; "
                 "remove it yourself or choose another target"
+            )
+        strange = _strange(self.path)
+        if strange is not None:
+            raise StoreExistsError(
+                f"{self.path} holds {strange}, which is no part of a store and would be lost: move it away, "
+                "or choose another target"
             )
 
     def published(self, build_id: str) -> bool:
         """Return whether an earlier run of the same build was killed after publishing."""
         try:
-            metadata = json.loads((self.path / "zarr.json").read_text())
-        except (OSError, ValueError):
+            digest = json.loads((self.path / "zarr.json").read_text())["attributes"]["digest"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
-        return bool(self._directory.recorded() == [build_id, metadata["attributes"].get("digest")])
+        return bool(self._directory.recorded() == [build_id, digest])
 
     def publish(self, build_id: str, digest: str) -> None:
         """Put the finished store in place of the target."""
@@ -105,3 +121,16 @@ class Target:
     def remove(self) -> None:
         """Remove the working directory, and with it the lock."""
         self._directory.remove()
+
+
+def _strange(store: Path) -> str | None:
+    """Return a file in the directory of a store that is none of its own, if there is one."""
+    for folder, _, files in os.walk(store):
+        inside = os.path.relpath(folder, store)
+        for name in files:
+            if name == "zarr.json" or name.startswith(_LEFT_BY_SYSTEMS):
+                continue
+            of_array = "zarr.json" in files or _CHUNKS.fullmatch(inside)
+            if not (of_array and _CHUNK.fullmatch(name)):
+                return os.path.normpath(os.path.join(inside, name))
+    return None

@@ -19,6 +19,7 @@ __all__ = ["Structures", "check_images", "pack"]
 
 # Atoms this near the origin, in angstrom, are not too many periods outside any sensible cell.
 _NEAR, _MOST_PERIODS = 1e6, 1 << 29
+_FARTHEST = 1e9  # angstrom; farther out a double no longer says where an atom is, and squares overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +79,9 @@ class Structures:
         Raises
         ------
         ValueError
-            If the arrays do not fit together, an atomic number is no integer, a position is not finite
-            or too far outside the cell, or a structure is periodic along cell vectors that it does not
-            have.
+            If the arrays do not fit together, an atomic number is no integer, a position is not finite,
+            more than 1e9 angstrom from the origin or too far outside the cell, or a structure is periodic
+            along cell vectors that it does not have, or that are longer than that.
         """
         edges = np.ascontiguousarray(offsets, dtype=np.int64)
         n, given = len(edges) - 1, np.asarray(numbers)
@@ -115,8 +116,9 @@ def pack(structures: Any) -> Structures:
     TypeError
         If it is anything else.
     ValueError
-        If arrays do not fit together, an atomic number is no integer, a position is not finite or
-        too far outside the cell, or a structure is periodic along cell vectors that it does not have.
+        If arrays do not fit together, an atomic number is no integer, a position is not finite,
+        more than 1e9 angstrom from the origin or too far outside the cell, or a structure is periodic
+        along cell vectors that it does not have, or that are longer than that.
 
     Examples
     --------
@@ -214,6 +216,7 @@ def _check(made: Structures) -> None:
     lost = np.flatnonzero(~np.isfinite(made.positions).all(axis=1))
     if len(lost):
         raise ValueError(f"structure {owner(int(lost[0]))} has positions that are not finite")
+    _check_lengths(made)
     _check_periods(made.cells, made.pbc)
     check_images(made)
 
@@ -234,14 +237,17 @@ def _check_periods(cells: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
 
 
 def check_images(made: Structures) -> None:
-    """Refuse atoms so far outside a periodic cell that no shift of 32 bits brings them back.
+    """Refuse what no neighbour can be told of: lengths beyond measure, and atoms many periods outside.
+
+    Atoms so far outside a periodic cell are meant that no shift of 32 bits brings them back.
 
     Raises
     ------
     ValueError
         If there is one; names the structure.
     """
-    if np.abs(made.positions).max(initial=0) <= _NEAR:
+    largest = _check_lengths(made)
+    if largest <= _NEAR:
         return
     for i in np.flatnonzero(made.pbc.any(axis=1)).tolist():
         positions = made.positions[made.offsets[i] : made.offsets[i + 1]]
@@ -251,3 +257,22 @@ def check_images(made: Structures) -> None:
                 f"structure {i} has an atom {np.abs(periods).max():.2g} periods outside its cell: wrap it "
                 "into the cell"
             )
+
+
+def _check_lengths(made: Structures) -> float:
+    """Refuse lengths beyond measure; return the largest coordinate."""
+    vectors = np.abs(made.cells).max(axis=2, where=made.pbc[:, :, None], initial=0)
+    if vectors.max(initial=0) > _FARTHEST:
+        i = int(np.flatnonzero((vectors > _FARTHEST).any(axis=1))[0])
+        raise ValueError(
+            f"structure {i} is periodic along a cell vector of more than {_FARTHEST:.0e} angstrom: check "
+            "its units, or take away the period"
+        )
+    largest = float(np.abs(made.positions).max(initial=0))
+    if largest > _FARTHEST:
+        row = int(np.flatnonzero((np.abs(made.positions) > _FARTHEST).any(axis=1))[0])
+        i = int(np.searchsorted(made.offsets, row, side="right")) - 1
+        raise ValueError(
+            f"structure {i} has an atom more than {_FARTHEST:.0e} angstrom from the origin: check its units"
+        )
+    return largest
