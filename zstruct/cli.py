@@ -71,8 +71,9 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--unit",
         action="append",
         default=[],
-        metavar="FIELD=UNIT",
-        help="unit of a field in the input, as in energy=kcal/mol (repeatable)",
+        metavar="WHAT=UNIT",
+        help="unit of energy, length or a field in the input, as in energy=kcal/mol, or a system: atomic, "
+        "ase, metal, real (repeatable)",
     )
     build.add_argument(
         "--atomic-energy",
@@ -290,7 +291,7 @@ def _build(arguments: argparse.Namespace) -> int:
         arguments.out,
         reader=arguments.reader,
         keys=_pairs("--key", arguments.key),
-        units=_pairs("--unit", arguments.unit),
+        units=_units(arguments.unit),
         exclude=arguments.exclude,
         elements=_pairs("--element", arguments.element),
         leave_out=arguments.leave_out,
@@ -375,6 +376,15 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
             raise zstruct.InputError(f"{option} {text}: write it as NAME=VALUE")
         pairs[name] = value
     return pairs
+
+
+def _units(texts: Sequence[str]) -> dict[str, str]:
+    """Return units by field and quantity; a text without "=" names a system of them."""
+    systems = [text for text in texts if "=" not in text]
+    if len(systems) > 1:
+        raise zstruct.InputError(f"--unit {' --unit '.join(systems)}: give one system of units")
+    system = {"system": systems[0]} if systems else {}
+    return system | _pairs("--unit", [text for text in texts if "=" in text])
 
 
 def _numbers(pairs: dict[str, str]) -> dict[str, float]:

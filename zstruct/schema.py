@@ -164,7 +164,7 @@ _ROWS = (
     _row(
         "forces", "atom xyz", "float64", "eV angstrom-1", "vector",
         "forces, minus the derivative of the energy by the positions",
-        "force REF_forces REF_force dft_forces dft_force DFT_forces DFT_force",
+        "force REF_forces REF_force dft_forces dft_force",
     ),
     _row("velocities", "atom xyz", "float64", "angstrom fs-1", "vector", "velocities"),
     _row("momenta", "atom xyz", "float64", "amu0.5 eV0.5", "vector", "momenta (ASE units)"),
@@ -191,7 +191,7 @@ _ROWS = (
     ),
     _row(
         "energy", "structure", "float64", "eV", "scalar", "total energy",
-        "Energy REF_energy dft_energy DFT_energy total_energy potential_energy",
+        "REF_energy dft_energy potential_energy",
     ),
     _row(
         "free_energy", "structure", "float64", "eV", "scalar",
@@ -200,12 +200,12 @@ _ROWS = (
     _row(
         "stress", "structure voigt", "float64", "eV angstrom-3", "voigt",
         "stress, tensile positive, in the order xx yy zz yz xz xy",
-        "REF_stress dft_stress DFT_stress",
+        "REF_stress dft_stress",
     ),
     _row(
         "virial", "structure xyz xyz_2", "float64", "eV", "rank2",
         "virial (minus stress times volume), of structures that have no volume",
-        "virials REF_virial REF_virials dft_virial dft_virials DFT_virial DFT_virials",
+        "virials REF_virial REF_virials dft_virial dft_virials",
     ),
     _row("dipole", "structure xyz", "float64", "e angstrom", "vector", "dipole moment", "REF_dipole"),
     _row(
@@ -215,7 +215,6 @@ _ROWS = (
     _row("total_charge", "structure", "float64", "e", "scalar", "total charge", "charge Qtot"),
     _row(
         "spin_multiplicity", "structure", "float64", "1", "scalar", "spin multiplicity, 2S + 1",
-        "multiplicity",
     ),
     _row("magmom", "structure", "float64", "mu_B", "scalar", "total magnetic moment", or_vector=True),
     _row("weight", "structure", "float64", "1", "scalar", "weight in training", "config_weight"),
@@ -242,22 +241,21 @@ def _aliases(level: Level) -> dict[str, str]:
     table: dict[str, str] = {}
     for row in _ROWS:
         if row.level == level and row.name not in RESERVED:
-            table[row.name] = row.name
-            table.update(dict.fromkeys(row.aliases, row.name))
+            table.update(dict.fromkeys(map(str.casefold, (row.name, *row.aliases)), row.name))
     return table
 
 
 def by_alias(key: str, level: Level) -> Field | None:
-    """Return the field that an input property called `key` is by default, or None.
+    """Return the field that an input property called `key`, in any case, is by default, or None.
 
     Examples
     --------
-    >>> by_alias("REF_forces", "atom").name
-    'forces'
+    >>> by_alias("REF_forces", "atom").name, by_alias("Forces", "atom").name
+    ('forces', 'forces')
     >>> by_alias("charge", "atom").name, by_alias("charge", "structure").name
     ('charges', 'total_charge')
     """
-    name = _aliases(level).get(key)
+    name = _aliases(level).get(key.casefold())
     return None if name is None else FIELDS[name]
 
 

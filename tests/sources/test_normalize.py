@@ -51,13 +51,17 @@ def texts(codes, names, present=None):
 # Names
 
 
-@pytest.mark.parametrize("key", ["forces", "force", "REF_forces", "dft_forces", "DFT_force"])
+@pytest.mark.parametrize(
+    "key", ["forces", "force", "REF_forces", "dft_forces", "DFT_force", "Forces", "FORCE"]
+)
 def test_aliases_of_forces(key):
     f = np.arange(9.0).reshape(3, 3)
     assert np.array_equal(fields(block(atom={key: f})).columns["forces"], f)
 
 
-@pytest.mark.parametrize("key", ["energy", "Energy", "REF_energy", "total_energy", "dft_energy"])
+@pytest.mark.parametrize(
+    "key", ["energy", "Energy", "REF_energy", "ENERGY", "DFT_energy", "potential_energy"]
+)
 def test_aliases_of_energy(key):
     packed = fields(block(structure={key: [RawColumn(np.array([-1, -2]))]}))
     assert packed.columns["energy"].tolist() == [-1.0, -2.0]

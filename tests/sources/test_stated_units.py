@@ -68,9 +68,7 @@ def test_unknown_units_are_quoted_until_the_user_says():
 def test_open_units_are_asked_for():
     packed, bad = read(block(forces_unit=""))
     assert len(packed) == 0
-    assert bad[0].startswith(
-        "the file does not say the unit of forces, and its format has several; say it with"
-    )
+    assert bad[0].startswith("the input does not say the unit of forces, and there are several; say it with")
     packed, bad = read(block(forces_unit=""), forces="Ha/bohr")
     assert bad == []
     assert packed.columns["forces"] == pytest.approx(units.Hartree / units.Bohr, rel=1e-14)

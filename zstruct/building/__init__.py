@@ -49,7 +49,7 @@ def build(
     *,
     reader: str | None = None,
     keys: Mapping[str, str] | None = None,
-    units: Mapping[str, str] | None = None,
+    units: str | Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
     elements: Mapping[Any, Any] | Iterable[Any] | None = None,
     leave_out: Iterable[str] = (),
@@ -85,8 +85,10 @@ def build(
         Field → property of the input, for unusual or ambiguous names:
         ``{"energy": "REF_energy"}``.
     units
-        Field → unit of the input, if not the store's (eV, angstrom, e, amu):
-        ``{"energy": "kcal/mol", "forces": "kcal/mol/A"}``.
+        Units of the input, if not the store's (eV, angstrom, e, amu): of ``"energy"`` and ``"length"``
+        (also ``"time"``, ``"charge"`` and ``"mass"``), which forces, stress and all others follow, or of
+        single fields: ``{"length": "bohr", "energy": "kcal/mol", "stress": "GPa"}``. Or a system of
+        units: ``"atomic"`` (hartree, bohr), ``"ase"``, or ``"metal"`` and ``"real"`` of LAMMPS.
     exclude
         Properties of the input to leave out.
     elements
@@ -138,7 +140,8 @@ def build(
         If an input changed during the build or since it was interrupted.
     """
     began = time.perf_counter()
-    options = ReadOptions(dict(keys or {}), dict(units or {}), _names(exclude), element_table(elements))
+    given = {} if units is None else units
+    options = ReadOptions(dict(keys or {}), given, _names(exclude), element_table(elements))
     filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
     notes = _notes(leave_out)
     _check_choices(on_error, shuffle_seed, n_workers)
@@ -151,7 +154,7 @@ def build(
     settings = {
         "format": store.ENCODING_VERSION,
         "keys": dict(options.keys),
-        "units": dict(options.units),
+        "units": dict(options.choice.said),
         "exclude": sorted(options.exclude),
         "elements": dict(options.elements),
         "leave_out": sorted(notes),

@@ -18,6 +18,7 @@ from zstruct.ragged import Packed, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
 from zstruct.sources.normalize import ReadOptions, normalize
+from zstruct.sources.remarks import Remarks
 
 __all__ = ["ParseTask", "parse_job"]
 
@@ -52,9 +53,10 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     noted: Counter[str] = Counter()
     n_structures = n_atoms = 0
     properties: set[str] = set()
+    remarks = Remarks()
     with PartWriter(task.part, durable=task.durable) as part:
         waiting: list[Packed] = []
-        for label, packed, bad, notes in _blocks(task, properties):
+        for label, packed, bad, notes in _blocks(task, properties, remarks):
             n_skipped += len(bad)
             skipped += [(label, b.frame, b.reason) for b in bad[: _REPORTED - len(skipped)]]
             for note in sorted(notes.keys() & task.leave_out):
@@ -83,22 +85,23 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
             "n_skipped": n_skipped,
             "skipped": skipped,
             "properties": sorted(properties),
+            "remarks": remarks.to_dict(),
         }
         part.close(summary)
     return summary
 
 
 def _blocks(
-    task: ParseTask, properties: set[str]
+    task: ParseTask, properties: set[str], remarks: Remarks
 ) -> Iterator[tuple[str, Packed, list[BadFrame], dict[str, NDArray[np.int64]]]]:
     """Yield interpreted blocks with their source and the frames of every note.
 
-    The names of all properties met are collected on the way.
+    The names of all properties met, and what else was noticed, are collected on the way.
     """
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
             properties.update(raw.atom, raw.structure)
-            packed, bad = normalize(raw, task.options, source.label)
+            packed, bad = normalize(raw, task.options, source.label, remarks)
             if bad and task.on_error == "raise":
                 first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)
                 raise InputError(first.reason, source.label, first.frame)

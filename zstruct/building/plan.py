@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from zstruct.building.parts import Block, read_blocks, read_summary
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, Field, merge, safe_names
+from zstruct.schema import ATOM, FIELDS, Field, merge, safe_names
 from zstruct.sources.normalize import ReadOptions
+from zstruct.sources.remarks import Remarks
+from zstruct.sources.unit_systems import quantities_of
 from zstruct.store import ArraySpec, spec_of
 from zstruct.working import write_json
 
@@ -148,7 +150,9 @@ def make_plan(
         If no structure is left, a property that the user named is in none of the inputs, or one
         comes in shapes that no single array can hold.
     """
-    _check_named(options, {name for part in parts for name in read_summary(part)["properties"]})
+    summaries = [read_summary(part) for part in parts]
+    _check_named(options, {name for summary in summaries for name in summary["properties"]})
+    remarks = Remarks.of(summary["remarks"] for summary in summaries)
     blocks = [block for path in parts for block in read_blocks(path)]
     n = sum(block.n_structures for block in blocks)
     if n == 0:
@@ -166,8 +170,10 @@ def make_plan(
             seen_in.setdefault(name, label)
             coverage[name] = coverage.get(name, 0) + block.coverage[name]
     present = [name for name in merged if coverage[name] > 0]
-    for name in options.units.keys() - set(present):
-        raise InputError(f"units={{{name!r}: ...}}: no input has {name}; they have {', '.join(present)}")
+    for name in options.choice.named:
+        if not any(name in (field.name, *quantities_of(field)) for field in (merged[n] for n in present)):
+            what = name if name in FIELDS else f"anything with a unit of {name}"
+            raise InputError(f"units={{{name!r}: ...}}: no input has {what}; they have {', '.join(present)}")
     names = safe_names(present)
     fields = []
     attrs: dict[str, dict[str, Any]] = {}
@@ -181,8 +187,8 @@ def make_plan(
         extra: dict[str, Any] = {}
         if names[name] != name:
             extra["original_name"] = name
-        if name in options.units:
-            extra["source_units"] = options.units[name]
+        if (source_units := remarks.source_units(name, field.unit)) is not None:
+            extra["source_units"] = source_units
         if name in options.keys:
             extra["source_key"] = options.keys[name]
         attrs[names[name]] = extra

@@ -39,8 +39,10 @@ from zstruct.sources.checks import (
     stress_from_virial,
 )
 from zstruct.sources.elements import numbers_from_types
-from zstruct.sources.stated_units import in_store_units
-from zstruct.sources.units import factor
+from zstruct.sources.remarks import Remarks
+from zstruct.sources.stated_units import column_unit
+from zstruct.sources.unit_statements import Statements
+from zstruct.sources.unit_systems import UnitChoice
 
 __all__ = ["ReadOptions", "normalize"]
 
@@ -56,7 +58,8 @@ class ReadOptions:
     keys
         Field name → the input's name for it, for properties with unusual or ambiguous names.
     units
-        Field name → unit of the input, where it is not the store's.
+        Unit of the inputs by field or quantity, where it is not the store's, or the name of a system of
+        units; see `UnitChoice`.
     exclude
         Input properties to leave out.
     elements
@@ -64,13 +67,14 @@ class ReadOptions:
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] | str = field(default_factory=dict)
     exclude: frozenset[str] = frozenset()
     elements: Mapping[str, str] = field(default_factory=dict)
 
+    choice: UnitChoice = field(init=False, repr=False)
+
     def __post_init__(self) -> None:
-        for name, unit in self.units.items():
-            factor(name, unit)
+        object.__setattr__(self, "choice", UnitChoice.of(self.units))
         for name in ("numbers", "positions"):
             if name in self.exclude:
                 raise InputError(f"exclude=[{name!r}]: a structure can't do without {name}")
@@ -87,7 +91,9 @@ class ReadOptions:
                 raise InputError(f"keys: {key!r} can't be both {taken[key]} and {name}")
 
 
-def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[BadFrame]]:
+def normalize(
+    raw: Raw, options: ReadOptions, label: str, remarks: Remarks | None = None
+) -> tuple[Packed, list[BadFrame]]:
     """Return the block as fields, and the frames that had to be left out of it.
 
     Parameters
@@ -98,12 +104,15 @@ def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[
         The user's word on names and units.
     label
         The source, for messages.
+    remarks
+        Where to write down what the user should be told.
 
     Raises
     ------
     InputError
         If two properties of one frame could be the same field and the user did not say which,
-        or one property comes in shapes that no single array can hold.
+        if units contradict each other or can't be told, or if one property comes in shapes that no
+        single array can hold.
     """
     n = len(raw.n_atoms)
     if n == 0:
@@ -114,9 +123,12 @@ def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[
     packed = Packed(np.asarray(raw.n_atoms, dtype=np.int64))
     if raw.types is not None:
         raw.atom["numbers"] = numbers_from_types(raw, options.elements, bad)
-    chosen = _choose(raw, options, label)
+    renamed = {key: name for name, key in options.keys.items()}
+    statements = Statements(raw, renamed, options.exclude, label)
+    block = _Block(raw, options, statements, Remarks() if remarks is None else remarks, bad, label)
+    chosen = _choose(raw, options, statements.consumed, label)
     for (level, name), by_key in chosen.items():
-        combined = _combine(name, level, by_key, raw, options, bad, label)
+        combined = _combine(name, level, by_key, block)
         if combined is None:
             continue
         spec, values, present, texts = combined
@@ -125,11 +137,7 @@ def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[
             packed.categories[name] = texts
     _add_geometry(packed, n)
     check_geometry(packed, offsets, bad)
-    if "positions" in options.units and "cell" not in options.units and np.any(packed.columns["cell"]):
-        raise InputError(
-            "units are given for positions but not for the cell, and there are cells; give units for both",
-            label,
-        )
+    _refuse_half(packed, block)
     stress_from_virial(packed, bad)
     for name, spec in list(packed.fields.items()):
         if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
@@ -137,6 +145,31 @@ def normalize(raw: Raw, options: ReadOptions, label: str) -> tuple[Packed, list[
     failures = [BadFrame(int(raw.frames[i]), bad.reasons[i]) for i in sorted(bad.reasons)]
     packed.add(FIELDS["frame"], np.asarray(raw.frames, dtype=np.int64))
     return packed.select(~bad.mask), raw.bad + failures
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block, and what its interpretation needs and gives besides fields."""
+
+    raw: Raw
+    options: ReadOptions
+    statements: Statements
+    remarks: Remarks
+    bad: Bad
+    label: str
+    lengths: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """What positions and cells were multiplied with, by structure."""
+
+
+def _refuse_half(packed: Packed, block: _Block) -> None:
+    """Refuse lengths of which only some are in other units, said of positions but not of cells."""
+    cells = np.any(packed.columns["cell"], axis=(1, 2))
+    if "cell" in block.lengths and np.any((block.lengths["positions"] != block.lengths["cell"])[cells]):
+        raise InputError(
+            "units are given for positions but not for the cell, or two different ones, and there are cells; "
+            "give units={'length': ...} for both",
+            block.label,
+        )
 
 
 def _empty() -> Packed:
@@ -147,7 +180,7 @@ def _empty() -> Packed:
 
 
 def _choose(
-    raw: Raw, options: ReadOptions, label: str
+    raw: Raw, options: ReadOptions, consumed: set[str], label: str
 ) -> dict[tuple[Level, str], dict[str, list[RawColumn]]]:
     """Decide which input properties feed which field."""
     renamed = {key: name for name, key in options.keys.items()}
@@ -156,7 +189,7 @@ def _choose(
     levels = ((ATOM, raw.atom), (STRUCTURE, raw.structure))
     for level, table in levels:
         for key, columns in table.items():
-            if key in options.exclude:
+            if key in options.exclude or key in consumed:
                 continue
             field_name = _field_name(key, level, renamed, options)
             groups.setdefault((level, field_name), {})[key] = columns
@@ -233,23 +266,25 @@ def _differ(a: RawColumn, b: RawColumn, where: NDArray[np.bool_], raw: Raw) -> N
 
 
 def _combine(
-    name: str,
-    level: Level,
-    by_key: Mapping[str, list[RawColumn]],
-    raw: Raw,
-    options: ReadOptions,
-    bad: Bad,
-    label: str,
+    name: str, level: Level, by_key: Mapping[str, list[RawColumn]], block: _Block
 ) -> tuple[Field, NDArray, NDArray[np.bool_] | None, list[str] | None] | None:
-    """Merge the columns that feed one field into one array of the field's shape."""
+    """Merge the columns that feed one field into one array of the field's shape and unit."""
+    raw, bad, label = block.raw, block.bad, block.label
     known = FIELDS.get(name)
     parts: list[tuple[Field, RawColumn]] = []
-    given = [column for columns in by_key.values() for column in columns]
+    given = block.statements.applied(name, [column for columns in by_key.values() for column in columns])
     for column, unit in ((c, whole.unit) for whole in given for c in _untangled(known, level, whole)):
         spec, conformed = _conform(name, level, known, column, raw, bad)
-        if spec is not None:
-            here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
-            parts.append(in_store_units(spec, replace(conformed, unit=unit), options.units, here, bad))
+        if spec is None:
+            continue
+        here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
+        spec, said, size = column_unit(spec, unit, block.options.choice, here, bad)
+        if known is not None and spec.kind == "float":
+            block.remarks.add_units(name, [said])
+            if name in ("positions", "cell"):
+                block.lengths.setdefault(name, np.ones(len(here)))[here] = size
+            conformed = conformed if size == 1.0 else replace(conformed, values=conformed.values * size)
+        parts.append((spec, conformed))
     if not parts:
         return None
     spec = parts[0][0]

@@ -1,7 +1,8 @@
 """Conversion of units at import: what one unit of the input is in the store's units.
 
 The store has one unit system, ASE's: eV, angstrom, e, amu. Unit names come from the user
-(``units={"energy": "kcal/mol"}``); values are those of `ase.units` (CODATA 2014).
+(``units={"energy": "kcal/mol"}``) or from the input; values are those of `ase.units` (CODATA 2014).
+Which unit a field has, given what somebody said, is the business of `zstruct.sources.unit_systems`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from zstruct.errors import InputError
 from zstruct.schema import FIELDS
 
-__all__ = ["factor"]
+__all__ = ["factor", "is_unit", "ratio"]
 
 # Powers of (energy, length, charge, time, mass, magnetic moment) beside each unit's name in `ase.units`.
 _ENERGY, _LENGTH, _CHARGE, _TIME, _MASS, _MAGNETIC = (tuple(int(i == k) for i in range(6)) for k in range(6))
@@ -21,8 +22,12 @@ _NONE = (0, 0, 0, 0, 0, 0)
 _UNITS: dict[str, tuple[str, float, tuple[int, ...]]] = {
     "ev": ("eV", 1.0, _ENERGY),
     "mev": ("eV", 1e-3, _ENERGY),
+    "electronvolt": ("eV", 1.0, _ENERGY),
     "hartree": ("Hartree", 1.0, _ENERGY),
     "ha": ("Hartree", 1.0, _ENERGY),
+    "eh": ("Hartree", 1.0, _ENERGY),
+    "mhartree": ("Hartree", 1e-3, _ENERGY),
+    "mha": ("Hartree", 1e-3, _ENERGY),
     "rydberg": ("Rydberg", 1.0, _ENERGY),
     "ry": ("Rydberg", 1.0, _ENERGY),
     "kcal": ("kcal", 1.0, _ENERGY),
@@ -30,6 +35,7 @@ _UNITS: dict[str, tuple[str, float, tuple[int, ...]]] = {
     "j": ("J", 1.0, _ENERGY),
     "mol": ("mol", 1.0, _NONE),
     "angstrom": ("Ang", 1.0, _LENGTH),
+    "angstroms": ("Ang", 1.0, _LENGTH),
     "ang": ("Ang", 1.0, _LENGTH),
     "a": ("Ang", 1.0, _LENGTH),
     "å": ("Ang", 1.0, _LENGTH),
@@ -43,10 +49,16 @@ _UNITS: dict[str, tuple[str, float, tuple[int, ...]]] = {
     "gpa": ("GPa", 1.0, _PRESSURE),
     "kbar": ("bar", 1e3, _PRESSURE),
     "bar": ("bar", 1.0, _PRESSURE),
+    "atm": ("bar", 1.01325, _PRESSURE),
+    "MPa": ("GPa", 1e-3, _PRESSURE),
     "pa": ("Pascal", 1.0, _PRESSURE),
     "fs": ("fs", 1.0, _TIME),
     "ps": ("fs", 1e3, _TIME),
+    "aut": ("AUT", 1.0, _TIME),
+    "ase_time": ("_one", 1.0, _TIME),
     "amu": ("_amu", 0.0, _MASS),
+    "dalton": ("_amu", 0.0, _MASS),
+    "me": ("_me", 0.0, _MASS),
     "mu_b": ("_mu_B", 0.0, _MAGNETIC),
     "1": ("_one", 0.0, _NONE),
 }
@@ -64,19 +76,67 @@ def _value(text: str) -> tuple[float, tuple[int, ...]]:
             continue
         match = re.fullmatch(r"(1|[^\d^+-]+?0?)(?:\^?([+-]?\d+))?", token)
         # Capitals are free, but mega-electronvolts must not pass for milli-electronvolts.
-        entry = _UNITS.get(match.group(1).lower()) if match and match.group(1) != "MeV" else None
+        name = match.group(1) if match else ""
+        entry = None if name == "MeV" else _UNITS.get(name) or _UNITS.get(name.lower())
         if match is None or entry is None:
-            known = ", ".join(sorted(_UNITS))
+            known = ", ".join(sorted(_UNITS, key=str.lower))
             raise InputError(f"the unit {token!r} in {text!r} is not known; known are {known}")
         name, scale, dims = entry
-        # Units of the store itself (e, amu, mu_B) are one by definition.
-        unit = 1.0 if name.startswith("_") else scale * float(getattr(ase_units, name))
-        if name == "fs":
-            unit = scale  # the store's velocities are in angstrom per femtosecond
+        if name == "_me":
+            unit = float(ase_units._me / ase_units._amu)
+        elif dims == _TIME:  # the store's velocities are in angstrom per femtosecond
+            unit = (1.0 if name == "_one" else float(getattr(ase_units, name))) / float(ase_units.fs)
+            unit *= scale
+        else:  # units of the store itself (e, amu, mu_B) are one by definition
+            unit = 1.0 if name.startswith("_") else scale * float(getattr(ase_units, name))
         power = sign * int(match.group(2) or 1)
         total *= unit**power
         powers = [p + power * d for p, d in zip(powers, dims, strict=True)]
     return total, tuple(powers)
+
+
+def is_unit(text: str) -> bool:
+    """Tell whether a text is made of known units.
+
+    Examples
+    --------
+    >>> is_unit("kcal/mol"), is_unit("unit cell"), is_unit("")
+    (True, False, False)
+    """
+    try:
+        _value(text)
+    except InputError:
+        return False
+    return bool(text.strip())
+
+
+def ratio(unit: str, target: str, what: str) -> float:
+    """Return what values in `unit` are multiplied with to be in `target`.
+
+    Parameters
+    ----------
+    unit, target
+        Products, quotients and powers of known units: ``"kcal/mol/A"``, ``"Ha Bohr^-1"``.
+    what
+        What has the unit, for messages.
+
+    Raises
+    ------
+    InputError
+        If a unit is unknown, or the two are units of different things.
+
+    Examples
+    --------
+    >>> ratio("nm", "angstrom", "length")
+    10.0
+    """
+    if re.search(r"\b(kcal|kj|j)\b", unit.lower()) and "mol" not in unit.lower():
+        raise InputError(f"{unit!r} is a unit of laboratory amounts; write {unit}/mol")
+    size, dims = _value(unit)
+    wanted_size, wanted = _value(target)
+    if dims != wanted:
+        raise InputError(f"{unit!r} is no unit of {what}, which is stored in {target!r}")
+    return size / wanted_size
 
 
 def factor(field: str, unit: str) -> float:
@@ -87,7 +147,7 @@ def factor(field: str, unit: str) -> float:
     field
         A field of the table that has a unit.
     unit
-        Products, quotients and powers of known units: ``"kcal/mol/A"``, ``"Ha Bohr^-1"``.
+        As for `ratio`.
 
     Raises
     ------
@@ -107,15 +167,7 @@ def factor(field: str, unit: str) -> float:
         )
     if field == "momenta":
         raise InputError("momenta are taken in ASE's units; convert them beforehand")
-    if re.search(r"\b(kcal|kj|j)\b", unit.lower()) and "mol" not in unit.lower():
-        raise InputError(
-            f"units={{{field!r}: {unit!r}}}: this is a unit of laboratory amounts; write {unit}/mol"
-        )
     try:
-        size, dims = _value(unit)
+        return ratio(unit, spec.unit, field)
     except InputError as error:
         raise InputError(f"units={{{field!r}: {unit!r}}}: {error.reason}") from None
-    target, wanted = _value(spec.unit)
-    if dims != wanted:
-        raise InputError(f"{unit!r} is no unit of {field}, which is stored in {spec.unit!r}")
-    return size / target
