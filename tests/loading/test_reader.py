@@ -79,7 +79,7 @@ def test_references_are_subtracted_in_double_precision(plain, atom_energies, giv
 
     batch = data.take(range(len(data)))
 
-    expected = (plain.columns["energy"] - atom_energies).astype(np.float32)
+    expected = plain.columns["energy"] - atom_energies
     assert list(batch.columns) == fields
     assert_array_equal(batch.columns["energy"], expected, strict=True)
     assert float(data[7]["energy"]) == expected[7]
@@ -107,7 +107,7 @@ def test_references_that_are_stored(tmp_path):
 def test_a_function_sees_finished_samples(plain, layout, before):
     def double(sample):
         assert set(sample) == {"energy", "features"}
-        assert sample["energy"].dtype == torch.float32
+        assert sample["energy"].dtype == torch.float64
         return sample | {"twice": 2 * sample["energy"]}
 
     steps = double if before is None else [before, double]

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PackedBatch", "Pairs", "Sample"]
+__all__ = ["NO_PAIRS", "PackedBatch", "Pairs", "Sample"]
 
 #: For each kind of pairs, the name of its index and the names of what each pair carries.
 PerPair = Mapping[str, tuple[str, ...]]
-_NO_PAIRS: PerPair = {}
+#: Where there are none.
+NO_PAIRS: PerPair = {}
+_NONE: frozenset[str] = frozenset()
 
 
 class Sample(dict[str, "torch.Tensor"]):
@@ -41,9 +43,11 @@ class Sample(dict[str, "torch.Tensor"]):
         The names that have a row per atom.
     per_pair
         The names that index atoms, (2, n_pairs), and for each of them those that have a row per pair.
+    wide
+        As for `PackedBatch`.
     """
 
-    __slots__ = ("n_atoms", "per_atom", "per_pair", "structure")
+    __slots__ = ("n_atoms", "per_atom", "per_pair", "structure", "wide")
 
     def __init__(
         self,
@@ -51,17 +55,20 @@ class Sample(dict[str, "torch.Tensor"]):
         structure: int | None,
         n_atoms: int,
         per_atom: frozenset[str],
-        per_pair: PerPair = _NO_PAIRS,
+        per_pair: PerPair = NO_PAIRS,
+        wide: frozenset[str] = _NONE,
     ):
         super().__init__(tensors)
         self.structure, self.n_atoms, self.per_atom, self.per_pair = structure, n_atoms, per_atom, per_pair
+        self.wide = wide
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), (dict(self), self.structure, self.n_atoms, self.per_atom, self.per_pair)
+        known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
+        return type(self), (dict(self), *known)
 
     def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> Sample:
         """Return the same structure with other tensors of the same names."""
-        return Sample(tensors, self.structure, self.n_atoms, self.per_atom, self.per_pair)
+        return Sample(tensors, self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,6 +113,9 @@ class PackedBatch(Sequence[Sample]):
         The names of the per-atom columns.
     pairs
         Pairs of atoms, if any were asked for.
+    wide
+        The names of columns that are in double precision although nobody asked for it: layouts of
+        libraries that know single precision only may give them in that.
     """
 
     structures: NDArray[np.int64] | None
@@ -115,6 +125,7 @@ class PackedBatch(Sequence[Sample]):
     columns: dict[str, NDArray]
     per_atom: frozenset[str]
     pairs: tuple[Pairs, ...] = field(default=())
+    wide: frozenset[str] = _NONE
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -149,11 +160,11 @@ class PackedBatch(Sequence[Sample]):
         }
         structure = None if self.structures is None else int(self.structures[i])
         if not self.pairs:
-            return Sample(tensors, structure, stop - start, self.per_atom)
+            return Sample(tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide)
         for pairs in self.pairs:
             first, last = pairs.offsets[i : i + 2].tolist()
             tensors[pairs.name] = torch.from_numpy(pairs.index[:, first:last] - start)
             for name, column in pairs.columns.items():
                 tensors[name] = torch.from_numpy(column[first:last])
         per_pair = {pairs.name: tuple(pairs.columns) for pairs in self.pairs}
-        return Sample(tensors, structure, stop - start, self.per_atom, per_pair)
+        return Sample(tensors, structure, stop - start, self.per_atom, per_pair, self.wide)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.loading import collate
+from zstruct.loading.precision import default_dtype
 from zstruct.splits import open_split
 from zstruct.store import Store
 
 __all__ = ["check_names", "chosen_dtypes", "chosen_fields", "chosen_structures", "mask_name"]
 
-_DEFAULT = "float32"
 _FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 _PROVENANCE = ("source", "frame")
 
@@ -57,28 +57,35 @@ def chosen_dtypes(
     names: Sequence[str],
     dtype: Any,
     extras: Sequence[str] = (),
-) -> tuple[dict[str, np.dtype], dict[str, np.dtype]]:
-    """Return the dtype of every field in a batch, and of the floating-point `extras` beside them."""
-    default = _float("dtype", _DEFAULT if isinstance(dtype, Mapping) else dtype)
-    asked = {name: _float(name, kind) for name, kind in dtype.items()} if isinstance(dtype, Mapping) else {}
+) -> tuple[dict[str, np.dtype], dict[str, np.dtype], frozenset[str]]:
+    """Return the dtype of every field in a batch, and of the floating-point `extras` beside them.
+
+    Last come the fields that are in double precision because nobody said otherwise.
+    """
+    several = isinstance(dtype, Mapping)
+    said = None if dtype is None or several else _float("dtype", dtype)
+    asked = {name: _float(name, kind) for name, kind in dtype.items()} if several else {}
     chosen: dict[str, np.dtype] = {}
+    wide: set[str] = set()
     for name in names:
         field = store.fields[name]
         stored = np.dtype(field.dtype)
         if stored.kind == "f":
             # Integers with gaps are stored as float64: float32 would not hold all of them.
-            plain = default if field.kind == "float" else np.dtype(np.float64)
+            plain = (said or default_dtype(field)) if field.kind == "float" else np.dtype(np.float64)
+            if name not in asked and said is None and field.kind == "float" and plain == np.float64:
+                wide.add(name)
             chosen[name] = asked.pop(name, plain)
         else:
             chosen[name] = np.dtype(np.bool_) if field.kind == "bool" else np.dtype(np.int64)
-    beside = {name: asked.pop(name, default) for name in extras}
+    beside = {name: asked.pop(name, said or np.dtype(np.float32)) for name in extras}
     if asked:
         floats = [name for name in names if store.fields[name].dtype.startswith("float")]
         raise KeyError(
             f"dtype names {', '.join(asked)}; only loaded floating-point fields have one: "
             f"{', '.join([*floats, *extras])}"
         )
-    return chosen, beside
+    return chosen, beside, frozenset(wide)
 
 
 def _float(name: str, choice: Any) -> np.dtype:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.loading.batch import PackedBatch, Pairs
+from zstruct.loading.precision import narrowed
 from zstruct.schema import FIELDS
 from zstruct.sources.units import factor
 
-__all__ = ["assembled", "in_units"]
+__all__ = ["assembled", "in_single", "in_units"]
 
 #: Units that others follow, with a field that has just this one, and as the field table writes it.
 _QUANTITIES = {"energy": ("energy", "eV"), "length": ("positions", "angstrom")}
@@ -82,7 +85,25 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
         scaled(packed.columns),
         packed.per_atom,
         tuple(Pairs(p.name, p.offsets, p.index, scaled(p.columns)) for p in packed.pairs),
+        packed.wide,
     )
+
+
+def in_single(packed: PackedBatch) -> PackedBatch:
+    """Return structures with the energies that nobody asked for in double precision as the positions are.
+
+    Raises
+    ------
+    InputError
+        If a number is too large for that.
+    """
+    wide = packed.wide & packed.columns.keys()
+    positions = packed.columns.get("positions")
+    dtype = np.dtype(np.float32) if positions is None else positions.dtype
+    if not wide or dtype != np.float32:
+        return packed
+    columns = {n: narrowed(n, c, dtype) if n in wide else c for n, c in packed.columns.items()}
+    return replace(packed, columns=columns, wide=frozenset())
 
 
 def _scale(name: str, base: Mapping[str, float]) -> float:

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from zstruct.features.base import Descriptor
 from zstruct.loading import collate
-from zstruct.loading.batch import PackedBatch, Sample
+from zstruct.loading.batch import NO_PAIRS, PackedBatch, Sample
 from zstruct.loading.featurizer import Featurizer
 from zstruct.loading.filtering import Where
 from zstruct.loading.forces import ForceSampling
@@ -43,8 +43,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
     ``positions`` (n_atoms, 3), ``cell`` (3, 3), ``pbc`` (3,), ``energy`` (), and so on, in the units
     of the field table (angstrom, eV). It is new memory, free to be changed.
 
-    * Floating-point fields come in `dtype`, all of them: a total energy of -19517.094 eV keeps
-      about 1e-3 eV in float32, so ask for ``dtype={"energy": torch.float64}`` where that matters.
+    * Floating-point fields come as float32, but total energies as float64: in float32, one of
+      -17660 eV is a step of a ladder with rungs of 2 meV. `dtype` says otherwise.
     * Integers come as int64, booleans as bool. Integers and booleans that some structures lack are
       stored as floats and come as float64.
     * Categories come as int64 codes; `categories` returns their texts.
@@ -66,8 +66,10 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         The fields of a sample; by default all but the provenance, ``source`` and ``frame``.
     dtype
         ``torch.float32`` or ``torch.float64``, or NumPy's, for all floating-point fields, or a mapping
-        of names to these; fields it does not name come as ``torch.float32``. It may also name ``features``,
-        ``edge_shift``, ``edge_vec``, ``edge_dist`` and ``deriv_values``.
+        of names to these; it may also name ``features``, ``edge_shift``, ``edge_vec``, ``edge_dist`` and
+        ``deriv_values``. What nobody names comes as float32, but for ``energy``, ``free_energy`` and
+        numbers of structures that the field table does not know, which may be energies, too: these
+        come as float64. Layouts of other libraries make them what those libraries expect.
     split
         The part of the store to load: a label of the split that `zstruct.split` stored as ``"default"``,
         such as ``"train"``, or the name of a split and a label. By default all of the store.
@@ -188,7 +190,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         self,
         path: str | os.PathLike[str] | Store,
         fields: Iterable[str] | None = None,
-        dtype: torch.dtype | Mapping[str, torch.dtype] = torch.float32,
+        dtype: torch.dtype | Mapping[str, torch.dtype] | None = None,
         *,
         split: str | tuple[str, str] | None = None,
         max_energy: float | None = None,
@@ -279,7 +281,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         if one is None:
             return self._packed(np.array([index]))[0]
         structure, arrays, n_atoms = one
-        sample = Sample((), structure, n_atoms, self._gather.per_atom)
+        gather = self._gather
+        sample = Sample((), structure, n_atoms, gather.per_atom, NO_PAIRS, gather.wide)
         for name in arrays:
             sample[name] = from_numpy(arrays[name])
         return sample
@@ -400,6 +403,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             Batches that the threads make ahead, by default 4.
         device
             Where to put the batches. To CUDA they are copied from pinned memory, without waiting.
+            For ``"mps"``, which has no float64, what is in double precision becomes float32.
         pin_memory
             Whether to put batches into pinned memory.
         num_workers

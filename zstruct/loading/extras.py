@@ -29,6 +29,7 @@ from zstruct.loading.lists import apart, of_centres, some, together
 from zstruct.loading.memo import Memo
 from zstruct.loading.pair_kernels import connect, pair_vectors
 from zstruct.loading.place import available_bytes
+from zstruct.loading.precision import narrowed
 from zstruct.loading.view import StoreView
 from zstruct.loading.wanted import Wanted, find_descriptor, find_neighbors
 from zstruct.ragged import counts_to_offsets
@@ -175,6 +176,7 @@ class Extras:
         masks: Mapping[str, str],
         cache: str | os.PathLike[str] | None,
         cache_bytes: int | None,
+        wide: frozenset[str] = frozenset(),
     ) -> Gather:
         """Return what gathers fields, stored features, and whatever `complete` needs.
 
@@ -186,6 +188,8 @@ class Extras:
             Of `floats`.
         masks, cache, cache_bytes
             As for a `Gather` and a `BlockCache`; the bytes are shared by all caches.
+        wide
+            As for a `Gather`.
         """
         needed = self._needed()
         self._dtypes = dict(extra)
@@ -208,9 +212,9 @@ class Extras:
         }
         budgets = _budgets(cache, cache_bytes, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
         self._pairs = {
-            what: Gather(
-                BlockCache(view, kept[what], cache, budget), columns, masks if what == _ALL else None
-            )
+            what: Gather(BlockCache(view, kept[what], cache, budget), columns, masks, wide)
+            if what == _ALL
+            else Gather(BlockCache(view, kept[what], cache, budget), columns)
             for (what, (view, columns)), budget in zip(views.items(), budgets, strict=True)
         }
         return self._pairs.pop(_ALL)
@@ -264,7 +268,7 @@ class Extras:
         for name in self._hidden:
             del columns[name]
         for name, dtype in self._casts.items():
-            columns[name] = columns[name].astype(dtype)
+            columns[name] = narrowed(name, columns[name], dtype)
         gathered.per_atom = frozenset(n for n in columns if n in gathered.per_atom or n in self.per_atom)
         gathered.pairs = tuple(pairs)
         return gathered

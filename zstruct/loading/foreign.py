@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import integer
 from zstruct.loading.batch import PackedBatch
-from zstruct.loading.conversion import assembled, in_units
+from zstruct.loading.conversion import assembled, in_single, in_units
 from zstruct.loading.packing import Batch, Samples, converter, edges_of, find_edges, pack, which
+from zstruct.loading.precision import narrowed
 from zstruct.schema import SYMBOLS, atomic_number
 
 __all__ = ["fairchem", "mace", "schnetpack"]
@@ -94,7 +95,7 @@ def schnetpack(
     >>> batch["_idx_i"], batch["_idx_j"]
     (tensor([0, 0, 1, 2, 3, 3, 4, 5]), tensor([1, 2, 0, 0, 4, 5, 3, 3]))
     """
-    packed = in_units(pack(samples, per_atom), units)
+    packed = in_single(in_units(pack(samples, per_atom), units))
     edges = edges_of(packed, "schnetpack")
     fields = _columns_of(packed)
     if "pbc" in fields:
@@ -183,12 +184,12 @@ def mace(
             "a mace batch needs the elements that the model knows: "
             "layout=functools.partial(collate.mace, elements=['H', 'O'])"
         )
-    packed = in_units(pack(samples, per_atom), units)
+    packed = in_single(in_units(pack(samples, per_atom), units))
     _need(packed, "mace", "numbers")
     edges = edges_of(packed, "mace")
     dtype, n = packed.columns["positions"].dtype, len(packed)
     fields = {
-        name: column.astype(dtype, copy=False) if column.dtype.kind == "f" else column
+        name: narrowed(name, column, dtype) if column.dtype.kind == "f" else column
         for name, column in _columns_of(packed).items()
     }
     own: dict[str, NDArray] = {}
@@ -278,12 +279,12 @@ def fairchem(
     >>> batch["natoms"], batch["cell"].shape, batch["dataset"]
     (tensor([3, 3]), torch.Size([2, 3, 3]), ['omol', 'omol'])
     """
-    packed = in_units(pack(samples, per_atom), units)
+    packed = in_single(in_units(pack(samples, per_atom), units))
     n, n_atoms = len(packed), len(packed.batch)
     _need(packed, "fairchem", "numbers", "positions", "cell", "pbc")
     dtype = packed.columns["positions"].dtype
     fields = {
-        name: column.astype(dtype, copy=False) if column.dtype.kind == "f" else column
+        name: narrowed(name, column, dtype) if column.dtype.kind == "f" else column
         for name, column in _columns_of(packed).items()
     }
     fields["cell"] = _complete(fields["cell"])

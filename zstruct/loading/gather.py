@@ -118,12 +118,18 @@ class Gather:
     masks
         Names of the columns, shape (n,), that say for which structures a field is given: not all
         of its values are missing (NaN in floats, negative in integers).
+    wide
+        As for `PackedBatch`.
     """
 
     def __init__(
-        self, cache: BlockCache, dtypes: Mapping[str, np.dtype], masks: Mapping[str, str] | None = None
+        self,
+        cache: BlockCache,
+        dtypes: Mapping[str, np.dtype],
+        masks: Mapping[str, str] | None = None,
+        wide: frozenset[str] = frozenset(),
     ):
-        self.cache, self.dtypes, self.masks = cache, dict(dtypes), dict(masks or {})
+        self.cache, self.dtypes, self.masks, self.wide = cache, dict(dtypes), dict(masks or {}), wide
         self._steps = {level: self._table_of(cache.tables.get(level)) for level in (ATOM, STRUCTURE)}
         self._block_rows = {
             level: cache.tables[level].block_rows if level in cache.tables else 1 << 62
@@ -345,6 +351,8 @@ class Gather:
             ndarray((rows,), _INT64, body, begin),
             columns,
             self.per_atom,
+            (),
+            self.wide,
         )
 
     def _fill_by_parts(self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8]) -> None:

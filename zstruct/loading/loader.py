@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["StructureLoader", "make_loader"]
 
 _AHEAD = 4  # batches
+_WITHOUT_DOUBLE = ("mps",)  # devices that have no double precision
 _PATIENCE = 1e-4  # seconds; measured: batches that take less are made faster without threads
 _MOST_THREADS = 2  # more only wait for each other; the loop that waits for a batch helps, too
 
@@ -61,6 +62,7 @@ class StructureLoader(DataLoader[Any]):
         Batches that these threads make ahead, by default 4.
     device
         Where to put the batches; for CUDA they are copied from pinned memory, without waiting.
+        ``"mps"`` has no float64: what is in double precision becomes float32 on the way.
     pin_memory
         Whether to put them into pinned memory; CUDA devices imply it.
     **options
@@ -296,9 +298,8 @@ class _Received(Iterator[Any]):
             raise
         if self._run is not None and self._lengths is not None:
             self._run.position += next(self._lengths)
-        if self._device is None:
-            return batch
-        return _each(batch, lambda tensor: tensor.to(self._device, non_blocking=True))
+        device = self._device
+        return batch if device is None else _each(batch, lambda data: _moved(data, device))
 
 
 def _each(data: Any, change: Callable[[Any], Any]) -> Any:
@@ -316,6 +317,16 @@ def _each(data: Any, change: Callable[[Any], Any]) -> Any:
         kind = tuple if isinstance(data, tuple) else list
         return kind(_each(value, change) for value in data)
     return data
+
+
+def _moved(data: Any, device: torch.device) -> Any:
+    """Return a tensor, or what moves as a whole like one, on a device."""
+    if device.type in _WITHOUT_DOUBLE:
+        if not isinstance(data, torch.Tensor) and hasattr(data, "apply"):  # a graph of torch_geometric
+            return data.apply(lambda tensor: _moved(tensor, device))
+        if data.dtype == torch.float64:
+            data = data.to(torch.float32)
+    return data.to(device, non_blocking=True)
 
 
 def _pinned(data: Any) -> Any:

@@ -85,6 +85,9 @@ def weighted_loss(
             raise ValueError(
                 f"the prediction of {name} has shape {tuple(predicted.shape)}, its label {tuple(label.shape)}"
             )
+        # Some errors, such as huber_loss, want equal dtypes; that of the label has all of its digits.
+        dtype = torch.promote_types(predicted.dtype, label.dtype)
+        predicted, label = predicted.to(dtype), label.to(dtype)
         if name in _PER_ATOM:
             n_atoms = batch["n_atoms"].to(label.dtype).clamp(min=1)
             predicted, label = predicted / n_atoms, label / n_atoms

@@ -93,7 +93,8 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
     whence = None if None in structures else np.array(structures, dtype=np.int64)
     batch = np.repeat(np.arange(len(counts)), counts)
-    return PackedBatch(whence, offsets, counts, batch, columns, atomwise, pairs)
+    wide = first.wide if isinstance(first, Sample) else frozenset()
+    return PackedBatch(whence, offsets, counts, batch, columns, atomwise, pairs, wide & columns.keys())
 
 
 def no_pairs(packed: PackedBatch, layout: str) -> None:

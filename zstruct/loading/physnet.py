@@ -11,6 +11,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.loading.conversion import in_single
 from zstruct.loading.packing import Batch, Samples, converter, no_pairs, pack
 from zstruct.loading.padding import real_pairs, real_rows, rectangle, rows_of
 
@@ -65,8 +66,8 @@ def physnet(
     Returns
     -------
     dict of str to torch.Tensor or numpy.ndarray
-        For B structures, the numbers as int32, everything else in the dtype that the dataset gives
-        it (float32 unless asked otherwise):
+        For B structures, the numbers as int32, energies in the dtype of the positions unless the
+        dataset was given a `dtype` for them, everything else in the dtype that the dataset gives it:
 
         * ``Z`` (B*A,), ``R`` and ``F`` (B*A, 3), ``E`` (B, 1), ``Qtot`` (B,), ``D`` (B, 3), of the
           fields ``numbers``, ``positions``, ``forces``, ``energy``, ``total_charge`` and
@@ -103,7 +104,7 @@ def physnet(
     >>> batch["batch_mask"]
     array([1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0], dtype=int32)
     """
-    packed = pack(samples, per_atom)
+    packed = in_single(pack(samples, per_atom))
     no_pairs(packed, "physnet")
     n, rows = len(packed), rows_of(packed, num_atoms)
     taken = [name for name in packed.columns if name in _NAMES.values() or name in _OWN]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zstruct.errors import MissingExtraError
-from zstruct.loading.conversion import assembled, in_units
+from zstruct.loading.conversion import assembled, in_single, in_units
 from zstruct.loading.packing import Samples, find_edges, pack
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def pyg(
     from torch import from_numpy
     from torch_geometric.data import Batch, Data
 
-    packed = in_units(pack(samples, per_atom), units)
+    packed = in_single(in_units(pack(samples, per_atom), units))
     n = len(packed)
     steps = np.arange(n + 1)
     # Of each value, where those of the structures begin.

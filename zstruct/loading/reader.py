@@ -33,6 +33,7 @@ from zstruct.loading.forces import ForcePolicy, ForceSampling
 from zstruct.loading.gather import Gather, kept_dtype, out_of_range
 from zstruct.loading.indexing import as_int, is_plain, positions_of
 from zstruct.loading.permutation import permuted
+from zstruct.loading.precision import narrowed
 from zstruct.loading.transforms import Transform, as_transform
 from zstruct.loading.transforms.base import steps_of
 from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
@@ -74,7 +75,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         self,
         path: str | os.PathLike[str] | Store,
         fields: Iterable[str] | None = None,
-        dtype: Any = "float32",
+        dtype: Any = None,
         *,
         split: str | tuple[str, str] | None = None,
         max_energy: float | None = None,
@@ -118,7 +119,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
             )
         elif cache_features or cache_neighbors:
             raise ValueError("cache_features and cache_neighbors keep what is computed: there is nothing")
-        self._dtypes, beside = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
+        self._dtypes, beside, wide = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
         masks = {n: mask_name(n) for n in names if self.store.coverage(n) < self.store.n_structures}
         check_names([*names, *masks.values(), *(extras.names if extras else ())])
         # What references need is gathered, too, and put right when the batch is done.
@@ -130,9 +131,9 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         self._hidden = tuple(name for name in gathered if name not in self._dtypes)
         if extras is None:
             stored = {name: kept_dtype(self.store.dtype(name), kind) for name, kind in gathered.items()}
-            self._gather = Gather(BlockCache(self.store, stored, cache, cache_bytes), gathered, masks)
+            self._gather = Gather(BlockCache(self.store, stored, cache, cache_bytes), gathered, masks, wide)
         else:
-            self._gather = extras.gather(gathered, beside, masks, cache, cache_bytes)
+            self._gather = extras.gather(gathered, beside, masks, cache, cache_bytes, wide)
         self._described = extras
         # What is left to do once everything is gathered.
         self._extras = None if extras is None or extras.is_gathered else extras
@@ -503,7 +504,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
             batch.columns.pop(name, None)  # a function may have left it out
         for name, kind in self._casts.items():
             if name in batch.columns:
-                batch.columns[name] = batch.columns[name].astype(kind)
+                batch.columns[name] = narrowed(name, batch.columns[name], kind)
         if self._hidden:
             batch.per_atom -= set(self._hidden)
         for step in self._after:

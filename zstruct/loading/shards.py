@@ -20,12 +20,15 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.access import refused
-from zstruct.errors import CorruptStoreError
+from zstruct.errors import CorruptStoreError, InputError
+from zstruct.loading.precision import copied, too_large
 from zstruct.loading.view import StoreView
+from zstruct.schema import ATOM
 from zstruct.store import ArraySpec, Store, shard_path
 
 __all__ = ["ArrayReader"]
 
+_OFFSETS = "offsets"
 _ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 _CRC_BYTES = 4
 _HEADER_BYTES = 16  # of a Blosc buffer: versions and flags, then its three sizes
@@ -76,16 +79,17 @@ class ArrayReader:
         ------
         CorruptStoreError
             If a checksum, a chunk or a file does not fit; names the array and the chunk.
+        InputError
+            If a number would become infinite by the cast; names the structure.
         """
         if self._spec is None:
-            np.copyto(out, self.store.read(self.name, start, stop), casting="unsafe")
+            self._copy(start, self.store.read(self.name, start, stop), out)
             return
         rows = self._spec.layout.chunk_rows
         for chunk in range(start // rows, -(-stop // rows)):
             first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
-            target = out[first - start : last - start]
             try:
-                self._decode(self._spec, chunk, first - chunk * rows, target)
+                whole = self._decode(self._spec, chunk)
             except (ValueError, RuntimeError, OSError) as error:
                 reason = refused(self.store.path, error)
                 raise reason or CorruptStoreError(
@@ -93,9 +97,22 @@ class ArrayReader:
                     f"{self._spec.path} can't be decoded ({error}); "
                     "restore the store from a copy or build it again"
                 ) from error
+            self._copy(first, whole[first - chunk * rows : last - chunk * rows], out[first - start :])
 
-    def _decode(self, spec: ArraySpec, chunk: int, first: int, target: NDArray) -> None:
-        """Decode rows of a chunk, from its row `first` on, until `target` is full."""
+    def _copy(self, start: int, values: NDArray, out: NDArray) -> None:
+        """Copy rows from `start` on to the beginning of an array."""
+        try:
+            copied(values, out[: len(values)])
+        except FloatingPointError:
+            row, sentence = too_large(self.name, values)
+            row += start
+            if self.store.fields[self.name].level == ATOM:
+                offsets = self.store.read(_OFFSETS, 0, self.store.n_structures + 1)
+                row = int(np.searchsorted(offsets, row, side="right")) - 1
+            raise InputError(f"{self.store.path}, structure {row}: {sentence}") from None
+
+    def _decode(self, spec: ArraySpec, chunk: int) -> NDArray:
+        """Return the rows of a chunk."""
         encoded = self._encoded(spec, chunk)
         shape, stored = (spec.layout.chunk_rows, *spec.shape[1:]), np.dtype(spec.dtype)
         nbytes = stored.itemsize * math.prod(shape)
@@ -107,7 +124,7 @@ class ArrayReader:
         # processes that decode the same block into a shared arena would spoil it for each other.
         whole = np.empty(shape, stored)
         blosc.decompress(encoded, whole)
-        np.copyto(target, whole[first : first + len(target)], casting="unsafe")
+        return whole
 
     def _encoded(self, spec: ArraySpec, chunk: int) -> NDArray[np.uint8]:
         """Return the bytes of a chunk as Blosc made them, their checksum verified."""

@@ -371,7 +371,7 @@ class OnSample(Transform):
 
     def _sample(self, sample: Sample, more: tuple[Any, ...]) -> Sample:
         # What the sample is, before the function may change it.
-        structure, n_atoms = sample.structure, sample.n_atoms
+        structure, n_atoms, wide = sample.structure, sample.n_atoms, sample.wide
         changed = self.function(sample, *more)
         if not isinstance(changed, Mapping):
             raise TypeError(f"a transform of samples must return a mapping of tensors, not {changed!r}")
@@ -383,7 +383,7 @@ class OnSample(Transform):
             for name, carried in sample.per_pair.items()
             if name in changed
         }
-        return Sample(changed, structure, n_atoms, frozenset(rows), pairs)
+        return Sample(changed, structure, n_atoms, frozenset(rows), pairs, wide)
 
 
 def as_transform(what: Any) -> Transform:

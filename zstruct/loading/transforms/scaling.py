@@ -49,9 +49,8 @@ class Normalize(Transform):
 
     With n atoms, :math:`E' = (E - n \cdot mean - \sum_a reference_a) / scale`, and the derivatives of
     energies become :math:`F' = F / scale` (so do stress and virial): still F' = -dE'/dR. Energies of
-    single atoms (``energies``) are treated as that of one atom. Computed in double precision, but
-    total energies lose digits before that, if they are loaded in single precision: ask the
-    dataset for ``dtype={"energy": torch.float64}``.
+    single atoms (``energies``) are treated as that of one atom. Computed in double precision, in
+    which datasets load total energies unless they are told otherwise.
 
     Parameters
     ----------
@@ -244,7 +243,8 @@ class Denormalize(Transform):
         ----------
         data
             A `PackedBatch`, a `Sample`, or a mapping of predictions by the names of the fields, tensors
-            or arrays; gradients of tensors pass through.
+            or arrays; gradients of tensors pass through. Energies come
+            back in double precision, where the device has it.
         epoch
             Makes no difference.
         batch
@@ -309,7 +309,9 @@ def _alike(offsets: NDArray[np.float64], value: Any) -> Any:
         return shaped
     import torch
 
-    return torch.as_tensor(shaped, dtype=value.dtype, device=value.device)
+    # Total energies in single precision would lose what a model says of them; some devices have no other.
+    dtype = value.dtype if value.device.type == "mps" else torch.float64
+    return torch.as_tensor(shaped, dtype=dtype, device=value.device)
 
 
 @dataclass(frozen=True, eq=False)
