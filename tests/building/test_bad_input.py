@@ -22,7 +22,6 @@ FRAMES = {
     "no atoms": (f"0\n{HEAD} energy=1\n", "atoms"),
     "unknown species": (f"1\n{HEAD} energy=1\nQq 0 0 0 0 0 0\n", "Qq"),
     "zero volume": (f'1\nLattice="1 0 0 2 0 0 0 0 1" {HEAD}\nH 0 0 0 0 0 0\n', "zero volume"),
-    "negative volume": (f'1\nLattice="0 1 0 1 0 0 0 0 1" {HEAD}\nH 0 0 0 0 0 0\n', "negative volume"),
     "periodic without a vector": (f'1\n{HEAD} pbc="T F F"\nH 0 0 0 0 0 0\n', "length zero"),
     "forces of two columns": ("1\nProperties=species:S:1:pos:R:3:forces:R:2\nH 0 0 0 0 0\n", "forces"),
     "text for a number": (f"1\n{HEAD} energy=1\nH 0 0 zero 0 0 0\n", "'zero'"),

@@ -7,6 +7,7 @@ import pytest
 from zstruct.errors import InputError
 from zstruct.sources.base import BadFrame, Raw, RawColumn
 from zstruct.sources.normalize import ReadOptions, normalize
+from zstruct.sources.remarks import Remarks
 
 HARTREE, BOHR = 27.21138602, 0.52917721067
 CELL = np.array([[4.0, 0, 0], [1, 5, 0], [0, 2, 6]])  # volume 120
@@ -255,19 +256,87 @@ def test_virial_without_volume_stays_and_units_apply_before():
     assert packed.columns["virial"][1] == pytest.approx(FULL * HARTREE)
 
 
-def test_stress_beats_virial_and_both_are_kept():
+def stresses(stress, virial, has_stress=(1, 1)):
+    cells = np.stack([CELL, CELL])
+    return block((1, 1), structure={"stress": some(stress, has_stress), "virial": virial, "cell": cells})
+
+
+def test_a_stress_and_its_virial_are_one():
+    virial = -120.0 * np.stack([FULL, FULL]) * (1 + 2e-4)
+    packed = fields(stresses([VOIGT, [0.0] * 6], virial, has_stress=[1, 0]))
+    assert packed.columns["stress"][0].tolist() == VOIGT
+    assert packed.columns["stress"][1] == pytest.approx(np.array(VOIGT), rel=3e-4)
+    assert "virial" not in packed.columns
+
+
+@pytest.mark.parametrize(
+    ("factor", "hint"),
+    [
+        (120.0, ", but they have opposite signs; leave one out"),
+        (-60.0, "volume; leave one out"),
+        (
+            -120.0 / 160.21766208,
+            r" \(the stress seems to be in GPa: units={'stress': 'GPa'}\); leave one out",
+        ),
+        (120.0 / 1602.1766208, r"opposite signs \(the stress seems to be in kbar"),
+    ],
+)
+def test_a_stress_and_a_virial_that_contradict_each_other(factor, hint):
+    raw = stresses([VOIGT, VOIGT], np.stack([-120 * FULL, factor * FULL]))
+    with pytest.raises(InputError, match=f"in.xyz, frame 11: the stress and the virial contradict.*{hint}"):
+        normalize(raw, ReadOptions(), "in.xyz")
+    assert "virial" not in fields(raw, exclude=["virial"]).columns
+    assert fields(raw, exclude=["stress"]).columns["stress"][1] == pytest.approx(
+        np.array(VOIGT) * factor / -120
+    )
+
+
+def test_a_stress_of_nan_is_none_beside_a_virial():
+    packed = fields(stresses([VOIGT, [np.nan] * 6], -120 * np.stack([FULL, FULL])))
+    assert packed.columns["stress"][1] == pytest.approx(np.array(VOIGT))
+
+
+def test_one_tensor_in_two_forms_is_one():
+    nine = np.stack([FULL.T.ravel(), FULL.T.ravel()])
+    structure = {"stress": nine, "dft_stress": np.array([VOIGT, VOIGT]) * (1 + 1e-8)}
+    packed = fields(block((1, 1), structure=structure))
+    assert packed.columns["stress"].tolist() == [VOIGT, VOIGT]
+    structure["dft_stress"][1, 0] *= 1.001
+    with pytest.raises(InputError, match="frame 11: 'stress' and 'dft_stress' could both be the stress"):
+        normalize(block((1, 1), structure=structure), ReadOptions(), "in.xyz")
+
+
+def test_one_value_in_two_units_is_one():
+    raw = block(structure={"energy": [RawColumn(np.array([1.0, 2.0]), unit="Ha")]})
+    raw.structure["REF_energy"] = [RawColumn(np.array([1.0, 2.0]) * HARTREE)]
+    assert fields(raw).columns["energy"] == pytest.approx([HARTREE, 2 * HARTREE])
+    raw.structure["REF_energy"] = [RawColumn(np.array([1.0, 2.0]))]
+    with pytest.raises(InputError, match="'energy' and 'REF_energy' could both be the energy"):
+        normalize(raw, ReadOptions(), "in.xyz")
+
+
+def test_keys_that_differ_in_case_are_two_candidates():
+    raw = block(structure={"Energy": some([1.0, 0], [1, 0]), "energy": some([0, 2.0], [0, 1])})
+    assert fields(raw).columns["energy"].tolist() == [1.0, 2.0]
+    raw = block(structure={"Energy": np.array([1.0, 5.0]), "energy": np.array([1.0, 2.0])})
+    with pytest.raises(InputError, match="frame 11: 'Energy' and 'energy' could both be the energy"):
+        normalize(raw, ReadOptions(), "in.xyz")
+
+
+def test_group_labels_whose_keys_differ_in_case_are_both_kept():
     raw = block(
-        (1, 1),
+        (1, 1, 1, 1),
         structure={
-            "stress": some([VOIGT, [0.0] * 6], [1, 0]),
-            "virial": np.stack([FULL, FULL]),
-            "cell": np.stack([CELL, CELL]),
+            "Config_type": texts([0, 1, 1, 2], ["a", "b", "c"], [True, True, True, False]),
+            "config_type": texts([0, 0, 0, 1], ["a", "d"], [True, True, False, True]),
         },
     )
     packed = fields(raw)
-    assert packed.columns["stress"][0].tolist() == VOIGT
-    assert packed.columns["stress"][1] == pytest.approx(-np.array(VOIGT) / 120)
-    assert packed.present["virial"].tolist() == [True, False]
+    label = packed.categories["config_type"]
+    assert [label[c] for c in packed.columns["config_type"]] == ["a", "a", "b", "d"]
+    (other,) = set(packed.columns) - {"numbers", "positions", "cell", "pbc", "frame", "config_type"}
+    assert packed.present[other].tolist() == [False, True, False, False]
+    assert packed.categories[other][packed.columns[other][1]] == "b"
 
 
 # NaN and infinity
@@ -295,7 +364,11 @@ def test_all_nan_is_missing():
             {"stress": np.array([[1, 1, 1, 0, 0, np.nan], [1, 1, 1, 0, 0, 0]])},
             "stress: some values are NaN",
         ),
-        ({}, {"stress": np.array([np.full((3, 3), np.inf), np.eye(3)])}, "stress: a value is infinite"),
+        (
+            {},
+            {"stress": np.array([np.full((3, 3), np.inf), np.eye(3)]), "cell": np.stack([CELL, CELL])},
+            "stress: a value is infinite",
+        ),
         ({"charges": np.array([0, np.nan, 0])}, {}, "charges: some values are NaN"),
     ],
 )
@@ -303,6 +376,20 @@ def test_nan_in_part_and_infinity_are_bad(atom, structure, reason):
     found = faults(block(atom=atom, structure=structure))
     assert list(found) == [10]
     assert reason in found[10]
+
+
+@pytest.mark.parametrize("name", ["stress", "virial"])
+def test_infinite_stress_without_a_volume_is_missing(name):
+    none = np.array([[np.inf, 0, np.nan], [0, -np.inf, 0], [np.nan, 0, np.inf]])
+    raw = block((1, 1, 1), structure={name: np.stack([none, none, FULL])})
+    raw.structure["cell"] = [RawColumn(np.stack([np.zeros((3, 3)), [[3, 0, 0], [0, 3, 0], [0, 0, 0]], CELL]))]
+    remarks = Remarks()
+    packed, bad = normalize(raw, ReadOptions(), "in.xyz", remarks)
+    assert not bad
+    assert packed.present["stress"].tolist() == [False, False, True]
+    assert "virial" not in packed.columns or not packed.present["virial"].any()
+    (said,) = remarks.told().items()
+    assert said == (f"the {name} is infinite and there is no cell, so no volume: taken as missing", 2)
 
 
 def test_unknown_properties_may_be_nan():
@@ -331,6 +418,23 @@ def geometry(cells, pbcs):
     return block((1,) * n, structure={"cell": np.array(cells, float), "pbc": np.array(pbcs, bool)})
 
 
+def test_periodic_without_any_lattice_vector_is_not():
+    raw = geometry([np.zeros((3, 3)), CELL], [[1, 1, 1], [1, 1, 1]])
+    remarks = Remarks()
+    packed, bad = normalize(raw, ReadOptions(), "in.xyz", remarks)
+    assert (bad, packed.columns["pbc"].tolist()) == ([], [[False] * 3, [True] * 3])
+    assert remarks.told() == {"periodic, but without any lattice vector: taken as not periodic": 1}
+
+
+def test_left_handed_cells_have_a_volume():
+    swapped = CELL[[1, 0, 2]]
+    raw = geometry([swapped], [[1, 1, 1]])
+    raw.structure["virial"] = [RawColumn(-120.0 * FULL[None])]
+    packed = fields(raw)
+    assert packed.columns["cell"].tolist() == [swapped.tolist()]
+    assert packed.columns["stress"] == pytest.approx(np.array([VOIGT]))
+
+
 def test_no_cell_is_not_periodic():
     packed = fields(block())
     assert not packed.columns["cell"].any()
@@ -355,6 +459,7 @@ def test_absent_cells_are_zero():
         ([[0, 0, 0], [0, 0, 0], [0, 0, 8]], [0, 0, 1]),
         ([[3, 0, 0], [0, 3, 0], [3, 3, 0]], [1, 1, 0]),
         ([[-3, 0, 0], [0, 3, 0], [0, 0, 3]], [0, 0, 0]),
+        ([[-3, 0, 0], [0, 3, 0], [0, 0, 3]], [1, 1, 1]),
         ([[1e-3, 0, 0], [0, 1e3, 0], [0, 0, 1]], [1, 1, 1]),
         ([[0, 0, 0], [0, 0, 0], [0, 0, 0]], [0, 0, 0]),
     ],
@@ -366,11 +471,10 @@ def test_good_cells(cell, pbc):
 @pytest.mark.parametrize(
     ("cell", "pbc", "reason"),
     [
-        (np.zeros((3, 3)), [1, 1, 1], "along a lattice vector of length zero"),
+        (np.zeros((3, 3)), [1, 0, 0], "along a lattice vector of length zero"),
         ([[3, 0, 0], [0, 3, 0], [0, 0, 0]], [1, 1, 1], "along a lattice vector of length zero"),
         ([[3, 0, 0], [6, 0, 0], [0, 0, 1]], [1, 1, 0], "zero volume"),
         ([[3, 0, 0], [0, 3, 0], [3, 3, 0]], [1, 1, 1], "zero volume"),
-        ([[-3, 0, 0], [0, 3, 0], [0, 0, 3]], [1, 1, 1], "left-handed"),
         ([[3, 0, 0], [0, 3, 0], [0, 0, np.nan]], [1, 1, 0], "NaN, infinite or absurdly large element"),
         ([[np.inf, 0, 0], [0, 3, 0], [0, 0, 1]], [0, 0, 0], "NaN, infinite or absurdly large element"),
     ],

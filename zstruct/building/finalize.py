@@ -14,6 +14,7 @@ from zstruct.building.manifest import Manifest
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
 from zstruct.schema import SYMBOLS
+from zstruct.sources.remarks import Remarks
 
 __all__ = ["edge_arrays", "finalize_store"]
 
@@ -85,6 +86,7 @@ def finalize_store(
         array_attrs[name]["digest"] = store.array_digest(spec.dtype, spec.shape, spec.layout, shards)
     dropped: Counter[str] = Counter()
     noted: Counter[str] = Counter()
+    remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)
     skipped = [(manifest.inputs[i][0], None, reason) for i, reason in manifest.unreadable]
     n_skipped = len(skipped)
     for part in parts:
@@ -100,6 +102,7 @@ def finalize_store(
             "options": options,
             "dropped": {name: dropped[name] for name in sorted(dropped)},
             "noted": {name: noted[name] for name in sorted(noted) if noted[name]},
+            "remarks": remarks.told(),
             "n_skipped": n_skipped,
             "skipped": skipped[:_REPORTED],
         },

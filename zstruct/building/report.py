@@ -34,6 +34,9 @@ class BuildReport:
         Structures left out by each filter and by ``leave_out=``.
     noted
         Structures in the store that are ``"unconverged"``, or from an input that is ``"cut"`` off.
+    remarks
+        Structures in which something was understood otherwise than it is written, or was not taken for a
+        label though it looks like one, by the sentence that says what.
     n_skipped
         Frames (or whole inputs) left out because they could not be used.
     skipped
@@ -51,6 +54,7 @@ class BuildReport:
     seconds: float
     dropped: dict[str, int]
     noted: dict[str, int]
+    remarks: dict[str, int]
     n_skipped: int
     skipped: list[tuple[str, int | None, str]]
     ignored: list[str]
@@ -70,6 +74,7 @@ class BuildReport:
             seconds=seconds,
             dropped=dict(build["dropped"]),
             noted=dict(build.get("noted", {})),
+            remarks=dict(build.get("remarks", {})),
             n_skipped=int(build["n_skipped"]),
             skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
             ignored=ignored,
@@ -103,6 +108,7 @@ class BuildReport:
             lines.append(
                 f"{note}: {counted(count, 'structure')} ({NOTES[note]}); leave_out=[{note!r}] leaves them out"
             )
+        lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
         if self.n_skipped:
             lines.append(f"skipped {counted(self.n_skipped, 'bad frame or input')}:")
             for label, frame, reason in self.skipped[:5]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.ragged import Packed, atom_rows, segment_reduce
-from zstruct.schema import ATOM, FIELDS
+from zstruct.schema import ATOM
+from zstruct.sources.remarks import Remarks
 
-__all__ = ["NOT_SYMMETRIC", "Bad", "check_geometry", "check_label", "not_symmetric", "stress_from_virial"]
+__all__ = ["NOT_SYMMETRIC", "Bad", "check_geometry", "check_label", "not_symmetric"]
 
 # A stress whose two triangles differ by more than this part of its largest element is refused.
 _ASYMMETRY = 1e-3
@@ -34,8 +35,12 @@ class Bad:
         self.mask |= mask
 
 
-def check_geometry(packed: Packed, offsets: NDArray[np.int64], bad: Bad) -> None:
-    """Find positions that are not finite, and cells that contradict the periodicity."""
+def check_geometry(packed: Packed, offsets: NDArray[np.int64], bad: Bad, remarks: Remarks) -> None:
+    """Find positions that are not finite, and cells that contradict the periodicity.
+
+    What is periodic in all directions, but has no lattice vector, is not: so readers of extended XYZ take a
+    molecule that has a ``Lattice`` of zeros. Left-handed lattice vectors are a cell like any other.
+    """
     finite = np.isfinite(packed.columns["positions"])
     if not finite.all():
         ok = segment_reduce(finite.all(axis=1), offsets, "min").astype(bool)
@@ -47,6 +52,13 @@ def check_geometry(packed: Packed, offsets: NDArray[np.int64], bad: Bad) -> None
     bad.add(flat, "the cell has a NaN, infinite or absurdly large element")
     cell = np.where(flat[:, None, None], 0.0, cell)
     norms = np.linalg.norm(cell, axis=2)
+    none = pbc.all(axis=1) & ~flat & (norms == 0).all(axis=1)
+    if none.any():
+        pbc = pbc & ~none[:, None]
+        packed.columns["pbc"] = pbc
+        remarks.count(
+            "periodic, but without any lattice vector: taken as not periodic", int((none & ~bad.mask).sum())
+        )
     periodic = pbc.any(axis=1)
     zero = periodic & (pbc & (norms == 0)).any(axis=1) & ~flat
     bad.add(zero, "the structure is periodic along a lattice vector of length zero")
@@ -58,39 +70,6 @@ def check_geometry(packed: Packed, offsets: NDArray[np.int64], bad: Bad) -> None
     gram = np.where(keep, gram, np.eye(3))
     flat_cell = periodic & ~zero & (np.linalg.det(gram) < 1e-12)
     bad.add(flat_cell, "the cell has zero volume: its periodic lattice vectors are not independent")
-    left = periodic & (norms > 0).all(axis=1) & (np.linalg.det(cell) < 0)
-    bad.add(left, "the cell has negative volume (left-handed lattice vectors); swap two of them")
-
-
-def stress_from_virial(packed: Packed, bad: Bad) -> None:
-    """Turn virials into stress, -W/V, for structures that have a volume and no stress."""
-    if "virial" not in packed.columns:
-        return
-    n = len(packed)
-    every = np.ones(n, dtype=bool)
-    with np.errstate(all="ignore"):  # bad cells have been found
-        volume = np.abs(np.linalg.det(packed.columns["cell"]))
-    has_virial = packed.present.get("virial", every)
-    stress = np.full((n, 6), np.nan)
-    has_stress = np.zeros(n, dtype=bool)
-    if "stress" in packed.columns:
-        has_stress = packed.present.get("stress", every)
-        stress[has_stress] = packed.columns["stress"][has_stress]
-    turn = has_virial & ~has_stress & (volume > 0) & ~bad.mask
-    if not turn.any():
-        return
-    virial = packed.columns["virial"][turn]
-    skew = np.zeros(n, dtype=bool)
-    skew[turn] = not_symmetric(virial)
-    bad.add(skew, NOT_SYMMETRIC.format("virial"))
-    voigt = (virial + virial.transpose(0, 2, 1))[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / 2
-    stress[turn] = -voigt / volume[turn, None]
-    packed.present.pop("stress", None)
-    packed.add(FIELDS["stress"], stress, has_stress | turn)
-    left = has_virial & ~turn
-    packed.present["virial"] = left
-    if not left.any():
-        del packed.columns["virial"], packed.fields["virial"], packed.present["virial"]
 
 
 def check_label(packed: Packed, name: str, offsets: NDArray[np.int64], bad: Bad) -> None:

@@ -30,17 +30,12 @@ from zstruct.schema import (
     resolve_name,
 )
 from zstruct.sources.base import BadFrame, Raw, RawColumn
-from zstruct.sources.checks import (
-    NOT_SYMMETRIC,
-    Bad,
-    check_geometry,
-    check_label,
-    not_symmetric,
-    stress_from_virial,
-)
+from zstruct.sources.candidates import Candidate, refuse_contradiction, twins_apart
+from zstruct.sources.checks import NOT_SYMMETRIC, Bad, check_geometry, check_label, not_symmetric
 from zstruct.sources.elements import numbers_from_types
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.stated_units import column_unit
+from zstruct.sources.stresses import one_stress
 from zstruct.sources.unit_statements import Statements
 from zstruct.sources.unit_systems import UnitChoice
 
@@ -126,7 +121,7 @@ def normalize(
     renamed = {key: name for name, key in options.keys.items()}
     statements = Statements(raw, renamed, options.exclude, label)
     block = _Block(raw, options, statements, Remarks() if remarks is None else remarks, bad, label)
-    chosen = _choose(raw, options, statements.consumed, label)
+    chosen = _choose(raw, options, statements.consumed)
     for (level, name), by_key in chosen.items():
         combined = _combine(name, level, by_key, block)
         if combined is None:
@@ -136,9 +131,9 @@ def normalize(
         if texts is not None:
             packed.categories[name] = texts
     _add_geometry(packed, n)
-    check_geometry(packed, offsets, bad)
+    check_geometry(packed, offsets, bad, block.remarks)
     _refuse_half(packed, block)
-    stress_from_virial(packed, bad)
+    one_stress(packed, bad, block.remarks, raw.frames, label)
     for name, spec in list(packed.fields.items()):
         if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
             check_label(packed, name, offsets, bad)
@@ -180,7 +175,7 @@ def _empty() -> Packed:
 
 
 def _choose(
-    raw: Raw, options: ReadOptions, consumed: set[str], label: str
+    raw: Raw, options: ReadOptions, consumed: set[str]
 ) -> dict[tuple[Level, str], dict[str, list[RawColumn]]]:
     """Decide which input properties feed which field."""
     renamed = {key: name for name, key in options.keys.items()}
@@ -193,9 +188,12 @@ def _choose(
                 continue
             field_name = _field_name(key, level, renamed, options)
             groups.setdefault((level, field_name), {})[key] = columns
+    for (level, name), by_key in list(groups.items()):
+        groups[level, name], apart = twins_apart(name, by_key, raw)
+        for key, columns in apart.items():
+            groups.setdefault((level, resolve_name(key)), {})[key] = columns
     chosen: dict[tuple[Level, str], dict[str, list[RawColumn]]] = {}
     for (level, name), by_key in groups.items():
-        _refuse_ambiguity(name, by_key, raw, label)
         out_name = name
         if level == STRUCTURE and (ATOM, name) in groups:
             out_name = f"{name}_structure"  # one name, both per atom and per structure
@@ -220,77 +218,36 @@ def _field_name(key: str, level: Level, renamed: Mapping[str, str], options: Rea
     return spec.name
 
 
-def _refuse_ambiguity(name: str, by_key: Mapping[str, list[RawColumn]], raw: Raw, label: str) -> None:
-    n = len(raw.n_atoms)
-    seen: list[tuple[str, RawColumn, NDArray[np.bool_]]] = []
-    for key, columns in by_key.items():
-        for column in columns:
-            if column.fault is not None:
-                continue
-            here = np.ones(n, dtype=bool) if column.present is None else column.present
-            for other_key, other, there in seen:
-                clash = here & there
-                if clash.any() and (differs := _differ(column, other, clash, raw)).any():
-                    frame = int(raw.frames[np.flatnonzero(differs)[0]])
-                    if other_key == key:
-                        reason = (
-                            f"there are two different values of {key!r} (in atoms.info or atoms.arrays and "
-                            "among a calculator's results, perhaps); remove or rename one"
-                        )
-                    else:
-                        reason = (
-                            f"{other_key!r} and {key!r} could both be the {name}; say which with "
-                            f"keys={{{name!r}: {key!r}}} or leave one out with exclude=[...]"
-                        )
-                    raise InputError(reason, label, frame)
-            seen.append((key, column, here))
-
-
-def _differ(a: RawColumn, b: RawColumn, where: NDArray[np.bool_], raw: Raw) -> NDArray[np.bool_]:
-    """Return which of some structures have different values in two columns; NaN equals NaN."""
-    if a.values.shape != b.values.shape or (a.texts is None) != (b.texts is None):
-        return where
-    x, y = a.values, b.values
-    if a.texts is not None and b.texts is not None:
-        here = where if len(x) == len(where) else np.repeat(where, raw.n_atoms)
-        codes = (np.where(here, x, -1), np.where(here, y, -1))  # other rows hold anything
-        x, y = (
-            np.array([*a.texts, ""], dtype=object)[codes[0]],
-            np.array([*b.texts, ""], dtype=object)[codes[1]],
-        )
-    rows = (x != y) & ((x == x) | (y == y))
-    rows = rows.reshape(len(rows), -1).any(axis=1)
-    if len(rows) != len(where):
-        rows = ~_all(~rows, ATOM, raw)
-    return where & rows
-
-
 def _combine(
     name: str, level: Level, by_key: Mapping[str, list[RawColumn]], block: _Block
 ) -> tuple[Field, NDArray, NDArray[np.bool_] | None, list[str] | None] | None:
     """Merge the columns that feed one field into one array of the field's shape and unit."""
     raw, bad, label = block.raw, block.bad, block.label
     known = FIELDS.get(name)
-    parts: list[tuple[Field, RawColumn]] = []
-    given = block.statements.applied(name, [column for columns in by_key.values() for column in columns])
-    for column, unit in ((c, whole.unit) for whole in given for c in _untangled(known, level, whole)):
-        spec, conformed = _conform(name, level, known, column, raw, bad)
-        if spec is None:
-            continue
-        here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
-        spec, said, size = column_unit(spec, unit, block.options.choice, here, bad)
-        if known is not None and spec.kind == "float":
-            block.remarks.add_units(name, [said])
-            if name in ("positions", "cell"):
-                block.lengths.setdefault(name, np.ones(len(here)))[here] = size
-            conformed = conformed if size == 1.0 else replace(conformed, values=conformed.values * size)
-        parts.append((spec, conformed))
+    parts: list[Candidate] = []
+    for key, columns in by_key.items():
+        for whole in block.statements.applied(name, columns):
+            for column in _untangled(known, level, whole):
+                spec, conformed = _conform(name, level, known, column, raw, bad)
+                if spec is None:
+                    continue
+                here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
+                spec, said, size = column_unit(spec, whole.unit, block.options.choice, here, bad)
+                if known is not None and spec.kind == "float":
+                    block.remarks.add_units(name, [said])
+                    if name in ("positions", "cell"):
+                        block.lengths.setdefault(name, np.ones(len(here)))[here] = size
+                    conformed = (
+                        conformed if size == 1.0 else replace(conformed, values=conformed.values * size)
+                    )
+                parts.append(Candidate(key, spec, conformed, (column.values.shape[1:], size)))
     if not parts:
         return None
-    spec = parts[0][0]
-    for other, _ in parts[1:]:
+    refuse_contradiction(name, parts, raw, label)
+    spec = parts[0].spec
+    for other in parts[1:]:
         try:
-            spec = merge(spec, other)
+            spec = merge(spec, other.spec)
         except InputError as error:
             what = error.reason.partition(";")[0]
             raise InputError(
@@ -298,14 +255,14 @@ def _combine(
             ) from None
     index: dict[str, int] = {}
     present: NDArray[np.bool_] | None = None
-    if len(parts) == 1 and parts[0][1].present is None:
-        values = convert(parts[0][1].values, spec, parts[0][1].texts, index)
+    if len(parts) == 1 and parts[0].column.present is None:
+        values = convert(parts[0].column.values, spec, parts[0].column.texts, index)
     else:
         n_rows = int(raw.n_atoms.sum()) if level == ATOM else len(raw.n_atoms)
         values = np.full((n_rows, *spec.shape), spec.missing, spec.dtype)
         present = np.zeros(len(raw.n_atoms), dtype=bool)
-        for _, column in parts:
-            here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
+        for column in (part.column for part in parts):
+            here = ~present if column.present is None else column.present & ~present
             rows = np.repeat(here, raw.n_atoms) if level == ATOM else here
             values[rows] = convert(column.values[rows], spec, column.texts, index)
             present |= here

@@ -6,6 +6,7 @@ the end. Nothing here decides anything.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ class Remarks:
     ----------
     units
         By field, the units that its values were in, ``""`` for the store's where nothing was said.
+    counts
+        Structures by what was done with them.
 
     Examples
     --------
@@ -32,6 +35,12 @@ class Remarks:
     """
 
     units: dict[str, set[str]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def count(self, what: str, n: int) -> None:
+        """Add to the number of structures of which something is to be told."""
+        if n:
+            self.counts[what] += n
 
     def add_units(self, name: str, units: Iterable[str]) -> None:
         """Add units that a field came in."""
@@ -50,9 +59,16 @@ class Remarks:
         found = self.units.get(name, set())
         return ", ".join(sorted({unit or stored for unit in found})) if found - {""} else None
 
+    def told(self) -> dict[str, int]:
+        """Return how many structures each sentence is about, for the user."""
+        return dict(sorted(self.counts.items()))
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {"units": {name: sorted(units) for name, units in sorted(self.units.items())}}
+        return {
+            "units": {name: sorted(units) for name, units in sorted(self.units.items())},
+            "counts": dict(sorted(self.counts.items())),
+        }
 
     @classmethod
     def of(cls, entries: Iterable[Mapping[str, Any]]) -> Remarks:
@@ -61,4 +77,5 @@ class Remarks:
         for entry in entries:
             for name, units in entry["units"].items():
                 remarks.add_units(name, units)
+            remarks.counts.update(entry["counts"])
         return remarks
