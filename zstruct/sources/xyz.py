@@ -48,8 +48,10 @@ class XYZSource(FileSource):
     r"""A file of structures in extended or plain XYZ format, perhaps compressed.
 
     Files compressed by gzip, bzip2 or xz are known by their first bytes and read as a stream.
-    Numbers are those that Python's ``float`` would give. Fortran exponents (``1.0D-5``) and
-    underscores in numbers are refused.
+    Numbers are those that Python's ``float`` would give; Fortran's exponents (``1.0D-5``) are read,
+    underscores in numbers are refused. Comment lines follow the rules of ASE, with what the
+    specification of libAtoms adds to them: lists of lists, and plain XYZ, whose lines are not
+    read beyond the position, and whose comment is kept as the property ``comment``.
 
     Parameters
     ----------
@@ -337,9 +339,11 @@ def _read_block(
 ) -> Raw | None:
     """Read some frames of a window; None if that would take too much memory for one block."""
     from zstruct.sources.xyz_atoms import frame_layouts, read_atoms, row_bytes
-    from zstruct.sources.xyz_comment import Faults, geometry
+    from zstruct.sources.xyz_comment import Faults, find_unclosed
+    from zstruct.sources.xyz_geometry import geometry
 
     faults = Faults(len(index))
+    find_unclosed(comments, faults)
     n_atoms = index[:, 4]
     which, layouts = frame_layouts(comments, n_atoms, index[:, 3] - index[:, 2], faults)
     if len(index) > 1:

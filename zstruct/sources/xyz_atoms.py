@@ -6,7 +6,7 @@ a kernel follows them for all frames, writing every property to its own contiguo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zstruct.ragged import counts_to_offsets
 from zstruct.sources import xyz_kernels as kernels
 from zstruct.sources.base import RawColumn
-from zstruct.sources.xyz_comment import RESERVED, Comments, Faults, intern
+from zstruct.sources.xyz_comment import RESERVED, TWICE, Comments, Faults, decided, intern
 
 __all__ = ["Layout", "frame_layouts", "read_atoms", "row_bytes"]
 
@@ -30,10 +30,14 @@ Step = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """What the tokens of an atom line are, in order; or what is wrong with the Properties."""
+    """What the tokens of an atom line are, in order; or what is wrong with the Properties.
+
+    In a plain XYZ file a line may go on behind them, unread.
+    """
 
     steps: tuple[Step, ...] = ()
     fault: str | None = None
+    goes_on: bool = False
 
     @property
     def width(self) -> int:
@@ -55,14 +59,15 @@ def parse_layout(properties: str) -> Layout:
     >>> parse_layout("species:S:1:pos:R").fault
     "Properties must be triplets NAME:TYPE:COLUMNS, not 'species:S:1:pos:R'"
     """
-    fields = properties.split(":")
+    fields = [field.strip() for field in properties.split(":")]
     triplets = list(zip(fields[::3], fields[1::3], fields[2::3], strict=False))
     if len(fields) % 3 or not all(name for name, _, _ in triplets):
         return Layout(fault=f"Properties must be triplets NAME:TYPE:COLUMNS, not {properties[:200]!r}")
     steps: list[Step] = []
-    for name, letter, count in triplets:
+    for name, type_, count in triplets:
+        letter = type_.upper()
         if letter not in _TYPES:
-            return Layout(fault=f"Properties gives {name!r} the type {letter!r}; types are R, I, S and L")
+            return Layout(fault=f"Properties gives {name!r} the type {type_!r}; types are R, I, S and L")
         if not (
             count.isascii() and count.isdigit() and 0 < int(count[:9]) <= _MOST_COLUMNS and len(count) < 9
         ):
@@ -89,15 +94,16 @@ def parse_layout(properties: str) -> Layout:
 
 def _step(name: str, letter: str, count: int) -> Step | str:
     """Return the step for one property, or a sentence why there is none."""
-    if name in ("species", "symbols"):
+    lower = name.lower()
+    if lower in ("species", "symbols"):
         if letter not in "SI" or count != 1:
             return f"Properties must give {name} as {name}:S:1, not {name}:{letter}:{count}"
         return "numbers", kernels.SPECIES, 1
-    if name in ("Z", "numbers"):
+    if name == "Z" or lower in ("numbers", "atomic_numbers"):
         if letter != "I" or count != 1:
             return f"Properties must give {name} as {name}:I:1, not {name}:{letter}:{count}"
         return "numbers", kernels.NUMBER, 1
-    if name in ("pos", "positions"):
+    if lower in ("pos", "positions"):
         if letter != "R" or count != 3:
             return f"Properties must give {name} as {name}:R:3, not {name}:{letter}:{count}"
         return "positions", kernels.REAL, 3
@@ -125,10 +131,12 @@ def frame_layouts(
     which = np.full(comments.n, len(layouts), dtype=np.int64)
     which[frames] = codes
     if len(frames) < comments.n:
-        layouts.append(parse_layout(_PLAIN))
+        layouts.append(replace(parse_layout(_PLAIN), goes_on=True))
     wrong = np.array([layout.fault is not None for layout in layouts], dtype=bool)
     for frame in np.flatnonzero(wrong[which]).tolist():
         faults.add(frame, layouts[which[frame]].fault or "")
+    for frame in frames[comments.doubled[where]].tolist():
+        faults.add(frame, TWICE.format("Properties"))
     # A value takes two bytes at least; so a false number of columns never takes much memory.
     widths = np.array([layout.width for layout in layouts], dtype=np.int64)[which]
     for frame in np.flatnonzero(2 * widths * n_atoms > n_bytes + _SLACK).tolist():
@@ -193,8 +201,8 @@ def read_atoms(
     pending = np.empty((1 << 12, 3), np.int64)
     steps = np.array(program, dtype=np.int64).reshape(-1, 3)
     step_edges = np.array(edges, dtype=np.int64)
-    widths = np.array([layout.width for layout in layouts], dtype=np.int64)
-    tokens = np.empty(int(widths.max(initial=0)) + 72, dtype=np.int64)
+    widths = np.array([-layout.width if layout.goes_on else layout.width for layout in layouts])
+    tokens = np.empty(int(np.abs(widths).max(initial=0)) + 72, dtype=np.int64)
     done = 0
     while done < len(frames):
         begin = done
@@ -203,7 +211,7 @@ def read_atoms(
             ints, bools, spans, found, pending, tokens,
         )  # fmt: skip
         for place, start, stop in pending[:left].tolist():
-            floats[place] = float(text[start:stop].tobytes())
+            floats[place] = decided(text, start, stop)
         if done == begin:
             pending = np.empty((8 * len(pending), 3), np.int64)
     _explain(text, found, frames[:, 1], which, layouts, faults)

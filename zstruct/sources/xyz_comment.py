@@ -2,13 +2,15 @@
 
 Lines are split and numbers read by `xyz_kernels`, one call for all frames; Python works per key,
 and per value only for JSON that is more than a flat list of numbers. What the keys mean is not
-known here, but for the three that are the format's own: Lattice, pbc and Properties.
+known here, but for the three that are the format's own, in any case: Lattice, pbc and Properties.
+The comment of a plain XYZ file is a value too, ``comment``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,17 @@ from zstruct.sources import xyz_kernels as kernels
 from zstruct.sources.base import RawColumn
 from zstruct.sources.columns import structure_columns
 
-__all__ = ["Comments", "Faults", "geometry", "intern", "spell", "split_comments"]
+__all__ = ["Comments", "Faults", "decided", "find_unclosed", "intern", "spell", "split_comments"]
 
 _SPECIAL = ("Lattice", "pbc", "Properties")
+_REMARK = "comment"
+#: A sentence about a key that has several values.
+TWICE = "{!r} comes twice with different values"
 #: Columns of a block that a key must not take; such a key gets the prefix ``input_``.
 RESERVED = ("numbers", "positions", "cell", "pbc")
 _MARK = "_JSON "
-_NUMERIC = 1 << kernels.V_INT | 1 << kernels.V_FLOAT | 1 << kernels.V_J_INTS | 1 << kernels.V_J_FLOATS
+#: Kinds of values, as flags, that are numbers.
+NUMERIC = 1 << kernels.V_INT | 1 << kernels.V_FLOAT | 1 << kernels.V_J_INTS | 1 << kernels.V_J_FLOATS
 _INTEGERS = 1 << kernels.V_INT | 1 << kernels.V_J_INTS
 
 
@@ -65,6 +71,12 @@ class Comments:
         in `words`, shape (m,); see `xyz_kernels.read_values`.
     words
         Elements of all values, as the bits of int64 or float64.
+    doubled
+        Which values were preceded, in the same frame, by another value of their key, shape (m,).
+    marks
+        What is known of each line, shape (n,); see `xyz_kernels.split_comments`.
+    kept, remarks
+        Bytes, and start and end of each plain comment in them, shape (n, 2).
     """
 
     text: NDArray[np.uint8]
@@ -77,6 +89,10 @@ class Comments:
     lengths: NDArray[np.int64]
     at: NDArray[np.int64]
     words: NDArray[np.int64]
+    doubled: NDArray[np.bool_]
+    marks: NDArray[np.uint8]
+    kept: NDArray[np.uint8]
+    remarks: NDArray[np.int64]
 
     def select(self, keep: NDArray[np.bool_]) -> Comments:
         """Return the values of only some frames, given by a mask."""
@@ -97,6 +113,10 @@ class Comments:
             self.lengths[here],
             self.at[here],
             self.words,
+            self.doubled[here],
+            self.marks[keep],
+            self.kept,
+            self.remarks[keep],
         )
 
     def values_of(self, name: str) -> slice:
@@ -112,31 +132,46 @@ class Comments:
         return self.words[at[:, None] + np.arange(length)] if length else self.words[at]
 
     def columns(self) -> dict[str, list[RawColumn]]:
-        """Return the columns of all keys but the format's own."""
+        """Return the columns of all keys but the format's own, and the plain comments."""
         table: dict[str, list[RawColumn]] = {}
         edges = self.edges.tolist()
         flags = np.left_shift(1, self.kinds.astype(np.int64))
         for k, name in enumerate(self.names):
             if name in _SPECIAL:
                 continue
-            columns = self._columns_of(name, edges[k], edges[k + 1], flags)
+            rows = np.arange(edges[k], edges[k + 1])
+            twice = self.doubled[edges[k] : edges[k + 1]]
+            columns = self._columns_of(name, rows[~twice] if twice.any() else rows, flags)
+            if twice.any():
+                columns += [
+                    replace(column, fault=f"{TWICE.format(name)}; leave it out with exclude=[{name!r}]")
+                    for column in self._columns_of(name, rows[twice], flags)
+                ]
             if columns:
                 table[f"input_{name}" if name in RESERVED else name] = columns
+        here = self.remarks[:, 1] > 0
+        if here.any():
+            others = (_without(column, here) for column in table.get(_REMARK, []))  # they are in the remark
+            table[_REMARK] = [*(column for column in others if column is not None), self._remarks(here)]
         return table
 
-    def _columns_of(self, name: str, start: int, stop: int, flags: NDArray[np.int64]) -> list[RawColumn]:
-        """Return the columns of the values `start` to `stop`, which are one key's."""
-        kinds = int(np.bitwise_or.reduce(flags[start:stop]))
-        rows = np.arange(start, stop)
+    def _remarks(self, here: NDArray[np.bool_]) -> RawColumn:
+        codes = np.full(self.n, -1, dtype=np.int32)
+        codes[here], texts = intern(self.kept, self.remarks[here])
+        return RawColumn(codes, None if here.all() else here, texts)
+
+    def _columns_of(self, name: str, rows: NDArray[np.int64], flags: NDArray[np.int64]) -> list[RawColumn]:
+        """Return the columns of some values of one key."""
+        kinds = int(np.bitwise_or.reduce(flags[rows]))
         if kinds & 1 << kernels.V_EMPTY:
-            rows = rows[self.kinds[start:stop] != kernels.V_EMPTY]
+            rows = rows[self.kinds[rows] != kernels.V_EMPTY]
             kinds &= ~(1 << kernels.V_EMPTY)
         if len(rows) == 0:
             return []
         if name.lower() == "uid":
             return [self._text_column(rows, self.spans[rows])]
         is_bool = bool(kinds & 1 << kernels.V_BOOL)
-        if kinds & 1 << kernels.V_TEXT or (is_bool and kinds & _NUMERIC):
+        if kinds & 1 << kernels.V_TEXT or (is_bool and kinds & NUMERIC):
             return [self._text_column(rows, self._without_mark(rows))]
         if kinds & 1 << kernels.V_JSON:
             return self._json_columns(name, rows)
@@ -154,7 +189,9 @@ class Comments:
 
     def numeric_rows(self, rows: NDArray[np.int64], length: int, kinds: int) -> NDArray:
         """Return values with equally many elements as int64, float64 or bool; `kinds` as flags."""
-        words = self.elements(rows, length)
+        n_rows, n_columns = length >> kernels.ROWS, length & ((1 << kernels.ROWS) - 1)
+        words = self.elements(rows, max(n_rows, 1) * n_columns)
+        words = words.reshape(-1, n_rows, n_columns) if n_rows else words
         values: NDArray
         if kinds & 1 << kernels.V_BOOL:
             values = words.astype(bool)
@@ -221,6 +258,12 @@ class Comments:
         return mask
 
 
+def _without(column: RawColumn, frames: NDArray[np.bool_]) -> RawColumn | None:
+    """Return a column without some frames; None if no other frame has it."""
+    present = ~frames if column.present is None else column.present & ~frames
+    return replace(column, present=present) if present.any() else None
+
+
 def spell(text: NDArray[np.uint8], start: int, stop: int) -> str:
     """Return a piece of the text as a string; bytes that are not UTF-8 are written as escapes."""
     return text[start:stop].tobytes().decode("utf-8", "backslashreplace")
@@ -240,6 +283,11 @@ def intern(text: NDArray[np.uint8], spans: NDArray[np.int64]) -> tuple[NDArray[n
         room *= 8
 
 
+def decided(text: NDArray[np.uint8], start: int, stop: int) -> float:
+    """Return a number that the kernels left undecided; Python knows no D for the exponent."""
+    return float(text[start:stop].tobytes().lower().replace(b"d", b"e"))
+
+
 def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comments:
     """Split comment lines into keys and values, and read the values.
 
@@ -251,19 +299,23 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
         Start and end of each comment line, shape (n, 2).
     """
     n = len(lines)
-    longest = int((lines[:, 1] - lines[:, 0]).max(initial=0)) // 2 + 2
+    longest_line = int((lines[:, 1] - lines[:, 0]).max(initial=0))
+    longest = longest_line // 2 + 2
     true_at = len(text) - kernels.PAD // 2
     text[true_at : true_at + 2] = ord("T"), ord("\n")
     pairs, recent = np.empty((longest, 4), dtype=np.int64), np.full(64, -1, dtype=np.int64)
     tokens = np.empty((8 * n + longest, 4), dtype=np.int64)
     room = 1 << 10 | longest
     table, hashes, places, last = _key_table(room)
-    state = np.zeros(2, dtype=np.int64)
+    marks, remarks = np.zeros(n, dtype=np.uint8), np.zeros((n, 2), dtype=np.int64)
+    kept = np.zeros(2 * longest_line + kernels.PAD, dtype=np.uint8)
+    state = np.zeros(4, dtype=np.int64)
     done = 0
     while True:
         done = kernels.split_comments(
-            text, lines, done, state, true_at, tokens, pairs, table, hashes, places, last, recent
-        )
+            text, lines, done, state, true_at, tokens, pairs, table, hashes, places, last, recent,
+            marks, kept, remarks,
+        )  # fmt: skip
         if done == n:
             break
         if state[0] + longest > len(tokens):
@@ -275,13 +327,15 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
                 new[: len(old)] = old
             hashes, places, last = new_hashes, new_places, new_last
             kernels.refill(table, hashes, int(state[1]))
+        if state[2] + longest_line + kernels.PAD > len(kept):
+            kept = np.concatenate([kept, np.zeros_like(kept)])
     tokens = tokens[: state[0]]
     names = [spell(text, *place) for place in places[: state[1]].tolist()]
     edges = counts_to_offsets(np.bincount(tokens[:, 1], minlength=len(names)))
     m = len(tokens)
     frame, lengths, at = (np.empty(m, dtype=np.int64) for _ in range(3))
     spans, kinds = np.empty((m, 2), dtype=np.int64), np.empty(m, dtype=np.uint8)
-    words = np.empty(int((tokens[:, 3] - tokens[:, 2]).sum()) // 2 + m + 1, dtype=np.int64)
+    words = np.empty(int((lines[:, 1] - lines[:, 0]).sum()) // 2 + m + 1, dtype=np.int64)
     floats = words.view(np.float64)
     room = 1 << 10
     while True:
@@ -293,8 +347,79 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
             break
         room *= 8
     for place, start, stop in pending[:left].tolist():
-        floats[place] = float(text[start:stop].tobytes())
-    return Comments(text, n, names, edges, frame, spans, kinds, lengths, at, words)
+        floats[place] = decided(text, start, stop)
+    doubled = np.zeros(m, dtype=bool)
+    comments = Comments(
+        text, n, names, edges, frame, spans, kinds, lengths, at, words, doubled, marks, kept, remarks
+    )
+    if state[3]:
+        comments = _without_doubles(comments)
+    return _with_special_keys(comments)
+
+
+def _without_doubles(comments: Comments) -> Comments:
+    """Keep the last of several values that a key has in one frame, and note where they differ."""
+    key = np.repeat(np.arange(len(comments.names)), np.diff(comments.edges))
+    follows = (comments.frame[1:] == comments.frame[:-1]) & (key[1:] == key[:-1])
+    first = np.flatnonzero(np.concatenate([[True], ~follows]))
+    counts = np.diff([*first, len(key)])
+    keep, doubled = np.zeros(len(key), dtype=bool), np.zeros(len(key), dtype=bool)
+    keep[first[counts == 1]] = True
+    for start, count in zip(first[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+        rows = range(start, start + count)
+        last = max(rows, key=lambda row: (comments.kinds[row] != kernels.V_EMPTY, row))
+        keep[last] = True
+        doubled[last] = any(
+            comments.kinds[row] != kernels.V_EMPTY and not _equal(comments, row, last) for row in rows
+        )
+    return _reordered(replace(comments, doubled=doubled), key[keep], np.flatnonzero(keep))
+
+
+def _equal(comments: Comments, row: int, other: int) -> bool:
+    """Whether two values are equal as they are read."""
+    same = (comments.kinds[row], comments.lengths[row]) == (comments.kinds[other], comments.lengths[other])
+    if same and 1 << int(comments.kinds[row]) & (NUMERIC | 1 << kernels.V_BOOL):
+        return np.array_equal(comments._value(row), comments._value(other), equal_nan=True)
+    return spell(comments.text, *comments.spans[row]) == spell(comments.text, *comments.spans[other])
+
+
+def _with_special_keys(comments: Comments) -> Comments:
+    """Give the format's own keys their names, where a frame has them only in another case.
+
+    What can't be such a value (``lattice=bcc``) stays a property of the name that it has.
+    """
+    by_name = {name.lower(): name for name in _SPECIAL}
+    others = [k for k, name in enumerate(comments.names) if name not in _SPECIAL and name.lower() in by_name]
+    if not others:
+        return comments
+    names = [*comments.names, *(name for name in _SPECIAL if name not in comments.names)]
+    key = np.repeat(np.arange(len(comments.names)), np.diff(comments.edges))
+    for k in others:
+        special = names.index(by_name[names[k].lower()])
+        taken = np.zeros(comments.n, dtype=bool)
+        taken[comments.frame[key == special]] = True
+        flags = np.left_shift(1, comments.kinds.astype(np.int64))
+        wanted = {"Lattice": NUMERIC, "Properties": 1 << kernels.V_TEXT}.get(names[special], ~0)
+        key[(key == k) & ~taken[comments.frame] & (flags & wanted > 0)] = special
+    order = np.lexsort((comments.frame, key))
+    return _reordered(replace(comments, names=names), key[order], order)
+
+
+def _reordered(comments: Comments, key: NDArray[np.int64], order: NDArray[np.int64]) -> Comments:
+    """Return some of the values in another order; `key` is the key of each."""
+    counts = np.bincount(key, minlength=len(comments.names))
+    used = np.flatnonzero(counts)
+    return replace(
+        comments,
+        names=[comments.names[k] for k in used],
+        edges=counts_to_offsets(counts[used]),
+        frame=comments.frame[order],
+        spans=comments.spans[order],
+        kinds=comments.kinds[order],
+        lengths=comments.lengths[order],
+        at=comments.at[order],
+        doubled=comments.doubled[order],
+    )
 
 
 def _key_table(
@@ -309,42 +434,9 @@ def _key_table(
     )
 
 
-def geometry(comments: Comments, faults: Faults) -> dict[str, RawColumn]:
-    """Return the columns ``cell`` and ``pbc``; what can't be one makes its frame bad.
-
-    A Lattice without a pbc is periodic in all directions.
-    """
-    table: dict[str, RawColumn] = {}
-    where = comments.values_of("Lattice")
-    in_cell = np.zeros(comments.n, dtype=bool)
-    if where.stop > where.start:
-        cell = np.zeros((comments.n, 9))
-        rows = np.arange(where.start, where.stop)
-        flags = np.left_shift(1, comments.kinds[rows].astype(np.int64))
-        good = (flags & _NUMERIC > 0) & (comments.lengths[rows] == 9)
-        for row in rows[~good].tolist():
-            written = spell(comments.text, *comments.spans[row])
-            faults.add(int(comments.frame[row]), f"Lattice must be nine numbers, not {written[:80]!r}")
-        rows = rows[good]
-        in_cell[comments.frame[rows]] = True
-        if len(rows):
-            kinds = int(np.bitwise_or.reduce(flags))
-            cell[comments.frame[rows]] = comments.numeric_rows(rows, 9, kinds)
-            table["cell"] = RawColumn(cell.reshape(-1, 3, 3), None if in_cell.all() else in_cell)
-    pbc = np.repeat(in_cell[:, None], 3, axis=1)
-    where = comments.values_of("pbc")
-    rows = np.arange(where.start, where.stop)
-    rows = rows[comments.kinds[rows] != kernels.V_EMPTY]
-    kind, length = comments.kinds[rows], comments.lengths[rows]
-    good = np.isin(kind, (kernels.V_BOOL, kernels.V_INT, kernels.V_J_INTS)) & np.isin(length, (0, 1, 3))
-    for row in rows[~good].tolist():
-        written = spell(comments.text, *comments.spans[row])
-        faults.add(int(comments.frame[row]), f"pbc must be one or three of T and F, not {written[:80]!r}")
-    three, one = rows[good & (length == 3)], rows[good & (length < 3)]
-    pbc[comments.frame[three]] = comments.elements(three, 3) != 0
-    pbc[comments.frame[one]] = comments.elements(one, 1) != 0
-    known = in_cell.copy()
-    known[comments.frame[rows]] = True
-    if known.any():
-        table["pbc"] = RawColumn(pbc, None if known.all() else known)
-    return table
+def find_unclosed(comments: Comments, faults: Faults) -> None:
+    """Make frames bad in which a quote or bracket that is never closed swallows the keys behind it."""
+    for frame in np.flatnonzero(comments.marks & kernels.UNCLOSED).tolist():
+        line = spell(comments.kept, *comments.remarks[frame])
+        if comments.marks[frame] & kernels.EXTENDED or re.search(r"(?i)\b(properties|lattice)\s*=", line):
+            faults.add(frame, "a quote or bracket in the comment line is opened and never closed")

@@ -6,7 +6,8 @@ after its last valid byte, so that kernels may load whole words at the end; posi
 into it. Kernels report faults as codes and positions; sentences are made elsewhere. Import this
 module inside functions only: it loads Numba.
 
-Numbers are read exactly as Python's ``float`` reads them. A decimal w * 10**q with w < 2**53 and
+Numbers are read exactly as Python's ``float`` reads them, which is given an E for the D of Fortran's
+exponents. A decimal w * 10**q with w < 2**53 and
 q within 22 of zero takes one multiplication or division of exact doubles (W. D. Clinger, PLDI 1990);
 others take a 128-bit product (D. Lemire, Softw. Pract. Exp. 51, 1700, 2021); what that leaves
 undecided (subnormals, more digits than a word holds close to a tie) is handed back.
@@ -38,11 +39,17 @@ FINE, TOO_FEW, TOO_MANY, NOT_A_NUMBER, NOT_AN_INTEGER, NOT_A_BOOL, NO_ELEMENT, N
 REAL, INT, BOOL, TEXT, SPECIES, NUMBER = range(6)
 # What a value of a comment line is; J_INTEGERS and J_FLOATS are flat JSON lists of numbers.
 V_EMPTY, V_INT, V_FLOAT, V_BOOL, V_TEXT, V_JSON, V_J_INTS, V_J_FLOATS = range(8)
+# What is known of a comment line, as bits: it has Properties; a quote or bracket in it is never closed.
+EXTENDED, UNCLOSED = 1, 2
+#: The length of a value that has rows and columns is ``rows << ROWS | columns``.
+ROWS = 32
 # How reading a float ended.
 _READ, _NOT_READ, _UNDECIDED = 0, 1, 2
 
 _NEWLINE, _SPACE, _COMMA, _POINT, _MINUS, _PLUS = 10, 32, 44, 46, 45, 43
+_OPEN, _CLOSE, _QUOTE, _ESCAPE, _EQUALS = 91, 93, 34, 92, 61
 _LARGE = 10**17  # counts saturate here
+_FAR = 1 << 62
 
 _U = np.uint64
 _ZEROS, _SPACES = _U(0x3030303030303030), _U(0x2020202020202020)
@@ -590,7 +597,8 @@ def _float_slowly(text, first, p, w, n_behind, negative):
     if n_digits == 0:
         return _number_word(text, first, negative)
     exponent = 0
-    if _byte(text, p) | 32 == 101:
+    letter = _byte(text, p) | 32
+    if letter == 101 or letter == 100:
         q = p + 1
         downwards = _byte(text, q) == _MINUS
         if downwards or _byte(text, q) == _PLUS:
@@ -660,8 +668,43 @@ def _float_called(text, p):
 
 
 @_called
+def _is_nested(text, p, end):
+    """Whether the bracket at `p` opens a list of lists."""
+    p += 1
+    while p < end and _CLASSES[_byte(text, p)] == 1:
+        p += 1
+    return p < end and _byte(text, p) == _OPEN
+
+
+@_called
+def _nested_end(text, p, end):
+    """Return the position behind the list of lists that opens at `p`; -1 if it is never closed."""
+    depth = 0
+    while p < end:
+        c = _byte(text, p)
+        if c == _OPEN:
+            depth += 1
+        elif c == _CLOSE:
+            depth -= 1
+            if depth == 0:
+                return p + 1
+        elif c == _ESCAPE:
+            p += 1
+        elif c == _QUOTE:
+            p += 1
+            while p < end and _byte(text, p) != _QUOTE:
+                p += 2 if _byte(text, p) == _ESCAPE else 1
+        p += 1
+    return -1
+
+
+@_called
 def _split_plainly(text, p, end, pairs):
-    """Split a comment without escapes and quotes in odd places; -1 if it is not such a one."""
+    """Split a comment without escapes and quotes in odd places; -1 if it is not such a one.
+
+    Pairs are start and end of key and value; the start of an absent value is -1, the end of a list
+    of lists is ``~end``.
+    """
     n = 0
     while True:
         while p < end and _CLASSES[_byte(text, p)] == 1:
@@ -678,39 +721,53 @@ def _split_plainly(text, p, end, pairs):
         pairs[n, 2] = -1
         while p < end and _CLASSES[_byte(text, p)] == 1:
             p += 1
-        if p < end and _byte(text, p) == 61:
+        if p < end and _byte(text, p) == _EQUALS:
             p += 1
+            start = p
             while p < end and _CLASSES[_byte(text, p)] == 1:
                 p += 1
+            apart = p > start
             start = p
             if p < end:
                 c = _byte(text, p)
                 kind = _CLASSES[c]
                 if kind == 3:
-                    close = c + 2 if c > 90 else c
-                    p += 1
-                    start = p
-                    found = _which_are(text, p, close) | _which_are(text, p, 92)
-                    while found == _U(0) and p < end:
-                        p += 64
-                        found = _which_are(text, p, close) | _which_are(text, p, 92)
-                    p += _trailing_zeros(found)
-                    if p >= end or _byte(text, p) == 92:
-                        return -1
-                    pairs[n, 3] = p
-                    p += 1
-                else:
-                    while p < end and (_CLASSES[_byte(text, p)] == 0 or _CLASSES[_byte(text, p)] == 2):
+                    if c == _OPEN and _is_nested(text, p, end):
+                        p = _nested_end(text, p, end)
+                        if p < 0:
+                            return -1
+                        pairs[n, 3] = ~p
+                    else:
+                        close = c + 2 if c > 90 else c
                         p += 1
-                    if kind == 2 or _byte(text, p - 1) == 61:
+                        start = p
+                        found = _which_are(text, p, close) | _which_are(text, p, _ESCAPE)
+                        while found == _U(0) and p < end:
+                            p += 64
+                            found = _which_are(text, p, close) | _which_are(text, p, _ESCAPE)
+                        p += _trailing_zeros(found)
+                        if p >= end or _byte(text, p) == _ESCAPE:
+                            return -1
+                        pairs[n, 3] = p
+                        p += 1
+                else:
+                    while p < end and (
+                        _CLASSES[_byte(text, p)] == 0 or (_CLASSES[_byte(text, p)] == 2 and not apart)
+                    ):
+                        p += 1
+                    if kind == 2 or _byte(text, p - 1) == _EQUALS:
                         return -1
                     pairs[n, 3] = p
-                if p < end and _CLASSES[_byte(text, p)] != 1:
+                maybe_key = apart and kind == 0
+                if p < end and _CLASSES[_byte(text, p)] != 1 + maybe_key * (_byte(text, p) == _EQUALS):
                     return -1
                 while p < end and _CLASSES[_byte(text, p)] == 1:
                     p += 1
-                if p < end and _byte(text, p) == 61:
-                    return -1
+                if p < end and _byte(text, p) == _EQUALS:
+                    if not maybe_key:
+                        return -1
+                    pairs[n, 3] = start  # it is the next key, and this one has no value
+                    p = start
             else:
                 pairs[n, 3] = p
             pairs[n, 2] = start
@@ -722,13 +779,16 @@ def _split_fully(text, p, end, pairs):
     """Split any comment, writing keys and values without quotes and escapes over it.
 
     What is written never overtakes what is read: a quote, an escape, a space or an equals sign is
-    dropped for each separator written.
+    dropped for each separator written. Returned are the number of pairs, and whether a quote or a
+    bracket is never closed.
     """
     n = -1
     out = p
     closed = True  # no key or value is open
     started = False  # the open one has characters or quotes
     escaped = False
+    apart = False  # there is space between the equals sign and the value
+    nested = False  # the value is a list of lists
     close = 0
     while p < end:
         c = _byte(text, p)
@@ -736,6 +796,8 @@ def _split_fully(text, p, end, pairs):
         kept = opens = False
         if escaped:
             escaped, kept = False, True
+            if c == 110 and close:  # an n for a newline
+                c = _NEWLINE
         elif kind == 4:
             escaped = True
         elif close:
@@ -744,43 +806,68 @@ def _split_fully(text, p, end, pairs):
         elif kind == 0:
             kept = True
         elif kind == 1:
+            apart = apart or (not closed and not started)
             closed = closed or started
         elif kind == 3:
+            if (
+                c == _OPEN
+                and n >= 0
+                and pairs[n, 2] >= 0
+                and not closed
+                and not started
+                and _is_nested(text, p, end)
+            ):
+                stop = _nested_end(text, p, end)
+                if stop < 0:
+                    return n + 1, True
+                while p < stop:
+                    _put(text, out, _byte(text, p))
+                    out += 1
+                    p += 1
+                started = True
+                nested = p >= end or _CLASSES[_byte(text, p)] == 1
+                continue
             opens = True
             close = c + 2 if c > 90 else c
         else:
-            if n >= 0 and pairs[n, 2] >= 0:  # a value goes on
+            if n >= 0 and pairs[n, 2] >= 0 and not (apart and started):  # a value goes on
                 _put(text, out, c)
                 out += 1
+                nested = False
             else:
                 if n < 0:
                     n = 0
                     pairs[0, 0] = out
+                elif pairs[n, 2] >= 0:  # what seemed a value is the next key
+                    pairs[n + 1, 0] = pairs[n, 2]
+                    pairs[n, 3] = pairs[n, 2]
+                    n += 1
                 pairs[n, 1] = out
                 _put(text, out, _SPACE)
                 out += 1
                 pairs[n, 2] = out
+                apart = nested = False
             closed = started = False
         if kept or opens:
             if closed:
                 if n >= 0:
-                    pairs[n, 3 if pairs[n, 2] >= 0 else 1] = out
+                    pairs[n, 3 if pairs[n, 2] >= 0 else 1] = ~out if nested else out
                     _put(text, out, _SPACE)
                     out += 1
                 n += 1
                 pairs[n, 0] = out
                 pairs[n, 2] = -1
-                closed = False
+                closed = nested = False
             started = True
         if kept:
             _put(text, out, c)
             out += 1
         p += 1
     if n >= 0:
-        pairs[n, 3 if pairs[n, 2] >= 0 else 1] = out
+        pairs[n, 3 if pairs[n, 2] >= 0 else 1] = ~out if nested else out
         if out < end:
             _put(text, out, _SPACE)
-    return n + 1
+    return n + 1, close != 0 or escaped
 
 
 @_inlined
@@ -885,13 +972,24 @@ def refill(table, hashes, n):
         table[slot] = code
 
 
+@_inlined
+def _is_properties(text, p, end):
+    """Whether a key is ``Properties``, in any case."""
+    if end - p != 10 or _word(text, p) | _SPACES != _U(0x69747265706F7270):
+        return False
+    return _byte(text, p + 8) | 32 == 101 and _byte(text, p + 9) | 32 == 115
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, hashes, places, last, recent):
-    """Split comment lines into keys and values.
+def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, hashes, places, last, recent,
+                   marks, kept, remarks):  # fmt: skip
+    r"""Split comment lines into keys and values.
 
     The rules are ASE's (``ase.io.extxyz.key_val_str_to_dict``), save that an empty pair of quotes
-    ends a value. A word without a value is true in extended XYZ (where ``Properties`` is given)
-    and ignored in plain XYZ. The last of equal keys wins.
+    ends a value, that a list of lists is one value, that ``\n`` in quotes is a newline, and that
+    a word behind ``key= `` is no value where another equals sign follows. A word without a value is
+    true in extended XYZ (where ``Properties`` is given). A plain comment that has such words, or a
+    quote that is never closed, is copied as it is.
 
     Parameters
     ----------
@@ -902,11 +1000,13 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
     begin
         The line to begin with.
     state
-        Number of tokens and of keys so far, shape (2,); advanced.
+        Number of tokens, of keys, of bytes kept, and of values whose key was in the line before, so
+        far; shape (4,); advanced.
     true_at
         Where the text has a ``T``, the value of a word that has none.
     tokens
-        Room for frame, key code, start and end of the value of each token, shape (m, 4).
+        Room for frame, key code, start and end (``~end`` of a list of lists) of the value of each
+        token, shape (m, 4).
     pairs
         Room for the pairs of one comment, shape (half the longest comment + 2, 4).
     table, hashes, places
@@ -915,30 +1015,52 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
         The latest token of each key, by code.
     recent
         Keys by their place in the latest line, -1 where unknown.
+    marks
+        Room for what is known of each line, `EXTENDED` and `UNCLOSED`, shape (n,).
+    kept
+        Room for plain comments, and `PAD` bytes.
+    remarks
+        Room for start and end of each comment in `kept`, shape (n, 2); zeros where it is not.
 
     Returns
     -------
     int
         The first line that found no room; the number of lines when done.
     """
-    text = _address(buffer)
-    n, n_keys = state[0], state[1]
+    text, copies = _address(buffer), _address(kept)
+    n, n_keys, n_kept, n_doubles = state[0], state[1], state[2], state[3]
     for line in range(begin, len(lines)):
         start, end = lines[line, 0], lines[line, 1]
         while end > start and _CLASSES[_byte(text, end - 1)] == 1:
             end -= 1
-        room = (end - start) // 2 + 2
-        if n + room > len(tokens) or n_keys + room > len(hashes):
-            state[0], state[1] = n, n_keys
+        while start < end and _CLASSES[_byte(text, start)] == 1:
+            start += 1
+        length = end - start
+        room = length // 2 + 2
+        if n + room > len(tokens) or n_keys + room > len(hashes) or n_kept + length + PAD > len(kept):
+            state[0], state[1], state[2], state[3] = n, n_keys, n_kept, n_doubles
             return line
-        found = _split_plainly(text, start, end, pairs)
+        found, unclosed, copied = _split_plainly(text, start, end, pairs), False, False
         if found < 0:
-            found = _split_fully(text, start, end, pairs)
+            for k in range(length):  # it will be overwritten
+                _put(copies, n_kept + k, _byte(text, start + k))
+            copied = True
+            found, unclosed = _split_fully(text, start, end, pairs)
         extended = False
         for k in range(found):
-            p = pairs[k, 0]
-            if pairs[k, 1] - p == 10 and _word(text, p) == _U(0x69747265706F7250):
-                extended = extended or (_byte(text, p + 8) == 101 and _byte(text, p + 9) == 115)
+            extended = extended or _is_properties(text, pairs[k, 0], pairs[k, 1])
+        marks[line] = extended * EXTENDED | unclosed * UNCLOSED
+        remark = unclosed
+        for k in range(0 if extended else found):
+            remark = remark or pairs[k, 2] < 0 or pairs[k, 1] == pairs[k, 0]
+        if remark and not extended:
+            if not copied:
+                for k in range(length):
+                    _put(copies, n_kept + k, _byte(text, start + k))
+            remarks[line, 0], remarks[line, 1] = n_kept, n_kept + length
+            n_kept += length
+        if unclosed:
+            continue
         first = n
         for k in range(found):
             bare = pairs[k, 2] < 0
@@ -956,16 +1078,14 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
             if key == n_keys:
                 last[key] = -1
                 n_keys += 1
-            token = last[key]
-            if token < first:
-                token = n
-                last[key] = n
-                n += 1
-            tokens[token, 0] = line
-            tokens[token, 1] = key
-            tokens[token, 2] = true_at if bare else pairs[k, 2]
-            tokens[token, 3] = true_at + 1 if bare else pairs[k, 3]
-    state[0], state[1] = n, n_keys
+            n_doubles += last[key] >= first
+            last[key] = n
+            tokens[n, 0] = line
+            tokens[n, 1] = key
+            tokens[n, 2] = true_at if bare else pairs[k, 2]
+            tokens[n, 3] = true_at + 1 if bare else pairs[k, 3]
+            n += 1
+    state[0], state[1], state[2], state[3] = n, n_keys, n_kept, n_doubles
     return len(lines)
 
 
@@ -1004,7 +1124,8 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):
             q += 1
             if not 48 <= _byte(text, q) <= 57:
                 return V_JSON, out, n_pending
-        if not whole or _byte(text, q) | 32 == 101:
+        letter = _byte(text, q) | 32
+        if not whole or letter == 101 or letter == 100:
             whole = False
             if kind == V_J_INTS:
                 kind = V_J_FLOATS
@@ -1037,6 +1158,24 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):
         p = _skip_spaces(text, p)
 
 
+@_called
+def _next_row(text, p, end):
+    """Return start and end of the next row of a list of lists; -1 behind the last, -2 if it is none."""
+    while p < end and (_is_space(_byte(text, p)) or _byte(text, p) == _COMMA):
+        p += 1
+    if p + 1 == end and _byte(text, p) == _CLOSE:
+        return -1, -1
+    if p >= end or _byte(text, p) != _OPEN:
+        return -2, -2
+    p += 1
+    start = p
+    while p < end and _byte(text, p) != _CLOSE:
+        if _byte(text, p) == _OPEN or _byte(text, p) == _QUOTE:
+            return -2, -2
+        p += 1
+    return start, p
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):
     """Read values of comment lines as integers, floats or booleans where they are such.
@@ -1048,13 +1187,14 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
     buffer
         The bytes of the text.
     tokens
-        Frame, key, start and end of each value, shape (n, 4).
+        Frame, key, start and end (``~end`` of a list of lists) of each value, shape (n, 4).
     slots
         Where the values of each key begin in the lists; they are used up.
     frames, spans
         Room for the frame of each value, shape (n,), and its start and end, shape (n, 2).
     kinds, lengths
-        Room for the kind of each value and its number of elements, 0 for a scalar; shape (n,).
+        Room for the kind of each value and its number of elements, 0 for a scalar, with `ROWS` for
+        a list of lists of equal length; shape (n,).
     at
         Room for the place of each value's first element in `words`, shape (n,).
     words, floats
@@ -1074,23 +1214,38 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
         k = slots[tokens[token, 1]]
         slots[tokens[token, 1]] += 1
         p, end = tokens[token, 2], tokens[token, 3]
+        nested = end < 0
+        end = ~end if nested else end
+        rows = row = np.int64(0)
         frames[k] = tokens[token, 0]
         spans[k, 0], spans[k, 1] = p, end
+        stop = end
+        if nested:
+            p, stop = _next_row(text, p + 1, end)
         first = out
         at[k] = first
         undo = n_pending
         kind = V_EMPTY
         while True:
-            while p < end and (_is_space(_byte(text, p)) or _byte(text, p) == _COMMA):
+            while p < stop and (_is_space(_byte(text, p)) or _byte(text, p) == _COMMA):
                 p += 1
-            if p >= end:
+            if p >= stop:
+                if nested and p >= 0:
+                    rows += 1
+                    if (out - first) % rows == 0 and (rows == 1 or (out - first) // rows == row):
+                        row = (out - first) // rows
+                        p, stop = _next_row(text, stop + 1, end)
+                        continue
+                    kind = V_TEXT  # its rows differ in length
+                elif p == -2:
+                    kind = V_TEXT
                 break
             c = _byte(text, p) | 32
             if kind != V_BOOL and (c < 97 or c == 105 or c == 110):  # nan and inf
                 status, number, stopped = _float_called(text, p)
                 c = _byte(text, stopped)
                 if status != _NOT_READ and (
-                    stopped == end or (stopped < end and (_is_space(c) or c == _COMMA))
+                    stopped == stop or (stopped < stop and (_is_space(c) or c == _COMMA))
                 ):
                     if kind != V_FLOAT and (status == _UNDECIDED or number == np.floor(number)):
                         fits, whole = _integer(text, p, stopped)
@@ -1102,6 +1257,9 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
                             continue
                     if kind == V_INT:  # again, as floats: -0 is one
                         p, out, kind = spans[k, 0], first, V_FLOAT
+                        if nested:
+                            rows = np.int64(0)
+                            p, stop = _next_row(text, p + 1, end)
                         continue
                     kind = V_FLOAT
                     floats[out] = number
@@ -1114,7 +1272,7 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
                     p = stopped
                     continue
             start = p
-            while p < end and not _is_space(_byte(text, p)) and _byte(text, p) != _COMMA:
+            while p < stop and not _is_space(_byte(text, p)) and _byte(text, p) != _COMMA:
                 p += 1
             truth = _bool(text, start, p) if kind in (V_EMPTY, V_BOOL) else -1
             if truth < 0:
@@ -1140,6 +1298,8 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
                     n_pending = undo
         kinds[k] = kind
         lengths[k] = 0 if out - first == 1 and kind < V_J_INTS else out - first
+        if nested and out > first:
+            lengths[k] = rows << ROWS | row
     return n_pending
 
 
@@ -1191,7 +1351,7 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
     edges
         Layout i has the steps ``edges[i]:edges[i + 1]`` of the program.
     widths
-        Number of tokens of each layout.
+        Number of tokens of each layout; negative where a line may go on behind them, unread.
     program
         Steps: what the tokens are, how many there are, and where in the array of their type the
         rows of the property begin; shape (m, 3).
@@ -1218,7 +1378,8 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
         p = frames[frame, 0]
         n_atoms = frames[frame, 1]
         row = first_row[frame]
-        width = widths[layouts[frame]]
+        goes_on = widths[layouts[frame]] < 0
+        width = abs(widths[layouts[frame]])
         first_step, last_step = edges[layouts[frame]], edges[layouts[frame] + 1]
         code = FINE
         for atom in range(n_atoms):
@@ -1247,7 +1408,9 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
                 p += 64
                 if n_tokens > width:
                     break
-            if n_tokens != width:
+            if goes_on and _byte(text, p - 1) != _NEWLINE:
+                p = _line_end(text, p, _FAR) + 1
+            if n_tokens != width and not (goes_on and n_tokens > width):
                 code = TOO_FEW if n_tokens < width else TOO_MANY
                 faults[frame, 0], faults[frame, 1], faults[frame, 2] = code, atom, line
                 n_pending = undo
