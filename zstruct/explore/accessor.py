@@ -6,20 +6,26 @@ way back to `ase.Atoms`. It works on the Dataset at hand, not on the store it ca
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from zstruct.explore.attributes import nested
 from zstruct.explore.composition import composition, elements, formulas
-from zstruct.explore.missing import always_given, given
-from zstruct.explore.opening import open_features
+from zstruct.explore.labels import check_labels, fields_of, labelled, mask_over, the_structures
+from zstruct.explore.missing import always_given, given, mask_of
+from zstruct.explore.opening import FORMULA, open_features, open_labels
+from zstruct.explore.page import dataset_page
 from zstruct.explore.selecting import Rows, cut, of_store, picked, row_blocks, rows_of, segments
+from zstruct.explore.table import to_table
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE
 
 if TYPE_CHECKING:
+    import pandas as pd
     from ase import Atoms
     from matplotlib.axes import Axes
 
@@ -30,11 +36,12 @@ __all__ = ["StructureAccessor"]
 class StructureAccessor:
     """Structures and their atoms in a Dataset that `zstruct.open` returned, or a part of one.
 
-    Plain xarray may select, sort and mask structures in any way: `offsets` and `n_atoms` go with
-    them and keep saying where their atoms are. Only `isel` and `where` of this accessor also leave
+    Plain xarray may select and sort structures in any way: `offsets` and `n_atoms` go with
+    them and keep saying where their atoms are. Only `isel`, `sel` and `where` of this accessor also leave
     out the atoms that are no longer anyone's.
 
-    Methods that read (all but `isel` by position) say so; what they return is in memory.
+    Methods that read (all but `isel` by position) say so; what they return is in memory, and has the
+    coordinates of its structures: ``ds.zs.fmax.groupby("config_type").max()``.
 
     Examples
     --------
@@ -64,6 +71,9 @@ class StructureAccessor:
         atoms = f"{self._ds.sizes.get(ATOM, 0):,} rows of atoms"
         return f"<zs: {self.n_structures:,} structures, {atoms}; {methods}>"
 
+    def _repr_html_(self) -> str:
+        return dataset_page(self._ds)
+
     @property
     def n_structures(self) -> int:
         """Number of structures in this Dataset."""
@@ -72,6 +82,8 @@ class StructureAccessor:
     @property
     def n_atoms(self) -> int:
         """Number of atoms of the structures in this Dataset; reads `n_atoms`."""
+        if ATOM not in self._ds.dims and "n_atoms" in self._ds.variables:
+            return int(self._ds.variables["n_atoms"].to_numpy().sum())
         return int(self._segments()[1].sum())
 
     def isel(self, structure: Any) -> xr.Dataset:
@@ -84,7 +96,8 @@ class StructureAccessor:
         ----------
         structure
             An integer, a slice, integers in any order (negative ones count from the end), or a
-            boolean mask: an array, a list or a DataArray, which is computed.
+            boolean mask: an array, a list or a DataArray, which is computed. Or a mapping of
+            ``"structure"`` to one of those, as ``Dataset.isel`` takes it.
 
         Returns
         -------
@@ -95,29 +108,55 @@ class StructureAccessor:
         Raises
         ------
         IndexError
-            If there are no such structures.
+            If there are no such structures, or the mask is one of other structures.
         InputError
             If the Dataset has lost `offsets` or `n_atoms`.
         """
-        return self._cut(picked(structure, self.n_structures))
+        which = the_structures(structure, "isel")
+        check_labels(which, self._ds)
+        return self._cut(picked(which, self.n_structures))
+
+    def sel(self, structure: Any) -> xr.Dataset:
+        """Return the structures with the given labels, and their atoms, lazily.
+
+        Labels are those of the coordinate ``structure``, which are rows of the store and stay with a
+        structure whatever was selected or sorted before: ``ds.zs.sel(structure=low.structure)``.
+
+        Parameters
+        ----------
+        structure
+            A label, labels in any order, or a slice of labels, the last of which is included. Or a
+            mapping of ``"structure"`` to one of those.
+
+        Raises
+        ------
+        KeyError
+            If there is no such label.
+        InputError
+            If the Dataset has no coordinate ``structure``, or has lost `offsets` or `n_atoms`.
+        """
+        return self._cut(picked(labelled(the_structures(structure, "sel"), self._ds), self.n_structures))
 
     def where(self, mask: Any) -> xr.Dataset:
         """Return the structures for which a boolean mask is true, with their atoms.
 
+        This is ``ds.where(mask, drop=True)`` for structures that have atoms: that of xarray would repeat
+        all atoms for each structure.
+
         Parameters
         ----------
         mask
-            One boolean per structure, as in ``ds.zs.where(ds.energy < 0)``.
+            One boolean per structure, as in ``ds.zs.where(ds.energy < 0)``, or a function of the Dataset
+            that returns it.
 
         Raises
         ------
         IndexError
-            If it is not a boolean mask over the structures.
+            If it is not a boolean mask over the structures, or one of other structures.
+        TypeError
+            If it is a text.
         """
-        values = mask if isinstance(mask, xr.DataArray) else np.asarray(mask)
-        if values.dtype != bool:
-            raise IndexError(f"where takes a boolean mask, not {values.dtype}; isel takes integers")
-        return self.isel(values)
+        return self.isel(mask_over(mask, self._ds))
 
     def to_ase(self, structure: Any = None) -> Atoms | list[Atoms]:
         """Return structures as `ase.Atoms`; reads them, every array once.
@@ -173,8 +212,10 @@ class StructureAccessor:
         KeyError
             If there is no such field.
         """
-        variable = self._variable(field)
-        if always_given(variable, self._ds):
+        variable, mask = self._variable(field), mask_of(field, self._ds)
+        if mask is not None:
+            values = mask.to_numpy()
+        elif always_given(variable, self._ds):
             values = np.ones(self.n_structures, dtype=bool)
         elif variable.dims[0] == STRUCTURE:
             values = given(variable).to_numpy()
@@ -187,7 +228,32 @@ class StructureAccessor:
         else:
             values = self._reduced(given(variable), "max").astype(bool) & (self._segments()[1] > 0)
         attrs = {"long_name": f"whether the structure has {field}"}
-        return xr.DataArray(values, dims=(STRUCTURE,), name=f"has_{field}", attrs=attrs)
+        return self._array(values, f"has_{field}", attrs)
+
+    def split(self, name: str = "default") -> xr.DataArray:
+        """Return the part of each structure in a split that is kept in the store; reads it.
+
+        It groups and selects as any label does: ``ds = ds.assign_coords(split=ds.zs.split())``.
+
+        Parameters
+        ----------
+        name
+            The name that `zstruct.split` was given.
+
+        Returns
+        -------
+        xarray.DataArray
+            Texts, shape (structure,); NaN for structures in no part.
+
+        Raises
+        ------
+        InputError
+            If there is no such split, or if the Dataset no longer knows its store or its structures.
+        StaleGroupError
+            If it was drawn for other content than the store has now.
+        """
+        attrs = {"long_name": f"part of the structure in the split {name}"}
+        return self._array(open_labels(self._ds, name), "split", attrs)
 
     def features(self, name: str) -> xr.DataArray:
         """Return features that `zstruct.featurize` stored for the atoms of this Dataset, lazily.
@@ -265,50 +331,85 @@ class StructureAccessor:
         if "units" in values.attrs:
             attrs["units"] = values.attrs["units"]
         coords = {dim: values.coords[dim] for dim in values.dims[1:] if dim in values.coords}
-        name = None if values.name is None else f"{values.name}_{how}"
+        name = "values" if values.name is None else values.name
         reduced = self._reduced(values.variable, how)
-        return xr.DataArray(reduced, coords, (STRUCTURE, *values.dims[1:]), name=name, attrs=attrs)
+        return self._array(reduced, f"{name}_{how}", attrs, values.dims[1:], coords)
+
+    def repeat(self, values: str | xr.DataArray) -> xr.DataArray:
+        """Return a value of each structure for each of its atoms; reads it.
+
+        What `reduce` does, the other way round: ``ds.forces.where(ds.zs.repeat(ds.energy < 0))``.
+
+        Parameters
+        ----------
+        values
+            A field or coordinate by name, or any array whose first dimension is ``structure``.
+
+        Returns
+        -------
+        xarray.DataArray
+            Shape (atom, ...). Atoms that are no structure's, as plain selections leave them, have NaN,
+            False, or None among texts.
+
+        Raises
+        ------
+        KeyError
+            If there is no field of that name.
+        ValueError
+            If the values are not over the structures, or integers while some atoms are no structure's.
+        """
+        if isinstance(values, str):
+            self._variable(values)
+            values = self._ds[values]
+        if values.dims[:1] != (STRUCTURE,) or values.sizes[STRUCTURE] != self.n_structures:
+            raise ValueError(
+                f"repeat takes values over the {self.n_structures:,} structures of this Dataset, "
+                f"but these have the dimensions {dict(values.sizes)}"
+            )
+        check_labels(values, self._ds)
+        starts, counts = self._segments()
+        repeated = np.repeat(values.to_numpy(), counts, axis=0)
+        rows, n_rows = rows_of(starts, counts), self._ds.sizes[ATOM]
+        if rows != slice(0, n_rows) if isinstance(rows, slice) else True:
+            if repeated.dtype.kind in "iu" and len(repeated) < n_rows:
+                raise ValueError(
+                    f"some of the {n_rows:,} atoms belong to no structure here, and integers can't say so: "
+                    "cut the Dataset with ds.zs.isel(slice(None)) first"
+                )
+            missing = np.nan if repeated.dtype.kind == "f" else None if repeated.dtype == object else 0
+            whole = np.full((n_rows, *repeated.shape[1:]), missing, repeated.dtype)
+            whole[rows] = repeated
+            repeated = whole
+        coords = {dim: values.coords[dim] for dim in values.dims[1:] if dim in values.coords}
+        return xr.DataArray(repeated, coords, (ATOM, *values.dims[1:]), values.name, values.attrs)
 
     @property
     def fmax(self) -> xr.DataArray:
         """Largest norm of the forces in each structure, eV/angstrom; NaN without forces. Reads them."""
         self._variable("forces")
-        squares = self.reduce((self._ds["forces"] ** 2).sum("xyz", skipna=False), "max")
-        units = self._ds["forces"].attrs.get("units", "eV angstrom-1")
-        attrs = {"long_name": "largest force", "units": units}
-        return xr.DataArray(np.sqrt(squares.to_numpy()), dims=(STRUCTURE,), name="fmax", attrs=attrs)
+        forces = self._ds["forces"]
+        squares = self.reduce((forces**2).sum("xyz", skipna=False), "max")
+        attrs = {"long_name": "largest force", "units": forces.attrs.get("units", "eV angstrom-1")}
+        return self._array(np.sqrt(squares.to_numpy()), "fmax", attrs)
 
     @property
     def volume(self) -> xr.DataArray:
-        """Volume of each cell in cubic angstrom, lazily; NaN where lattice vectors are missing."""
-        self._variable("cell")
-        return (
-            xr.apply_ufunc(
-                _volume,
-                self._ds["cell"],
-                input_core_dims=[["cell_vector", "xyz"]],
-                dask="parallelized",
-                output_dtypes=[np.float64],
-                keep_attrs=False,
-            )
-            .rename("volume")
-            .assign_attrs(long_name="volume of the cell", units="angstrom3")
-        )
+        """Volume of each cell in cubic angstrom; NaN where lattice vectors are missing. Reads the cells."""
+        attrs = {"long_name": "volume of the cell", "units": "angstrom3"}
+        return self._array(self._volumes(), "volume", attrs)
 
     @property
     def energy_per_atom(self) -> xr.DataArray:
-        """Energy divided by the number of atoms, eV, lazily; NaN without energy."""
+        """Energy divided by the number of atoms, eV; NaN without energy."""
         self._variable("energy")
         attrs = {"long_name": "energy per atom", "units": self._ds["energy"].attrs.get("units", "eV")}
-        per_atom = self._ds["energy"] / self._counts()
-        return per_atom.drop_attrs().rename("energy_per_atom").assign_attrs(attrs)
+        return self._array((self._ds["energy"].variable / self._counts()).data, "energy_per_atom", attrs)
 
     @property
     def volume_per_atom(self) -> xr.DataArray:
-        """Volume divided by the number of atoms, cubic angstrom, lazily."""
+        """Volume divided by the number of atoms, cubic angstrom. Reads the cells."""
         attrs = {"long_name": "volume per atom", "units": "angstrom3"}
-        per_atom = self.volume / self._counts()
-        return per_atom.drop_attrs().rename("volume_per_atom").assign_attrs(attrs)
+        return self._array(self._volumes() / self._counts().to_numpy(), "volume_per_atom", attrs)
 
     @property
     def elements(self) -> list[str]:
@@ -320,7 +421,7 @@ class StructureAccessor:
             and "species" in self._ds.attrs
             and rows_of(starts, counts) == slice(0, self._ds.sizes[ATOM])
         ):
-            return list(self._ds.attrs["species"])
+            return list(nested(self._ds.attrs["species"]))
         return elements(self._numbers())
 
     @property
@@ -328,16 +429,53 @@ class StructureAccessor:
         """Number of atoms of each element, shape (structure, element); reads `numbers`."""
         symbols, counts = self._composition()
         attrs = {"long_name": "number of atoms"}
-        return xr.DataArray(
-            counts, {"element": symbols}, (STRUCTURE, "element"), name="composition", attrs=attrs
-        )
+        return self._array(counts, "composition", attrs, ("element",), {"element": symbols})
 
     @property
     def formula(self) -> xr.DataArray:
-        """Hill formula of each structure, as text; reads `numbers`."""
-        texts = formulas(*self._composition())
-        attrs = {"long_name": "chemical formula"}
-        return xr.DataArray(texts, dims=(STRUCTURE,), name="formula", attrs=attrs)
+        """Hill formula of each structure, as text; of the store, or computed from `numbers`."""
+        known = self._ds.variables.get("formula")
+        if known is not None and known.attrs.get("long_name") == FORMULA and known.dims == (STRUCTURE,):
+            return self._ds["formula"]
+        return self._array(formulas(*self._composition()), "formula", {"long_name": FORMULA})
+
+    def to_dataframe(
+        self, fields: list[str] | None = None, *, fmax: bool = False, composition: bool = False
+    ) -> pd.DataFrame:
+        """Return a table with one row a structure; reads what is in it.
+
+        Parameters
+        ----------
+        fields
+            Fields and coordinates over structures. Those of several components, as ``stress``, get a
+            column for each (``stress_xx``). By default all with one value a structure, and ``formula``.
+        fmax
+            Whether to add the largest force of each structure, which reads all forces.
+        composition
+            Whether to add the number of atoms of each element, as ``n_H``, ``n_O``, which reads all atomic
+            numbers.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the coordinate ``structure`` as index. Texts are categories. Integers and booleans that
+            some structures lack have pandas' own missing value, and stay exact.
+
+        Raises
+        ------
+        KeyError
+            If there is no such field.
+        ValueError
+            If a field is over atoms.
+        """
+        table = to_table(self._ds, fields)
+        if fmax:
+            table["fmax"] = self.fmax.to_numpy()
+        if composition:
+            symbols, counts = self._composition()
+            for symbol, column in zip(symbols, counts.T, strict=True):
+                table[f"n_{symbol}"] = column
+        return table
 
     def plot_energies(self, ax: Axes | None = None, bins: int = 100) -> Axes:
         """Draw a histogram of the energy per atom; reads the energies.
@@ -360,19 +498,37 @@ class StructureAccessor:
 
     def _variable(self, name: str) -> xr.Variable:
         """Return a variable over structures or atoms by name."""
-        usable = [
-            str(key)
-            for key, v in self._ds.data_vars.variables.items()
-            if v.dims[:1] in ((STRUCTURE,), (ATOM,))
-        ]
+        usable = fields_of(self._ds)
         if name not in usable:
             raise KeyError(f"this Dataset has no field {name!r}; it has {', '.join(usable)}")
         return self._ds.variables[name]
 
-    def _counts(self) -> xr.DataArray:
+    def _array(
+        self,
+        values: Any,
+        name: str,
+        attrs: dict[str, Any],
+        dims: tuple[Hashable, ...] = (),
+        coords: Mapping[Any, Any] | None = None,
+    ) -> xr.DataArray:
+        """Return values of structures, with the coordinates of these."""
+        known = self._ds.coords
+        of_structures = [key for key in known if known[key].dims == (STRUCTURE,)]
+        array = xr.DataArray(values, coords, (STRUCTURE, *dims), name, attrs)
+        return array.assign_coords(
+            {key: known[key].variable for key in of_structures if key not in (name, "offsets")}
+        )
+
+    def _counts(self) -> xr.Variable:
         """Return the atoms to divide by, NaN for none."""
-        self._variable("n_atoms")
-        return self._ds["n_atoms"].where(self._ds["n_atoms"] > 0)
+        counts = self._variable("n_atoms")
+        return counts.where(counts > 0)
+
+    def _volumes(self) -> NDArray[np.float64]:
+        cells = self._variable("cell")
+        edges = np.arange(len(cells) + 1)
+        parts = [_volume(rows) for _, rows, _ in row_blocks(cells, edges)]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
     def _segments(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return first rows and numbers of atoms, read once as long as they are the same arrays."""

@@ -10,10 +10,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from zstruct.atoms import atoms_of, restored
-from zstruct.explore.missing import always_given, given
+from zstruct.explore.labels import fields_of
+from zstruct.explore.missing import always_given, given, mask_of
+from zstruct.explore.opening import FORMULA
 from zstruct.explore.selecting import segments
 from zstruct.ragged import counts_to_offsets, segment_reduce
-from zstruct.schema import ATOM, STRUCTURE
+from zstruct.schema import ATOM
 
 __all__ = ["to_atoms"]
 
@@ -34,9 +36,9 @@ def to_atoms(dataset: xr.Dataset) -> list[Any]:
     """
     starts, counts = segments(dataset)
     readers = {
-        str(name): _reader(variable, dataset, starts, counts)
-        for name, variable in dataset.data_vars.variables.items()
-        if variable.dims[:1] in ((STRUCTURE,), (ATOM,)) and name not in ("offsets", "n_atoms")
+        name: _reader(name, dataset, starts, counts)
+        for name in fields_of(dataset)
+        if name in dataset.data_vars or _is_of_input(name, dataset)
     }
     per_atom = {name for name in readers if dataset.variables[name].dims[0] == ATOM}
     originals = {name: dataset.variables[name].attrs.get("original_name", name) for name in readers}
@@ -46,14 +48,28 @@ def to_atoms(dataset: xr.Dataset) -> list[Any]:
     ]
 
 
+def _is_of_input(name: str, dataset: xr.Dataset) -> bool:
+    """Return whether a coordinate is what the input said of the structure."""
+    attrs = dataset.variables[name].attrs
+    return (
+        name not in ("offsets", "n_atoms")
+        and "kind" in attrs
+        and attrs.get("long_name") != FORMULA
+        and "presence_of" not in attrs
+    )
+
+
 def _reader(
-    variable: xr.Variable, dataset: xr.Dataset, starts: NDArray[np.int64], counts: NDArray[np.int64]
+    name: str, dataset: xr.Dataset, starts: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> Callable[[int], Any]:
     """Return a function that gives the value of structure i, or None where it is missing."""
+    variable, mask = dataset.variables[name], mask_of(name, dataset)
     values = variable.to_numpy()
     kind = variable.attrs.get("kind") or ("category" if values.dtype.kind in "OU" else "")
     per_atom = variable.dims[0] == ATOM
-    if always_given(variable, dataset):
+    if mask is not None:
+        present = mask.to_numpy()
+    elif always_given(variable, dataset):
         present = np.ones(len(counts), dtype=bool)
     elif per_atom:
         offsets = counts_to_offsets(counts)

@@ -1,10 +1,23 @@
-"""Which rows of a variable are given: NaN, in text too, means that they are not."""
+"""Which rows of a variable are given: NaN, in text too, means that they are not.
+
+Beside integers and booleans, which have no NaN, is a mask, ``has_<field>``.
+"""
 
 from __future__ import annotations
 
 import xarray as xr
 
-__all__ = ["always_given", "given"]
+from zstruct.schema import STRUCTURE
+
+__all__ = ["always_given", "given", "mask_of"]
+
+
+def mask_of(name: str, dataset: xr.Dataset) -> xr.Variable | None:
+    """Return who has a field whose own values can't say so, or None if they can, or all have it."""
+    mask = dataset.variables.get(f"has_{name}")
+    if mask is None or mask.dtype != bool or mask.dims != (STRUCTURE,):
+        return None
+    return mask
 
 
 def always_given(variable: xr.Variable, dataset: xr.Dataset) -> bool:

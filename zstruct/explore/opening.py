@@ -1,4 +1,4 @@
-"""Open a store as a lazy Dataset: dask chunks made of whole shards, codes shown as their texts.
+"""Open a store as a Dataset: rows are read when used, codes shown as their texts.
 
 Nothing but metadata is read here. It does not know what people do with the Dataset; that is the
 accessor's business.
@@ -13,17 +13,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
+from numpy.typing import NDArray
+from xarray.indexes import PandasIndex
 
-from zstruct.access import refused
-from zstruct.errors import CorruptStoreError, InputError
+from zstruct.errors import InputError
+from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
+from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
-from zstruct.schema import ATOM, STRUCTURE
+from zstruct.schema import ATOM, STRUCTURE, Field
+from zstruct.splits import open_split
 from zstruct.store import Store
 
-__all__ = ["open", "open_features"]
+__all__ = ["FORMULA", "open", "open_features", "open_labels"]
+
+Chunks = str | int | Mapping[Any, Any] | None
+
+#: What formulas of zstruct are described as, so that a property of that name is not taken for them.
+FORMULA = "chemical formula, in Hill's order"
 
 _LABELS = {
     "xyz": ["x", "y", "z"],
@@ -32,28 +40,44 @@ _LABELS = {
     "voigt": ["xx", "yy", "zz", "yz", "xz", "xy"],
 }
 _OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
-_EDGE = "structure_edge"
+_STRUCTURE = "row of the structure in its store"
 _CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
+# A byte an atom: held as it is, so that ``ds.forces[ds.numbers == 6]`` is a selection xarray knows.
+_HELD = "numbers"
 
 
 def open(
-    path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str] | Store,
+    chunks: Chunks = ATOM,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open a store as an `xarray.Dataset`; arrays are read when they are used.
 
-    Variables are those of the store. Numbers are dask arrays whose chunks are whole shards. Group
-    labels (``config_type``, ``head``, ``source`` ...) are text; a missing one is NaN, xarray's own
-    mark, so ``isnull()`` finds it and ``groupby`` passes over it. Texts of structures are decoded when used,
-    without dask, so that ``groupby`` takes them as they are. Atoms of structure i are the rows
-    ``offsets[i] : offsets[i] + n_atoms[i]``; both are variables over structures, so they stay right
-    through any selection or sorting of structures. The accessor ``ds.zs`` uses them.
+    Variables are those of the store. Those over structures, and `numbers`, are read by xarray itself when
+    they are used, and held from then on, as `xarray.open_dataset` does it; the others over atoms are
+    dask arrays whose chunks are whole shards.
 
-    Attributes are those of the store.
+    What says which structure it is, is a coordinate: ``structure`` (its row in the store, an index that
+    stays with it through every selection), ``n_atoms``, ``formula``, ``source``, ``frame``, the author's
+    group labels (``config_type``, ``head``), and ``has_<field>`` for fields that can't hold a missing value.
+    Coordinates go along through arithmetic and are left as they are by ``where``. Atoms of structure i are
+    the rows ``offsets[i] : offsets[i] + n_atoms[i]``, whatever was selected or sorted. The accessor
+    ``ds.zs`` uses them.
+
+    Labels are text; a missing one is NaN, xarray's own mark, so ``isnull()`` finds it and ``groupby``
+    passes over it. Formulas are those of the store, or computed from the atoms when they are used.
+
+    Attributes are those of the store; what is nested is JSON text, so that any file can carry it.
 
     Parameters
     ----------
     path
         A store: a directory, or any URL that zarr can open.
+    chunks
+        Which arrays are dask arrays. ``"atom"``: as above. None: none. ``{}``: all, in chunks of whole
+        shards. Anything else as in `xarray.Dataset.chunk`: a number of rows, a mapping of dimensions
+        to those, or ``"auto"``.
     storage_options
         Of a URL, for fsspec: keys, endpoints and the like.
 
@@ -65,6 +89,10 @@ def open(
 
     Raises
     ------
+    StoreAccessError
+        If it can't be reached: no connection, no permission, no credentials.
+    TypeError
+        If `path` is not one path, or `chunks` is none of these.
     StoreFormatError
         If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
     MissingExtraError
@@ -81,35 +109,104 @@ def open(
     >>> dict(ds.sizes)["atom"], ds.n_atoms.values
     (6, array([3, 3], dtype=int32))
     """
+    if not isinstance(path, str | os.PathLike | Store):
+        raise TypeError(_no_path(path))
+    _check_chunks(chunks)
     store = Store.of(path, storage_options)
     store.check_complete()
-    raw = _raw(store)
-    token = _token(store, store.digest)
-    rows = _common_rows(store, raw)
-    variables = {}
-    for name in [*store.fields, *(n for n in raw.variables if n not in store.fields)]:
-        lazy = raw.variables[name]
-        field = store.fields.get(str(name))
-        if field is not None and field.kind == "category":
-            lazy = xr.Variable(
-                lazy.dims, indexing.LazilyIndexedArray(_Texts(lazy, store, field.name)), lazy.attrs
-            )
-            if field.level == STRUCTURE:
-                variables[name] = lazy
-                continue
-        else:
-            checked = _Checked(lazy, store.path, str(name))
-            lazy = xr.Variable(lazy.dims, indexing.LazilyIndexedArray(checked), lazy.attrs)
-        variables[name] = _chunked(lazy, store, str(name), rows, token)
-    edges = variables.pop("offsets").isel({_EDGE: slice(0, -1)})
-    variables["offsets"] = xr.Variable((STRUCTURE,), edges.data, {"long_name": _OFFSETS})
+    columns = getattr(store, "columns", store.fields)
+    shown = _Shown(store, _token(store, store.digest), _common_rows(store, columns), chunks)
+    variables = {name: shown.variable(field) for name, field in columns.items()}
+    variables["n_atoms"] = shown.held("n_atoms", store.array_attrs("n_atoms"))
+    variables["offsets"] = shown.held("offsets", {"long_name": _OFFSETS})
+    if "formula" not in variables and "numbers" in variables:
+        said = {"long_name": FORMULA, "kind": "category", "rotates": "scalar"}
+        variables["formula"] = lazy((STRUCTURE,), StoredFormulas(store), said, cached=True)
     dims = {dim for variable in variables.values() for dim in variable.dims}
-    labels = {dim: texts for dim, texts in _LABELS.items() if dim in dims}
-    dataset = xr.Dataset(variables, labels, raw.attrs)
+    coords = _numbered(store.n_structures)
+    coords.update({dim: texts for dim, texts in _LABELS.items() if dim in dims})
+    coords.update({name: variables.pop(name) for name in _labels_of(columns) if name in variables})
+    dataset = xr.Dataset(variables, coords, of_dataset(store.attrs))
     dataset.encoding |= {"source": _lasting(store.path), "digest": store.digest}
     if store.storage_options:
         dataset.encoding["storage_options"] = store.storage_options
-    return dataset
+    return _rechunked(dataset, chunks)
+
+
+def _no_path(path: Any) -> str:
+    if isinstance(path, list | tuple | set):
+        return (
+            f"open takes one path, not a {type(path).__name__}; build one store of several with "
+            "zstruct.build([a, b], out), or open each and put their tables of structures together: "
+            'xarray.concat([x.drop_dims("atom") for x in (a, b)], "structure")'
+        )
+    if isinstance(path, xr.Dataset):
+        return "open takes the path of a store, not a Dataset, which is open already"
+    return f"open takes the path of a store, not {path!r}"
+
+
+def _check_chunks(chunks: Any) -> None:
+    known = chunks is None or chunks in (ATOM, "auto") if isinstance(chunks, str | None) else True
+    if not known or isinstance(chunks, bool) or not isinstance(chunks, str | int | Mapping | None):
+        raise TypeError(
+            'chunks is "atom", None, "auto", a number of rows or a mapping of dimensions to such, '
+            f"not {chunks!r}"
+        )
+
+
+def _numbered(n: int) -> xr.Coordinates:
+    """Return the coordinate ``structure``: an index of rows, which takes no memory."""
+    coords = xr.Coordinates.from_xindex(PandasIndex(pd.RangeIndex(n, name=STRUCTURE), STRUCTURE))
+    coords[STRUCTURE].attrs["long_name"] = _STRUCTURE
+    return coords
+
+
+def _labels_of(columns: Mapping[str, Field]) -> list[str]:
+    """Return the variables that say which structure it is, or what is known of it: coordinates."""
+    own = ["n_atoms", "offsets", "formula", "source", "frame"]
+    structures = [field for field in columns.values() if field.dims == (STRUCTURE,)]
+    texts = [field.name for field in structures if field.kind == "category"]
+    masks = [field.name for field in structures if field.name.startswith("has_")]
+    return list(dict.fromkeys([*own, *texts, *masks]))
+
+
+def _rechunked(dataset: xr.Dataset, chunks: Chunks) -> xr.Dataset:
+    """Return the Dataset with the chunks that were asked for; coordinates have none."""
+    if chunks is None or chunks == ATOM or chunks == {}:
+        return dataset
+    bare = dataset.drop_vars(list(dataset.coords))
+    if chunks == "auto":  # dask can't tell how large texts are
+        bare = bare.drop_vars([name for name, v in bare.variables.items() if v.dtype == object])
+    return dataset.assign(bare.chunk(chunks).data_vars)
+
+
+class _Shown:
+    """How arrays of a store are shown."""
+
+    def __init__(self, store: Store, token: str, rows: Mapping[str, int], chunks: Chunks):
+        self._store, self._token, self._rows, self._chunks = store, token, rows, chunks
+
+    def variable(self, field: Field) -> xr.Variable:
+        """Return a field, or who has it."""
+        attrs = flat(self._store.array_attrs(field.name))
+        texts = field.kind == "category"
+        array = (StoredTexts if texts else StoredRows)(self._store, field.name)
+        if self._is_held(field, texts):
+            return lazy(field.dims, array, attrs, cached=True)
+        return _chunked(lazy(field.dims, array, attrs), self._store, field.name, self._rows, self._token)
+
+    def _is_held(self, field: Field, texts: bool) -> bool:
+        if self._chunks is None:
+            return True
+        label = field.dims == (STRUCTURE,) and (
+            texts or field.name == "frame" or field.name.startswith("has_")
+        )
+        return label or (self._chunks == ATOM and (field.level == STRUCTURE or field.name == _HELD))
+
+    def held(self, name: str, attrs: Mapping[str, Any]) -> xr.Variable:
+        """Return an array with a row for each structure."""
+        array = StoredRows(self._store, name, self._store.n_structures)
+        return lazy((STRUCTURE,), array, flat(attrs), cached=True)
 
 
 def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
@@ -135,40 +232,62 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     StaleGroupError
         If they were computed from other content than the store has now.
     """
+    store = _store_of(
+        dataset, "take the features from it and keep them: ds = ds.assign(name=ds.zs.features(name))"
+    )
+    group = open_group(store, "features", name)
+    values = group.array("values")
+    shown = lazy((ATOM, "feature"), StoredRows(store, values), flat(store.array_attrs(values)))
+    long = [field.name for field in store.fields.values() if field.level == ATOM]
+    rows: dict[str, int] = {ATOM: max(store.layout(field).shard_rows for field in long)}
+    token = _token(store, json.dumps(group.attrs, sort_keys=True))
+    chunked = _chunked(shown, store, values, rows, token)
+    names = {"feature": group.feature_names}
+    described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
+    return xr.DataArray(chunked, names, name=name, attrs=flat(described))
+
+
+def open_labels(dataset: xr.Dataset, name: str) -> NDArray[np.object_]:
+    """Return the part of each structure of a Dataset in a split of its store; NaN for none.
+
+    Parameters
+    ----------
+    dataset
+        What `open` returned, or any selection of its structures.
+    name
+        The name that the split was given.
+
+    Raises
+    ------
+    InputError
+        If there is no such split, if the Dataset does not know its store or which structures it has,
+        or if the store was built anew since.
+    StaleGroupError
+        If the split was drawn for other content than the store has now.
+    """
+    store = _store_of(dataset, "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())")
+    index = dataset.indexes.get(STRUCTURE)
+    if index is None:
+        raise InputError(
+            f"this Dataset has no coordinate structure, which says what rows of {store.path} it has"
+        )
+    parts = open_split(store, name)
+    labels = np.array([*parts.labels, np.nan], dtype=object)  # code -1 finds the last
+    return labels[parts.codes[index.to_numpy()]]
+
+
+def _store_of(dataset: xr.Dataset, instead: str) -> Store:
+    """Return the store that a Dataset came from, as it was."""
     path = dataset.encoding.get("source")
     if path is None:
         raise InputError(
-            "this Dataset no longer knows its store; take the features from the one that zstruct.open "
-            "returned and keep them in it: ds = ds.assign(name=ds.zs.features('name'))"
+            "this Dataset no longer knows its store; go back to the one that zstruct.open returned, "
+            f"{instead}"
         )
     store = Store(path, dataset.encoding.get("storage_options"))
     if store.digest != dataset.encoding.get("digest"):
         raise InputError(f"{path} has other content than when it was opened; open it again")
-    group = open_group(store, "features", name)
-    raw = _raw(store, group=group.path, consolidated=False)
-    values = group.array("values")
-    lazy = raw.variables["values"]
-    lazy = xr.Variable(lazy.dims, indexing.LazilyIndexedArray(_Checked(lazy, path, values)), lazy.attrs)
-    long = [field.name for field in store.fields.values() if field.level == ATOM]
-    rows: dict[str, int] = {ATOM: max(store.layout(field).shard_rows for field in long)}
-    token = _token(store, json.dumps(group.attrs, sort_keys=True))
-    chunked = _chunked(lazy, store, values, rows, token)
-    names = {"feature": group.feature_names}
-    described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
-    return xr.DataArray(chunked, names, name=name, attrs=described)
-
-
-def _raw(store: Store, **options: Any) -> xr.Dataset:
-    """Return what xarray itself makes of a store or a group of it."""
-    return xr.open_dataset(
-        store.path,
-        engine="zarr",
-        chunks=None,
-        cache=False,
-        decode_cf=False,
-        storage_options=store.storage_options,
-        **options,
-    )
+    return store
 
 
 def _token(store: Store, content: str) -> str:
@@ -176,66 +295,22 @@ def _token(store: Store, content: str) -> str:
     return hashlib.sha256(f"{os.path.abspath(store.path)} {content}".encode()).hexdigest()[:16]
 
 
-def _common_rows(store: Store, raw: xr.Dataset) -> dict[str, int]:
+def _common_rows(store: Store, columns: Mapping[str, Field]) -> dict[str, int]:
     """Return the rows that chunks of all arrays along a dimension should have."""
     rows: dict[str, int] = {}
-    for name, variable in raw.variables.items():
-        if variable.dims:
-            dim = str(variable.dims[0])
-            rows[dim] = max(rows.get(dim, 1), store.layout(str(name)).shard_rows)
+    for name, field in columns.items():
+        rows[field.level] = max(rows.get(field.level, 1), store.layout(name).shard_rows)
     return rows
 
 
-def _chunked(lazy: xr.Variable, store: Store, name: str, rows: dict[str, int], token: str) -> xr.Variable:
+def _chunked(shown: xr.Variable, store: Store, name: str, rows: Mapping[str, int], token: str) -> xr.Variable:
     """Return a variable as a dask array with chunks of whole shards."""
-    if not lazy.dims:
-        return lazy
-    dim, shard = str(lazy.dims[0]), store.layout(name).shard_rows
-    shard_bytes = shard * lazy.dtype.itemsize * int(np.prod(lazy.shape[1:], dtype=int))
+    dim, shard = str(shown.dims[0]), store.layout(name).shard_rows
+    shard_bytes = shard * shown.dtype.itemsize * int(np.prod(shown.shape[1:], dtype=int))
     n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))
-    return lazy.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)
+    return shown.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)
 
 
 def _lasting(path: str) -> str:
     """Return a path that holds when the working directory changes; a URL as it is."""
     return os.path.abspath(path) if os.path.exists(path) else path
-
-
-class _Checked(BackendArray):
-    """An array of the store; damage is reported with the name of the store and the array."""
-
-    def __init__(self, rows: xr.Variable, path: str, name: str):
-        self.shape, self.dtype = rows.shape, rows.dtype
-        self._rows, self._path, self._name = rows, path, name
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        support = indexing.IndexingSupport.BASIC
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
-
-    def _read(self, key: tuple[Any, ...]) -> Any:
-        try:
-            return self._rows[key].to_numpy()
-        except (ValueError, RuntimeError, OSError) as error:
-            raise refused(self._path, error) or CorruptStoreError(
-                f"{self._path}: {self._name} can't be decoded ({error}); "
-                "restore the store from a copy or build it again"
-            ) from error
-
-
-class _Texts(BackendArray):
-    """The texts of a category field, decoded from their codes when indexed."""
-
-    def __init__(self, codes: xr.Variable, store: Store, name: str):
-        self.shape, self.dtype = codes.shape, np.dtype(object)
-        self._codes, self._store, self._name = codes, store, name
-        self._table: np.ndarray | None = None
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        support = indexing.IndexingSupport.BASIC
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._decode)
-
-    def _decode(self, key: tuple[Any, ...]) -> Any:
-        if self._table is None:
-            texts = [*self._store.categories(self._name), np.nan]  # code -1 finds the last
-            self._table = np.array(texts, dtype=object)
-        return self._table[self._codes[key].to_numpy()]

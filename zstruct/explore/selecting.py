@@ -95,6 +95,12 @@ def segments(dataset: xr.Dataset) -> Segments:
             f"this Dataset has lost {' and '.join(lost)}, so nobody knows which atoms are whose; keep "
             "both where you choose variables, as in ds[['forces', 'offsets', 'n_atoms']]"
         )
+    spread = [name for name, v in dataset.variables.items() if {ATOM, STRUCTURE} <= set(v.dims)]
+    if spread:
+        raise InputError(
+            f"{spread[0]} is over atom and structure at once: xarray repeated all atoms for each structure, "
+            "as ds.where(mask) does; leave structures out with ds.zs.where(mask) instead"
+        )
     first, counts = dataset.variables["offsets"], dataset.variables["n_atoms"]
     if first.dims != (STRUCTURE,) or counts.dims != (STRUCTURE,):
         raise InputError(
@@ -149,16 +155,17 @@ def cut(dataset: xr.Dataset, which: Rows, found: Segments | None) -> xr.Dataset:
         dims[ATOM] = rows_of(starts, counts)
     result = _take(dataset, dims)
     if found is not None:
-        attrs = dataset["offsets"].attrs
-        result["offsets"] = xr.Variable((STRUCTURE,), counts_to_offsets(counts)[:-1], attrs)
-        result["n_atoms"] = result["n_atoms"].copy(data=counts.astype(dataset["n_atoms"].dtype))
+        edges = {"offsets": counts_to_offsets(counts)[:-1], "n_atoms": counts}
+        for edge, values in edges.items():
+            before = dataset.variables[edge]
+            result[edge] = xr.Variable((STRUCTURE,), values.astype(before.dtype), before.attrs)
         if "source" in dataset.encoding:
             rows = _within(dataset.encoding.get(_ROWS), dims[ATOM])
             result.encoding = dataset.encoding | {_ROWS: rows}
     if isinstance(which, slice) and which == slice(0, n):
         return result
     for name, variable in result.variables.items():
-        if STRUCTURE in variable.dims or ATOM in variable.dims:
+        if name not in result.indexes and (STRUCTURE in variable.dims or ATOM in variable.dims):
             variable.attrs = _attrs_of_part(dataset.variables[name], dataset, result.sizes[STRUCTURE])
     result.attrs = {key: value for key, value in dataset.attrs.items() if key not in _STALE}
     for key, dim in (("n_structures", STRUCTURE), ("n_atoms", ATOM)):
@@ -219,12 +226,16 @@ def _take(dataset: xr.Dataset, dims: dict[Hashable, Rows]) -> xr.Dataset:
         if isinstance(rows, slice) or len(rows) == 0 or (np.diff(rows) <= 0).any():
             continue
         index: dict[Any, Any] = {}
-        for name, variable in dataset.data_vars.variables.items():
+        for name, variable in dataset.variables.items():
             if variable.dims[:1] == (dim,) and variable.chunks and len(dims.keys() & set(variable.dims)) == 1:
                 data = _gather(variable.data, rows, index)
                 taken[name] = xr.Variable(variable.dims, data, variable.attrs)
     rest = dataset.drop_vars(list(taken)).isel(dims, missing_dims="ignore")
-    return rest.assign(taken)[list(dataset.data_vars)] if taken else rest
+    if not taken:
+        return rest
+    whole = rest.assign(taken).set_coords([name for name in dataset.coords if name in taken])
+    order = {name: whole.variables[name] for name in dataset.data_vars}
+    return whole.drop_vars(list(dataset.data_vars)).assign(order)
 
 
 def _gather(data: Any, rows: NDArray[np.int64], indices: dict[Any, Any]) -> Any:

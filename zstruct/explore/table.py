@@ -1,0 +1,97 @@
+"""A table of structures for pandas: one row each, whatever the number of their atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from zstruct.explore.labels import fields_of
+from zstruct.explore.missing import mask_of
+from zstruct.schema import STRUCTURE
+
+__all__ = ["to_table"]
+
+
+def to_table(dataset: xr.Dataset, fields: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return fields of structures as columns.
+
+    Parameters
+    ----------
+    dataset
+        What `zstruct.open` returned, or a part of it.
+    fields
+        Which; all with one value a structure if not given, but for `offsets` and who has what.
+
+    Raises
+    ------
+    KeyError
+        If there is no such field.
+    TypeError
+        If `fields` is a text.
+    ValueError
+        If a field is over atoms.
+    """
+    if isinstance(fields, str):
+        raise TypeError(f"fields is a list of names, as [{fields!r}], not one name")
+    usable = fields_of(dataset)
+    names = _scalars(dataset, usable) if fields is None else list(fields)
+    unknown = [name for name in names if name not in usable]
+    if unknown:
+        raise KeyError(f"this Dataset has no field {unknown[0]!r}; it has {', '.join(usable)}")
+    columns: dict[str, Any] = {}
+    for name in names:
+        variable = dataset.variables[name]
+        if variable.dims[:1] != (STRUCTURE,):
+            raise ValueError(
+                f'{name} has a value for each atom; reduce it first, as in ds.zs.reduce({name!r}, "mean")'
+            )
+        mask = mask_of(name, dataset)
+        absent = None if mask is None else ~mask.to_numpy()
+        for column, values in _components(name, dataset):
+            columns[column] = _column(values, absent, variable.attrs.get("kind"))
+    index = dataset.indexes.get(STRUCTURE)
+    if index is None:
+        index = pd.RangeIndex(dataset.sizes.get(STRUCTURE, 0), name=STRUCTURE)
+    return pd.DataFrame(columns, index=index)
+
+
+def _scalars(dataset: xr.Dataset, usable: Sequence[str]) -> list[str]:
+    """Return what has one value a structure: coordinates first, as they say which one it is."""
+    found = [name for name in usable if dataset.variables[name].dims == (STRUCTURE,)]
+    masks = {name for name in found if "presence_of" in dataset.variables[name].attrs}
+    found = [name for name in found if name != "offsets" and name not in masks]
+    return sorted(found, key=lambda name: name not in dataset.coords)
+
+
+def _components(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, np.ndarray]]:
+    values = dataset.variables[name].to_numpy()
+    if values.ndim == 1:
+        yield name, values
+        return
+    labels = [
+        dataset.indexes[dim].astype(str) if dim in dataset.indexes else map(str, range(dataset.sizes[dim]))
+        for dim in dataset.variables[name].dims[1:]
+    ]
+    flat = values.reshape(len(values), -1)
+    for k, words in enumerate(product(*labels)):
+        yield "_".join([name, *words]), flat[:, k]
+
+
+def _column(values: np.ndarray, absent: np.ndarray | None, kind: Any) -> Any:
+    if values.dtype == object:
+        return pd.Categorical(values)
+    if absent is not None:
+        return (pd.arrays.BooleanArray if values.dtype == bool else pd.arrays.IntegerArray)(values, absent)
+    if values.dtype.kind == "f" and kind in ("int", "bool"):
+        # Format 1.0 keeps these as floats where some structures have none; all are whole.
+        missing = np.isnan(values)
+        whole = np.where(missing, 0, values)
+        if kind == "bool":
+            return pd.arrays.BooleanArray(whole.astype(bool), missing)
+        return pd.arrays.IntegerArray(whole.astype(np.int64), missing)
+    return values
