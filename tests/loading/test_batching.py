@@ -242,10 +242,10 @@ def test_cutting_is_quick():
     made = BucketBatchSampler(
         ShuffleSampler(n), sizes, None, 8192, max_atoms=4096, max_edges=10**6, n_edges=sizes
     )
-    began = time.perf_counter()
+    began = time.process_time()
     taken = sum(map(len, made))
     assert taken == n
-    assert (time.perf_counter() - began) / n < 1e-6
+    assert (time.process_time() - began) / n < 1e-6
 
 
 @pytest.mark.parametrize("drop_last", [False, True])

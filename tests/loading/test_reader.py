@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import zstruct
 from tests.loading.groups import Bumps
 from zstruct import StructureReader, ZarrStructureDataset, collate, transforms
+from zstruct.loading.permutation import permuted
 from zstruct.references import References
 
 ATOMS = {"H": -1.0, "C": -2.5, "O": 3.0, "Ti": 40.0}
@@ -37,7 +38,7 @@ import zstruct
 turn = zstruct.transforms.RandomRotation()
 reader = zstruct.StructureReader({str(plain.path)!r}, neighbors=3.0, transform=turn)
 layout = functools.partial(zstruct.collate.physnet, as_numpy=True)
-batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(16, shuffle=True, layout=layout))
+batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(16, True, bucket_size=32, layout=layout))
 reader[0], reader[:5].take([0, -1])
 assert len(batches) == 4 and batches[0]["R"].shape[1] == 3
 assert "torch" not in sys.modules
@@ -70,6 +71,97 @@ def test_batches_are_an_epoch(source):
     assert plainly == [list(range(k, k + 16)) for k in (0, 16, 32)]
     with pytest.raises(ValueError, match="batch_size"):
         next(reader.batches(0))
+
+
+OPTIONS = [
+    {"batch_size": 7},
+    {"batch_size": 7, "drop_last": True},
+    {"max_atoms": 45},
+    {"max_atoms": 45, "batch_size": 3, "drop_last": True},
+    {"batch_size": 4, "bucket_size": 16},
+    {"batch_size": 4, "bucket_size": 20, "drop_last": True},
+    {"max_atoms": 60, "bucket_size": 30},
+    {"batch_size": 100},
+]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_batches_are_those_of_a_loader(source, shuffle, options):
+    data = ZarrStructureDataset(source.path, ["serial"])
+    loader = data.loader(shuffle="full" if shuffle else False, seed=3, **options)
+    loader.set_epoch(2)
+
+    found = list(
+        StructureReader(source.path, ["serial"]).batches(shuffle=shuffle, seed=3, epoch=2, **options)
+    )
+
+    assert [batch.structures.tolist() for batch in found] == [b["structure"].tolist() for b in loader]
+
+
+def test_a_stored_list_bounds_edges(featured):
+    reader = StructureReader(featured.path, neighbors=3.0)
+    batches = list(reader.batches(max_edges=200, shuffle=True))
+    assert sorted(np.concatenate([b.structures for b in batches]).tolist()) == list(range(53))
+    assert max(batch.pairs[0].index.shape[1] for batch in batches) <= 200 < reader._edge_counts().sum()
+
+
+def test_a_large_epoch_is_one_permutation(tmp_path, make_store):
+    n = 40_000  # several pieces of the order
+    numbers = np.ones(n, np.uint8)
+    source = make_store(tmp_path / "atoms.zarr", np.ones(n, int), {"numbers": numbers})
+    reader = StructureReader(source.path, ["numbers"])
+    found = np.concatenate([batch.structures for batch in reader.batches(999, shuffle=True, seed=5)])
+    assert_array_equal(found, permuted(np.arange(n), n, 5, 0))
+
+
+def test_two_epochs_at_once_stay_apart(plain):
+    turned = StructureReader(plain.path, ["positions"], transform=transforms.RandomRotation(seed=1))
+    first, second = (turned.batches(10, shuffle=True, epoch=epoch) for epoch in range(2))
+    pairs = list(zip(first, second, strict=True))
+    for epoch in range(2):
+        for pair, alone in zip(pairs, turned.batches(10, shuffle=True, epoch=epoch), strict=True):
+            assert_array_equal(pair[epoch].columns["positions"], alone.columns["positions"])
+
+
+@pytest.mark.parametrize("layout", ["graph", "padded", "physnet"])
+def test_layouts_by_name_are_arrays(plain, layout):
+    (batch,) = StructureReader(plain.path).batches(53, layout=layout)
+    assert {type(value) for value in batch.values()} == {np.ndarray}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"batch_size": "3"}, TypeError, "batch_size is a whole number, not '3'"),
+        ({"batch_size": True}, TypeError, "batch_size is a whole number, not True"),
+        ({"batch_size": None}, TypeError, "batch_size is a whole number, not None"),
+        ({"batch_size": 0}, ValueError, "batch_size is a number of structures, at least 1, not 0"),
+        ({"batch_size": 2.0}, TypeError, "batch_size is a whole number"),
+        ({"seed": -1}, ValueError, "seed and epoch must not be negative, but are -1 and 0"),
+        ({"epoch": "a"}, TypeError, "epoch is a whole number, not 'a'"),
+        ({"shuffle": "block"}, TypeError, "shuffle is True or False, not 'block'"),
+        ({"drop_last": 1}, TypeError, "drop_last is True or False, not 1"),
+        (
+            {"batch_size": 4, "bucket_size": 6},
+            ValueError,
+            "bucket_size is a number of structures, a multiple",
+        ),
+        ({"bucket_size": 0}, ValueError, "bucket_size is a number of structures, at least 1, not 0"),
+        ({"max_atoms": 39}, ValueError, "structure 5 of the dataset has 40 atoms, more than max_atoms=39"),
+        ({"max_edges": 39}, ValueError, "max_edges needs edges that are stored"),
+        (
+            {"layout": "mace"},
+            ValueError,
+            "layout without torch is 'graph', 'padded', 'physnet' or a function",
+        ),
+        ({"layout": 3}, TypeError, "layout is a name or a function of a PackedBatch, not 3"),
+    ],
+    ids=str,
+)
+def test_batches_that_make_no_sense(source, options, error, said):
+    with pytest.raises(error, match=said):
+        StructureReader(source.path).batches(**options)
 
 
 @pytest.mark.parametrize("given", [ATOMS, References.given(ATOMS)])

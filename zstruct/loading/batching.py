@@ -15,14 +15,12 @@ import numpy as np
 import torch.utils.data
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.loading.permutation import shuffled
+from zstruct.loading.cuts import alike, budget, check_size, cut, in_rows, sizes_of, stops_of
 from zstruct.loading.samplers import Run, StructureSampler
 
 __all__ = ["BatchSampler", "BucketBatchSampler", "BudgetBatchSampler"]
 
 Announce = Callable[[NDArray[np.int64]], object] | None
-
-_BUCKETS = 3  # the samplers use other numbers in the place of this in their keys
 
 
 class BatchSampler(torch.utils.data.BatchSampler):
@@ -76,19 +74,11 @@ class BatchSampler(torch.utils.data.BatchSampler):
 
     def _cut(self, chunks: Iterator[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
         """Yield the batches of structures that come in pieces."""
-        left = np.empty(0, dtype=np.int64)
-        for chunk in chunks:
-            whole, k = np.concatenate([left, chunk]) if len(left) else chunk, 0
-            for stop in self._stops(whole):
-                yield whole[k:stop]
-                k = stop
-            left = whole[k:]
-        if len(left) and not self.drop_last:
-            yield left
+        return cut(chunks, self._stops, self.drop_last)
 
     def _stops(self, structures: NDArray[np.int64]) -> Sequence[int]:
         """Return where batches end, but for a last one that would take what comes next as well."""
-        return range(self.batch_size, len(structures) + 1, self.batch_size)
+        return stops_of(structures, self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         # Not before the first batch is asked for: torch makes an iterator that it never uses.
@@ -175,22 +165,14 @@ class BudgetBatchSampler(BatchSampler):
         self.sampler, self.drop_last = sampler, drop_last
         self.batch_size = batch_size  # type: ignore[assignment] # torch has no batches of any size
         self.max_atoms, self.max_edges = max_atoms, max_edges
-        if batch_size is None and max_atoms is None and max_edges is None:
-            raise ValueError("nothing says how large batches are: give max_atoms, max_edges or batch_size")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
+        check_size(batch_size, None, max_atoms is not None or max_edges is not None)
         if max_edges is not None and n_edges is None:
             raise ValueError("max_edges needs n_edges, the number of edges of every structure")
-        self.n_atoms = _sizes(n_atoms, "n_atoms", sampler.n)
+        self.n_atoms = sizes_of(n_atoms, "n_atoms", sampler.n)
         self._all_atoms = int(self.n_atoms.sum())
-        self._budgets: list[tuple[NDArray[Any], int]] = []  # sizes by structure, and the most in a batch
-        if max_atoms is not None:
-            _check_budget(self.n_atoms, max_atoms, "atoms")
-            self._budgets.append((self.n_atoms, max_atoms))
+        self._budgets = [] if max_atoms is None else [budget(self.n_atoms, max_atoms, "atoms")]
         if max_edges is not None and n_edges is not None:
-            edges = _sizes(n_edges, "n_edges", sampler.n)
-            _check_budget(edges, max_edges, "edges")
-            self._budgets.append((edges, max_edges))
+            self._budgets.append(budget(sizes_of(n_edges, "n_edges", sampler.n), max_edges, "edges"))
         self._planned: tuple[object, NDArray[np.int64]] | None = None
 
     def __repr__(self) -> str:
@@ -272,21 +254,7 @@ class BudgetBatchSampler(BatchSampler):
 
     def _stops(self, structures: NDArray[np.int64]) -> Sequence[int]:
         """Return where batches end, but for a last one that would take what comes next as well."""
-        n, size = len(structures), self.batch_size
-        if not self._budgets:
-            return super()._stops(structures)
-        # Where a batch ends that begins at each place; past the end: not here.
-        stops = np.full(n, n + 1) if size is None else np.arange(size, n + size)
-        for sizes, most in self._budgets:
-            total = np.zeros(n + 1, dtype=np.int64)
-            np.cumsum(sizes[structures], dtype=np.int64, out=total[1:])
-            fits = np.searchsorted(total, total[:-1] + most, side="right") - 1
-            fits[fits == n] = n + 1
-            np.minimum(stops, fits, out=stops)
-        found, k = [], 0
-        while k < n and (k := stops.item(k)) <= n:
-            found.append(k)
-        return found
+        return stops_of(structures, self.batch_size, self._budgets)
 
 
 class BucketBatchSampler(BudgetBatchSampler):
@@ -349,13 +317,7 @@ class BucketBatchSampler(BudgetBatchSampler):
             n_edges=n_edges,
             drop_last=drop_last,
         )
-        if bucket_size < 1:
-            raise ValueError(f"bucket_size is a number of structures, at least 1, not {bucket_size}")
-        if batch_size is not None and not self._budgets and bucket_size % batch_size:
-            raise ValueError(
-                f"bucket_size is a number of structures, a multiple of batch_size={batch_size} such as "
-                f"{32 * batch_size}, not {bucket_size}"
-            )
+        check_size(batch_size, bucket_size, bool(self._budgets))
         self.bucket_size = bucket_size
 
     def _bounds(self) -> str:
@@ -367,56 +329,17 @@ class BucketBatchSampler(BudgetBatchSampler):
         """Yield the batches of all ranks after those with the first `start` structures."""
         bucket = start // self.bucket_size
         skipped = start - bucket * self.bucket_size
-        buckets = _rows_of(order.chunks(epoch, bucket * self.bucket_size), self.bucket_size)
-        for k, structures in enumerate(_announced(buckets, announce, 1), bucket):
-            if self.drop_last and (k + 1) * self.bucket_size >= order.length:
-                # Before they are sorted: else it would always be the largest ones that are left out.
-                structures = structures[: max(self._stops(structures), default=0)]
-            structures = structures[np.argsort(self.n_atoms[structures], kind="stable")]
-            stops = list(self._stops(structures))
-            if len(structures) and (not stops or stops[-1] < len(structures)):
-                stops.append(len(structures))
-            for i in shuffled(len(stops), order.seed, epoch, _BUCKETS, k).tolist():
-                batch = structures[stops[i - 1] if i else 0 : stops[i]]
-                if skipped > 0:
-                    skipped -= len(batch)
-                else:
-                    yield batch
-
-
-def _sizes(given: ArrayLike, name: str, n: int) -> NDArray[Any]:
-    """Return the sizes of structures in the smallest dtype: sorting is linear in those of 16 bits."""
-    sizes = np.asarray(given)
-    if sizes.shape != (n,) or (n and sizes.dtype.kind not in "iu"):
-        raise ValueError(
-            f"{name} is a whole number for each of the sampler's {n:,} structures, "
-            f"not {sizes.dtype} of shape {sizes.shape}"
+        buckets = _announced(
+            in_rows(order.chunks(epoch, bucket * self.bucket_size), self.bucket_size), announce, 1
         )
-    return sizes.astype(np.min_scalar_type(int(sizes.max(initial=0))))
-
-
-def _check_budget(sizes: NDArray[Any], most: int, what: str) -> None:
-    """Refuse a budget that a structure passes alone."""
-    if len(sizes) and sizes.max() > most:
-        i = int(sizes.argmax())
-        raise ValueError(
-            f"structure {i} of the dataset has {sizes[i]:,} {what}, more than max_{what}={most}: "
-            f"raise max_{what}, or leave out the {np.count_nonzero(sizes > most):,} structures that have more"
-        )
-
-
-def _rows_of(chunks: Iterator[NDArray[np.int64]], n: int) -> Iterator[NDArray[np.int64]]:
-    """Yield what comes in chunks in arrays of length `n`, the last one perhaps shorter."""
-    parts: list[NDArray[np.int64]] = []
-    missing = n
-    for chunk in chunks:
-        while len(chunk) >= missing:
-            yield np.concatenate([*parts, chunk[:missing]])
-            chunk, parts, missing = chunk[missing:], [], n
-        parts.append(chunk)
-        missing -= len(chunk)
-    if missing < n:
-        yield np.concatenate(parts)
+        last = (order.length - 1) // self.bucket_size
+        for batch in alike(
+            buckets, self.n_atoms, self._stops, self.drop_last, order.seed, epoch, begin=bucket, last=last
+        ):
+            if skipped > 0:
+                skipped -= len(batch)
+            else:
+                yield batch
 
 
 def _announced(

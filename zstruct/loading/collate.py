@@ -14,6 +14,7 @@ tensors are wanted.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from zstruct.loading.batch import PackedBatch
@@ -163,6 +164,28 @@ def _apart(samples: PackedBatch) -> PackedBatch:
     a few large batches of those exhaust the files a process may have open.
     """
     return samples
+
+
+def in_numpy(layout: str | Callable[[PackedBatch], Any] | None) -> Callable[[PackedBatch], Any] | None:
+    """Return a layout, or, of one that is given by its name, the function that makes it in NumPy.
+
+    Raises
+    ------
+    ValueError
+        If it has no such name.
+    TypeError
+        If it is neither a name nor a function.
+    """
+    if layout is None or callable(layout):
+        return layout
+    if not isinstance(layout, str):
+        raise TypeError(f"layout is a name or a function of a PackedBatch, not {layout!r}")
+    known: dict[str, Callable[..., Any]] = {"graph": graph, "padded": padded, "physnet": physnet}
+    if layout not in known:
+        raise ValueError(
+            f"layout without torch is {', '.join(map(repr, known))} or a function, not {layout!r}"
+        )
+    return partial(known[layout], as_numpy=True)
 
 
 #: The layouts that a loader knows by name.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct.atoms import atoms_at
 from zstruct.features.base import Descriptor
+from zstruct.loading import collate
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.cache import BlockCache
 from zstruct.loading.choosing import (
@@ -26,13 +27,13 @@ from zstruct.loading.choosing import (
     chosen_structures,
     mask_name,
 )
+from zstruct.loading.cuts import Batches
 from zstruct.loading.extras import Extras
 from zstruct.loading.featurizer import Featurizer
 from zstruct.loading.filtering import Where, kept
 from zstruct.loading.forces import ForcePolicy, ForceSampling
 from zstruct.loading.gather import Gather, kept_dtype, out_of_range
 from zstruct.loading.indexing import as_int, is_plain, positions_of
-from zstruct.loading.permutation import permuted
 from zstruct.loading.precision import narrowed
 from zstruct.loading.transforms import Transform, as_transform
 from zstruct.loading.transforms.base import steps_of
@@ -323,43 +324,62 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
 
     def batches(
         self,
-        batch_size: int,
+        batch_size: int = 1,
         shuffle: bool = False,
         *,
         seed: int = 0,
         epoch: int = 0,
+        bucket_size: int | None = None,
+        max_atoms: int | None = None,
+        max_edges: int | None = None,
         drop_last: bool = False,
-        layout: Callable[[PackedBatch], Any] | None = None,
+        layout: str | Callable[[PackedBatch], Any] | None = None,
     ) -> Iterator[Any]:
-        """Yield all structures once, in batches.
+        """Return all structures once, in batches: those of a loader with the same options.
 
         Parameters
         ----------
         batch_size
-            Structures in a batch.
+            Structures in a batch. With `max_atoms` or `max_edges` the most of them, and 1, the default,
+            stands for any number.
         shuffle
             Whether in random order, which `seed` and `epoch` choose; else in theirs.
         seed, epoch
             See `shuffle`; `epoch` is also that of `set_epoch`.
+        bucket_size
+            Puts structures of similar size together: the order is taken in buckets of so many
+            structures, each sorted by size, cut into batches, and these shuffled. A multiple of
+            `batch_size`, such as 32 times.
+        max_atoms, max_edges
+            The most atoms and edges in a batch: it ends where the next structure would not fit. Edges
+            are counted for a stored list of neighbours only.
         drop_last
             Whether to leave out a last batch that is smaller.
         layout
-            Makes a batch of a `PackedBatch`, such as ``functools.partial(collate.physnet,
-            as_numpy=True)``; by default it stays one.
+            Makes a batch of a `PackedBatch`: ``"graph"``, ``"padded"`` or ``"physnet"``, in NumPy, or a
+            function such as ``functools.partial(collate.physnet, as_numpy=True)``; by default it stays
+            one.
 
         Raises
         ------
         ValueError
-            If the batch size is below 1.
+            If a number is out of its range, if a structure alone has more than `max_atoms` or
+            `max_edges`, or if no layout has that name.
+        TypeError
+            If an option is of another kind.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
+        options = Batches(batch_size, shuffle, seed, epoch, bucket_size, max_atoms, max_edges, drop_last)
+        join = collate.in_numpy(layout)
+        return self._batches(options.of(len(self), self._counts, self._edge_counts), options.epoch, join)
+
+    def _batches(
+        self, chosen: Iterator[NDArray[np.int64]], epoch: int, join: Callable[[PackedBatch], Any] | None
+    ) -> Iterator[Any]:
         self.set_epoch(epoch)
-        n = len(self)
-        for start in range(0, n - batch_size + 1 if drop_last else n, batch_size):
-            chosen = np.arange(start, min(start + batch_size, n))
-            batch = self._packed(permuted(chosen, n, seed, epoch) if shuffle else chosen)
-            yield batch if layout is None else layout(batch)
+        view = self.at_epoch(epoch) if self.varies else self  # whatever others do meanwhile
+        for positions in chosen:
+            batch = view._packed(positions)
+            yield batch if join is None else join(batch)
 
     def prefetch(self, indices: Any) -> None:
         """Have what some structures need decoded by threads in the background; return at once.
