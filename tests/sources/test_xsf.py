@@ -6,6 +6,7 @@ import lzma
 import pickle
 import random
 import re
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -16,6 +17,7 @@ from zstruct.sources import xsf
 from zstruct.sources.base import Source
 from zstruct.sources.normalize import ReadOptions, normalize
 from zstruct.sources.xsf import XSFSource
+from zstruct.sources.xyz import XYZSource
 
 CRYSTAL = """\
 # total energy = -4981.94 eV
@@ -30,6 +32,8 @@ PRIMCOORD
 Ti 0.0 0.0 0.1  0.5 -0.25 1e-3
 O  1.5 2.0 2.5 -0.5  0.25 -1e-3
 """
+CASES = Path(__file__).parents[1] / "data" / "cases"
+EV = {"forces": "eV/angstrom"}
 MOLECULE = "#total energy: -1.5\nATOMS\n8 0 0 0\n1 0 0.5 0.75\nH 0 -0.5 0.75\n"
 
 
@@ -51,9 +55,9 @@ def read(path):
     return [raw for piece in source.scan() for raw in source.read(piece)]
 
 
-def packed(path):
+def packed(path, **options):
     (raw,) = read(path)
-    block, bad = normalize(raw, ReadOptions(), "a.xsf")
+    block, bad = normalize(raw, ReadOptions(**options), "a.xsf")
     assert bad == []
     return block
 
@@ -120,7 +124,7 @@ def test_comments_that_are_none_of_ours(tmp_path):
     )
     path = write(tmp_path, text.replace("O  1.5", "# an atom \xe5\n\nO  1.5").encode("latin-1"))
     assert energies(path) == [None]
-    assert packed(path).columns["numbers"].tolist() == [22, 8]
+    assert packed(path, units=EV).columns["numbers"].tolist() == [22, 8]
 
 
 @pytest.mark.parametrize("unit", ["Ha", "Hartree", "Ry", "kcal/mol", "eV/atom", "eV per atom", "meV"])
@@ -157,6 +161,83 @@ def test_compressed(tmp_path, suffix, module):
     for broken in (data[:-9], data[:20] + b"\xff\x00\xff" + data[23:]):
         with pytest.raises(InputError):
             read(write(tmp_path, broken, "b.xsf" + suffix))
+
+
+# The specification, and what other programs write
+
+
+def test_exponents_of_fortran(tmp_path):
+    block = packed(CASES / "energy_D.xsf")
+    assert block.columns["energy"].tolist() == [-150.0]
+    text = CRYSTAL.replace("1e-3", "1d-3").replace("5.0\n", "5.0D0\n").replace("-0.25", "-.25d+0")
+    found, expected = packed(write(tmp_path, text)), packed(write(tmp_path, CRYSTAL, "b.xsf"))
+    for name in ("positions", "forces", "cell", "energy"):
+        assert found.columns[name].tolist() == expected.columns[name].tolist()
+
+
+def test_dim_group(tmp_path):
+    block = packed(CASES / "dim_group.xsf")
+    assert block.columns["cell"].tolist() == [[[5, 0, 0], [0, 6, 0], [0, 0, 7]]]
+    assert block.columns["pbc"].tolist() == [[True] * 3]
+    assert block.columns["numbers"].tolist() == [1, 8]
+    for group, axes in (("\n2 1", "TTF"), (" 1 1", "TFF"), ("\n0 1", "FFF")):
+        block = packed(write(tmp_path, CRYSTAL.replace("CRYSTAL", f"dim-group{group}")))
+        assert block.columns["pbc"].tolist() == [[c == "T" for c in axes]]
+
+
+def test_comments_at_the_end_of_lines(tmp_path):
+    block = packed(CASES / "trailing_comment.xsf")
+    assert block.columns["positions"].tolist() == [[0, 0, 0], [0, 0, 1]]
+    lines = CRYSTAL.splitlines()[2:]
+    text = "\n".join(f"{line} # {k} of {len(lines)}" for k, line in enumerate(lines))
+    text = text.replace("# 0 of", "# total energy = -4981.94 eV #")
+    found, expected = packed(write(tmp_path, text)), packed(write(tmp_path, CRYSTAL, "b.xsf"))
+    for name in ("numbers", "positions", "forces", "cell", "energy"):
+        assert found.columns[name].tolist() == expected.columns[name].tolist()
+
+
+def test_the_unit_of_forces_is_asked_for():
+    path = CASES / "ase_written.xsf"
+    (raw,) = read(path)
+    assert raw.bad == []
+    block, bad = normalize(raw, ReadOptions(), "a.xsf")
+    assert len(block) == 0
+    assert bad[0].frame == 0
+    assert "unit of forces" in bad[0].reason
+    assert "units={'forces': ...}" in bad[0].reason
+    # ASE wrote it from forces in eV/angstrom, and reads it as the specification has it.
+    forces = ase.io.read(path).get_forces()
+    assert np.allclose(forces[:, 0], [1.0, -0.5, -0.5], atol=1e-12)
+    block = packed(path, units={"forces": "Ha/angstrom"})
+    assert np.allclose(block.columns["forces"], forces, rtol=1e-8, atol=0)
+    assert packed(path, units=EV).columns["forces"][0, 0] == 0.03674932247496
+    without, bad = normalize(raw, ReadOptions(exclude=frozenset({"forces"})), "a.xsf")
+    assert (len(without), bad) == (1, [])
+
+
+def test_an_energy_anywhere_makes_a_file_aenets(tmp_path, monkeypatch):
+    monkeypatch.setattr(xsf, "_BLOCK_ATOMS", 1)
+    forced = [frame(k).replace(f"He {k} 0 0", f"He {k} 0 0 1 2 3") for k in (1, 2, 3)]
+    path = write(tmp_path, "ANIMSTEPS 3\nCRYSTAL\n" + "".join(forced))
+    units = [column.unit for raw in read(path) for column in raw.atom["forces"]]
+    assert units == [""] * 3
+    text = path.read_text().replace("PRIMCOORD 3", "# total energy = -3 eV\nPRIMCOORD 3")
+    units = [column.unit for raw in read(write(tmp_path, text)) for column in raw.atom["forces"]]
+    assert units == [None] * 3
+
+
+@pytest.mark.parametrize("source", [XSFSource, XYZSource])
+def test_a_broken_archive_is_named(source):
+    path = CASES / "broken.gz"
+    with pytest.raises(InputError, match=r"broken\.gz: decompression failed"):
+        list(source(path).read(source(path).scan()[0]))
+
+
+def test_compression_is_known_by_content(tmp_path):
+    path = write(tmp_path, gzip.compress(CRYSTAL.encode()), "a.xsf")
+    assert packed(path).columns["energy"].tolist() == [-4981.94]
+    path = write(tmp_path, CRYSTAL, "b.xsf.gz")
+    assert packed(path).columns["energy"].tolist() == [-4981.94]
 
 
 # Animations
@@ -211,7 +292,7 @@ def test_a_fixed_cell_serves_all_frames(tmp_path):
 
 def test_a_moving_molecule(tmp_path):
     text = "ANIMSTEPS 2\nATOMS 1\nH 0 0 0\nH 0 0 1\nATOMS 2\nH 0 0 0 0 0 1\nH 0 0 2 0 0 -1\n"
-    block = packed(write(tmp_path, text))
+    block = packed(write(tmp_path, text), units=EV)
     assert block.columns["positions"][:, 2].tolist() == [0, 1, 0, 2]
     assert block.present["forces"].tolist() == [False, True]
     assert block.columns["forces"][2:].tolist() == [[0, 0, 1], [0, 0, -1]]
@@ -287,7 +368,9 @@ def test_long_animations_come_in_blocks(tmp_path, monkeypatch):
         ("O  1.5", "O  1.5x", "'1.5x' is not a number"),
         ("O  1.5", "O  1_5", "'1_5' is not a number"),
         ("O  1.5", "O  \u0661", "is not a number"),
-        ("O  1.5", "O  1.5D0", "'1.5D0' is not a number"),
+        ("O  1.5", "O  1.5D", "'1.5D' is not a number"),
+        ("CRYSTAL\n", "DIM-GROUP\n4 1\n", "DIM-GROUP needs the number of directions"),
+        ("CRYSTAL\n", "DIM-GROUP\n", "DIM-GROUP needs the number of directions"),
         ("  0.5 -0.25 1e-3", "", r"atom 2 has 6 numbers \(atom 1 has 3\)"),
         ("0.1  0.5", "0.5", r"atom 2 has 6 numbers \(atom 1 has 5\)|atom 1 has 5 numbers"),
         ("PRIMVEC\n", "", "where a keyword"),

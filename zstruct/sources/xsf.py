@@ -1,15 +1,17 @@
-"""Read XCrySDen structure files as aenet writes them: energy in a comment, forces per atom.
+"""Read XCrySDen structure files: aenet's, with the energy in a comment, and those of other programs.
 
-ASE's reader drops the energy comment and takes forces for Hartree per angstrom, so this format
-has its own parser. It knows the format only: not how properties are named in a store, and not
-which of several readers a file should go to.
+The format's specification has forces in hartree/angstrom, and ASE's reader takes them so; aenet's
+are in eV/angstrom. A file with aenet's energy comment is aenet's; of another the unit of forces is
+left open. This module knows the format only: not how properties are named in a store, and not which
+of several readers a file should go to.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from itertools import chain
 
 import numpy as np
@@ -19,7 +21,7 @@ from zstruct.errors import InputError
 from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.sources.base import BadFrame, FileSource, Raw, RawColumn, Slice
 from zstruct.sources.columns import atom_columns, structure_columns
-from zstruct.sources.xsf_lines import Lines, opened
+from zstruct.sources.xsf_lines import Lines, has_energy, number, opened
 
 __all__ = ["XSFSource"]
 
@@ -30,7 +32,7 @@ _BLOCK_FRAMES = 1 << 14
 _PERIODIC_AXES = {"CRYSTAL": 3, "SLAB": 2, "POLYMER": 1, "MOLECULE": 0}
 _UNUSED_CELLS = ("CONVVEC", "RECIP-PRIMVEC", "RECIP-CONVVEC")
 _OF_FRAMES = ("PRIMVEC", "PRIMCOORD", "ATOMS")
-_KEYWORDS = frozenset({*_PERIODIC_AXES, *_UNUSED_CELLS, *_OF_FRAMES, "ANIMSTEPS", "CONVCOORD"})
+_KEYWORDS = frozenset({*_PERIODIC_AXES, *_UNUSED_CELLS, *_OF_FRAMES, "ANIMSTEPS", "CONVCOORD", "DIM-GROUP"})
 _NUMBERS = {symbol: z for z, symbol in enumerate(SYMBOLS)}
 
 
@@ -38,8 +40,9 @@ class XSFSource(FileSource):
     """One XSF file, plain or compressed (.gz, .bz2, .xz), of one structure or an animation.
 
     Properties are ``energy`` (eV), from comments such as ``# total energy = -4981.94 eV``
-    before or inside their frame, and ``forces`` (eV/angstrom), from the last three of seven
-    columns. Files are parsed in plain Python, which holds the GIL, hence in processes.
+    before or inside their frame, and ``forces``, from the last three of seven columns, in
+    eV/angstrom in a file that has such a comment; else their unit is left open. Files are parsed
+    in plain Python, which holds the GIL, hence in processes.
 
     Parameters
     ----------
@@ -59,7 +62,8 @@ class XSFSource(FileSource):
             which of its frames an energy belongs.
         """
         with opened(self.path, self.label) as file:
-            yield from _Parser(Lines(file), self.label).blocks()
+            aenet = cache(partial(has_energy, self.path, self.label))
+            yield from _Parser(Lines(file), self.label, aenet).blocks()
 
 
 class _FaultError(Exception):
@@ -83,8 +87,8 @@ class _Frame:
 class _Parser:
     """Reads the sections of one file into frames, and frames into blocks."""
 
-    def __init__(self, lines: Lines, label: str):
-        self.lines, self.label = lines, label
+    def __init__(self, lines: Lines, label: str, aenet: Callable[[], bool]):
+        self.lines, self.label, self.aenet = lines, label, aenet
         self.periodic_axes: int | None = None
         self.n_steps: int | None = None
         self.steps_line = 0
@@ -123,7 +127,7 @@ class _Parser:
             yield self._flush()
 
     def _flush(self) -> Raw:
-        raw = _pack(self.good, self.bad)
+        raw = _pack(self.good, self.bad, self.aenet)
         self.good, self.bad, self.n_atoms = [], [], 0
         return raw
 
@@ -131,6 +135,11 @@ class _Parser:
         """Read the section that the line `words` opens."""
         if key in _PERIODIC_AXES:
             self.periodic_axes = _PERIODIC_AXES[key]
+        elif key == "DIM-GROUP":
+            axes = _step(words) if len(words) > 1 else _step(["", *(self.lines.next() or [])])
+            if axes is None or axes > 3:
+                raise self._fault("DIM-GROUP needs the number of directions that repeat, 0 to 3")
+            self.periodic_axes = axes
         elif key == "ANIMSTEPS":
             if step is None or step < 1:
                 raise self._fault("ANIMSTEPS needs the number of frames")
@@ -250,12 +259,17 @@ class _Parser:
     def _floats(self, words: list[str], at: int) -> list[float]:
         text = "".join(words)
         try:
-            if text.isascii() and "_" not in text:  # what float() takes, but no writer means
+            if text.isascii() and "_" not in text:
                 return list(map(float, words))
         except ValueError:
             pass
-        wrong = next(word for word in words if not _is_number(word))
-        raise self._fault(f"{wrong[:40]!r} is not a number", at)
+        values = []
+        for word in words:
+            try:
+                values.append(number(word))
+            except ValueError:
+                raise self._fault(f"{word[:40]!r} is not a number", at) from None
+        return values
 
     def _three_vectors(self, key: str) -> NDArray:
         at, values = self.lines.number, []
@@ -343,20 +357,12 @@ def _is_keyword(word: str) -> bool:
     return name in _KEYWORDS or name.startswith("BEGIN_")
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return word.isascii() and "_" not in word
-
-
 def _quote(words: list[str]) -> str:
     text = " ".join(words)
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-def _pack(frames: list[tuple[int, _Frame]], bad: list[BadFrame]) -> Raw:
+def _pack(frames: list[tuple[int, _Frame]], bad: list[BadFrame], aenet: Callable[[], bool]) -> Raw:
     n = len(frames)
     n_atoms = np.array([len(f.numbers) for _, f in frames], dtype=np.int64)
     raw = Raw(np.array([k for k, _ in frames], dtype=np.int64), n_atoms, bad=bad)
@@ -373,6 +379,9 @@ def _pack(frames: list[tuple[int, _Frame]], bad: list[BadFrame]) -> Raw:
         index = None if len(forced) == n else np.array(forced)
         forces = [frames[i][1].rows[:, 3:] for i in forced]
         raw.atom["forces"] = atom_columns("forces", forces, index, n_atoms)
+        if not aenet():
+            for column in raw.atom["forces"]:
+                column.unit = ""
     known = [(i, f.energy) for i, (_, f) in enumerate(frames) if f.energy is not None]
     if known:
         index = None if len(known) == n else np.array([i for i, _ in known])

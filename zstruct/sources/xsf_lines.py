@@ -1,47 +1,71 @@
-"""The lines of an XSF file: open it, leave out comments, keep the energies in them.
+"""The lines of an XSF file: open it, leave out comments, keep the energies in them; read numbers.
 
 What the lines mean together is read in `zstruct.sources.xsf`.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from zstruct.errors import InputError
+from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
 
-__all__ = ["Lines", "opened"]
+__all__ = ["Lines", "has_energy", "number", "opened"]
 
 _ENERGY = re.compile(
     r"#+\s*total[\s_-]*energy\s*(?:[(\[](?P<before>[^)\]]*)[)\]])?\s*[=:]\s*(?P<after>.*)", re.IGNORECASE
 )
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\d.])", re.ASCII)
-_OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?![\d.])", re.ASCII)
 
 
 @contextmanager
 def opened(path: str, label: str) -> Iterator[io.TextIOBase]:
     """Open a file, plain or compressed, as text; whatever fails is an `InputError`."""
-    open_ = next((o for suffix, o in _OPEN.items() if path.lower().endswith(suffix)), open)
     try:
-        with open_(path, "rb") as binary:
+        with open(path, "rb") as file:
+            name = compression(file.read(HEAD), path)
+        with decompressed(path, name) as binary:
             head = binary.peek(1024)[:1024]
             if not head:
                 raise InputError("the file is empty", label)
             if b"\0" in head:
-                raise InputError("this is not a text file, so not an XSF file", label)
+                raise InputError("this is not a text file, as it should be", label)
             # Comments may be in any encoding; anything odd in the data is found as a wrong word.
             yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"can't be read: {reason}", label) from error
+    except DAMAGED as error:
+        raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror or error}", label) from error
+
+
+def number(word: str) -> float:
+    """Return the number that a word spells, perhaps with the D of Fortran's exponents.
+
+    Raises
+    ------
+    ValueError
+        If it is none; underscores, which ``float`` takes, are meant by no writer.
+
+    Examples
+    --------
+    >>> number("-1.5D+02")
+    -150.0
+    """
+    if not word.isascii() or "_" in word:
+        raise ValueError(word)
+    try:
+        return float(word)
+    except ValueError:
+        return float(word.lower().replace("d", "e"))
+
+
+def has_energy(path: str, label: str) -> bool:
+    """Whether a file has an energy in a comment anywhere, as aenet writes it and no one else."""
+    with opened(path, label) as file:
+        return any("#" in line and _ENERGY.search(line) for line in file)
 
 
 class Lines:
@@ -75,11 +99,12 @@ class Lines:
     def _read(self) -> list[str] | None:
         for line in self._file:
             self.number += 1
+            if "#" in line:
+                line, _, comment = line.partition("#")
+                self._comment(f"#{comment.strip()}")
             words = line.split()
             if words:
-                if words[0][0] != "#":
-                    return words
-                self._comment(line.strip())
+                return words
         return None
 
     def _comment(self, text: str) -> None:
@@ -87,13 +112,13 @@ class Lines:
         if match is None:
             return
         after = match["after"].strip()
-        number = _NUMBER.match(after)
+        value = _NUMBER.match(after)
         found: float | str
-        if number is None:
+        if value is None:
             found = f"the energy {after[:40]!r} is not a number"
         else:
-            unit = after[number.end() :].strip() or (match["before"] or "").strip()
+            unit = after[value.end() :].strip() or (match["before"] or "").strip()
             first, *others = unit.lower().split() or [""]
             good = first in ("", "ev") and not (others and others[0].startswith(("per", "/")))
-            found = float(number.group()) if good else f"the energy is in {unit[:40]!r}; convert it to eV"
+            found = number(value.group()) if good else f"the energy is in {unit[:40]!r}; convert it to eV"
         self.energies.append((self.number, found))

@@ -7,11 +7,7 @@ bounded by the size of a slice (or of the largest frame). What is inside a frame
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.sources.base import SLICE_BYTES, BadFrame, FileSource, Raw, RawColumn, Slice
+from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
 
 if TYPE_CHECKING:
     from zstruct.sources.xyz_comment import Comments
@@ -39,9 +36,6 @@ _HEAD_BYTES = 1 << 16
 _GROWTH, _ALLOWANCE = 8, 64 << 20
 _BOM = b"\xef\xbb\xbf"
 _ANYWHERE = 1 << 62
-
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
 
 
 class XYZSource(FileSource):
@@ -142,31 +136,18 @@ class XYZSource(FileSource):
             raise InputError(f"can't be opened: {error.strerror}", self.label) from error
 
     def _compression(self, file: IO[bytes]) -> str:
-        """Return the name of the compression, by the first bytes or else the suffix."""
-        head = self._read(file, 8)
-        for magic, name in _COMPRESSED.items():
-            if head.startswith(magic):
-                return name
-        # A damaged header must not make a compressed file pass for a bad text.
-        suffix = next((name for end, name in _SUFFIXES.items() if self.path.lower().endswith(end)), "")
-        return suffix if suffix and not _is_text(head) else ""
+        return compression(self._read(file, HEAD), self.path)
 
-    def _stream(self, compressed: str) -> IO[bytes]:
+    def _stream(self, compressed: str) -> Any:
         if not compressed:
             return self._open()
         self._open().close()
-        openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
-        opened: IO[bytes] = openers[compressed](self.path, "rb")
-        return opened
+        return decompressed(self.path, compressed)
 
     def _read(self, stream: IO[bytes], size: int) -> bytes:
         buffer = bytearray(size)
         n = _fill(stream, memoryview(buffer), self.label)
         return bytes(buffer[:n])
-
-
-def _is_text(head: bytes) -> bool:
-    return bool(head) and all(c >= 32 or c in b"\t\n\v\f\r" for c in head)
 
 
 def _fill(stream: IO[bytes], room: memoryview, label: str) -> int:
@@ -179,7 +160,7 @@ def _fill(stream: IO[bytes], room: memoryview, label: str) -> int:
             if not got:
                 break
             n += got
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
+    except DAMAGED as error:
         raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
     except OSError as error:
         what = "can't be read" if plain else "decompression failed, the file is damaged"
