@@ -1,12 +1,14 @@
 """The command line: what people type and what they see."""
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import zstruct
 from tests.conftest import extxyz_text
 from zstruct.cli import main
 from zstruct.store import Store
@@ -137,7 +139,16 @@ def test_parameters_from_a_file(tmp_path, xyz_file, monkeypatch):
         (["build", "nothing.xyz", "out.zarr"], "nothing.xyz: there is no such file"),
         (["build", "train.xyz", "out.zarr", "--key", "energy"], "write it as NAME=VALUE"),
         (["build", "train.xyz", "out.zarr", "--atomic-energy", "H=one"], "could not convert"),
-        (["featurize", "nothing.zarr", "soap"], "no descriptor is called 'soap'"),
+        (
+            ["featurize", "nothing.zarr", "soap"],
+            "no descriptor is called 'soap'; there are chebyshev, acsf, nei",
+        ),
+        (["build"], r"no inputs, and no store to make: write zstruct build data/\*.xyz train.zarr"),
+        (["build", "x.zarr"], r"nothing to build x\.zarr from: write zstruct build IN \.\.\. x\.zarr"),
+        (["build", "train.xyz"], r"no store to make of train\.xyz: it comes last"),
+        (["build", "train.xyz", "train.xyz"], r"train\.xyz is a file: the store to make comes last"),
+        (["build", "train.xyz", "s3://bucket/s.zarr"], "into local directories only, not into s3://bucket"),
+        (["info", "nothing.zarr", "--storage-option", "anon=true"], "storage_options are for URLs"),
         (["featurize", "nothing.zarr", "neighbors", "--param", "cutoff=3"], "can't open the store nothing"),
         (["featurize", "nothing.zarr", "neighbors", "--params", "[3]"], "--params .*No such file"),
         (["featurize", "nothing.zarr", "neighbors", "--params", "{3}"], r"--params \{3\}: Expecting"),
@@ -165,3 +176,77 @@ def test_the_command_is_installed(tmp_path):
         [sys.executable, "-m", "zstruct.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("zstruct 0.")
+
+
+def test_featurize_needs_no_parameters(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "train.xyz", "out.zarr", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["featurize", "out.zarr", "--quiet"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("chebyshev with species=['H', 'C', 'O', 'Ti'], rad_order=10, rad_cutoff=6.0, ")
+    assert "features/chebyshev" in shown
+    assert main(["featurize", "out.zarr", "neighbors", "--quiet"]) == 0
+    assert "neighbors with cutoff=5.0" in capsys.readouterr().out
+    assert main(["featurize", "out.zarr", "acsf", "--param=r_cut=3.5", "--quiet"]) == 0
+    manifest = Store("out.zarr").group_attrs("features/acsf")["manifest"]
+    assert manifest["parameters"]["r_cut"] == 3.5
+    assert manifest["parameters"]["species"] == ["H", "C", "O", "Ti"]
+    assert len(manifest["parameters"]["g4_params"]) == 6
+    whole = ["species=H,C,O,Ti", "rad_order=2", "rad_cutoff=3", "ang_order=1", "ang_cutoff=3"]
+    options = [f"--param={text}" for text in (*whole, "min_cutoff=0.5")]
+    capsys.readouterr()
+    assert main(["featurize", "out.zarr", "chebyshev", "--name=c", "--quiet", *options]) == 0
+    assert capsys.readouterr().out.startswith("out.zarr: ")  # all was given: nothing to tell
+
+
+def test_the_defaults_are_those_of_all_elements(tmp_path):
+    import ase.build
+
+    from zstruct.features.defaults import completed
+
+    zstruct.build([ase.build.bulk("NaCl", "rocksalt", a=5.6)], tmp_path / "s.zarr", progress=False)
+    store = Store(tmp_path / "s.zarr")
+    assert completed("Chebyshev", {"rad_order": 3}, store)["species"] == ["Na", "Cl"]
+    assert completed("chebyshev", {"species": ["Cl"]}, store)["species"] == ["Cl"]
+    assert completed("mine", {}, store) == {}
+
+
+def test_the_help_of_featurize_has_an_example_that_runs(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "train.xyz", "train.zarr", "--quiet"]) == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["featurize", "--help"])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    lines = [line.split()[1:] for line in shown.splitlines() if line.startswith("  zstruct featurize")]
+    assert len(lines) == 3
+    for line in lines[::2]:  # the store of the other has other elements
+        assert main([*line, "--quiet"]) == 0
+
+
+def test_info_fits_a_terminal(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "train.xyz", "out.zarr", "--quiet", "--max-force=100", "--shuffle-seed=1"]) == 0
+    assert main(["featurize", "out.zarr", "acsf", "--quiet"]) == 0
+    assert main(["split", "out.zarr", "--sizes=0.8,0.1,0.1", "--stratify=energy,n_atoms"]) == 0
+    assert main(["references", "out.zarr", "--split=train", "--name=default", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["info", "out.zarr"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("features/acsf: ACSF(") for line in lines)
+
+
+def test_names_that_are_not_utf_8_are_printed(tmp_path, xyz_file):
+    out = os.fsdecode(bytes(tmp_path) + b"/\xff.zarr")
+    for command in (["build", str(xyz_file), out, "--quiet"], ["info", out], ["verify", out]):
+        done = subprocess.run(
+            [sys.executable, "-m", "zstruct", *command],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"\\udcff.zarr" in done.stdout

@@ -121,12 +121,26 @@ def test_the_page_on_building_explains_every_option():
     assert missing in ([], ["out"])
 
 
-def test_the_page_on_the_command_line_names_every_option_and_no_other(capsys):
+COMMANDS = ("build", "info", "featurize", "split", "references", "stats", "verify")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_on_the_command_line_names_every_option_and_no_other(command, capsys):
     with pytest.raises(SystemExit):
-        cli.main(["build", "--help"])
-    offered = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
-    table = (ROOT / "docs" / "cli.md").read_text().split("## info")[0]
-    assert set(re.findall(r"--[a-z][a-z-]+", table)) - {"--help"} == offered
+        cli.main([command, "--help"])
+    shown = capsys.readouterr().out.split("positional arguments:")[1]
+    offered = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", shown)) - {"--help"}
+    page = (ROOT / "docs" / "cli.md").read_text()
+    section = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL).group(1)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section)) == offered
+
+
+def test_the_page_on_the_command_line_has_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = re.findall(r"^ {4}(\w+)", capsys.readouterr().out, re.MULTILINE)
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert sorted(shown) == sorted(COMMANDS) == sorted(re.findall(r"^## (\w+)$", page, re.MULTILINE))
 
 
 def test_the_sample_is_what_its_script_makes(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 
+import ase.build
 import numpy as np
 import pytest
 
@@ -100,3 +101,22 @@ def test_tells_what_the_build_left_out(tmp_path, structures):
 def test_refuses_what_is_no_store(tmp_path):
     with pytest.raises(zstruct.StoreFormatError, match="can't open the store"):
         summarize(tmp_path / "nothing.zarr")
+
+
+def test_fits_a_terminal(tmp_path):
+    """Of long names, long units, large numbers and many elements, too."""
+    atoms = ase.build.bulk("Cu") * (2, 2, 2)
+    atoms.numbers = np.arange(1, 9)
+    for k in range(30):
+        atoms.info[f"a_property_with_quite_a_long_name_{k}"] = -1.2345678e-101 * 10.0**k
+        atoms.arrays[f"another_one_that_has_a_long_name_{k}"] = np.full((8, 3, 3), -1.2345678e101)
+    atoms.info["whole"] = 3
+    other = ase.Atoms(range(1, 100), positions=np.arange(297).reshape(99, 3))
+    zstruct.build([atoms, other], tmp_path / "s.zarr", progress=False)
+    text = format_summary(summarize(tmp_path / "s.zarr"))
+    lines = text.splitlines()
+    assert max(map(len, lines[1:])) <= 80
+    assert lines[0] == str(tmp_path / "s.zarr")
+    assert sum(line.startswith(("a_prop", "anothe")) for line in lines) == 60
+    assert "-1.235e+101 .. -1.235e+101" in text
+    assert "Es 1" in " ".join(text.split())

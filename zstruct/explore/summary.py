@@ -7,19 +7,22 @@ positions.
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zstruct.schema import Field
+from zstruct.schema import ATOM, STRUCTURE, Field
 from zstruct.store import Store
 from zstruct.text import counted, sized
 
 __all__ = ["format_summary", "summarize"]
 
+WIDTH = 80  # of a terminal
 _SHOWN_FRAMES = 5
+_UNIT_CHARS = 13
 
 
 def summarize(
@@ -121,30 +124,57 @@ def format_summary(summary: dict[str, Any]) -> str:
     if summary["atomic_energies"]:
         energies = (f"{symbol} {energy:g}" for symbol, energy in summary["atomic_energies"].items())
         facts.insert(3, ("atomic energies", f"{', '.join(energies)} eV"))
-    lines = [summary["path"], ", ".join(counts), "", *_aligned(facts), "", *_field_table(summary)]
-    built = _build_facts(summary)
+    room = WIDTH - 2 - max(len(name) for name, _ in facts)
+    told = [
+        (name if k == 0 else "", line)
+        for name, text in facts
+        for k, line in enumerate(textwrap.wrap(text, room) or [""])
+    ]
+    lines = [summary["path"], ", ".join(counts), "", *_aligned(told), "", *_field_table(summary)]
+    built = [folded for line in _build_facts(summary) for folded in _folded(line)]
     return "\n".join([*lines, "", *built] if built else lines)
 
 
+def _folded(line: str) -> list[str]:
+    """Return a line as several that are no longer than a terminal is wide."""
+    begun = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(line, WIDTH, subsequent_indent=begun + "  ", break_on_hyphens=False)
+
+
+def _shortened(text: str, n: int) -> str:
+    """Return a text of at most `n` characters, without those in its middle if it has more."""
+    return text if len(text) <= n else f"{text[: n // 2 - 1]}..{text[len(text) - (n - n // 2 - 1) :]}"
+
+
 def _field_table(summary: dict[str, Any]) -> list[str]:
-    rows = [("field", "per", "values", "dtype", "unit", "given", "range", "decoded", "on disk")]
-    for name, field in summary["fields"].items():
-        disk = field["nbytes_on_disk"]
-        rows.append(
-            (
-                name,
-                field["dims"][0],
-                " x ".join(map(str, field["shape"][1:])) or "1",
-                _dtype(field),
-                "" if field["unit"] == "1" else field["unit"],
-                _percent(field["coverage"]),
-                " .. ".join(f"{value:.6g}" for value in field["range"] or ()),
-                sized(field["nbytes"]),
-                "" if disk is None else sized(disk),
+    """Return the table of fields, with as much in it as fits the width of a terminal."""
+    for name_chars, digits, sizes in ((18, 4, True), (14, 3, True), (18, 4, False), (12, 2, False)):
+        lines = _aligned(_field_rows(summary, name_chars, digits, sizes), right=(3, 5))
+        if max(map(len, lines)) <= WIDTH:
+            break
+    return lines
+
+
+def _field_rows(summary: dict[str, Any], name_chars: int, digits: int, sizes: bool) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("field", "dtype", "unit", "given", "range", "on disk")]
+    rows.append(tuple("-" * len(title) for title in rows[0]))
+    for level in (ATOM, STRUCTURE):
+        fields = {n: field for n, field in summary["fields"].items() if field["dims"][0] == level}
+        if fields:
+            rows.append((f"per {level}", "", "", "", "", ""))
+        for name, field in fields.items():
+            disk = field["nbytes_on_disk"] if sizes else None
+            rows.append(
+                (
+                    _shortened(name, name_chars),
+                    " x ".join([_dtype(field), *map(str, field["shape"][1:])]),
+                    _shortened("" if field["unit"] == "1" else field["unit"], _UNIT_CHARS),
+                    _percent(field["coverage"]),
+                    " .. ".join(f"{value:.{digits}g}" for value in field["range"] or ()),
+                    "" if disk is None else sized(disk),
+                )
             )
-        )
-    rows.insert(1, tuple("-" * len(title) for title in rows[0]))  # type: ignore[arg-type]
-    return _aligned(rows, right=(5, 7, 8))
+    return rows
 
 
 def _build_facts(summary: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from zstruct.features.structures import Structures
 if TYPE_CHECKING:
     from zstruct.features.neighbors import NeighborList
 
-__all__ = ["FunctionDescriptor", "by_name", "from_manifest", "known", "register"]
+__all__ = ["FunctionDescriptor", "by_name", "check_known", "from_manifest", "known", "register"]
 
 _BUILT_IN = {"ACSF": "zstruct.features.acsf", "Chebyshev": "zstruct.features.chebyshev"}
 _LISTS = ("neighbors", "neighborlist")  # what neighbour lists are called on the command line
@@ -227,6 +227,22 @@ def known(name: str) -> type[Descriptor] | FunctionDescriptor:
     return _REGISTERED[name]
 
 
+def check_known(name: str) -> None:
+    """Refuse the name of no descriptor or neighbour list, in any case of letters.
+
+    Raises
+    ------
+    InputError
+        Naming those that there are, as the command line takes them.
+    """
+    built_in = [*map(str.lower, reversed(_BUILT_IN)), _LISTS[0]]
+    if name.lower() not in (*built_in, *_LISTS, *map(str.lower, _REGISTERED)):
+        raise InputError(
+            f"no descriptor is called {name!r}; there are {', '.join([*built_in, *sorted(_REGISTERED)])}; "
+            "register your own by zstruct.features.register"
+        )
+
+
 def by_name(name: str, parameters: Mapping[str, Any]) -> Descriptor | NeighborList:
     """Return a descriptor, or a neighbour list, given its name in any case and its parameters.
 
@@ -237,8 +253,9 @@ def by_name(name: str, parameters: Mapping[str, Any]) -> Descriptor | NeighborLi
     """
     from zstruct.features.neighbors import NeighborList
 
+    check_known(name)
     names = {each.lower(): each for each in (*_BUILT_IN, *_REGISTERED)}
-    what: Any = NeighborList if name.lower() in _LISTS else known(names.get(name.lower(), name))
+    what: Any = NeighborList if name.lower() in _LISTS else known(names[name.lower()])
     if isinstance(what, FunctionDescriptor):
         if parameters:
             raise InputError(f"the parameters of {name} were given when it was registered")

@@ -1,0 +1,53 @@
+"""The ``zstruct`` command: build, featurize, split, sum up, show and check stores from a shell.
+
+A module for each group of commands; what they share, words typed on the command line as values, is in
+``values``. Nothing here does more than call a public function and print what it returned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+import zstruct
+from zstruct.cli.build import add_build
+from zstruct.cli.featurize import add_featurize
+from zstruct.cli.show import add_info, add_verify
+from zstruct.cli.summaries import add_references, add_split, add_stats
+from zstruct.errors import ZstructError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, or 1 after an error sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # names of files may be no UTF-8
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except ZstructError as error:
+        print(f"zstruct: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("zstruct: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zstruct", description="Atomistic structures in one packed ragged Zarr store."
+    )
+    parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_build, add_featurize, add_split, add_stats, add_references, add_info, add_verify):
+        add(commands)
+    return parser

@@ -1,0 +1,90 @@
+"""``zstruct info`` and ``verify``: what is in a store, and whether it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from typing import Any
+
+import zstruct
+from zstruct.cli.values import add_storage_option, storage_options
+from zstruct.text import counted
+
+__all__ = ["add_info", "add_verify"]
+
+
+def add_info(commands: Any) -> None:
+    """Add the command."""
+    info = commands.add_parser("info", help="show what is in a store")
+    info.add_argument("store", metavar="STORE")
+    info.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_storage_option(info)
+    info.set_defaults(run=_info)
+
+
+def add_verify(commands: Any) -> None:
+    """Add the command."""
+    verify = commands.add_parser("verify", help="check every checksum and invariant of a store")
+    verify.add_argument("store", metavar="STORE")
+    add_storage_option(verify)
+    verify.set_defaults(run=_verify)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from zstruct.explore.summary import WIDTH, format_summary, summarize
+
+    store = zstruct.Store(arguments.store, storage_options(arguments))
+    summary, groups = summarize(store), _groups(store)
+    if arguments.json:
+        print(json.dumps(summary | {"groups": groups}, indent=2))
+        return 0
+    print(format_summary(summary))
+    for path, group in groups.items():
+        stale = "; stale: the store has other content now" if group["stale"] else ""
+        line = f"{path}: {group['made_by']}{stale}"
+        print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+    return 0
+
+
+def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
+    """Return what made each group of a store, and whether it is stale."""
+    from zstruct.store import GROUP_KINDS
+
+    found: dict[str, dict[str, Any]] = {}
+    for kind in GROUP_KINDS:
+        for name in store.group_names(kind):
+            attrs = store.group_attrs(f"{kind}/{name}")
+            parameters = ", ".join(f"{k}={v!r}" for k, v in attrs["manifest"]["parameters"].items())
+            found[f"{kind}/{name}"] = {
+                "made_by": f"{attrs['manifest']['class']}({parameters})",
+                "manifest": attrs["manifest"],
+                "stale": attrs["store_digest"] != store.digest,
+            }
+    for small, describe in (("splits", _said_split), ("statistics", _said_stats), ("references", _said_fit)):
+        for name in store.group_names(small):
+            attrs = store.group_attrs(f"{small}/{name}")
+            stale = attrs["store_digest"] != store.digest
+            found[f"{small}/{name}"] = {"made_by": describe(attrs), "stale": stale}
+    return found
+
+
+def _said_split(attrs: dict[str, Any]) -> str:
+    recipe = ", ".join(f"{key}={value!r}" for key, value in attrs["recipe"].items() if value is not None)
+    return f"{', '.join(attrs['labels'])} ({recipe})"
+
+
+def _said_stats(attrs: dict[str, Any]) -> str:
+    of = f", {attrs['split'][1]} of {attrs['split'][0]}" if attrs["split"] else ""
+    return f"{counted(attrs['structures'], 'structure')}{of}"
+
+
+def _said_fit(attrs: dict[str, Any]) -> str:
+    energies = ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in attrs["energies"].items())
+    return f"{energies} eV, {attrs['method']}{', singular' if attrs['singular'] else ''}"
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    zstruct.verify(arguments.store, storage_options=storage_options(arguments))
+    print(f"{arguments.store}: every checksum and invariant holds")
+    return 0
