@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import zstruct
 from zstruct import parallel
 from zstruct.errors import InputError
 
@@ -109,8 +110,29 @@ def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
 
 
 def test_an_active_client_is_found_and_used(cluster):
-    assert parallel.active_client() is cluster
+    assert parallel.chosen_client() is cluster
     results = dict(parallel.run(_square, list(range(9)), client=cluster))
     assert results == {i: i * i for i in range(9)}
     with pytest.raises(InputError, match="bad 3"):
         list(parallel.run(_fail_on_three, list(range(5)), client=cluster))
+
+
+def test_a_cluster_is_no_client(cluster, tmp_path, frames):
+    with pytest.raises(
+        TypeError, match=r"client is a distributed.Client, not .*: give distributed.Client\(clu"
+    ):
+        zstruct.build(frames, tmp_path / "s.zarr", client=cluster.cluster)
+    for value in ("127.0.0.1:8786", 3, True):
+        with pytest.raises(TypeError, match=r"client is a distributed.Client, not .*: give one, or None"):
+            zstruct.build(frames, tmp_path / "s.zarr", client=value)
+    assert list(tmp_path.iterdir()) == []
+    assert zstruct.build(frames, tmp_path / "s.zarr", client=cluster, progress=False).n_structures == 30
+
+
+def test_a_client_that_is_closed_is_said_to_be(cluster):
+    distributed = pytest.importorskip("distributed")
+    other = distributed.Client(cluster.cluster, set_as_default=False)
+    assert parallel.chosen_client(other) is other
+    other.close()
+    with pytest.raises(InputError, match=r"the distributed\.Client is closed: connect a new one"):
+        parallel.chosen_client(other)

@@ -356,7 +356,7 @@ def test_folds(built, by):
         ({"sizes": [0.25] * 4}, "4 parts need labels"),
         ({"sizes": [0.5, 0.5], "labels": ["a", "a"]}, "different names"),
         ({"sizes": [0.5, 0.5], "labels": "ab"}, "list of names"),
-        ({"sizes": [0.5, 0.5], "labels": ["a", 1]}, "labels are names"),
+        ({"sizes": [0.5, 0.5], "labels": ["a", 1]}, "labels is a list of names, and 1 is none"),
         ({"sizes": [0.5, 0.5], "seed": 1.5}, "seed is a whole number"),
         ({"sizes": [0.5, 0.5], "by": "gap"}, "can't be grouped by 'gap'.*config_type"),
         ({"sizes": [0.5, 0.5], "by": "numbers"}, "can't be grouped by 'numbers'"),

@@ -12,6 +12,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from zstruct.errors import (
+    ArgumentTypeError,
     BuildLockedError,
     ChangedInputError,
     CorruptStoreError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentTypeError",
     "BuildLockedError",
     "BuildReport",
     "ChangedInputError",

@@ -13,7 +13,15 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zstruct.errors import InputError, MissingExtraError, StoreAccessError, StoreFormatError, ZstructError
+from zstruct.arguments import shown
+from zstruct.errors import (
+    ArgumentTypeError,
+    InputError,
+    MissingExtraError,
+    StoreAccessError,
+    StoreFormatError,
+    ZstructError,
+)
 
 __all__ = ["check_options", "check_writable", "is_of_the_system", "is_url", "path_of", "refused"]
 
@@ -62,10 +70,12 @@ def path_of(path: Any, what: str = "a store") -> str:
         If it is empty or has a null character, or if it is a URL that went through pathlib.
     """
     if not isinstance(path, str | bytes | os.PathLike):
-        raise TypeError(f"{what} is given as a path or a URL, one text or pathlib.Path, not {_shown(path)}")
+        raise ArgumentTypeError(
+            f"{what} is given as a path or a URL, one text or pathlib.Path, not {shown(path)}"
+        )
     text = os.fspath(path)
     if isinstance(text, bytes):
-        raise TypeError(f"{what} is given as a path or a URL in text, not in bytes: {_shown(path)}")
+        raise ArgumentTypeError(f"{what} is given as a path or a URL in text, not in bytes: {shown(path)}")
     if not text or "\0" in text:
         raise InputError(f"{text!r} can't be the path of {what}")
     spoilt = _SPOILT.match(text)
@@ -102,7 +112,7 @@ def check_writable(path: Any, what: str = "groups are written") -> str:
         return text
     except (OSError, UnicodeError) as error:
         raise InputError(
-            f"{what} into local directories, and {_shown(text)} is none: {_said(error)}"
+            f"{what} into local directories, and {shown(text)} is none: {_said(error)}"
         ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise InputError(f"{what} into local directories only, and {text} is a file")
@@ -122,7 +132,7 @@ def check_options(path: str, options: Any) -> dict[str, Any] | None:
     if options is None:
         return None
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
-        raise TypeError(f"storage_options is a mapping of options of fsspec, not {_shown(options)}")
+        raise ArgumentTypeError(f"storage_options is a mapping of options of fsspec, not {shown(options)}")
     if options and not is_url(path):
         raise InputError(f"storage_options are for URLs, and {path} is a local path: leave them out")
     return dict(options) or None
@@ -193,8 +203,3 @@ def _said(error: BaseException) -> str:
         return "its name can't be written in the file system's encoding"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:300]
-
-
-def _shown(value: Any) -> str:
-    text = repr(value).encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -7,6 +7,7 @@ imports nothing.
 from __future__ import annotations
 
 __all__ = [
+    "ArgumentTypeError",
     "BuildLockedError",
     "ChangedInputError",
     "CorruptStoreError",
@@ -46,6 +47,10 @@ class InputError(ZstructError, ValueError):
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return type(self), (self.reason, self.source, self.frame)
+
+
+class ArgumentTypeError(InputError, TypeError):
+    """An argument is of a type that makes no sense there; a `TypeError` as Python's own is."""
 
 
 class ChangedInputError(ZstructError):

@@ -7,7 +7,6 @@ is dealt out where, is the affair of `splits`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,8 +64,6 @@ def stratified(
     InputError
         If there are no such strata.
     """
-    if isinstance(bins, bool) or not isinstance(bins, Integral) or bins < 1:
-        raise InputError(f"bins is a whole number from 1, not {bins!r}")
     strata = np.zeros(len(rows), np.int64)
     for how in criteria:
         kind, values = _stratifying(opened, how)

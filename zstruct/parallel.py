@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zstruct.errors import StoreAccessError, ZstructError
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, ZstructError
 
 if TYPE_CHECKING:
     from distributed import Client  # noqa: TID251
 
-__all__ = ["active_client", "cpu_count", "run"]
+__all__ = ["chosen_client", "cpu_count", "run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,16 +48,37 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def active_client() -> Client | None:
-    """Return the `distributed.Client` in use here, or None; does not import distributed."""
+def chosen_client(client: Any = None) -> Client | None:
+    """Return the `distributed.Client` to run on: the one given, else that in use here, if there is one.
+
+    Does not import distributed.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If what is given is no client: a cluster, say.
+    InputError
+        If it is one that can't be used: closed, or of asynchronous code.
+    """
     distributed = sys.modules.get("distributed")
+    if client is not None:
+        if distributed is None or not isinstance(client, distributed.Client):
+            cluster = hasattr(client, "scheduler_address") or hasattr(client, "scale")
+            hint = "give distributed.Client(cluster)" if cluster else "give one, or None"
+            raise ArgumentTypeError(f"client is a distributed.Client, not {shown(client)}: {hint}")
+        if client.status != "running":
+            raise InputError(f"the distributed.Client is {client.status}: connect a new one")
+        if client.asynchronous:
+            raise InputError("the distributed.Client is asynchronous: give one made with asynchronous=False")
+        given: Client = client
+        return given
     if distributed is None:
         return None
     try:
-        client: Client = distributed.default_client()
+        active: Client = distributed.default_client()
     except ValueError:
         return None
-    return client
+    return active
 
 
 def run(

@@ -12,14 +12,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct import parallel
+from zstruct.arguments import check, real, shown
 from zstruct.distances import shortest_distances
-from zstruct.errors import InputError
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keeping import check_place, keep, open_kept
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.scanning import Part, Stretch, check_part, scan
@@ -86,14 +87,19 @@ class References(Mapping[str, float]):
         InputError
             If a symbol is not one, or an energy is no finite number.
         """
+        if not isinstance(energies, Mapping):
+            raise ArgumentTypeError(
+                f"reference energies are a mapping of chemical symbols, not {shown(energies)}"
+            )
         checked: dict[str, float] = {}
         for symbol, energy in energies.items():
             number = atomic_number(symbol) if isinstance(symbol, str) else None
             if number is None:
                 raise InputError(f"{symbol!r} is no chemical symbol")
-            if isinstance(energy, bool) or not isinstance(energy, Real) or not np.isfinite(float(energy)):
-                raise InputError(f"the reference energy of {symbol} is a number of eV, not {energy!r}")
-            checked[SYMBOLS[number]] = float(energy)
+            value = real(f"the reference energy of {symbol}, in eV,", energy)
+            if value is None or not np.isfinite(value):
+                raise InputError(f"the reference energy of {symbol}, in eV, is a number, not {shown(energy)}")
+            checked[SYMBOLS[number]] = value
         return cls(checked)
 
     def __getitem__(self, symbol: str) -> float:
@@ -269,12 +275,10 @@ def fit_references(
     >>> zstruct.fit_references(path)
     References(H: -15.8333, O: -2049; fitted from 3 structures; RMSE 0.167 eV/atom)
     """
+    check(ridge=ridge, overwrite=overwrite, n_workers=n_workers, progress=progress)
+    client = parallel.chosen_client(client)
     check_place(store, name, _NOUN)
     part = Part.of(store, split, storage_options)
-    if ridge is not None and (
-        isinstance(ridge, bool) or not isinstance(ridge, Real) or not 0 < ridge < np.inf
-    ):
-        raise InputError(f"ridge is a number above zero, not {ridge!r}")
     if "energy" not in part.store.fields:
         raise InputError(f"references are fitted to energies, and {part.store.path} has none")
     where: dict[str, Any] = {"client": client, "n_workers": n_workers}
@@ -417,6 +421,7 @@ def isolated_references(
     >>> zstruct.isolated_references(path)
     References(H: -13.6; isolated atoms from 1 structure)
     """
+    check(vacuum=vacuum, overwrite=overwrite)
     check_place(store, name, _NOUN)
     part = Part.of(store, storage_options=storage_options)
     lowest: dict[int, float] = {}
@@ -510,7 +515,9 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
     if isinstance(asked, str):
         return open_references(store, asked)
     if asked is not True:
-        raise InputError(f"references are True, a name or energies by chemical symbol, not {asked!r}")
+        raise ArgumentTypeError(
+            f"references are True, a name or energies by chemical symbol, not {shown(asked)}"
+        )
     built = store.attrs.get("atomic_energies")
     if built and "default" not in store.again().group_names(_KIND):
         return References.given(built)

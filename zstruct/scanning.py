@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import parallel
+from zstruct.arguments import check, shown
 from zstruct.errors import InputError, StaleGroupError
 from zstruct.schema import ATOM
 from zstruct.splits import Dataset, open_split
@@ -72,8 +73,7 @@ class Part:
         StaleGroupError
             If the split was drawn for other content.
         """
-        if not (split is None or isinstance(split, str) or (isinstance(split, tuple) and len(split) == 2)):
-            raise InputError(f"split is a label or (name of the split, label), not {split!r}")
+        check(split=split)
         if isinstance(given, Part):
             return given
         if isinstance(given, str | os.PathLike | Store):
@@ -89,7 +89,7 @@ class Part:
                 )
             return cls(store, found[label], (name, label))
         if not (hasattr(given, "store") and hasattr(given, "structures")):
-            raise InputError(f"a store, its path or a dataset of it is needed, not {given!r}")
+            raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
         if split is not None:
             raise InputError("a dataset is a part already: give it without split, or give the store")
         rows = np.unique(np.asarray(given.structures, dtype=np.int64))
@@ -211,7 +211,7 @@ def scan(
     """
     stretches, atoms = _stretches(part)
     per_atom = [part.store.fields[n].row_bytes for n in fields if part.store.fields[n].level == ATOM]
-    client = client or parallel.active_client()
+    client = parallel.chosen_client(client)
     found: list[Any] = [None] * len(stretches)
     results = parallel.run(function, stretches, client=client, n_workers=n_workers)
     if not progress:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.arguments import check, integer, names, shown
 from zstruct.dealing import dealt, dealt_whole, rounded
 from zstruct.errors import InputError, StoreExistsError
 from zstruct.grouping import By, grouped, stratified
@@ -179,6 +180,7 @@ def split(
     >>> val
     array([7, 8, 9])
     """
+    check(seed=seed, bins=bins, overwrite=overwrite)
     check_place(store, name, "split")
     opened, rows = _opened(store, storage_options)
     recipe: dict[str, Any]
@@ -201,7 +203,7 @@ def split(
         recipe["sizes"] = [int(np.count_nonzero(codes == k)) for k in range(len(named))]
     else:
         if isinstance(sizes, str) or not _is_row(sizes):
-            raise InputError(f"sizes is a list of one size for each part, not {sizes!r}")
+            raise InputError(f"sizes is a list of one size for each part, not {shown(sizes)}")
         named = _labels(labels, len(sizes))
         codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify, bins)
         recipe = _recipe(by, seed, stratify, bins) | {
@@ -251,10 +253,13 @@ def kfold(
     >>> [len(parts["val"]) for parts in zstruct.kfold(path, 3)]
     [4, 3, 3]
     """
+    check(seed=seed, bins=bins, overwrite=overwrite)
     check_place(store, name, "split")
     opened, rows = _opened(store, storage_options)
-    if not isinstance(k, Integral) or not 2 <= k <= len(rows):
-        raise InputError(f"k is a whole number from 2 to the {len(rows):,} structures there are, not {k!r}")
+    if (integer(k) or 0) < 2 or k > len(rows):
+        raise InputError(
+            f"k is a whole number from 2 to the {len(rows):,} structures there are, not {shown(k)}"
+        )
     folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify, bins)
     recipe = _recipe(by, seed, stratify, bins) | {"structures": len(rows), "folds": int(k)}
     made = [
@@ -344,7 +349,7 @@ def _opened(
         opened = Store.of(given, storage_options)
         return opened, np.arange(opened.n_structures)
     if not (hasattr(given, "store") and hasattr(given, "structures")):
-        raise InputError(f"a store, its path or a dataset of it can be split, not {given!r}")
+        raise InputError(f"a store, its path or a dataset of it can be split, not {shown(given)}")
     rows = np.asarray(given.structures)
     found, times = np.unique(rows, return_counts=True)
     if len(found) < len(rows):
@@ -356,13 +361,11 @@ def _opened(
 
 
 def _labels(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise InputError(f"labels is a list of names, not {labels!r}")
     if labels is None and n > 3:
         raise InputError(f"{n} parts need labels=[...], a name for each")
-    chosen = ("train", "val", "test")[:n] if labels is None else tuple(labels)
-    if not all(isinstance(label, str) and label for label in chosen):
-        raise InputError(f"labels are names, not {chosen!r}")
+    chosen = ("train", "val", "test")[:n] if labels is None else tuple(names("labels", labels))
+    if not all(chosen):
+        raise InputError(f"labels are names, not {shown(chosen)}")
     if len(chosen) != n or len(set(chosen)) < n or not 1 <= n <= 127:
         raise InputError(f"labels are 1 to 127 different names, one for each part, not {chosen!r} for {n}")
     return chosen
@@ -465,8 +468,6 @@ def _drawn(
     bins: int,
 ) -> NDArray[np.int64]:
     """Return the part of every structure."""
-    if not isinstance(seed, Integral):
-        raise InputError(f"seed is a whole number, not {seed!r}")
     if not (stratify is None or isinstance(stratify, str | list | tuple) or callable(stratify)):
         raise InputError(f"stratify is a name, a function or a list of those, not {stratify!r}")
     for how in (by, *_criteria(stratify)):

@@ -277,7 +277,7 @@ def test_a_cluster_makes_the_same_bytes(built, tmp_path, cluster):
     cluster.run(lambda: None)
     run(remote, Gaussians(), True)  # the active client
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zstruct.parallel.active_client", lambda: None)
+        patch.setattr("zstruct.parallel.chosen_client", lambda _: None)
         run(local, Gaussians(), True, n_workers=2)
     assert tree_bytes(local) == tree_bytes(remote)
 

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from zstruct import parallel, store
 from zstruct.access import check_writable
+from zstruct.arguments import check, names, shown, whole
 from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
 from zstruct.building.filters import Filters, Frame
 from zstruct.building.finalize import edge_arrays, finalize_store
@@ -140,17 +141,20 @@ def build(
         If an input changed during the build or since it was interrupted.
     """
     began = time.perf_counter()
-    given = {} if units is None else units
-    options = ReadOptions(dict(keys or {}), given, _names(exclude), element_table(elements))
+    check(reader=reader, keys=keys, units=units, overwrite=overwrite, on_error=on_error)
+    check(shuffle_seed=shuffle_seed, resume=resume, n_workers=n_workers, progress=progress)
+    shuffle_seed, n_workers = whole("shuffle_seed", shuffle_seed), whole("n_workers", n_workers)
+    client = parallel.chosen_client(client)
+    left_out = frozenset(names("exclude", exclude))
+    options = ReadOptions(dict(keys or {}), units or {}, left_out, element_table(elements))
     filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
     notes = _notes(leave_out)
-    _check_choices(on_error, shuffle_seed, n_workers)
     precision = _precision(dtype)
     target = Target(check_writable(out, "a store is built"), overwrite=overwrite)
     if not target.work.exists():
         target.check()
     sources, ignored = expand(paths, reader=reader)
-    run = _Run(client or parallel.active_client(), n_workers, progress)
+    run = _Run(client, n_workers, progress)
     settings = {
         "format": store.ENCODING_VERSION,
         "keys": dict(options.keys),
@@ -196,29 +200,13 @@ def build(
     return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
 
 
-def _names(exclude: Iterable[str]) -> frozenset[str]:
-    if isinstance(exclude, str):
-        raise InputError(f"exclude is a list of property names: exclude=[{exclude!r}]")
-    return frozenset(exclude)
-
-
 def _notes(leave_out: Iterable[str]) -> frozenset[str]:
-    known = " and ".join(map(repr, NOTES))
-    if isinstance(leave_out, str) or not isinstance(leave_out, Iterable):
-        raise InputError(f"leave_out={leave_out!r}: give a list; known are {known}")
-    notes = list(leave_out)
+    notes = names("leave_out", leave_out)
     for note in notes:
-        if not isinstance(note, str) or note not in NOTES:
+        if note not in NOTES:
+            known = " and ".join(map(repr, NOTES))
             raise InputError(f"leave_out={notes!r}: there is nothing called {note!r}; known are {known}")
     return frozenset(notes)
-
-
-def _check_choices(on_error: str, shuffle_seed: int | None, n_workers: int | None) -> None:
-    if on_error not in ("raise", "skip"):
-        raise InputError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-    for name, value, least in (("shuffle_seed", shuffle_seed, 0), ("n_workers", n_workers, 1)):
-        if value is not None and (not isinstance(value, int | np.integer) or value < least):
-            raise InputError(f"{name} is a whole number from {least}, not {value!r}")
 
 
 def _precision(dtype: DTypeLike | None) -> str | None:
@@ -226,10 +214,10 @@ def _precision(dtype: DTypeLike | None) -> str | None:
         return None
     try:
         name = np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):
         name = ""
     if name not in ("float32", "float64"):
-        raise InputError(f"dtype is 'float32', 'float64' or None, not {dtype!r}")
+        raise InputError(f"dtype is 'float32', 'float64' or None, not {shown(dtype)}")
     return name
 
 

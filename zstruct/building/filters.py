@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import check, real
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, segment_reduce
 from zstruct.schema import ATOM, SYMBOLS, atomic_number, formula
@@ -93,17 +94,19 @@ class Filters:
     where: Callable[[Frame], Any] | None = None
 
     def __post_init__(self) -> None:
+        check(max_energy=self.max_energy, max_force=self.max_force)
+        check(max_force_component=self.max_force_component, atomic_energies=self.atomic_energies)
         for symbol in self.atomic_energies or {}:
             if atomic_number(symbol) is None or symbol not in SYMBOLS:
                 raise InputError(f"atomic_energies has {symbol!r}, which is no chemical symbol")
         for name in ("max_energy", "max_force", "max_force_component"):
-            limit = getattr(self, name)
-            if limit is None:
-                continue
-            if not isinstance(limit, int | float | np.number) or not np.isfinite(limit):
-                raise InputError(f"{name} is {limit!r}; give a number or None")
-            if limit < 0 and name != "max_energy":
+            limit = real(name, getattr(self, name))
+            object.__setattr__(self, name, limit)  # JSON takes none of NumPy's
+            if limit is not None and limit < 0 and name != "max_energy":
                 raise InputError(f"{name} is {limit!r}; no force passes a negative limit")
+        if self.atomic_energies is not None:
+            energies = {symbol: float(energy) for symbol, energy in self.atomic_energies.items()}
+            object.__setattr__(self, "atomic_energies", energies)
         if self.where is not None and not callable(self.where):
             raise InputError("where must be a callable that takes a frame and returns True to keep it")
 

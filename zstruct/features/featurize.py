@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from zstruct import parallel
 from zstruct.access import check_writable
+from zstruct.arguments import check, shown
 from zstruct.errors import InputError, StoreExistsError, ZstructError
 from zstruct.features.assembling import Run, make, prepare
 from zstruct.features.base import Descriptor, make_manifest
@@ -159,8 +158,10 @@ def featurize(
     """
     began = time.perf_counter()
     given = check_writable(store.path if isinstance(store, Store) else store)
+    check(derivatives=derivatives, only=only, overwrite=overwrite, n_workers=n_workers, progress=progress)
+    client = parallel.chosen_client(client)
     opened = Store(given)
-    _check(opened, descriptor, derivatives, name, dtype, only, n_workers)
+    _check(opened, descriptor, derivatives, name, dtype, only)
     called = _default_name(descriptor) if name is None else name
     kinds: list[Kind] = ["features", "derivatives"] if derivatives else ["features"]
     if isinstance(descriptor, NeighborList):
@@ -178,7 +179,7 @@ def featurize(
             whole = not todo
         if not whole:
             job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype)
-            run = Run(client or parallel.active_client(), n_workers or parallel.cpu_count(), progress)
+            run = Run(client, n_workers or parallel.cpu_count(), progress)
             if read_json(work.path / JOB) != [identity, todo]:
                 work.clear()
                 prepare(job, opened, only)
@@ -204,18 +205,15 @@ def _check(
     name: str | None,
     dtype: str,
     only: str | None,
-    n_workers: int | None,
 ) -> None:
     if not isinstance(what, Descriptor | NeighborList):
-        raise InputError(f"a store is featurized by a Descriptor or a NeighborList, not by {what!r}")
+        raise InputError(f"a store is featurized by a Descriptor or a NeighborList, not by {shown(what)}")
     if derivatives and isinstance(what, NeighborList):
         raise InputError("a NeighborList has no derivatives")
     if derivatives and getattr(type(what), "derivatives", None) is Descriptor.derivatives:
         raise InputError(f"the descriptor {_default_name(what)} has no derivatives")
-    if dtype not in ("float32", "float64"):
-        raise InputError(f"dtype is 'float32' or 'float64', not {dtype!r}")
-    if only not in (None, "forces"):
-        raise InputError(f"only is 'forces' or None, not {only!r}")
+    if not (isinstance(dtype, str) and dtype in ("float32", "float64")):
+        raise InputError(f"dtype is 'float32' or 'float64', not {shown(dtype)}")
     if only is not None and not derivatives:
         raise InputError(
             "only='forces' says for which structures derivatives are stored: pass derivatives=True"
@@ -224,8 +222,6 @@ def _check(
         raise InputError(f"only='forces': the store {opened.path} has no forces")
     if name is not None:
         check_name(name, "a group")
-    if n_workers is not None and (not isinstance(n_workers, int | np.integer) or n_workers < 1):
-        raise InputError(f"n_workers is a whole number from 1, not {n_workers!r}")
 
 
 def _default_name(what: Descriptor | NeighborList) -> str:

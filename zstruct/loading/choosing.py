@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import check, names
 from zstruct.errors import InputError
 from zstruct.loading import collate
 from zstruct.loading.precision import default_dtype
@@ -28,21 +29,18 @@ def chosen_fields(store: Store, fields: Iterable[str] | None) -> list[str]:
     """Return the names of the fields to load; by default all but the provenance."""
     if fields is None:
         return [name for name in store.fields if name not in _PROVENANCE]
-    if isinstance(fields, str):
-        raise TypeError(f"fields is a list of names: write fields=[{fields!r}]")
-    names = list(dict.fromkeys(fields))
-    for name in names:
+    chosen = list(dict.fromkeys(names("fields", fields)))
+    for name in chosen:
         if name not in store.fields:
             raise KeyError(f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}")
-    return names
+    return chosen
 
 
 def chosen_structures(store: Store, split: str | tuple[str, str] | None) -> NDArray[np.int64] | None:
     """Return the structures of a part, given as a label of "default" or with another split; None: all."""
     if split is None:
         return None
-    if not isinstance(split, str) and not (isinstance(split, tuple) and len(split) == 2):
-        raise TypeError(f"split is a label or (name of the split, label), not {split!r}")
+    check(split=split)
     name, part = ("default", split) if isinstance(split, str) else split
     found = open_split(store, name)
     if part not in found.labels:

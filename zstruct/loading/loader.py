@@ -31,6 +31,7 @@ __all__ = ["StructureLoader", "make_loader"]
 
 _AHEAD = 4  # batches
 _WITHOUT_DOUBLE = ("mps",)  # devices that have no double precision
+_MOST = 1 << 12  # of threads, processes or batches ahead: more would be a slip of the pen
 _PATIENCE = 1e-4  # seconds; measured: batches that take less are made faster without threads
 _MOST_THREADS = 2  # more only wait for each other; the loop that waits for a batch helps, too
 
@@ -87,8 +88,8 @@ class StructureLoader(DataLoader[Any]):
         pin_memory: bool = False,
         **options: Any,
     ):
-        num_workers = whole("num_workers", num_workers)
-        threads, prefetch = whole("threads", threads), whole("prefetch", prefetch)
+        num_workers = whole("num_workers", num_workers, most=_MOST)
+        threads, prefetch = whole("threads", threads, most=_MOST), whole("prefetch", prefetch, most=_MOST)
         if num_workers > 0 and (threads is not None or prefetch is not None):
             raise ValueError("threads and prefetch are for num_workers=0; processes have prefetch_factor")
         if num_workers == 0:

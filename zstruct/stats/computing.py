@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct import parallel
+from zstruct.arguments import check
 from zstruct.distances import shortest_distances
 from zstruct.keeping import check_place
 from zstruct.references import References, chosen_references
@@ -20,7 +22,7 @@ from zstruct.scanning import Part, Stretch, scan
 from zstruct.schema import SYMBOLS
 from zstruct.splits import Dataset
 from zstruct.stats.keeping import NOUN, keep_statistics
-from zstruct.stats.magnitudes import Magnitudes, check_fraction, collected
+from zstruct.stats.magnitudes import Magnitudes, check_fractions, collected
 from zstruct.stats.moments import Moments
 from zstruct.stats.summary import Species, Statistics
 from zstruct.store import Store
@@ -98,10 +100,11 @@ def statistics(
     >>> found.atoms.mean, round(found.distance.min, 4), found.species["H"].atoms, found.missing["energy"]
     (4.0, 0.9686, 6, 2)
     """
+    check(overwrite=overwrite, n_workers=n_workers, progress=progress)
+    client = parallel.chosen_client(client)
     check_place(store, name, NOUN)
     part = Part.of(store, split, storage_options)
-    for fraction in quantiles:
-        check_fraction(fraction)
+    check_fractions(quantiles)
     chosen = chosen_references(part.store, references)
     there = [f for f in ("numbers", "positions", "forces", "energy", "stress") if f in part.store.fields]
     run: dict[str, Any] = {"client": client, "n_workers": n_workers}

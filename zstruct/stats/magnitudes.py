@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError, InputError
 
-__all__ = ["Magnitudes", "check_fraction", "collected"]
+__all__ = ["Magnitudes", "check_fractions", "collected"]
 
 # The leading bits of a float64 that make a bin: sign, exponent and ten bits of the mantissa.
 _SHIFT = 42
@@ -164,6 +166,20 @@ def collected(
     return found, times.astype(np.int64)
 
 
+def check_fractions(fractions: object) -> None:
+    """Refuse what is no row of fractions.
+
+    Raises
+    ------
+    InputError
+        If it is not a number of numbers from 0 to 1.
+    """
+    if not isinstance(fractions, list | tuple | np.ndarray) or np.ndim(fractions) != 1:
+        raise ArgumentTypeError(f"quantiles is a list of fractions from 0 to 1, not {shown(fractions)}")
+    for fraction in fractions:
+        check_fraction(fraction)
+
+
 def check_fraction(fraction: object) -> None:
     """Refuse what is no fraction.
 
@@ -172,8 +188,8 @@ def check_fraction(fraction: object) -> None:
     InputError
         If it is not a number from 0 to 1.
     """
-    if isinstance(fraction, bool) or not (isinstance(fraction, int | float) and 0 <= fraction <= 1):
-        raise InputError(f"a quantile is asked for by a fraction from 0 to 1, not by {fraction!r}")
+    if isinstance(fraction, bool) or not (isinstance(fraction, Real) and 0 <= float(fraction) <= 1):
+        raise InputError(f"a quantile is asked for by a fraction from 0 to 1, not by {shown(fraction)}")
 
 
 def _bins_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
