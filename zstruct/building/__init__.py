@@ -83,8 +83,9 @@ def build(
     reader
         Name of the reader for all files, where their names don't tell.
     keys
-        Field → property of the input, for unusual or ambiguous names:
-        ``{"energy": "REF_energy"}``.
+        Field → property of the input, for unusual or ambiguous names: ``{"energy": "REF_energy"}``.
+        A text with ``{}`` is the form of the comment that holds a number, ``...`` in it any text:
+        ``{"energy": "energy: {} ..."}``.
     units
         Units of the input, if not the store's (eV, angstrom, e, amu): of ``"energy"`` and ``"length"``
         (also ``"time"``, ``"charge"`` and ``"mass"``), which forces, stress and all others follow, or of

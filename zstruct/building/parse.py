@@ -17,6 +17,7 @@ from zstruct.errors import InputError
 from zstruct.ragged import Packed, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
+from zstruct.sources.comments import take_numbers
 from zstruct.sources.normalize import ReadOptions, normalize
 from zstruct.sources.remarks import Remarks
 
@@ -100,6 +101,7 @@ def _blocks(
     """
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
+            take_numbers(raw, task.options.keys.values())
             properties.update(raw.atom, raw.structure)
             packed, bad = normalize(raw, task.options, source.label, remarks)
             if bad and task.on_error == "raise":

@@ -32,6 +32,7 @@ from zstruct.schema import (
 from zstruct.sources.base import BadFrame, Raw, RawColumn
 from zstruct.sources.candidates import Candidate, refuse_contradiction, twins_apart
 from zstruct.sources.checks import NOT_SYMMETRIC, Bad, check_geometry, check_label, not_symmetric
+from zstruct.sources.comments import check_templates
 from zstruct.sources.elements import numbers_from_types
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.stated_units import column_unit
@@ -51,7 +52,8 @@ class ReadOptions:
     Parameters
     ----------
     keys
-        Field name → the input's name for it, for properties with unusual or ambiguous names.
+        Field name → the input's name for it, for properties with unusual or ambiguous names, or a
+        template of comments that hold it; see `CommentTemplate`.
     units
         Unit of the inputs by field or quantity, where it is not the store's, or the name of a system of
         units; see `UnitChoice`.
@@ -84,6 +86,7 @@ class ReadOptions:
                 raise InputError(f"keys={{{name!r}: {key!r}}}: no field {name!r}; is it {near[0]!r}?")
             if taken.setdefault(key, name) != name:
                 raise InputError(f"keys: {key!r} can't be both {taken[key]} and {name}")
+        check_templates(self.keys.items())
 
 
 def normalize(
