@@ -9,11 +9,13 @@ from pathlib import Path
 import ase.io
 import pytest
 from ase.build import bulk, molecule
+from ase.io.formats import ioformats
 
 from zstruct import sources
 from zstruct.errors import InputError
 from zstruct.sources import FileSource, expand, register
 from zstruct.sources.ase import ASEDatabaseSource, ASESource, AtomsSource
+from zstruct.sources.runner import RunnerSource
 from zstruct.sources.xsf import XSFSource
 from zstruct.sources.xyz import XYZSource
 
@@ -106,6 +108,31 @@ def test_a_forced_reader(folder):
     assert labels(".", reader="xyz") == ["./a.dat", "./b.xyz", "./sub/c"]
 
 
+@pytest.mark.parametrize(
+    ("reader", "kind"),
+    [
+        ("ase:xsf", XSFSource),
+        ("ase:extxyz", XYZSource),
+        ("ase:xyz", XYZSource),
+        ("ase:json", ASEDatabaseSource),
+        ("ase:db", ASEDatabaseSource),
+        ("ase:runnerdata", RunnerSource),
+    ],
+)
+def test_formats_that_a_reader_of_ours_reads_better(folder, reader, kind):
+    if reader.removeprefix("ase:") not in ioformats:
+        pytest.skip("this ASE does not read it")
+    folder("a")
+    assert type(only("a", reader=reader)) is kind
+
+
+@pytest.mark.parametrize("reader", [5, ["xyz"], {"a": "xyz"}, b"xyz", XYZSource, True])
+def test_a_reader_is_a_name(folder, reader):
+    folder("a.xyz")
+    with pytest.raises(InputError, match=r"reader=.*: name the format with reader='xyz'"):
+        expand("a.xyz", reader=reader)
+
+
 @pytest.mark.parametrize("reader", ["nope", "ase:nope", "ase:png", "ase:", ""])
 def test_readers_that_do_not_exist(folder, reader):
     folder("a.xyz")
@@ -172,8 +199,8 @@ def test_globs_leave_out_what_nobody_reads(folder):
         ("void", "void: none of the files"),
         ([], "there is nothing to read"),
         (iter([]), "there is nothing to read"),
-        (5, "can't read from a int"),
-        (["a.xyz", 5], "int is neither a path nor a source"),
+        (5, "can't build from int; give paths"),
+        (["a.xyz", 5], "int is neither a path, an ase.Atoms object nor a source"),
         (["a.xyz", "a.xyz"], "a.xyz: the file is given twice, also as 'a.xyz'"),
         (["a.xyz", "*.xyz"], "given twice"),
         (["a.xyz", os.path.join("docs", "..", "a.xyz")], "given twice"),
@@ -220,8 +247,6 @@ def test_sources_and_paths_mix(folder):
     mine = AtomsSource([molecule("H2O")], label="mine")
     assert labels([mine, "a.xyz", XSFSource("b.xsf")]) == ["mine", "a.xyz", "b.xsf"]
     assert only(mine) is mine
-    with pytest.raises(InputError, match="put Atoms into a list of their own"):
-        expand(["a.xyz", molecule("H2O")])
 
 
 # Registering

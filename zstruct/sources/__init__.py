@@ -11,18 +11,20 @@ import glob
 import importlib
 import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from zstruct.errors import InputError
 from zstruct.sources.base import BadFrame, FileSource, Raw, RawColumn, Slice, Source
+from zstruct.sources.detection import DetectionError, UnreadableSource, ase_format, ase_format_by_name
+from zstruct.sources.files import below, matching, natural
+from zstruct.sources.inputs import holds_arrays, items
 
 if TYPE_CHECKING:
     from zstruct.sources.ase import ASEDatabaseSource, ASESource, AtomsSource
+    from zstruct.sources.runner import RunnerSource
     from zstruct.sources.xsf import XSFSource
     from zstruct.sources.xyz import XYZSource
 
@@ -34,6 +36,7 @@ __all__ = [
     "FileSource",
     "Raw",
     "RawColumn",
+    "RunnerSource",
     "Slice",
     "Source",
     "XSFSource",
@@ -46,14 +49,24 @@ _LAZY = {
     "ASEDatabaseSource": "zstruct.sources.ase",
     "ASESource": "zstruct.sources.ase",
     "AtomsSource": "zstruct.sources.ase",
+    "RunnerSource": "zstruct.sources.runner",
     "XSFSource": "zstruct.sources.xsf",
     "XYZSource": "zstruct.sources.xyz",
 }
 # What one VASP run leaves in its folder, best first: the others repeat the structures without labels.
 _VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XDATCAR", "CONTCAR", "POSCAR")
+# ASE's formats that a reader of ours reads better: units that a file states, labels that ASE drops.
+_BETTER = {
+    "xsf": "xsf",
+    "extxyz": "xyz",
+    "xyz": "xyz",
+    "runnerdata": "runner",
+    "db": "ase-db",
+    "json": "ase-db",
+}
 _NAME_IT = (
-    "name the format with reader='xyz', 'xsf', 'ase', 'ase-db', 'ase:FORMAT' (one of ASE's) or one given to "
-    "zstruct.sources.register"
+    "name the format with reader='xyz', 'xsf', 'runner', 'ase', 'ase-db', 'ase:FORMAT' (one of ASE's) or one "
+    "given to zstruct.sources.register"
 )
 _Factory = Callable[[str], Source]
 
@@ -122,12 +135,21 @@ def _by_class(name: str) -> _Factory:
     return lambda path: __getattr__(name)(path)
 
 
+def _begins_as_runner(path: str) -> bool:
+    if not path.lower().endswith(tuple(_compressible(".data"))):
+        return False
+    from zstruct.sources.runner import is_runner_file
+
+    return is_runner_file(path)
+
+
 def _compressible(*suffixes: str) -> list[str]:
     return [s + c for s in suffixes for c in ("", ".gz", ".bz2", ".xz")]
 
 
 register("ase", _by_class("ASESource"), _compressible(".traj", ".cif"))
 register("ase-db", _by_class("ASEDatabaseSource"), [".db", ".aselmdb"])
+register("runner", _by_class("RunnerSource"), matches=_begins_as_runner)
 register("xsf", _by_class("XSFSource"), _compressible(".xsf"))
 register("xyz", _by_class("XYZSource"), _compressible(".xyz"))
 register("extxyz", _by_class("XYZSource"), _compressible(".extxyz"))
@@ -140,8 +162,8 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     ----------
     paths
         A file, a directory (read recursively, hidden files left out), a glob (``**`` goes into
-        directories), a `Source`, a list that mixes these; an `ase.Atoms`, or any iterable of
-        them. Lists keep their order; directories and globs are sorted as people count
+        directories), a `Source`, an `ase.Atoms`, a list that mixes these, or any iterable of
+        Atoms. Lists keep their order; directories and globs are sorted as people count
         (frame2 before frame10).
     reader
         The reader of every file, instead of the one that its name suggests: a registered name,
@@ -152,7 +174,8 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     list of Source
         One per input.
     list of str
-        Files in directories that no reader knows by their names.
+        What is left out of directories and globs: files that no reader knows, files that repeat
+        what a better one has, stores, pipes.
 
     Raises
     ------
@@ -169,78 +192,50 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     forced = None if reader is None else _forced(reader)
     sources: list[Source] = []
     ignored: list[str] = []
-    for item in _items(paths):
-        if isinstance(item, (str, os.PathLike)):
-            found, left = _from_path(os.path.expanduser(os.fspath(item)), forced)
+    for item in items(paths):
+        if isinstance(item, str):
+            found, left = _from_path(item, forced)
             sources += found
             ignored += left
-        elif isinstance(item, Source):
-            sources.append(item)
         else:
-            what = type(item).__name__
-            raise InputError(f"{what} is neither a path nor a source; put Atoms into a list of their own")
+            sources.append(item)
     if not sources:
         raise InputError("there is nothing to read: the list of inputs is empty")
     _refuse_twice(sources)
     return sources, ignored
 
 
-def _items(paths: Any) -> Iterable[Any]:
-    """Return paths and sources one by one; Atoms are made a source."""
-    if isinstance(paths, (str, os.PathLike, Source)):
-        return [paths]
-    if _is_atoms(paths):
-        return [__getattr__("AtomsSource")(paths)]
-    if not isinstance(paths, Iterable):
-        raise InputError(f"can't read from a {type(paths).__name__}; give paths, Atoms objects or sources")
-    items = iter(paths)
-    first = next(items, None)
-    if first is None:
-        return []
-    if not _is_atoms(first):
-        return chain([first], items)
-    return [__getattr__("AtomsSource")(paths if isinstance(paths, (list, tuple)) else chain([first], items))]
-
-
-def _is_atoms(item: Any) -> bool:
-    module = sys.modules.get("ase.atoms")  # whoever has Atoms has imported it
-    return module is not None and isinstance(item, module.Atoms)
-
-
 def _from_path(path: str, forced: _Factory | None) -> tuple[list[Source], list[str]]:
-    """Return the sources of a file, a directory or a glob, and the files that are left out."""
+    """Return the sources of a file, a directory or a glob, and what is left out."""
+    if os.path.exists(path) and holds_arrays(path):
+        raise InputError(
+            "this is a Zarr store, or the working directory of a build, and stores are made from files and "
+            "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()",
+            path,
+        )
     if os.path.isfile(path):
         return [(forced or _reader_of(path))(path)], []
-    if os.path.isdir(path):
-        names = [os.path.join(folder, n) for folder, _, files in os.walk(path) for n in files]
-        start = len(os.path.join(path, ""))
-        names = [n for n in names if not any(p.startswith(".") for p in n[start:].split(os.sep))]
-        by_content = False  # or every log file would be taken for some program's output
+    is_folder = os.path.isdir(path)
+    if is_folder:
+        found = below(path)
     elif glob.has_magic(path):
-        names = [n for n in glob.glob(path, recursive=True) if os.path.isfile(n)]
-        by_content = True
-        if not names:
-            raise InputError("no file matches this pattern", path)
+        found = matching(path)
+    elif os.path.lexists(path):
+        raise InputError("this is a pipe, a device or a link to nothing; give a file or a directory", path)
     else:
         raise InputError("there is no such file or directory", path)
-    names.sort(key=_natural)
+    lost: list[Source] = [UnreadableSource(name, reason) for name, reason in found.unlisted]
     if forced is not None:
-        return [forced(name) for name in names], []
-    factories = {name: _detect(name, by_content) for name in names}
-    for name in _repeated(names):
+        return [forced(name) for name in found.names] + lost, found.left
+    # Files of directories are known by name alone, or every log would be taken for a program's output.
+    factories = {name: _detect(name, by_content=not is_folder) for name in found.names}
+    for name in _repeated(found.names):
         factories[name] = None
-    sources = [factory(name) for name, factory in factories.items() if factory is not None]
+    sources = [factory(name) for name, factory in factories.items() if factory is not None] + lost
     if not sources:
         raise InputError(f"none of the files here is known by its name; {_NAME_IT}", path)
-    return sources, [name for name, factory in factories.items() if factory is None]
-
-
-def _natural(path: str) -> tuple[list[list[tuple[int, str]]], str]:
-    """Return a sorting key that counts: frame2 before frame10."""
-    parts = [re.split(r"([0-9]+)", part) for part in path.split(os.sep)]
-    return [
-        [(int(t), "") if t.isdecimal() and t.isascii() else (-1, t) for t in part] for part in parts
-    ], path
+    left = [name for name, factory in factories.items() if factory is None]
+    return sources, sorted(left + found.left, key=natural)
 
 
 def _repeated(names: list[str]) -> list[str]:
@@ -257,6 +252,8 @@ def _repeated(names: list[str]) -> list[str]:
 
 
 def _forced(reader: str) -> _Factory:
+    if not isinstance(reader, str):
+        raise InputError(f"reader={reader!r}: {_NAME_IT}")
     name, _, format = reader.partition(":")
     if name == "ase" and format:
         from ase.io.formats import ioformats
@@ -264,11 +261,18 @@ def _forced(reader: str) -> _Factory:
         if format not in ioformats or not ioformats[format].can_read:
             known = ", ".join(sorted(n for n, f in ioformats.items() if f.can_read))
             raise InputError(f"ASE has no format {format!r} that it can read; it reads {known}")
-        source = __getattr__("ASESource")
-        return lambda path: source(path, format=format)
+        return _of_ase(format)
     if reader not in _READERS:
         raise InputError(f"there is no reader {reader!r}; {_NAME_IT}")
     return _READERS[reader].factory
+
+
+def _of_ase(format: str) -> _Factory:
+    """Return the reader of one of ASE's formats: ours, where ours reads it better."""
+    if format in _BETTER:
+        return _READERS[_BETTER[format]].factory
+    source = __getattr__("ASESource")
+    return lambda path: source(path, format=format)
 
 
 def _reader_of(path: str) -> _Factory:
@@ -283,19 +287,12 @@ def _detect(path: str, by_content: bool) -> _Factory | None:
     for known in reversed(_READERS.values()):
         if known.knows(path):
             return known.factory
-    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-
-    base = os.path.basename(path)
     try:
-        if by_content:
-            format = filetype(path, guess=False)
-        else:
-            format = next((f.name for f in ioformats.values() if f.can_read and f.match_name(base)), "")
-    except (UnknownFileTypeError, OSError):
-        return None
-    if format in ("json", "db"):
-        return _READERS["ase-db"].factory
-    return _READERS["ase"].factory if format in ioformats and ioformats[format].can_read else None
+        format = ase_format(path) if by_content else ase_format_by_name(path)
+    except DetectionError as error:
+        reason = str(error)
+        return lambda name: UnreadableSource(name, reason)
+    return None if format is None else _of_ase(format)
 
 
 def _refuse_twice(sources: list[Source]) -> None:

@@ -218,15 +218,17 @@ class AtomsSource:
         An `ase.Atoms`, a list of them, or any iterable.
     label
         What messages and provenance call it.
+    first_frame
+        The number of its first frame, where it goes on with structures that come elsewhere.
     """
 
     runs_in: Literal["threads", "processes", "caller"] = "caller"
 
-    def __init__(self, structures: Any, label: str = "atoms"):
+    def __init__(self, structures: Any, label: str = "atoms", first_frame: int = 0):
         from ase import Atoms
 
         self.structures = [structures] if isinstance(structures, Atoms) else structures
-        self.label = label
+        self.label, self.first_frame = label, first_frame
 
     def __repr__(self) -> str:
         return f"AtomsSource({self.label!r})"
@@ -243,20 +245,20 @@ class AtomsSource:
             If there are no structures.
         """
         if not isinstance(self.structures, (list, tuple)):
-            return [Slice(0, 0, 0, 0)]
+            return [Slice(0, 0, self.first_frame, 0)]
         n = len(self.structures)
         if not n:
             raise InputError("the list of structures is empty", self.label)
         sample = self.structures[:: max(1, n // 100)]
         mean = sum(56 * len(a) + 104 for a in sample if hasattr(a, "arrays")) / len(sample)
-        return [Slice(0, n, 0, int(mean * n))]
+        return [Slice(0, n, self.first_frame, int(mean * n))]
 
     def read(self, piece: Slice) -> Iterator[Raw]:
         """Yield the structures in blocks."""
         from ase import Atoms
 
         if isinstance(self.structures, (list, tuple)):
-            yield from blocks(self.structures, 0, check=True)
+            yield from blocks(self.structures, piece.first_frame, check=True)
         else:
             copies = (Snapshot(a) if isinstance(a, Atoms) else a for a in self.structures)
-            yield from blocks(copies, 0, check=True)
+            yield from blocks(copies, piece.first_frame, check=True)

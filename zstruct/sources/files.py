@@ -1,0 +1,149 @@
+"""The files below a directory, and those that match a pattern: each once, stores and pipes left out.
+
+Links to directories are followed, also those that lead back to where they are; a directory entry that
+is reached by several ways counts once. What is in the files is not looked at.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from zstruct.errors import InputError
+from zstruct.sources.inputs import holds_arrays
+
+__all__ = ["Found", "below", "matching", "natural"]
+
+
+@dataclass
+class Found:
+    """What was found in one place.
+
+    Parameters
+    ----------
+    names
+        Files, in the order in which people count.
+    left
+        What is no file to read: stores, pipes, directories that a pattern names.
+    unlisted
+        Directories that can't be listed, and why.
+    """
+
+    names: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    unlisted: list[tuple[str, str]] = field(default_factory=list)
+
+    def take(self, path: str) -> None:
+        """Take what is not a directory: a file, or a link that may lead to nothing."""
+        regular = os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
+        (self.names if regular else self.left).append(path)
+
+
+def below(folder: str) -> Found:
+    """Return the files below a directory; hidden ones are left out."""
+    found = Found()
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        entries, folders = _listed(waiting.pop(0), entered, found)
+        for path in entries:
+            found.take(path)
+        here = [path for path in folders if not holds_arrays(path)]
+        found.left += [path for path in folders if path not in here]
+        links = [path for path in here if os.path.islink(path)]
+        waiting = [path for path in here if path not in links] + waiting + links  # real ones first
+    found.names.sort(key=natural)
+    return found
+
+
+def _listed(folder: str, entered: set[tuple[int, int]], found: Found) -> tuple[list[str], list[str]]:
+    """Return the entries of a directory that are no directories, and those that are."""
+    try:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in entered:
+            return [], []
+        entered.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            there = [(e.path, os.path.isdir(e.path)) for e in entries if not e.name.startswith(".")]
+    except OSError as error:
+        found.unlisted.append((folder, f"can't be listed: {error.strerror}"))
+        return [], []
+    return [path for path, is_dir in there if not is_dir], sorted(path for path, is_dir in there if is_dir)
+
+
+def matching(pattern: str) -> Found:
+    """Return the files that match a pattern; ``**`` goes into directories, also through links.
+
+    `glob.glob` would walk in circles where links do, once for every way round.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    found = Found()
+    drive = os.sep if pattern.startswith(os.sep) else ""
+    parts = [part for part in pattern.split(os.sep) if part]
+    seen: set[tuple[int, int, int]] = set()
+    direct, linked = [(drive, 0)], list[tuple[str, int]]()
+    while direct or linked:
+        folder, k = (direct or linked).pop(0)
+        try:
+            status = os.stat(folder or ".")
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino, k) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino, k))
+        if folder and holds_arrays(folder):
+            found.left.append(folder)
+            continue
+        for path, is_folder in _entries(folder, parts[k], found):
+            last = k == len(parts) - 1
+            if is_folder and (parts[k] == "**" or not last):
+                through = (path, k if parts[k] == "**" else k + 1)
+                (linked if os.path.islink(path) else direct).append(through)
+            elif is_folder:
+                found.left += [] if "**" in parts else [path]
+            elif last:
+                found.take(path)
+        if parts[k] == "**" and k < len(parts) - 1:
+            direct.insert(0, (folder, k + 1))
+    if not found.names:
+        raise InputError("no file matches this pattern", pattern)
+    found.names = sorted(set(found.names), key=natural)
+    found.left = sorted(set(found.left), key=natural)
+    return found
+
+
+def _entries(folder: str, part: str, found: Found) -> Iterator[tuple[str, bool]]:
+    """Yield what a directory has that one part of a pattern matches, and whether it is a directory."""
+    if not glob.has_magic(part):
+        path = os.path.join(folder, part)
+        if os.path.lexists(path):
+            yield path, os.path.isdir(path)
+        return
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except NotADirectoryError:
+        return
+    except OSError as error:
+        found.unlisted.append((folder or ".", f"can't be listed: {error.strerror}"))
+        return
+    for name in names:
+        hidden = name.startswith(".") and not part.startswith(".")
+        if not hidden and (part == "**" or fnmatch.fnmatchcase(name, part)):
+            path = os.path.join(folder, name)
+            yield path, os.path.isdir(path)
+
+
+def natural(path: str) -> tuple[list[list[tuple[int, str]]], str]:
+    """Return a sorting key that counts: frame2 before frame10."""
+    parts = [re.split(r"([0-9]+)", part) for part in path.split(os.sep)]
+    return [
+        [(int(t), "") if t.isdecimal() and t.isascii() else (-1, t) for t in part] for part in parts
+    ], path
