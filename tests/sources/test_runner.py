@@ -18,14 +18,7 @@ from zstruct.sources.normalize import ReadOptions, normalize
 from zstruct.sources.runner import RunnerSource, is_runner_file
 
 CASE = Path(__file__).parents[1] / "data" / "cases" / "input.data"
-ATOMIC = {
-    "positions": "bohr",
-    "cell": "bohr",
-    "energy": "Ha",
-    "forces": "Ha/bohr",
-    "energies": "Ha",
-}
-ASE = {"positions": "A", "cell": "A", "energy": "eV", "forces": "eV/A", "energies": "eV"}
+ATOMIC, ASE = "atomic", {"length": "angstrom", "energy": "eV"}
 
 
 @pytest.fixture
@@ -47,15 +40,25 @@ def read(path, given=ASE):
 
 
 def test_the_unit_is_asked_for(tmp_path):
-    with pytest.raises(InputError, match=r"input\.data, frame 0: the file does not say the unit of \w+, and"):
+    with pytest.raises(
+        InputError, match=r"input\.data, frame 0: the input does not say the unit of \w+, and"
+    ):
         zstruct.build(CASE, tmp_path / "s.zarr", progress=False)
-    given = {name: unit for name, unit in ASE.items() if name not in ("forces", "energies")}
-    with pytest.raises(InputError, match="the file does not say the unit of forces"):
-        zstruct.build(CASE, tmp_path / "s.zarr", units=given, progress=False)
+    with pytest.raises(InputError, match="the input does not say the unit of energy"):
+        zstruct.build(CASE, tmp_path / "s.zarr", units={"length": "angstrom"}, progress=False)
+    report = zstruct.build(CASE, tmp_path / "s.zarr", units="atomic", progress=False)
+    assert zstruct.open(report.path)["energy"].values.tolist() == [-10.0 * units.Hartree]
 
 
 @pytest.mark.parametrize(
-    ("given", "length", "energy"), [(ASE, 1.0, 1.0), (ATOMIC, units.Bohr, units.Hartree)]
+    ("given", "length", "energy"),
+    [
+        ("ase", 1.0, 1.0),
+        (ASE, 1.0, 1.0),
+        (ATOMIC, units.Bohr, units.Hartree),
+        ({"length": "bohr", "energy": "Ha"}, units.Bohr, units.Hartree),
+        ({"length": "nm", "energy": "kJ/mol"}, 10.0, units.kJ / units.mol),
+    ],
 )
 def test_right_both_ways(given, length, energy):
     packed, bad = read(CASE, given)
@@ -123,7 +126,7 @@ def test_molecules_and_crystals_together(written):
     assert packed.columns["energies"] == pytest.approx([0.1 * units.Hartree] * 2)
     assert packed.columns["charges"].tolist() == [0.5, 0.5]
     assert packed.present["total_charge"].tolist() == [False, True]
-    without = {"positions": "A", "forces": "eV/A", "energies": "eV"}
+    without = {"positions": "A", "energy": "eV"}
     assert read(written(MOLECULE), without)[1] == {}  # no cell, no unit for it
 
 
