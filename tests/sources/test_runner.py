@@ -44,7 +44,7 @@ def test_the_unit_is_asked_for(tmp_path):
         InputError, match=r"input\.data, frame 0: the input does not say the unit of \w+, and"
     ):
         zstruct.build(CASE, tmp_path / "s.zarr", progress=False)
-    with pytest.raises(InputError, match="the input does not say the unit of energy"):
+    with pytest.raises(InputError, match="the input does not say the unit of forces"):
         zstruct.build(CASE, tmp_path / "s.zarr", units={"length": "angstrom"}, progress=False)
     report = zstruct.build(CASE, tmp_path / "s.zarr", units="atomic", progress=False)
     assert zstruct.open(report.path)["energy"].values.tolist() == [-10.0 * units.Hartree]
@@ -126,7 +126,7 @@ def test_molecules_and_crystals_together(written):
     assert packed.columns["energies"] == pytest.approx([0.1 * units.Hartree] * 2)
     assert packed.columns["charges"].tolist() == [0.5, 0.5]
     assert packed.present["total_charge"].tolist() == [False, True]
-    without = {"positions": "A", "energy": "eV"}
+    without = {"positions": "A", "energy": "eV", "forces": "eV/A"}
     assert read(written(MOLECULE), without)[1] == {}  # no cell, no unit for it
 
 
