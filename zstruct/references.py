@@ -518,10 +518,16 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
         raise ArgumentTypeError(
             f"references are True, a name or energies by chemical symbol, not {shown(asked)}"
         )
-    built = store.attrs.get("atomic_energies")
-    if built and "default" not in store.again().group_names(_KIND):
-        return References.given(built)
+    built = references_of_build(store)
+    if built is not None and "default" not in store.again().group_names(_KIND):
+        return built
     return open_references(store)
+
+
+def references_of_build(store: Store) -> References | None:
+    """Return the ``atomic_energies`` that a store was built with, or None if it was with none."""
+    built = store.attrs.get("atomic_energies")
+    return References.given(built) if built else None
 
 
 def _keep(part: Part, references: References, name: str, overwrite: bool) -> None:

@@ -1,11 +1,15 @@
 """Limits on energy and force and the user's own test, against NumPy on the whole store."""
 
+import ase.build
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import zstruct
 from zstruct import StructureReader, ZarrStructureDataset
+from zstruct.errors import InputError
 from zstruct.loading import filtering
 from zstruct.references import References
 
@@ -121,3 +125,40 @@ def test_limits_are_numbers(source):
                 ZarrStructureDataset(source.path, **{limit: value})
     with pytest.raises(ValueError, match="max_force is a limit of what is never negative, not -1"):
         ZarrStructureDataset(source.path, max_force=-1)
+
+
+def test_what_a_build_took_off_energies_is_taken_off_at_load(tmp_path):
+    rng = np.random.default_rng(3)
+    atomic = {"H": -13.6, "C": -1030.0, "O": -2042.0}
+    frames = []
+    for _ in range(60):
+        atoms = ase.build.molecule(str(rng.choice(["H2O", "CH4", "CO2", "C2H6"])))
+        energy = sum(atomic[s] for s in atoms.symbols) + len(atoms) * rng.uniform(-5.0, 1.0)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+        frames.append(atoms)
+    options = {"atomic_energies": atomic, "progress": False}
+    zstruct.build(frames, tmp_path / "all.zarr", **options)
+    left = zstruct.build(frames, tmp_path / "left.zarr", max_energy=-0.5, **options)
+    path = tmp_path / "all.zarr"
+
+    built = ZarrStructureDataset(tmp_path / "left.zarr", ["frame"]).take(range(left.n_structures))
+    loaded = ZarrStructureDataset(path, max_energy=-0.5)
+
+    assert 0 < len(loaded) == left.n_structures < 60
+    assert loaded.structures.tolist() == built.columns["frame"].tolist()
+    # Only the limit: energies are given as they are, as long as nobody asks for references.
+    assert loaded[0]["energy"] == frames[loaded.structures[0]].get_potential_energy()
+    assert len(ZarrStructureDataset(path, max_energy=-0.5, energy_reference=True)) == len(loaded)
+    assert len(ZarrStructureDataset(path, max_energy=-0.5, energy_reference=False)) == 60
+    other = {symbol: energy + 1.0 for symbol, energy in atomic.items()}
+    per_atom = ZarrStructureDataset(path, energy_reference=other).take(range(60))
+    fewer = ZarrStructureDataset(path, max_energy=-1.5, energy_reference=other)
+    assert len(fewer) == np.sum(per_atom.columns["energy"] / per_atom.n_atoms <= -1.5) == len(loaded)
+
+
+def test_elements_without_energies_of_the_build_are_named(tmp_path):
+    atoms = ase.build.molecule("H2O")
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
+    zstruct.build([atoms], tmp_path / "water.zarr", atomic_energies={"H": -13.6}, progress=False)
+    with pytest.raises(InputError, match="there is no reference energy of O; there are those of H"):
+        StructureReader(tmp_path / "water.zarr", max_energy=1.0)

@@ -74,8 +74,10 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         The part of the store to load: a label of the split that `zstruct.split` stored as ``"default"``,
         such as ``"train"``, or the name of a split and a label. By default all of the store.
     max_energy
-        Leaves structures aside whose energy per atom, less that of free atoms if `energy_reference` is
-        given, is larger, in eV. A limit on a label does not apply to a structure without that label.
+        Leaves structures aside whose energy per atom, less that of free atoms, is larger, in eV. These
+        are those of `energy_reference`, or else the ``atomic_energies`` that the store was built with,
+        as in `zstruct.build`; with ``energy_reference=False`` nothing is taken off. A limit on a label
+        does not apply to a structure without that label.
     max_force
         Leaves structures aside with a larger norm of the force on any atom, in eV/angstrom.
     max_force_component
@@ -86,7 +88,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
     energy_reference
         Energies of free atoms to subtract from ``energy`` and ``free_energy``, in double precision:
         True for those that `zstruct.fit_references` or the like stored, the name of others, a mapping
-        of symbols to eV, or `References`.
+        of symbols to eV, or `References`. None and False: nothing is subtracted.
     transform
         What is done to structures as they are loaded: a `zstruct.transforms.Transform`, a function of
         a sample that returns one, or a list of these. What is computed for a batch (features, edges,

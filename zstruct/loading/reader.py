@@ -38,7 +38,7 @@ from zstruct.loading.precision import narrowed
 from zstruct.loading.transforms import Transform, as_transform
 from zstruct.loading.transforms.base import steps_of
 from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
-from zstruct.references import References, chosen_references
+from zstruct.references import References, chosen_references, references_of_build
 from zstruct.schema import SYMBOLS
 from zstruct.store import Store
 
@@ -108,8 +108,10 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         references = self._energies_of_atoms = chosen_references(self.store, energy_reference)
         # Structures of a subset; None: all.
         self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
+        # As a build limits energies; False says that the limit is one of energies as they are.
+        limited = references_of_build(self.store) if energy_reference is None else references
         self._rows = kept(
-            self.store, self._rows, max_energy, max_force, max_force_component, where, references
+            self.store, self._rows, max_energy, max_force, max_force_component, where, limited
         )
         extras = None
         if edges is not None and neighbors is None:
