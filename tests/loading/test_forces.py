@@ -36,6 +36,25 @@ def test_as_many_as_said_and_none_without_forces(source, with_forces, fraction, 
     assert not np.any(used & ~with_forces)
 
 
+def test_none_is_a_fraction_too(source, plain):
+    data = ZarrStructureDataset(source.path, force_fraction=0.0, derivatives=Bumps())
+    batch = next(iter(data.loader(61)))
+    assert not batch["use_forces"].any()
+    assert batch["deriv_index"].shape[1] == 0
+    assert data.loss({"forces": batch["forces"].nan_to_num()}, batch) == 0
+    assert "forces of 0 of" in repr(data)
+    at_least = ZarrStructureDataset(source.path, force_fraction=0.0, force_min_structures=3)
+    assert sum(bool(sample["use_forces"]) for sample in at_least) == 3
+    assert sum(bool(s["use_forces"]) for s in ZarrStructureDataset(source.path, force_fraction=1e-9)) == 1
+
+
+def test_without_forces_none_are_used(make_store, tmp_path):
+    made = make_store(tmp_path / "none.zarr", np.ones(3, int), {"numbers": np.ones(3, np.uint8)})
+    assert not any(sample["use_forces"] for sample in ZarrStructureDataset(made.path, force_fraction=0.0))
+    with pytest.raises(ValueError, match="force_fraction needs forces"):
+        ZarrStructureDataset(made.path, force_fraction=0.5)
+
+
 def test_random_draws_anew_in_each_window_of_epochs(source):
     drawn = policy(source, every=3)
 
@@ -129,8 +148,8 @@ def test_derivatives_come_for_used_structures_only(featured, derivatives):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"fraction": 0.0}, "force_fraction is above 0"),
-        ({"fraction": 1.5}, "force_fraction is above 0"),
+        ({"fraction": -0.1}, "force_fraction is at least 0 and"),
+        ({"fraction": 1.5}, "force_fraction is at least 0 and"),
         ({"fraction": float("nan")}, "force_fraction is a number, not nan"),
         ({"sampling": "best"}, "force_sampling is 'random' or 'fixed'"),
         ({"every": 0}, "force_resample_epochs is at least 1"),

@@ -95,15 +95,16 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         derivatives) sees the outcome of transforms; a function of samples, and what comes after it in a
         list, takes finished ones, and so does a change of the unit of length.
     force_fraction
-        Adds ``use_forces`` (), true for this part of the structures with forces; `derivatives` come for
-        these only. The others have energies to train on.
+        Adds ``use_forces`` (), true for this part of the structures with forces, from 0.0, none, to 1.0;
+        `derivatives` come for these only. The others have energies to train on.
     force_sampling
         ``"random"``: other structures every `force_resample_epochs` epochs (see `set_epoch`; a loader
         calls it). ``"fixed"``: always the same.
     force_resample_epochs
         See `force_sampling`.
     force_min_structures
-        The least number of structures whose forces are used, whatever the fraction.
+        The least number of structures whose forces are used, whatever the fraction. By default one,
+        unless the fraction is 0.0.
     force_seed
         Chooses which structures these are.
     features
@@ -204,7 +205,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         force_fraction: float | None = None,
         force_sampling: ForceSampling = "random",
         force_resample_epochs: int = 1,
-        force_min_structures: int = 1,
+        force_min_structures: int | None = None,
         force_seed: int = 0,
         features: str | Descriptor | None = None,
         features_only: bool = False,

@@ -37,13 +37,13 @@ class ForcePolicy:
     rows
         The structures that there are, None for all.
     fraction
-        Of the structures with forces, above 0, at most 1.
+        Of the structures with forces, at least 0, which uses none, at most 1.
     sampling
         ``"random"``: others every `every` epochs; ``"fixed"``: always the same.
     every
         Epochs before others are drawn.
     minimum
-        Structures to use at least, as far as there are so many.
+        Structures to use at least, as far as there are so many; None: one, unless `fraction` is 0.
     seed
         Chooses which.
 
@@ -62,11 +62,12 @@ class ForcePolicy:
         fraction: float,
         sampling: ForceSampling,
         every: int,
-        minimum: int,
+        minimum: int | None,
         seed: int,
     ):
-        if not 0 < real("force_fraction", fraction) <= 1:
-            raise ValueError(f"force_fraction is above 0 and at most 1, not {fraction!r}")
+        if not 0 <= real("force_fraction", fraction) <= 1:
+            raise ValueError(f"force_fraction is at least 0 and at most 1, not {fraction!r}")
+        minimum = int(fraction > 0) if minimum is None else minimum
         if sampling not in ("random", "fixed"):
             raise ValueError(f"force_sampling is 'random' or 'fixed', not {sampling!r}")
         every, minimum = whole("force_resample_epochs", every), whole("force_min_structures", minimum)
@@ -76,11 +77,12 @@ class ForcePolicy:
                 "force_resample_epochs is at least 1, force_min_structures and force_seed at least 0, "
                 f"but they are {every}, {minimum} and {seed}"
             )
-        if "forces" not in store.fields:
+        none = fraction == 0 and minimum == 0
+        if "forces" not in store.fields and not none:
             raise ValueError(f"force_fraction needs forces, and {store.path} has none")
         self.fraction, self.sampling, self.every = fraction, sampling, every
         self.minimum, self.seed = minimum, seed
-        self._has = structures_with(store, "forces")
+        self._has = np.zeros(store.n_structures, bool) if none else structures_with(store, "forces")
         self._choose_from(rows)
 
     def _choose_from(self, rows: NDArray[np.int64] | None) -> None:

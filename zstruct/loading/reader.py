@@ -88,7 +88,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         force_fraction: float | None = None,
         force_sampling: ForceSampling = "random",
         force_resample_epochs: int = 1,
-        force_min_structures: int = 1,
+        force_min_structures: int | None = None,
         force_seed: int = 0,
         features: str | Descriptor | None = None,
         features_only: bool = False,
@@ -110,9 +110,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         self._rows: NDArray[np.int64] | None = chosen_structures(self.store, split)
         # As a build limits energies; False says that the limit is one of energies as they are.
         limited = references_of_build(self.store) if energy_reference is None else references
-        self._rows = kept(
-            self.store, self._rows, max_energy, max_force, max_force_component, where, limited
-        )
+        self._rows = kept(self.store, self._rows, max_energy, max_force, max_force_component, where, limited)
         extras = None
         if edges is not None and neighbors is None:
             raise ValueError("edges say what neighbors carry: give neighbors a cutoff or a name, too")
@@ -144,7 +142,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         self._policy = None
         if force_fraction is None:
             choices = (force_sampling, force_resample_epochs, force_min_structures, force_seed)
-            if choices != ("random", 1, 1, 0):
+            if choices != ("random", 1, None, 0):
                 raise ValueError(
                     "force_sampling, force_resample_epochs, force_min_structures and force_seed say how "
                     "force_fraction is drawn: give that, too"

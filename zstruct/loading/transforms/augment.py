@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import real
 from zstruct.loading.batch import PackedBatch
-from zstruct.loading.transforms.base import Transform, column_of, flat, indices, seed_of
+from zstruct.loading.transforms.base import Transform, column_of, flat, seed_of
 from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
+from zstruct.loading.transforms.part import indices, on_some, probability
 from zstruct.schema import Field
 
 __all__ = ["AddNoise", "RandomReflection", "RandomRotation", "Turning", "turn_all", "turning"]
@@ -51,6 +52,8 @@ class RandomRotation(Transform):
         a mirror image does not flip along, such as an angular momentum), ``"rank2"`` (3x3),
         ``"rows"`` (3x3, each row a vector), ``"voigt"`` (six values as xx yy zz yz xz xy), or
         ``"scalar"``. Unknown fields of other shapes than (3,) and (3, 3) stay as they are.
+    p
+        The probability that a structure is rotated.
 
     Raises
     ------
@@ -68,13 +71,19 @@ class RandomRotation(Transform):
 
     seed: int = 0
     rotates: Mapping[str, Turning] = field(default_factory=dict)
+    p: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", seed_of(self.seed))
+        object.__setattr__(self, "p", probability(self.p))
         _check_ways(self.rotates)
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
-        """Rotate each structure; see `Transform.on_batch`."""
+        """Rotate structures; see `Transform.on_batch`."""
+        stream = self._stream(self.seed, epoch, "p")
+        return on_some(batch, self.p, stream, lambda part: self._rotate(part, epoch))
+
+    def _rotate(self, batch: PackedBatch, epoch: int) -> PackedBatch:
         matrices = np.empty((len(batch), 3, 3))
         rotations(indices(batch), self._stream(self.seed, epoch), matrices)
         return turn_all(self, batch, matrices)
@@ -94,39 +103,38 @@ class RandomReflection(Transform):
 
     Parameters
     ----------
-    probability
-        That a structure is mirrored.
+    p
+        The probability that a structure is mirrored.
     seed, rotates
         As for `RandomRotation`.
 
     Raises
     ------
     ValueError
-        If there is a field of three or 3x3 numbers of which nobody said how it turns, or if
-        `probability` is none.
+        If there is a field of three or 3x3 numbers of which nobody said how it turns, or if `p` is no
+        probability.
 
     Examples
     --------
     >>> atom = {"positions": np.array([[0.0, 0.0, 1.0]]), "magmoms": np.array([[0.0, 0.0, 1.0]])}
-    >>> mirrored = RandomReflection(probability=1.0)(atom)
+    >>> mirrored = RandomReflection(p=1.0)(atom)
     >>> np.allclose(mirrored["positions"], -mirrored["magmoms"])
     True
     """
 
-    probability: float = 0.5
+    p: float = 0.5
     seed: int = 0
     rotates: Mapping[str, Turning] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.probability <= 1.0:
-            raise ValueError(f"probability is between 0 and 1, not {self.probability}")
+        object.__setattr__(self, "p", probability(self.p))
         object.__setattr__(self, "seed", seed_of(self.seed))
         _check_ways(self.rotates)
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Mirror some structures; see `Transform.on_batch`."""
         matrices = np.empty((len(batch), 3, 3))
-        mirrors(indices(batch), self._stream(self.seed, epoch), float(self.probability), matrices)
+        mirrors(indices(batch), self._stream(self.seed, epoch), self.p, matrices)
         return turn_all(self, batch, matrices)
 
     def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
@@ -238,6 +246,8 @@ class AddNoise(Transform):
         The fields to add noise to.
     seed
         Chooses the noise, with the epoch and the index of the structure.
+    p
+        The probability that noise is added to a structure; ``stale`` is false for the others.
 
     Raises
     ------
@@ -255,17 +265,23 @@ class AddNoise(Transform):
     std: float
     fields: Sequence[str] = ("positions",)
     seed: int = 0
+    p: float = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.fields, str):
             raise TypeError(f"fields is a list of names: write fields=[{self.fields!r}]")
         object.__setattr__(self, "seed", seed_of(self.seed))
+        object.__setattr__(self, "p", probability(self.p))
         if not 0.0 <= real("std", self.std) < float("inf"):
             raise ValueError(f"std is the width of the noise, not negative, not {self.std}")
         object.__setattr__(self, "fields", tuple(dict.fromkeys(self.fields)))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
-        """Add noise to each structure; see `Transform.on_batch`."""
+        """Add noise to structures; see `Transform.on_batch`."""
+        stream = self._stream(self.seed, epoch, "p")
+        return on_some(batch, self.p, stream, lambda part: self._shake(part, epoch))
+
+    def _shake(self, batch: PackedBatch, epoch: int) -> PackedBatch:
         extras = [name for p in batch.pairs for name in (p.name, *p.columns)]
         self._refuse([*extras, *(["features"] if "features" in batch.columns else [])])
         for name in self.fields:

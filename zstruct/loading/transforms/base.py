@@ -9,11 +9,12 @@ This module knows none of the transforms.
 from __future__ import annotations
 
 import copy
+import inspect
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from zstruct.dealing import hashes
 from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.packing import pack
 from zstruct.loading.transforms.kernels import keys_of
+from zstruct.loading.transforms.part import indices, on_some, probability
 from zstruct.schema import FIELDS, Field
 
 __all__ = [
@@ -48,6 +50,9 @@ class Transform(ABC):
     A subclass defines `on_batch`. It may change arrays in place there and return the same batch:
     a gather's memory is new. Called like a function, a transform leaves what it is given alone.
 
+    A subclass that defines ``__call__`` instead is given one finished sample after the other, as by
+    `OnSample`: what it returns is the sample. If it takes an ``epoch``, it is given that, too.
+
     Examples
     --------
     >>> class Shift(Transform):
@@ -57,6 +62,18 @@ class Transform(ABC):
     >>> Shift()({"numbers": np.array([1]), "positions": np.zeros((1, 3))})["positions"]
     array([[1., 1., 1.]])
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" not in cls.__dict__ or "on_batch" in cls.__dict__:
+            return
+        if cls.on_batch not in (Transform.on_batch, _on_samples):
+            raise TypeError(
+                f"{cls.__name__} defines __call__, but batches would go through the on_batch of its base "
+                "class: define on_batch"
+            )
+        cls.on_batch = _on_samples  # type: ignore[method-assign] # not abstract any more
+        cls._waits = _waiting  # type: ignore[method-assign]
 
     # What names mean; `bound` adds what a store says about its own.
     _fields: Mapping[str, Field] = FIELDS
@@ -166,11 +183,6 @@ def stream(*parts: int | str) -> np.uint64:
     return np.uint64(state)
 
 
-def indices(batch: PackedBatch) -> NDArray[np.int64]:
-    """Return the indices of structures in the store, or in the batch where they came from none."""
-    return np.arange(len(batch)) if batch.structures is None else batch.structures
-
-
 def random_keys(batch: PackedBatch, seed: int, epoch: int = 0) -> NDArray[np.uint64]:
     """Return a random number for each structure of a batch, to seed one's own generators with.
 
@@ -227,6 +239,18 @@ def _copied(batch: PackedBatch) -> PackedBatch:
     return replace(batch, columns={n: c.copy() for n, c in batch.columns.items()}, pairs=pairs)
 
 
+def _on_samples(self: Transform, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
+    """Call the transform with one sample after the other; see `Transform.on_batch`."""
+    function: Callable[..., Any] = self
+    if "epoch" in inspect.signature(self).parameters:
+        function = partial(self, epoch=epoch)
+    return OnSample(function).on_batch(batch)
+
+
+def _waiting(self: Transform, computes: bool) -> bool:
+    return True  # samples are finished
+
+
 class Compose(Transform):
     """Several transforms, one after the other.
 
@@ -238,9 +262,10 @@ class Compose(Transform):
 
     Examples
     --------
-    >>> from zstruct.loading.transforms import AddNoise, RandomRotation
-    >>> Compose([RandomRotation(seed=1), AddNoise(0.05, seed=1)])
-    Compose([RandomRotation(seed=1, rotates={}), AddNoise(std=0.05, fields=('positions',), seed=1)])
+    >>> from zstruct.loading.transforms import Center, Wrap
+    >>> Compose([Wrap(), Center(periodic=True, p=0.5)])
+    Compose([Wrap(eps=1e-07, p=1.0, seed=0), \
+Center(weights='mean', at='origin', periodic=True, p=0.5, seed=0)])
     """
 
     def __init__(self, transforms: Iterable[Any]):
@@ -282,6 +307,8 @@ class OnBatch(Transform):
         takes the `random_keys` of the structures.
     seed
         Chooses these keys, for functions that draw random numbers.
+    p
+        The probability that a structure is given to the function; see `RandomApply`.
 
     Examples
     --------
@@ -294,9 +321,11 @@ class OnBatch(Transform):
 
     function: Callable[..., PackedBatch]
     seed: int | None = None
+    p: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", whole("seed", self.seed))
+        object.__setattr__(self, "p", probability(self.p))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Call the function; see `Transform.on_batch`.
@@ -306,6 +335,10 @@ class OnBatch(Transform):
         TypeError
             If it returns no batch.
         """
+        stream = self._stream(self.seed or 0, epoch, "p")
+        return on_some(batch, self.p, stream, lambda part: self._change(part, epoch))
+
+    def _change(self, batch: PackedBatch, epoch: int) -> PackedBatch:
         if self.seed is None:
             changed = self.function(batch)
         else:
@@ -332,6 +365,8 @@ class OnSample(Transform):
         New names that have a row per atom.
     seed
         Chooses the generators, one for each structure in each epoch.
+    p
+        The probability that a structure is given to the function; see `RandomApply`.
 
     Examples
     --------
@@ -344,12 +379,13 @@ class OnSample(Transform):
     function: Callable[..., Mapping[str, Any]]
     per_atom: tuple[str, ...] = ()
     seed: int | None = None
+    p: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", whole("seed", self.seed))
+        object.__setattr__(self, "p", probability(self.p))
 
-    def _waits(self, computes: bool) -> bool:
-        return True  # samples are finished
+    _waits = _waiting
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Call the function for each structure and join the results; see `Transform.on_batch`.
@@ -363,6 +399,10 @@ class OnSample(Transform):
         """
         if len(batch) == 0:
             return batch
+        stream = self._stream(self.seed or 0, epoch, "p")
+        return on_some(batch, self.p, stream, lambda part: self._change(part, epoch))
+
+    def _change(self, batch: PackedBatch, epoch: int) -> PackedBatch:
         given: list[tuple[Any, ...]] = [()] * len(batch)
         if self.seed is not None:
             keys = random_keys(batch, int(self._stream(self.seed, 0)), epoch)

@@ -61,7 +61,7 @@ class Motion:
         self.turn, self.shake, self.turns_more, self.rest = turn, shake, turns_more, tuple(rest)
         self.actions = np.array(list(columns.values()), np.int64)
         self.how = 0 if turn is None else ROTATE if isinstance(turn, RandomRotation) else MIRROR
-        probability = turn.probability if isinstance(turn, RandomReflection) else 1.0
+        probability = turn.p if isinstance(turn, RandomReflection) else 1.0
         self.numbers = np.array([0.0 if shake is None else shake.std, probability])
         self._latest: tuple[int, NDArray[np.uint64]] | None = None
 
@@ -123,12 +123,17 @@ def motion_of(
     """
     # These very classes: one that somebody made of them may do otherwise.
     steps = list(transforms)
-    turn: Any = steps.pop(0) if steps and type(steps[0]) in (RandomRotation, RandomReflection) else None
+    turn: Any = steps.pop(0) if steps and _turns_on_the_way(steps[0]) else None
     turning_fields = {} if turn is None else _turning_fields(turn, fields)
     turned = {name for name, how in turning_fields.items() if _is_row(how, fields[name]) and copied(name)}
     afterwards = turning_fields.keys() - turned
     shake: Any = None
-    if steps and type(steps[0]) is AddNoise and not afterwards.intersection(steps[0].fields):
+    if (
+        steps
+        and type(steps[0]) is AddNoise
+        and steps[0].p >= 1.0
+        and not afterwards.intersection(steps[0].fields)
+    ):
         shake = steps.pop(0) if all(map(copied, steps[0].fields)) else None
     shaken = set() if shake is None else set(shake.fields)
     if not turned | shaken:
@@ -140,6 +145,11 @@ def motion_of(
         if name in turned | shaken or (shake is not None and copied(name))
     }
     return Motion(turn, shake, columns, bool(afterwards), steps)
+
+
+def _turns_on_the_way(step: Transform) -> bool:
+    """Return whether a transform is a turn that a gather can do; it knows of mirrors only who has one."""
+    return type(step) is RandomReflection or (type(step) is RandomRotation and step.p >= 1.0)
 
 
 def _turning_fields(

@@ -5,6 +5,7 @@ Energies and forces stay right, and so do edges. This module knows nothing of ra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,9 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import real
 from zstruct.loading.batch import PackedBatch
-from zstruct.loading.transforms.base import Transform, column_of, flat
+from zstruct.loading.transforms.base import Transform, column_of, flat, seed_of
 from zstruct.loading.transforms.kernels import wrap
+from zstruct.loading.transforms.part import on_some, probability
 from zstruct.schema import Field
 
 __all__ = ["Center", "Wrap"]
@@ -31,6 +34,8 @@ class Wrap(Transform):
     eps
         How far outside an atom may stay, in parts of the cell: as in `ase.geometry.wrap_positions`, an
         atom at -1e-12 is not sent to the other side.
+    p, seed
+        The probability that a structure is wrapped, and what chooses which, with the epoch.
 
     Raises
     ------
@@ -46,9 +51,20 @@ class Wrap(Transform):
     """
 
     eps: float = 1e-7
+    p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(real("eps", self.eps)):
+            raise ValueError(f"eps is a part of the cell, not {self.eps}")
+        object.__setattr__(self, "p", probability(self.p))
+        object.__setattr__(self, "seed", seed_of(self.seed))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
-        """Wrap each periodic structure; see `Transform.on_batch`."""
+        """Wrap periodic structures; see `Transform.on_batch`."""
+        return on_some(batch, self.p, self._stream(self.seed, epoch, "p"), self._wrap)
+
+    def _wrap(self, batch: PackedBatch) -> PackedBatch:
         positions = column_of(self, batch, "positions")
         cells, periodic = _cells(self, batch), _periodic(self, batch)
         moved = np.empty((len(positions), 3))
@@ -80,6 +96,8 @@ class Center(Transform):
     periodic
         Whether to move periodic structures as well. By default they stay: where they begin has no
         meaning, and the mean of their atoms depends on the images chosen.
+    p, seed
+        The probability that a structure is moved, and what chooses which, with the epoch.
 
     Raises
     ------
@@ -96,8 +114,12 @@ class Center(Transform):
     weights: Literal["mean", "mass"] = "mean"
     at: Literal["origin", "cell"] = "origin"
     periodic: bool = False
+    p: float = 1.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "p", probability(self.p))
+        object.__setattr__(self, "seed", seed_of(self.seed))
         if self.weights not in ("mean", "mass") or self.at not in ("origin", "cell"):
             raise ValueError(
                 "weights is 'mean' or 'mass' and at is 'origin' or 'cell', "
@@ -105,7 +127,10 @@ class Center(Transform):
             )
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
-        """Centre each structure; see `Transform.on_batch`."""
+        """Centre structures; see `Transform.on_batch`."""
+        return on_some(batch, self.p, self._stream(self.seed, epoch, "p"), self._move)
+
+    def _move(self, batch: PackedBatch) -> PackedBatch:
         positions = column_of(self, batch, "positions")
         weights = np.ones(len(positions)) if self.weights == "mean" else self._masses(batch)
         n = len(batch)
