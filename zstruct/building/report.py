@@ -96,7 +96,11 @@ class BuildReport:
         if part:
             groups = [f"{', '.join(names)} ({share})" for share, names in part.items()]
             lines.append("in some structures: " + "; ".join(groups))
-        absent = [name for name in ("energy", "forces") if name not in self.coverage]
+        absent = [
+            name
+            for name in ("energy", "forces")
+            if name not in self.coverage and not any(f"keys={{{name!r}" in said for said in self.remarks)
+        ]
         if absent:
             lines.append(
                 f"no {' and no '.join(absent)} recognised; if the input has any, name it: "

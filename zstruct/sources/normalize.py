@@ -34,6 +34,7 @@ from zstruct.sources.candidates import Candidate, refuse_contradiction, twins_ap
 from zstruct.sources.checks import NOT_SYMMETRIC, Bad, check_geometry, check_label, not_symmetric
 from zstruct.sources.comments import check_templates
 from zstruct.sources.elements import numbers_from_types
+from zstruct.sources.lookalikes import suggestion
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.stated_units import column_unit
 from zstruct.sources.stresses import one_stress
@@ -140,6 +141,7 @@ def normalize(
     for name, spec in list(packed.fields.items()):
         if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
             check_label(packed, name, offsets, bad)
+    _name_lookalikes(packed, chosen, block)
     failures = [BadFrame(int(raw.frames[i]), bad.reasons[i]) for i in sorted(bad.reasons)]
     packed.add(FIELDS["frame"], np.asarray(raw.frames, dtype=np.int64))
     return packed.select(~bad.mask), raw.bad + failures
@@ -168,6 +170,36 @@ def _refuse_half(packed: Packed, block: _Block) -> None:
             "give units={'length': ...} for both",
             block.label,
         )
+
+
+def _name_lookalikes(
+    packed: Packed, chosen: Mapping[tuple[Level, str], Mapping[str, list[RawColumn]]], block: _Block
+) -> None:
+    """Remark on properties that look like a label of structures that lack it."""
+    n = len(packed)
+    for (level, name), by_key in chosen.items():
+        if name in FIELDS or name in block.options.keys:
+            continue
+        for key, columns in by_key.items():
+            for column in columns:
+                found = (
+                    None if column.fault else suggestion(key, level, _kind(column), column.values.shape[1:])
+                )
+                if found is None:
+                    continue
+                field_name, sentence = found
+                if (other := block.options.keys.get(field_name)) is not None:
+                    sentence = (
+                        f"{key!r} was not taken for {field_name}: keys= says {other!r}, which is not there"
+                    )
+                if field_name == "cell":
+                    there = np.any(packed.columns["cell"], axis=(1, 2))
+                elif field_name in packed.columns:
+                    there = packed.present.get(field_name, np.ones(n, dtype=bool))
+                else:
+                    there = np.zeros(n, dtype=bool)
+                here = np.ones(n, dtype=bool) if column.present is None else column.present
+                block.remarks.count(sentence, int((here & ~there & ~block.bad.mask).sum()))
 
 
 def _empty() -> Packed:
