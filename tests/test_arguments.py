@@ -33,6 +33,7 @@ RIGHT = {
     "max_energy": [None, 0, -3.5, np.float32(1), Fraction(1, 3)],
     "ridge": [None, 1e-300, 3],
     "vacuum": [0, 3.5],
+    "tolerance": [0, 1e-3],
 }
 WRONG_TYPE = {
     "n_workers": ["3", 3.0, True, np.True_, [3], np.array([3]), object(), b"3", Decimal(3)],
@@ -50,6 +51,7 @@ WRONG_TYPE = {
     "max_energy": ["3", True, [3], 1j, np.array([1.0, 2.0])],
     "ridge": ["1", True],
     "vacuum": [None, "5"],
+    "tolerance": [None, "1"],
 }
 NO_SENSE = {
     "n_workers": [0, -1],
@@ -62,6 +64,7 @@ NO_SENSE = {
     "max_energy": [float("nan"), float("inf"), 10**400],
     "ridge": [0, -1, float("inf")],
     "vacuum": [-1, float("nan")],
+    "tolerance": [-1, float("inf")],
 }
 
 

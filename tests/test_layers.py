@@ -17,7 +17,7 @@ LAYERS = [
     {"sources", "building", "features", "splits", "verification"},
     {"scanning"},
     {"references"},
-    {"stats"},
+    {"stats", "isolated_atoms"},
     {"explore", "loading", "export"},
     {"collate", "transforms"},
     {"cli", "__init__"},

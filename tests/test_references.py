@@ -140,26 +140,6 @@ def test_a_large_spread_of_energies_keeps_its_digits(tmp_path):
     assert found["Au"] == pytest.approx(exact["Au"], rel=1e-13)
 
 
-def test_isolated_atoms(tmp_path):
-    box = {"cell": np.eye(3) * 12, "pbc": True}
-    frames = [
-        labelled("H", -13.6),
-        labelled("H", -13.5, **box),
-        labelled("O", -2042.0, **box),
-        labelled("C", -99.0, cell=np.eye(3) * 3, pbc=True),
-        labelled("N"),
-        labelled("OH", -2060.0),
-    ]
-    path = built(frames, tmp_path / "atoms.zarr")
-    found = zstruct.isolated_references(path, name="default")
-    assert dict(found) == {"H": -13.6, "O": -2042.0}
-    assert found.n_structures == 3
-    assert dict(zstruct.open_references(path)) == dict(found)
-    assert dict(zstruct.isolated_references(path, vacuum=2.0)) == {"H": -13.6, "C": -99.0, "O": -2042.0}
-    with pytest.raises(InputError, match="more than 50 angstrom away"):
-        zstruct.isolated_references(built(frames[2:4], tmp_path / "solids.zarr"), vacuum=50)
-
-
 def test_references_of_a_part_that_was_drawn_again_are_stale(path):
     zstruct.split(path, [0.5, 0.5], name="default")
     zstruct.fit_references(path, "train", name="default")

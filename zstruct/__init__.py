@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from zstruct.building import BuildReport, Frame, build
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
+    from zstruct.isolated_atoms import isolated_references
     from zstruct.loading import StructureReader, ZarrStructureDataset
-    from zstruct.references import References, fit_references, isolated_references, open_references
+    from zstruct.references import References, fit_references, open_references
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.store import Store
@@ -98,7 +99,7 @@ _LAZY = {
     "build": "zstruct.building",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.references",
-    "isolated_references": "zstruct.references",
+    "isolated_references": "zstruct.isolated_atoms",
     "kfold": "zstruct.splits",
     "open": "zstruct.explore",
     "open_references": "zstruct.references",

@@ -277,5 +277,6 @@ OPTIONS: Mapping[str, Option] = {
     "max_force": _number("a number of eV/angstrom"),
     "max_force_component": _number("a number of eV/angstrom"),
     "ridge": _number("a number above zero", lambda value: _is_finite(value) and value > 0),
+    "tolerance": Option("a number of eV from 0", _is_real, lambda value: _is_finite(value) and value >= 0),
     "vacuum": Option("a number of angstrom from 0", _is_real, lambda value: _is_finite(value) and value >= 0),
 }

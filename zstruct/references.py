@@ -1,4 +1,4 @@
-"""Reference energies of the elements: given, read from isolated atoms, or fitted to total energies.
+"""Reference energies of the elements: given, or fitted to total energies.
 
 A total energy is mostly that of the atoms themselves; what binds them is a small part of it. Less the
 references, energies of different compositions can be compared, and float32 can hold them. This module
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.arguments import check, real, shown
-from zstruct.distances import shortest_distances
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keeping import check_place, keep, open_kept
 from zstruct.ragged import chosen_rows, counts_to_offsets
@@ -32,9 +31,17 @@ from zstruct.text import counted
 if TYPE_CHECKING:
     from distributed import Client  # noqa: TID251
 
-__all__ = ["References", "chosen_references", "fit_references", "isolated_references", "open_references"]
+__all__ = [
+    "KIND",
+    "NOUN",
+    "References",
+    "chosen_references",
+    "fit_references",
+    "keep_references",
+    "open_references",
+]
 
-_KIND, _NOUN = "references", "set of references"
+KIND, NOUN = "references", "set of references"
 _BLOCK = 1 << 14  # structures whose compositions are laid out together
 # Relative size below which a singular value is rounding: counts of atoms are exact, and the QR
 # decompositions of millions of them lose three or four digits of sixteen.
@@ -277,7 +284,7 @@ def fit_references(
     """
     check(ridge=ridge, overwrite=overwrite, n_workers=n_workers, progress=progress)
     client = parallel.chosen_client(client)
-    check_place(store, name, _NOUN)
+    check_place(store, name, NOUN)
     part = Part.of(store, split, storage_options)
     if "energy" not in part.store.fields:
         raise InputError(f"references are fitted to energies, and {part.store.path} has none")
@@ -297,7 +304,7 @@ def fit_references(
             stacklevel=2,
         )
     if name is not None:
-        _keep(part, references, name, overwrite)
+        keep_references(part, references, name, overwrite)
     return references
 
 
@@ -380,82 +387,6 @@ def _residuals(stretch: Stretch, references: References) -> float:
     return float(np.nansum(left**2))
 
 
-def isolated_references(
-    store: str | os.PathLike[str] | Store | Dataset,
-    *,
-    vacuum: float = 5.0,
-    name: str | None = None,
-    overwrite: bool = False,
-    storage_options: Mapping[str, Any] | None = None,
-) -> References:
-    """Return the energies of structures of one atom without neighbours, as reference energies.
-
-    Parameters
-    ----------
-    store
-        A store or its path; or a dataset.
-    vacuum
-        Periodic images of the atom are farther away than this, in angstrom.
-    name, overwrite, storage_options
-        As for `fit_references`.
-
-    Returns
-    -------
-    Mapping
-        As `References`: of the elements that there are such structures of; of several, the lowest energy.
-
-    Raises
-    ------
-    InputError
-        If there is no such structure with an energy.
-    StoreExistsError, BuildLockedError, ChangedInputError
-        As for `fit_references`.
-
-    Examples
-    --------
-    >>> import tempfile, ase, zstruct
-    >>> from ase.calculators.singlepoint import SinglePointCalculator
-    >>> path, atom = tempfile.mkdtemp() + "/atom.zarr", ase.Atoms("H")
-    >>> atom.calc = SinglePointCalculator(atom, energy=-13.6)
-    >>> report = zstruct.build([atom], path, progress=False)
-    >>> zstruct.isolated_references(path)
-    References(H: -13.6; isolated atoms from 1 structure)
-    """
-    check(vacuum=vacuum, overwrite=overwrite)
-    check_place(store, name, _NOUN)
-    part = Part.of(store, storage_options=storage_options)
-    lowest: dict[int, float] = {}
-    n = 0
-    if "energy" in part.store.fields:
-        for energies, count in scan(partial(_alone, vacuum=vacuum), part, ["numbers"]):
-            n += count
-            for z, energy in energies.items():
-                lowest[z] = min(energy, lowest.get(z, np.inf))
-    if not lowest:
-        raise InputError(
-            f"{part.store.path} has no structure of one atom with an energy whose images are more than "
-            f"{vacuum:g} angstrom away"
-        )
-    found = {SYMBOLS[z]: lowest[z] for z in sorted(lowest)}
-    references = References(found, "isolated atoms", n_structures=n)
-    if name is not None:
-        _keep(part, references, name, overwrite)
-    return references
-
-
-def _alone(stretch: Stretch, vacuum: float) -> tuple[dict[int, float], int]:
-    """Return the lowest energy of isolated atoms by atomic number, and how many there are."""
-    single = np.flatnonzero(stretch.n_atoms == 1)
-    if not len(single):
-        return {}, 0
-    cells, pbc = (stretch.read(k)[single] if stretch.has(k) else None for k in ("cell", "pbc"))
-    away = shortest_distances(np.arange(len(single) + 1), np.zeros((len(single), 3)), cells, pbc)
-    energies, numbers = stretch.read("energy")[single], stretch.read("numbers")[stretch.offsets[single]]
-    good = (away > vacuum) & np.isfinite(energies)
-    found = {int(z): float(energies[good & (numbers == z)].min()) for z in np.unique(numbers[good])}
-    return found, int(good.sum())
-
-
 def open_references(
     store: str | os.PathLike[str] | Store,
     name: str = "default",
@@ -483,8 +414,8 @@ def open_references(
     StoreFormatError
         If they were written by a newer zstruct.
     """
-    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, _NOUN, "zstruct.fit_references")
-    check_part(opened, attrs, f"{_NOUN} {name!r}", "zstruct.fit_references")
+    opened, attrs = open_kept(Store.of(store, storage_options), KIND, name, NOUN, "zstruct.fit_references")
+    check_part(opened, attrs, f"{NOUN} {name!r}", "zstruct.fit_references")
     return References.from_dict(attrs)
 
 
@@ -519,7 +450,7 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
             f"references are True, a name or energies by chemical symbol, not {shown(asked)}"
         )
     built = references_of_build(store)
-    if built is not None and "default" not in store.again().group_names(_KIND):
+    if built is not None and "default" not in store.again().group_names(KIND):
         return built
     return open_references(store)
 
@@ -530,7 +461,26 @@ def references_of_build(store: Store) -> References | None:
     return References.given(built) if built else None
 
 
-def _keep(part: Part, references: References, name: str, overwrite: bool) -> None:
+def keep_references(
+    part: Part, references: References, name: str, overwrite: bool, by: tuple[str, str] | None = None
+) -> None:
+    """Keep references in their store.
+
+    Parameters
+    ----------
+    part
+        What they were made from.
+    references
+        The energies.
+    name
+        Their name in the store.
+    overwrite
+        Whether others of this name may be replaced.
+    by
+        The field and its label that they are for, if they are for some structures only.
+    """
     split = None if part.split is None else list(part.split)
     attrs = references.to_dict() | {"split": split, "structures_digest": part.digest}
-    keep(part.store, _KIND, name, _NOUN, attrs, [], overwrite)
+    if by is not None:
+        attrs["by"] = list(by)
+    keep(part.store, KIND, name, NOUN, attrs, [], overwrite)

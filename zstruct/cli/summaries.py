@@ -98,6 +98,9 @@ def add_references(commands: Any) -> None:
     _add_part(references)
     references.add_argument("--ridge", type=float, metavar="X", help="keep references small by this weight")
     references.add_argument("--isolated", action="store_true", help="read them from single atoms instead")
+    references.add_argument(
+        "--by", metavar="FIELD", help="with --isolated, what tells levels of theory apart: head, source, ..."
+    )
     references.add_argument("--workers", type=int, metavar="N", help="number of workers")
     references.add_argument("--quiet", action="store_true", help="no progress bar")
     references.set_defaults(run=_references)
@@ -109,8 +112,12 @@ def _references(arguments: argparse.Namespace) -> int:
     if arguments.isolated:
         if arguments.split or arguments.ridge is not None:
             raise zstruct.InputError("--isolated takes no --split or --ridge")
-        print(zstruct.isolated_references(arguments.store, **kept))
+        isolated = zstruct.isolated_references(arguments.store, by=arguments.by, **kept)
+        of_labels = isinstance(isolated, dict)
+        print("\n".join(f"{label}: {one}" for label, one in isolated.items()) if of_labels else isolated)
         return 0
+    if arguments.by is not None:
+        raise zstruct.InputError("--by goes with --isolated")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what is printed says it
         found = zstruct.fit_references(
