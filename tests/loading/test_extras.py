@@ -96,6 +96,47 @@ def test_stored_and_computed_are_equal_to_the_last_bit(featured, plain):
         assert torch.equal(stored[name], computed[name]), name
 
 
+class TestDescriptorsThatAreStored:
+    """``features=descriptor`` reads what an equal one has stored."""
+
+    def test_they_are_read(self, featured, truth):
+        for descriptor, name in ((Bumps(), "bumps"), (Bumps(2.5), "single")):
+            data = ZarrStructureDataset(featured.path, features=descriptor)
+            assert f"features: {name}, stored" in repr(data)
+            by_name = ZarrStructureDataset(featured.path, features=name)
+            assert torch.equal(*(collate.graph(d.take(PICK))["features"] for d in (data, by_name)))
+        check(collate.graph(opened(featured, Bumps()).take(PICK)), truth)
+
+    def test_beside_what_is_computed(self, featured, plain, truth):
+        options = {"derivatives": Bumps(), "neighbors": 2.0, "edges": ALL}
+        data = opened(featured, Bumps(), **options)
+        assert "features: bumps, stored; edges: within 2 angstrom, computed" in repr(data)
+        other = opened(plain, Bumps(), **options)
+        batch, expected = (collate.graph(d.take(PICK)) for d in (data, other))
+        for name in expected:
+            assert torch.equal(batch[name], expected[name]), name
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"features": Bumps(2.75)},  # another one
+            {"features": Bumps(2.5), "dtype": torch.float64},  # stored with fewer digits
+            {"features": Bumps(2.5), "dtype": {"features": torch.float64}},
+            {"features": Bumps(), "transform": dict},
+            {"features": Bumps(), "cache_features": 10},
+        ],
+        ids=str,
+    )
+    def test_else_they_are_computed(self, featured, options):
+        assert "computed" in repr(ZarrStructureDataset(featured.path, **options))
+
+    def test_stale_ones_are_not_read(self, featured, tmp_path, monkeypatch):
+        monkeypatch.setattr("zstruct.store.Store.digest", property(lambda self: "another"))
+        assert "computed" in repr(ZarrStructureDataset(featured.path, features=Bumps()))
+        with pytest.raises(StaleGroupError):
+            ZarrStructureDataset(featured.path, features="bumps")
+
+
 def test_single_precision_of_positions_does_not_change_the_pairs(featured, plain, truth):
     for source, which in ((featured, "stored"), (plain, "computed")):
         data = opened(source, **SOURCES[which], edges=ALL, dtype=torch.float32)
@@ -327,12 +368,19 @@ def test_an_unknown_element_is_reported_with_the_structures(plain):
     assert "which are [4, 2]" in error.value.__notes__[0]
 
 
-def test_atoms_far_outside_their_cell_are_refused(tmp_path):
-    far = ase.Atoms("H2", [[0, 0, 0], [1e20, 0, 0]], cell=[3, 3, 3], pbc=True)
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (9e8, "structure 1 has an atom .* periods outside its cell"),
+        (1e20, "structure 1 has an atom more than .* from the origin"),
+    ],
+)
+def test_atoms_far_outside_their_cell_are_refused(tmp_path, x, said):
+    far = ase.Atoms("H2", [[0, 0, 0], [x, 0, 0]], cell=[1, 1, 1], pbc=True)
     zstruct.build([ase.Atoms("H"), far], tmp_path / "far.zarr", progress=False)
     data = ZarrStructureDataset(tmp_path / "far.zarr", neighbors=2.0)
     assert data.take([0]).pairs[0].index.shape == (2, 0)
-    with pytest.raises(ValueError, match=r"structure 1 has an atom .* periods outside its cell") as error:
+    with pytest.raises(ValueError, match=said) as error:
         data.take([0, 1])
     assert "which are [0, 1]" in error.value.__notes__[0]
 

@@ -19,7 +19,14 @@ from zstruct.loading.precision import default_dtype
 from zstruct.splits import open_split
 from zstruct.store import Store
 
-__all__ = ["check_names", "chosen_dtypes", "chosen_fields", "chosen_structures", "mask_name"]
+__all__ = [
+    "check_names",
+    "chosen_dtypes",
+    "chosen_fields",
+    "chosen_structures",
+    "dtype_of_features",
+    "mask_name",
+]
 
 _FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 _PROVENANCE = ("source", "frame")
@@ -84,6 +91,12 @@ def chosen_dtypes(
             f"{', '.join([*floats, *extras])}"
         )
     return chosen, beside, frozenset(wide)
+
+
+def dtype_of_features(dtype: Any) -> np.dtype:
+    """Return the dtype of ``features`` that `dtype`, of a dataset, asks for."""
+    asked = dtype.get("features") if isinstance(dtype, Mapping) else dtype
+    return np.dtype(np.float32) if asked is None else _float("dtype", asked)
 
 
 def _float(name: str, choice: Any) -> np.dtype:

@@ -109,7 +109,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         Chooses which structures these are.
     features
         Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored, or a
-        descriptor, which computes them for each batch in the thread that makes it.
+        descriptor: where the store has its features with as many digits, they are read, else computed
+        for each batch in the thread that makes it (also with a `transform` or `cache_features`).
     features_only
         Loads what training energies by features takes, ``features``, ``numbers`` and ``energy``, and
         reads nothing else.

@@ -62,6 +62,11 @@ class Extras:
         with this cutoff, else computed. None: no edges.
     edges
         What edges carry; by default their shifts.
+    cache_features, cache_neighbors
+        Of how many structures to keep what is computed; True: of all.
+    dtype
+        Has features of a descriptor read where it has stored them with no fewer digits than this has;
+        None: they are computed.
 
     Raises
     ------
@@ -84,9 +89,10 @@ class Extras:
         edges: Iterable[str] | None,
         cache_features: bool | int = False,
         cache_neighbors: bool | int = False,
+        dtype: np.dtype | None = None,
     ):
         self._store = store
-        self._features = None if features is None else find_descriptor(store, "features", features)
+        self._features = None if features is None else find_descriptor(store, "features", features, dtype)
         # Edges and derivatives: what there is of each pair.
         self._paired = [] if neighbors is None else [find_neighbors(store, neighbors)]
         self._carried = () if neighbors is None else _edge_names(edges)

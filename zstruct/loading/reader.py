@@ -25,6 +25,7 @@ from zstruct.loading.choosing import (
     chosen_dtypes,
     chosen_fields,
     chosen_structures,
+    dtype_of_features,
     mask_name,
 )
 from zstruct.loading.cuts import Batches
@@ -115,8 +116,10 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         if edges is not None and neighbors is None:
             raise ValueError("edges say what neighbors carry: give neighbors a cutoff or a name, too")
         if not (features is derivatives is neighbors is None):
+            # What a transform changes has to be computed, and so has what is to be kept.
+            read = None if transform is not None or cache_features else dtype_of_features(dtype)
             extras = Extras(
-                self.store, features, derivatives, neighbors, edges, cache_features, cache_neighbors
+                self.store, features, derivatives, neighbors, edges, cache_features, cache_neighbors, read
             )
         elif cache_features or cache_neighbors:
             raise ValueError("cache_features and cache_neighbors keep what is computed: there is nothing")

@@ -10,7 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from zstruct.errors import InputError, StaleGroupError
+import numpy as np
+
+from zstruct.errors import InputError, StaleGroupError, StoreFormatError
 from zstruct.features.base import Descriptor
 from zstruct.features.groups import FeatureGroup, group_names, open_group
 from zstruct.features.neighbors import NeighborList
@@ -56,9 +58,24 @@ class Wanted:
 
 
 def find_descriptor(
-    store: Store, what: Literal["features", "derivatives"], wanted: str | Descriptor
+    store: Store,
+    what: Literal["features", "derivatives"],
+    wanted: str | Descriptor,
+    dtype: np.dtype | None = None,
 ) -> Wanted:
     """Return where features or derivatives come from: a group by its name, a descriptor's kernels.
+
+    Parameters
+    ----------
+    store
+        The store.
+    what
+        Which of the two.
+    wanted
+        The name of a group, or a descriptor.
+    dtype
+        Has what a descriptor computes read instead, where it is stored with no fewer digits than this
+        has; None: it is computed.
 
     Raises
     ------
@@ -72,11 +89,27 @@ def find_descriptor(
     if isinstance(wanted, Descriptor):
         if what == "derivatives" and type(wanted).derivatives is Descriptor.derivatives:
             raise InputError(f"the descriptor {wanted.manifest()['class']} has no derivatives")
-        return Wanted(what, wanted.cutoff, wanted, None)
+        return Wanted(what, wanted.cutoff, wanted, _stored(store, what, wanted, dtype))
     if not isinstance(wanted, str):
         raise TypeError(f"{what} is the name of what is stored or a descriptor, not {wanted!r}")
     group = open_group(store, what, wanted)
     return Wanted(what, group.cutoff, group.descriptor, group)
+
+
+def _stored(
+    store: Store, what: Literal["features", "derivatives"], wanted: Descriptor, dtype: np.dtype | None
+) -> FeatureGroup | None:
+    """Return what an equal descriptor has stored, if it has as many digits."""
+    manifest = wanted.manifest()
+    for name in () if dtype is None else group_names(store)[what]:
+        try:
+            group = open_group(store, what, name)
+        except (StaleGroupError, StoreFormatError):
+            continue  # nobody asked for this one by name, and computing gives the right ones
+        values = store.dtype(group.array("values")) if group.manifest == manifest else None
+        if values is not None and dtype is not None and values.itemsize >= dtype.itemsize:
+            return group
+    return None
 
 
 def find_neighbors(store: Store, wanted: str | float) -> Wanted:
