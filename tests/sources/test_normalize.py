@@ -499,6 +499,22 @@ def test_positions_must_be_finite():
     assert faults(block(positions=xyz)) == {11: "a position is NaN or infinite"}
 
 
+@pytest.mark.parametrize("name", ["forces", "positions", "spin_density"])
+def test_values_too_large_for_the_precision_asked_for(name):
+    values = np.full((3, 3), 3.4e38)
+    values[2, 1] = -1e39
+    raw = block(atom={name: values})
+    assert faults(raw) == {}
+    assert faults(raw, dtype="float64") == {}
+    assert faults(raw, dtype="float32") == {
+        11: f"{name}: a value such as 1e+39 is too large for float32; store in dtype='float64'"
+    }
+
+
+def test_infinity_that_was_given_is_no_matter_of_precision():
+    assert faults(block(atom={"x": np.array([np.inf, np.nan, 1.0])}), dtype="float32") == {}
+
+
 def test_structures_need_atoms():
     raw = block((2, 0, 1), atom={"forces": np.ones((3, 3))})
     assert faults(raw) == {11: "the structure has no atoms"}

@@ -147,10 +147,10 @@ def build(
     shuffle_seed, n_workers = whole("shuffle_seed", shuffle_seed), whole("n_workers", n_workers)
     client = parallel.chosen_client(client)
     left_out = frozenset(names("exclude", exclude))
-    options = ReadOptions(dict(keys or {}), units or {}, left_out, element_table(elements))
+    precision = _precision(dtype)
+    options = ReadOptions(dict(keys or {}), units or {}, left_out, element_table(elements), precision)
     filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
     notes = _notes(leave_out)
-    precision = _precision(dtype)
     target = Target(check_writable(out, "a store is built"), overwrite=overwrite)
     if not target.work.exists():
         target.check()

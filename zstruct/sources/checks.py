@@ -13,7 +13,7 @@ from zstruct.ragged import Packed, atom_rows, segment_reduce
 from zstruct.schema import ATOM
 from zstruct.sources.remarks import Remarks
 
-__all__ = ["NOT_SYMMETRIC", "Bad", "check_geometry", "check_label", "not_symmetric"]
+__all__ = ["NOT_SYMMETRIC", "Bad", "check_geometry", "check_label", "check_precision", "not_symmetric"]
 
 # A stress whose two triangles differ by more than this part of its largest element is refused.
 _ASYMMETRY = 1e-3
@@ -97,6 +97,24 @@ def check_label(packed: Packed, name: str, offsets: NDArray[np.int64], bad: Bad)
     packed.present[name] = here
     if here.all():
         del packed.present[name]
+
+
+def check_precision(packed: Packed, dtype: str, offsets: NDArray[np.int64], bad: Bad) -> None:
+    """Find per-atom values that are finite, but infinite in the precision that they will be stored in."""
+    for name, spec in packed.fields.items():
+        values = packed.columns[name]
+        if spec.level != ATOM or spec.kind != "float":
+            continue
+        with np.errstate(over="ignore"):
+            lost = np.isinf(values.astype(dtype)) & np.isfinite(values)
+        if lost.any():
+            rows = lost.reshape(len(lost), -1).any(axis=1)
+            here = segment_reduce(rows, offsets, "max").astype(bool)
+            largest = np.abs(values[lost]).max()
+            bad.add(
+                here & packed.present.get(name, np.ones(len(packed), dtype=bool)),
+                f"{name}: a value such as {largest:g} is too large for {dtype}; store in dtype='float64'",
+            )
 
 
 def not_symmetric(full: NDArray) -> NDArray[np.bool_]:

@@ -31,7 +31,14 @@ from zstruct.schema import (
 )
 from zstruct.sources.base import BadFrame, Raw, RawColumn
 from zstruct.sources.candidates import Candidate, refuse_contradiction, twins_apart
-from zstruct.sources.checks import NOT_SYMMETRIC, Bad, check_geometry, check_label, not_symmetric
+from zstruct.sources.checks import (
+    NOT_SYMMETRIC,
+    Bad,
+    check_geometry,
+    check_label,
+    check_precision,
+    not_symmetric,
+)
 from zstruct.sources.comments import check_templates
 from zstruct.sources.elements import numbers_from_types
 from zstruct.sources.lookalikes import suggestion
@@ -62,12 +69,15 @@ class ReadOptions:
         Input properties to leave out.
     elements
         Chemical symbol by atom type, for inputs that name no elements; see `element_table`.
+    dtype
+        Precision of per-atom floats in the store; float64 if not given.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] | str = field(default_factory=dict)
     exclude: frozenset[str] = frozenset()
     elements: Mapping[str, str] = field(default_factory=dict)
+    dtype: str | None = None
 
     choice: UnitChoice = field(init=False, repr=False)
 
@@ -141,6 +151,8 @@ def normalize(
     for name, spec in list(packed.fields.items()):
         if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
             check_label(packed, name, offsets, bad)
+    if options.dtype is not None:
+        check_precision(packed, options.dtype, offsets, bad)
     _name_lookalikes(packed, chosen, block)
     failures = [BadFrame(int(raw.frames[i]), bad.reasons[i]) for i in sorted(bad.reasons)]
     packed.add(FIELDS["frame"], np.asarray(raw.frames, dtype=np.int64))
