@@ -30,6 +30,7 @@ from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 
 __all__ = [
+    "DATASET_TYPE",
     "ENCODING_TYPE",
     "ENCODING_VERSION",
     "GROUP_KINDS",
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 ENCODING_TYPE = "zstruct"
+DATASET_TYPE = "zstruct-dataset"  # what a Dataset of a store says it is, wherever it is written
 ENCODING_VERSION = "1.0"
 CATEGORIES = "categories"
 GROUP_KINDS: tuple[Literal["features", "derivatives", "neighbors"], ...] = (
@@ -399,6 +401,12 @@ class Store:
         self._opened: tuple[int, zarr.Group, dict[str, zarr.Array]] | None = None
         root = self._root()
         found = root.attrs.get("encoding-type")
+        if found == DATASET_TYPE:
+            raise StoreFormatError(
+                f"{self.path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
+                "read it with xarray.open_zarr; to have a store of these structures, build one of them: "
+                "zstruct.build(ds.zs.to_ase(), path)"
+            )
         if found != ENCODING_TYPE:
             raise StoreFormatError(f"{self.path} is a Zarr group, but not a zstruct store")
         version = str(root.attrs.get("encoding-version"))

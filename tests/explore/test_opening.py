@@ -15,7 +15,7 @@ from zstruct.store import Store
 def test_has_the_variables_of_the_store(ds, path):
     store = Store(path)
 
-    labels = {"n_atoms", "offsets", "formula", "source", "frame", "config_type"}
+    labels = {"n_atoms", "offsets", "formula", "source", "frame", "config_type", "numbers"}
     assert set(ds.data_vars) == set(store.fields) - labels
     assert set(ds.coords) == {*labels, "structure", "xyz", "cell_vector"}
     assert ds.sizes["structure"] == store.n_structures
@@ -49,13 +49,13 @@ def test_chunks_are_whole_shards(path):
     ds = zstruct.open(path, chunks={})
     chunked = [name for name in ds.data_vars if ds[name].chunks is not None]
 
-    assert {"numbers", "positions", "energy", "site"} <= set(chunked)
+    assert {"forces", "positions", "energy", "site"} <= set(chunked)
     for name in chunked:
         shard = store.layout(name).shard_rows
         assert shard < len(ds[name])
         assert all(rows % shard == 0 for rows in ds[name].chunks[0][:-1])
     assert ds.energy.chunks == ds.n_k.chunks
-    assert ds.positions.chunks[0] == ds.numbers.chunks[0] == ds.site.chunks[0]
+    assert ds.positions.chunks[0] == ds.forces.chunks[0] == ds.site.chunks[0]
 
 
 def test_wide_rows_get_smaller_chunks_but_whole_shards(path, monkeypatch):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from zstruct.explore.composition import composition, formulas
+from zstruct.explore.composition import composition, distinct_formulas
 from zstruct.explore.selecting import rows_of
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
@@ -24,17 +24,22 @@ from zstruct.store import Store
 
 __all__ = ["StoredFormulas", "StoredRows", "StoredTexts", "lazy"]
 
+_MANY = 0.1  # from this fraction of formulas on, all are computed
 _READ_BYTES = 1 << 27  # what is read at a time where only columns of it are kept
 
 
 class _Stored(BackendArray):
-    """An array that never changes, so that copies of what refers to it share it."""
+    """An array that never changes, so that copies of what refers to it share it.
+
+    Xarray compares coordinates in every operation, by value unless they are one object, and does not let
+    copies share what it has cached. So these arrays hold their values themselves where `hold` says so.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read)
 
     def __copy__(self) -> _Stored:
         return self
@@ -42,24 +47,47 @@ class _Stored(BackendArray):
     def __deepcopy__(self, memo: Any) -> _Stored:
         return self
 
-    def _read(self, key: tuple[Any, ...]) -> Any:
+    def read(self, key: tuple[Any, ...]) -> Any:
+        """Return what a slice, an integer or rising integers for each dimension pick, each on its own."""
         raise NotImplementedError
 
 
 class StoredRows(_Stored):
-    """The rows of an array of a store."""
+    """The rows of an array of a store.
 
-    def __init__(self, store: Store, name: str, n_rows: int | None = None):
+    Parameters
+    ----------
+    store, name
+        Where it is.
+    n_rows
+        How many of them, if not all.
+    hold
+        Whether to keep the values from when all of them were read.
+    """
+
+    def __init__(self, store: Store, name: str, n_rows: int | None = None, hold: bool = False):
         shape = store.shape(name)
         self.shape = shape if n_rows is None else (n_rows, *shape[1:])
         self.dtype = store.dtype(name)
-        self._store, self._name = store, name
+        self._store, self._name, self._hold = store, name, hold
+        self._held: NDArray | None = None
 
-    def _read(self, key: tuple[Any, ...]) -> Any:
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_held": None}
+
+    def read(self, key: tuple[Any, ...]) -> Any:
+        """Return what is picked, in an array of its own."""
+        if self._held is None and self._hold and all(map(_is_whole, key, self.shape)):
+            self._held = self._fetch(key)
+        if self._held is None:
+            return self._fetch(key)
+        return np.array(_columns(self._held, key, 0))
+
+    def _fetch(self, key: tuple[Any, ...]) -> Any:
         first, rest = key[0], key[1:]
         if not isinstance(first, slice | np.ndarray):
             return _columns(self._store.read(self._name, int(first), int(first) + 1)[0], rest, 0)
-        narrow = not all(_is_whole(k, n) for k, n in zip(rest, self.shape[1:], strict=True))
+        narrow = not all(map(_is_whole, rest, self.shape[1:]))
         parts = [
             _columns(self._store.read(self._name, start, stop)[local], rest, 1)
             for start, stop, local in self._runs(first, narrow)
@@ -106,17 +134,18 @@ class StoredTexts(_Stored):
 
     dtype = np.dtype(object)
 
-    def __init__(self, store: Store, name: str):
-        self._codes = StoredRows(store, name)
+    def __init__(self, store: Store, name: str, hold: bool = False):
+        self._codes = StoredRows(store, name, hold=hold)
         self.shape = self._codes.shape
         self._store, self._name = store, name
         self._table: NDArray[np.object_] | None = None
 
-    def _read(self, key: tuple[Any, ...]) -> Any:
+    def read(self, key: tuple[Any, ...]) -> Any:
+        """Return texts."""
         if self._table is None:
             texts = [*self._store.categories(self._name), np.nan]  # code -1 finds the last
             self._table = np.array(texts, dtype=object)
-        return self._table[self._codes._read(key)]
+        return self._table[self._codes.read(key)]
 
 
 class StoredFormulas(_Stored):
@@ -129,15 +158,27 @@ class StoredFormulas(_Stored):
         self._numbers = StoredRows(store, "numbers")
         self._starts = StoredRows(store, "offsets", store.n_structures)
         self._counts = StoredRows(store, "n_atoms")
+        self._known: tuple[NDArray[np.object_], NDArray[np.int32]] | None = None
 
-    def _read(self, key: tuple[Any, ...]) -> Any:
-        single = not isinstance(key[0], slice | np.ndarray)
-        wanted = (np.array([key[0]]),) if single else key
-        starts = self._starts._read(wanted)
-        counts = self._counts._read(wanted).astype(np.int64)
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_known": None}
+
+    def read(self, key: tuple[Any, ...]) -> Any:
+        """Return formulas. Those of all structures are computed once, as soon as many are wanted."""
+        wanted = key[0] if isinstance(key[0], slice | np.ndarray) else slice(key[0], key[0] + 1)
+        n = len(range(*wanted.indices(self.shape[0]))) if isinstance(wanted, slice) else len(wanted)
+        if self._known is None and n > _MANY * self.shape[0]:
+            self._known = self._computed((slice(None),))
+        if self._known is not None:
+            table, codes = self._known
+            return table[codes[key[0]]]
+        table, codes = self._computed((wanted,))
+        return table[codes if wanted is key[0] else codes[0]]
+
+    def _computed(self, key: tuple[Any, ...]) -> tuple[NDArray[np.object_], NDArray[np.int32]]:
+        starts, counts = self._starts.read(key), self._counts.read(key).astype(np.int64)
         numbers = lazy((ATOM,), self._numbers, {}).isel({ATOM: rows_of(starts, counts)})
-        texts = formulas(*composition(numbers, counts_to_offsets(counts)))
-        return texts[0] if single else texts
+        return distinct_formulas(*composition(numbers, counts_to_offsets(counts)))
 
 
 def _is_whole(key: Any, length: int) -> bool:
@@ -154,8 +195,7 @@ def lazy(
     dims, array, attrs
         What it has.
     cached
-        Whether it holds on to its values once all of them were read, as what `xarray.open_dataset`
-        returns does; a part of it that is read is not held.
+        Whether it keeps values from when all of them were read, as what `xarray.open_dataset` returns does.
     """
     data: Any = indexing.LazilyIndexedArray(array)
     data = indexing.CopyOnWriteArray(data)

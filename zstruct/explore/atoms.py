@@ -51,7 +51,7 @@ def to_atoms(dataset: xr.Dataset) -> list[Any]:
 def _is_of_input(name: str, dataset: xr.Dataset) -> bool:
     """Return whether a coordinate is what the input said of the structure."""
     attrs = dataset.variables[name].attrs
-    return (
+    return name == "numbers" or (
         name not in ("offsets", "n_atoms")
         and "kind" in attrs
         and attrs.get("long_name") != FORMULA
@@ -65,6 +65,8 @@ def _reader(
     """Return a function that gives the value of structure i, or None where it is missing."""
     variable, mask = dataset.variables[name], mask_of(name, dataset)
     values = variable.to_numpy()
+    if values.dtype.kind == "T":  # as what xarray wrote comes back
+        values = values.astype(object)
     kind = variable.attrs.get("kind") or ("category" if values.dtype.kind in "OU" else "")
     per_atom = variable.dims[0] == ATOM
     if mask is not None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DATASET_TYPE", "flat", "nested", "of_dataset"]
+from zstruct.store import DATASET_TYPE
 
-#: What a Dataset says it is. It is no store, wherever it is written.
-DATASET_TYPE = "zstruct-dataset"
+__all__ = ["flat", "nested", "of_dataset"]
+
 _TYPE = "encoding-type"
 _FIRST = ("n_structures", "n_atoms", "species", "atomic_energies")
 _LAST = ("build", _TYPE, "encoding-version", "digest", "metadata_digest")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from zstruct.explore.selecting import row_blocks
 from zstruct.schema import SYMBOLS, formula
 
-__all__ = ["composition", "elements", "formulas"]
+__all__ = ["composition", "distinct_formulas", "elements", "formulas"]
 
 
 def elements(numbers: xr.Variable) -> list[str]:
@@ -70,10 +70,25 @@ def formulas(symbols: list[str], counts: NDArray[np.int32]) -> NDArray[np.object
     >>> formulas(["H", "C"], np.array([[4, 1], [6, 2], [4, 1]]))
     array(['CH4', 'C2H6', 'CH4'], dtype=object)
     """
+    table, codes = distinct_formulas(symbols, counts)
+    return table[codes]
+
+
+def distinct_formulas(
+    symbols: list[str], counts: NDArray[np.int32]
+) -> tuple[NDArray[np.object_], NDArray[np.int32]]:
+    """Return the Hill formulas of the rows of a composition, each once, and which of them each row has.
+
+    Examples
+    --------
+    >>> distinct_formulas(["H", "C"], np.array([[4, 1], [6, 2], [4, 1]]))
+    (array(['CH4', 'C2H6'], dtype=object), array([0, 1, 0], dtype=int32))
+    """
     numbers = np.array([SYMBOLS.index(symbol) for symbol in symbols], dtype=np.int64)
-    first, code = _distinct_rows(counts)
-    texts = [formula(np.repeat(numbers, row)) for row in counts[first]]
-    return np.array([*texts, None], dtype=object)[code]
+    first, codes = _distinct_rows(counts)
+    texts = np.empty(len(first), dtype=object)
+    texts[:] = [formula(np.repeat(numbers, row)) for row in counts[first]]
+    return texts, codes.astype(np.int32)
 
 
 def _distinct_rows(table: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

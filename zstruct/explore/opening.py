@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,6 @@ _LABELS = {
 _OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
 _STRUCTURE = "row of the structure in its store"
 _CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
-# A byte an atom: held as it is, so that ``ds.forces[ds.numbers == 6]`` is a selection xarray knows.
-_HELD = "numbers"
 
 
 def open(
@@ -54,14 +52,16 @@ def open(
 ) -> xr.Dataset:
     """Open a store as an `xarray.Dataset`; arrays are read when they are used.
 
-    Variables are those of the store. Those over structures, and `numbers`, are read by xarray itself when
-    they are used, and held from then on, as `xarray.open_dataset` does it; the others over atoms are
-    dask arrays whose chunks are whole shards.
+    Variables are those of the store. Those over structures are read by xarray itself when they are used,
+    and held from then on, as `xarray.open_dataset` does it; those over atoms are dask arrays whose
+    chunks are whole shards.
 
     What says which structure it is, is a coordinate: ``structure`` (its row in the store, an index that
     stays with it through every selection), ``n_atoms``, ``formula``, ``source``, ``frame``, the author's
     group labels (``config_type``, ``head``), and ``has_<field>`` for fields that can't hold a missing value.
-    Coordinates go along through arithmetic and are left as they are by ``where``. Atoms of structure i are
+    So are the ``numbers`` of atoms: ``ds.forces.groupby("numbers")``, ``ds.forces[ds.numbers == 6]``.
+    Coordinates go along through arithmetic and are left as they are by ``where``; they are never dask
+    arrays, by which xarray can neither group nor select. Atoms of structure i are
     the rows ``offsets[i] : offsets[i] + n_atoms[i]``, whatever was selected or sorted. The accessor
     ``ds.zs`` uses them.
 
@@ -75,7 +75,7 @@ def open(
     path
         A store: a directory, or any URL that zarr can open.
     chunks
-        Which arrays are dask arrays. ``"atom"``: as above. None: none. ``{}``: all, in chunks of whole
+        Which variables are dask arrays. ``"atom"``: as above. None: none. ``{}``: all, in chunks of whole
         shards. Anything else as in `xarray.Dataset.chunk`: a number of rows, a mapping of dimensions
         to those, or ``"auto"``.
     storage_options
@@ -115,17 +115,19 @@ def open(
     store = Store.of(path, storage_options)
     store.check_complete()
     columns = getattr(store, "columns", store.fields)
-    shown = _Shown(store, _token(store, store.digest), _common_rows(store, columns), chunks)
+    labels = _labels_of(columns)
+    shown = _Shown(store, _token(store, store.digest), _common_rows(store, columns), labels, chunks)
     variables = {name: shown.variable(field) for name, field in columns.items()}
     variables["n_atoms"] = shown.held("n_atoms", store.array_attrs("n_atoms"))
     variables["offsets"] = shown.held("offsets", {"long_name": _OFFSETS})
     if "formula" not in variables and "numbers" in variables:
         said = {"long_name": FORMULA, "kind": "category", "rotates": "scalar"}
-        variables["formula"] = lazy((STRUCTURE,), StoredFormulas(store), said, cached=True)
+        variables["formula"] = lazy((STRUCTURE,), StoredFormulas(store), said)
     dims = {dim for variable in variables.values() for dim in variable.dims}
     coords = _numbered(store.n_structures)
-    coords.update({dim: texts for dim, texts in _LABELS.items() if dim in dims})
-    coords.update({name: variables.pop(name) for name in _labels_of(columns) if name in variables})
+    # Texts of any length: those of a fixed one have no place in the Zarr specification yet.
+    coords.update({dim: np.array(texts, object) for dim, texts in _LABELS.items() if dim in dims})
+    coords.update({name: variables.pop(name) for name in labels if name in variables})
     dataset = xr.Dataset(variables, coords, of_dataset(store.attrs))
     dataset.encoding |= {"source": _lasting(store.path), "digest": store.digest}
     if store.storage_options:
@@ -156,14 +158,15 @@ def _check_chunks(chunks: Any) -> None:
 
 def _numbered(n: int) -> xr.Coordinates:
     """Return the coordinate ``structure``: an index of rows, which takes no memory."""
-    coords = xr.Coordinates.from_xindex(PandasIndex(pd.RangeIndex(n, name=STRUCTURE), STRUCTURE))
-    coords[STRUCTURE].attrs["long_name"] = _STRUCTURE
-    return coords
+    index = PandasIndex(pd.RangeIndex(n, name=STRUCTURE), STRUCTURE)
+    variables = index.create_variables()
+    variables[STRUCTURE].attrs["long_name"] = _STRUCTURE
+    return xr.Coordinates(variables, {STRUCTURE: index})
 
 
 def _labels_of(columns: Mapping[str, Field]) -> list[str]:
     """Return the variables that say which structure it is, or what is known of it: coordinates."""
-    own = ["n_atoms", "offsets", "formula", "source", "frame"]
+    own = ["n_atoms", "offsets", "formula", "source", "frame", "numbers"]
     structures = [field for field in columns.values() if field.dims == (STRUCTURE,)]
     texts = [field.name for field in structures if field.kind == "category"]
     masks = [field.name for field in structures if field.name.startswith("has_")]
@@ -183,30 +186,34 @@ def _rechunked(dataset: xr.Dataset, chunks: Chunks) -> xr.Dataset:
 class _Shown:
     """How arrays of a store are shown."""
 
-    def __init__(self, store: Store, token: str, rows: Mapping[str, int], chunks: Chunks):
-        self._store, self._token, self._rows, self._chunks = store, token, rows, chunks
+    def __init__(
+        self, store: Store, token: str, rows: Mapping[str, int], labels: Sequence[str], chunks: Chunks
+    ):
+        self._store, self._token, self._rows, self._labels = store, token, rows, labels
+        self._chunks = chunks
 
     def variable(self, field: Field) -> xr.Variable:
         """Return a field, or who has it."""
         attrs = flat(self._store.array_attrs(field.name))
-        texts = field.kind == "category"
-        array = (StoredTexts if texts else StoredRows)(self._store, field.name)
-        if self._is_held(field, texts):
-            return lazy(field.dims, array, attrs, cached=True)
+        hold = not self._is_chunked(field) and len(field.dims) == 1
+        array: StoredTexts | StoredRows
+        if field.kind == "category":
+            array = StoredTexts(self._store, field.name, hold=hold)
+        else:
+            array = StoredRows(self._store, field.name, hold=hold)
+        if not self._is_chunked(field):
+            return lazy(field.dims, array, attrs, cached=not hold)
         return _chunked(lazy(field.dims, array, attrs), self._store, field.name, self._rows, self._token)
 
-    def _is_held(self, field: Field, texts: bool) -> bool:
-        if self._chunks is None:
-            return True
-        label = field.dims == (STRUCTURE,) and (
-            texts or field.name == "frame" or field.name.startswith("has_")
-        )
-        return label or (self._chunks == ATOM and (field.level == STRUCTURE or field.name == _HELD))
+    def _is_chunked(self, field: Field) -> bool:
+        if self._chunks is None or field.name in self._labels:
+            return False
+        return field.level == ATOM or self._chunks != ATOM
 
     def held(self, name: str, attrs: Mapping[str, Any]) -> xr.Variable:
         """Return an array with a row for each structure."""
-        array = StoredRows(self._store, name, self._store.n_structures)
-        return lazy((STRUCTURE,), array, flat(attrs), cached=True)
+        array = StoredRows(self._store, name, self._store.n_structures, hold=True)
+        return lazy((STRUCTURE,), array, flat(attrs))
 
 
 def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
