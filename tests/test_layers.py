@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing", "arguments"},
-    {"access", "parallel", "working", "compiling"},
+    {"access", "disk", "compiling"},
+    {"parallel", "working"},
     {"store"},
     {"publishing", "distance_kernels", "atoms", "grouping"},
     {"keeping", "distances"},

@@ -22,6 +22,7 @@ from zstruct.errors import (
     StoreAccessError,
     StoreExistsError,
     StoreFormatError,
+    WriteError,
     ZstructError,
 )
 
@@ -64,6 +65,7 @@ __all__ = [
     "StoreExistsError",
     "StoreFormatError",
     "StructureReader",
+    "WriteError",
     "ZarrStructureDataset",
     "ZstructError",
     "build",

@@ -17,6 +17,7 @@ __all__ = [
     "StoreAccessError",
     "StoreExistsError",
     "StoreFormatError",
+    "WriteError",
     "ZstructError",
 ]
 
@@ -71,6 +72,10 @@ class StoreFormatError(ZstructError):
 
 class StoreAccessError(ZstructError, OSError):
     """A store can't be reached: no connection, no permission, no credentials, too many open files."""
+
+
+class WriteError(ZstructError, OSError):
+    """A file can't be written: the disk is full, a quota or a limit is reached. What was there is safe."""
 
 
 class StaleGroupError(ZstructError):

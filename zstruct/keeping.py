@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zstruct import store as _store
 from zstruct.access import check_writable
+from zstruct.disk import writing
 from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
 from zstruct.publishing import check_name, publish, recover, working_directory
 from zstruct.store import ArraySpec, Store
@@ -74,7 +75,7 @@ def keep(
     }
     path = Path(os.path.realpath(opened.path))
     work = working_directory(path)
-    with work:
+    with writing(work.path, "nothing of the store is lost"), work:
         try:
             recover(path, work.path)
             there = Store(path)

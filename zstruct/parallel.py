@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zstruct.arguments import shown
+from zstruct.disk import is_full
 from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, ZstructError
 
 if TYPE_CHECKING:
@@ -228,8 +229,8 @@ def _guarded(function: Callable[[T], R], task: T) -> R | _Failed:
                 return _Failed(error)
         except ZstructError as error:
             return _Failed(error)
-        except OSError:
-            if attempt == _RETRIES:
+        except OSError as error:
+            if attempt == _RETRIES or is_full(error):
                 raise
     raise AssertionError("unreachable")
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: TID251
 
 from zstruct.access import check_options, is_url, path_of, refused
+from zstruct.disk import naming
 from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
@@ -214,7 +215,7 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
     file = shard_path(path, spec.path, shard, len(spec.shape))
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
-    with open(partial, "wb") as out:
+    with naming(partial), open(partial, "wb") as out:
         out.writelines(_encode_shard(spec, rows))
         out.flush()
         os.fsync(out.fileno())

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from zstruct.disk import naming
 from zstruct.errors import BuildLockedError, InputError
 
 __all__ = ["WorkingDirectory", "exchange", "read_json", "write_json"]
@@ -178,7 +179,7 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON to a file that appears only when it is whole."""
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "w") as file:
+    with naming(partial), open(partial, "w") as file:
         json.dump(value, file)
         file.flush()
         os.fsync(file.fileno())

@@ -29,6 +29,7 @@ from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan, load_plan, make_plan
 from zstruct.building.report import BuildReport
 from zstruct.building.target import Target
+from zstruct.disk import writing
 from zstruct.errors import InputError
 from zstruct.sources import Source, expand
 from zstruct.sources.base import NOTES
@@ -168,7 +169,7 @@ def build(
         "shuffle_seed": shuffle_seed,
         "reader": reader,
     }
-    with target:
+    with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
         build_id = identity({**settings, "inputs": [source.label for source in sources]})
         if target.published(build_id):  # killed while cleaning up
             target.remove()

@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.disk import naming
 from zstruct.ragged import Packed
 from zstruct.schema import Field
 
@@ -50,8 +51,8 @@ class PartWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._file.closed:
-            self._file.close()
             self._partial.unlink(missing_ok=True)
+            self._file.close()
 
     def add(self, packed: Packed) -> None:
         """Append a block."""
@@ -76,19 +77,21 @@ class PartWriter:
 
     def _array(self, values: NDArray) -> dict[str, Any]:
         data = np.ascontiguousarray(values)
-        self._file.write(b"\0" * (-self._file.tell() % _ALIGN))
-        start = self._file.tell()
-        self._file.write(data.reshape(-1).view(np.uint8).data)
+        with naming(self._partial):
+            self._file.write(b"\0" * (-self._file.tell() % _ALIGN))
+            start = self._file.tell()
+            self._file.write(data.reshape(-1).view(np.uint8).data)
         return {"start": start, "dtype": data.dtype.str, "shape": data.shape}
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the footer with a JSON-able `summary` and give the part its name."""
         footer = json.dumps({"blocks": self._blocks, "summary": dict(summary)}).encode()
-        self._file.write(footer + len(footer).to_bytes(8, "little") + _END)
-        if self._durable:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._file.close()
+        with naming(self._partial):
+            self._file.write(footer + len(footer).to_bytes(8, "little") + _END)
+            if self._durable:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._file.close()
         os.replace(self._partial, self._path)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.building.parts import Block, read_blocks, read_summary
+from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, merge, safe_names
@@ -198,8 +199,8 @@ def make_plan(
         order = np.random.default_rng(shuffle_seed).permutation(n)
         counts = counts[order]
         order_file = work / "order.npy"
-        np.save(order_file, order)
-    np.save(work / "n_atoms.npy", counts)
+        save_array(order_file, order)
+    save_array(work / "n_atoms.npy", counts)
     return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs)
 
 

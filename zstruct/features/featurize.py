@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zstruct import parallel
 from zstruct.access import check_writable
 from zstruct.arguments import check, shown
+from zstruct.disk import writing
 from zstruct.errors import InputError, StoreExistsError, ZstructError
 from zstruct.features.assembling import Run, make, prepare
 from zstruct.features.base import Descriptor, make_manifest
@@ -170,7 +171,8 @@ def featurize(
     identity = hashlib.sha256(json.dumps([called, wanted], sort_keys=True).encode()).hexdigest()
     path = Path(os.path.realpath(opened.path))  # beside the store itself, not beside a link to it
     work = working_directory(path)
-    with work:
+    safe = f"what is whole stays in {work.path}, and nothing of the store is lost"
+    with writing(work.path, safe), work:
         if recover(path, work.path) == identity:  # killed while cleaning up
             todo, whole = kinds, True
         else:

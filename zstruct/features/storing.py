@@ -9,7 +9,6 @@ one is not done again. Nothing here knows of locks or of how a group becomes vis
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import store
+from zstruct.disk import allocate, naming, save_array
 from zstruct.errors import InputError
 from zstruct.features.base import Descriptor, Neighbors
 from zstruct.features.groups import Kind
@@ -42,7 +42,6 @@ __all__ = [
     "do_atoms",
     "do_pairs",
     "pair_specs",
-    "save_array",
     "values_spec",
 ]
 
@@ -216,7 +215,9 @@ def count_pairs(job: Job, tasks: list[AtomTask]) -> int:
     """Write the pair edges of all atoms and return how many pairs there are."""
     offsets, selected = (np.load(job.work / name, mmap_mode="r") for name in (OFFSETS, SELECTED))
     file = job.work / EDGES
-    edges = np.lib.format.open_memmap(file, "w+", np.int64, (int(offsets[-1]) + 1,))
+    with naming(file):
+        edges = np.lib.format.open_memmap(file, "w+", np.int64, (int(offsets[-1]) + 1,))
+    allocate(file)
     total = 0
     for task in tasks:
         counts = np.load(task.counts).astype(np.int64)
@@ -307,13 +308,3 @@ def _first_rows(part: Structures, neighbors: Neighbors) -> NDArray[np.int64]:
     centres = np.arange(neighbors.start, neighbors.start + len(neighbors))
     first = part.offsets[np.searchsorted(part.offsets, centres, side="right") - 1]
     return np.repeat(first, np.diff(neighbors.offsets))
-
-
-def save_array(path: Path, array: NDArray) -> None:
-    """Write an array to a file that appears only when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        np.save(file, array)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

@@ -1,0 +1,185 @@
+"""A disk that is full, or a limit that is reached: which file, what is safe, and the same call goes on."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import zstruct
+from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from zstruct.disk import allocate, naming, save_array, writing
+from zstruct.errors import WriteError
+from zstruct.features import Chebyshev, NeighborList
+
+WHERE = {errno.ENOSPC: "free some space there", errno.EDQUOT: "quota", errno.EFBIG: r"ulimit -f"}
+CALLS = """
+    zstruct.build("train.xyz", "new.zarr", progress=False)
+    zstruct.build("train.xyz", "old.zarr", overwrite=True, dtype="float32", progress=False)
+    zstruct.featurize("old.zarr", Chebyshev(["H", "C", "O", "Ti"], 4, 3.5, 2, 2.5), True, progress=False)
+    zstruct.featurize("old.zarr", NeighborList(4.0), progress=False)
+    zstruct.split("old.zarr", [0.5, 0.5], name="default")
+    zstruct.statistics("old.zarr", name="all")
+"""
+SCRIPT = """
+    import resource, sys
+    import zstruct
+    from zstruct.errors import WriteError
+    from zstruct.features import Chebyshev, NeighborList
+
+    zstruct.StructureReader("old.zarr")[0]  # what is compiled is kept in files, too
+    calls = [line.strip() for line in sys.argv[2].splitlines() if line.strip()]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+    failed = 0
+    for call in calls:
+        try:
+            exec(call)
+        except WriteError as error:
+            failed += 1
+            print(error)
+    print("failed", failed)
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path, rng, monkeypatch):
+    """An input, a store of it, and the store once more, to compare."""
+    frames = [random_atoms(rng, 8, periodic=bool(k % 2)) for k in range(600)]
+    (tmp_path / "train.xyz").write_text(extxyz_text(frames))
+    monkeypatch.chdir(tmp_path)
+    zstruct.build("train.xyz", "old.zarr", progress=False)
+    return tmp_path
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="limits are those of Linux")
+@pytest.mark.parametrize("limit", [100, 3_000, 20_000])
+def test_limits_of_files_are_sentences_and_nothing_is_lost(workplace, limit):
+    before = tree_bytes("old.zarr")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(limit), CALLS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    *sentences, last = done.stdout.splitlines()
+    assert last == f"failed {len(sentences)}"
+    assert len(sentences) >= {100: 6, 3_000: 4, 20_000: 3}[limit], done.stdout
+    for sentence in sentences:
+        assert sentence.startswith("can't write /")
+        assert "file too large; raise the limit of the size of files (ulimit -f)" in sentence
+        assert "run the same call again" in sentence
+        assert sentence.endswith((" as it was", "nothing of the store is lost"))
+    zstruct.verify("old.zarr")
+    if len(sentences) == 6:
+        assert tree_bytes("old.zarr").items() >= before.items()
+        assert not os.path.exists("new.zarr")
+    # With room, the same calls do what they would have done.
+    scope = {"zstruct": zstruct, "Chebyshev": Chebyshev, "NeighborList": NeighborList}
+    for call in textwrap.dedent(CALLS).split("\n"):
+        exec(call, scope)
+    zstruct.verify("old.zarr")
+    zstruct.verify("new.zarr")
+    assert sorted(os.listdir()) == ["new.zarr", "old.zarr", "train.xyz"]
+
+
+@pytest.mark.parametrize("number", WHERE)
+def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
+    """The shard that no longer fits is named; what is whole is used by the same call."""
+    from zstruct import store
+
+    real, written = store._encode_shard, []
+
+    def full(spec, rows):
+        if len(written) == 5:
+            raise OSError(number, os.strerror(number))
+        written.append(spec.path)
+        return real(spec, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_encode_shard", full)
+        with pytest.raises(
+            WriteError, match=r"can't write /.*new\.zarr\.building/store/.*partial: "
+        ) as caught:
+            zstruct.build("train.xyz", "new.zarr", progress=False, n_workers=1)
+    assert WHERE[number].replace("\\", "") in str(caught.value)
+    assert os.strerror(number).lower() in str(caught.value)
+    assert "what is whole stays in " in str(caught.value)
+    assert not os.path.exists("new.zarr")
+    again = []
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_encode_shard", lambda spec, rows: again.append(spec.path) or real(spec, rows))
+        zstruct.build("train.xyz", "new.zarr", progress=False, n_workers=1)
+    assert not set(again) & set(written)
+    assert len(again) > 3
+    zstruct.verify("new.zarr")
+
+
+def test_a_small_disk(workplace, tmp_path):
+    """On a file system of one megabyte, where mapped files and NumPy's writing run out of room, too."""
+    small = tmp_path / "small"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(small)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("file systems can't be mounted here")
+    try:
+        with pytest.raises(
+            WriteError, match=f"can't write {small}.*no space left on device; free some space"
+        ):
+            zstruct.build("train.xyz", small / "new.zarr", progress=False)
+        assert os.listdir(small) == ["new.zarr.building"]
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        report = zstruct.build("train.xyz", small / "new.zarr", progress=False)
+        assert report.n_structures == 600
+        zstruct.verify(small / "new.zarr")
+        used = sum(f.stat().st_blocks * 512 for f in small.rglob("*"))
+        subprocess.run(["mount", "-o", f"remount,size={used // 1024 + 60}k", str(small)], check=True)
+        descriptor = Chebyshev(["H", "C", "O", "Ti"], 4, 3.5, 2, 2.5)
+        with pytest.raises(WriteError, match="no space left on device; free some space"):
+            zstruct.featurize(small / "new.zarr", descriptor, derivatives=True, progress=False)
+        zstruct.verify(small / "new.zarr")
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        zstruct.featurize(small / "new.zarr", descriptor, derivatives=True, progress=False)
+        zstruct.verify(small / "new.zarr")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_errors_get_the_name_of_the_file():
+    with pytest.raises(OSError, match="x") as caught, naming("/data/file"):
+        raise OSError(errno.EFBIG, "x")
+    assert caught.value.filename == "/data/file"
+    with pytest.raises(OSError, match="x") as caught, naming("/data/file"):
+        raise OSError(errno.EFBIG, "x", "/other")
+    assert caught.value.filename == "/other"
+
+
+def test_other_errors_pass():
+    for error in (OSError(errno.EMFILE, "x"), OSError("x"), KeyError("x"), WriteError("x")):
+        with pytest.raises(type(error)) as caught, writing("/data", "all is safe"):
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("array", [np.arange(5), np.zeros((0, 3)), np.ones((4, 3))[:, ::2], np.array(True)])
+def test_arrays_are_saved_as_numpy_does(tmp_path, array):
+    save_array(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", np.ascontiguousarray(array))
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_room_is_made_for_a_mapped_file(tmp_path):
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.int64, (100_000,))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 < 800_000
+    allocate(tmp_path / "a.npy")
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 800_000
+    assert not array.any()
