@@ -445,7 +445,7 @@ def test_reader_warnings_stay_inside(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ase.io, "iread", noisy)
     (tmp_path / "x").touch()
-    assert len(packed(ASESource(tmp_path / "x"))) == 2
+    assert len(packed(ASESource(tmp_path / "x", format="traj"))) == 2
     with pytest.raises(UserWarning, match="ours"):
         warnings.warn("ours", stacklevel=1)
 
@@ -455,7 +455,7 @@ def test_stale_geometry_is_no_matter_in_files(tmp_path, monkeypatch):
     atoms.positions += 1
     monkeypatch.setattr(ase.io, "iread", lambda *a, **k: iter([atoms]))
     (tmp_path / "x").touch()
-    assert packed(ASESource(tmp_path / "x")).columns["energy"].tolist() == [1.0]
+    assert packed(ASESource(tmp_path / "x", format="traj")).columns["energy"].tolist() == [1.0]
 
 
 def test_files_ase_can_not_read(tmp_path):

@@ -39,6 +39,13 @@ def test_named_types():
     assert read(raw, {"OW": "O", "HW": "H"}) == ([8, 1, 1], {})
 
 
+def test_names_that_are_elements_with_a_number():
+    assert read(typed([0, 1, 2], names=["O1", "Ti", "H12"]), None) == ([8, 22, 1], {})
+    assert read(typed([0, 1], names=["Ti", "O1"]), {"Ti": "Zr"}) == ([40, 8], {})
+    for name in ("OW", "CL", "CA", "ti", "Xx1", "1", "C-1", "D"):
+        assert read(typed([0], names=[name]), None)[0] == []
+
+
 def test_structures_that_name_their_elements_keep_them():
     raw = typed([1, 2], [7, 7, 7], present=np.array([True, False]))
     assert read(raw, ["Ti", "O"]) == ([22, 8, 6, 6, 6], {})

@@ -7,6 +7,7 @@ business of `zstruct.sources.atoms`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import warnings
@@ -17,14 +18,19 @@ from urllib.parse import quote
 
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.schema import Level
+from zstruct.sources.ase_formats import Correction, DistrustError, correct, correction_of
 from zstruct.sources.atoms import Snapshot, blocks, pack
 from zstruct.sources.base import BadFrame, FileSource, Raw, Slice
+from zstruct.sources.compression import DAMAGED, decompressed
 
 __all__ = ["ASEDatabaseSource", "ASESource", "AtomsSource"]
 
 # Rows of a database per slice, and per query: ASE fetches a query's rows all at once.
 _SLICE_ROWS = 1 << 14
 _QUERY_ROWS = 1 << 10
+# How ASE knows what is compressed, and what of a file's beginning is looked at beside ASE.
+_PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
+_HEAD_BYTES = 1 << 16
 
 
 class ASESource(FileSource):
@@ -47,17 +53,60 @@ class ASESource(FileSource):
     def read(self, piece: Slice) -> Iterator[Raw]:
         """Yield the frames of the file in blocks; a frame that ASE fails at is the last.
 
+        What ASE makes up or overlooks is mended as `zstruct.sources.ase_formats` says.
+
         Raises
         ------
         InputError
-            If there is no such file or ASE doesn't know its format.
+            If there is no such file, ASE doesn't know its format, or takes it for what it is not.
         """
         failed: list[BadFrame] = []
-        yield from blocks(self._frames(failed), 0, check=False)
+        format, head = self._format(failed), self._head()
+        if format is not None:
+            try:
+                found = correction_of(format, head)
+            except DistrustError as error:
+                raise InputError(str(error), self.label) from error
+            for raw in blocks(self._frames(format, head, found, failed), 0, check=False):
+                correct(raw, format, found)
+                yield raw
         if failed:
             yield pack([], [], failed, {}, check=False)
 
-    def _frames(self, failed: list[BadFrame]) -> Iterator[Any]:
+    def _format(self, failed: list[BadFrame]) -> str | None:
+        """Return ASE's name of the format; None if the file fails before it can be told."""
+        if self.format is not None:
+            return self.format
+        from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                format = str(filetype(self.path))
+            if format in ioformats:
+                return format
+            why = f"nothing is called {format!r}"
+        except UnknownFileTypeError as error:
+            why = _sentence(error)
+        except FileNotFoundError as error:
+            raise InputError("there is no such file", self.label) from error
+        except Exception as error:  # noqa: BLE001 - whatever reading a damaged file raises
+            failed.append(BadFrame(0, f"ASE fails to read it: {_sentence(error)}"))
+            return None
+        raise InputError(
+            f"ASE can't tell the format of this file ({why}); name it with reader='ase:FORMAT', or another "
+            "reader",
+            self.label,
+        )
+
+    def _head(self) -> str:
+        """Return how the file begins, as text; nothing if it can't be read, which ASE will say."""
+        suffix = os.path.splitext(self.path)[1]
+        with contextlib.suppress(OSError, *DAMAGED), decompressed(self.path, _PACKED.get(suffix, "")) as file:
+            return str(file.read(_HEAD_BYTES).decode("utf-8", "replace"))
+        return ""
+
+    def _frames(self, format: str, head: str, found: Correction, failed: list[BadFrame]) -> Iterator[Any]:
         from ase.io import iread
         from ase.io.formats import UnknownFileTypeError
 
@@ -68,14 +117,15 @@ class ASESource(FileSource):
                 with warnings.catch_warnings():  # readers warn about what is none of the user's fault
                     warnings.simplefilter("ignore")
                     if frames is None:
-                        frames = iread(self.path, index=":", format=self.format, do_not_split_by_at_sign=True)
+                        frames = iread(self.path, ":", format, do_not_split_by_at_sign=True, **found.options)
                     atoms = next(frames)
+                    if found.frame is not None:
+                        found.frame(atoms, head)
             except StopIteration:
                 break
             except UnknownFileTypeError as error:
                 raise InputError(
-                    f"ASE can't tell the format of this file ({_sentence(error)}); name it with "
-                    "reader='ase:FORMAT', or another reader",
+                    f"ASE can't read this format ({_sentence(error)}); name it with reader='ase:FORMAT'",
                     self.label,
                 ) from error
             except FileNotFoundError as error:

@@ -6,6 +6,7 @@ type is never taken for an atomic number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -75,7 +76,7 @@ def numbers_from_types(raw: Raw, elements: Mapping[str, str], bad: Bad) -> list[
     column = raw.types
     assert column is not None
     names, codes = _named(column)
-    known = np.array([atomic_number(elements.get(name, "")) or 0 for name in names], dtype=np.int64)
+    known = np.array([atomic_number(elements.get(name, _plain(name))) or 0 for name in names], dtype=np.int64)
     n = len(raw.n_atoms)
     here = np.ones(n, dtype=bool) if column.present is None else column.present
     rows = np.repeat(here, raw.n_atoms)
@@ -87,6 +88,12 @@ def numbers_from_types(raw: Raw, elements: Mapping[str, str], bad: Bad) -> list[
         bad.add(np.arange(n) == i, _unknown(lost, elements))
     given = raw.atom["numbers"][0].values
     return [RawColumn(np.where(rows, known[codes], given).astype(np.uint8))]
+
+
+def _plain(name: str) -> str:
+    """Return the symbol in a name that is nothing but an element and its number, such as O1; else nothing."""
+    match = re.fullmatch(r"([A-Z][a-z]?)\d*", name, re.ASCII)
+    return match[1] if match else ""
 
 
 def _named(column: RawColumn) -> tuple[list[str], NDArray[np.int64]]:
