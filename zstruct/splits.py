@@ -24,7 +24,7 @@ from zstruct.grouping import By, grouped, stratified
 from zstruct.keeping import check_place, keep, open_kept
 from zstruct.schema import STRUCTURE
 from zstruct.store import ArraySpec, Store, choose_layout
-from zstruct.text import counted
+from zstruct.text import counted, html_list, html_table
 
 __all__ = ["Dataset", "Split", "kfold", "open_split", "split"]
 
@@ -86,6 +86,13 @@ class Split:
     def __repr__(self) -> str:
         parts = ", ".join(f"{label}: {len(self[label]):,}" for label in self.labels)
         return f"Split({parts})"
+
+    def _repr_html_(self) -> str:
+        parts = [(label, len(self[label])) for label in self.labels]
+        left = int(np.count_nonzero(self.codes < 0))
+        counts = [(label, f"{n:,}") for label, n in [*parts, *([("in no part", left)] if left else [])]]
+        recipe = [f"{key}: {value}" for key, value in self.recipe.items() if value is not None]
+        return html_table(counts, ("part", "structures")) + html_list(recipe)
 
 
 def split(

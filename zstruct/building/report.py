@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Any
 
 from zstruct.sources.base import NOTES
 from zstruct.store import Store
-from zstruct.text import counted, sized
+from zstruct.text import counted, html_list, html_table, sized
 
 __all__ = ["BuildReport"]
 
@@ -125,3 +126,13 @@ class BuildReport:
                 f"ignored {counted(len(self.ignored), 'file')} that no source can read (see .ignored)"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        said = str(self).splitlines()
+        n = self.n_structures
+        rows = [(name, f"{count:,}", f"{count / n:.1%}") for name, count in self.coverage.items() if n]
+        told = [
+            line.strip() for line in said[1:] if not line.startswith(("fields: ", "in some structures: "))
+        ]
+        table = html_table(rows, ("field", "structures", "share"))
+        return f"<p><b>{html.escape(said[0])}</b></p>{html_list(told)}{table}"

@@ -42,6 +42,7 @@ from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
 from zstruct.references import References, chosen_references, references_of_build
 from zstruct.schema import SYMBOLS
 from zstruct.store import Store
+from zstruct.text import html_table
 
 __all__ = ["StructureReader"]
 
@@ -251,6 +252,17 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         said += [repr(step) for step in steps if step is not None]
         said.append(f"cache: {self._gather.cache.describe()}")
         return f"{type(self).__name__}({self.store.path!r}, {len(self):,} structures: {'; '.join(said)})"
+
+    def _repr_html_(self) -> str:
+        steps = (self._references, self._policy, self._transform, self._featurizer)
+        facts = [
+            ("structures", f"{len(self):,} of the {self.store.n_structures:,} of {self.store.path}"),
+            ("fields", ", ".join(self.fields)),
+            *([("features", self._described.describe())] if self._described is not None else []),
+            *(("then", repr(step)) for step in steps if step is not None),
+            ("cache", self._gather.cache.describe()),
+        ]
+        return f"<p><b>{type(self).__name__}</b></p>{html_table(facts)}"
 
     def __getitem__(self, index: Any) -> Any:
         """Return the arrays of one structure, or a view of several.

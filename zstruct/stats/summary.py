@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,7 +15,7 @@ from zstruct.references import References
 from zstruct.schema import SYMBOLS
 from zstruct.stats.magnitudes import Magnitudes
 from zstruct.stats.moments import Moments
-from zstruct.text import counted
+from zstruct.text import counted, html_list, html_table
 
 __all__ = ["Species", "Statistics"]
 
@@ -266,15 +265,9 @@ class Statistics:
         return "\n".join([f"Statistics of {counted(self.structures, 'structure')}", *lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{cell}</th>" for cell in ("", "count", "mean", "std", "rms", "min", "max"))
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._notes())
+        table = html_table(self._rows(), ("", "count", "mean", "std", "rms", "min", "max"))
         return (
-            f"<p>Statistics of {counted(self.structures, 'structure')}</p>"
-            f"<table><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+            f"<p>Statistics of {counted(self.structures, 'structure')}</p>{table}{html_list(self._notes())}"
         )
 
 

@@ -1,0 +1,106 @@
+"""A row for each structure."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import zstruct
+
+
+def test_agrees_with_the_structures(ds, structures):
+    table = ds.zs.to_dataframe(fmax=True, composition=True)
+
+    assert table.index.name == "structure"
+    assert table.index.tolist() == list(range(40))
+    assert table.energy.tolist() == [a.calc.results["energy"] for a in structures]
+    assert table.n_atoms.tolist() == [len(a) for a in structures]
+    assert table.formula.tolist() == [a.get_chemical_formula("hill") for a in structures]
+    assert table.config_type.isna().tolist() == ["config_type" not in a.info for a in structures]
+    assert table.n_k.dropna().tolist() == [a.info["n_k"] for a in structures if "n_k" in a.info]
+    assert str(table.n_k.dtype) == "Int64"
+    assert str(table.converged.dtype) == "boolean"
+    np.testing.assert_array_equal(table.fmax, ds.zs.fmax)
+    for symbol in ("H", "C", "O", "Ti"):
+        assert table[f"n_{symbol}"].tolist() == [a.get_chemical_symbols().count(symbol) for a in structures]
+    assert not {"offsets", "spectrum", "cell", "forces"} & set(table.columns)
+
+
+def test_pandas_groups_it(ds):
+    table = ds.zs.to_dataframe()
+
+    found = table.groupby("formula", observed=True).energy.mean()
+
+    expected = ds.energy.groupby("formula").mean()
+    assert found.index.tolist() == expected.formula.values.tolist()
+    np.testing.assert_allclose(found, expected)
+
+
+def test_fields_of_several_components_have_a_column_each(ds):
+    table = ds.zs.to_dataframe(["energy", "cell", "spectrum"])
+
+    assert list(table.columns)[:4] == ["energy", "cell_a_x", "cell_a_y", "cell_a_z"]
+    assert table.spectrum_3.tolist() == ds.spectrum.values[:, 3].tolist()
+    assert table.cell_c_y.tolist() == ds.cell.values[:, 2, 1].tolist()
+
+
+def test_rows_are_those_of_the_part(ds):
+    part = ds.zs.where(ds.energy < -10).sortby("energy")
+
+    table = part.zs.to_dataframe()
+
+    assert table.index.tolist() == part.structure.values.tolist()
+    assert table.energy.is_monotonic_increasing
+    assert ds.drop_vars("structure").zs.to_dataframe().index.equals(pd.RangeIndex(40, name="structure"))
+    assert len(ds.zs.isel([]).zs.to_dataframe(composition=True)) == 0
+
+
+def test_integers_stay_exact_where_some_are_missing():
+    ids = np.array([2**60 + 1, 0, 7])
+    mask = xr.Variable("structure", [True, False, True], {"presence_of": "ids"})
+    ds = xr.Dataset(
+        {"ids": ("structure", ids, {"kind": "int"})},
+        {"n_atoms": ("structure", [1, 1, 1]), "offsets": ("structure", [0, 1, 2]), "has_ids": mask},
+    )
+
+    table = ds.zs.to_dataframe()
+
+    assert table.ids[0] == 2**60 + 1
+    assert table.ids.isna().tolist() == [False, True, False]
+    assert "has_ids" not in table
+    assert ds.zs.has("ids").values.tolist() == [True, False, True]
+    assert ds.ids.where(ds.has_ids).isnull().values.tolist() == [False, True, False]
+
+
+def test_sentences(ds):
+    with pytest.raises(KeyError, match="no field 'energi'"):
+        ds.zs.to_dataframe(["energi"])
+    with pytest.raises(ValueError, match=r"forces has a value for each atom; reduce it first"):
+        ds.zs.to_dataframe(["forces"])
+    with pytest.raises(TypeError, match="a list of names"):
+        ds.zs.to_dataframe("energy")
+
+
+def test_a_million_rows_take_no_time(tmp_path):
+    import time
+
+    n = 1_000_000
+    labels = np.array(["bulk", "slab", np.nan], dtype=object)[np.arange(n) % 3]
+    ds = xr.Dataset(
+        {"energy": ("structure", np.linspace(0, 1, n))},
+        {"n_atoms": ("structure", np.ones(n, int)), "label": ("structure", labels, {"kind": "category"})},
+    )
+    before = time.process_time()
+
+    table = ds.zs.to_dataframe()
+
+    assert time.process_time() - before < 2.0
+    assert table.label.value_counts().tolist() == [333_334, 333_333]
+
+
+def test_plain_xarray_makes_one_of_the_table_of_structures(ds, path):
+    table = ds.drop_dims(["atom", "xyz", "cell_vector", "spectrum_component"]).to_dataframe()
+
+    assert len(table) == 40
+    assert table.energy.tolist() == ds.energy.values.tolist()
+    assert zstruct.open(path)[["energy", "n_atoms"]].to_dataframe().shape[0] == 40
