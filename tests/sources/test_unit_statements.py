@@ -50,7 +50,9 @@ def refusal(raw, **options):
 
 def test_units_in_a_comment_line_are_converted(tmp_path):
     path = tmp_path / "x.zarr"
-    zstruct.build(CASES / "dpdata_units.xyz", path, progress=False)
+    report = zstruct.build(CASES / "dpdata_units.xyz", path, progress=False)
+    said = "forces from hartree/bohr, energy from hartree, stress from GPa"
+    assert f"converted to the units of the store: {said}" in str(report).splitlines()
     ds = zstruct.open(path)
     assert ds.energy.values == pytest.approx([-0.5 * HARTREE])
     assert ds.forces.values[0, 0] == pytest.approx(0.1 * HARTREE / BOHR)
@@ -178,6 +180,22 @@ def test_a_statement_may_be_kept_as_a_property():
     packed, _ = read(block({"energy-unit": text("hartree", "hartree")}), keys={"was": "energy-unit"})
     assert packed.columns["energy"].tolist() == [1.0, 1.0]
     assert packed.categories["was"] == ["hartree"]
+
+
+def test_comments_of_i_pi():
+    comments = [
+        "# Step: 1 positions{atomic_unit} cell{angstrom}",
+        "# Step: 2 positions{angstrom} cell{angstrom}",
+    ]
+    packed, remarks = read(block({"comment": text(*comments)}, atom={}))
+    assert packed.columns["positions"][:, 0] == pytest.approx([BOHR, 1.0])
+    assert packed.categories["comment"] == sorted(comments)
+    assert remarks.source_units("positions", "angstrom") == "angstrom, bohr"
+    assert "states 'furlong' as the unit of positions" in refusal(
+        block({"comment": text(*["positions{furlong}"] * 2)})
+    )
+    plain, _ = read(block({"comment": text("a {set} of{two}", None)}, atom={}))
+    assert plain.columns["positions"][0, 0] == 1.0
 
 
 # By the source

@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
+from zstruct.schema import FIELDS
 from zstruct.sources.base import NOTES
 from zstruct.store import Store
 from zstruct.text import counted, html_list, html_table, sized
@@ -35,6 +36,9 @@ class BuildReport:
         Structures left out by each filter and by ``leave_out=``.
     noted
         Structures in the store that are ``"unconverged"``, or from an input that is ``"cut"`` off.
+    source_units
+        Units that the inputs were in, by field, where the user or an input said so; several are separated
+        by commas. The store has its own.
     remarks
         Structures in which something was understood otherwise than it is written, or was not taken for a
         label though it looks like one, by the sentence that says what.
@@ -55,6 +59,7 @@ class BuildReport:
     seconds: float
     dropped: dict[str, int]
     noted: dict[str, int]
+    source_units: dict[str, str]
     remarks: dict[str, int]
     n_skipped: int
     skipped: list[tuple[str, int | None, str]]
@@ -75,6 +80,11 @@ class BuildReport:
             seconds=seconds,
             dropped=dict(build["dropped"]),
             noted=dict(build.get("noted", {})),
+            source_units={
+                name: units
+                for name in store.fields
+                if name in FIELDS and (units := store.array_attrs(name).get("source_units"))
+            },
             remarks=dict(build.get("remarks", {})),
             n_skipped=int(build["n_skipped"]),
             skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
@@ -107,6 +117,9 @@ class BuildReport:
                 f"no {' and no '.join(absent)} recognised; if the input has any, name it: "
                 f"keys={{{absent[0]!r}: ...}}"
             )
+        if self.source_units:
+            said = ", ".join(f"{name} from {units}" for name, units in self.source_units.items())
+            lines.append(f"converted to the units of the store: {said}")
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         for note, count in self.noted.items():

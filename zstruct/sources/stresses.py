@@ -43,7 +43,8 @@ def one_stress(packed: Packed, bad: Bad, remarks: Remarks, frames: NDArray[np.in
     InputError
         If a structure has a stress and a virial that contradict each other.
     """
-    if "virial" not in packed.columns and "stress" not in packed.columns:
+    tensors = [packed.columns[name] for name in ("stress", "virial") if name in packed.columns]
+    if "virial" not in packed.columns and not any(np.isinf(values).any() for values in tensors):
         return
     with np.errstate(all="ignore"):  # bad cells have been found
         volume = np.abs(np.linalg.det(packed.columns["cell"]))

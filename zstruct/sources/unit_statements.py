@@ -1,5 +1,7 @@
 """Units that structures state among their properties: ``energy-unit=hartree`` in a comment line.
 
+The comments of i-PI, ``positions{atomic_unit} cell{angstrom}``, are understood as well.
+
 They are found here, and made the unit of the columns that they speak of, as a source does that knows units
 from elsewhere (`RawColumn.unit`). Each structure speaks for itself. Whether a unit is one, and whether
 it goes with what the user says, is judged where columns are converted.
@@ -23,6 +25,7 @@ from zstruct.sources.units import factor, is_unit, ratio
 
 __all__ = ["Statements"]
 
+_COMMENT = "comment"
 _SAME = 1e-9  # two units whose ratio is one but for this are the same
 _WORDS = {
     "distance": "length",
@@ -130,6 +133,8 @@ class Statements:
             target = _target(subject, renamed)
             if target is not None and self._means_units(key, target, given[0].texts or []):
                 columns[key] = target, given[0]
+        if _COMMENT not in exclude and _COMMENT not in renamed and _is_text(raw.structure.get(_COMMENT, [])):
+            columns |= _in_braces(raw.structure[_COMMENT][0])
         self._regimes = self._parted(columns) if columns else []
 
     def applied(self, name: str, columns: list[RawColumn]) -> list[RawColumn]:
@@ -194,6 +199,26 @@ class Statements:
                 said_by.setdefault(target, key)
             regimes.append(_Regime(which.reshape(-1) == k, stated))
         return regimes
+
+
+def _in_braces(column: RawColumn) -> dict[str, tuple[str, RawColumn]]:
+    """Return what comments state as ``name{unit}``: by name, what it is of, and the units."""
+    texts: dict[str, dict[int, str]] = {}
+    for code, comment in enumerate(column.texts or []):
+        for name, unit in re.findall(r"(\w+)\{([^{}\s]+)\}", comment) if "{" in comment else []:
+            texts.setdefault(name, {})[code] = unit
+    found = {}
+    for name, by_code in texts.items():
+        target = _target(name.lower(), {})
+        if target is None or target == SYSTEM:
+            continue
+        units = list(dict.fromkeys(by_code.values()))
+        codes = np.full(len(column.texts or []), -1, dtype=np.int32)
+        codes[list(by_code)] = [units.index(unit) for unit in by_code.values()]
+        here = column.values >= 0 if column.present is None else column.present & (column.values >= 0)
+        rows = np.where(here, codes[column.values], -1)
+        found[f"{name} in the comment"] = target, RawColumn(rows, rows >= 0, units)
+    return found
 
 
 def _is_text(columns: list[RawColumn]) -> bool:
