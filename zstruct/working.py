@@ -58,6 +58,9 @@ class WorkingDirectory:
             try:
                 with contextlib.suppress(FileExistsError):  # told with the lock, by what it is
                     self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"can't write to {self.path.parent}: {error.strerror}") from error
+            try:
                 lock = self._open()
             except FileNotFoundError:  # the holder before us has just removed the directory
                 continue
