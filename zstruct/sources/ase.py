@@ -19,6 +19,7 @@ from urllib.parse import quote
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.schema import Level
 from zstruct.sources.ase_formats import Correction, DistrustError, correct, correction_of
+from zstruct.sources.ase_metadata import stated_units
 from zstruct.sources.atoms import Snapshot, blocks, pack
 from zstruct.sources.base import BadFrame, FileSource, Raw, Slice
 from zstruct.sources.compression import DAMAGED, decompressed
@@ -150,7 +151,8 @@ class ASEDatabaseSource(FileSource):
     """One ASE database: SQLite (.db), JSON (.json), or LMDB (.aselmdb, with ase-db-backends).
 
     Rows come in the order of their ids; frame 0 is the first of them. Labels are taken from the
-    calculator, from ``row.data`` and from ``row.key_value_pairs``. The file is only read.
+    calculator, in ASE's units, and from ``row.data`` and ``row.key_value_pairs``, in the units that the
+    metadata of the database state, if they do. The file is only read.
 
     Parameters
     ----------
@@ -197,6 +199,7 @@ class ASEDatabaseSource(FileSource):
             database = self._connect()
             if self._type == "db":
                 stack.enter_context(database)  # else it leaves a connection open for every query
+            units = stated_units(self._metadata(database))
             for k in range(0, len(ids), max(1, step)):
                 block, frames, extra, bad = [], [], [], []
                 for row in self._rows(database, ids[k : k + step]):
@@ -208,7 +211,13 @@ class ASEDatabaseSource(FileSource):
                         del block[len(frames) :], extra[len(frames) :]
                         bad.append(BadFrame(frame, f"ASE can't use row {row.id}: {_sentence(error)}"))
                     frame += 1
-                yield pack(block, frames, bad, levels, check=False, extra=extra)
+                yield pack(block, frames, bad, levels, check=False, extra=extra, units=units)
+
+    def _metadata(self, database: Any) -> Any:
+        try:
+            return database.metadata
+        except Exception as error:
+            raise self._no_database(error) from error
 
     def _connect(self) -> Any:
         import ase.db

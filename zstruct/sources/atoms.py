@@ -111,6 +111,7 @@ def pack(
     *,
     check: bool,
     extra: Sequence[Mapping[str, Any]] = (),
+    units: Mapping[str, str] | None = None,
 ) -> Raw:
     """Return a list of Atoms as one block.
 
@@ -129,6 +130,8 @@ def pack(
         Whether the results of calculators might belong to another geometry.
     extra
         More properties of each structure, per atom or per structure.
+    units
+        The units of these, and of positions and cell, where they are stated.
     """
     arrays = [atoms.arrays for atoms in block]
     results, faults = _results(block)
@@ -146,14 +149,16 @@ def pack(
         good = [i for i in range(len(block)) if i not in faults]
         bad = sorted([*bad, *(BadFrame(frames[i], faults[i]) for i in faults)], key=_by_frame)
         block, frames = [block[i] for i in good], [frames[i] for i in good]
-        return pack(block, frames, bad, levels, check=check, extra=[extra[i] for i in good] if extra else ())
+        more = [extra[i] for i in good] if extra else ()
+        return pack(block, frames, bad, levels, check=check, extra=more, units=units)
     raw = Raw(np.array(frames, dtype=np.int64), np.zeros(0, dtype=np.int64), bad=bad)
     if not block:
         return raw
     raw.n_atoms = n_atoms
     raw.atom["numbers"] = [RawColumn(z.astype(np.uint8))]
-    raw.atom["positions"] = [RawColumn(xyz.astype(np.float64, copy=False))]
-    raw.structure = {"cell": [RawColumn(cells)], "pbc": [RawColumn(pbc)]}
+    stated = units or {}
+    raw.atom["positions"] = [RawColumn(xyz.astype(np.float64, copy=False), unit=stated.get("positions"))]
+    raw.structure = {"cell": [RawColumn(cells, unit=stated.get("cell"))], "pbc": [RawColumn(pbc)]}
     for key, (values, index) in per_atom.items():
         _add(raw, ATOM, key, values, index)
     _add_constraints(raw, block)
@@ -165,7 +170,7 @@ def pack(
             for key, (values, index) in by_key(rows).items():
                 if key not in levels:
                     levels[key] = _level(key, values, n_atoms if index is None else n_atoms[index])
-                _add(raw, levels[key], key, values, index)
+                _add(raw, levels[key], key, values, index, stated.get(key) if rows is extra else None)
     return raw
 
 
@@ -173,13 +178,23 @@ def _by_frame(bad: BadFrame) -> int:
     return -1 if bad.frame is None else bad.frame
 
 
-def _add(raw: Raw, level: Level, key: str, values: list[Any], index: NDArray[np.int64] | None) -> None:
+def _add(
+    raw: Raw,
+    level: Level,
+    key: str,
+    values: list[Any],
+    index: NDArray[np.int64] | None,
+    unit: str | None = None,
+) -> None:
     """Add a property; one that two places bring (info and calculator) gets two columns."""
     name = resolve_name(key) if key in ("numbers", "positions", "cell", "pbc") else key
     if level == ATOM:
-        raw.atom.setdefault(name, []).extend(atom_columns(key, values, index, raw.n_atoms))
+        columns, table = atom_columns(key, values, index, raw.n_atoms), raw.atom
     else:
-        raw.structure.setdefault(name, []).extend(structure_columns(key, values, index, len(raw.n_atoms)))
+        columns, table = structure_columns(key, values, index, len(raw.n_atoms)), raw.structure
+    for column in columns:
+        column.unit = unit
+    table.setdefault(name, []).extend(columns)
 
 
 def _level(key: str, values: list[Any], n_atoms: NDArray[np.int64]) -> Level:

@@ -1,0 +1,63 @@
+"""Units in the metadata of ASE databases, as SchNetPack and ASE itself keep them there.
+
+ASE's rows are in ASE's units by custom only; programs that store others say so beside them:
+``_property_unit_dict`` and ``_distance_unit`` (SchNetPack), ``key_descriptions`` (ASE), or ``units``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["stated_units"]
+
+_TABLES = ("_property_unit_dict", "property_unit_dict", "property_units", "units", "_units")
+_LENGTHS = ("distance", "length", "position", "positions")
+_NONE = frozenset({"", "1", "-", "_", "none", "unitless", "dimensionless", "n/a"})
+
+
+def stated_units(metadata: Any) -> dict[str, str]:
+    """Return the units that the metadata of a database states, by property.
+
+    Parameters
+    ----------
+    metadata
+        Whatever the database has; anything odd in it states nothing.
+
+    Returns
+    -------
+    dict
+        Units in the words of the metadata. Those of lengths are ``positions`` and ``cell``.
+
+    Examples
+    --------
+    >>> stated_units({"_property_unit_dict": {"energy": "kcal/mol"}, "_distance_unit": "Bohr"})
+    {'energy': 'kcal/mol', 'positions': 'Bohr', 'cell': 'Bohr'}
+    """
+    if not isinstance(metadata, Mapping):
+        return {}
+    units: dict[str, str] = {}
+    described = metadata.get("key_descriptions")
+    if isinstance(described, Mapping):
+        for key, words in described.items():
+            if isinstance(words, (list, tuple)) and len(words) == 3:
+                _note(units, key, words[2])
+    for name in _TABLES:
+        table = metadata.get(name)
+        for key, unit in table.items() if isinstance(table, Mapping) else ():
+            _note(units, key, unit)
+    for key, unit in metadata.items():
+        if match := re.fullmatch(r"_?([A-Za-z][A-Za-z_]*?)_?units?", str(key)):
+            _note(units, match[1], unit)
+    return units
+
+
+def _note(units: dict[str, str], key: Any, unit: Any) -> None:
+    if isinstance(unit, bool) or not isinstance(unit, (str, int, float)):
+        return
+    text = str(unit).strip()
+    if text.lower() in _NONE:
+        return
+    for name in ("positions", "cell") if str(key).lower() in _LENGTHS else (str(key),):
+        units[name] = text
