@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,23 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["NO_PAIRS", "PackedBatch", "Pairs", "Sample"]
+__all__ = ["ATOMS", "NO_PAIRS", "PackedBatch", "Pairs", "Sample"]
 
 #: For each kind of pairs, the name of its index and the names of what each pair carries.
 PerPair = Mapping[str, tuple[str, ...]]
 #: Where there are none.
 NO_PAIRS: PerPair = {}
+#: The name of what is no tensor: the structure as `ase.Atoms`, where that was asked for.
+ATOMS = "atoms"
 _NONE: frozenset[str] = frozenset()
 
 
 class Sample(dict[str, "torch.Tensor"]):
     """One structure: a dict of tensors that also knows which structure it is.
 
-    Code that only wants a dict can treat it as one; the collate functions use the rest.
+    Code that only wants a dict can treat it as one; the collate functions use the rest. The number of
+    atoms, ``sample.n_atoms``, is ``sample["n_atoms"]`` as well, a tensor made when it is asked for and
+    not among the keys.
 
     Parameters
     ----------
@@ -61,6 +65,13 @@ class Sample(dict[str, "torch.Tensor"]):
         super().__init__(tensors)
         self.structure, self.n_atoms, self.per_atom, self.per_pair = structure, n_atoms, per_atom, per_pair
         self.wide = wide
+
+    def __missing__(self, name: str) -> torch.Tensor:
+        if name != "n_atoms":
+            raise KeyError(name)
+        import torch
+
+        return torch.tensor(self.n_atoms)
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
@@ -116,6 +127,8 @@ class PackedBatch(Sequence[Sample]):
     wide
         The names of columns that are in double precision although nobody asked for it: layouts of
         libraries that know single precision only may give them in that.
+    atoms
+        The structures as `ase.Atoms`, if they were asked for.
     """
 
     structures: NDArray[np.int64] | None
@@ -126,6 +139,7 @@ class PackedBatch(Sequence[Sample]):
     per_atom: frozenset[str]
     pairs: tuple[Pairs, ...] = field(default=())
     wide: frozenset[str] = _NONE
+    atoms: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -153,12 +167,14 @@ class PackedBatch(Sequence[Sample]):
         import torch
 
         start, stop = int(self.offsets[i]), int(self.offsets[i + 1])
-        tensors = {
+        tensors: dict[str, Any] = {
             # The ellipsis keeps a scalar an array, which from_numpy can share.
             name: torch.from_numpy(column[start:stop] if name in self.per_atom else column[i, ...])
             for name, column in self.columns.items()
         }
         structure = None if self.structures is None else int(self.structures[i])
+        if self.atoms:
+            tensors[ATOMS] = self.atoms[i]
         if not self.pairs:
             return Sample(tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide)
         for pairs in self.pairs:

@@ -17,12 +17,13 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from zstruct.loading.batch import PackedBatch
+from zstruct.loading.batch import ATOMS, PackedBatch
 from zstruct.loading.foreign import fairchem, mace, schnetpack
 from zstruct.loading.packing import Batch, Samples, converter, no_pairs, pack
 from zstruct.loading.padding import real_rows, rectangle, rows_of
 from zstruct.loading.physnet import physnet
 from zstruct.loading.pyg import pyg
+from zstruct.loading.words import Names, words_of
 
 __all__ = [
     "LAYOUTS",
@@ -43,13 +44,25 @@ Layout = Literal["graph", "padded", "list", "physnet", "pyg", "schnetpack", "mac
 OWN = ("structure", "n_atoms", "batch", "ptr", "mask")
 
 
-def graph(samples: Samples, *, as_numpy: bool = False, per_atom: Collection[str] = ()) -> Batch:
+def graph(
+    samples: Samples,
+    *,
+    names: Names | None = None,
+    as_numpy: bool = False,
+    per_atom: Collection[str] = (),
+) -> Batch:
     """Join structures into one graph: atoms end to end, per-structure values stacked.
 
     Parameters
     ----------
     samples
         A `PackedBatch`, or a sequence of samples: mappings of tensors or arrays.
+    names
+        Names of the batch that are to be others, ``{"numbers": "species"}``; or the name of a project,
+        for its names and dtypes. ``"mlff-distiller"``: ``species`` and ``natoms``, and as numbers of
+        Python ``batch_size``, ``max_atoms`` and ``total_atoms``. ``"mmml"``: ``Z``, ``R``, ``F``,
+        ``E``, ``D``, ``N`` and ``Qtot``, zero where nothing is said of it, as int32 and in the
+        precision of the positions.
     as_numpy
         Whether to return NumPy arrays instead of tensors; torch is not loaded then.
     per_atom
@@ -63,12 +76,14 @@ def graph(samples: Samples, *, as_numpy: bool = False, per_atom: Collection[str]
         structure that each atom belongs to, ``ptr`` (B + 1,), the row edges of the structures,
         ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where known; all int64.
         Indices of pairs, such as ``edge_index`` (2, E), count the atoms of the batch; what pairs
-        carry is (E, ...). Tensors may share memory with a `PackedBatch`.
+        carry is (E, ...). ``atoms``, a list of `ase.Atoms`, if the dataset was asked for these. Tensors
+        may share memory with a `PackedBatch`.
 
     Raises
     ------
     ValueError
-        If there is no sample, or if samples differ in their fields or shapes.
+        If there is no sample, or if samples differ in their fields or shapes, or if `names` gives two
+        things one name, or names what is not there.
 
     Examples
     --------
@@ -80,6 +95,9 @@ def graph(samples: Samples, *, as_numpy: bool = False, per_atom: Collection[str]
     (tensor([8, 1, 1, 1]), tensor([0, 0, 0, 1]), tensor([0, 3, 4]))
     """
     packed = samples if type(samples) is PackedBatch else pack(samples, per_atom)
+    if names is not None:
+        words = words_of(names)
+        return words.said("graph", graph(words.prepared(packed), as_numpy=True), as_numpy)
     made = converter(as_numpy)
     batch = {name: made(column) for name, column in packed.columns.items()}
     for pairs in packed.pairs:
@@ -89,6 +107,8 @@ def graph(samples: Samples, *, as_numpy: bool = False, per_atom: Collection[str]
     batch["n_atoms"] = made(packed.n_atoms)
     if packed.structures is not None:
         batch["structure"] = made(packed.structures)
+    if packed.atoms:
+        batch[ATOMS] = list(packed.atoms)
     batch["batch"] = made(packed.batch)
     batch["ptr"] = made(packed.offsets)
     return batch
@@ -98,6 +118,7 @@ def padded(
     samples: Samples,
     num_atoms: int | None = None,
     *,
+    names: Names | None = None,
     as_numpy: bool = False,
     per_atom: Collection[str] = (),
 ) -> Batch:
@@ -109,6 +130,8 @@ def padded(
         A `PackedBatch`, or a sequence of samples: mappings of tensors or arrays.
     num_atoms
         Rows for each structure, A; by default those of the largest structure of the batch.
+    names
+        As for `graph`.
     as_numpy
         Whether to return NumPy arrays instead of tensors; torch is not loaded then.
     per_atom
@@ -119,13 +142,15 @@ def padded(
     dict of str to torch.Tensor or numpy.ndarray
         The fields, (B, A, ...) per atom and (B, ...) per structure, and ``mask`` (B, A), true for
         real atoms, ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where
-        known. Padding is zero or false. Tensors may share memory with a `PackedBatch`.
+        known. ``atoms``, a list of `ase.Atoms`, if the dataset was asked for these. Padding is zero or
+        false. Tensors may share memory with a `PackedBatch`.
 
     Raises
     ------
     ValueError
         If a structure has more than `num_atoms` atoms, if there is no sample, if samples differ in
-        their fields or shapes, or if they have pairs of atoms, which have no place in rectangles.
+        their fields or shapes, if they have pairs of atoms, which have no place in rectangles, or if
+        `names` gives two things one name, or names what is not there.
 
     Examples
     --------
@@ -139,6 +164,9 @@ def padded(
     """
     packed = pack(samples, per_atom)
     no_pairs(packed, "padded")
+    if names is not None:
+        words = words_of(names)
+        return words.said("padded", padded(words.prepared(packed), num_atoms, as_numpy=True), as_numpy)
     rows = rows_of(packed, num_atoms)
     made = converter(as_numpy)
     batch = {
@@ -149,6 +177,8 @@ def padded(
     batch["n_atoms"] = made(packed.n_atoms)
     if packed.structures is not None:
         batch["structure"] = made(packed.structures)
+    if packed.atoms:
+        batch[ATOMS] = list(packed.atoms)
     return batch
 
 
@@ -166,18 +196,27 @@ def _apart(samples: PackedBatch) -> PackedBatch:
     return samples
 
 
-def in_numpy(layout: str | Callable[[PackedBatch], Any] | None) -> Callable[[PackedBatch], Any] | None:
+def in_numpy(
+    layout: str | Callable[[PackedBatch], Any] | None, names: Names | None = None
+) -> Callable[[PackedBatch], Any] | None:
     """Return a layout, or, of one that is given by its name, the function that makes it in NumPy.
+
+    Parameters
+    ----------
+    layout
+        The layout.
+    names
+        New names of what is in batches, for layouts that take some.
 
     Raises
     ------
     ValueError
-        If it has no such name.
+        If it has no such name, or takes no `names`.
     TypeError
         If it is neither a name nor a function.
     """
     if layout is None or callable(layout):
-        return layout
+        return renaming(layout, layout, names)
     if not isinstance(layout, str):
         raise TypeError(f"layout is a name or a function of a PackedBatch, not {layout!r}")
     known: dict[str, Callable[..., Any]] = {"graph": graph, "padded": padded, "physnet": physnet}
@@ -185,7 +224,31 @@ def in_numpy(layout: str | Callable[[PackedBatch], Any] | None) -> Callable[[Pac
         raise ValueError(
             f"layout without torch is {', '.join(map(repr, known))} or a function, not {layout!r}"
         )
-    return partial(known[layout], as_numpy=True)
+    return renaming(layout, partial(known[layout], as_numpy=True), names)
+
+
+def renaming(layout: Any, join: Any, names: Names | None) -> Any:
+    """Return the function of a layout with `names`; `layout` is how users asked for it.
+
+    Raises
+    ------
+    ValueError
+        If it is a function, or one that takes no names.
+    """
+    if names is None:
+        return join
+    if layout not in _RENAMED:
+        raise ValueError(
+            f"names are for layout={', '.join(map(repr, _RENAMED))}, not {layout!r}: a function has them as "
+            "an option, as in functools.partial(collate.padded, names=...)"
+        )
+    if layout in ("graph", "padded"):
+        words_of(names)
+    return partial(join, names=names)
+
+
+#: The layouts whose batches can have other names.
+_RENAMED = ("graph", "padded", "pyg", "schnetpack", "mace", "fairchem")
 
 
 #: The layouts that a loader knows by name.

@@ -86,6 +86,7 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
         packed.per_atom,
         tuple(Pairs(p.name, p.offsets, p.index, scaled(p.columns)) for p in packed.pairs),
         packed.wide,
+        packed.atoms,
     )
 
 

@@ -30,6 +30,7 @@ from zstruct.loading.losses import ObservationModel, as_predicted, weighted_loss
 from zstruct.loading.orders import Shuffle
 from zstruct.loading.reader import StructureReader
 from zstruct.loading.samplers import Even
+from zstruct.loading.words import Names
 from zstruct.references import References
 from zstruct.store import Store
 
@@ -134,6 +135,10 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         Of how many structures to keep the features (of a descriptor or a featurizer) and neighbours
         that are computed; True for all. Worth its memory where they do not change and were not
         stored, which is faster still. Every worker process keeps its own.
+    return_atoms
+        Adds ``atoms``, an `ase.Atoms` as `get_atoms` returns it, to samples, and a list of these to
+        batches of the layouts ``"graph"``, ``"padded"`` and ``"list"``. Transforms leave it as it was
+        built. This reads each structure on its own, some milliseconds each.
     observation_model
         A function of predictions and batch that returns what was observed; `loss` applies it.
     cache
@@ -216,6 +221,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         edges: Iterable[str] | None = None,
         cache_features: bool | int = False,
         cache_neighbors: bool | int = False,
+        return_atoms: bool = False,
         observation_model: ObservationModel | None = None,
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,
@@ -248,6 +254,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             edges=edges,
             cache_features=cache_features if featurizer is None else False,
             cache_neighbors=cache_neighbors,
+            return_atoms=return_atoms,
             cache=cache,
             cache_bytes=cache_bytes,
         )
@@ -338,6 +345,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         shuffle: Shuffle = False,
         *,
         layout: collate.Layout | Callable[[PackedBatch], Any] = "graph",
+        names: Names | None = None,
         max_atoms: int | None = None,
         max_edges: int | None = None,
         bucket_size: int | None = None,
@@ -373,6 +381,10 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             ``"physnet"``, ``"pyg"``, ``"schnetpack"``, ``"mace"`` (with the elements of the store),
             ``"fairchem"`` (see `collate`); or a function that takes a `PackedBatch`, such as
             ``functools.partial(collate.padded, num_atoms=64)``.
+        names
+            Names of the batch that are to be others, ``{"numbers": "species"}``; for ``"graph"`` and
+            ``"padded"`` also the name of a project, ``"mlff-distiller"`` or ``"mmml"``: see
+            `collate.graph`.
         max_atoms, max_edges
             The most atoms and edges in a batch: it ends where the next structure would not fit. Edges
             are counted for a stored list of neighbours only.
@@ -437,6 +449,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             )
         if layout == "mace":  # the parts of a store have the same table of elements
             join = functools.partial(collate.mace, elements=self._elements())
+        join = collate.renaming(layout, join, names)
         if num_workers:
             self._warm()
         return make_loader(

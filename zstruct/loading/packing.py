@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.loading.batch import PackedBatch, Pairs, PerPair, Sample
+from zstruct.loading.batch import ATOMS, PackedBatch, Pairs, PerPair, Sample
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS
 
@@ -77,6 +77,8 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
         )
     if len(samples) == 0:
         raise ValueError("there is no sample to make a batch of")
+    if any(hasattr(sample.get(ATOMS), "get_positions") for sample in samples):  # not of that name only
+        return _with_atoms(samples, per_atom)
     first = samples[0]
     names = _names(samples)
     known = {name for name in first if name in FIELDS and FIELDS[name].level == ATOM}
@@ -95,6 +97,18 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     batch = np.repeat(np.arange(len(counts)), counts)
     wide = first.wide if isinstance(first, Sample) else frozenset()
     return PackedBatch(whence, offsets, counts, batch, columns, atomwise, pairs, wide & columns.keys())
+
+
+def _with_atoms(samples: Sequence[Mapping[str, Any]], per_atom: Collection[str]) -> PackedBatch:
+    """Return samples end to end that carry their structures, too; these stay objects of ASE."""
+    without: list[Mapping[str, Any]] = []
+    for sample in samples:
+        tensors = {name: value for name, value in sample.items() if name != ATOMS}
+        without.append(sample.with_tensors(tensors) if isinstance(sample, Sample) else tensors)
+    packed = pack(without, per_atom)
+    if all(ATOMS in sample for sample in samples):
+        packed.atoms = tuple(sample[ATOMS] for sample in samples)
+    return packed
 
 
 def no_pairs(packed: PackedBatch, layout: str) -> None:

@@ -15,10 +15,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
 from zstruct.atoms import atoms_at
+from zstruct.errors import ArgumentTypeError
 from zstruct.features.base import Descriptor
 from zstruct.loading import collate
-from zstruct.loading.batch import PackedBatch
+from zstruct.loading.batch import ATOMS, PackedBatch
 from zstruct.loading.cache import BlockCache
 from zstruct.loading.choosing import (
     check_names,
@@ -28,6 +30,7 @@ from zstruct.loading.choosing import (
     dtype_of_features,
     mask_name,
 )
+from zstruct.loading.closed import Closed
 from zstruct.loading.cuts import Batches
 from zstruct.loading.extras import Extras
 from zstruct.loading.featurizer import Featurizer
@@ -39,6 +42,7 @@ from zstruct.loading.precision import narrowed
 from zstruct.loading.transforms import Transform, as_transform
 from zstruct.loading.transforms.base import steps_of
 from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
+from zstruct.loading.words import Names
 from zstruct.references import References, chosen_references, references_of_build
 from zstruct.schema import SYMBOLS
 from zstruct.store import Store
@@ -59,7 +63,7 @@ class StructureReader:
     path, fields, dtype, split, max_energy, max_force, max_force_component, where, \
 energy_reference, transform, force_fraction, force_sampling, force_resample_epochs, \
 force_min_structures, force_seed, features, features_only, derivatives, neighbors, edges, \
-cache_features, cache_neighbors, cache, cache_bytes, storage_options
+cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_options
         As for `ZarrStructureDataset`.
 
     Examples
@@ -99,6 +103,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         edges: Iterable[str] | None = None,
         cache_features: bool | int = False,
         cache_neighbors: bool | int = False,
+        return_atoms: bool = False,
         cache: str | os.PathLike[str] | None = "auto",
         cache_bytes: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -126,7 +131,10 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
             raise ValueError("cache_features and cache_neighbors keep what is computed: there is nothing")
         self._dtypes, beside, wide = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
         masks = {n: mask_name(n) for n in names if self.store.coverage(n) < self.store.n_structures}
-        check_names([*names, *masks.values(), *(extras.names if extras else ())])
+        if not isinstance(return_atoms, bool | np.bool_):
+            raise ArgumentTypeError(f"return_atoms is True or False, not {shown(return_atoms)}")
+        others = [*(extras.names if extras else ()), *([ATOMS] if return_atoms else ())]
+        check_names([*names, *masks.values(), *others])
         # What references need is gathered, too, and put right when the batch is done.
         energies = [name for name in _ENERGIES if name in names] if references is not None else []
         gathered = self._dtypes | dict.fromkeys(energies, np.dtype(np.float64))
@@ -136,9 +144,10 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         self._hidden = tuple(name for name in gathered if name not in self._dtypes)
         if extras is None:
             stored = {name: kept_dtype(self.store.dtype(name), kind) for name, kind in gathered.items()}
-            self._gather = Gather(BlockCache(self.store, stored, cache, cache_bytes), gathered, masks, wide)
+            gather = Gather(BlockCache(self.store, stored, cache, cache_bytes), gathered, masks, wide)
         else:
-            self._gather = extras.gather(gathered, beside, masks, cache, cache_bytes, wide)
+            gather = extras.gather(gathered, beside, masks, cache, cache_bytes, wide)
+        self._gather: Any = gather
         self._described = extras
         # What is left to do once everything is gathered.
         self._extras = None if extras is None or extras.is_gathered else extras
@@ -191,7 +200,8 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         self._epoch: Any = self._new_epoch()
         # Whether a batch is done when it is gathered.
         done = (self._extras, self._references, self._policy, self._transform)
-        self._plain = all(step is None for step in done)
+        self._return_atoms = return_atoms
+        self._plain = all(step is None for step in done) and not return_atoms
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -245,6 +255,8 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         return self.store.n_structures if self._rows is None else len(self._rows)
 
     def __repr__(self) -> str:
+        if isinstance(self._gather, Closed):
+            return f"{type(self).__name__}({self.store.path!r}, closed)"
         said = [", ".join(self.fields)]
         if self._described is not None:
             said.append(self._described.describe())
@@ -285,7 +297,10 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         if not isinstance(index, int):
             return index
         batch = self._packed(np.array([index]))
-        found = {n: c if n in batch.per_atom else c[0, ...] for n, c in batch.columns.items()}
+        found: dict[str, Any] = {n: c if n in batch.per_atom else c[0, ...] for n, c in batch.columns.items()}
+        found["n_atoms"] = batch.n_atoms[0, ...]
+        if batch.atoms:
+            found[ATOMS] = batch.atoms[0]
         for pairs in batch.pairs:
             found |= {pairs.name: pairs.index, **pairs.columns}
         return found
@@ -349,6 +364,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
         max_edges: int | None = None,
         drop_last: bool = False,
         layout: str | Callable[[PackedBatch], Any] | None = None,
+        names: Names | None = None,
     ) -> Iterator[Any]:
         """Return all structures once, in batches: those of a loader with the same options.
 
@@ -374,6 +390,9 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
             Makes a batch of a `PackedBatch`: ``"graph"``, ``"padded"`` or ``"physnet"``, in NumPy, or a
             function such as ``functools.partial(collate.physnet, as_numpy=True)``; by default it stays
             one.
+        names
+            For ``"graph"`` and ``"padded"``: names of the batch that are to be others, or the name of
+            a project; see `collate.graph`.
 
         Raises
         ------
@@ -384,7 +403,7 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
             If an option is of another kind.
         """
         options = Batches(batch_size, shuffle, seed, epoch, bucket_size, max_atoms, max_edges, drop_last)
-        join = collate.in_numpy(layout)
+        join = collate.in_numpy(layout, names)
         return self._batches(options.of(len(self), self._counts, self._edge_counts), options.epoch, join)
 
     def _batches(
@@ -546,7 +565,26 @@ cache_features, cache_neighbors, cache, cache_bytes, storage_options
             batch = step.on_batch(batch, self.epoch)
         if self._featurizer is not None:
             self._featurizer(batch)
+        if self._return_atoms:
+            rows = positions if self._rows is None else self._rows[positions]
+            n = self.store.n_structures
+            batch.atoms = tuple(atoms_at(self.store, row % n) for row in rows.tolist())
         return batch
+
+    def close(self) -> None:
+        """Let go of decoded blocks; reading more is an error then. Views of this reader go on.
+
+        Nothing else is open: files are not, and memory that is shared goes with the last who has it.
+        Readers and datasets are context managers, too: ``with zstruct.StructureReader(path) as reader``.
+        """
+        self._gather, self._extras, self._described, self._featurizer = Closed(self), None, None, None
+        self._plain = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _warm(self) -> None:
         """Load kernels and offsets, for workers to share; leave alone what is the user's own."""
