@@ -309,6 +309,20 @@ def test_newlines_and_other_characters_in_quotes(tmp_path: Path) -> None:
     assert (info["a"], info["b"], info["c"], info["k"]) == ("one\ntwo", "Ångström \\ µ", "n", 1)
 
 
+def test_a_text_among_numbers_costs_its_own_frame(tmp_path: Path) -> None:
+    matrix = "[[1, 2, 0], [2, 1.5D0, 0], [0, 0, 1]]"
+    energies, virials = ["-1.5D+02", "none", "-2"], [matrix, matrix, "[[1, 2], [3]]"]
+    text = "".join(
+        f"1\n{EXTENDED} energy={e} virial={v}\nH 0 0 0\n" for e, v in zip(energies, virials, strict=True)
+    )
+    block, bad = normalize(read_text(tmp_path, text), ReadOptions(), "in.xyz")
+    assert [b.frame for b in bad] == [1, 2]
+    assert "'none'" in bad[0].reason
+    assert "[[1, 2], [3]]" in bad[1].reason
+    assert block.columns["energy"].tolist() == [-150.0]
+    assert block.columns["virial"].tolist() == [[[1, 2, 0], [2, 1.5, 0], [0, 0, 1]]]
+
+
 # Plain XYZ.
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from zstruct.errors import InputError
 from zstruct.schema import ATOM, FIELDS
 from zstruct.sources.base import Raw, RawColumn
+from zstruct.sources.numerals import number
 
 __all__ = ["CommentTemplate", "check_templates", "take_numbers"]
 
@@ -84,7 +85,7 @@ class CommentTemplate:
         last = self._greedy.fullmatch(comment.strip())
         if last is None or last.span(1) != first.span(1):
             raise ValueError(comment)
-        return float(first[1].lower().replace("d", "e"))
+        return number(first[1])
 
 
 def _pattern(template: str, lazy: str) -> str:
@@ -136,12 +137,12 @@ def _numbers(comments: RawColumn, template: CommentTemplate) -> list[RawColumn]:
     fits, unclear = (np.zeros(len(values), dtype=bool) for _ in range(2))
     for k, text in enumerate(comments.texts):
         try:
-            number = template.number(text)
+            value = template.number(text)
         except ValueError:
             unclear[k] = True
             continue
-        if number is not None:
-            values[k], fits[k] = number, True
+        if value is not None:
+            values[k], fits[k] = value, True
     codes = comments.values if comments.present is None else np.where(comments.present, comments.values, -1)
     columns = [RawColumn(values[codes], fits[codes])] if fits[codes].any() else []
     for k in np.unique(codes[unclear[codes]]).tolist():

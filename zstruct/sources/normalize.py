@@ -42,6 +42,7 @@ from zstruct.sources.checks import (
 from zstruct.sources.comments import check_templates
 from zstruct.sources.elements import numbers_from_types
 from zstruct.sources.lookalikes import suggestion
+from zstruct.sources.numerals import numbers
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.stated_units import column_unit
 from zstruct.sources.stresses import one_stress
@@ -326,26 +327,19 @@ def _untangled(known: Field | None, level: Level, column: RawColumn) -> list[Raw
     if known is None or known.kind == "category" or column.texts is None or not per_structure:
         return [column]
     here = column.values >= 0 if column.present is None else column.present & (column.values >= 0)
-    numbers = [_numbers(text) for text in column.texts]
-    length = np.array([-1 if row is None else len(row) for row in numbers])
-    of = np.where(here, length[column.values], -2)
+    arrays = [numbers(text) for text in column.texts]
+    shapes = [None if array is None else array.shape for array in arrays]
     pieces = []
-    for n in sorted({*of[here].tolist()}):
-        if n < 0:
-            pieces.append(RawColumn(column.values, of == n, column.texts))
+    for shape in sorted({*shapes}, key=lambda shape: (shape is not None, shape)):
+        alike = np.array([one == shape for one in shapes])
+        of = here & alike[column.values]
+        if shape is None:
+            pieces.append(RawColumn(column.values, of, column.texts))
             continue
-        table = np.array([row if row is not None and len(row) == n else [np.nan] * n for row in numbers])
-        rows = table[column.values]
-        pieces.append(RawColumn(rows[:, 0] if n == 1 else rows, of == n))
-    return pieces
-
-
-def _numbers(text: str) -> list[float] | None:
-    words = text.replace(",", " ").split()
-    try:
-        return [float(word) for word in words] if words and "_" not in text else None
-    except ValueError:
-        return None
+        table = np.full((len(shapes), *shape), np.nan)
+        table[alike] = [array for array, same in zip(arrays, alike, strict=True) if same]
+        pieces.append(RawColumn(table[column.values], of))
+    return [piece for piece in pieces if piece.present is not None and piece.present.any()]
 
 
 def _conform(

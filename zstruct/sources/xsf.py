@@ -21,7 +21,8 @@ from zstruct.errors import InputError
 from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.sources.base import BadFrame, FileSource, Raw, RawColumn, Slice
 from zstruct.sources.columns import atom_columns, structure_columns
-from zstruct.sources.xsf_lines import Lines, has_energy, number, opened
+from zstruct.sources.numerals import number
+from zstruct.sources.xsf_lines import Lines, has_energy, opened
 
 __all__ = ["XSFSource"]
 

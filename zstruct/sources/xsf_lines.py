@@ -1,4 +1,4 @@
-"""The lines of an XSF file: open it, leave out comments, keep the energies in them; read numbers.
+"""The lines of an XSF file: open it, leave out comments, keep the energies in them.
 
 What the lines mean together is read in `zstruct.sources.xsf`.
 """
@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 from zstruct.errors import InputError
 from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
+from zstruct.sources.numerals import number
 
-__all__ = ["Lines", "has_energy", "number", "opened"]
+__all__ = ["Lines", "has_energy", "opened"]
 
 _ENERGY = re.compile(
     r"#+\s*total[\s_-]*energy\s*(?:[(\[](?P<before>[^)\]]*)[)\]])?\s*[=:]\s*(?P<after>.*)", re.IGNORECASE
@@ -39,27 +40,6 @@ def opened(path: str, label: str) -> Iterator[io.TextIOBase]:
         raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror or error}", label) from error
-
-
-def number(word: str) -> float:
-    """Return the number that a word spells, perhaps with the D of Fortran's exponents.
-
-    Raises
-    ------
-    ValueError
-        If it is none; underscores, which ``float`` takes, are meant by no writer.
-
-    Examples
-    --------
-    >>> number("-1.5D+02")
-    -150.0
-    """
-    if not word.isascii() or "_" in word:
-        raise ValueError(word)
-    try:
-        return float(word)
-    except ValueError:
-        return float(word.lower().replace("d", "e"))
 
 
 def has_energy(path: str, label: str) -> bool:
