@@ -13,14 +13,17 @@ import pytest
 from zstruct.errors import InputError
 from zstruct.sources import xyz
 from zstruct.sources.base import Raw
+from zstruct.sources.numerals import numbers
 from zstruct.sources.xyz import XYZSource
 
 N_FRAMES = 30
+NAMES = ("numbers", "positions", "forces", "tag", "cell", "pbc", "energy", "m", "comment")
 PIECES = [
     b"\n", b"\r", b" ", b"\t", b'"', b"'", b"{", b"}", b"[", b"]", b"=", b"\\", b"\0", b"\xff", b"\xc3", b",",
     b"1\n", b"0\n", b"-5\n", b"3\n\n", b"999999999999\n", b"H 0 0 0\n", b"_JSON [", b'"_JSON [[1],[2,3]]"',
     b"Properties=", b"pos:R:3", b":R:1", b"Lattice=", b"pbc=", b"nan", b"1e999", b"e", b".", b"-", b"7" * 400,
-    b"1\nProperties=species:S:1:pos:R:3 energy=5\nHe 1 2 3\n",
+    b"1\nProperties=species:S:1:pos:R:3 energy=5\nHe 1 2 3\n", b"[[", b"]]", b"], [", b"[[1, 2], [3, 4]]",
+    b"d", b"D+", b"= ", b" =", b"lattice=", b"PROPERTIES=", b"comment=", b"energy=1 energy=2", b"1d400",
 ]  # fmt: skip
 
 
@@ -34,13 +37,21 @@ def text_of(seed: int) -> tuple[bytes, list[int]]:
         cell = " ".join(map(repr, rng.uniform(5, 9, 9).tolist()))
         line = f'Lattice="{cell}" Properties=species:S:1:pos:R:3:forces:R:3:tag:I:1:name:S:1:on:L:1'
         line += f' energy={rng.normal()!r} config_type=c{frame % 3} note="two words" pbc="T T F"'
+        line = line.replace("Lattice", ("Lattice", "lattice", "LATTICE")[frame % 3])
+        line = line.replace("pbc", ("pbc", "PBC")[frame % 2])
+        line = line.replace("Properties", "Properties" if frame % 5 else "properties")
+        first, second = rng.normal(size=(2, 3)).tolist()
+        line += f" m=[{first!r}, [{','.join(f'{v:.8e}' for v in second)}]]".replace("e-", "D-")
+        line += " empty= next=[[T, F], [F, T]]" if frame % 2 else ' words=[["a b", "c"], ["d", "e=f"]]'
         line += f' dipole="_JSON [{rng.normal()!r}, 0.5, 1]" nested="_JSON [[1, 2], [3, 4]]" q="a \\"b\\""'
         rows = "".join(
             f"{('C', 'H', 'O')[k % 3]:2s} "
-            + " ".join(f"{v:14.8f}" for v in rng.normal(size=6))
+            + " ".join(f"{v:16.8e}".replace("e", "eEdD"[frame % 4]) for v in rng.normal(size=6))
             + f" {k} n{k} T\n"
             for k in range(n)
         )
+        if frame % 7 == 3:  # plain, with more columns than are read
+            line = f"{'it is' if frame % 2 else 'an old man' + chr(39) + 's'} frame {frame} energy=-1"
         text += f"{n}\n{line}\n{rows}".encode()
     return text, starts
 
@@ -78,13 +89,6 @@ def numbers_of(raws: list[Raw]) -> list[int]:
     return sorted(n for raw in raws for n in [*raw.frames.tolist(), *(bad.frame for bad in raw.bad)])
 
 
-def number(text: str) -> float | str:
-    try:
-        return float({"T": "1", "F": "0"}.get(text, text))
-    except ValueError:
-        return text
-
-
 def frames_of(raws: list[Raw]) -> dict[int, list[Any]]:
     """Return what each frame holds that no other frame can change."""
     found: dict[int, list[Any]] = {}
@@ -94,15 +98,17 @@ def frames_of(raws: list[Raw]) -> dict[int, list[Any]]:
             rows = slice(*offsets[i : i + 2])
             values: list[Any] = []
             for table, row in ((raw.atom, rows), (raw.structure, i)):
-                for name in ("numbers", "positions", "forces", "tag", "cell", "pbc", "energy"):
+                for name in NAMES:
                     for column in table.get(name, []):
                         if column.present is None or column.present[i]:
                             value = column.values[row]
-                            if column.texts is not None and name == "energy":
-                                value = number(column.texts[value])  # another frame's energy is a text
-                            elif name == "energy":
+                            if column.texts is not None and table is raw.structure:
+                                text = column.texts[value]  # perhaps because another frame's is a text
+                                array = None if name == "comment" else numbers(text)
+                                value = text if array is None else array
+                            elif table is raw.structure and name != "pbc":
                                 value = np.asarray(value, dtype=float)
-                            values.append((name, repr(np.asarray(value).tolist())))
+                            values.append((name, column.fault, repr(np.asarray(value).tolist())))
             found[frame] = values
     return found
 
