@@ -20,6 +20,7 @@ from zstruct.errors import InputError, MissingExtraError
 from zstruct.schema import Level
 from zstruct.sources.ase_formats import Correction, DistrustError, correct, correction_of
 from zstruct.sources.ase_metadata import stated_units
+from zstruct.sources.ase_outputs import OUTPUTS, Verdict, note, verdict
 from zstruct.sources.atoms import Snapshot, blocks, pack
 from zstruct.sources.base import BadFrame, FileSource, Raw, Slice
 from zstruct.sources.compression import DAMAGED, decompressed
@@ -68,11 +69,27 @@ class ASESource(FileSource):
                 found = correction_of(format, head)
             except DistrustError as error:
                 raise InputError(str(error), self.label) from error
-            for raw in blocks(self._frames(format, head, found, failed), 0, check=False):
-                correct(raw, format, found)
-                yield raw
+            made = self._corrected(format, head, found, failed)
+            yield from made if format not in OUTPUTS else self._noted(made, format)
         if failed:
             yield pack([], [], failed, {}, check=False)
+
+    def _corrected(self, format: str, head: str, found: Correction, failed: list[BadFrame]) -> Iterator[Raw]:
+        for raw in blocks(self._frames(format, head, found, failed), 0, check=False):
+            correct(raw, format, found)
+            yield raw
+
+    def _noted(self, made: Iterator[Raw], format: str) -> Iterator[Raw]:
+        """Note what the output says of its structures, which can be told when all have been read."""
+        known = Verdict([], True)
+        with contextlib.suppress(OSError, *DAMAGED), self._open() as file:
+            known = verdict(file, format)
+        if known.whole and False not in known.converged:
+            yield from made
+            return
+        whole = list(made)
+        note(whole, known)
+        yield from whole
 
     def _format(self, failed: list[BadFrame]) -> str | None:
         """Return ASE's name of the format; None if the file fails before it can be told."""
@@ -102,10 +119,12 @@ class ASESource(FileSource):
 
     def _head(self) -> str:
         """Return how the file begins, as text; nothing if it can't be read, which ASE will say."""
-        suffix = os.path.splitext(self.path)[1]
-        with contextlib.suppress(OSError, *DAMAGED), decompressed(self.path, _PACKED.get(suffix, "")) as file:
+        with contextlib.suppress(OSError, *DAMAGED), self._open() as file:
             return str(file.read(_HEAD_BYTES).decode("utf-8", "replace"))
         return ""
+
+    def _open(self) -> Any:
+        return decompressed(self.path, _PACKED.get(os.path.splitext(self.path)[1], ""))
 
     def _frames(self, format: str, head: str, found: Correction, failed: list[BadFrame]) -> Iterator[Any]:
         from ase.io import iread
