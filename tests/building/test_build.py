@@ -233,11 +233,13 @@ def test_a_target_that_can_not_be_written_is_named(xyz_file):
 
 
 def test_a_store_without_labels_is_pointed_out(tmp_path):
-    atoms = Atoms("H", info={"E_pbe": 1.0})
-    report = zstruct.build(atoms, tmp_path / "s.zarr", progress=False)
-    assert "no energy and no forces recognised; if the input has any, name it: keys={'energy': ...}" in str(
-        report
-    )
+    report = zstruct.build(Atoms("H", info={"x": 1.0}), tmp_path / "s.zarr", progress=False)
+    said = "no energy and no forces recognised; if the input has any, name it: keys={'energy': ...}"
+    assert said in str(report).splitlines()
+    report = zstruct.build(Atoms("H", info={"E_pbe": 1.0}), tmp_path / "t.zarr", progress=False)
+    lines = str(report).splitlines()
+    assert "no forces recognised; if the input has any, name it: keys={'forces': ...}" in lines
+    assert "1 structure: " + next(iter(report.remarks)) in lines
 
 
 def test_bad_frames_end_the_build_or_are_skipped(tmp_path, frames):
