@@ -159,6 +159,13 @@ def test_a_bad_structure_and_the_good_one_behind_it(written, text, reason):
     assert packed.columns["frame"].tolist() == [1]
 
 
+def test_symbols_in_other_letters(written):
+    packed, bad = read(written(MOLECULE.replace(" H ", " cu ")))
+    assert bad == {}
+    assert packed.columns["numbers"].tolist() == [29]
+    assert packed.columns["forces"].tolist() == [[1, 2, 3]]
+
+
 def test_a_cut_file(written):
     assert read(written(MOLECULE + "begin\natom 0 0 0 H"))[1][1].startswith("line 5: atom 1 has 4 columns")
     ends = "the file ends inside of this structure (there is no line 'end')"

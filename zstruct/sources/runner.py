@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.schema import atomic_number
+from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.sources.base import BadFrame, FileSource, Raw, RawColumn, Slice
 from zstruct.sources.columns import atom_columns, structure_columns
 from zstruct.sources.xsf_lines import opened
@@ -32,6 +33,7 @@ _NAMES = {
     **dict.fromkeys(("atom_energy", "atom_energies", "energies"), "energies"),
     **dict.fromkeys(("magmom", "magmoms", "magnetic_moment", "magnetic_moments"), "magmoms"),
 }
+_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 _OPEN_UNIT = ("positions", "energy", "energies", "forces")
 # The format has columns for these whether they are known or not; all zero then.
 _PLACEHOLDERS = ("charges", "energies")
@@ -102,20 +104,24 @@ class _Frame:
     layout: tuple[tuple[str, int], ...]
     number: int = 0
     numbers: list[int] = field(default_factory=list)
-    rows: list[list[float]] = field(default_factory=list)
+    atoms: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Line number and words of every atom."""
+    table: NDArray = field(default_factory=lambda: np.empty((0, 3)))
+    """Position and properties of every atom, shape (n_atoms, 3 + properties)."""
     lattice: list[list[float]] = field(default_factory=list)
     known: dict[str, float | str] = field(default_factory=dict)
 
-    def table(self) -> NDArray:
-        """Return position and properties of every atom, shape (n_atoms, 3 + properties)."""
-        return np.array(self.rows, dtype=np.float64)
+    @cached_property
+    def width(self) -> int:
+        """Words on the line of an atom."""
+        return 5 + sum(width for _, width in self.layout)
 
-    def column(self, name: str, table: NDArray) -> NDArray | None:
+    def column(self, name: str) -> NDArray | None:
         """Return the values of a property; None if the structure has none."""
         at = 3
         for key, width in self.layout:
             if key == name:
-                values = table[:, at] if width == 1 else table[:, at : at + width]
+                values = self.table[:, at] if width == 1 else self.table[:, at : at + width]
                 return None if name in _PLACEHOLDERS and not values.any() else values
             at += width
         return None
@@ -142,10 +148,20 @@ def _frames(lines: Iterator[str]) -> Iterator[_Frame | str]:
             except _FaultError as error:
                 fault = f"line {at}: {error}"
         elif words[0] == "end":
-            if frame is not None or fault:
-                yield fault or _whole(frame)
+            if frame is not None and not fault:
+                try:
+                    _complete(frame)
+                except _FaultError as error:
+                    fault = str(error)
+            if frame is not None:
+                yield fault or frame
+            elif fault:
+                yield fault
             frame, fault = None, ""
         elif frame is not None and not fault:
+            if words[0] == "atom" and len(words) == frame.width:
+                frame.atoms.append((at, words))
+                continue
             try:
                 _take(frame, words, line)
             except _FaultError as error:
@@ -177,17 +193,9 @@ def _take(frame: _Frame, words: list[str], line: str) -> None:
     """Read one line of a structure."""
     key, values = words[0], words[1:]
     if key == "atom":
-        width = 4 + sum(width for _, width in frame.layout)
-        if len(values) != width:
-            raise _FaultError(f"atom {len(frame.rows) + 1} has {len(values)} columns, it should have {width}")
-        number = atomic_number(values[3])
-        if not number:
-            raise _FaultError(
-                f"atom {len(frame.rows) + 1} is {values[3][:40]!r}, which is no chemical element"
-            )
-        frame.numbers.append(number)
-        frame.rows.append(_floats(values[:3] + values[4:]))
-    elif key == "lattice":
+        n = len(frame.atoms) + 1
+        raise _FaultError(f"atom {n} has {len(values)} columns, it should have {frame.width - 1}")
+    if key == "lattice":
         if len(values) != 3 or len(frame.lattice) == 3:
             raise _FaultError("the lattice is three lines of three numbers")
         frame.lattice.append(_floats(values))
@@ -222,13 +230,33 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _whole(frame: _Frame | None) -> _Frame | str:
-    assert frame is not None
-    if not frame.rows:
-        return "the structure has no atoms"
+def _complete(frame: _Frame) -> None:
+    """Make numbers of the words of a structure that has ended."""
+    if not frame.atoms:
+        raise _FaultError("the structure has no atoms")
     if len(frame.lattice) not in (0, 3):
-        return f"the lattice has {len(frame.lattice)} vectors, it should have three or none"
-    return frame
+        raise _FaultError(f"the lattice has {len(frame.lattice)} vectors, it should have three or none")
+    try:
+        frame.numbers = [_NUMBERS[words[4]] for _, words in frame.atoms]
+        flat = chain.from_iterable(words[1:4] + words[5:] for _, words in frame.atoms)
+        frame.table = np.array(list(map(float, flat))).reshape(len(frame.atoms), -1)
+    except (KeyError, ValueError):  # a symbol in other letters, or something wrong: look closer
+        frame.numbers = []
+        for k, (line, words) in enumerate(frame.atoms, start=1):
+            number = atomic_number(words[4])
+            if not number:
+                wrong = f"{words[4][:40]!r}, which is no chemical element"
+                raise _FaultError(f"line {line}: atom {k} is {wrong}") from None
+            frame.numbers.append(number)
+        frame.table = np.array([_at(line, words[1:4] + words[5:]) for line, words in frame.atoms])
+    frame.atoms = []
+
+
+def _at(line: int, words: list[str]) -> list[float]:
+    try:
+        return _floats(words)
+    except _FaultError as error:
+        raise _FaultError(f"line {line}: {error}") from None
 
 
 def _pack(frames: list[_Frame], bad: list[BadFrame]) -> Raw:
@@ -237,17 +265,16 @@ def _pack(frames: list[_Frame], bad: list[BadFrame]) -> Raw:
     n = len(frames)
     if not n:
         return raw
-    tables = [frame.table() for frame in frames]
     numbers = np.fromiter(chain.from_iterable(f.numbers for f in frames), np.uint8, int(n_atoms.sum()))
     raw.atom["numbers"] = [RawColumn(numbers)]
-    raw.atom["positions"] = [RawColumn(np.concatenate([table[:, :3] for table in tables]))]
+    raw.atom["positions"] = [RawColumn(np.concatenate([f.table[:, :3] for f in frames]))]
     periodic = np.array([bool(f.lattice) for f in frames])
     raw.structure["pbc"] = [RawColumn(np.repeat(periodic[:, None], 3, axis=1))]
     cells = np.array([f.lattice or np.zeros((3, 3)) for f in frames], dtype=np.float64)
     raw.structure["cell"] = [RawColumn(cells, periodic, unit=""), RawColumn(cells, ~periodic)]
     raw.structure["cell"] = [column for column in raw.structure["cell"] if np.any(column.present)]
     for name in dict.fromkeys(key for frame in frames for key, _ in frame.layout):
-        values = [f.column(name, table) for f, table in zip(frames, tables, strict=True)]
+        values = [f.column(name) for f in frames]
         here = [i for i, v in enumerate(values) if v is not None]
         if here:
             index = None if len(here) == n else np.array(here, dtype=np.int64)
