@@ -65,7 +65,16 @@ def test_notes_leave_out(build):
     assert report.noted == {}
 
 
-@pytest.mark.parametrize("leave_out", ["cut", 5, ["nothing"], [None], [["cut"]]])
-def test_notes_that_do_not_exist(build, leave_out):
-    with pytest.raises(InputError, match="known are 'unconverged' and 'cut'"):
+@pytest.mark.parametrize(
+    ("leave_out", "reason"),
+    [
+        (["nothing"], "there is nothing called 'nothing'; known are 'unconverged' and 'cut'"),
+        ("cut", r"leave_out is a list of names: write leave_out=\['cut'\]"),
+        (5, "leave_out is a list of names"),
+        ([None], "leave_out is a list of names"),
+        ([["cut"]], "leave_out is a list of names"),
+    ],
+)
+def test_notes_that_do_not_exist(build, leave_out, reason):
+    with pytest.raises((InputError, TypeError), match=reason):
         build(leave_out=leave_out)

@@ -13,6 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import ioformats
 
 import zstruct
+from zstruct import cli
 from zstruct.errors import InputError
 from zstruct.sources.ase import ASESource
 from zstruct.sources.ase_formats import CORRECTIONS
@@ -111,6 +112,30 @@ def test_types_are_no_elements(tmp_path):
     assert store["forces"].values.tolist() == [[0.1, 0, 0], [-0.1, 0, 0]]
     assert "energy" not in store
     assert store["cell"].values.tolist() == [(np.eye(3) * 5).tolist()]
+
+
+def test_elements_on_the_command_line(tmp_path, capsys):
+    store = str(tmp_path / "s.zarr")
+    arguments = ["build", str(CASES / "lammps_types.dump"), store, "--quiet"]
+    assert cli.main(arguments) == 1
+    assert "atom types are 1, 2, and the input does not say which elements" in capsys.readouterr().err
+    assert cli.main([*arguments, "--element", "1=Ti", "--element", "2=O"]) == 0
+    assert "species: O 1, Ti 1" in capsys.readouterr().out
+
+
+def test_elements_that_nothing_asks_for(tmp_path):
+    with pytest.raises(InputError, match=r"elements=\.\.\.: no input has atom types"):
+        zstruct.build(CASES / "lammps_element.dump", tmp_path / "s.zarr", elements=["Ti"], progress=False)
+
+
+@pytest.mark.parametrize("reader", ["xsf", "ase:xsf"])
+def test_xsf_goes_to_the_better_reader(tmp_path, reader):
+    options = {"reader": reader, "progress": False}
+    with pytest.raises(InputError, match=r"\.xsf, frame 0: the input does not say the unit of forces"):
+        zstruct.build(CASES / "ase_written.xsf", tmp_path / "s.zarr", **options)
+    options["units"] = {"forces": "Ha/A"}
+    report = zstruct.build(CASES / "ase_written.xsf", tmp_path / "s.zarr", **options)
+    assert zstruct.open(report.path)["forces"].values[0, 0] == pytest.approx(1.0)
 
 
 def test_elements_in_the_file_are_believed_and_the_energy_is_not():

@@ -18,6 +18,7 @@ from zstruct.ragged import Packed, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
 from zstruct.sources.comments import take_numbers
+from zstruct.sources.elements import TYPES
 from zstruct.sources.normalize import ReadOptions, normalize
 from zstruct.sources.remarks import Remarks
 
@@ -102,7 +103,7 @@ def _blocks(
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
             take_numbers(raw, task.options.keys.values())
-            properties.update(raw.atom, raw.structure)
+            properties.update(raw.atom, raw.structure, [] if raw.types is None else [TYPES])
             packed, bad = normalize(raw, task.options, source.label, remarks)
             if bad and task.on_error == "raise":
                 first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)

@@ -22,6 +22,7 @@ from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, merge, safe_names
+from zstruct.sources.elements import TYPES
 from zstruct.sources.normalize import ReadOptions
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.unit_systems import quantities_of
@@ -206,7 +207,10 @@ def make_plan(
 
 def _check_named(options: ReadOptions, properties: set[str]) -> None:
     """Refuse names that occur nowhere: a slip of the pen would silently cost the labels."""
-    there = ", ".join(sorted(properties - {"numbers", "positions", "cell", "pbc"})) or "nothing else"
+    own = {"numbers", "positions", "cell", "pbc", TYPES}
+    there = ", ".join(sorted(properties - own)) or "nothing else"
+    if options.elements and TYPES not in properties:
+        raise InputError("elements=...: no input has atom types; they all name their elements")
     for field, key in options.keys.items():
         if key not in properties:
             raise InputError(f"keys={{{field!r}: {key!r}}}: no input has {key!r}; they have {there}")

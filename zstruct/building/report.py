@@ -47,7 +47,8 @@ class BuildReport:
     skipped
         The first hundred of those: input, frame (None for a whole input) and reason.
     ignored
-        Files of a given directory that no source can read.
+        What is left out of directories and globs: files that no source reads, or that repeat what a
+        better one has, stores, pipes.
     """
 
     path: str
@@ -135,9 +136,7 @@ class BuildReport:
             if self.n_skipped > 5:
                 lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
         if self.ignored:
-            lines.append(
-                f"ignored {counted(len(self.ignored), 'file')} that no source can read (see .ignored)"
-            )
+            lines.append(f"ignored {counted(len(self.ignored), 'file')} that no source reads (see .ignored)")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

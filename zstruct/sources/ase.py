@@ -234,7 +234,7 @@ class ASEDatabaseSource(FileSource):
 
     def _metadata(self, database: Any) -> Any:
         try:
-            return database.metadata
+            return getattr(database, "metadata", {})
         except Exception as error:
             raise self._no_database(error) from error
 

@@ -19,7 +19,10 @@ from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.sources.base import Raw, RawColumn
 from zstruct.sources.checks import Bad
 
-__all__ = ["element_table", "numbers_from_types"]
+__all__ = ["TYPES", "element_table", "numbers_from_types"]
+
+#: What the properties of an input list if its atoms have types.
+TYPES = "atom types"
 
 _HOW = "elements={1: 'Ti', 2: 'O'}, or elements=['Ti', 'O'] for the types 1, 2, ..."
 
