@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import ase.db
+import ase.units
 import numpy as np
 import pytest
 from ase.io import iread
@@ -25,6 +26,7 @@ N_ATOMS = np.array([len(atoms) for atoms in FRAMES])
 FORCES = [atoms.get_forces() for atoms in FRAMES]
 N = len(FRAMES)
 FEW = 40  # structures in the files of other libraries
+KCAL = 1 / (ase.units.kcal / ase.units.mol)  # a molecule, in one eV
 
 
 def code_blocks():
@@ -61,8 +63,8 @@ def place(tmp_path_factory):
     for name, kind, values in (
         ("Z_pack.int32", np.int32, np.concatenate([atoms.numbers for atoms in FRAMES[:FEW]])),
         ("R_pack.f32", np.float32, np.concatenate([atoms.positions for atoms in FRAMES[:FEW]])),
-        ("F_pack.f32", np.float32, np.concatenate(FORCES[:FEW])),
-        ("E.f64", np.float64, ENERGY[:FEW]),
+        ("F_pack.f32", np.float32, np.concatenate(FORCES[:FEW]) * KCAL),
+        ("E.f64", np.float64, ENERGY[:FEW] * KCAL),
         ("Qtot.f64", np.float64, np.arange(FEW) % 3 - 1),
     ):
         values.astype(kind).tofile(packed / name)
@@ -150,24 +152,72 @@ def is_scaled(batch, of_atoms):
     return close(per_atom.mean(), 0.0, 1e-3) and close(size, 1.0, 1e-3)
 
 
+def opened(path, **options):
+    return zstruct.ZarrStructureDataset(path, **options)
+
+
+def numbers_of(structures):
+    return np.concatenate([FRAMES[i].numbers for i in structures]).tolist()
+
+
+def is_packed(batch):
+    """Return whether a batch has what the packed files have, in their units and in the words of mmml."""
+    for row, i in enumerate(batch["structure"].tolist()):
+        n = N_ATOMS[i]
+        if not (
+            batch["N"][row] == n
+            and batch["Z"][row, :n].tolist() == FRAMES[i].numbers.tolist()
+            and close(batch["R"][row, :n], FRAMES[i].positions)
+            and close(batch["E"][row], ENERGY[i] * KCAL, 1e-3)
+            and close(batch["F"][row, :n], FORCES[i] * KCAL, 1e-3)
+            and batch["Qtot"][row] == i % 3 - 1
+        ):
+            return False
+    rows = batch["Z"].shape[1]
+    return batch["dst_idx"].shape == batch["src_idx"].shape == (rows * (rows - 1),)
+
+
+def follows_moves(cheb, index, values, step=1e-4):
+    """Return whether derivatives say how the features of the first structure change when an atom moves."""
+    moved = [FRAMES[0].copy() for _ in range(2)]
+    for atoms, sign in zip(moved, (1, -1), strict=True):
+        atoms.positions[1, 0] += sign * step
+    change = (cheb.compute(moved[0]) - cheb.compute(moved[1])) / (2 * step)
+    centre, neighbour = index.numpy()
+    expected = np.zeros_like(change)
+    np.add.at(expected, centre[neighbour == 1], values.numpy()[neighbour == 1, :, 0])
+    np.add.at(expected, centre[centre == 1], -values.numpy()[centre == 1, :, 0])
+    return close(expected, change, 1e-3)
+
+
 #: What is so after our lines have run, by library and a piece of their lines that no other row has.
 CHECKS = {
     "aenet-python": {
-        "build_workers=8": lambda r: r.value.n_structures == N,
-        "atomic_energies=energies)": lambda r: (
+        "build_workers=8": lambda r: (
+            r.value.n_structures == N and close(column(opened("built.zarr"), "energy"), ENERGY, 0)
+        ),
+        'mode="build", max_energy=0.5': lambda r: (
             0 < r.value.n_structures == fewer(0.5, 2.0, lambda forces: abs(forces).max(), 1.0) < N
         ),
-        "persist_features=True": lambda r: (
-            "trained" in r.zstruct.features.group_names("train.zarr")["derivatives"]
+        "persist_features=True": lambda r: opened("train.zarr", features="trained", derivatives="trained")[9][
+            "deriv_values"
+        ].equal(r.data[9]["deriv_values"]),
+        'mode="load")': lambda r: (
+            close(r.data[9]["features"], r.cheb.compute(FRAMES[9]))
+            and r.data[9]["deriv_values"].shape[1:] == (r.cheb.n_features, 3)
+            and "features: cheb, stored; derivatives: cheb, stored" in repr(r.data)
         ),
-        'mode="load")': lambda r: {"features", "deriv_index", "deriv_values"} <= r.data[0].keys(),
         "dataset = StructureDataset(": lambda r: (
             "computed" in repr(r.data) and close(r.data[9]["features"], r.cheb.compute(FRAMES[9]))
         ),
         "Structure(positions": lambda r: (
             zstruct.ZarrStructureDataset("given.zarr").get_atoms(0).get_potential_energy() == -31.7
         ),
-        "CachedStructureDataset": lambda r: set(r.data[0]) == {"numbers", "energy", "features"},
+        "CachedStructureDataset": lambda r: (
+            set(r.data[0]) == {"numbers", "energy", "features"}
+            and close(r.data[9]["features"], r.cheb.compute(FRAMES[9]))
+            and r.data[9]["energy"] == ENERGY[9]
+        ),
         'sample["has_forces"]': lambda r: (
             close(r.value[0], ENERGY[0]) and close(r.value[1], FORCES[0]) and bool(r.value[2])
         ),
@@ -177,20 +227,24 @@ CHECKS = {
         'sample["neighbor_info"]': lambda r: close(
             np.sort(np.linalg.norm(r.value[1], axis=1)), np.sort(neighbor_list("d", FRAMES[0], 4.0))
         ),
-        'sample["local_derivatives"]': lambda r: (
-            r.value[1].shape == (r.value[0].shape[1], r.cheb.n_features, 3)
-        ),
+        'sample["local_derivatives"]': lambda r: follows_moves(r.cheb, *r.value),
         "StructureDataset(structures, descriptor, max_energy=0.5": lambda r: (
             0 < len(r.value) == fewer(0.5, 2.0, lambda forces: abs(forces).max()) < N
         ),
         "descriptor, max_forces=2.0": lambda r: (
             0 < len(r.value) == fewer(np.inf, 2.0, lambda forces: abs(forces).max()) < N
         ),
-        "max_energy=-0.1": lambda r: (
-            len(r.value) > 0
-            and r.value.structures.tolist()
-            == np.flatnonzero(formation(train_part()) / N_ATOMS <= -0.1).tolist()
+        "StructureDataset(structures, descriptor, atomic_energies=": lambda r: (
+            0 < len(r.value) < N
+            and r.value.structures.tolist() == np.flatnonzero(ENERGY / N_ATOMS - 1.0 <= 0.4).tolist()
+            and close(column(r.value, "energy"), (ENERGY - N_ATOMS)[r.value.structures], 1e-9)
         ),
+        'mode="load", atomic_energies=': lambda r: (
+            0 < len(r.value) < N
+            and r.value.structures.tolist() == np.flatnonzero(ENERGY / N_ATOMS - 1.0 <= 0.4).tolist()
+            and close(column(r.value, "energy"), ENERGY[r.value.structures], 0)
+        ),
+        "dataset.close()": lambda r: "closed" in repr(r.data),
         "force_resample_num_epochs=2": lambda r: (
             sum(used(r.data, 0)) == round(0.3 * N) and used(r.data, 0) == used(r.data, 1) != used(r.data, 2)
         ),
@@ -232,9 +286,18 @@ CHECKS = {
             close(column(r.data, "energy"), ENERGY[:FEW])
             and close(column(r.data, "forces"), np.concatenate(FORCES[:FEW]))
         ),
-        "energy_key=": lambda r: r.value.n_structures == N,
-        "dtype=torch.float64": lambda r: r.data[3]["energy"].item() == ENERGY[3],
-        "cache=True": lambda r: "memory" in repr(r.data),
+        "energy_key=": lambda r: (
+            r.value.n_structures == N
+            and close(column(opened("named.zarr"), "energy"), ENERGY, 0)
+            and close(column(opened("named.zarr"), "forces"), np.concatenate(FORCES))
+        ),
+        "dtype=torch.float64": lambda r: (
+            r.data[3]["energy"].item() == ENERGY[3]
+            and r.data[3]["positions"].numpy().tolist() == FRAMES[3].positions.tolist()
+        ),
+        "cache=True": lambda r: (
+            "cache: memory" in repr(r.data) and close(column(r.data, "energy"), ENERGY, 0)
+        ),
         'sample["species"]': lambda r: (
             r.value[0].tolist() == FRAMES[0].numbers.tolist()
             and r.value[1] == N_ATOMS[0]
@@ -242,6 +305,7 @@ CHECKS = {
         ),
         "get_atoms": lambda r: is_frame(r.value),
         "return_atoms=True": lambda r: is_frame(r.value),
+        "with MolecularDataset": lambda r: r.sample["energy"] == ENERGY[0] and "closed" in repr(r.data),
         "get_statistics": lambda r: close(
             r.value,
             [
@@ -256,10 +320,12 @@ CHECKS = {
         "shuffle=False": lambda r: r.parts["train"].tolist() == list(range(len(r.parts["train"]))),
         "MolecularSubset": lambda r: r.value.structures.tolist() == [4, 2, 7],
         "use_padding=True": lambda r: (
-            (batch := next(iter(r.loader)))["positions"].shape == (*batch["mask"].shape, 3)
+            (batch := next(iter(r.loader)))["positions"].shape == (32, batch["max_atoms"], 3)
+            and batch["species"][batch["mask"]].tolist() == numbers_of(batch["structure"])
         ),
         "use_padding=False": lambda r: (
-            (batch := next(iter(r.loader)))["positions"].shape == (len(batch["batch"]), 3)
+            (batch := next(iter(r.loader)))["positions"].shape == (batch["total_atoms"], 3)
+            and batch["species"].tolist() == numbers_of(batch["structure"])
         ),
         "pin_memory": lambda r: len(r.loader) == N // 32,
         "create_dataloaders": lambda r: (
@@ -268,9 +334,15 @@ CHECKS = {
         "molecular_collate_fn([": lambda r: (
             r.value["positions"].shape == (2, max(N_ATOMS[:2]), 3)
             and r.value["mask"].sum(1).tolist() == N_ATOMS[:2].tolist()
+            and r.value["species"][r.value["mask"]].tolist() == numbers_of([0, 1])
         ),
-        "no_padding([": lambda r: r.value["ptr"].tolist() == [0, *N_ATOMS[:2].cumsum()],
-        'batch["total_atoms"]': lambda r: r.value[0].sum() == r.value[2] and r.value[1] == 32,
+        "no_padding([": lambda r: (
+            r.value["ptr"].tolist() == [0, *N_ATOMS[:2].cumsum()]
+            and r.value["species"].tolist() == numbers_of([0, 1])
+        ),
+        'batch["total_atoms"]': lambda r: (
+            r.value[0].tolist() == N_ATOMS[:32].tolist() and r.value[1:] == (32, N_ATOMS[:32].sum())
+        ),
         'batch["max_atoms"]': lambda r: 0.0 < r.value < 1.0,
         "AddNoise(": lambda r: (
             np.abs(distances(r.data[0]["positions"]) - distances(FRAMES[0].positions)).max() < 0.15
@@ -287,9 +359,9 @@ CHECKS = {
     },
     "mmml": {
         'loader = PackedMemmapLoader("packed", batch_size=32)': lambda r: (
-            sorted(q for batch in r.loader for q in batch["Qtot"].tolist()) == sorted(np.arange(FEW) % 3 - 1)
-            and {"Z", "R", "F", "E", "N", "dst_idx", "src_idx", "batch_segments", "batch_mask", "atom_mask"}
-            <= next(iter(r.loader)).keys()
+            close(column(opened("packed.zarr"), "energy"), ENERGY[:FEW], 1e-6)
+            and close(column(opened("packed.zarr"), "forces"), np.concatenate(FORCES[:FEW]))
+            and all(is_packed(batch) for batch in r.loader)
         ),
         "bucket_size=1024": lambda r: (
             r.loader.padding_efficiency() > 0.9 > r.data.loader(32, shuffle=True).padding_efficiency()
@@ -302,7 +374,12 @@ CHECKS = {
         "in loader.batches(num_atoms=60)": lambda r: (
             r.batch["R"].shape[1:] == (60, 3) and len(r.batch["dst_idx"]) == 60 * 59
         ),
-        "physnet_format=False": lambda r: r.batch["numbers"].shape == r.batch["mask"].shape,
+        "physnet_format=False": lambda r: (
+            r.batch["Z"].dtype == torch.int32
+            and r.batch["Z"][r.batch["mask"]].tolist() == numbers_of(r.batch["structure"])
+            and close(r.batch["E"], ENERGY[r.batch["structure"]])
+            and {"R", "F", "N", "Qtot"} <= r.batch.keys()
+        ),
         "prepare_batches_jit": lambda r: (
             {len(batch["N"]) for batch in r.batches} == {32}
             and len(r.batches) == N // 32
@@ -395,3 +472,18 @@ def test_no_row_is_lost_to_the_way_tables_are_written():
     for _, theirs, ours in ROWS:
         ast.parse(theirs)
         ast.parse(ours)
+
+
+def test_packed_files_need_no_charges(names, place, tmp_path):
+    shutil.copytree(place / "packed", tmp_path / "packed")
+    (tmp_path / "packed" / "Qtot.f64").unlink()
+    zstruct.build(
+        names["molecules"](tmp_path / "packed"),
+        tmp_path / "neutral.zarr",
+        units={"energy": "kcal/mol"},
+        progress=False,
+    )
+    data = zstruct.ZarrStructureDataset(tmp_path / "neutral.zarr")
+    assert "total_charge" not in data.fields
+    assert close(column(data, "energy"), ENERGY[:FEW], 1e-6)
+    assert next(iter(data.loader(FEW, layout="physnet")))["Qtot"].tolist() == [0.0] * FEW
