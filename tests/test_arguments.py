@@ -2,6 +2,7 @@
 
 import enum
 import itertools
+import pickle
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 import zstruct
-from zstruct.arguments import OPTIONS, check, integer, names, real, shown, whole
-from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.arguments import OPTIONS, array_of, check, count, integer, names, real, shown, whole
+from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 
 
 class Level(enum.IntEnum):
@@ -23,7 +24,7 @@ RIGHT = {
     "shuffle_seed": [None, 0, np.int32(7)],
     "seed": [-1, 0, 2**70],
     "bins": [1, np.int64(10)],
-    "batch_size": [1, 10**30],
+    "cache_features": [False, True, np.True_, 0, 5, np.int64(5)],
     "reader": [None, "xyz", np.str_("xyz")],
     "on_error": ["raise", "skip"],
     "only": [None, "forces"],
@@ -41,7 +42,7 @@ WRONG_TYPE = {
     "shuffle_seed": [True, 1.0, "1"],
     "seed": [None, True, 1.5, "1"],
     "bins": [None, True, 2.0],
-    "batch_size": [None, "3", True, 3.0],
+    "cache_features": [None, "all", 1.5, [1], np.arange(5)],
     "reader": [3, b"xyz", ["xyz"]],
     "on_error": [3, ["raise"], True],
     "only": [True, 3],
@@ -57,7 +58,7 @@ NO_SENSE = {
     "n_workers": [0, -1],
     "shuffle_seed": [-1],
     "bins": [0],
-    "batch_size": [0, -(10**30)],
+    "cache_features": [-5],
     "on_error": ["ignore", "", None],
     "only": ["energy", ""],
     "atomic_energies": [{"H": float("nan")}, {"H": float("inf")}, {"H": 10**400}],
@@ -110,6 +111,27 @@ def test_whole_has_limits():
         whole("threads", 10**30, 0, 4096)
     with pytest.raises(InputError, match="n is a whole number up to 3, not 4"):
         whole("n", 4, most=3)
+
+
+def test_counts_are_never_missing():
+    assert count("n", np.uint8(3)) == 3
+    for value, kind in ((None, TypeError), ("3", TypeError), (True, TypeError), (-1, InputError)):
+        with pytest.raises(kind, match="n is a whole number"):
+            count("n", value)
+
+
+def test_rows_of_different_lengths_are_no_array():
+    assert array_of("x", [[1, 2], [3, 4]]).shape == (2, 2)
+    with pytest.raises(TypeError, match=r"x is in rows of one length, not \[\[1, 2\], \[3\]\]"):
+        array_of("x", [[1, 2], [3]])
+
+
+def test_unknown_names_are_key_errors_without_quotes():
+    error = UnknownNameError("there is no 'a'")
+    assert isinstance(error, KeyError)
+    assert isinstance(error, InputError)
+    assert str(error) == "there is no 'a'"
+    assert str(pickle.loads(pickle.dumps(error))) == "there is no 'a'"
 
 
 def test_integers_of_any_kind():

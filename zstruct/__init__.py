@@ -22,6 +22,7 @@ from zstruct.errors import (
     StoreAccessError,
     StoreExistsError,
     StoreFormatError,
+    UnknownNameError,
     WriteError,
     ZstructError,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "StoreExistsError",
     "StoreFormatError",
     "StructureReader",
+    "UnknownNameError",
     "WriteError",
     "ZarrStructureDataset",
     "ZstructError",

@@ -14,10 +14,11 @@ from numbers import Real
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct.errors import ArgumentTypeError, InputError
 
-__all__ = ["OPTIONS", "Option", "check", "integer", "names", "real", "shown", "whole"]
+__all__ = ["OPTIONS", "Option", "array_of", "check", "count", "integer", "names", "real", "shown", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,21 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
     return found
 
 
+def count(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """Return an integer of any kind as Python's, as `whole` does, but None is none.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    InputError
+        If it is too small or too large.
+    """
+    if value is None:
+        raise ArgumentTypeError(f"{name} is a whole number, not None")
+    return whole(name, value, least, most)
+
+
 @overload
 def real(name: str, value: None) -> None: ...
 @overload
@@ -180,6 +196,20 @@ def names(name: str, value: Any) -> list[str]:
             raise ArgumentTypeError(f"{name} is a list of names, and {shown(one)} is none")
         found.append(str(one))
     return found
+
+
+def array_of(name: str, value: Any) -> NDArray[Any]:
+    """Return lists of any depth as an array.
+
+    Raises
+    ------
+    TypeError
+        If they are of different lengths.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ArgumentTypeError(f"{name} is in rows of one length, not {shown(value)}") from None
 
 
 def _is_real(value: Any) -> bool:
@@ -245,6 +275,11 @@ def _is_text(value: Any) -> bool:
 _FLAG = Option("True or False", lambda value: isinstance(value, bool | np.bool_))
 _TEXT = Option("a text, or None", lambda value: value is None or isinstance(value, str))
 
+_KEPT = Option(
+    "a number of structures, or True for all",
+    lambda value: isinstance(value, bool | np.bool_) or integer(value) is not None,
+    lambda value: (integer(value) or 0) >= 0,
+)
 _KEYS = _texts("a mapping of fields to names in the input, both texts", _is_text)
 
 #: What every option takes that more than one function has, or that needs nothing but itself to be checked.
@@ -254,15 +289,17 @@ OPTIONS: Mapping[str, Option] = {
     "overwrite": _FLAG,
     "resume": _FLAG,
     "derivatives": _FLAG,
-    "shuffle": _FLAG,
+    "features_only": _FLAG,
+    "as_numpy": _FLAG,
     "drop_last": _FLAG,
+    "pin_memory": _FLAG,
+    "cache_features": _KEPT,
+    "cache_neighbors": _KEPT,
     "reader": _TEXT,
     "on_error": _choice("raise", "skip"),
     "only": _choice("forces", None),
     "shuffle_seed": _whole(0),
     "seed": _whole(none=False),
-    "epoch": _whole(0, none=False),
-    "batch_size": _whole(1, none=False),
     "bins": _whole(1, none=False),
     "split": Option("a label, or (name of the split, label)", _is_label),
     "keys": _KEYS,

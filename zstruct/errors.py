@@ -17,6 +17,7 @@ __all__ = [
     "StoreAccessError",
     "StoreExistsError",
     "StoreFormatError",
+    "UnknownNameError",
     "WriteError",
     "ZstructError",
 ]
@@ -52,6 +53,12 @@ class InputError(ZstructError, ValueError):
 
 class ArgumentTypeError(InputError, TypeError):
     """An argument is of a type that makes no sense there; a `TypeError` as Python's own is."""
+
+
+class UnknownNameError(InputError, KeyError):
+    """There is nothing of this name; the message names what there is. A `KeyError` as Python's own is."""
+
+    __str__ = Exception.__str__  # KeyError would show quotes
 
 
 class ChangedInputError(ZstructError):

@@ -109,7 +109,11 @@ def _usable(opened: Store, kinds: Sequence[str]) -> list[str]:
 def _values(opened: Store, how: By) -> NDArray:
     """Return a value for each structure of the store."""
     if callable(how):
-        values = np.asarray(how(opened))
+        try:
+            values = np.asarray(how(opened))
+        except Exception as error:
+            reason = f"the function that was given raised {type(error).__name__}: {error}"
+            raise InputError(reason) from error
         if values.shape != (opened.n_structures,):
             raise InputError(
                 f"the function returned values of shape {values.shape}, not one for each of the "

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zstruct import store as _store
 from zstruct.access import check_writable
+from zstruct.arguments import shown
 from zstruct.disk import writing
 from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
 from zstruct.publishing import check_name, publish, recover, working_directory
@@ -169,9 +170,11 @@ def open_kept(
     given = Store.of(store)
     opened = given.again()  # what was opened before does not show a group that is new
     there = opened.group_names(kind)
-    if name not in there:
+    if not isinstance(name, str) or name not in there:
         has = f"it has {', '.join(there)}" if there else "it has none"
-        raise InputError(f"the store {opened.path} has no {noun} {name!r}; {has}; make one with {function}")
+        raise InputError(
+            f"the store {opened.path} has no {noun} {shown(name)}; {has}; make one with {function}"
+        )
     attrs = opened.group_attrs(f"{kind}/{name}")
     version = str(attrs.get("encoding-version"))
     if version.split(".")[0] != VERSION.split(".")[0]:

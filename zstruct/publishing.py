@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zstruct.arguments import shown
 from zstruct.errors import ChangedInputError, InputError
 from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
 from zstruct.working import WorkingDirectory, exchange, read_json, write_json
@@ -33,7 +34,7 @@ def check_name(name: object, what: str) -> None:
         If it is no text, or has other characters or more of them; `what` is what it should name.
     """
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)):
-        raise InputError(f"{name!r} can't name {what}: use up to 128 letters, digits and any of _ . + -")
+        raise InputError(f"{shown(name)} can't name {what}: use up to 128 letters, digits and any of _ . + -")
 
 
 def working_directory(path: Path) -> WorkingDirectory:

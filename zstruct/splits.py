@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zstruct.arguments import check, integer, names, shown
 from zstruct.dealing import dealt, dealt_whole, rounded
-from zstruct.errors import InputError, StoreExistsError
+from zstruct.errors import InputError, StoreExistsError, UnknownNameError
 from zstruct.grouping import By, grouped, stratified
 from zstruct.keeping import check_place, keep, open_kept
 from zstruct.schema import STRUCTURE
@@ -70,7 +70,7 @@ class Split:
 
     def __getitem__(self, label: str) -> NDArray[np.int64]:
         if label not in self.labels:
-            raise KeyError(f"the split has no part {label!r}; it has {', '.join(self.labels)}")
+            raise UnknownNameError(f"the split has no part {label!r}; it has {', '.join(self.labels)}")
         return np.flatnonzero(self.codes == self.labels.index(label)).astype(np.int64, copy=False)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:

@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: TID251
 
 from zstruct.access import check_options, is_url, path_of, refused
 from zstruct.disk import naming
-from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
+from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, UnknownNameError, ZstructError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 
@@ -634,7 +634,7 @@ class Store:
                 node = root[name]
             except KeyError:
                 has = ", ".join(self.fields)
-                raise KeyError(f"the store {self.path} has no array {name!r}; it has {has}") from None
+                raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}") from None
             assert isinstance(node, zarr.Array)
             if os.path.isdir(self.path):
                 n_shards = -(-node.shape[0] // (node.shards or node.chunks)[0])

@@ -264,7 +264,7 @@ def test_block_edges():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ShuffleSampler(-1), "n and seed must not be negative, but are -1 and 0"),
+        (lambda: ShuffleSampler(-1), "n is a whole number from 0, not -1"),
         (lambda: ShuffleSampler(3, rank=2, world_size=2), r"rank must be in range\(2\), the world_size"),
         (lambda: ShuffleSampler(3, even=True), "even is 'pad', 'drop' or None, not True"),
         (lambda: BlockShuffleSampler([1, 2]), "they begin with 0 and never decrease"),

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
+from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
@@ -180,7 +181,10 @@ def _rechunked(dataset: xr.Dataset, chunks: Chunks) -> xr.Dataset:
     bare = dataset.drop_vars(list(dataset.coords))
     if chunks == "auto":  # dask can't tell how large texts are
         bare = bare.drop_vars([name for name, v in bare.variables.items() if v.dtype == object])
-    return dataset.assign(bare.chunk(chunks).data_vars)
+    try:
+        return dataset.assign(bare.chunk(chunks).data_vars)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise InputError(f"the Dataset can't have chunks={shown(chunks)}: {error}") from error
 
 
 class _Shown:
@@ -299,7 +303,9 @@ def _store_of(dataset: xr.Dataset, instead: str) -> Store:
 
 def _token(store: Store, content: str) -> str:
     """Return what names the dask arrays of some content of a store."""
-    return hashlib.sha256(f"{os.path.abspath(store.path)} {content}".encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        f"{os.path.abspath(store.path)} {content}".encode("utf-8", "surrogateescape")
+    ).hexdigest()[:16]
 
 
 def _common_rows(store: Store, columns: Mapping[str, Field]) -> dict[str, int]:

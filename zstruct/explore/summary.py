@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.schema import ATOM, STRUCTURE, Field
 from zstruct.store import Store
 from zstruct.text import counted, sized
@@ -109,7 +111,14 @@ def format_summary(summary: dict[str, Any]) -> str:
     ----------
     summary
         What `summarize` returned.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
     """
+    if not isinstance(summary, Mapping) or "n_structures" not in summary:
+        raise ArgumentTypeError(f"a summary is what summarize returned, not {shown(summary)}")
     n, sizes = summary["n_structures"], summary["atoms_per_structure"]
     counts = [counted(n, "structure"), counted(summary["n_atoms"], "atom")]
     if summary["nbytes_on_disk"] is not None:

@@ -5,14 +5,16 @@ This module checks parameters, names the features and hands tables to the kernel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from zstruct.arguments import integer, shown
 from zstruct.errors import InputError
 from zstruct.features.base import Descriptor, Neighbors
 from zstruct.features.species import unknown_species
@@ -310,9 +312,9 @@ def _sorted_numbers(species: Sequence[str | int]) -> list[int]:
         raise InputError(f"species is a sequence of chemical symbols, such as ['Ti', 'O'], not {species!r}")
     numbers = []
     for one in species:
-        z = atomic_numbers.get(one, 0) if isinstance(one, str) else int(one)
-        if not 0 < z < len(chemical_symbols):
-            raise InputError(f"{one!r} is not a chemical element")
+        z = atomic_numbers.get(one, 0) if isinstance(one, str) else integer(one)
+        if z is None or not 0 < z < len(chemical_symbols):
+            raise InputError(f"{shown(one)} is not a chemical element")
         numbers.append(z)
     if len(set(numbers)) < len(numbers):
         raise InputError(f"the species {', '.join(map(str, species))} name an element twice")
@@ -323,8 +325,9 @@ def _rows(
     name: str, rows: Sequence[Sequence[float]], columns: tuple[str, ...]
 ) -> tuple[tuple[float, ...], ...]:
     for row in rows:
-        if np.shape(row) != (len(columns),) or not np.isfinite(row).all():
-            raise InputError(f"a row of {name} is {', '.join(columns)}, all finite, not {row}")
+        numbers = isinstance(row, Iterable) and all(isinstance(x, Real) for x in row)
+        if not numbers or np.shape(row) != (len(columns),) or not np.isfinite(row).all():
+            raise InputError(f"a row of {name} is {', '.join(columns)}, all finite, not {shown(row)}")
         given = dict(zip(columns, row, strict=True))
         if given.get("eta", 0) < 0:
             raise InputError(f"eta in {name} is at least 0, not {given['eta']}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.features.base import Descriptor, Neighbors
 from zstruct.features.species import unknown_species
@@ -99,9 +100,9 @@ class Chebyshev(Descriptor):
         if not self.species:
             raise InputError("the list of species is empty: give the chemical symbols of all that may occur")
         for symbol in self.species:
-            if not atomic_numbers.get(symbol):
+            if not isinstance(symbol, str) or not atomic_numbers.get(symbol):
                 raise InputError(
-                    f"{symbol!r} is not the symbol of an element; species are symbols such as 'Ti'"
+                    f"{shown(symbol)} is not the symbol of an element; species are symbols such as 'Ti'"
                 )
             if self.species.count(symbol) > 1:
                 raise InputError(f"{symbol} is given twice in the list of species")

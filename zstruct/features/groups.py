@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from zstruct.arguments import shown
 from zstruct.errors import InputError, StaleGroupError, StoreFormatError
 from zstruct.features.base import Descriptor
 from zstruct.features.registry import from_manifest
@@ -134,13 +135,13 @@ def open_group(
     3.0
     """
     opened = Store.of(store, storage_options)
-    if kind not in GROUP_KINDS:
-        raise InputError(f"a kind of group is one of {', '.join(GROUP_KINDS)}, not {kind!r}")
+    if not isinstance(kind, str) or kind not in GROUP_KINDS:
+        raise InputError(f"a kind of group is one of {', '.join(GROUP_KINDS)}, not {shown(kind)}")
     there = opened.group_names(kind)
-    if name not in there:
+    if not isinstance(name, str) or name not in there:
         has = f"it has {', '.join(there)}" if there else "it has none"
         raise InputError(
-            f"the store {opened.path} has no {kind} {name!r}; {has}; run zstruct.featurize first"
+            f"the store {opened.path} has no {kind} {shown(name)}; {has}; run zstruct.featurize first"
         )
     group = FeatureGroup(opened, kind, name, opened.group_attrs(f"{kind}/{name}"))
     version = str(group.attrs.get("encoding-version"))

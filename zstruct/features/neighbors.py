@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.arguments import shown, whole
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.features.base import Neighbors
 from zstruct.features.structures import Structures, pack
 
@@ -83,7 +84,7 @@ def neighbor_list(
     Raises
     ------
     InputError
-        If the cutoff is none of that.
+        If the cutoff is none of that, or there are no such rows.
 
     Examples
     --------
@@ -92,7 +93,7 @@ def neighbor_list(
     >>> found.centres, found.indices
     (array([0, 0, 1, 2]), array([1, 2, 0, 0]))
     """
-    stop = structures.n_atoms if stop is None else stop
+    start, stop = _range(structures, start, stop)
     room = min(PAIRS, 64 * (stop - start))
     return _Search(structures, cutoff).find(start, stop, room, whole=True)
 
@@ -125,20 +126,29 @@ def neighbor_pieces(
     >>> [(piece.start, len(piece), piece.n_pairs) for piece in neighbor_pieces(water, 1.2, pairs=7)]
     [(0, 4, 6), (4, 5, 6)]
     """
-    search, row = _Search(structures, cutoff), start
-    stop = structures.n_atoms if stop is None else stop
+    row, stop = _range(structures, start, stop)
+    search = _Search(structures, cutoff)
     while row < stop:
         piece = search.find(row, min(row + pairs, stop), pairs, whole=False)
         yield piece
         row += len(piece)
 
 
+def _range(structures: Structures, start: int, stop: int | None) -> tuple[int, int]:
+    """Return the first row of atoms and the one after the last, of those that there are."""
+    if not isinstance(structures, Structures):
+        raise ArgumentTypeError(f"structures are packed, by zstruct.features.pack, not {shown(structures)}")
+    n = structures.n_atoms
+    last = n if stop is None else whole("stop", stop, 0, n)
+    return whole("start", start, 0, last) or 0, last
+
+
 def _check_cutoff(cutoff: Any) -> None:
     number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
-    if not (number and 0 < cutoff <= _FARTHEST):
+    if not (number and not np.iscomplex(cutoff) and 0 < cutoff <= _FARTHEST):
         raise InputError(
             f"the cutoff of a neighbour list is a positive number of angstrom, at most {_FARTHEST:,}, "
-            f"not {cutoff!r}"
+            f"not {shown(cutoff)}"
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import check, names
-from zstruct.errors import InputError
+from zstruct.errors import InputError, UnknownNameError
 from zstruct.loading import collate
 from zstruct.loading.precision import default_dtype
 from zstruct.splits import open_split
@@ -39,7 +39,9 @@ def chosen_fields(store: Store, fields: Iterable[str] | None) -> list[str]:
     chosen = list(dict.fromkeys(names("fields", fields)))
     for name in chosen:
         if name not in store.fields:
-            raise KeyError(f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}")
+            raise UnknownNameError(
+                f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}"
+            )
     return chosen
 
 
@@ -86,7 +88,7 @@ def chosen_dtypes(
     beside = {name: asked.pop(name, said or np.dtype(np.float32)) for name in extras}
     if asked:
         floats = [name for name in names if store.fields[name].dtype.startswith("float")]
-        raise KeyError(
+        raise UnknownNameError(
             f"dtype names {', '.join(asked)}; only loaded floating-point fields have one: "
             f"{', '.join([*floats, *extras])}"
         )

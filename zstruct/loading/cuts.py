@@ -141,7 +141,7 @@ def budget(sizes: NDArray[Any], most: int, what: str) -> Budget:
             f"structure {i} of the dataset has {sizes[i]:,} {what}, more than max_{what}={most}: "
             f"raise max_{what}, or leave out the {np.count_nonzero(sizes > most):,} structures that have more"
         )
-    return sizes, most
+    return sizes, min(most, np.iinfo(np.int64).max // 2)  # rows are added to it
 
 
 def in_rows(chunks: Iterator[NDArray[np.int64]], n: int) -> Iterator[NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, from_numpy
 from torch.utils.data import Dataset
 
+from zstruct.arguments import array_of, count
 from zstruct.features.base import Descriptor
 from zstruct.loading import collate
 from zstruct.loading.batch import NO_PAIRS, PackedBatch, Sample
@@ -307,7 +308,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             If an index is out of range.
         """
         # As `take`, for which a call would cost as much as a tensor.
-        array = np.asarray(indices)
+        array = array_of("a list of indices", indices)
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
     def loss(
@@ -450,7 +451,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         if layout == "mace":  # the parts of a store have the same table of elements
             join = functools.partial(collate.mace, elements=self._elements())
         join = collate.renaming(layout, join, names)
-        if num_workers:
+        if count("num_workers", num_workers):
             self._warm()
         return make_loader(
             self,

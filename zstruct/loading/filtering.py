@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.arguments import real
+from zstruct.arguments import array_of, real
+from zstruct.errors import InputError, ZstructError
 from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.references import References
 from zstruct.store import Store
@@ -105,7 +106,11 @@ def structures_with(store: Store, name: str) -> NDArray[np.bool_]:
 
 
 def _mask(store: Store, where: Where) -> NDArray[np.bool_]:
-    mask = np.asarray(where(store) if callable(where) else where)
+    try:
+        mask = array_of("where", where(store) if callable(where) else where)
+    except Exception as error:
+        reason = f"the filter given as where= raised {type(error).__name__}: {error}"
+        raise (error if isinstance(error, ZstructError) else InputError(reason)) from error
     if mask.dtype != bool or mask.shape != (store.n_structures,):
         raise ValueError(
             f"where is a boolean for each of the {store.n_structures:,} structures of the store, or a "

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import integer
+from zstruct.arguments import array_of, integer
 from zstruct.loading.gather import out_of_range
 
 __all__ = ["as_int", "is_plain", "positions_of"]
@@ -33,7 +33,7 @@ def positions_of(indices: Any, n: int) -> NDArray[np.int64]:
     >>> positions_of([-1, 0], 4), positions_of([True, False, False, True], 4)
     (array([3, 0]), array([0, 3]))
     """
-    array = np.asarray(indices)
+    array = array_of("a list of indices", indices)
     if array.ndim == 1 and array.size == 0 and array.dtype.kind != "b":
         return np.empty(0, dtype=np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iub":

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from zstruct.arguments import whole
+from zstruct.arguments import check, count, shown, whole
+from zstruct.errors import InputError
 from zstruct.loading.batch import Sample
 from zstruct.loading.batching import BatchSampler
 from zstruct.loading.orders import Shuffle, batches_of, order_of
@@ -88,7 +89,8 @@ class StructureLoader(DataLoader[Any]):
         pin_memory: bool = False,
         **options: Any,
     ):
-        num_workers = whole("num_workers", num_workers, most=_MOST)
+        num_workers = count("num_workers", num_workers, most=_MOST)
+        check(pin_memory=pin_memory)
         threads, prefetch = whole("threads", threads, most=_MOST), whole("prefetch", prefetch, most=_MOST)
         if num_workers > 0 and (threads is not None or prefetch is not None):
             raise ValueError("threads and prefetch are for num_workers=0; processes have prefetch_factor")
@@ -100,7 +102,7 @@ class StructureLoader(DataLoader[Any]):
             raise ValueError(
                 f"threads must not be negative, prefetch at least 1, but they are {threads}, {prefetch}"
             )
-        self.device = None if device is None else torch.device(device)
+        self.device = _device(device)
         self.threads = 0 if num_workers else _default_threads() if threads is None else threads
         self.prefetch = _AHEAD if prefetch is None else prefetch
         self._patience = _PATIENCE if threads is None and prefetch is None else 0.0
@@ -343,6 +345,17 @@ def _default_threads() -> int:
     return max(1, min(_MOST_THREADS, cpu_count() - 1))
 
 
+def _device(given: Any) -> torch.device | None:
+    """Return a device as torch's; None stays."""
+    try:
+        return None if given is None else torch.device(given)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        said = str(error).splitlines()[0]
+        raise InputError(
+            f"device is one that torch has, such as 'cpu' or 'cuda', not {shown(given)}: {said}"
+        ) from None
+
+
 def make_loader(
     dataset: ZarrStructureDataset,
     batch_size: int,
@@ -364,8 +377,10 @@ def make_loader(
     **options: Any,
 ) -> StructureLoader:
     """Return a loader over a dataset; `ZarrStructureDataset.loader` says what the options mean."""
-    if shuffle not in (True, False, "full", "block"):
-        raise ValueError(f"shuffle is True, False, 'full' or 'block', not {shuffle!r}")
+    if not isinstance(shuffle, str | int | np.bool_) or shuffle not in (True, False, "full", "block"):
+        raise ValueError(f"shuffle is True, False, 'full' or 'block', not {shown(shuffle)}")
+    check(drop_last=drop_last)
+    drop_last = bool(drop_last)
     if not isinstance(shuffle, str):
         shuffle = bool(shuffle)  # 1 and numpy.True_ are True
     if generator is not None and not isinstance(generator, torch.Generator):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import check
 from zstruct.loading.batch import ATOMS, PackedBatch, Pairs, PerPair, Sample
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS
@@ -186,9 +187,15 @@ def edges_of(packed: PackedBatch, layout: str) -> Edges:
     return edges
 
 
-@cache  # an import statement takes as long as a tensor
 def converter(as_numpy: bool) -> Callable[[NDArray], Any]:
     """Return what makes of an array what a batch holds: a tensor that shares its memory, or itself."""
+    if type(as_numpy) is not bool:
+        check(as_numpy=as_numpy)
+    return _converter(bool(as_numpy))
+
+
+@cache  # an import statement takes as long as a tensor
+def _converter(as_numpy: bool) -> Callable[[NDArray], Any]:
     if as_numpy:
         return np.asarray
     from torch import from_numpy

@@ -11,6 +11,7 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.packing import which
 from zstruct.loading.padding_kernels import mark_pairs, mark_rows, pad
@@ -18,6 +19,8 @@ from zstruct.loading.padding_kernels import mark_pairs, mark_rows, pad
 __all__ = ["real_pairs", "real_rows", "rectangle", "rows_of"]
 
 _UINT8 = np.dtype(np.uint8)
+
+_MOST = 1 << 31  # rows
 
 
 def rows_of(packed: PackedBatch, num_atoms: int | None) -> int:
@@ -38,8 +41,8 @@ def rows_of(packed: PackedBatch, num_atoms: int | None) -> int:
     largest = int(packed.n_atoms.max(initial=0))
     if num_atoms is None:
         return largest
-    if isinstance(num_atoms, bool) or not isinstance(num_atoms, Integral) or num_atoms < 0:
-        raise ValueError(f"num_atoms is a whole number of rows, not {num_atoms!r}")
+    if isinstance(num_atoms, bool) or not isinstance(num_atoms, Integral) or not 0 <= num_atoms < _MOST:
+        raise ValueError(f"num_atoms is a whole number of rows, not {shown(num_atoms)}")
     if largest > num_atoms:
         large = which(packed, int(packed.n_atoms.argmax()))
         raise ValueError(f"{large} has {largest} atoms, more than num_atoms={num_atoms}; raise num_atoms")

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import shown
+from zstruct.arguments import array_of, check, shown, whole
 from zstruct.atoms import atoms_at
-from zstruct.errors import ArgumentTypeError
+from zstruct.errors import ArgumentTypeError, UnknownNameError
 from zstruct.features.base import Descriptor
 from zstruct.loading import collate
 from zstruct.loading.batch import ATOMS, PackedBatch
@@ -108,6 +108,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
         cache_bytes: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ):
+        check(features_only=features_only, cache_features=cache_features, cache_neighbors=cache_neighbors)
         self.store = Store.of(path, storage_options)
         if features_only:
             fields = _energy_only(self.store, fields, features, derivatives, neighbors)
@@ -155,7 +156,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
         self._policy = None
         if force_fraction is None:
             choices = (force_sampling, force_resample_epochs, force_min_structures, force_seed)
-            if choices != ("random", 1, None, 0):
+            if any(isinstance(x, np.ndarray) for x in choices) or choices != ("random", 1, None, 0):
                 raise ValueError(
                     "force_sampling, force_resample_epochs, force_min_structures and force_seed say how "
                     "force_fraction is drawn: give that, too"
@@ -223,7 +224,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
         """
         found = [name for name, row in self.store.fields.items() if row.kind == "category"]
         if field not in found:
-            raise KeyError(
+            raise UnknownNameError(
                 f"{field!r} is no category field of {self.store.path}; those are {', '.join(found) or 'none'}"
             )
         return self.store.categories(field)
@@ -238,7 +239,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
 
         Loaders have epochs of their own, which their iterations go through.
         """
-        self._epoch[...] = epoch
+        self._epoch[...] = whole("epoch", epoch, 0, np.iinfo(np.int64).max)
 
     @property
     def varies(self) -> bool:
@@ -349,7 +350,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
         >>> batch.offsets, batch.columns["numbers"]
         (array([0, 5, 8]), array([6, 1, 1, 1, 1, 8, 1, 1]))
         """
-        array = np.asarray(indices)
+        array = array_of("a list of indices", indices)
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
     def batches(

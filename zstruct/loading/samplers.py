@@ -18,6 +18,7 @@ import numpy as np
 import torch.utils.data
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.arguments import count, shown
 from zstruct.loading.permutation import permuted, shuffled
 
 __all__ = [
@@ -70,12 +71,12 @@ class StructureSampler(torch.utils.data.Sampler[int]):
     ahead = 1  # chunks that may be fetched while others are used
 
     def __init__(self, n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, even: Even = None):
-        if n < 0 or seed < 0:
-            raise ValueError(f"n and seed must not be negative, but are {n} and {seed}")
-        if not 0 <= rank < world_size:
+        n, seed = count("n", n), count("seed", seed)
+        world_size, rank = count("world_size", world_size, 1), count("rank", rank)
+        if rank >= world_size:
             raise ValueError(f"rank must be in range({world_size}), the world_size, but is {rank}")
-        if even not in ("pad", "drop", None):
-            raise ValueError(f"even is 'pad', 'drop' or None, not {even!r}")
+        if not (even is None or (isinstance(even, str) and even in ("pad", "drop"))):
+            raise ValueError(f"even is 'pad', 'drop' or None, not {shown(even)}")
         self.n, self.seed, self.rank, self.world_size, self.even = n, seed, rank, world_size, even
         self._next = self._latest = Run(0, 0)
 

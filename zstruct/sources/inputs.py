@@ -13,7 +13,8 @@ from itertools import chain
 from typing import Any
 
 from zstruct.access import is_url, path_of
-from zstruct.errors import InputError
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.sources.base import Source
 
 __all__ = ["holds_arrays", "items"]
@@ -47,7 +48,10 @@ def items(given: Any) -> Iterator[str | Source]:
     if isinstance(given, (list, tuple)):
         yield from _mixed(given)
         return
-    stream = iter(given)
+    try:
+        stream = iter(given)
+    except TypeError:  # of arrays without dimensions
+        raise ArgumentTypeError(f"inputs are files, Atoms or lists of them, not {shown(given)}") from None
     first = next(stream, None)
     if first is None:
         return

@@ -174,7 +174,7 @@ def check_fractions(fractions: object) -> None:
     InputError
         If it is not a number of numbers from 0 to 1.
     """
-    if not isinstance(fractions, list | tuple | np.ndarray) or np.ndim(fractions) != 1:
+    if not isinstance(fractions, list | tuple | np.ndarray) or getattr(fractions, "ndim", 1) != 1:
         raise ArgumentTypeError(f"quantiles is a list of fractions from 0 to 1, not {shown(fractions)}")
     for fraction in fractions:
         check_fraction(fraction)

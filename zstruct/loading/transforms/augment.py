@@ -13,7 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import real
+from zstruct.arguments import names, real, shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.transforms.base import Transform, column_of, flat, seed_of
 from zstruct.loading.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
@@ -203,6 +204,8 @@ def turning(transform: RandomRotation | RandomReflection, name: str, shape: tupl
 def _check_ways(rotates: Mapping[str, Turning]) -> None:
     """Raise if a field is to turn as nothing does."""
     ways = get_args(Turning)
+    if not isinstance(rotates, Mapping):
+        raise ArgumentTypeError(f"rotates is a mapping of fields to ways to turn, not {shown(rotates)}")
     for name, how in rotates.items():
         if how not in ways:
             raise ValueError(f"rotates={{{name!r}: {how!r}}}: fields turn as {', '.join(map(repr, ways))}")
@@ -268,13 +271,13 @@ class AddNoise(Transform):
     p: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.fields, str):
-            raise TypeError(f"fields is a list of names: write fields=[{self.fields!r}]")
+        fields = names("fields", self.fields)
         object.__setattr__(self, "seed", seed_of(self.seed))
         object.__setattr__(self, "p", probability(self.p))
-        if not 0.0 <= real("std", self.std) < float("inf"):
+        std = real("std", self.std)
+        if std is None or not 0.0 <= std < float("inf"):
             raise ValueError(f"std is the width of the noise, not negative, not {self.std}")
-        object.__setattr__(self, "fields", tuple(dict.fromkeys(self.fields)))
+        object.__setattr__(self, "fields", tuple(dict.fromkeys(fields)))
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Add noise to structures; see `Transform.on_batch`."""

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import real
+from zstruct.arguments import real, shown
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.transforms.base import Transform, column_of, flat, seed_of
 from zstruct.loading.transforms.kernels import wrap
@@ -55,7 +55,8 @@ class Wrap(Transform):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(real("eps", self.eps)):
+        eps = real("eps", self.eps)
+        if eps is None or not math.isfinite(eps):
             raise ValueError(f"eps is a part of the cell, not {self.eps}")
         object.__setattr__(self, "p", probability(self.p))
         object.__setattr__(self, "seed", seed_of(self.seed))
@@ -120,10 +121,11 @@ class Center(Transform):
     def __post_init__(self) -> None:
         object.__setattr__(self, "p", probability(self.p))
         object.__setattr__(self, "seed", seed_of(self.seed))
-        if self.weights not in ("mean", "mass") or self.at not in ("origin", "cell"):
+        texts = isinstance(self.weights, str) and isinstance(self.at, str)
+        if not texts or self.weights not in ("mean", "mass") or self.at not in ("origin", "cell"):
             raise ValueError(
                 "weights is 'mean' or 'mass' and at is 'origin' or 'cell', "
-                f"not {self.weights!r} and {self.at!r}"
+                f"not {shown(self.weights)} and {shown(self.at)}"
             )
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
