@@ -1,10 +1,12 @@
 """Which unit a field has, given units of systems, quantities and fields; CODATA values by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zstruct.errors import InputError
 from zstruct.sources.unit_systems import UnitChoice
-from zstruct.sources.units import factor
+from zstruct.sources.units import factor, ratio
 
 # CODATA 2014, from the tables of NIST.
 HARTREE, BOHR = 27.21138602, 0.52917721067
@@ -105,6 +107,28 @@ def test_what_is_no_unit_is_refused(said, reason):
 def test_what_does_not_follow_is_asked_for(said, name, reason):
     with pytest.raises(InputError, match=reason):
         UnitChoice.of(said).unit_of(name)
+
+
+names = st.sampled_from
+ENERGIES = ["eV", "hartree", "kcal/mol", "kJ mol^-1", "Ry", "meV"]
+
+
+@given(
+    energy=names(ENERGIES),
+    length=names(["bohr", "nm", "pm", "angstrom"]),
+    time=names(["fs", "ps", "aut"]),
+    system=names([None, "atomic", "ase", "metal", "real"]),
+)
+def test_units_that_follow_are_powers_of_those_that_are_said(energy, length, time, system):
+    said = {"energy": energy, "length": length, "time": time}
+    choice = UnitChoice(said | ({} if system is None else {"system": system}))
+    e, a = factor("energy", energy), factor("positions", length)
+    expected = {"virial": e, "free_energy": e, "energies": e, "cell": a, "dipole": a, "forces": e / a}
+    expected["velocities"] = a / ratio(time, "fs", "time")
+    if system not in ("metal", "real"):  # which have a unit of stress that is no power of these
+        expected["stress"] = e / a**3
+    found = {name: factor(name, choice.unit_of(name)) for name in expected}
+    assert found == pytest.approx(expected, rel=1e-14)
 
 
 def test_quantities_that_are_not_said():

@@ -149,7 +149,9 @@ def build(
     client = parallel.chosen_client(client)
     left_out = frozenset(names("exclude", exclude))
     precision = _precision(dtype)
-    options = ReadOptions(dict(keys or {}), units or {}, left_out, element_table(elements), precision)
+    options = ReadOptions(
+        dict(keys or {}), {} if units is None else units, left_out, element_table(elements), precision
+    )
     filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
     notes = _notes(leave_out)
     target = Target(check_writable(out, "a store is built"), overwrite=overwrite)

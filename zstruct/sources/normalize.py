@@ -148,7 +148,8 @@ def normalize(
     _add_geometry(packed, n)
     check_geometry(packed, offsets, bad, block.remarks)
     _refuse_half(packed, block)
-    one_stress(packed, bad, block.remarks, raw.frames, label)
+    called = {name: next(iter(chosen.get((STRUCTURE, name), {name: []}))) for name in ("stress", "virial")}
+    one_stress(packed, bad, block.remarks, raw.frames, label, called)
     for name, spec in list(packed.fields.items()):
         if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
             check_label(packed, name, offsets, bad)

@@ -5,6 +5,8 @@ A virial W is -V times the stress. Works on fields, after names, units and shape
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,14 @@ _CONTRADICTION = 1e-3
 _TINY = 1e-8  # eV/angstrom^3: the last digit that most files have
 
 
-def one_stress(packed: Packed, bad: Bad, remarks: Remarks, frames: NDArray[np.int64], label: str) -> None:
+def one_stress(
+    packed: Packed,
+    bad: Bad,
+    remarks: Remarks,
+    frames: NDArray[np.int64],
+    label: str,
+    keys: Mapping[str, str],
+) -> None:
     """Turn virials into stress where there is a volume; drop what is no stress, or says the same twice.
 
     Parameters
@@ -37,6 +46,8 @@ def one_stress(packed: Packed, bad: Bad, remarks: Remarks, frames: NDArray[np.in
         Frame numbers, shape (n,), for messages.
     label
         The source, for messages.
+    keys
+        What the input calls stress and virial, for messages.
 
     Raises
     ------
@@ -68,7 +79,17 @@ def one_stress(packed: Packed, bad: Bad, remarks: Remarks, frames: NDArray[np.in
     turned[usable] = -voigt / volume[usable, None]
     both = usable & has_stress & ~skew
     if both.any():
-        _refuse_contradiction(packed.columns["stress"], turned, both, frames, label)
+        differs = _contradictory(packed.columns["stress"], turned, both)
+        if differs.any():
+            i = int(np.flatnonzero(differs)[0])
+            why = _reason(packed.columns["stress"][i], turned[i])
+            raise InputError(
+                "the stress and the virial contradict each other: a virial is minus the stress times the "
+                f"volume{why}; leave one out with exclude=[{keys['stress']!r}] or "
+                f"exclude=[{keys['virial']!r}]",
+                label,
+                int(frames[i]),
+            )
     stress = np.full((n, 6), np.nan)
     if "stress" in packed.columns:
         stress[has_stress] = packed.columns["stress"][has_stress]
@@ -107,21 +128,11 @@ def _drop_infinite(packed: Packed, name: str, volume: NDArray, bad: Bad, remarks
     )
 
 
-def _refuse_contradiction(
-    stress: NDArray, turned: NDArray, both: NDArray[np.bool_], frames: NDArray[np.int64], label: str
-) -> None:
+def _contradictory(stress: NDArray, turned: NDArray, both: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which structures have a stress and a virial that differ by more than their rounding."""
     with np.errstate(invalid="ignore"):
         largest = np.maximum(np.abs(stress), np.abs(turned)).max(axis=1)
-        differs = both & (np.abs(stress - turned).max(axis=1) > _CONTRADICTION * largest + _TINY)
-    if not differs.any():
-        return
-    i = int(np.flatnonzero(differs)[0])
-    raise InputError(
-        "the stress and the virial contradict each other: a virial is minus the stress times the volume"
-        f"{_reason(stress[i], turned[i])}; leave one out with exclude=[...]",
-        label,
-        int(frames[i]),
-    )
+        return both & (np.abs(stress - turned).max(axis=1) > _CONTRADICTION * largest + _TINY)
 
 
 def _reason(stress: NDArray, turned: NDArray) -> str:
