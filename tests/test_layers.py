@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing", "arguments"},
     {"access", "disk", "compiling"},
-    {"parallel", "working"},
+    {"metadata", "parallel", "working"},
     {"store"},
     {"publishing", "distance_kernels", "atoms", "grouping"},
     {"keeping", "distances"},

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.schema import ATOM, Field
-from zstruct.store import Store
+from zstruct.store import FORMULA, Store
 
 __all__ = ["atoms_at", "atoms_of", "restored"]
 
@@ -90,25 +90,25 @@ def atoms_at(store: Store, structure: int) -> Any:
     start, stop = store.read("offsets", structure, structure + 2).tolist()
     values, per_atom, originals = {}, set(), {}
     for name, field in store.fields.items():
+        if name == FORMULA:
+            continue
         if field.level == ATOM:
             per_atom.add(name)
             value = store.read(name, start, stop)
         else:
             value = store.read(name, structure, structure + 1)[0]
-        values[name] = _given(store, name, field, value)
+        values[name] = _given(store, name, field, structure, value)
         originals[name] = store.array_attrs(name).get("original_name", name)
     return atoms_of(values, per_atom, originals)
 
 
-def _given(store: Store, name: str, field: Field, value: NDArray) -> Any:
+def _given(store: Store, name: str, field: Field, structure: int, value: NDArray) -> Any:
     """Return a value as it was built, or None where it is missing."""
+    if not store.present(name, structure, structure + 1)[0]:
+        return None
     if field.kind == "category":
-        if np.all(value < 0):
-            return None
         texts = np.array([*store.categories(name), ""])  # the last one for codes of -1
         value = texts[value]
-    elif value.dtype.kind == "f" and store.coverage(name) < store.n_structures and np.isnan(value).all():
-        return None
     return restored(value, field.kind, field.level == ATOM)
 
 

@@ -42,7 +42,7 @@ def grouped(opened: Store, rows: NDArray[np.int64], by: By) -> NDArray[np.int64]
             f"field with one text, integer or boolean for each; those of {opened.path} are "
             f"{', '.join(usable) or 'none'}"
         )
-    return _numbered(_values(opened, by)[rows])
+    return _parted(_numbered(_values(opened, by)[rows]), opened, rows, by)
 
 
 def stratified(
@@ -70,6 +70,7 @@ def stratified(
         values = values[rows]
         many = kind == "float" or (kind == "int" and _has_many(values, int(bins)))
         codes = _ranges(values, int(bins)) if many else _numbered(values)
+        codes = codes if callable(how) else _parted(codes, opened, rows, how)
         strata = np.unique(strata * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1]
     return strata
 
@@ -155,10 +156,20 @@ def _numbered(values: NDArray) -> NDArray[np.int64]:
         raise InputError(f"the values that the function returned can't be compared: {error}") from error
 
 
+def _parted(
+    codes: NDArray[np.int64], opened: Store, rows: NDArray[np.int64], field: str
+) -> NDArray[np.int64]:
+    """Give structures without the whole number or boolean a code of their own: zero there means nothing."""
+    if field not in opened.presence:
+        return codes
+    return np.where(opened.present(field)[rows], codes, codes.max(initial=0) + 1)
+
+
 def _formulas(opened: Store) -> NDArray[np.uint64]:
     """Return a hash of the composition of each structure: the sum of one random number for each atom.
 
-    Two of a million formulas would share a hash once in 10^7 stores, and then only stay together.
+    Two of a million formulas would share a hash once in 10^7 stores, and then only stay together. Hashes
+    order the groups, so splits of a store do not depend on whether it has a table of formulas.
     """
     of_element, offsets = hashes(256, 0), opened.read("offsets")
     found = []

@@ -135,11 +135,7 @@ def _is_there(
 
 def _write(path: Path, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray]]) -> None:
     _store.create(path, [spec for spec, _ in arrays], attrs)
-    digests = {}
-    for spec, values in arrays:
-        shards = _store.write_array(path, spec, values)
-        digests[spec.path] = {"digest": _store.array_digest(spec.dtype, spec.shape, spec.layout, shards)}
-    _store.complete(path, {}, digests)
+    _store.complete(path, {}, [_store.write_array(path, spec, values) for spec, values in arrays])
 
 
 def open_kept(

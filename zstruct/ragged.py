@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.schema import ATOM, Field, merge
+from zstruct.errors import InputError
+from zstruct.schema import ATOM, FIELDS, Field, hill, merge
 
 __all__ = [
     "Packed",
+    "add_formulas",
     "as_texts",
     "atom_rows",
     "chosen_rows",
@@ -26,6 +28,7 @@ __all__ = [
     "segment_reduce",
 ]
 
+_EXACT = 2**53  # whole numbers up to this are floats
 _REDUCERS = {"sum": np.add, "mean": np.add, "max": np.maximum, "min": np.minimum}
 
 
@@ -223,11 +226,61 @@ def convert(
         Text → code of the merged field; texts it lacks are added. Needed for categories.
     """
     if target.kind != "category":
+        if target.kind == "float" and values.dtype.kind in "iu":
+            _refuse_rounding(values, target)
         return values.astype(target.dtype, copy=False)
     assert index is not None
     codes, names = as_texts(values, texts)
     lookup = [index.setdefault(name, len(index)) for name in names]
     return np.array([*lookup, -1], dtype=np.int32)[codes]
+
+
+def _refuse_rounding(values: NDArray, target: Field) -> None:
+    """Raise if whole numbers would not survive beside fractions: from 2^53 on floats skip some."""
+    large = (values > _EXACT) | (values < -_EXACT)
+    if large.any():
+        raise InputError(
+            f"{target.name} is {values[large].flat[0]} in one structure and no whole number in another; "
+            f"one array can't hold both without rounding: leave it out with exclude=[{target.name!r}]"
+        )
+
+
+def add_formulas(packed: Packed) -> None:
+    """Add to a block the formula of each structure, a category.
+
+    Examples
+    --------
+    >>> water = Packed(np.array([3, 1]), {"numbers": np.array([8, 1, 1, 2], dtype=np.uint8)})
+    >>> add_formulas(water)
+    >>> water.categories["formula"], water.columns["formula"]
+    (['H2O', 'He'], array([0, 1], dtype=int32))
+    """
+    numbers, n = packed.columns["numbers"], len(packed)
+    elements = np.flatnonzero(np.bincount(numbers, minlength=1))
+    column = np.zeros(int(elements[-1]) + 1, dtype=np.int64)
+    column[elements] = np.arange(len(elements))
+    places = np.repeat(np.arange(n) * len(elements), packed.n_atoms) + column[numbers]
+    counts = np.bincount(places, minlength=n * len(elements)).reshape(n, len(elements))
+    _, first, codes = np.unique(_keys(counts), return_index=True, return_inverse=True)
+    if not np.array_equal(counts, counts[first][codes]):  # two compositions with one key
+        _, first, codes = np.unique(counts, axis=0, return_index=True, return_inverse=True)
+    # In the order in which they come, whatever the keys.
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    texts = []
+    for row in counts[first[order]]:
+        there = np.flatnonzero(row)
+        texts.append(hill(dict(zip(elements[there].tolist(), row[there].tolist(), strict=True))))
+    packed.add(FIELDS["formula"], rank[codes.ravel()].astype(np.int32))
+    packed.categories["formula"] = texts
+
+
+def _keys(counts: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a number for each row: the same for equal rows, nearly always another for other ones."""
+    factors = np.random.default_rng(0).integers(0, 2**64, counts.shape[1], dtype=np.uint64)
+    keys: NDArray[np.uint64] = counts.astype(np.uint64) @ factors
+    return keys
 
 
 def concatenate(blocks: Sequence[Packed]) -> Packed:

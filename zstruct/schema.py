@@ -27,6 +27,7 @@ __all__ = [
     "atomic_number",
     "by_alias",
     "formula",
+    "hill",
     "infer",
     "merge",
     "resolve_name",
@@ -110,7 +111,7 @@ class Field:
     def missing(self) -> float | int | bool:
         """The value that stands for "not given": NaN in a float array, -1 for a category, else zero.
 
-        Integers and booleans that some structures lack are stored as `optional`.
+        Zero alone does not say so: beside integers and booleans that some structures lack is a `presence`.
         """
         if np.dtype(self.dtype).kind == "f":
             return float("nan")
@@ -126,9 +127,12 @@ class Field:
         """Return the same quantity with an ``xyz`` axis (see `or_vector`)."""
         return replace(self, dims=(*self.dims, "xyz"), shape=(3,), rotates="vector")
 
-    def optional(self) -> Field:
-        """Return the field as it is stored when some structures lack it (NaN needs a float)."""
-        return replace(self, dtype="float64") if self.kind in ("int", "bool") else self
+    def presence(self) -> Field | None:
+        """Return the field that says which structures have this one, if its values can't say so."""
+        if self.kind not in ("int", "bool"):
+            return None
+        text = f"whether the structure has {self.name}"
+        return Field(f"has_{self.name}", (STRUCTURE,), "bool", "bool", "", text, "scalar")
 
 
 def _row(
@@ -220,6 +224,7 @@ _ROWS = (
     _row("weight", "structure", "float64", "1", "scalar", "weight in training", "config_weight"),
     _row("config_type", "structure", "category", "", "scalar", "group label given by the author"),
     _row("head", "structure", "category", "", "scalar", "level of theory or model head"),
+    _row("formula", "structure", "category", "", "scalar", "chemical formula, in Hill's order"),
     _row("source", "structure", "category", "", "scalar", "input the structure came from"),
     _row("frame", "structure", "int64", "", "scalar", "zero-based frame within that input"),
 )  # fmt: skip
@@ -227,13 +232,15 @@ _ROWS = (
 #: The field table by name.
 FIELDS: dict[str, Field] = {row.name: row for row in _ROWS}
 
-#: Names no user property may take: structural arrays, provenance, groups, dimensions, and what
-#: batches add (``has_`` and a field's name among it).
+#: Names no user property may take, in any case: structural arrays, what is worked out, provenance, groups,
+#: dimensions, and what batches add (``has_`` and a field's name among it).
 RESERVED = frozenset(
-    {"offsets", "n_atoms", "source", "frame", "features", "derivatives", "neighbors", "splits"}
-    | {"references", "statistics", "categories", "structure", "atom", "structure_edge", *SIZES}
-    | {"batch", "mask", "ptr", "stale", "use_forces"}
+    {"offsets", "n_atoms", "formula", "source", "frame", "features", "derivatives", "neighbors", "splits"}
+    | {"references", "statistics", "labels", "index", "history", "categories", "formulas", "shards"}
+    | {"structure", "atom", "structure_edge", "batch", "mask", "ptr", "stale", "use_forces", *SIZES}
 )
+#: Characters of the longest name that a property keeps: it names files.
+_LONGEST = 128
 
 
 @cache
@@ -264,10 +271,20 @@ def resolve_name(key: str) -> str:
 
     Examples
     --------
-    >>> resolve_name("mu"), resolve_name("source"), resolve_name("forces")
-    ('mu', 'input_source', 'input_forces')
+    >>> resolve_name("mu"), resolve_name("source"), resolve_name("Forces")
+    ('mu', 'input_source', 'input_Forces')
     """
-    return f"input_{key}" if key in RESERVED or key in FIELDS or key.startswith("has_") else key
+    return f"input_{key}" if _is_taken(key) or key.casefold().startswith("has_") else key
+
+
+def _is_taken(name: str) -> bool:
+    """Return whether a name is one of ours, or differs from it in case only."""
+    return name.casefold() in _taken()
+
+
+@cache
+def _taken() -> frozenset[str]:
+    return frozenset(name.casefold() for name in (*RESERVED, *FIELDS))
 
 
 def infer(name: str, level: Level, values_kind: Kind, shape: tuple[int, ...]) -> Field:
@@ -340,34 +357,37 @@ def _words(field: Field) -> str:
 
 
 def safe_names(names: Iterable[str]) -> dict[str, str]:
-    """Map names to ones that Zarr, xarray and attribute access can carry, all distinct.
+    """Map names to ones that Zarr, xarray, attribute access and every file system can carry.
+
+    They differ by more than case, and none is too long for the name of a file.
 
     Examples
     --------
-    >>> safe_names(["energy", "<R2>", "a/b", "a.b", "2nd"])
-    {'energy': 'energy', '<R2>': 'R2', 'a/b': 'a_b', 'a.b': 'a_b_2', '2nd': 'x_2nd'}
+    >>> safe_names(["energy", "<R2>", "a/b", "a.b", "A_B", "2nd"])
+    {'energy': 'energy', '<R2>': 'R2', 'a/b': 'a_b_2', 'a.b': 'a_b_3', 'A_B': 'A_B', '2nd': 'x_2nd'}
     """
     wanted = list(names)
-    taken = {n for n in wanted if _is_safe(n)}
+    # Who has a good name keeps it: fields before what only looks like them.
+    good = sorted((name for name in wanted if _is_safe(name)), key=lambda name: name not in FIELDS)
     table: dict[str, str] = {}
-    for name in wanted:
-        if _is_safe(name):
-            table[name] = name
-            continue
-        base = re.sub(r"[^0-9A-Za-z_]+", "_", name).strip("_") or "property"
-        base = f"x_{base}" if base[0].isdigit() else base
-        base = f"input_{base}" if base in RESERVED or base in FIELDS else base
+    taken: set[str] = set()
+    for name in [*good, *(name for name in wanted if not _is_safe(name))]:
+        base = name
+        if not _is_safe(name):
+            base = re.sub(r"[^0-9A-Za-z_]+", "_", name).strip("_")[:_LONGEST] or "property"
+            base = f"x_{base}" if base[0].isdigit() else base
+            base = f"input_{base}" if _is_taken(base) else base
         new, k = base, 1
-        while new in taken:
+        while new.casefold() in taken:
             k += 1
             new = f"{base}_{k}"
-        taken.add(new)
+        taken.add(new.casefold())
         table[name] = new
-    return table
+    return {name: table[name] for name in wanted}
 
 
 def _is_safe(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None
+    return len(name) <= _LONGEST and re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None
 
 
 def atomic_number(symbol: str) -> int | None:
@@ -384,7 +404,18 @@ def formula(numbers: np.ndarray) -> str:
     'CH2O'
     """
     values, counts = np.unique(np.asarray(numbers), return_counts=True)
-    count = {SYMBOLS[z]: int(n) for z, n in zip(values, counts, strict=True)}
+    return hill(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def hill(counts: Mapping[int, int]) -> str:
+    """Return the Hill formula of so many atoms of each atomic number.
+
+    Examples
+    --------
+    >>> hill({8: 1, 1: 2})
+    'H2O'
+    """
+    count = {SYMBOLS[z]: n for z, n in counts.items()}
     first = [s for s in ("C", "H") if s in count] if "C" in count else []
     order = first + sorted(s for s in count if s not in first)
     return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in order)

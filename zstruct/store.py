@@ -1,7 +1,8 @@
 """The on-disk format: a plain Zarr v3 group that any xarray user can open.
 
 The only module that imports zarr. It knows arrays, shards, attributes and checksums; it knows
-nothing of inputs or of how a build is organised. ``docs/format.md`` states the format in prose.
+nothing of inputs or of how a build is organised. ``docs/format.md`` states the format in prose;
+`zstruct.metadata` has its JSON documents.
 """
 
 from __future__ import annotations
@@ -9,37 +10,50 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import shutil
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
 import zarr  # noqa: TID251
 from numcodecs import blosc
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: TID251
 
 from zstruct.access import check_options, is_url, path_of, refused
 from zstruct.disk import naming
 from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, UnknownNameError, ZstructError
-from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
+from zstruct.metadata import (
+    DOCUMENT,
+    array_document,
+    consolidated,
+    documents_digest,
+    group_document,
+    read_documents,
+    sync_to_disk,
+    write_document,
+)
+from zstruct.ragged import counts_to_offsets, segment_reduce
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, SYMBOLS, Field, Level
 
 __all__ = [
     "DATASET_TYPE",
     "ENCODING_TYPE",
     "ENCODING_VERSION",
+    "FORMULA",
     "GROUP_KINDS",
     "ArraySpec",
     "Layout",
+    "Shard",
     "Store",
+    "WrittenArray",
     "array_digest",
     "categories_specs",
+    "check_readable",
     "check_shards",
     "choose_layout",
     "combine_digests",
@@ -48,6 +62,8 @@ __all__ = [
     "create",
     "create_parent",
     "finish",
+    "formulas_specs",
+    "is_content",
     "rows_digest",
     "shard_path",
     "spec_of",
@@ -58,13 +74,17 @@ __all__ = [
 
 ENCODING_TYPE = "zstruct"
 DATASET_TYPE = "zstruct-dataset"  # what a Dataset of a store says it is, wherever it is written
-ENCODING_VERSION = "1.0"
+ENCODING_VERSION = "1.1"
 CATEGORIES = "categories"
+FORMULA, FORMULAS = "formula", "formulas"
+_SHARDS = "shards"
 GROUP_KINDS: tuple[Literal["features", "derivatives", "neighbors"], ...] = (
     "features",
     "derivatives",
     "neighbors",
 )
+# Groups beside the content of a store; the last three are names kept for what comes.
+_BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels", "index", "history"})
 # LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store.
 _FAST: tuple[Literal["lz4"], int] = ("lz4", 9)
 _SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
@@ -155,17 +175,44 @@ def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArr
     encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     edges = counts_to_offsets([len(e) for e in encoded])
     data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-    made = []
-    for leaf, dim, values, what in (
-        ("offsets", "text_edge", edges, "edges of the texts"),
-        ("data", "byte", data, "UTF-8 bytes of the texts, end to end"),
-    ):
-        attrs = {"long_name": f"{what} that the codes of {name} stand for"}
-        layout = choose_layout(len(values), values.itemsize)
-        path = f"{CATEGORIES}/{name}/{leaf}"
-        spec = ArraySpec(path, (dim,), values.shape, values.dtype.name, attrs, 0, layout)
-        made.append((spec, values))
-    return made
+    of = f"that the codes of {name} stand for"
+    return [
+        _table(f"{CATEGORIES}/{name}/offsets", ("text_edge",), edges, f"edges of the texts {of}"),
+        _table(f"{CATEGORIES}/{name}/data", ("byte",), data, f"UTF-8 bytes of the texts, end to end, {of}"),
+    ]
+
+
+def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray]]:
+    """Return the arrays that say which elements Hill formulas have, with their contents."""
+    words = [re.findall(r"([A-Z][a-z]?)([0-9]*)", text) for text in formulas]
+    edges = counts_to_offsets([len(w) for w in words])
+    number = {symbol: z for z, symbol in enumerate(SYMBOLS)}
+    elements = np.array([number[symbol] for w in words for symbol, _ in w], dtype=np.uint8)
+    counts = np.array([int(count or 1) for w in words for _, count in w], dtype=np.int32)
+    where = "of the formulas that the codes of formula stand for"
+    return [
+        _table(f"{FORMULAS}/offsets", ("formula_edge",), edges, f"edges {where}"),
+        _table(f"{FORMULAS}/numbers", ("formula_element",), elements, f"atomic numbers {where}"),
+        _table(f"{FORMULAS}/counts", ("formula_element",), counts, f"atoms of each element {where}"),
+    ]
+
+
+def _table(path: str, dims: tuple[str, ...], values: NDArray, text: str) -> tuple[ArraySpec, NDArray]:
+    layout = choose_layout(len(values), values.itemsize * int(np.prod(values.shape[1:], dtype=int)))
+    return ArraySpec(path, dims, values.shape, values.dtype.name, {"long_name": text}, 0, layout), values
+
+
+def is_content(array: str) -> bool:
+    """Return whether a store's digest covers an array: it is no part of a group, and not derived.
+
+    Examples
+    --------
+    >>> [is_content(name) for name in ("energy", "categories/head/data", "formula", "splits/default/codes")]
+    [True, True, False, False]
+    """
+    if "/" in array:
+        return array.startswith(f"{CATEGORIES}/") and not array.startswith(f"{CATEGORIES}/{FORMULA}/")
+    return array != FORMULA
 
 
 def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapping[str, Any]) -> None:
@@ -173,31 +220,53 @@ def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapp
 
     Its ``status`` is "building" until `finish` or `complete`; `attrs` say what a group is.
     """
-    root = zarr.create_group(
-        str(path),
-        zarr_format=3,
-        attributes={
-            "encoding-type": ENCODING_TYPE,
-            "encoding-version": ENCODING_VERSION,
-            "status": "building",
-            **attrs,
-        },
-        overwrite=True,
-    )
+    if Path(path).exists():
+        shutil.rmtree(path)
+    said = {"encoding-type": ENCODING_TYPE, "encoding-version": ENCODING_VERSION, "status": "building"}
+    documents = {"": group_document(said | dict(attrs))}
     for spec in specs:
-        codec, level = _compression(spec.dtype)
-        root.create_array(
-            spec.path,
-            shape=spec.shape,
-            dtype=spec.dtype,
-            chunks=(spec.layout.chunk_rows, *spec.shape[1:]),
-            shards=(spec.layout.shard_rows, *spec.shape[1:]),
-            compressors=[BloscCodec(cname=codec, clevel=level, shuffle="shuffle"), Crc32cCodec()],
-            fill_value=spec.fill_value,
-            dimension_names=spec.dims,
-            attributes=dict(spec.attrs),
-            config={"write_empty_chunks": True},
-        )
+        documents[spec.path] = _document(spec)
+        for parent in Path(spec.path).parents:
+            if parent != Path("."):
+                documents[str(parent)] = group_document({})
+    for inner, document in documents.items():
+        write_document(Path(path, inner), document, durable=False)
+
+
+def _document(spec: ArraySpec) -> dict[str, Any]:
+    return array_document(
+        spec.shape,
+        spec.dtype,
+        np.dtype(spec.dtype).itemsize,
+        spec.dims,
+        spec.layout.chunk_rows,
+        spec.layout.shard_rows,
+        _compression(spec.dtype),
+        spec.fill_value,
+        spec.attrs,
+    )
+
+
+class Shard(NamedTuple):
+    """What is known of a shard that was written: SHA-256 of its rows, CRC32C of its index."""
+
+    digest: str
+    checksum: int
+
+
+@dataclass(frozen=True)
+class WrittenArray:
+    """An array all of whose shards were written, and what else is to be said about it."""
+
+    spec: ArraySpec
+    shards: Sequence[Shard]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The content digest of the array."""
+        digests = [shard.digest for shard in self.shards]
+        return array_digest(self.spec.dtype, self.spec.shape, self.spec.layout, digests)
 
 
 def shard_path(path: str | os.PathLike[str], array: str, shard: int, ndim: int) -> Path:
@@ -205,8 +274,8 @@ def shard_path(path: str | os.PathLike[str], array: str, shard: int, ndim: int) 
     return Path(path, *array.split("/"), "c", str(shard), *["0"] * (ndim - 1))
 
 
-def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray) -> str:
-    """Write one whole shard durably and atomically; return the sha256 of its rows.
+def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray) -> Shard:
+    """Write one whole shard durably and atomically; return its digest and checksum.
 
     The bytes are those of Zarr's sharding codec (inner chunks, then their index with its
     checksum), put together here because zarr-python copies them several times on the way.
@@ -215,12 +284,14 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
     file = shard_path(path, spec.path, shard, len(spec.shape))
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
+    last = b""
     with naming(partial), open(partial, "wb") as out:
-        out.writelines(_encode_shard(spec, rows))
+        for last in _encode_shard(spec, rows):
+            out.write(last)
         out.flush()
         os.fsync(out.fileno())
     os.replace(partial, file)
-    return rows_digest(rows)
+    return Shard(rows_digest(rows), int.from_bytes(last, "little"))
 
 
 def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
@@ -229,6 +300,7 @@ def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
 
 
 def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
+    """Yield the pieces of a shard; the last is the checksum of its index."""
     codec, level = _compression(spec.dtype)
     chunk_rows = spec.layout.chunk_rows
     index = np.full((spec.layout.shard_rows // chunk_rows, 2), _ABSENT, dtype="<u8")
@@ -250,13 +322,14 @@ def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
     yield google_crc32c.value(table).to_bytes(4, "little")
 
 
-def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray) -> list[str]:
-    """Write all shards of an array and return the sha256 of each."""
+def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray) -> WrittenArray:
+    """Write all shards of an array."""
     rows = spec.layout.shard_rows
-    return [
+    shards = [
         write_shard(path, spec, k, values[k * rows : (k + 1) * rows])
         for k in range(spec.layout.n_shards(len(values)))
     ]
+    return WrittenArray(spec, shards)
 
 
 def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
@@ -295,33 +368,113 @@ def combine_digests(parts: Iterable[str]) -> str:
 
 
 def finish(
-    path: str | os.PathLike[str], attrs: Mapping[str, Any], array_attrs: Mapping[str, Mapping[str, Any]]
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
 ) -> None:
-    """Add the last attributes, then ``status = "complete"``, then the consolidated metadata."""
-    complete(path, attrs, array_attrs)
-    _consolidate(Path(path))
-    sync_to_disk(Path(path, "zarr.json"))
+    """Complete a store, with the consolidated metadata of all that is in it."""
+    documents = _completed(path, attrs, arrays)
+    write_document(path, consolidated(documents))
 
 
 def complete(
-    path: str | os.PathLike[str], attrs: Mapping[str, Any], array_attrs: Mapping[str, Mapping[str, Any]]
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
 ) -> None:
-    """Add the last attributes, then ``status = "complete"``; all that a group beside root arrays needs."""
+    """Add digests, the last attributes and ``status = "complete"``; all that a group of a store needs.
+
+    Parameters
+    ----------
+    path
+        What `create` made.
+    attrs
+        Further attributes of the store or group.
+    arrays
+        Its arrays as they were written. Their digests go into their attributes, and those of their
+        shards into the group ``shards``.
+
+    Raises
+    ------
+    CorruptStoreError
+        If a shard is missing.
+    """
+    write_document(path, _completed(path, attrs, arrays)[""])
+
+
+def _completed(
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray]
+) -> dict[str, dict[str, Any]]:
+    """Write all documents but the root's, and return them all, complete."""
+    written = list(arrays)
     for left_by_a_kill in Path(path).rglob("*.partial"):
         left_by_a_kill.unlink()
-    root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
-    for name, extra in array_attrs.items():
-        root[name].update_attributes(dict(extra))
-    root.update_attributes({**attrs, "status": "complete"})
-    for file in sorted(Path(path).rglob("zarr.json")):
-        sync_to_disk(file)
+    documents = read_documents(path)
+    for array in written:
+        check_shards(path, array.spec)
+        documents[array.spec.path]["attributes"] |= {**array.attrs, "digest": array.digest}
+    if written:
+        documents |= _write_shard_table(path, written)
+    said = documents[""]["attributes"]
+    said |= {**attrs, "status": "complete"}
+    said["metadata_digest"] = documents_digest(documents)
+    for inner, document in documents.items():
+        if inner:
+            write_document(Path(path, inner), document)
+    return documents
+
+
+def _write_shard_table(
+    path: str | os.PathLike[str], written: Sequence[WrittenArray]
+) -> dict[str, dict[str, Any]]:
+    """Write digests and checksums of all shards; return the documents of that group."""
+    ordered = sorted(written, key=lambda array: array.spec.path)
+    shards = [shard for array in ordered for shard in array.shards]
+    digests = np.frombuffer(bytes.fromhex("".join(shard.digest for shard in shards)), dtype=np.uint8)
+    checksums = np.array([shard.checksum for shard in shards], dtype=np.uint32)
+    tables = [
+        _table(f"{_SHARDS}/digests", ("shard", "byte"), digests.reshape(-1, 32), "SHA-256 of their rows"),
+        _table(f"{_SHARDS}/checksums", ("shard",), checksums, "CRC32C of their indexes"),
+    ]
+    documents = {}
+    for spec, values in tables:
+        digest = write_array(path, spec, values).digest
+        documents[spec.path] = _document(replace(spec, attrs={**spec.attrs, "digest": digest}))
+    said = {
+        "long_name": "shards of the arrays named here, one array after the other",
+        "arrays": [array.spec.path for array in ordered],
+        "counts": [len(array.shards) for array in ordered],
+    }
+    return documents | {_SHARDS: group_document(said)}
+
+
+def check_readable(path: str | os.PathLike[str]) -> None:
+    """Open what was finished as a stranger would, through zarr alone; what can't be is not to be published.
+
+    Raises
+    ------
+    CorruptStoreError
+        If zarr does not show every array as it was written.
+    """
+    name = os.fspath(path)
+    try:
+        root = zarr.open_group(name, mode="r", zarr_format=3)
+        arrays = {inner: node for inner, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
+        documents = read_documents(path)
+        for inner, document in documents.items():
+            if document["node_type"] == "array":
+                node = arrays.pop(inner)
+                if list(node.shape) != document["shape"] or dict(node.attrs) != document["attributes"]:
+                    raise ValueError(f"zarr shows {inner} otherwise than it was written")
+        if arrays:
+            raise ValueError(f"zarr shows {', '.join(arrays)}, which were not written")
+    except (KeyError, ValueError, TypeError, OSError) as error:
+        raise CorruptStoreError(
+            f"{name} was written, but can't be read again ({type(error).__name__}: {error}); it is not "
+            "published, and what was there before stays; please report this"
+        ) from error
 
 
 def create_parent(path: str | os.PathLike[str], kind: str) -> None:
     """Create the group that groups of a kind lie in, if it is not there."""
-    if not Path(path, kind, "zarr.json").exists():
-        zarr.create_group(str(Path(path, kind)), zarr_format=3)
-        sync_to_disk(Path(path, kind, "zarr.json"))
+    if not Path(path, kind, DOCUMENT).exists():
+        write_document(Path(path, kind), group_document({}))
 
 
 def consolidate_again(
@@ -338,35 +491,18 @@ def consolidate_again(
     hidden
         Kinds and names of groups that it should not show.
     """
-    copies = scratch / "metadata"
-    shutil.rmtree(copies, ignore_errors=True)  # left by a kill
-    for file in Path(path).rglob("zarr.json"):
-        copy = copies / file.relative_to(path)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-    for kind, name in hidden:
-        shutil.rmtree(copies / kind / name)
-    _consolidate(copies)
-    sync_to_disk(copies / "zarr.json")
-    os.replace(copies / "zarr.json", Path(path, "zarr.json"))
+    concealed = tuple(f"{kind}/{name}/" for kind, name in hidden)
+    documents = {
+        inner: document
+        for inner, document in read_documents(path).items()
+        if not f"{inner}/".startswith(concealed)
+    }
+    made = scratch / "metadata"
+    shutil.rmtree(made, ignore_errors=True)  # left by a kill
+    write_document(made, consolidated(documents))
+    os.replace(made / DOCUMENT, Path(path, DOCUMENT))
     sync_to_disk(Path(path))
-    shutil.rmtree(copies)
-
-
-def _consolidate(path: Path) -> None:
-    with warnings.catch_warnings():
-        # Consolidated metadata is not yet in the v3 specification; readers without it still work.
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(str(path))
-
-
-def sync_to_disk(path: Path) -> None:
-    """Wait until a file, or the entries of a directory, are on the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    made.rmdir()
 
 
 class Store:
@@ -454,7 +590,9 @@ class Store:
     def _root(self) -> zarr.Group:
         if self._opened is None or self._opened[0] != os.getpid():
             try:
-                group = zarr.open_group(self.path, mode="r", storage_options=self.storage_options)
+                group = zarr.open_group(
+                    self.path, mode="r", zarr_format=3, storage_options=self.storage_options
+                )
             except Exception as error:
                 raise (self._unopened(error) or error) from error
             self._opened = os.getpid(), group, {}
@@ -492,11 +630,10 @@ class Store:
         return str(self.attrs["digest"])
 
     @cached_property
-    def fields(self) -> dict[str, Field]:
-        """The fields of the store as stored (dims, dtype, unit ...), by array name."""
-        root = self._root()
+    def columns(self) -> dict[str, Field]:
+        """The arrays over structures or atoms as stored: the fields, then who has which of them."""
         found = {}
-        for name, array in root.arrays():
+        for name, array in self._root().arrays():
             if name in ("offsets", "n_atoms"):
                 continue
             attrs: dict[str, Any] = dict(array.attrs)
@@ -517,6 +654,18 @@ class Store:
         order = {name: i for i, name in enumerate(FIELDS)}
         return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
+    @cached_property
+    def presence(self) -> dict[str, str]:
+        """The array that says which structures have a field, for fields without a missing value."""
+        said = {name: self._root()[name].attrs.get("presence") for name in self.columns}
+        return {name: str(array) for name, array in said.items() if array is not None}
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields of the store as stored (dims, dtype, unit ...), by array name."""
+        masks = set(self.presence.values())
+        return {name: field for name, field in self.columns.items() if name not in masks}
+
     def array_attrs(self, name: str) -> dict[str, Any]:
         """Return the attributes of an array."""
         return dict(self._array(name).attrs)
@@ -524,6 +673,81 @@ class Store:
     def coverage(self, name: str) -> int:
         """Return how many structures have the field."""
         return int(self.array_attrs(name)["coverage"])
+
+    def present(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Return which structures have a field.
+
+        Parameters
+        ----------
+        name
+            The field.
+        start, stop
+            The structures to look at.
+
+        Returns
+        -------
+        NDArray
+            Shape (stop - start,).
+        """
+        stop = self.n_structures if stop is None else stop
+        if self.coverage(name) == self.n_structures:
+            return np.ones(max(0, stop - start), dtype=bool)
+        if name in self.presence:
+            return self.read(self.presence[name], start, stop).astype(bool, copy=False)
+        field = self.fields[name]
+        edges = self.read("offsets", start, stop + 1) if field.level == ATOM else np.array([start, stop])
+        rows = self.read(name, int(edges[0]), int(edges[-1]))
+        # All values of a structure are missing, or none of them counts as missing.
+        given = (rows >= 0) if field.kind == "category" else ~np.isnan(rows)
+        there: NDArray[np.bool_] = np.any(given.reshape(len(rows), -1), axis=1)
+        if field.level == ATOM:
+            there = segment_reduce(there, edges - edges[0], "max")
+        return there
+
+    def checksums(self, name: str) -> NDArray[np.uint32] | None:
+        """Return the CRC32C of the index of each shard of an array, shape (n_shards,).
+
+        None where the store does not say: format 1.0, or an array without shards of its own.
+        """
+        return self._of_shards(name, "checksums")
+
+    def shard_digests(self, name: str) -> NDArray[np.uint8] | None:
+        """Return the SHA-256 of the rows of each shard of an array, shape (n_shards, 32), or None."""
+        return self._of_shards(name, "digests")
+
+    def _of_shards(self, name: str, what: str) -> NDArray | None:
+        words = name.split("/")
+        depth = 2 if words[0] in _BESIDE else 0  # features/<name>/values, but categories/<name>/data
+        group, inner = "".join(f"{word}/" for word in words[:depth]), "/".join(words[depth:])
+        table = self._root().get(f"{group}{_SHARDS}")
+        if table is None:
+            return None
+        said: dict[str, Any] = dict(table.attrs)
+        if inner not in said["arrays"]:
+            return None
+        k: int = said["arrays"].index(inner)
+        first = sum(said["counts"][:k])
+        return self.read(f"{group}{_SHARDS}/{what}", first, first + said["counts"][k])
+
+    def shard_checksum(self, name: str, shard: int) -> int | None:
+        """Return the CRC32C at the end of the file of a shard; None if the store is no local directory.
+
+        Raises
+        ------
+        CorruptStoreError
+            If the file is not there or too short.
+        """
+        if not os.path.isdir(self.path):
+            return None
+        file = shard_path(self.path, name, shard, len(self.shape(name)))
+        try:
+            with open(file, "rb") as opened:
+                opened.seek(-4, os.SEEK_END)
+                return int.from_bytes(opened.read(), "little")
+        except OSError as error:
+            raise refused(self.path, error) or CorruptStoreError(
+                f"{file} is missing or cut off; restore the store from a copy or build it again"
+            ) from error
 
     def layout(self, name: str) -> Layout:
         """Return chunk and shard rows of an array."""
@@ -596,14 +820,23 @@ class Store:
         return [data[a:b].decode("utf-8", "surrogateescape") for a, b in itertools.pairwise(edges)]
 
     def array_names(self, group: str = "") -> list[str]:
-        """Return the paths of the arrays of a group.
+        """Return the paths of the arrays of a group, without those that say what its shards should be.
 
-        Without a group, of those that are the content of the store: root arrays and category tables.
+        Without a group, of those that are the store's own: root arrays and their tables.
         """
         names = [name for name, node in self._root().members(max_depth=None) if isinstance(node, zarr.Array)]
         if group:
-            return sorted(name for name in names if name.startswith(f"{group}/"))
-        return sorted(name for name in names if "/" not in name or name.startswith(f"{CATEGORIES}/"))
+            inside = (name for name in names if name.startswith(f"{group}/"))
+            return sorted(name for name in inside if "/" not in name.removeprefix(f"{group}/"))
+        return sorted(name for name in names if name.partition("/")[0] not in {*_BESIDE, _SHARDS})
+
+    def shard_tables(self, group: str = "") -> list[str]:
+        """Return the paths of the arrays that say what the shards of a group, or of the store, should be."""
+        inside = f"{group}/{_SHARDS}" if group else _SHARDS
+        found = self._root().get(inside)
+        return (
+            sorted(f"{inside}/{name}" for name in found.array_keys()) if isinstance(found, zarr.Group) else []
+        )
 
     def group_names(self, kind: str) -> list[str]:
         """Return the names of the groups under ``features``, ``derivatives`` or ``neighbors``."""

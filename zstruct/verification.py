@@ -51,8 +51,11 @@ def verify(
     for name, field in store.fields.items():
         n = store.n_atoms if field.level == ATOM else store.n_structures
         _require(store.shape(name)[0] == n, store, name, f"should have {n} rows")
-    digests = [f"{name} {_check_content(store, name)}" for name in store.array_names()]
-    _require(_store.combine_digests(digests) == store.digest, store, "", "the digests don't add up")
+    for name in store.shard_tables():
+        _check_content(store, name)
+    digests = {name: _check_content(store, name) for name in store.array_names()}
+    lines = [f"{name} {digest}" for name, digest in digests.items() if _store.is_content(name)]
+    _require(_store.combine_digests(lines) == store.digest, store, "", "the digests don't add up")
     for kind in _store.GROUP_KINDS:
         for name in store.group_names(kind):
             _check_group(store, f"{kind}/{name}", offsets)
@@ -71,6 +74,12 @@ def _check_content(store: _store.Store, name: str) -> str:
         start = k * layout.shard_rows
         rows = store.read(name, start, min(start + layout.shard_rows, shape[0]))
         shards.append(_store.rows_digest(rows))
+    expected, sums = store.shard_digests(name), store.checksums(name)
+    if expected is not None and sums is not None:
+        same = expected.tobytes().hex() == "".join(shards)
+        _require(same, store, name, "does not have the content it was built with")
+        there = [store.shard_checksum(name, k) for k in range(len(shards))]
+        _require(None in there or there == sums.tolist(), store, name, "has shards that were written again")
     recorded = str(store.array_attrs(name)["digest"])
     found = _store.array_digest(store.dtype(name).name, shape, layout, shards)
     _require(found == recorded, store, name, "does not have the content it was built with")
@@ -108,7 +117,7 @@ def _check_arrays(store: _store.Store, group: str) -> list[str]:
     """Raise unless a group is finished and its arrays have their digests; return their names."""
     _require(store.group_attrs(group).get("status") == "complete", store, group, "is unfinished")
     names = store.array_names(group)
-    for name in names:
+    for name in [*store.shard_tables(group), *names]:
         _check_content(store, name)
     return names
 

@@ -109,10 +109,10 @@ def test_missing_is_nan_and_coverage_says_so(tmp_path, rng):
     frames[0].info.update(count=3, good=True, label="x")
     report = zstruct.build(frames, tmp_path / "s.zarr", progress=False)
     store = Store(tmp_path / "s.zarr")
-    np.testing.assert_array_equal(store.read("count"), [3.0, np.nan])
-    np.testing.assert_array_equal(store.read("good"), [1.0, np.nan])
-    assert store.fields["count"].kind == "int"
-    assert store.fields["good"].kind == "bool"
+    for name, value, dtype in (("count", 3, "int64"), ("good", True, "bool")):
+        assert (store.fields[name].dtype, store.presence[name]) == (dtype, f"has_{name}")
+        assert store.read(name)[0] == value
+        assert store.present(name).tolist() == store.read(f"has_{name}").tolist() == [True, False]
     assert store.read("label").tolist() == [0, -1]
     assert {report.coverage[name] for name in ("energy", "forces", "count", "good", "label")} == {1}
     assert "forces, energy, count, good, label (50.0%)" in str(report)

@@ -15,8 +15,17 @@ from zstruct.store import Store
 def test_has_the_variables_of_the_store(ds, path):
     store = Store(path)
 
-    labels = {"n_atoms", "offsets", "formula", "source", "frame", "config_type", "numbers"}
-    assert set(ds.data_vars) == set(store.fields) - labels
+    labels = {
+        "n_atoms",
+        "offsets",
+        "formula",
+        "source",
+        "frame",
+        "config_type",
+        "numbers",
+        *store.presence.values(),
+    }
+    assert set(ds.data_vars) == set(store.columns) - labels
     assert set(ds.coords) == {*labels, "structure", "xyz", "cell_vector"}
     assert ds.sizes["structure"] == store.n_structures
     assert ds.sizes["atom"] == store.n_atoms

@@ -48,7 +48,7 @@ def test_missing_is_nan_or_minus_one(plain, structures):
 
     np.testing.assert_array_equal(plain.forces.isnull().all("xyz").values, ~forces)
     np.testing.assert_array_equal(plain.config_type.values == -1, ~labelled)
-    np.testing.assert_array_equal(plain.n_k.isnull().values, ~labelled)
+    np.testing.assert_array_equal(plain[plain.n_k.attrs["ancillary_variables"]].values, labelled)
 
 
 def test_can_be_written_again(plain, tmp_path):

@@ -30,7 +30,7 @@ def test_fields_are_described(path, structures):
     assert forces["unit"] == "eV angstrom-1"
     assert forces["coverage"] == sum("forces" in a.calc.results for a in structures) / 40
     assert forces["nbytes"] == 24 * sum(map(len, structures))
-    assert (n_k["kind"], n_k["dtype"]) == ("int", "float64")
+    assert (n_k["kind"], n_k["dtype"]) == ("int", "int64")
     energies = [a.calc.results["energy"] for a in structures]
     assert fields["energy"]["range"] == [min(energies), max(energies)]
     assert fields["R2"]["original_name"] == "<R2>"
@@ -70,7 +70,7 @@ def test_text_is_an_aligned_table(path):
     assert energy.index("eV") == head.index("unit")
     assert "100%" in energy
     assert "65.0%" in forces
-    assert "int (float64)" in next(line for line in table if line.startswith("n_k "))
+    assert "int64" in next(line for line in table if line.startswith("n_k "))
     assert all(line == line.rstrip() for line in lines)
 
 

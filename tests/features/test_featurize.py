@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import ase
 import numpy as np
@@ -307,16 +308,15 @@ def test_threads_do_not_change_the_bytes(built, tmp_path, monkeypatch):
 
 def _damaged(path, array, change):
     """Write an array of a group anew, changed, with digests that fit."""
-    opened = Store(path)
-    values = opened.read(array)
-    change(values)
-    spec = opened.profile(array)
-    shards = store.write_array(path, spec, values)
-    digest = store.array_digest(spec.dtype, spec.shape, spec.layout, shards)
-    file = path / array / "zarr.json"
-    metadata = json.loads(file.read_text())
-    metadata["attributes"]["digest"] = digest
-    file.write_text(json.dumps(metadata))
+    opened, group = Store(path), array.rpartition("/")[0]
+    written = []
+    for name in opened.array_names(group):
+        values = opened.read(name)
+        if name == array:
+            change(values)
+        spec = replace(opened.profile(name), path=name.removeprefix(f"{group}/"))
+        written.append(store.write_array(path / group, spec, values))
+    store.complete(path / group, {}, written)
     store.consolidate_again(path, path.parent)
 
 

@@ -1,7 +1,7 @@
 """Stores made by hand, with chunks so small that structures straddle them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,7 @@ def source(make_store, tmp_path_factory) -> Source:
         "dos": infer("dos", "structure", "float", (5,)),
         "converged": infer("converged", "structure", "bool", ()),
         "serial": infer("serial", "structure", "int", ()),
-        "step": infer("step", "structure", "int", ()).optional(),
+        "step": replace(infer("step", "structure", "int", ()), dtype="float64"),  # as format 1.0 has it
         "site": infer("site", "atom", "category", ()),
     }
     columns = {

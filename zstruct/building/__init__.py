@@ -337,8 +337,7 @@ def _plan(
         specs = [plan.spec(planned) for planned in plan.fields]
         for planned in plan.fields:
             if planned.categories is not None:
-                made = store.categories_specs(planned.field.name, planned.categories)
-                specs += [spec for spec, _ in made]
+                specs += [spec for spec, _ in plan.tables(planned)]
         specs += [spec for spec, _ in edge_arrays(plan)]
         counts = {"n_structures": len(plan.counts), "n_atoms": int(plan.offsets[-1])}
         store.create(target.store, specs, counts)

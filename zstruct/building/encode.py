@@ -63,26 +63,28 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     spec = plan.spec(planned)
     start = task.shard * spec.layout.shard_rows
     stop = min(start + spec.layout.shard_rows, spec.shape[0])
-    rows = (
-        _shuffled(plan, planned, start, stop)
-        if plan.order is not None
-        else _ordered(plan, planned, start, stop)
-    )
-    summary: dict[str, Any] = {"digest": store.write_shard(task.work / "store", spec, task.shard, rows)}
+    rows, given = (_ordered if plan.order is None else _shuffled)(plan, planned, start, stop)
+    if planned.field.kind == "float":
+        rows += 0.0  # the sign of zero is not kept: -0.0 + 0.0 is 0.0
+    summary: dict[str, Any] = {"shard": store.write_shard(task.work / "store", spec, task.shard, rows)}
     if planned.field.kind in ("float", "int") and task.name != "numbers":
-        low, high = np.fmin.reduce(rows, axis=None), np.fmax.reduce(rows, axis=None)
-        if np.isfinite(low) and np.isfinite(high):
-            summary["range"] = [low.item(), high.item()]
+        known = rows if given is None else rows[given]
+        if known.size:
+            low, high = np.fmin.reduce(known, axis=None), np.fmax.reduce(known, axis=None)
+            if np.isfinite(low) and np.isfinite(high):
+                summary["range"] = [low.item(), high.item()]
     if task.name == "numbers":
         summary["species"] = np.bincount(rows.astype(np.int64)).tolist()
     write_json(_marker(task), summary)
     return summary
 
 
-def _ordered(plan: Plan, planned: PlannedField, start: int, stop: int) -> NDArray:
-    """Rows ``start:stop`` of a field, the structures being in the order of the parts."""
+def _ordered(
+    plan: Plan, planned: PlannedField, start: int, stop: int
+) -> tuple[NDArray, NDArray[np.bool_] | None]:
+    """Rows ``start:stop`` of a field, and which are given; the structures being in the order of the parts."""
     edges = plan.atom_edges if planned.field.level == ATOM else plan.structure_edges
-    out = np.full((stop - start, *planned.field.shape), planned.field.missing, planned.field.dtype)
+    out, given = _nothing(plan, planned, stop - start)
     first = int(np.searchsorted(edges, start, side="right")) - 1
     for b in range(first, len(plan.blocks)):
         if edges[b] >= stop:
@@ -92,18 +94,23 @@ def _ordered(plan: Plan, planned: PlannedField, start: int, stop: int) -> NDArra
             continue
         low, high = max(start, int(edges[b])), min(stop, int(edges[b + 1]))
         local = slice(low - int(edges[b]), high - int(edges[b]))
+        here = slice(low - start, high - start)
+        if planned.is_presence:
+            out[here] = block.present(planned.original)[local]
+            continue
         rows = _finished(plan, planned, block, block.rows(planned.original, local.start, local.stop))
         present = _present_rows(block, planned)
-        if present is None:
-            out[low - start : high - start] = rows
-        else:
-            mask = present[local]
-            out[low - start : high - start][mask] = rows[mask]
-    return out
+        mask: slice | NDArray[np.bool_] = slice(None) if present is None else present[local]
+        out[here][mask] = rows[mask]
+        if given is not None:
+            given[here][mask] = True
+    return out, given
 
 
-def _shuffled(plan: Plan, planned: PlannedField, start: int, stop: int) -> NDArray:
-    """Rows ``start:stop`` of a field, the structures being in the plan's order."""
+def _shuffled(
+    plan: Plan, planned: PlannedField, start: int, stop: int
+) -> tuple[NDArray, NDArray[np.bool_] | None]:
+    """Rows ``start:stop`` of a field, and which are given; the structures being in the plan's order."""
     assert plan.order is not None
     if planned.field.level == ATOM:
         edges, offsets = plan.atom_edges, plan.offsets
@@ -113,7 +120,7 @@ def _shuffled(plan: Plan, planned: PlannedField, start: int, stop: int) -> NDArr
         sources = sources[start - int(offsets[first]) :][: stop - start]
     else:
         edges, sources = plan.structure_edges, plan.order[start:stop]
-    out = np.full((stop - start, *planned.field.shape), planned.field.missing, planned.field.dtype)
+    out, given = _nothing(plan, planned, stop - start)
     by_block = np.argsort(sources, kind="stable")
     bounds = np.searchsorted(sources[by_block], edges)
     for b, block in enumerate(plan.blocks):
@@ -121,11 +128,23 @@ def _shuffled(plan: Plan, planned: PlannedField, start: int, stop: int) -> NDArr
         if len(here) == 0 or planned.original not in block.fields:
             continue
         local = sources[here] - int(edges[b])
+        if planned.is_presence:
+            out[here] = block.present(planned.original)[local]
+            continue
         present = _present_rows(block, planned)
         if present is not None:
             here, local = here[present[local]], local[present[local]]
         out[here] = _finished(plan, planned, block, np.asarray(block.column(planned.original)[local]))
-    return out
+        if given is not None:
+            given[here] = True
+    return out, given
+
+
+def _nothing(plan: Plan, planned: PlannedField, n: int) -> tuple[NDArray, NDArray[np.bool_] | None]:
+    """Return n rows in which everything is missing, and a mask of given ones where values don't say so."""
+    field = planned.field
+    silent = field.presence() is not None and planned.coverage < len(plan.counts)
+    return np.full((n, *field.shape), field.missing, field.dtype), np.zeros(n, bool) if silent else None
 
 
 def _finished(plan: Plan, planned: PlannedField, block: Block, rows: NDArray) -> NDArray:

@@ -53,37 +53,30 @@ def finalize_store(
     parts: list[Path],
     options: dict[str, Any],
 ) -> str:
-    """Write edges, category tables and the last attributes; return the content digest.
+    """Write edges, tables of texts and the last attributes; return the content digest.
 
     Raises
     ------
     CorruptStoreError
-        If a shard is missing.
+        If a shard is missing, or zarr can't open what was made.
     """
-    digests: dict[str, tuple[store.ArraySpec, list[str]]] = {}
-    array_attrs: dict[str, dict[str, Any]] = {}
+    written: list[store.WrittenArray] = []
     species = np.zeros(256, dtype=np.int64)
+    tables = edge_arrays(plan)
     for planned in plan.fields:
         name, spec = planned.field.name, plan.spec(planned)
         mine = [summaries[name, k] for k in range(spec.layout.n_shards(spec.shape[0]))]
-        digests[name] = spec, [summary["digest"] for summary in mine]
         ranges = np.array([summary["range"] for summary in mine if "range" in summary])
-        array_attrs[name] = {}
+        known: dict[str, Any] = {}
         if len(ranges):
-            array_attrs[name]["actual_range"] = [ranges[:, 0].min().item(), ranges[:, 1].max().item()]
+            known["actual_range"] = [ranges[:, 0].min().item(), ranges[:, 1].max().item()]
+        written.append(store.WrittenArray(spec, [store.Shard(*summary["shard"]) for summary in mine], known))
         for summary in mine:
             found = summary.get("species", [])
             species[: len(found)] += np.array(found, dtype=np.int64)
-    written = edge_arrays(plan)
-    for planned in plan.fields:
         if planned.categories is not None:
-            written += store.categories_specs(planned.field.name, planned.categories)
-    for spec, values in written:
-        digests[spec.path] = spec, store.write_array(path, spec, values)
-        array_attrs[spec.path] = {}
-    for name, (spec, shards) in digests.items():
-        store.check_shards(path, spec)
-        array_attrs[name]["digest"] = store.array_digest(spec.dtype, spec.shape, spec.layout, shards)
+            tables += plan.tables(planned)
+    written += [store.write_array(path, spec, values) for spec, values in tables]
     dropped: Counter[str] = Counter()
     noted: Counter[str] = Counter()
     remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)
@@ -95,7 +88,8 @@ def finalize_store(
         noted.update(summary["noted"])
         n_skipped += summary["n_skipped"]
         skipped += summary["skipped"]
-    digest = store.combine_digests(f"{n} {array_attrs[n]['digest']}" for n in sorted(digests))
+    contents = {array.spec.path: array.digest for array in written if store.is_content(array.spec.path)}
+    digest = store.combine_digests(f"{name} {contents[name]}" for name in sorted(contents))
     attrs: dict[str, Any] = {
         "species": {SYMBOLS[z]: int(species[z]) for z in np.flatnonzero(species)},
         "build": {
@@ -111,5 +105,6 @@ def finalize_store(
     atomic_energies = options["filters"]["atomic_energies"]
     if atomic_energies:
         attrs["atomic_energies"] = {symbol: float(energy) for symbol, energy in atomic_energies.items()}
-    store.finish(path, attrs, array_attrs)
+    store.finish(path, attrs, written)
+    store.check_readable(path)
     return digest

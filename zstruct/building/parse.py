@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zstruct.building.filters import Filters
 from zstruct.building.parts import PartWriter
 from zstruct.errors import InputError
-from zstruct.ragged import Packed, concatenate
+from zstruct.ragged import Packed, add_formulas, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
 from zstruct.sources.comments import take_numbers
@@ -75,10 +75,10 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
             n_atoms += int(kept.n_atoms.sum())
             waiting.append(kept)
             if sum(block.nbytes for block in waiting) >= _BLOCK_BYTES:
-                part.add(concatenate(waiting))
+                _add(part, waiting)
                 waiting = []
         if waiting:
-            part.add(concatenate(waiting))
+            _add(part, waiting)
         summary = {
             "n_structures": n_structures,
             "n_atoms": n_atoms,
@@ -91,6 +91,13 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
         }
         part.close(summary)
     return summary
+
+
+def _add(part: PartWriter, blocks: list[Packed]) -> None:
+    """Append blocks to a part as one, with the formulas of their structures."""
+    joined = concatenate(blocks)
+    add_formulas(joined)
+    part.add(joined)
 
 
 def _blocks(

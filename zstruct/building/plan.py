@@ -26,7 +26,7 @@ from zstruct.sources.elements import TYPES
 from zstruct.sources.normalize import ReadOptions
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.unit_systems import quantities_of
-from zstruct.store import ArraySpec, spec_of
+from zstruct.store import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.working import write_json
 
 __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
@@ -34,12 +34,16 @@ __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
 
 @dataclass(frozen=True)
 class PlannedField:
-    """A field of the store to be: its stored form, and its name and coverage in the parts."""
+    """A column of the store to be: its stored form, and its name and coverage in the parts.
+
+    With `is_presence` it is the column that says which structures have `original`.
+    """
 
     field: Field
     original: str
     coverage: int
     categories: list[str] | None
+    is_presence: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,12 @@ class Plan:
         rows = int(self.offsets[-1]) if planned.field.level == ATOM else len(self.counts)
         attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
         return spec_of(planned.field, planned.field.name, rows, attrs)
+
+    def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray]]:
+        """Return the arrays, with their contents, that say what the codes of a category stand for."""
+        name, texts = planned.field.name, planned.categories
+        assert texts is not None
+        return categories_specs(name, texts) + (formulas_specs(texts) if name == FORMULA else [])
 
     def save(self, path: Path) -> None:
         """Write the plan, whole or not at all."""
@@ -180,7 +190,7 @@ def make_plan(
     fields = []
     attrs: dict[str, dict[str, Any]] = {}
     for name in present:
-        field = merged[name] if coverage[name] == n else merged[name].optional()
+        field = merged[name]
         if dtype is not None and field.level == ATOM and field.kind == "float":
             field = replace(field, dtype=dtype)
         field = replace(field, name=names[name], dims=_safe_dims(field, name, names[name]))
@@ -193,6 +203,12 @@ def make_plan(
             extra["source_units"] = source_units
         if name in options.keys:
             extra["source_key"] = options.keys[name]
+        presence = field.presence() if coverage[name] < n else None
+        if presence is not None:
+            fields.append(PlannedField(presence, name, n, None, is_presence=True))
+            attrs[presence.name] = {"presence_of": field.name}
+            # What CF calls a variable that says something about another one.
+            extra |= {"presence": presence.name, "ancillary_variables": presence.name}
         attrs[names[name]] = extra
     counts = np.concatenate([block.counts() for block in blocks])
     order_file = None

@@ -114,8 +114,8 @@ def make(job: Job, opened: Store, attrs: Mapping[Kind, dict[str, Any]], run: Run
         summaries = [
             {int(z): Moments.from_json(found) for z, found in task["statistics"].items()} for task in done
         ]
-        shards = [(values, [task["digest"] for task in done])]
-        _complete(job, "features", {"statistics": described(summaries)}, shards)
+        written = store.WrittenArray(values, [store.Shard(*task["shard"]) for task in done])
+        store.complete(job.work / "features", {"statistics": described(summaries)}, [written])
     if job.pairs_kind is not None:
         largest_shift = max(task["largest_shift"] for task in done)
         _make_pairs(job, job.pairs_kind, tasks, largest_shift, counts, attrs[job.pairs_kind], run)
@@ -139,15 +139,17 @@ def _make_pairs(
     n_tasks = specs["indices"].layout.n_shards(n_pairs)
     ready = replace(job, n_threads=run.threads(n_tasks))
     done = run(kind, do_pairs, [PairTask(ready, k, specs) for k in range(n_tasks)])
-    shards = [(spec, [task[name] for task in done]) for name, spec in specs.items()]
+    written = [
+        store.WrittenArray(spec, [store.Shard(*task[name]) for task in done]) for name, spec in specs.items()
+    ]
     folder, rows = job.work / kind, counts.layout.shard_rows
-    shards.append((offsets, store.write_array(folder, offsets, edges[atom_offsets])))
+    written.append(store.write_array(folder, offsets, edges[atom_offsets]))
     per_atom = [
         store.write_shard(folder, counts, k, np.diff(edges[k * rows : (k + 1) * rows + 1]))
         for k in range(counts.layout.n_shards(counts.shape[0]))
     ]
-    shards.append((counts, per_atom))
-    _complete(job, kind, {"n_pairs": n_pairs}, shards)
+    written.append(store.WrittenArray(counts, per_atom))
+    store.complete(folder, {"n_pairs": n_pairs}, written)
 
 
 def _edge_spec(name: str, dim: str, n: int, dtype: str, text: str) -> ArraySpec:
@@ -162,13 +164,3 @@ def _create(job: Job, kind: Kind, specs: list[ArraySpec], attrs: dict[str, Any])
     if read_json(marker) is None:
         store.create(job.work / kind, specs, attrs)
         write_json(marker, True)
-
-
-def _complete(job: Job, kind: Kind, attrs: dict[str, Any], shards: list[tuple[ArraySpec, list[str]]]) -> None:
-    """Check that all shards are there and write the last attributes."""
-    digests = {}
-    for spec, found in shards:
-        store.check_shards(job.work / kind, spec)
-        digest = store.array_digest(spec.dtype, spec.shape, spec.layout, found)
-        digests[spec.path] = {"digest": digest}
-    store.complete(job.work / kind, attrs, digests)

@@ -204,7 +204,7 @@ def do_atoms(task: AtomTask) -> dict[str, Any]:
             lost = int(np.searchsorted(offsets, row, side="right")) - 1
             raise InputError(f"structure {lost} has features that are not finite")
         summary["statistics"] = {str(z): found.to_json() for z, found in statistics.items()}
-        summary["digest"] = store.write_shard(job.work / "features", task.values, task.number, values)
+        summary["shard"] = store.write_shard(job.work / "features", task.values, task.number, values)
     if job.pairs_kind is not None:
         save_array(task.counts, counts)
     write_json(task.marker, summary)
@@ -259,8 +259,8 @@ class PairTask:
         return (stop - start) * sum(widths)
 
 
-def do_pairs(task: PairTask) -> dict[str, str]:
-    """Do a task; return the digest of each array's shard."""
+def do_pairs(task: PairTask) -> dict[str, store.Shard]:
+    """Do a task; return what is known of each array's shard."""
     job, (start, stop) = task.job, task.range
     assert job.pairs_kind is not None
     offsets, selected, edges = (

@@ -115,7 +115,7 @@ def table_of(store: Store | StoreView, level: Level, dtypes: Mapping[str, np.dty
     CorruptStoreError
         If an array is not as long as the store says.
     """
-    names = tuple(name for name in dtypes if store.fields[name].level == level)
+    names = tuple(name for name in dtypes if store.columns[name].level == level)
     if not names:
         return None
     n_rows = store.n_atoms if level == ATOM else store.n_structures
@@ -129,7 +129,7 @@ def table_of(store: Store | StoreView, level: Level, dtypes: Mapping[str, np.dty
         level,
         names,
         tuple(np.dtype(dtypes[name]) for name in names),
-        tuple(store.fields[name].shape for name in names),
+        tuple(store.columns[name].shape for name in names),
         n_rows,
         # Chunks are powers of two or the whole array: the largest is a whole number of the others.
         max(store.layout(name).chunk_rows for name in names),

@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 _FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
-_PROVENANCE = ("source", "frame")
+_DESCRIBING = ("formula", "source", "frame")
 
 
 def chosen_fields(store: Store, fields: Iterable[str] | None) -> list[str]:
-    """Return the names of the fields to load; by default all but the provenance."""
+    """Return the names of the fields to load; by default all but the formula and the provenance."""
     if fields is None:
-        return [name for name in store.fields if name not in _PROVENANCE]
+        return [name for name in store.fields if name not in _DESCRIBING]
     chosen = list(dict.fromkeys(names("fields", fields)))
     for name in chosen:
         if name not in store.fields:

@@ -156,7 +156,7 @@ class Gather:
         self._plans: dict[int, _Plan] = {}
         self._whole: _Whole | None = None
         self._carried: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
-        self._plain = [(name, cache.store.fields[name].level == ATOM, self.dtypes[name]) for name in dtypes]
+        self._plain = [(name, cache.store.columns[name].level == ATOM, self.dtypes[name]) for name in dtypes]
         self._names = [*self.dtypes, *self.masks.values()]
 
     def _table_of(self, table: Table | None) -> NDArray[np.int64]:

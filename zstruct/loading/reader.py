@@ -131,18 +131,23 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
         elif cache_features or cache_neighbors:
             raise ValueError("cache_features and cache_neighbors keep what is computed: there is nothing")
         self._dtypes, beside, wide = chosen_dtypes(self.store, names, dtype, extras.floats if extras else ())
-        masks = {n: mask_name(n) for n in names if self.store.coverage(n) < self.store.n_structures}
+        # Whole numbers and booleans have no missing value: who has them is stored, under the mask's name.
+        stored_masks = {n: self.store.presence[n] for n in names if n in self.store.presence}
+        partial = [n for n in names if self.store.coverage(n) < self.store.n_structures]
+        masks = {n: mask_name(n) for n in partial if n not in stored_masks}
         if not isinstance(return_atoms, bool | np.bool_):
             raise ArgumentTypeError(f"return_atoms is True or False, not {shown(return_atoms)}")
         others = [*(extras.names if extras else ()), *([ATOMS] if return_atoms else ())]
-        check_names([*names, *masks.values(), *others])
+        check_names([*names, *masks.values(), *stored_masks.values(), *others])
         # What references need is gathered, too, and put right when the batch is done.
         energies = [name for name in _ENERGIES if name in names] if references is not None else []
         gathered = self._dtypes | dict.fromkeys(energies, np.dtype(np.float64))
         if energies:
             gathered |= {"numbers": np.dtype(np.int64)}
+        gathered |= dict.fromkeys(stored_masks.values(), np.dtype(np.bool_))
         self._casts = {name: self._dtypes[name] for name in energies}
-        self._hidden = tuple(name for name in gathered if name not in self._dtypes)
+        said = {*self._dtypes, *stored_masks.values()}
+        self._hidden = tuple(name for name in gathered if name not in said)
         if extras is None:
             stored = {name: kept_dtype(self.store.dtype(name), kind) for name, kind in gathered.items()}
             gather = Gather(BlockCache(self.store, stored, cache, cache_bytes), gathered, masks, wide)

@@ -106,7 +106,7 @@ class ArrayReader:
         except FloatingPointError:
             row, sentence = too_large(self.name, values)
             row += start
-            if self.store.fields[self.name].level == ATOM:
+            if self.store.columns[self.name].level == ATOM:
                 offsets = self.store.read(_OFFSETS, 0, self.store.n_structures + 1)
                 row = int(np.searchsorted(offsets, row, side="right")) - 1
             raise InputError(f"{self.store.path}, structure {row}: {sentence}") from None

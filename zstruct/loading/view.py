@@ -70,16 +70,16 @@ class StoreView:
         offsets: str = _OFFSETS,
     ):
         self.store, self.path, self.n_structures = store, store.path, store.n_structures
-        fields = store.fields
-        self.fields = {
+        fields = store.columns
+        self.columns = {
             name: Column(path, fields[path].level if path in fields else ATOM, store.shape(path)[1:])
             for name, path in columns.items()
         }
         # The rows are those of the arrays: the cache compares the last edge with their number.
-        long = [column.path for column in self.fields.values() if column.level == ATOM]
+        long = [column.path for column in self.columns.values() if column.level == ATOM]
         self.n_atoms = store.n_atoms if offsets == _OFFSETS else store.shape(long[0])[0]
         self.digest = combine_digests([store.digest, *digest])
-        self._paths = {_OFFSETS: offsets} | {name: c.path for name, c in self.fields.items()}
+        self._paths = {_OFFSETS: offsets} | {name: c.path for name, c in self.columns.items()}
 
     def layout(self, name: str) -> Layout:
         """Return chunk and shard rows of an array."""
