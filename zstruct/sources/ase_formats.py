@@ -247,6 +247,24 @@ CORRECTIONS: dict[str, Correction] = {
             ),
         )
     ),
+    "nwchem-in": Correction(
+        stated=(
+            (
+                r"(?im)^\s*geometry\b[^\n]*\bunits\s+(?!an\b|angstroms?\b)(\S+)",
+                "the file states that lengths are in {0!r}, which ASE overlooks; "
+                + _LIST.format("positions and cell"),
+            ),
+        )
+    ),
+    "gaussian-in": Correction(
+        stated=(
+            (
+                r"(?im)^\s*#[^\n]*\bunits\s*[=(]\s*\(?\s*(au|bohr)\b",
+                "the file states that lengths are in {0!r}, which ASE overlooks; "
+                + _LIST.format("positions and cell"),
+            ),
+        )
+    ),
     "sys": Correction(
         stated=(
             (
