@@ -37,6 +37,7 @@ SCALAR, VECTOR, TENSOR = (), (3,), (3, 3)
         ("multiplicity", "structure", SCALAR, "spin_multiplicity"),
         ("spin", "structure", SCALAR, "spin_multiplicity"),
         ("mulliken_charges", "atom", SCALAR, "charges"),
+        ("atomic_charges", "atom", SCALAR, "charges"),
         ("spins", "atom", SCALAR, "magmoms"),
         ("vel", "atom", VECTOR, "velocities"),
         ("Latice", "structure", (9,), "cell"),
@@ -75,6 +76,10 @@ def test_what_looks_like_a_label(key, level, shape, name):
         ("x", "atom", VECTOR),
         ("f", "atom", (7,)),
         ("rotation", "structure", TENSOR),
+        ("mix_charge_amp", "structure", SCALAR),
+        ("spin_fix", "structure", SCALAR),
+        ("elec_energy_tol", "structure", SCALAR),
+        ("cut_off_energy", "structure", SCALAR),
     ],
 )
 def test_what_is_plainly_none(key, level, shape):

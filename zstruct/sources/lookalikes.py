@@ -37,9 +37,14 @@ _OTHERWISE = frozenset(
     "weight weights cutoff cut encut error errors err std var variance uncertainty sigma tol tolerance "
     "threshold kinetic ekin ke unit units homo lumo fermi gap hull zpe correction shift offset id ids "
     "index time step converged convergence max fmax min rms norm mean mask constraint constraints type "
-    "label name source version seed file path temperature initial dispersion vdw solvation per atomic "
-    "delta diff difference window smearing entropy density".split()
+    "label name source version seed file path temperature initial dispersion vdw solvation per "
+    "mix amp corr basis grid delta diff difference window smearing entropy density".split()
 )  # fmt: skip
+# Words of charges and spins are in the names of many settings, so what is beside them must be one of these.
+_BESIDE = frozenset(
+    "total tot net system molecule molecular mol atomic atom partial dft ref reference scf".split()
+)
+_LOOSE = frozenset({"energy", "forces", "stress", "virial", "dipole", "cell"})
 _GRADIENTS = frozenset({"grad", "grads", "gradient", "gradients"})
 
 
@@ -93,7 +98,7 @@ def suggestion(key: str, level: Level, kind: Kind, shape: tuple[int, ...]) -> tu
         found = [w for k, w in enumerate(words) if w in meant and (len(w) > 1 or k == 0)]
         if not found and spelled:
             found = [w for w in words if difflib.get_close_matches(w, [spelled], n=1, cutoff=0.8)]
-        if found:
+        if found and (name in _LOOSE or meant | _BESIDE >= set(words)):
             gradient = name == "forces" and not _GRADIENTS.isdisjoint(found)
             return name, _sentence(name, key, gradient=gradient)
     return None
