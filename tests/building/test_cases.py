@@ -5,6 +5,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import xarray as xr
 
 import zstruct
 from zstruct.errors import InputError
@@ -25,6 +26,26 @@ def test_keys_in_capitals(tmp_path):
     assert ds.stress.values[0] == pytest.approx([-0.01, -0.01, -0.01, 0, 0, 0])
     assert ds.config_type.values.tolist() == ["md"]
     assert ds.weight.values.tolist() == [0.5]
+
+
+def test_keys_that_differ_only_in_case(tmp_path):
+    ds, report = build(tmp_path, "case_twin.xyz")
+    assert ds.config_type.values.tolist() == ["a"]
+    (other,) = [name for name in ds.variables if "config_type" in name.lower() and name != "config_type"]
+    assert ds[other].values.tolist() == ["b"]
+    assert other.casefold() != "config_type"
+    assert report.remarks == {}
+    plain = xr.open_zarr(tmp_path / "x.zarr")
+    assert {"config_type", other} <= set(plain.variables)
+
+
+def test_unknown_keys_that_differ_only_in_case(tmp_path):
+    file = tmp_path / "a.xyz"
+    file.write_text("1\nProperties=species:S:1:pos:R:3 Foo=1 foo=2 FOO=x\nH 0 0 0\n")
+    ds, _ = build(tmp_path, file)
+    found = {name: ds[name].values.tolist() for name in ds.variables if "foo" in name.lower()}
+    assert sorted(map(str, np.ravel(list(found.values())))) == ["1", "2", "x"]
+    assert len({name.casefold() for name in found}) == 3
 
 
 def test_infinite_stress_of_molecules(tmp_path):
