@@ -32,10 +32,10 @@ What the columns say:
   booleans that some structures lack are stored as float64 with NaN.
 * *rotates as*: what happens to it when the structure is rotated. `rows` are vectors row by row, `rank2` is a
   3x3 tensor, `voigt` a symmetric tensor in six components.
-* *also read as*: other names under which inputs may bring it. The same name can mean different fields of
-  atoms and of structures (`charge`).
+* *also read as*: other names under which inputs may bring it, in any case, as may its own. The same name can
+  mean different fields of atoms and of structures (`charge`).
 
-A `virial` W of a structure with a volume V becomes the stress -W/V, if there is no stress.
+A `virial` W of a structure with a volume V becomes the stress -W/V; if there is a stress, it must be that.
 
 Any other property of the input is kept under its own name. Its dimensions follow from its shape: one value,
 three (a vector), 3x3 (a tensor), or any other number of components. Names that Zarr or xarray can't carry

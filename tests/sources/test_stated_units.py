@@ -95,3 +95,10 @@ def test_one_property_in_two_units_is_refused():
     a = infer("gap", "structure", "float", ())
     with pytest.raises(InputError, match="different units, 'Hartree' and none stated"):
         merge(replace(a, unit="Hartree"), a)
+
+
+def test_fields_without_a_unit_of_their_own_have_that_of_the_input():
+    given = RawColumn(np.stack([np.eye(3), np.eye(3)]), unit="a0^3")
+    packed, bad = read(block(polarizability=given))
+    assert (bad, packed.fields["polarizability"].unit) == ([], "a0^3")
+    assert packed.columns["polarizability"][1].tolist() == np.eye(3).tolist()

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
@@ -196,6 +198,44 @@ def test_comments_of_i_pi():
     )
     plain, _ = read(block({"comment": text("a {set} of{two}", None)}, atom={}))
     assert plain.columns["positions"][0, 0] == 1.0
+
+
+@given(
+    st.dictionaries(
+        st.one_of(
+            st.text(max_size=12),
+            st.builds(
+                "{}{}{}".format,
+                st.sampled_from(["energy", "force", "Lattice", "length", "x", "", "unit"]),
+                st.sampled_from(["_", "-", " ", ""]),
+                st.sampled_from(["unit", "Units", "unit_of_force", ""]),
+            ),
+        ),
+        st.lists(
+            st.sampled_from(["eV", "hartree", "bohr", "", "a.u.", "GPa", "{}", "eV/A", "\u212b"]),
+            min_size=2,
+            max_size=2,
+        ),
+        max_size=3,
+    )
+)
+@settings(deadline=None, max_examples=150)
+def test_no_text_is_lost_or_ends_in_a_traceback(properties):
+    raw = block(
+        {key: text(*values) for key, values in properties.items() if key not in ("", "energy")}, cell=True
+    )
+    keys = set(raw.structure)
+    try:
+        packed, bad = normalize(raw, ReadOptions(), "in.xyz")
+    except InputError:
+        return
+    converted = np.any(packed.columns["positions"] != 1.0) or np.any(packed.columns["energy"] != 1.0)
+    stated = [key for key in keys if "unit" in key.lower()]
+    assert stated or not (converted or bad)
+    kept = {
+        spec.description.partition(", given")[0].removeprefix("input_") for spec in packed.fields.values()
+    }
+    assert all("unit" in key.lower() for key in keys - kept - {"energy", "cell"})
 
 
 # By the source

@@ -42,7 +42,7 @@ def column_unit(
     Returns
     -------
     Field
-        As given, with the unit that the input states if it is not in the table.
+        As given, with the unit that the input states if the table has none for it.
     str
         The unit; empty for the store's, of which nobody spoke.
     float
@@ -50,7 +50,7 @@ def column_unit(
     """
     name = spec.name
     if spec.kind != "float" or name not in FIELDS or spec.unit in ("", "1"):
-        own = stated and spec.kind != "category" and name not in FIELDS
+        own = spec.kind != "category" and (name not in FIELDS or (spec.kind == "float" and spec.unit == ""))
         return (replace(spec, unit=stated) if own and stated else spec), "", 1.0
     try:
         said = choice.unit_of(name)
