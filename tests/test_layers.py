@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing", "arguments"},
     {"access", "disk", "compiling"},
-    {"metadata", "parallel", "working"},
+    {"metadata", "parallel", "working", "trust", "declarations"},
+    {"catalog"},
     {"store"},
     {"publishing", "distance_kernels", "atoms", "grouping"},
     {"keeping", "distances"},

@@ -26,7 +26,7 @@ def test_layout_is_bounded_and_nests(n_rows, row_bytes, level):
     assert layout.shard_rows <= max(1, n_rows) + layout.chunk_rows
 
 
-def _write(path, n_atoms, layout, seed=0):
+def _write(path, n_atoms, layout, seed=0, texts=None):
     rng = np.random.default_rng(seed)
     values = {
         "positions": np.round(rng.normal(size=(n_atoms, 3)), 8),
@@ -36,9 +36,18 @@ def _write(path, n_atoms, layout, seed=0):
         name: replace(store.spec_of(FIELDS[name], name, n_atoms, {"coverage": 1}), layout=layout)
         for name in values
     }
-    store.create(path, specs.values(), {"n_structures": 1, "n_atoms": n_atoms})
-    for name, rows in values.items():
-        store.write_array(path, specs[name], rows)
+    edges = {"offsets": np.array([0, n_atoms]), "n_atoms": np.array([n_atoms], np.int32)}
+    edge_specs = {
+        name: store.ArraySpec(name, (dim,), rows.shape, str(rows.dtype), {}, 0, Layout(len(rows), len(rows)))
+        for (name, rows), dim in zip(edges.items(), ("structure_edge", "structure"), strict=True)
+    }
+    tables = [made for name in texts or {} for made in store.categories_specs(name, texts[name])]
+    made = [*specs.values(), *edge_specs.values(), *(spec for spec, _ in tables)]
+    store.create(path, made, {"n_structures": 1, "n_atoms": n_atoms})
+    for name, rows in (values | edges).items():
+        store.write_array(path, (specs | edge_specs)[name], rows)
+    for spec, rows in tables:
+        store.write_array(path, spec, rows)
     store.finish(path, {"digest": ""}, {})
     return values
 
@@ -90,11 +99,7 @@ def test_metadata_is_what_xarray_and_people_need(tmp_path):
 
 def test_category_table_round_trips_any_text(tmp_path):
     texts = ["", "bulk", "Ångström", "a\nb", "\udcff"]
-    made = store.categories_specs("config_type", texts)
-    store.create(tmp_path / "s", [spec for spec, _ in made], {})
-    for spec, values in made:
-        store.write_array(tmp_path / "s", spec, values)
-    store.finish(tmp_path / "s", {}, {})
+    _write(tmp_path / "s", 10, Layout(10, 10), texts={"config_type": texts})
     assert Store(tmp_path / "s").categories("config_type") == texts
 
 

@@ -21,13 +21,12 @@ from zstruct.access import check_writable
 from zstruct.arguments import shown
 from zstruct.disk import writing
 from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
-from zstruct.publishing import check_name, publish, recover, working_directory
+from zstruct.publishing import SCRATCH, check_name, find_group, publish, recover, working_directory
 from zstruct.store import ArraySpec, Store
 
 __all__ = ["VERSION", "check_place", "keep", "open_kept"]
 
 VERSION = "1.0"
-_SCRATCH = "keeping"
 
 
 def keep(
@@ -90,7 +89,7 @@ def keep(
                         f"{path} has another {noun} {name!r} already; pass overwrite=True (--overwrite) "
                         "to replace it, or another name"
                     )
-                scratch = work.path / _SCRATCH
+                scratch = work.path / SCRATCH
                 shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
                 _write(scratch / kind, said, arrays)
                 publish(path, scratch, name, [kind], "", opened.digest)
@@ -164,14 +163,14 @@ def open_kept(
         If it was written by a newer zstruct.
     """
     given = Store.of(store)
-    opened = given.again()  # what was opened before does not show a group that is new
-    there = opened.group_names(kind)
-    if not isinstance(name, str) or name not in there:
+    found = find_group(given.again(), kind, name)  # what was opened before may not show a group that is new
+    if found is None:
+        there = given.again().group_names(kind)
         has = f"it has {', '.join(there)}" if there else "it has none"
         raise InputError(
-            f"the store {opened.path} has no {noun} {shown(name)}; {has}; make one with {function}"
+            f"the store {given.path} has no {noun} {shown(name)}; {has}; make one with {function}"
         )
-    attrs = opened.group_attrs(f"{kind}/{name}")
+    opened, attrs = found
     version = str(attrs.get("encoding-version"))
     if version.split(".")[0] != VERSION.split(".")[0]:
         raise StoreFormatError(

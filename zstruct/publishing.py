@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,21 @@ from zstruct.errors import ChangedInputError, InputError
 from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
 from zstruct.working import WorkingDirectory, exchange, read_json, write_json
 
-__all__ = ["JOB", "check_name", "check_same", "publish", "recover", "working_directory"]
+__all__ = [
+    "JOB",
+    "SCRATCH",
+    "check_name",
+    "check_same",
+    "find_group",
+    "publish",
+    "recover",
+    "working_directory",
+]
 
 # A working directory loses its files in the order of their names: no job goes on whose groups have gone.
-JOB, _RECORD = "job.json", "publishing.json"
+JOB, _RECORD, _REPLACED = "job.json", "publishing.json", "replaced."
+SCRATCH = "keeping"  # where groups that are written at once are made, beside a job that may be interrupted
+_ATTEMPTS, _PAUSE = 100, 0.02  # seconds; of readers, for the time between two renames
 
 
 def check_name(name: object, what: str) -> None:
@@ -40,6 +53,36 @@ def check_name(name: object, what: str) -> None:
 def working_directory(path: Path) -> WorkingDirectory:
     """Return where groups of a store are made: one process at a time writes groups into it."""
     return WorkingDirectory(path.with_name(path.name + ".featurizing"), f"writing groups into {path}")
+
+
+def find_group(opened: Store, kind: str, name: Any) -> tuple[Store, dict[str, Any]] | None:
+    """Return a store that shows a group as it is now, and the attributes of the group; None if there is none.
+
+    Parameters
+    ----------
+    opened
+        The store; it is opened anew if the group was replaced since.
+    kind, name
+        The group is ``<kind>/<name>``.
+    """
+    if not isinstance(name, str):
+        return None
+    group = f"{kind}/{name}"
+    work = working_directory(Path(os.path.realpath(opened.path))).path
+    for attempt in range(_ATTEMPTS):
+        # Where two names can't be exchanged, the old group goes a moment before the new one comes.
+        waiting = any((folder / f"{_REPLACED}{kind}").exists() for folder in (work, work / SCRATCH))
+        if name in opened.group_names(kind):
+            if not opened.is_current(group):
+                opened = opened.again()
+            try:
+                return opened, opened.group_attrs(group)
+            except KeyError:  # it has just gone
+                pass
+        elif not waiting and attempt > 0:
+            break
+        time.sleep(_PAUSE)
+    return None
 
 
 def publish(path: Path, work: Path, name: str, kinds: Sequence[str], identity: str, digest: str) -> None:
@@ -89,7 +132,13 @@ def check_same(path: Path, digest: str) -> None:
 
 
 def recover(path: Path, work: Path) -> str | None:
-    """Finish what an earlier process was publishing when it was killed; return the identity of its job."""
+    """Finish what earlier processes were publishing when they were killed; return the identity of the job."""
+    if _finish(path, work / SCRATCH) is not None:
+        shutil.rmtree(work / SCRATCH)
+    return _finish(path, work)
+
+
+def _finish(path: Path, work: Path) -> str | None:
     record = read_json(work / _RECORD)
     if record is None or Store(path).digest != record["digest"]:
         return None
@@ -110,7 +159,7 @@ def _put(path: Path, work: Path, record: dict[str, Any]) -> None:
         if kind not in replaced:
             os.rename(ours, target)
         elif not exchange(ours, target):
-            os.rename(target, work / f"replaced.{kind}")
+            os.rename(target, work / f"{_REPLACED}{kind}")
             os.rename(ours, target)
         sync_to_disk(target.parent)
     consolidate_again(path, work)

@@ -176,6 +176,7 @@ class Stretch:
     def read(self, name: str) -> NDArray:
         """Return the rows of a field, shape (n, ...) or (atoms, ...)."""
         edges = self._edges
+        self.store.shape(name)  # says so if the store has none
         if self.store.fields[name].level != ATOM:
             rows = self.store.read(name, self.start, self.stop)
             return rows if self.kept is None else rows[self.kept]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+import math
 import os
 import re
 import shutil
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import google_crc32c
 import numpy as np
@@ -25,8 +27,17 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.access import check_options, is_url, path_of, refused
+from zstruct.catalog import Catalog, Listing, group_of
+from zstruct.declarations import check_contents, check_group
 from zstruct.disk import naming
-from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, UnknownNameError, ZstructError
+from zstruct.errors import (
+    ChangedInputError,
+    CorruptStoreError,
+    InputError,
+    StoreFormatError,
+    UnknownNameError,
+    ZstructError,
+)
 from zstruct.metadata import (
     DOCUMENT,
     array_document,
@@ -39,6 +50,7 @@ from zstruct.metadata import (
 )
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, SYMBOLS, Field, Level
+from zstruct.trust import DEEPEST, DTYPES, check_array, read_document
 
 __all__ = [
     "DATASET_TYPE",
@@ -88,10 +100,6 @@ _BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels
 # LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store.
 _FAST: tuple[Literal["lz4"], int] = ("lz4", 9)
 _SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
-# The dtypes that NumPy holds in memory just as they are stored.
-_PLAIN_DTYPES = frozenset(
-    ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64"]
-)
 _ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 # Several compressing threads inside one chunk would write its blocks in any order: stores must be
 # byte-identical, and there is a chunk for every thread anyway.
@@ -344,10 +352,11 @@ def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
 
 
 def _require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim: int) -> None:
-    missing = [k for k in range(n_shards) if not shard_path(path, array, k, ndim).is_file()]
+    absent = (k for k in range(n_shards) if not shard_path(path, array, k, ndim).is_file())
+    missing = list(itertools.islice(absent, 5))  # no more: metadata may claim any number
     if missing:
         raise CorruptStoreError(
-            f"{os.fspath(path)}: shards {missing[:5]} of {n_shards} of {array} are missing; "
+            f"{os.fspath(path)}: shards {missing} of {n_shards:,} of {array} are missing; "
             "restore the store from a copy or build it again"
         )
 
@@ -535,9 +544,17 @@ class Store:
         self.storage_options = check_options(self.path, storage_options)
         if self.path.endswith(".zip") and os.path.isfile(self.path):
             self.path = f"zip://::{self.path}"
-        self._opened: tuple[int, zarr.Group, dict[str, zarr.Array]] | None = None
-        root = self._root()
-        found = root.attrs.get("encoding-type")
+        # Handles of this process: the root group where zarr has to be asked for it, and arrays.
+        self._opened: tuple[int, dict[str, Any]] | None = None
+        # Arrays of which no shard is missing, and shards that are those that were built.
+        self._whole: set[str] = set()
+        self._seen: set[tuple[str, int]] = set()
+        try:
+            self._catalog = Catalog(self.path) if os.path.isdir(self.path) else self._listed()
+        except FileNotFoundError as error:
+            raise (self._unopened(error) or error) from error
+        attrs = self._catalog.root.get("attributes", {})
+        found = attrs.get("encoding-type")
         if found == DATASET_TYPE:
             raise StoreFormatError(
                 f"{self.path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
@@ -546,15 +563,16 @@ class Store:
             )
         if found != ENCODING_TYPE:
             raise StoreFormatError(f"{self.path} is a Zarr group, but not a zstruct store")
-        version = str(root.attrs.get("encoding-version"))
+        version = str(attrs.get("encoding-version"))
         if version.split(".")[0] != ENCODING_VERSION.split(".")[0]:
             raise StoreFormatError(
                 f"{self.path} has format version {version}; this zstruct reads "
                 f"{ENCODING_VERSION.split('.')[0]}.x; install a newer zstruct"
             )
-        if root.attrs.get("status") != "complete":
+        if attrs.get("status") != "complete":
             raise StoreFormatError(f"{self.path} is unfinished: run the build that makes it again")
-        self.attrs: dict[str, Any] = dict(root.attrs)
+        check_contents(self.path, attrs, self._catalog.documents())
+        self.attrs: dict[str, Any] = dict(attrs)
 
     @classmethod
     def of(cls, given: Any, storage_options: Mapping[str, Any] | None = None) -> Store:
@@ -588,15 +606,34 @@ class Store:
         return state
 
     def _root(self) -> zarr.Group:
-        if self._opened is None or self._opened[0] != os.getpid():
+        """Return the root group of a store that is not in a local directory."""
+        handles = self._handles()
+        if "" not in handles:
             try:
-                group = zarr.open_group(
+                handles[""] = zarr.open_group(
                     self.path, mode="r", zarr_format=3, storage_options=self.storage_options
                 )
             except Exception as error:
                 raise (self._unopened(error) or error) from error
-            self._opened = os.getpid(), group, {}
+        group: zarr.Group = handles[""]
+        return group
+
+    def _handles(self) -> dict[str, Any]:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), {}
         return self._opened[1]
+
+    def _listed(self) -> Catalog | Listing:
+        """Return what is in a store that is not in a local directory, as zarr lists it."""
+        root = self._root()
+        try:
+            said = _plain(root.metadata.to_dict())
+            if said.get("consolidated_metadata") is None:
+                found = {name: node.metadata.to_dict() for name, node in root.members(max_depth=DEEPEST)}
+                said["consolidated_metadata"] = {"metadata": _plain(found)}
+        except Exception as error:
+            raise (self._unopened(error) or error) from error
+        return Listing(self.path, said)
 
     def _unopened(self, error: Exception) -> ZstructError | None:
         """Return why there is no store to open, if that is what an error says."""
@@ -612,6 +649,11 @@ class Store:
             return StoreFormatError(f"can't open the store {self.path}: {error.strerror or error}")
         if isinstance(error, TypeError) and self.storage_options:
             return InputError(f"{self.path} can't be opened with these storage_options: {error}")
+        if isinstance(error, KeyError | TypeError | AttributeError | RecursionError):
+            return CorruptStoreError(
+                f"{self.path}: its metadata is damaged ({error!r}); restore the store from a copy or build "
+                "it again"
+            )
         return None
 
     @property
@@ -633,23 +675,20 @@ class Store:
     def columns(self) -> dict[str, Field]:
         """The arrays over structures or atoms as stored: the fields, then who has which of them."""
         found = {}
-        for name, array in self._root().arrays():
-            if name in ("offsets", "n_atoms"):
+        for name, said in self._catalog.documents().items():
+            dims = tuple(map(str, said.get("dimension_names") or ()))
+            if "/" in name or name in ("offsets", "n_atoms") or not dims or dims[0] not in (ATOM, STRUCTURE):
                 continue
-            attrs: dict[str, Any] = dict(array.attrs)
-            names: Any = getattr(array.metadata, "dimension_names", None) or ()
-            dims = tuple(str(d) for d in names)
-            if not dims or dims[0] not in (ATOM, STRUCTURE):
-                continue
+            attrs = said["attributes"]
             found[name] = Field(
                 name=name,
                 dims=dims,
                 kind=attrs["kind"],
-                dtype=str(array.dtype),
-                unit=str(attrs.get("units", "")),
-                description=str(attrs.get("long_name", name)),
+                dtype=said["data_type"],
+                unit=attrs.get("units", ""),
+                description=attrs.get("long_name", name),
                 rotates=attrs["rotates"],
-                shape=array.shape[1:],
+                shape=tuple(said["shape"][1:]),
             )
         order = {name: i for i, name in enumerate(FIELDS)}
         return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
@@ -657,7 +696,7 @@ class Store:
     @cached_property
     def presence(self) -> dict[str, str]:
         """The array that says which structures have a field, for fields without a missing value."""
-        said = {name: self._root()[name].attrs.get("presence") for name in self.columns}
+        said = {name: self._catalog.documents()[name]["attributes"].get("presence") for name in self.columns}
         return {name: str(array) for name, array in said.items() if array is not None}
 
     @cached_property
@@ -668,11 +707,11 @@ class Store:
 
     def array_attrs(self, name: str) -> dict[str, Any]:
         """Return the attributes of an array."""
-        return dict(self._array(name).attrs)
+        return dict(self._said(name).get("attributes", {}))
 
     def coverage(self, name: str) -> int:
         """Return how many structures have the field."""
-        return int(self.array_attrs(name)["coverage"])
+        return int(self.array_attrs(name).get("coverage", self.n_structures))
 
     def present(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
         """Return which structures have a field.
@@ -716,18 +755,15 @@ class Store:
         return self._of_shards(name, "digests")
 
     def _of_shards(self, name: str, what: str) -> NDArray | None:
-        words = name.split("/")
-        depth = 2 if words[0] in _BESIDE else 0  # features/<name>/values, but categories/<name>/data
-        group, inner = "".join(f"{word}/" for word in words[:depth]), "/".join(words[depth:])
-        table = self._root().get(f"{group}{_SHARDS}")
-        if table is None:
+        group = group_of(name)
+        before = f"{group}/" if group else ""
+        inner, documents = name.removeprefix(before), self._catalog.documents(group)
+        said = documents.get(f"{before}{_SHARDS}", {}).get("attributes", {})
+        if inner not in said.get("arrays", ()):
             return None
-        said: dict[str, Any] = dict(table.attrs)
-        if inner not in said["arrays"]:
-            return None
-        k: int = said["arrays"].index(inner)
+        k = said["arrays"].index(inner)
         first = sum(said["counts"][:k])
-        return self.read(f"{group}{_SHARDS}/{what}", first, first + said["counts"][k])
+        return self.read(f"{before}{_SHARDS}/{what}", first, first + said["counts"][k])
 
     def shard_checksum(self, name: str, shard: int) -> int | None:
         """Return the CRC32C at the end of the file of a shard; None if the store is no local directory.
@@ -751,8 +787,11 @@ class Store:
 
     def layout(self, name: str) -> Layout:
         """Return chunk and shard rows of an array."""
-        array = self._array(name)
-        return Layout(array.chunks[0], (array.shards or array.chunks)[0])
+        said = self._said(name)
+        outer = said["chunk_grid"]["configuration"]["chunk_shape"][0]
+        codec = said["codecs"][0]
+        sharded = isinstance(codec, Mapping) and codec["name"] == "sharding_indexed"
+        return Layout(codec["configuration"]["chunk_shape"][0] if sharded else outer, outer)
 
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not.
@@ -760,15 +799,14 @@ class Store:
         These are arrays of a store in a local directory with the chunks, shards and codecs that
         `create` asks for; the attributes are left out.
         """
-        array = self._array(name)
+        said = self._said(name)
         if not os.path.isdir(self.path):
             return None
-        said: dict[str, Any] = array.metadata.to_dict()
         spec = ArraySpec(
             path=name,
-            dims=tuple(str(dim) for dim in said.get("dimension_names") or ()),
-            shape=array.shape,
-            dtype=str(said.get("data_type")),
+            dims=tuple(map(str, said.get("dimension_names") or ())),
+            shape=tuple(said["shape"]),
+            dtype=said["data_type"],
             attrs={},
             fill_value=0,
             layout=self.layout(name),
@@ -777,15 +815,15 @@ class Store:
 
     def nbytes(self, name: str) -> int:
         """Return the bytes of an array once decoded."""
-        return self._array(name).nbytes
+        return math.prod(self.shape(name)) * self.dtype(name).itemsize
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of an array."""
-        return self._array(name).shape
+        return tuple(self._said(name)["shape"])
 
     def dtype(self, name: str) -> np.dtype:
         """Return the dtype of an array."""
-        return np.dtype(self._array(name).dtype)
+        return np.dtype(self._said(name)["data_type"])
 
     def nbytes_stored(self) -> int:
         """Return the bytes of all files of a local store."""
@@ -801,17 +839,67 @@ class Store:
         StoreAccessError
             If the store can't be reached.
         """
-        array = self._array(name)
+        rows_there = self.shape(name)[0]
+        end = rows_there if stop is None else stop
         try:
-            return np.asarray(array[start : array.shape[0] if stop is None else stop])
+            self._check_indexes(name, start, min(end, rows_there))
+            rows = np.asarray(self._array(name)[start:end])
         except Exception as error:
             reason: ZstructError | None = refused(self.path, error)
-            if reason is None and isinstance(error, ValueError | RuntimeError | OSError):
-                reason = CorruptStoreError(
-                    f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
-                    "restore the store from a copy or build it again"
-                )
+            if reason is None:
+                self.check_current(name)
+                if not isinstance(error, ZstructError) and isinstance(
+                    error, ValueError | RuntimeError | OSError | TypeError
+                ):
+                    reason = CorruptStoreError(
+                        f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
+                        "restore the store from a copy or build it again"
+                    )
             raise (reason or error) from error
+        self.check_current(name)
+        return rows
+
+    def _check_indexes(self, name: str, start: int, stop: int) -> None:
+        """Raise if a local shard with some rows is not the one that was written: zarr would believe it.
+
+        Each shard is looked at once.
+        """
+        if not os.path.isdir(self.path) or stop <= start:
+            return
+        layout, n_dimensions = self.layout(name), len(self.shape(name))
+        shards = range(start // layout.shard_rows, -(-stop // layout.shard_rows))
+        new = [k for k in shards if (name, k) not in self._seen]
+        if not new:
+            return
+        sums = self.checksums(name)
+        for k in new:
+            found = self.shard_checksum(name, k)
+            if sums is not None and found != sums[k]:
+                raise ValueError(
+                    f"{shard_path(self.path, name, k, n_dimensions)} is not the shard that was built"
+                )
+            self._seen.add((name, k))
+
+    def check_current(self, name: str) -> None:
+        """Raise if what an array is in was replaced after it was opened: rows of two would mix.
+
+        Raises
+        ------
+        ChangedInputError
+            If it was.
+        """
+        if not self.is_current(name):
+            self.refuse_changed(name)
+
+    def refuse_changed(self, name: str) -> NoReturn:
+        """Raise, as what an array is in was replaced after it was opened."""
+        group = group_of(name)
+        what = f"{group} of {self.path}" if group else self.path
+        raise ChangedInputError(f"{what} was replaced after it was opened: open the store again")
+
+    def is_current(self, name: str) -> bool:
+        """Return whether an array or a group of a local store is what it was when it was opened."""
+        return self._catalog.is_current(name)
 
     def categories(self, name: str) -> list[str]:
         """Return the texts that the codes of a category field stand for."""
@@ -824,28 +912,45 @@ class Store:
 
         Without a group, of those that are the store's own: root arrays and their tables.
         """
-        names = [name for name, node in self._root().members(max_depth=None) if isinstance(node, zarr.Array)]
+        documents = self._catalog.documents(group_of(f"{group}/") if group else "")
+        names = sorted(name for name, said in documents.items() if said["node_type"] == "array")
         if group:
             inside = (name for name in names if name.startswith(f"{group}/"))
-            return sorted(name for name in inside if "/" not in name.removeprefix(f"{group}/"))
-        return sorted(name for name in names if name.partition("/")[0] not in {*_BESIDE, _SHARDS})
+            return [name for name in inside if "/" not in name.removeprefix(f"{group}/")]
+        return [name for name in names if name.partition("/")[0] not in {*_BESIDE, _SHARDS}]
 
     def shard_tables(self, group: str = "") -> list[str]:
         """Return the paths of the arrays that say what the shards of a group, or of the store, should be."""
-        inside = f"{group}/{_SHARDS}" if group else _SHARDS
-        found = self._root().get(inside)
-        return (
-            sorted(f"{inside}/{name}" for name in found.array_keys()) if isinstance(found, zarr.Group) else []
+        inside = f"{group}/{_SHARDS}/" if group else f"{_SHARDS}/"
+        documents = self._catalog.documents(group_of(f"{group}/") if group else "")
+        return sorted(
+            name
+            for name, said in documents.items()
+            if name.startswith(inside) and said["node_type"] == "array"
         )
 
     def group_names(self, kind: str) -> list[str]:
-        """Return the names of the groups under ``features``, ``derivatives`` or ``neighbors``."""
-        found = self._root().get(kind)
-        return sorted(str(name) for name in found.group_keys()) if isinstance(found, zarr.Group) else []
+        """Return the names of the groups of a kind, such as ``features``, ``neighbors`` or ``splits``.
+
+        Of a local store, those that are there now.
+        """
+        return self._catalog.group_names(kind)
 
     def group_attrs(self, group: str) -> dict[str, Any]:
-        """Return the attributes of a group, given its path."""
-        return dict(self._root()[group].attrs)
+        """Return the attributes of a group, given its path.
+
+        Raises
+        ------
+        KeyError
+            If it is not there.
+        CorruptStoreError
+            If it lacks what groups of its kind have.
+        """
+        documents = self._catalog.documents(group_of(group))
+        if group not in documents:
+            raise KeyError(f"the store {self.path} has no group {group!r}")
+        check_group(self.path, group, documents)
+        return dict(documents[group].get("attributes", {}))
 
     def check_complete(self) -> None:
         """Raise if a shard of a local store is missing, say after half a copy.
@@ -856,28 +961,50 @@ class Store:
             Naming the array: what is missing would read as fill values.
         """
         for name in self.array_names():
-            self._array(name)
+            self._said(name)
+
+    def _said(self, name: str) -> dict[str, Any]:
+        """Return the document of an array of which no shard is missing."""
+        said = self._catalog.documents(group_of(name)).get(name)
+        if said is None or said["node_type"] != "array":
+            has = ", ".join(self.fields)
+            raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}")
+        if name not in self._whole:
+            if os.path.isdir(self.path):
+                rows = said["chunk_grid"]["configuration"]["chunk_shape"][:1]
+                n_shards = -(-said["shape"][0] // rows[0]) if rows else 0
+                _require_shards(self.path, name, n_shards, len(said["shape"]))
+            else:
+                array = self._array(name)
+                if array.store.supports_listing and self._n_there(array) < array.nchunks:
+                    raise CorruptStoreError(
+                        f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
+                    )
+            self._whole.add(name)
+        return said
 
     def _array(self, name: str) -> zarr.Array:
-        root = self._root()
-        assert self._opened is not None
-        known = self._opened[2]
-        if name not in known:
-            try:
-                node = root[name]
-            except KeyError:
-                has = ", ".join(self.fields)
-                raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}") from None
-            assert isinstance(node, zarr.Array)
+        """Return an array as zarr opens it, which must be as its document says."""
+        handles = self._handles()
+        if name not in handles:
             if os.path.isdir(self.path):
-                n_shards = -(-node.shape[0] // (node.shards or node.chunks)[0])
-                _require_shards(self.path, name, n_shards, node.ndim)
-            elif node.store.supports_listing and self._n_there(node) < node.nchunks:
+                folder = os.path.join(self.path, name)
+                read_document(os.path.join(folder, "zarr.json"))  # zarr would read a device for ever
+                node = zarr.open_array(folder, mode="r", zarr_format=3)
+            else:
+                found = self._root()[name]
+                assert isinstance(found, zarr.Array)
+                node = found
+            said, known = _plain(node.metadata.to_dict()), self._catalog.documents(group_of(name))[name]
+            check_array(self.path, name, said)
+            if any(said.get(key) != known.get(key) for key in ("shape", "data_type")):
                 raise CorruptStoreError(
-                    f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
+                    f"{self.path}: {name} has another shape or data type than the store's metadata says; "
+                    "restore the store from a copy or build it again"
                 )
-            known[name] = node
-        return known[name]
+            handles[name] = node
+        array: zarr.Array = handles[name]
+        return array
 
     def _n_there(self, array: zarr.Array) -> int:
         """Return how many chunks of an array a server lists."""
@@ -887,25 +1014,34 @@ class Store:
             raise (refused(self.path, error) or error) from error
 
 
+def _plain(said: Any) -> dict[str, Any]:
+    """Return a document of zarr's as it is in a file."""
+    document: dict[str, Any] = json.loads(json.dumps(said))
+    return document
+
+
 def _is_own_profile(said: Mapping[str, Any], spec: ArraySpec) -> bool:
-    """Return whether array metadata asks for the shards that `write_shard` makes."""
-    grid, keys, codecs = said["chunk_grid"], said["chunk_key_encoding"], said["codecs"]
-    if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
+    """Return whether array metadata, checked, asks for the shards that `write_shard` makes."""
+    if len(said["codecs"]) != 1 or isinstance(said["codecs"][0], str):
         return False
-    sharding = codecs[0]["configuration"]
-    inner, index = sharding["codecs"], sharding["index_codecs"]
-    across = list(spec.shape[1:])
+    sharding = said["codecs"][0].get("configuration", {})
+    if said["codecs"][0]["name"] != "sharding_indexed" or not spec.shape:
+        return False
+    inner, index = ([_configured(c) for c in sharding[key]] for key in ("codecs", "index_codecs"))
+    keys, across = _configured(said["chunk_key_encoding"]), list(spec.shape[1:])
     return (
-        spec.dtype in _PLAIN_DTYPES
-        and not said.get("storage_transformers")
-        and grid["name"] == "regular"
-        and list(grid["configuration"]["chunk_shape"]) == [spec.layout.shard_rows, *across]
-        and list(sharding["chunk_shape"]) == [spec.layout.chunk_rows, *across]
-        and keys["name"] == "default"
-        and keys.get("configuration", {}).get("separator", "/") == "/"
-        and [codec["name"] for codec in inner] == ["bytes", "blosc", "crc32c"]
-        and [codec["name"] for codec in index] == ["bytes", "crc32c"]
+        spec.dtype in DTYPES
+        and said["chunk_grid"]["configuration"]["chunk_shape"] == [spec.layout.shard_rows, *across]
+        and sharding["chunk_shape"] == [spec.layout.chunk_rows, *across]
+        and keys[0] == "default"
+        and keys[1].get("separator", "/") == "/"
+        and [codec for codec, _ in inner] == ["bytes", "blosc", "crc32c"]
+        and [codec for codec, _ in index] == ["bytes", "crc32c"]
         # Single bytes have no order, and the codec says none.
-        and all(c[0].get("configuration", {}).get("endian", "little") == "little" for c in (inner, index))
+        and all(codecs[0][1].get("endian", "little") == "little" for codecs in (inner, index))
         and sharding.get("index_location", "end") == "end"
     )
+
+
+def _configured(codec: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    return (codec, {}) if isinstance(codec, str) else (codec["name"], codec.get("configuration", {}))

@@ -50,9 +50,12 @@ def write_store(
     fields = {name: (fields or {}).get(name, FIELDS.get(name)) for name in columns}
     texts, coverage, n = texts or {}, coverage or {}, len(counts)
     source = Source(path, counts, columns, fields, texts)
-    edges = store.choose_layout(n + 1, 8)
     written = [
-        (store.ArraySpec("offsets", ("structure_edge",), (n + 1,), "int64", {}, 0, edges), source.offsets)
+        (store.ArraySpec(name, (dim,), rows.shape, dtype, {}, 0, store.choose_layout(len(rows), 8)), rows)
+        for name, dim, rows, dtype in (
+            ("offsets", "structure_edge", source.offsets, "int64"),
+            ("n_atoms", "structure", np.asarray(counts), "int32"),
+        )
     ]
     for name, column in columns.items():
         attrs = {"coverage": coverage.get(name, n)}

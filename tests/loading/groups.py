@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import store
-from zstruct.features.base import Descriptor, Neighbors
+from zstruct.features.base import Descriptor, Neighbors, make_manifest
 from zstruct.features.neighbors import neighbor_list
 from zstruct.features.registry import register
 from zstruct.features.structures import Structures
@@ -67,7 +67,14 @@ def write_group(source: Any, kind: str, name: str, cutoff: float, arrays: dict, 
         layout = store.choose_layout(len(values), values[:1].nbytes, "atom")
         specs.append(store.ArraySpec(leaf, (dims, *across), values.shape, str(values.dtype), {}, 0, layout))
     store.create_parent(source.path, kind)
-    said = {"encoding-version": "1.0", "store_digest": Store(source.path).digest, "cutoff": cutoff}
+    said = {
+        "encoding-type": f"zstruct-{kind}",
+        "encoding-version": "1.0",
+        "store_digest": Store(source.path).digest,
+        "cutoff": cutoff,
+    }
+    if kind != "features":
+        said["n_pairs"] = len(arrays["indices"])
     store.create(path, specs, said | attrs)
     for spec, values in zip(specs, arrays.values(), strict=True):
         store.write_array(path, spec, values)
@@ -92,16 +99,16 @@ def write_list(source: Any, name: str, cutoff: float, damage: bool = False) -> N
     arrays = csr(source, found) | {"shifts": found.shifts.astype(np.int8)}
     if damage:
         arrays["indices"][20] += 1000
-    write_group(source, "neighbors", name, cutoff, arrays, {"manifest": {}})
+    write_group(source, "neighbors", name, cutoff, arrays, {"manifest": make_manifest("NeighborList", 1, {})})
 
 
 def write_descriptor(source: Any, name: str, descriptor: Descriptor, dtype: str) -> None:
     """Write features and derivatives into a store."""
     structures = structures_of(source)
     found = neighbor_list(structures, descriptor.cutoff)
-    attrs = {"manifest": descriptor.manifest(), "feature_names": descriptor.feature_names}
+    attrs = {"manifest": descriptor.manifest(), "feature_names": descriptor.feature_names, "dtype": dtype}
     values = descriptor.values(structures, found).astype(dtype)
-    write_group(source, "features", name, descriptor.cutoff, {"values": values}, attrs)
+    write_group(source, "features", name, descriptor.cutoff, {"values": values}, attrs | {"statistics": {}})
     arrays = csr(source, found) | {"vectors": found.vectors.astype(dtype)}
     arrays |= {key: a.astype(dtype) for key, a in descriptor.derivatives(structures, found).items()}
-    write_group(source, "derivatives", name, descriptor.cutoff, arrays, attrs)
+    write_group(source, "derivatives", name, descriptor.cutoff, arrays, attrs | {"only": None})

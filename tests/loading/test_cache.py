@@ -167,7 +167,7 @@ def test_a_pickled_cache_starts_empty(source):
     data = pickle.dumps(cache)
     loaded = pickle.loads(data)
 
-    assert len(data) < 5000
+    assert len(data) < 30_000  # what the store's metadata says, but no blocks
     assert loaded.hold("structure", np.array([0])).present["structure"].sum() == 1
     assert loaded.flat["energy"][0] == source.columns["energy"][0]
     assert np.array_equal(loaded.offsets, source.offsets)
@@ -200,5 +200,5 @@ def test_offsets_that_are_no_edges_are_refused(make_store, tmp_path):
 def test_arrays_of_the_wrong_length_are_refused(make_store, tmp_path):
     made = make_store(tmp_path / "s.zarr", np.array([2, 3]), {"numbers": np.ones(4, np.uint8)})
 
-    with pytest.raises(CorruptStoreError, match="numbers has 4 rows where the store counts 5 atoms"):
+    with pytest.raises(CorruptStoreError, match="numbers has 4 rows, not 5"):
         BlockCache(Store(made.path), {"numbers": U1})

@@ -1,4 +1,5 @@
 import errno
+import json
 import pickle
 import shutil
 
@@ -58,9 +59,8 @@ def test_other_codecs_go_through_zarr(make_store, tmp_path, rng):
         dimension_names=("atom", "xyz"),
     )  # fmt: skip
     array[:] = values
-    (made.path / "zarr.json").write_text(
-        (made.path / "zarr.json").read_text().split('"consolidated_metadata"')[0].rstrip().rstrip(",") + "}"
-    )
+    root = json.loads((made.path / "zarr.json").read_text())
+    (made.path / "zarr.json").write_text(json.dumps(root | {"consolidated_metadata": None}))
 
     reader = ArrayReader(Store(made.path), "positions")
 

@@ -248,11 +248,11 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     )
     group = open_group(store, "features", name)
     values = group.array("values")
-    shown = lazy((ATOM, "feature"), StoredRows(store, values), flat(store.array_attrs(values)))
+    shown = lazy((ATOM, "feature"), StoredRows(group.store, values), flat(group.store.array_attrs(values)))
     long = [field.name for field in store.fields.values() if field.level == ATOM]
     rows: dict[str, int] = {ATOM: max(store.layout(field).shard_rows for field in long)}
     token = _token(store, json.dumps(group.attrs, sort_keys=True))
-    chunked = _chunked(shown, store, values, rows, token)
+    chunked = _chunked(shown, group.store, values, rows, token)
     names = {"feature": group.feature_names}
     described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
     return xr.DataArray(chunked, names, name=name, attrs=flat(described))

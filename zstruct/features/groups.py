@@ -17,6 +17,7 @@ from zstruct.arguments import shown
 from zstruct.errors import InputError, StaleGroupError, StoreFormatError
 from zstruct.features.base import Descriptor
 from zstruct.features.registry import from_manifest
+from zstruct.publishing import find_group
 from zstruct.store import GROUP_KINDS, Store
 
 __all__ = ["GROUP_VERSION", "FeatureGroup", "Kind", "group_names", "open_group"]
@@ -137,13 +138,14 @@ def open_group(
     opened = Store.of(store, storage_options)
     if not isinstance(kind, str) or kind not in GROUP_KINDS:
         raise InputError(f"a kind of group is one of {', '.join(GROUP_KINDS)}, not {shown(kind)}")
-    there = opened.group_names(kind)
-    if not isinstance(name, str) or name not in there:
+    found = find_group(opened, kind, name)
+    if found is None:
+        there = opened.group_names(kind)
         has = f"it has {', '.join(there)}" if there else "it has none"
         raise InputError(
             f"the store {opened.path} has no {kind} {shown(name)}; {has}; run zstruct.featurize first"
         )
-    group = FeatureGroup(opened, kind, name, opened.group_attrs(f"{kind}/{name}"))
+    group = FeatureGroup(found[0], kind, name, found[1])
     version = str(group.attrs.get("encoding-version"))
     if version.split(".")[0] != GROUP_VERSION.split(".")[0]:
         raise StoreFormatError(

@@ -99,6 +99,13 @@ class Extras:
         if derivatives is not None:
             self._paired.append(find_descriptor(store, "derivatives", derivatives))
         self._wanted = [*([] if self._features is None else [self._features]), *self._paired]
+        groups = [wanted.group for wanted in self._wanted if wanted.group is not None]
+        for group in groups:
+            if group.store is not store:  # it was replaced since that was opened
+                self._store = group.store
+        for group in groups:
+            if self._store.group_attrs(group.path) != group.attrs:
+                self._store.refuse_changed(group.path)
         self.computes = any(wanted.group is None for wanted in self._wanted)
         # The cutoffs of the lists that a batch needs whole.
         self._cutoffs = {wanted.cutoff for wanted in self._paired if wanted.group is None}

@@ -51,9 +51,11 @@ class ArrayReader:
         self.store, self.name = store, name
         self._spec: ArraySpec | None = store.profile(name)
         self._indices: dict[int, NDArray[np.uint64]] = {}
+        self._checksums: NDArray[np.uint32] | None = None
+        self._asked = False  # for the checksums
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_indices": {}}
+        return self.__dict__ | {"_indices": {}, "_checksums": None, "_asked": False}
 
     @property
     def direct(self) -> bool:
@@ -134,7 +136,10 @@ class ArrayReader:
         try:
             index = self._indices.get(shard)
             if index is None:
-                index = self._indices[shard] = _index(fd, per_shard)
+                if not self._asked:
+                    self._checksums, self._asked = self.store.checksums(self.name), True
+                expected = None if self._checksums is None else int(self._checksums[shard])
+                index = self._indices[shard] = _index(fd, per_shard, expected)
             position, nbytes = map(int, index[inside])
             if position == nbytes == _ABSENT:
                 raise ValueError("it is missing from its shard")
@@ -146,13 +151,18 @@ class ArrayReader:
             os.close(fd)
 
 
-def _index(fd: int, n_chunks: int) -> NDArray[np.uint64]:
-    """Return position and length of every chunk of a shard, shape (n_chunks, 2)."""
+def _index(fd: int, n_chunks: int, checksum: int | None) -> NDArray[np.uint64]:
+    """Return position and length of every chunk of a shard, shape (n_chunks, 2).
+
+    The checksum is what the store says that the index has, if it does: another shard has another.
+    """
     nbytes = n_chunks * 16 + _CRC_BYTES
     size = os.fstat(fd).st_size
     if size < nbytes:
         raise ValueError("its shard is cut short")
     table = _checked(fd, size - nbytes, nbytes, "the checksum of its shard's index")
+    if checksum is not None and google_crc32c.value(table) != checksum:
+        raise ValueError("its shard is not the one that was built")
     return table.view("<u8").reshape(n_chunks, 2)
 
 

@@ -89,6 +89,10 @@ class StoreView:
         """Return how an array lies in files that can be read without zarr, or None if it does not."""
         return self.store.profile(self._paths[name])
 
+    def checksums(self, name: str) -> NDArray[np.uint32] | None:
+        """Return the CRC32C of the index of each shard of an array, or None if the store does not say."""
+        return self.store.checksums(self._paths[name])
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of an array."""
         return self.store.shape(self._paths[name])

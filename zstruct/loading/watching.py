@@ -7,7 +7,6 @@ knows nothing of blocks.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from zstruct.errors import ChangedInputError
@@ -28,10 +27,7 @@ class Watch:
     """
 
     def __init__(self, store: Store, arrays: Iterable[str]):
-        self._path, self._digest = store.path, store.digest
-        groups = sorted(os.path.join(store.path, array) for array in arrays if "/" in array)
-        self._groups = {group: _identity(group) for group in groups}
-        self._store = _identity(store.path)
+        self._store, self._arrays = store, ["", *(array for array in arrays if "/" in array)]
 
     def check(self) -> None:
         """Raise if something else is there now.
@@ -41,24 +37,9 @@ class Watch:
         ChangedInputError
             If it is another store or group.
         """
-        now = _identity(self._path)
-        if now != self._store:
-            # File systems that number files anew, and copies that were moved there, are put up with.
-            if now is None or Store(self._path).digest != self._digest:
-                self._refuse(self._path)
-            self._store = now
-            self._groups = {group: _identity(group) for group in self._groups}
-        for group, identity in self._groups.items():
-            if _identity(group) != identity:
-                self._refuse(group)
-
-    def _refuse(self, what: str) -> None:
-        raise ChangedInputError(f"{what} was replaced after this dataset was opened: open the dataset again")
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:  # not local, or gone
-        return None
-    return status.st_dev, status.st_ino
+        for array in self._arrays:
+            if not self._store.is_current(array):
+                what = "/".join([self._store.path, *array.split("/")[:-1]])
+                raise ChangedInputError(
+                    f"{what} was replaced after this dataset was opened: open the dataset again"
+                )
