@@ -171,6 +171,18 @@ def test_units_that_a_dump_states(written):
     assert packed.columns["forces"][0, 0] == pytest.approx(0.1 * units.kcal / units.mol)
 
 
+def test_masses_in_a_dump_are_no_elements(written):
+    text = (CASES / "lammps_types.dump").read_text()
+    for old, new in (("type x", "type mass x"), ("1 1 0", "1 1 72.0 0"), ("2 2 0", "2 2 16.0 0")):
+        text = text.replace(old, new)
+    path = written(text, "a.dump")
+    assert read(path, "lammps-dump-text")[1][0].startswith("atom types are 1, 2")
+    assert read(path, "lammps-dump-text", ["Ti", "O"])[0].columns["numbers"].tolist() == [22, 8]
+    only = text.replace("id type", "id").replace("1 1 72", "1 72").replace("2 2 16", "2 16")
+    with pytest.raises(InputError, match="the dump has masses, but neither elements nor types"):
+        zstruct.build(written(only, "b.dump"), path.with_name("s.zarr"), progress=False)
+
+
 DATA = """LAMMPS data file via write_data, version 1, timestep = 0{units}
 
 2 atoms
@@ -196,6 +208,10 @@ def test_lammps_data(written):
     path = written(DATA.format(units="", masses=""))
     assert read(path, "lammps-data")[1][0].startswith("atom types are 1, 2")
     assert read(path, "lammps-data", ["Ti", "O"])[0].columns["numbers"].tolist() == [22, 8]
+    beads = MASSES.replace("47.867", "72.0")
+    assert read(written(DATA.format(units="", masses=beads)), "lammps-data")[1][0].startswith(
+        "atom types are 1"
+    )
     path = written(DATA.format(units=", units = real", masses=MASSES))
     packed, bad = read(path, "lammps-data")
     assert bad == []
@@ -347,6 +363,8 @@ def test_velocities_in_who_knows_what(written):
     assert bad == []
     assert packed.columns["numbers"].tolist() == [29]
     assert "momenta" not in packed.columns
+    (raw,) = ASESource(written(text.replace("63.546", "72.0"), "xyz.in"), "gpumd").read(None)
+    assert "the masses are those of no elements; read it with ase.io.read" in raw.bad[0].reason
     path = written("")
     atoms = bulk("Cu")
     atoms.set_momenta([[1, 2, 3]])

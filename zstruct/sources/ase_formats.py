@@ -22,6 +22,7 @@ __all__ = ["CORRECTIONS", "Correction", "DistrustError", "correct", "correction_
 # Formats whose values are in whatever unit they were written in: the user may say which.
 _UNITS_OPEN = frozenset({"traj", "bundletrajectory", "extxyz", "xyz", "db", "json", "mysql", "postgresql"})
 _TYPES = "_zstruct_types"
+_SAME_MASS = 0.1  # dalton; what is farther from every element is an isotope, or a bead of many atoms
 _LAMMPS_STYLES = ("metal", "real", "si", "cgs", "electron", "micro", "nano")
 
 
@@ -139,14 +140,30 @@ def _type(atoms: Any, types: Any) -> None:
 def _lammps_dump(atoms: Any, head: str) -> None:
     columns = re.search(r"ITEM: ATOMS([^\n]*)", head)
     words = columns[1].split() if columns else []
-    if "element" not in words and "mass" not in words:
-        _type(atoms, atoms.arrays.get("type", atoms.numbers.copy()))
+    if "element" in words:
+        return
+    if "type" not in words:
+        raise ValueError("the dump has masses, but neither elements nor types; " + _LIST.format("numbers"))
+    _type(atoms, atoms.arrays.get("type", atoms.numbers.copy()))
 
 
 def _lammps_data(atoms: Any, head: str) -> None:
     types = atoms.arrays.get("type", atoms.numbers)
-    if "masses" not in atoms.arrays and np.array_equal(types, atoms.numbers):
+    labelled = not np.array_equal(types, atoms.numbers)  # by "Atom Type Labels", or guessed from masses
+    if not (labelled if "masses" not in atoms.arrays else _weigh_right(atoms)):
         _type(atoms, types.copy())
+
+
+def _gpumd(atoms: Any, head: str) -> None:
+    if not _weigh_right(atoms):
+        raise ValueError("the masses are those of no elements; " + _LIST.format("numbers"))
+
+
+def _weigh_right(atoms: Any) -> bool:
+    """Tell whether masses are those of the elements that ASE has guessed from them."""
+    from ase.data import atomic_masses
+
+    return bool(np.all(np.abs(atoms.get_masses() - atomic_masses[atoms.numbers]) < _SAME_MASS))
 
 
 def _gromacs(atoms: Any, head: str) -> None:
@@ -226,7 +243,7 @@ CORRECTIONS: dict[str, Correction] = {
     "proteindatabank": Correction(frame=_protein),
     "castep-cell": Correction(frame=_castep_cell),
     "jsv": Correction(frame=_jsv),
-    "gpumd": Correction(invented=("momenta",)),
+    "gpumd": Correction(invented=("momenta",), frame=_gpumd),
     "cfg": Correction(invented=("momenta",)),
     "res": Correction(frame=_airss),
     "cube": Correction(
