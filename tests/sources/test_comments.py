@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import zstruct
 from zstruct.errors import InputError
 from zstruct.sources.base import Raw, RawColumn
-from zstruct.sources.comments import CommentTemplate, take_numbers
+from zstruct.sources.comments import CommentTemplate, likely_template, take_numbers
 from zstruct.sources.normalize import ReadOptions
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
@@ -132,6 +132,28 @@ def test_an_unclear_comment_is_the_fault_of_its_frames():
     assert "'E 1 E 2' has the form '... E {} ...' in more than one way" in unclear.fault
 
 
+@pytest.mark.parametrize(
+    ("comment", "template"),
+    [
+        (XTB, "energy: {} ..."),
+        (ORCA, "{} ..."),
+        (" -12.72164", "{} ..."),
+        ("Coordinates from ORCA-job water E -76.323", "... E {} ..."),
+        ("i = 1, time = 0.5, E = -17.1643", "... E = {} ..."),
+        ("step 3;Energy=-1.5D+02Eh", "...Energy={}..."),
+        ("12 atoms", None),
+        ("water", None),
+        ("energy is low, 3.5", None),
+        ("x E 1.5 E 2.5", None),
+        ("", None),
+    ],
+)
+def test_forms_that_seem_to_hold_an_energy(comment, template):
+    assert likely_template(comment) == template
+    if template is not None:
+        assert CommentTemplate(template).number(comment) is not None
+
+
 # Whole builds.
 
 
@@ -145,6 +167,18 @@ def test_energies_in_comments(tmp_path, name, template, energy):
     assert ds.energy.attrs["source_key"] == template
     assert ds.energy.attrs["source_units"] == "hartree"
     assert ds.comment.values.tolist() == [ORCA if name == "orca_goat" else XTB]
+
+
+@pytest.mark.parametrize(("name", "template"), [("orca_goat", "{} ..."), ("xtb_log", "energy: {} ...")])
+def test_the_report_names_what_would_take_it(tmp_path, name, template):
+    report = zstruct.build(CASES / f"{name}.xyz", tmp_path / "out.zarr", progress=False)
+    (sentence,) = report.remarks
+    assert f"say keys={{'energy': {template!r}}}" in sentence
+    assert sentence in str(report)
+    assert "no energy recognised" not in str(report)
+    keys = {"energy": template}
+    report = zstruct.build(CASES / f"{name}.xyz", tmp_path / "2.zarr", keys=keys, progress=False)
+    assert report.remarks == {}
 
 
 def test_several_numbers_and_no_comment(tmp_path):

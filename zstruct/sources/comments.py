@@ -20,7 +20,7 @@ from zstruct.schema import ATOM, FIELDS
 from zstruct.sources.base import Raw, RawColumn
 from zstruct.sources.numerals import number
 
-__all__ = ["CommentTemplate", "check_templates", "take_numbers"]
+__all__ = ["CommentTemplate", "check_templates", "likely_template", "take_numbers"]
 
 _COMMENT = "comment"
 _NUMBER = (
@@ -28,6 +28,12 @@ _NUMBER = (
     r"([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?|(?i:nan|inf(?:inity)?)\b))"
     r"(?![\d.]|[eEdD][-+]?\d)"
 )
+
+
+_ENERGY = re.compile(
+    r"(?i:(?:^|(?<=[\s,;]))((?:total[\s_-]*)?energy|etot|scf(?:\s+done|\s+energy)?|e)(\s*[:=]?\s*))" + _NUMBER
+)
+_FIRST = re.compile(_NUMBER)
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,34 @@ def _anything(before: bool, after: bool, lazy: str) -> str:
     if before:
         return rf"(?:\s.*{lazy})?{lazy}"
     return rf"(?:.*{lazy}\s)?{lazy}" if after else f".*{lazy}"
+
+
+def likely_template(comment: str) -> str | None:
+    """Return the form of a comment that seems to hold an energy; None if it does not.
+
+    Examples
+    --------
+    >>> likely_template("Coordinates from ORCA-job water E -76.323")
+    '... E {} ...'
+    >>> likely_template("-12.72164"), likely_template("frame 3 of 10")
+    ('{} ...', None)
+    """
+    comment = comment.strip()
+    found = _ENERGY.search(comment)
+    if found is not None:
+        before = "" if found.start() == 0 else "... " if comment[found.start() - 1].isspace() else "..."
+        template = f"{before}{found[1]}{found[2]}{{}}"
+    else:
+        found = _FIRST.match(comment)
+        if found is None or "." not in found[1]:  # a whole number is a step, or a count
+            return None
+        template = "{}"
+    rest = comment[found.end() :]
+    template += "..." if rest and not rest[0].isspace() else " ..."
+    try:
+        return template if CommentTemplate(template).number(comment) is not None else None
+    except ValueError:
+        return None
 
 
 def take_numbers(raw: Raw, keys: Iterable[str]) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from zstruct.schema import ATOM, STRUCTURE, Kind, Level
+from zstruct.sources.comments import likely_template
 from zstruct.sources.units import is_unit
 
 __all__ = ["suggestion"]
@@ -45,6 +47,8 @@ _BESIDE = frozenset(
     "total tot net system molecule molecular mol atomic atom partial dft ref reference scf".split()
 )
 _LOOSE = frozenset({"energy", "forces", "stress", "virial", "dipole", "cell"})
+_COMMENT = "a number in the comment may be the energy, in hartree or so; if it is, say keys={}, and its unit"
+_SOME = 100
 _GRADIENTS = frozenset({"grad", "grads", "gradient", "gradients"})
 
 
@@ -61,7 +65,9 @@ def _words(key: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in re.split(r"[^0-9A-Za-z]+", apart) if word)
 
 
-def suggestion(key: str, level: Level, kind: Kind, shape: tuple[int, ...]) -> tuple[str, str] | None:
+def suggestion(
+    key: str, level: Level, kind: Kind, shape: tuple[int, ...], texts: Sequence[str] = ()
+) -> tuple[str, str] | None:
     """Return the field that a property looks like, and a sentence that says how it would be taken.
 
     Parameters
@@ -70,6 +76,8 @@ def suggestion(key: str, level: Level, kind: Kind, shape: tuple[int, ...]) -> tu
         The input's name of a property that is no field.
     level, kind, shape
         What its values are like.
+    texts
+        Its values, if they are texts.
 
     Returns
     -------
@@ -84,6 +92,9 @@ def suggestion(key: str, level: Level, kind: Kind, shape: tuple[int, ...]) -> tu
     >>> suggestion("energy_weight", "structure", "float", ()) is None
     True
     """
+    if key.casefold() == "comment" and level == STRUCTURE and texts:
+        template = next(filter(None, map(likely_template, texts[:_SOME])), None)
+        return None if template is None else ("energy", _COMMENT.format({"energy": template}))
     if level == STRUCTURE and kind == "category" and shape == ():
         near = difflib.get_close_matches("".join(_words(key)), ["configtype"], n=1, cutoff=0.85)
         return ("config_type", _sentence("config_type", key)) if near else None

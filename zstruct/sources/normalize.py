@@ -197,7 +197,9 @@ def _name_lookalikes(
         for key, columns in by_key.items():
             for column in columns:
                 found = (
-                    None if column.fault else suggestion(key, level, _kind(column), column.values.shape[1:])
+                    None
+                    if column.fault
+                    else suggestion(key, level, _kind(column), column.values.shape[1:], column.texts or ())
                 )
                 if found is None:
                     continue
