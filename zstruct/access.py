@@ -6,6 +6,7 @@ What is in a store is not known here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -28,6 +29,8 @@ __all__ = ["check_options", "check_writable", "is_of_the_system", "is_url", "pat
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 # What pathlib makes of a URL: it takes two slashes for one.
 _SPOILT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/[^/]")
+# The longest of what is added to the name of a store, for what is made beside it.
+_LONGEST = ".featurizing"
 # Errors of the system that pass, or are for its owner to mend.
 _PASSING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EINTR, errno.ESTALE}
@@ -107,6 +110,8 @@ def check_writable(path: Any, what: str = "groups are written") -> str:
             f"{what} into local directories only, not into {text}: do it in one here and copy that"
         )
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(f"{text.rstrip('/')}{_LONGEST}")
         found = os.stat(text)
     except FileNotFoundError:
         return text

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
 from zstruct.building.parts import Block, read_blocks, read_summary
 from zstruct.disk import save_array
 from zstruct.errors import InputError
@@ -252,4 +253,12 @@ def _categories(name: str, blocks: Sequence[Block]) -> list[str]:
                 name, 0, block.n_atoms if block.fields[name].level == ATOM else block.n_structures
             )
             texts.update(dict.fromkeys(str(v) for v in np.unique(values).tolist()))
+    for text in texts:
+        try:
+            text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{name} has the text {shown(text)}, with half a character that no file can have; "
+                f"mend it, or leave it out: exclude=[{name!r}]"
+            ) from None
     return list(texts)
