@@ -184,7 +184,7 @@ def test_a_statement_may_be_kept_as_a_property():
     assert packed.categories["was"] == ["hartree"]
 
 
-def test_comments_of_i_pi():
+def test_comments_of_plain_files():
     comments = [
         "# Step: 1 positions{atomic_unit} cell{angstrom}",
         "# Step: 2 positions{angstrom} cell{angstrom}",
@@ -196,7 +196,10 @@ def test_comments_of_i_pi():
     assert "states 'furlong' as the unit of positions" in refusal(
         block({"comment": text(*["positions{furlong}"] * 2)})
     )
-    plain, _ = read(block({"comment": text("a {set} of{two}", None)}, atom={}))
+    stated = block({"comment": text("step=1 energy=-1 energy_unit=Hartree", "no word")}, atom={})
+    assert read(stated)[0].columns["energy"] == pytest.approx([HARTREE, 1.0])
+    assert read(stated, exclude=frozenset({"comment"}))[0].columns["energy"].tolist() == [1.0, 1.0]
+    plain, _ = read(block({"comment": text("a {set} of{two} in units: kcal/mol", None)}, atom={}))
     assert plain.columns["positions"][0, 0] == 1.0
 
 

@@ -134,7 +134,7 @@ class Statements:
             if target is not None and self._means_units(key, target, given[0].texts or []):
                 columns[key] = target, given[0]
         if _COMMENT not in exclude and _COMMENT not in renamed and _is_text(raw.structure.get(_COMMENT, [])):
-            columns |= _in_braces(raw.structure[_COMMENT][0])
+            columns |= _in_comments(raw.structure[_COMMENT][0])
         self._regimes = self._parted(columns) if columns else []
 
     def applied(self, name: str, columns: list[RawColumn]) -> list[RawColumn]:
@@ -201,11 +201,11 @@ class Statements:
         return regimes
 
 
-def _in_braces(column: RawColumn) -> dict[str, tuple[str, RawColumn]]:
-    """Return what comments state as ``name{unit}``: by name, what it is of, and the units."""
+def _in_comments(column: RawColumn) -> dict[str, tuple[str, RawColumn]]:
+    """Return what comments state as ``name{unit}`` or ``name_unit=...``: of what, and the units."""
     texts: dict[str, dict[int, str]] = {}
     for code, comment in enumerate(column.texts or []):
-        for name, unit in re.findall(r"(\w+)\{([^{}\s]+)\}", comment) if "{" in comment else []:
+        for name, unit in _stated_in(comment):
             texts.setdefault(name, {})[code] = unit
     found = {}
     for name, by_code in texts.items():
@@ -218,6 +218,23 @@ def _in_braces(column: RawColumn) -> dict[str, tuple[str, RawColumn]]:
         here = column.values >= 0 if column.present is None else column.present & (column.values >= 0)
         rows = np.where(here, codes[column.values], -1)
         found[f"{name} in the comment"] = target, RawColumn(rows, rows >= 0, units)
+    return found
+
+
+def _stated_in(comment: str) -> list[tuple[str, str]]:
+    """Return names and units that a comment states.
+
+    Examples
+    --------
+    >>> _stated_in("Step: 3 positions{atomic_unit}"), _stated_in('E=-1.5 energy_unit="Ha", free {text}')
+    ([('positions', 'atomic_unit')], [('energy', 'Ha')])
+    """
+    found: list[tuple[str, str]] = []
+    if "{" in comment:
+        found += re.findall(r"(\w+)\{([^{}\s]+)\}", comment)
+    if "unit" in comment.lower():
+        pairs = re.findall(r"([\w.-]*unit[\w.-]*)\s*[=:]\s*[\"']?([^\s\"',;]+)", comment, re.IGNORECASE)
+        found += [(subject, unit) for key, unit in pairs if (subject := _subject(key)) not in (None, SYSTEM)]
     return found
 
 
