@@ -333,6 +333,14 @@ def test_units_are_not_applied_to_what_ase_has_converted(tmp_path, format):
     )
 
 
+def test_what_ase_has_converted_is_not_said_to_be_converted(tmp_path):
+    path = write_output(tmp_path, "castep-geom")
+    options = {"reader": "ase:castep-geom", "progress": False}
+    report = zstruct.build(path, tmp_path / "s.zarr", **options)
+    assert report.source_units == {}
+    assert "source_units" not in zstruct.open(report.path)["forces"].attrs
+
+
 def write_output(tmp_path, format):
     atoms = bulk("Cu")
     atoms.calc = SinglePointCalculator(
