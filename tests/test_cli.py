@@ -65,6 +65,26 @@ def test_every_build_option_is_passed_on(tmp_path, frames, monkeypatch):
     assert main(["build", "in.data", "out.zarr", "--quiet", "--reader", "xyz", "--overwrite"]) == 0
 
 
+def test_systems_of_units_and_levels_of_theory(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        f"1\nProperties=species:S:1:pos:R:3 head={h} energy={e}\nH 0 0 0\n" for h, e in (("a", -1), ("b", -2))
+    ]
+    (tmp_path / "atoms.xyz").write_text("".join(lines))
+    assert main(["build", "atoms.xyz", "out.zarr", "--quiet", "--unit", "atomic", "--unit", "energy=eV"]) == 0
+    assert Store("out.zarr").attrs["build"]["options"]["units"] == {"system": "atomic", "energy": "eV"}
+    assert Store("out.zarr").read("energy").tolist() == [-1, -2]
+    assert main(["build", "atoms.xyz", "x.zarr", "--quiet", "--unit", "atomic", "--unit", "metal"]) == 1
+    assert "give one system of units" in capsys.readouterr().err
+    assert main(["references", "out.zarr", "--isolated", "--quiet"]) == 1
+    assert "H by 1 eV" in capsys.readouterr().err
+    assert main(["references", "out.zarr", "--isolated", "--by", "head", "--quiet"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split(";")[0] for line in shown] == ["a: References(H: -1", "b: References(H: -2"]
+    assert main(["references", "out.zarr", "--by", "head", "--quiet"]) == 1
+    assert "--by goes with --isolated" in capsys.readouterr().err
+
+
 def test_featurize(tmp_path, xyz_file, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["build", "train.xyz", "out.zarr", "--quiet"]) == 0
