@@ -39,7 +39,13 @@ class _Stored(BackendArray):
     dtype: np.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.read)
+        # Xarray's own decomposition fails on empty slices that step backwards.
+        plain = tuple(
+            slice(0, 0) if isinstance(k, slice) and not range(*k.indices(n)) else k
+            for k, n in zip(key.tuple, self.shape, strict=True)
+        )
+        support = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(type(key)(plain), self.shape, support, self.read)
 
     def __copy__(self) -> _Stored:
         return self
