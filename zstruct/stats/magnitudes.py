@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.stats.records import Record
 
 __all__ = ["Magnitudes", "check_fractions", "collected"]
 
@@ -30,7 +31,7 @@ def _empty() -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Magnitudes:
+class Magnitudes(Record):
     """How many of some numbers, none below zero, lie in narrow bins; some quantiles of them.
 
     A bin holds the numbers whose float64 has the same first 22 bits, so that its width is at most

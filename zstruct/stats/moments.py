@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.stats.records import Record
+
 __all__ = ["Moments"]
 
 
@@ -24,7 +26,7 @@ def _two_sum(a: float, b: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Record):
     """Count, mean, sum of squares about the mean, and range of some numbers.
 
     Parameters
@@ -47,6 +49,7 @@ class Moments:
     (3, 3.0, 2.1602, 3.6968)
     """
 
+    also = ("std", "rms")
     count: int = 0
     mean: float = math.nan
     squares: float = math.nan

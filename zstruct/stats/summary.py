@@ -15,6 +15,7 @@ from zstruct.references import References
 from zstruct.schema import SYMBOLS
 from zstruct.stats.magnitudes import Magnitudes
 from zstruct.stats.moments import Moments
+from zstruct.stats.records import Record
 from zstruct.text import counted, html_list, html_table
 
 __all__ = ["Species", "Statistics"]
@@ -28,7 +29,7 @@ def _empty() -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Species:
+class Species(Record):
     """The atoms of one element.
 
     Parameters
@@ -41,6 +42,7 @@ class Species:
         The sum of the squared norms of the forces on those, in eV^2 angstrom^-2.
     """
 
+    also = ("force_rms",)
     atoms: int = 0
     force_atoms: int = 0
     force_squares: float = 0.0
@@ -56,12 +58,13 @@ class Species:
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
+class Statistics(Record):
     """Statistics of structures and their labels, as `zstruct.statistics` computes them.
 
     Energies are in eV, forces in eV angstrom-1, stress in eV angstrom-3, distances in angstrom. Each
     `Moments` has `count`, `mean`, `std` (of the population), `rms`, `min` and `max`, NaN where
-    nothing was counted. Statistics of different structures merge: ``a + b``.
+    nothing was counted. Statistics of different structures merge: ``a + b``. All is read by name, too:
+    ``found["energy"]["mean"]``, ``dict(found)``.
 
     Parameters
     ----------
@@ -94,6 +97,7 @@ class Statistics:
         because they are single atoms, or have no sensible cell.
     """
 
+    also = ("force_quantiles",)
     structures: int = 0
     atoms: Moments = _NONE
     sizes: NDArray[np.int64] = field(default_factory=_empty)
