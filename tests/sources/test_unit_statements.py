@@ -178,6 +178,16 @@ def test_a_statement_about_a_property_that_the_user_names():
     assert "E_pbe-unit" in read(raw)[0].columns
 
 
+def test_a_statement_of_what_is_not_there_is_kept():
+    raw = block({"E_pbe": [RawColumn(np.full(2, 3.0))], "energy_unit": text("Ry", "Ry")}, atom={})
+    del raw.structure["energy"]
+    packed, _ = read(raw)
+    assert packed.categories["energy_unit"] == ["Ry"]
+    taken, _ = read(raw, keys={"energy": "E_pbe"})
+    assert taken.columns["energy"] == pytest.approx([3 * HARTREE / 2] * 2)
+    assert "energy_unit" not in taken.columns
+
+
 def test_a_statement_may_be_kept_as_a_property():
     packed, _ = read(block({"energy-unit": text("hartree", "hartree")}), keys={"was": "energy-unit"})
     assert packed.columns["energy"].tolist() == [1.0, 1.0]

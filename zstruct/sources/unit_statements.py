@@ -125,6 +125,7 @@ class Statements:
         self.consumed: set[str] = set()
         """Properties that are statements, and need no column."""
         self._n, self._label = len(raw.n_atoms), label
+        self._fields = _fields_of(raw, renamed)
         columns: dict[str, tuple[str, RawColumn]] = {}
         for key, given in raw.structure.items():
             subject = _subject(key)
@@ -156,8 +157,9 @@ class Statements:
                 parted.append(column)
                 continue
             for unit, where in units.items():
-                if (here & where).any():
-                    parted.append(replace(column, present=here & where, unit=unit))
+                mine = here & where
+                if mine.any():
+                    parted.append(replace(column, present=None if mine.all() else mine, unit=unit))
         return parted
 
     def _means_units(self, key: str, target: str, texts: list[str]) -> bool:
@@ -172,7 +174,8 @@ class Statements:
                 )
             if not all(map(system_named, texts)):
                 return False
-        if all(_fits(target, text) for text in texts):
+        used = any(target in (SYSTEM, name, *quantities_of(FIELDS[name])) for name in self._fields)
+        if used and all(_fits(target, text) for text in texts):
             self.consumed.add(key)
         return True
 
@@ -199,6 +202,14 @@ class Statements:
                 said_by.setdefault(target, key)
             regimes.append(_Regime(which.reshape(-1) == k, stated))
         return regimes
+
+
+def _fields_of(raw: Raw, renamed: Mapping[str, str]) -> set[str]:
+    """Return the fields that the properties of a block are, or may be."""
+    known = {renamed[key] for key in (*raw.atom, *raw.structure) if key in renamed}
+    known |= {spec.name for key in raw.atom if (spec := by_alias(key, "atom")) is not None}
+    known |= {spec.name for key in raw.structure if (spec := by_alias(key, "structure")) is not None}
+    return known & set(FIELDS)
 
 
 def _in_comments(column: RawColumn) -> dict[str, tuple[str, RawColumn]]:
