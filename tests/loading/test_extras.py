@@ -313,7 +313,7 @@ def test_arguments_that_make_no_sense(featured, plain):
         opened(featured, neighbors="rc5")
     with pytest.raises(TypeError, match="features is the name of what is stored or a descriptor, not 5"):
         opened(featured, features=5)
-    with pytest.raises(ValueError, match=r"edges are names of what edges carry, .*, not 5"):
+    with pytest.raises(ValueError, match=r"edges is a list of names, not 5"):
         opened(plain, neighbors=3.0, edges=5)
     with pytest.raises(ValueError, match="edges carry edge_shift, edge_vec, edge_dist, not 'vector'"):
         opened(featured, neighbors=3.0, edges=["vector"])

@@ -152,7 +152,7 @@ def test_derivatives_come_for_used_structures_only(featured, derivatives):
         ({"fraction": 1.5}, "force_fraction is at least 0 and"),
         ({"fraction": float("nan")}, "force_fraction is a number, not nan"),
         ({"sampling": "best"}, "force_sampling is 'random' or 'fixed'"),
-        ({"every": 0}, "force_resample_epochs is at least 1"),
+        ({"every": 0}, "force_resample_epochs is a whole number from 1, not 0"),
         ({"minimum": -1}, "force_min_structures"),
     ],
 )

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.batch import PackedBatch, Pairs
 from zstruct.loading.precision import narrowed
 from zstruct.schema import FIELDS
@@ -56,10 +58,12 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
     >>> in_units(packed, {"energy": "meV", "length": "nm"}).columns["forces"]
     array([[10000., 10000., 10000.]])
     """
+    if units is None:
+        return packed
+    if not isinstance(units, Mapping) or not all(isinstance(name, str) for name in units):
+        raise ArgumentTypeError(f"units is a dict of units by quantity or field, not {shown(units)}")
     if not units:
         return packed
-    if not isinstance(units, Mapping):
-        raise TypeError(f"units is a dict of units by quantity or field, not {units!r}")
     for name in ("positions", "cell"):
         if name in units:
             raise ValueError(
@@ -159,7 +163,7 @@ def assembled(
             )
     batch = {key: fields[name] for name, key in theirs.items()}
     batch |= own
-    names = names or {}
+    names = {} if names is None else names
     if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
         raise TypeError(f"names is a dict of new names by the {layout} batch's own, not {names!r}")
     for key in names:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import names
 from zstruct.errors import CorruptStoreError
 from zstruct.features.base import Descriptor, Neighbors
 from zstruct.features.groups import FeatureGroup
@@ -417,12 +418,10 @@ def _counts(wanted: Wanted) -> str:
 def _edge_names(edges: Iterable[str] | None) -> tuple[str, ...]:
     if edges is None:
         return _CARRIED[:1]
-    if not isinstance(edges, Iterable):
-        raise ValueError(f"edges are names of what edges carry, {', '.join(_CARRIED)}, not {edges!r}")
-    names = (edges,) if isinstance(edges, str) else tuple(dict.fromkeys(edges))
-    if unknown := [name for name in names if name not in _CARRIED]:
+    asked = [edges] if isinstance(edges, str) else names("edges", edges)
+    if unknown := [name for name in asked if name not in _CARRIED]:
         raise ValueError(f"edges carry {', '.join(_CARRIED)}, not {', '.join(map(repr, unknown))}")
-    return names
+    return tuple(dict.fromkeys(asked))
 
 
 def _budgets(

@@ -13,7 +13,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import real, whole
+from zstruct.arguments import real, shown, whole
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.filtering import structures_with
 from zstruct.loading.permutation import permuted
@@ -68,15 +69,13 @@ class ForcePolicy:
         if not 0 <= real("force_fraction", fraction) <= 1:
             raise ValueError(f"force_fraction is at least 0 and at most 1, not {fraction!r}")
         minimum = int(fraction > 0) if minimum is None else minimum
-        if sampling not in ("random", "fixed"):
-            raise ValueError(f"force_sampling is 'random' or 'fixed', not {sampling!r}")
-        every, minimum = whole("force_resample_epochs", every), whole("force_min_structures", minimum)
-        seed = whole("force_seed", seed)
-        if every < 1 or minimum < 0 or seed < 0:
-            raise ValueError(
-                "force_resample_epochs is at least 1, force_min_structures and force_seed at least 0, "
-                f"but they are {every}, {minimum} and {seed}"
-            )
+        if not isinstance(sampling, str) or sampling not in ("random", "fixed"):
+            raise ValueError(f"force_sampling is 'random' or 'fixed', not {shown(sampling)}")
+        for name, value in (("force_resample_epochs", every), ("force_seed", seed)):
+            if value is None:
+                raise ArgumentTypeError(f"{name} is a whole number, not None")
+        every, seed = whole("force_resample_epochs", every, 1), whole("force_seed", seed, 0)
+        minimum = whole("force_min_structures", minimum, 0)
         none = fraction == 0 and minimum == 0
         if "forces" not in store.fields and not none:
             raise ValueError(f"force_fraction needs forces, and {store.path} has none")

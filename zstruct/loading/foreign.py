@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import integer
+from zstruct.arguments import integer, shown
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.conversion import assembled, in_single, in_units
 from zstruct.loading.packing import Batch, Samples, converter, edges_of, find_edges, pack, which
@@ -333,8 +333,9 @@ def _spread(values: NDArray, shape: tuple[int, ...]) -> NDArray:
 
 def _one_hot(packed: PackedBatch, elements: Iterable[str | int]) -> NDArray[np.bool_]:
     """Return which of the elements each atom is, sorted by atomic number, (atoms, elements)."""
-    if isinstance(elements, str) or not isinstance(elements, Iterable):
-        raise ValueError(f"elements is a list of symbols or atomic numbers, not {elements!r}")
+    listed = isinstance(elements, Iterable) and getattr(elements, "ndim", 1) > 0
+    if isinstance(elements, str) or not listed:
+        raise ValueError(f"elements is a list of symbols or atomic numbers, not {shown(elements)}")
     known: list[int] = []
     for element in elements:
         number = atomic_number(element) if isinstance(element, str) else integer(element)

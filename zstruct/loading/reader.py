@@ -228,7 +228,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
             If the store has no such category field.
         """
         found = [name for name, row in self.store.fields.items() if row.kind == "category"]
-        if field not in found:
+        if not isinstance(field, str) or field not in found:
             raise UnknownNameError(
                 f"{field!r} is no category field of {self.store.path}; those are {', '.join(found) or 'none'}"
             )
@@ -244,6 +244,8 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
 
         Loaders have epochs of their own, which their iterations go through.
         """
+        if epoch is None:
+            raise ArgumentTypeError("epoch is a whole number, not None")
         self._epoch[...] = whole("epoch", epoch, 0, np.iinfo(np.int64).max)
 
     @property

@@ -73,7 +73,7 @@ class WeightedSampler(StructureSampler):
         even: Even = None,
     ):
         try:
-            given = np.array(weights, dtype=np.float64)
+            given = np.asarray(weights, dtype=np.float64).copy()
         except (TypeError, ValueError):
             raise ValueError(f"weights is one number for each structure, not {weights!r}") from None
         if given.ndim != 1:
@@ -111,7 +111,7 @@ class WeightedSampler(StructureSampler):
             If they make no sense (see `WeightedSampler`), or if the next iteration is to go on in the
             middle of an epoch.
         """
-        given = np.array(weights, dtype=np.float64)
+        given = np.asarray(weights, dtype=np.float64).copy()
         if given.shape != (self.n,):
             raise ValueError(
                 f"weights is one number for each of {self.n} structures, not of shape {given.shape}"

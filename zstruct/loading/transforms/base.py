@@ -20,8 +20,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import whole
+from zstruct.arguments import names, shown, whole
 from zstruct.dealing import hashes
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.packing import pack
 from zstruct.loading.transforms.kernels import keys_of
@@ -269,7 +270,10 @@ Center(weights='mean', at='origin', periodic=True, p=0.5, seed=0)])
     """
 
     def __init__(self, transforms: Iterable[Any]):
-        self.transforms = tuple(as_transform(t)._placed((k,)) for k, t in enumerate(transforms))
+        listed = isinstance(transforms, Iterable) and getattr(transforms, "ndim", 1) > 0
+        if not listed or isinstance(transforms, str | bytes | Mapping):
+            raise ArgumentTypeError(f"Compose takes a list of transforms, not {shown(transforms)}")
+        self.transforms = tuple(as_transform(t)._placed((k,)) for k, t in enumerate(list(transforms)))
 
     def __repr__(self) -> str:
         return f"Compose([{', '.join(map(repr, self.transforms))}])"
@@ -324,6 +328,7 @@ class OnBatch(Transform):
     p: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_function(self, self.function)
         object.__setattr__(self, "seed", whole("seed", self.seed))
         object.__setattr__(self, "p", probability(self.p))
 
@@ -382,6 +387,9 @@ class OnSample(Transform):
     p: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_function(self, self.function)
+        per_atom = (self.per_atom,) if isinstance(self.per_atom, str) else self.per_atom
+        object.__setattr__(self, "per_atom", tuple(names("per_atom", per_atom)))
         object.__setattr__(self, "seed", whole("seed", self.seed))
         object.__setattr__(self, "p", probability(self.p))
 
@@ -424,6 +432,11 @@ class OnSample(Transform):
             if name in changed
         }
         return Sample(changed, structure, n_atoms, frozenset(rows), pairs, wide)
+
+
+def _check_function(transform: Transform, function: Any) -> None:
+    if not callable(function):
+        raise ArgumentTypeError(f"{type(transform).__name__} takes a function, not {shown(function)}")
 
 
 def as_transform(what: Any) -> Transform:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import real, shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.transforms.base import Transform, column_of, flat, seed_of
 from zstruct.loading.transforms.kernels import wrap
@@ -121,6 +122,8 @@ class Center(Transform):
     def __post_init__(self) -> None:
         object.__setattr__(self, "p", probability(self.p))
         object.__setattr__(self, "seed", seed_of(self.seed))
+        if not isinstance(self.periodic, bool | np.bool_):
+            raise ArgumentTypeError(f"periodic is True or False, not {shown(self.periodic)}")
         texts = isinstance(self.weights, str) and isinstance(self.at, str)
         if not texts or self.weights not in ("mean", "mass") or self.at not in ("origin", "cell"):
             raise ValueError(

@@ -16,7 +16,8 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import real
+from zstruct.arguments import integer, real, shown
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.packing import pack, which
 from zstruct.loading.transforms.base import Transform, column_of
@@ -90,10 +91,12 @@ class Normalize(Transform):
     def __post_init__(self) -> None:
         for name in ("scale", "force_scale"):
             value = real(name, getattr(self, name))
+            if value is None and name == "scale":
+                raise ArgumentTypeError("scale is a number, not None")
             if value is not None and not 0.0 < value < float("inf"):
                 raise ValueError(f"{name} is what values are divided by, above zero, not {value}")
-        if not np.isfinite(self.mean):
-            raise ValueError(f"mean is an energy per atom in eV, not {self.mean}")
+        if self.mean is None or not math.isfinite(real("mean", self.mean)):
+            raise InputError(f"mean is an energy per atom in eV, not {self.mean}")
         object.__setattr__(self, "_table", _by_number(self.references))
 
     @classmethod
@@ -196,9 +199,15 @@ def _by_number(references: Mapping[str | int, float] | None) -> NDArray[np.float
     """Return reference energies by atomic number, NaN where there is none."""
     if references is None:
         return None
+    if not isinstance(references, Mapping):
+        raise ArgumentTypeError(
+            f"references are energies in eV by chemical symbol or atomic number, not {shown(references)}"
+        )
     table = np.full(256, np.nan)  # as many as atomic numbers have bits for
     for element, energy in references.items():
-        number = atomic_number(element) if isinstance(element, str) else element
+        number = atomic_number(element) if isinstance(element, str) else integer(element)
+        if real(f"the reference energy of {shown(element)}", energy) is None:
+            raise ArgumentTypeError(f"the reference energy of {shown(element)} is a number, not None")
         if number is None or not 0 <= number < len(SYMBOLS):
             raise ValueError(f"references are by chemical symbol or atomic number, not {element!r}")
         table[number] = energy
@@ -223,6 +232,10 @@ class Denormalize(Transform):
     """
 
     normalize: Normalize
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.normalize, Normalize):
+            raise ArgumentTypeError(f"Denormalize undoes a Normalize, not {shown(self.normalize)}")
 
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
         """Undo the normalisation; see `Transform.on_batch`."""
