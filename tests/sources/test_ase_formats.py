@@ -478,6 +478,7 @@ CUBE = "a\nb\n1 0 0 0\n{n} 1.0 0 0\n{n} 0 1.0 0\n{n} 0 0 1.0\n8 8.0 0 0 0\n" + "
             "lengths are in 'au', which ASE",
         ),
         ("gaussian-in", "# PBE Units(AU,Deg)\n\ntext\n\n0 1\nO 0 0 0\n\n", "lengths are in 'AU'"),
+        ("jsv", "cartesian_cell\n[space_group]  1 0 1\n", "a space group is one or two numbers"),
         ("lammps-dump-binary", "x", "write the dump as text"),
         ("netcdftrajectory", "x", "AMBER's NetCDF names no elements"),
         ("cp2k-dcd", "x", "DCD files name no elements"),

@@ -242,7 +242,11 @@ CORRECTIONS: dict[str, Correction] = {
     "crystal": Correction(frame=_crystal),
     "proteindatabank": Correction(frame=_protein),
     "castep-cell": Correction(frame=_castep_cell),
-    "jsv": Correction(frame=_jsv),
+    "jsv": Correction(
+        frame=_jsv,
+        # ASE takes a third number for a file to open, and closes whatever of ours has that number.
+        stated=((r"(?im)^\s*\[space_group\]\s+\S+\s+\S+\s+\S", "a space group is one or two numbers"),),
+    ),
     "gpumd": Correction(invented=("momenta",), frame=_gpumd),
     "cfg": Correction(invented=("momenta",)),
     "res": Correction(frame=_airss),
