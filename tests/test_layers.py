@@ -15,7 +15,7 @@ LAYERS = [
     {"catalog"},
     {"store"},
     {"publishing", "distance_kernels", "atoms", "grouping"},
-    {"keeping", "distances"},
+    {"keeping", "verified_metadata", "distances"},
     {"sources", "building", "features", "splits", "verification"},
     {"scanning"},
     {"references"},

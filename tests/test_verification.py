@@ -63,7 +63,7 @@ def test_a_changed_digest_is_found(built):
     metadata = json.loads(file.read_text())
     metadata["attributes"]["digest"] = "0" * 64
     file.write_text(json.dumps(metadata))
-    with pytest.raises(CorruptStoreError, match="don't add up"):
+    with pytest.raises(CorruptStoreError, match="are not those that were written"):
         zstruct.verify(built)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ from zstruct import store as _store
 from zstruct.access import check_writable
 from zstruct.arguments import shown
 from zstruct.disk import writing
-from zstruct.errors import ChangedInputError, InputError, StaleGroupError, StoreExistsError, StoreFormatError
+from zstruct.errors import (
+    ChangedInputError,
+    CorruptStoreError,
+    InputError,
+    StaleGroupError,
+    StoreExistsError,
+    StoreFormatError,
+    ZstructError,
+)
 from zstruct.publishing import SCRATCH, check_name, find_group, publish, recover, working_directory
 from zstruct.store import ArraySpec, Store
 
-__all__ = ["VERSION", "check_place", "keep", "open_kept"]
+__all__ = ["VERSION", "check_place", "keep", "open_kept", "understanding"]
 
 VERSION = "1.0"
 
@@ -135,6 +144,26 @@ def _is_there(
 def _write(path: Path, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray]]) -> None:
     _store.create(path, [spec for spec, _ in arrays], attrs)
     _store.complete(path, {}, [_store.write_array(path, spec, values) for spec, values in arrays])
+
+
+@contextmanager
+def understanding(opened: Store, kind: str, name: str) -> Iterator[None]:
+    """Tell what goes wrong in a block, which makes sense of the attributes of a group, as damage to it.
+
+    Raises
+    ------
+    CorruptStoreError
+        If an attribute lacks something, or has it in another form.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        if isinstance(error, ZstructError):
+            raise
+        raise CorruptStoreError(
+            f"{opened.path}: the attributes of {kind}/{name} are damaged ({type(error).__name__}: {error}); "
+            "make it again with overwrite=True, or restore the store from a copy"
+        ) from error
 
 
 def open_kept(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from zstruct import parallel
 from zstruct.arguments import check, real, shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.keeping import check_place, keep, open_kept
+from zstruct.keeping import check_place, keep, open_kept, understanding
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.scanning import Part, Stretch, check_part, scan
 from zstruct.schema import SYMBOLS, atomic_number
@@ -416,7 +416,8 @@ def open_references(
     """
     opened, attrs = open_kept(Store.of(store, storage_options), KIND, name, NOUN, "zstruct.fit_references")
     check_part(opened, attrs, f"{NOUN} {name!r}", "zstruct.fit_references")
-    return References.from_dict(attrs)
+    with understanding(opened, KIND, name):
+        return References.from_dict(attrs)
 
 
 def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | None) -> References | None:

@@ -657,6 +657,15 @@ class Store:
         return None
 
     @property
+    def root_document(self) -> dict[str, Any]:
+        """The ``zarr.json`` of the root group."""
+        return self._catalog.root
+
+    def documents(self, group: str = "") -> dict[str, dict[str, Any]]:
+        """Return the ``zarr.json`` of a group and of all in it, by path; without a group, of the content."""
+        return self._catalog.documents(group)
+
+    @property
     def n_structures(self) -> int:
         """Number of structures."""
         return int(self.attrs["n_structures"])

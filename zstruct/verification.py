@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import store as _store
-from zstruct.errors import CorruptStoreError
+from zstruct.errors import ChangedInputError, CorruptStoreError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
+from zstruct.verified_metadata import check_group_metadata, check_metadata
 
 __all__ = ["verify"]
+
+_ATTEMPTS = 20  # of a group that is replaced while it is read
 
 
 def verify(
@@ -25,7 +28,8 @@ def verify(
     Checks that offsets, counts and array lengths agree, that every chunk passes its checksum and
     that contents still have the digests recorded when the store was built; and the same of features,
     derivatives, neighbours and splits, unless they are stale: of those, only the contents, as of
-    references and statistics.
+    references and statistics. Attributes and array metadata, of the store and of its groups, must have
+    their digests, and the consolidated metadata must repeat them.
 
     Parameters
     ----------
@@ -42,6 +46,7 @@ def verify(
         At the first fault; names the array.
     """
     store = _store.Store.of(path, storage_options).again()
+    check_metadata(store)
     offsets, counts = store.read("offsets"), store.read("n_atoms")
     _require(len(counts) == store.n_structures, store, "n_atoms", "has the wrong length")
     _require(len(offsets) == store.n_structures + 1, store, "offsets", "has the wrong length")
@@ -56,14 +61,31 @@ def verify(
     digests = {name: _check_content(store, name) for name in store.array_names()}
     lines = [f"{name} {digest}" for name, digest in digests.items() if _store.is_content(name)]
     _require(_store.combine_digests(lines) == store.digest, store, "", "the digests don't add up")
-    for kind in _store.GROUP_KINDS:
+    for kind in (*_store.GROUP_KINDS, "splits", "references", "statistics"):
         for name in store.group_names(kind):
-            _check_group(store, f"{kind}/{name}", offsets)
-    for name in store.group_names("splits"):
-        _check_split(store, f"splits/{name}")
-    for small in ("references", "statistics"):
-        for name in store.group_names(small):
-            _check_arrays(store, f"{small}/{name}")
+            _check_as_it_is(store, f"{kind}/{name}", offsets)
+
+
+def _check_as_it_is(store: _store.Store, group: str, offsets: NDArray[np.int64]) -> None:
+    """Check a group; anew if it is replaced meanwhile."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            check_group_metadata(store, group)
+            if group.startswith("splits/"):
+                _check_split(store, group)
+            elif group.split("/")[0] in _store.GROUP_KINDS:
+                _check_group(store, group, offsets)
+            else:
+                _check_arrays(store, group)
+            return
+        except ChangedInputError:
+            there = store.again()
+            if there.digest != store.digest or attempt == _ATTEMPTS - 1:
+                raise
+            kind, name = group.split("/")
+            if name not in there.group_names(kind):
+                return
+            store = there
 
 
 def _check_content(store: _store.Store, name: str) -> str:

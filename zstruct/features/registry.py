@@ -311,7 +311,7 @@ def from_manifest(manifest: Mapping[str, Any]) -> Descriptor:
         return what
     try:
         made = what(**{key: _hashable(value) for key, value in manifest["parameters"].items()})
-    except TypeError as error:  # a parameter that there isn't, or one that is missing
+    except (TypeError, AttributeError, LookupError, OverflowError) as error:  # one too many, missing, or odd
         raise InputError(f"the manifest of {name} has not its parameters: {error}") from None
     if made.manifest()["sha256"] != manifest["sha256"]:
         raise InputError(f"the manifest of {name} was changed: its hash does not fit its parameters")

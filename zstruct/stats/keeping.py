@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.keeping import keep, open_kept
+from zstruct.keeping import keep, open_kept, understanding
 from zstruct.scanning import Part, check_part
 from zstruct.stats.summary import Statistics
 from zstruct.store import ArraySpec, Store, choose_layout
@@ -77,4 +77,5 @@ def open_statistics(
     opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, NOUN, "zstruct.statistics")
     check_part(opened, attrs, f"{NOUN} {name!r}", "zstruct.statistics")
     arrays = ("sizes", "size_counts", "force_bins", "force_bin_counts")
-    return Statistics.from_dict(attrs, *(opened.read(f"{_KIND}/{name}/{array}") for array in arrays))
+    with understanding(opened, _KIND, name):
+        return Statistics.from_dict(attrs, *(opened.read(f"{_KIND}/{name}/{array}") for array in arrays))
