@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.schema import ATOM, Field
+from zstruct.schema import ATOM, GEOMETRY, PROVENANCE, Field, given_name
 from zstruct.store import FORMULA, Store
 
-__all__ = ["atoms_at", "atoms_of", "restored"]
+__all__ = ["atoms_at", "atoms_of", "original_name", "restored"]
 
-_GEOMETRY = ("numbers", "positions", "cell", "pbc")
 _DTYPES = {"int": np.int64, "bool": np.bool_, "category": np.str_}
 
 
@@ -29,7 +28,7 @@ def atoms_of(
     per_atom
         The names that have a row per atom.
     originals
-        What a field was called where it came from, where that is another name.
+        What a field was called where it came from; see `original_name`.
 
     Returns
     -------
@@ -40,10 +39,10 @@ def atoms_of(
     from ase.calculators.calculator import all_properties
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    atoms = Atoms(**{name: values[name] for name in _GEOMETRY if name in values})
+    atoms = Atoms(**{name: values[name] for name in GEOMETRY if name in values})
     results = {}
     for name, value in values.items():
-        if value is None or name in _GEOMETRY or name == "move_mask":
+        if value is None or name in GEOMETRY or name == "move_mask":
             continue
         if name in all_properties:
             results[name] = value
@@ -57,6 +56,17 @@ def atoms_of(
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
+
+
+def original_name(name: str, attrs: Mapping[str, Any]) -> str:
+    """Return what a field of a store is called outside: the input's name, or for provenance one of our own.
+
+    Parameters
+    ----------
+    name, attrs
+        Name and attributes of the field.
+    """
+    return PROVENANCE.get(name) or str(attrs.get("original_name", given_name(name)))
 
 
 def restored(value: NDArray, kind: str, per_atom: bool) -> Any:
@@ -98,7 +108,7 @@ def atoms_at(store: Store, structure: int) -> Any:
         else:
             value = store.read(name, structure, structure + 1)[0]
         values[name] = _given(store, name, field, structure, value)
-        originals[name] = store.array_attrs(name).get("original_name", name)
+        originals[name] = original_name(name, store.array_attrs(name))
     return atoms_of(values, per_atom, originals)
 
 

@@ -20,6 +20,8 @@ from zstruct.errors import InputError
 __all__ = [
     "ATOM",
     "FIELDS",
+    "GEOMETRY",
+    "PROVENANCE",
     "SIZES",
     "STRUCTURE",
     "SYMBOLS",
@@ -27,6 +29,7 @@ __all__ = [
     "atomic_number",
     "by_alias",
     "formula",
+    "given_name",
     "hill",
     "infer",
     "merge",
@@ -41,6 +44,8 @@ Rotation = Literal["scalar", "vector", "rows", "rank2", "voigt", "none"]
 ATOM: Level = "atom"
 STRUCTURE: Level = "structure"
 
+#: The fields that every structure has.
+GEOMETRY = ("numbers", "positions", "cell", "pbc")
 #: Fixed dimensions and their lengths. ``xyz_2`` is the second Cartesian axis of a 3x3 tensor.
 SIZES = {"xyz": 3, "xyz_2": 3, "cell_vector": 3, "voigt": 6}
 
@@ -239,6 +244,11 @@ RESERVED = frozenset(
     | {"references", "statistics", "labels", "index", "history", "categories", "formulas", "shards"}
     | {"structure", "atom", "structure_edge", "batch", "mask", "ptr", "stale", "use_forces", *SIZES}
 )
+#: What keeps the name of a property clear of ours.
+_CLEAR = "input_"
+#: What the provenance is called in atoms that are taken out of a store: `build` knows it again, and takes
+#: nobody's own ``source`` or ``frame`` for it.
+PROVENANCE = {"source": "zstruct_source", "frame": "zstruct_frame"}
 #: Characters of the longest name that a property keeps: it names files.
 _LONGEST = 128
 
@@ -269,12 +279,31 @@ def by_alias(key: str, level: Level) -> Field | None:
 def resolve_name(key: str) -> str:
     """Return the field name for an unknown property, clear of reserved and table names.
 
+    No two properties get one name: `given_name` leads back.
+
     Examples
     --------
     >>> resolve_name("mu"), resolve_name("source"), resolve_name("Forces")
     ('mu', 'input_source', 'input_Forces')
     """
-    return f"input_{key}" if _is_taken(key) or key.casefold().startswith("has_") else key
+    inner = key
+    while inner.startswith(_CLEAR):
+        inner = inner.removeprefix(_CLEAR)
+    if inner in GEOMETRY and inner != key:  # a source has kept it clear already
+        return key
+    return f"{_CLEAR}{key}" if _is_taken(inner) or inner.casefold().startswith("has_") else key
+
+
+def given_name(name: str) -> str:
+    """Return what the property was called that `resolve_name` gave a field name.
+
+    Examples
+    --------
+    >>> given_name("mu"), given_name("input_source"), given_name("input_power")
+    ('mu', 'source', 'input_power')
+    """
+    inner = name.removeprefix(_CLEAR)
+    return inner if resolve_name(inner) == name and inner not in GEOMETRY else name
 
 
 def _is_taken(name: str) -> bool:

@@ -1,98 +1,12 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zstruct
-
-finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
-
-
-def rows(n, k=3, elements=finite):
-    return st.lists(elements, min_size=n * k, max_size=n * k).map(lambda v: np.array(v).reshape(n, k))
-
-
-@st.composite
-def random_atoms(draw):
-    """Atoms with any finite numbers, and any of the things that ASE lets them carry."""
-    n = draw(st.integers(1, 4))
-    atoms = Atoms(draw(st.lists(st.integers(1, 118), min_size=n, max_size=n)), draw(rows(n)))
-    if draw(st.booleans()):
-        atoms.set_cell(np.diag(draw(st.lists(st.floats(1, 1e6), min_size=3, max_size=3))))
-        atoms.pbc = draw(st.lists(st.booleans(), min_size=3, max_size=3))
-    column = rows(n, 1).map(np.ravel)
-    integers = st.integers(-(2**31), 2**31)
-    per_atom = {
-        "tags": st.lists(integers, min_size=n, max_size=n).map(np.array),
-        "momenta": rows(n),
-        "masses": column,
-        "initial_charges": column,
-        "initial_magmoms": column,
-        "velocities": rows(n),
-        "spin": rows(n, 2),
-        "flags": st.lists(st.booleans(), min_size=n, max_size=n).map(np.array),
-        "site type": st.lists(st.text("ab", min_size=1), min_size=n, max_size=n).map(np.array),
-    }
-    for name, strategy in per_atom.items():
-        if draw(st.booleans()):
-            atoms.arrays[name] = draw(strategy)
-    info = {
-        "config_type": st.text(max_size=5),
-        "<R2>": finite,
-        "n_k": integers,
-        "ok": st.booleans(),
-        "spectrum": rows(1, 5).map(np.ravel),
-        "grid": st.lists(integers, min_size=2, max_size=2).map(np.array),
-    }
-    for name, strategy in info.items():
-        if draw(st.booleans()):
-            atoms.info[name] = draw(strategy)
-    if draw(st.booleans()):
-        atoms.set_constraint(FixAtoms(draw(st.sets(st.integers(0, n - 1), min_size=1).map(sorted))))
-    results = {
-        "energy": finite,
-        "free_energy": finite,
-        "forces": rows(n),
-        "stress": rows(1, 6).map(np.ravel),
-        "dipole": rows(1).map(np.ravel),
-        "magmom": finite,
-        "magmoms": column,
-        "charges": column,
-        "energies": column,
-    }
-    found = {name: draw(strategy) for name, strategy in results.items() if draw(st.booleans())}
-    if found:
-        atoms.calc = SinglePointCalculator(atoms, **found)
-    return atoms
-
-
-def assert_same_value(a, b):
-    assert type(a) is type(b)
-    if isinstance(a, np.ndarray):
-        assert a.dtype.kind == b.dtype.kind
-        assert a.shape == b.shape
-        assert a.tolist() == b.tolist()
-        a = a + 0.0 if a.dtype.kind == "f" else a  # the sign of zero is not kept
-        assert a.dtype.kind == "U" or a.tobytes() == b.tobytes()
-    else:
-        assert a == b
-        assert repr(a + 0.0 if isinstance(a, float) else a) == repr(b)
-
-
-def assert_same(a, b):
-    """Two Atoms are equal, bit for bit."""
-    info = {key: value for key, value in b.info.items() if key not in ("source", "frame")}
-    results = [{} if x.calc is None else x.calc.results for x in (a, b)]
-    for left, right in ((a.arrays, b.arrays), (a.info, info), results):
-        assert left.keys() == right.keys()
-        for key in left:
-            assert_same_value(left[key], right[key])
-    assert_same_value(a.cell.array, b.cell.array)
-    assert_same_value(a.pbc, b.pbc)
-    assert [c.todict() for c in a.constraints] == [c.todict() for c in b.constraints]
+from tests.strategies import assert_same, random_atoms
 
 
 @given(frames=st.lists(random_atoms(), min_size=1, max_size=20))
@@ -106,8 +20,8 @@ def test_round_trip_is_exact(tmp_path_factory, frames):
     assert len(back) == len(frames)
     for k, (a, b) in enumerate(zip(frames, back, strict=True)):
         assert_same(a, b)
-        assert b.info["frame"] == k
-        assert b.info["source"] == "atoms"
+        assert b.info["zstruct_frame"] == k
+        assert b.info["zstruct_source"] == "atoms"
 
 
 def test_what_is_asked_for(ds, structures):
@@ -170,7 +84,7 @@ def test_names_that_mean_something_else_here_are_kept_apart(tmp_path):
     info = zstruct.open(tmp_path / "x.zarr").zs.to_ase(0).info
 
     assert info == {
-        "source": "atoms", "frame": 0, "input_source": "paper", "input_frame": 7, "input_n_atoms": 3
+        "zstruct_source": "atoms", "zstruct_frame": 0, "source": "paper", "frame": 7, "n_atoms": 3
     }  # fmt: skip
 
 

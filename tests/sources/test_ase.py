@@ -362,9 +362,11 @@ def test_info_in_different_structures():
 def test_big_integers():
     frames = [molecule("H2"), molecule("H2")]
     frames[0].info["seed"], frames[1].info["seed"] = 1, 2**63
-    assert packed(AtomsSource(frames)).columns["seed"].tolist() == [1.0, 2.0**63]
+    assert packed(AtomsSource(frames)).categories["seed"] == ["1", str(2**63)]  # never rounded
     frames[1].info["seed"] = 10**30
-    assert packed(AtomsSource(frames)).columns["seed"].tolist() == [1.0, 1e30]
+    assert packed(AtomsSource(frames)).categories["seed"] == ["1", str(10**30)]
+    frames[1].info["seed"] = 2**63 - 1
+    assert packed(AtomsSource(frames)).columns["seed"].tolist() == [1, 2**63 - 1]
 
 
 @pytest.mark.parametrize("value", [1j, object(), {"x": 1j}, lambda: 0, {1, 2}])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from zstruct.building.filters import Filters
 from zstruct.building.parts import PartWriter
+from zstruct.building.provenance import restore_provenance
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, add_formulas, concatenate
 from zstruct.schema import FIELDS
@@ -94,8 +95,9 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
 
 
 def _add(part: PartWriter, blocks: list[Packed]) -> None:
-    """Append blocks to a part as one, with the formulas of their structures."""
+    """Append blocks to a part as one, with formulas and provenance of their structures."""
     joined = concatenate(blocks)
+    restore_provenance(joined)
     add_formulas(joined)
     part.add(joined)
 

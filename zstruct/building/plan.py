@@ -22,7 +22,7 @@ from zstruct.building.parts import Block, read_blocks, read_summary
 from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, Field, merge, safe_names
+from zstruct.schema import ATOM, FIELDS, Field, given_name, merge, safe_names
 from zstruct.sources.elements import TYPES
 from zstruct.sources.normalize import ReadOptions
 from zstruct.sources.remarks import Remarks
@@ -198,8 +198,8 @@ def make_plan(
         categories = _categories(name, blocks) if field.kind == "category" else None
         fields.append(PlannedField(field, name, coverage[name], categories))
         extra: dict[str, Any] = {}
-        if names[name] != name:
-            extra["original_name"] = name
+        if names[name] != given_name(name):
+            extra["original_name"] = given_name(name)
         if (source_units := remarks.source_units(name, field.unit)) is not None:
             extra["source_units"] = source_units
         if name in options.keys:

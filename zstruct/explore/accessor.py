@@ -164,7 +164,7 @@ class StructureAccessor:
         Energies, forces and other results become those of a `SinglePointCalculator`, fixed atoms
         (``move_mask``) become constraints, and everything else goes to ``arrays`` and ``info``
         under the name the input gave it. What a structure lacks is absent. Provenance is in
-        ``info["source"]`` and ``info["frame"]``.
+        ``info["zstruct_source"]`` and ``info["zstruct_frame"]``.
 
         Parameters
         ----------

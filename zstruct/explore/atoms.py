@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from zstruct.atoms import atoms_of, restored
+from zstruct.atoms import atoms_of, original_name, restored
 from zstruct.explore.labels import fields_of
 from zstruct.explore.missing import always_given, given, mask_of
 from zstruct.explore.opening import FORMULA
@@ -41,7 +41,7 @@ def to_atoms(dataset: xr.Dataset) -> list[Any]:
         if name in dataset.data_vars or _is_of_input(name, dataset)
     }
     per_atom = {name for name in readers if dataset.variables[name].dims[0] == ATOM}
-    originals = {name: dataset.variables[name].attrs.get("original_name", name) for name in readers}
+    originals = {name: original_name(name, dataset.variables[name].attrs) for name in readers}
     return [
         atoms_of({name: read(i) for name, read in readers.items()}, per_atom, originals)
         for i in range(len(counts))

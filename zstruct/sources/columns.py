@@ -112,7 +112,9 @@ def structure_columns(
     if types <= _TEXTS:
         return [_text(values, index, n)]
     if types <= _INTS:
-        return [_scatter(_integers(np.array(values)), index, n)]
+        whole = np.array(values)
+        if whole.dtype == np.int64 or whole.dtype == np.int32:
+            return [_scatter(whole.astype(np.int64, copy=False), index, n)]
     where = np.arange(n) if index is None else index
     groups: dict[tuple[str, Any], tuple[list[Any], list[int]]] = {}
     for i, value in zip(where.tolist(), values, strict=True):
@@ -145,7 +147,9 @@ def _classify(key: str, value: Any) -> tuple[str, Any, Any]:
         kind = ""
     if kind and array.size == 0:
         return "nothing", (), None
-    if kind in ("number", "bool"):
+    if kind == "number" and array.dtype.kind in "iu":
+        kind = _size(array)
+    if kind in ("number", "large", "bool"):
         return kind, array.shape, array
     if kind == "text" and array.shape == ():
         return "text", (), str(value)
@@ -170,14 +174,21 @@ def _advice(key: str) -> str:
 
 def _numeric(values: NDArray) -> NDArray:
     if values.dtype.kind in "iu":
-        return _integers(values)
+        return values.astype(np.int64, copy=False)
     return values if values.dtype == bool else values.astype(np.float64, copy=False)
 
 
-def _integers(values: NDArray) -> NDArray:
-    """Return integers as int64, or as float64 where they do not fit."""
-    fits = values.dtype.kind == "i" or (values.dtype.kind == "u" and values.max(initial=0) < 2**63)
-    return values.astype(np.int64 if fits else np.float64, copy=False)
+def _size(values: NDArray) -> str:
+    """Return whether whole numbers are exact as floats ("number"), as int64 ("large"), or not ("huge").
+
+    Large ones make a column of their own, since fractions beside them would have them rounded.
+    """
+    if not values.size:
+        return "number"
+    low, high = int(values.min()), int(values.max())
+    if low >= -(2**53) and high <= 2**53:
+        return "number"
+    return "large" if low >= -(2**63) and high < 2**63 else "huge"
 
 
 def _scatter(values: NDArray, index: NDArray[np.int64] | None, n: int) -> RawColumn:
@@ -240,7 +251,8 @@ def atom_columns(
     groups: dict[tuple[str, tuple[int, ...]], list[int]] = {}
     for i, array in enumerate(arrays):
         short = len(array) != n_atoms[where[i]]
-        group = ("short", ()) if short else (_KINDS.get(array.dtype.kind, ""), array.shape[1:])
+        kind = _size(array) if array.dtype.kind in "iu" else _KINDS.get(array.dtype.kind, "")
+        group = ("short", ()) if short else (kind, array.shape[1:])
         groups.setdefault(group, []).append(i)
     columns = []
     for (kind, shape), members in groups.items():
@@ -280,7 +292,9 @@ def _rows(
         if as_text is not None:
             unique, codes = np.unique(as_text, return_inverse=True)
             joined, texts = codes.astype(np.int32), [str(t) for t in unique.tolist()]
-    if texts is None and joined.dtype.kind not in "fiub":
+    if texts is None and (
+        joined.dtype.kind not in "fiub" or (joined.dtype == np.uint64 and joined.max() >= 2**63)
+    ):
         what = f"the per-atom property {key!r} holds {joined.dtype.name} values, which can't be stored"
         rows = range(n) if index is None else index.tolist()
         return _faulty(f"{what}; {_advice(key)}", rows, n)

@@ -19,6 +19,7 @@ from zstruct.ragged import Packed, as_texts, convert, counts_to_offsets, segment
 from zstruct.schema import (
     ATOM,
     FIELDS,
+    GEOMETRY,
     RESERVED,
     STRUCTURE,
     Field,
@@ -50,8 +51,6 @@ from zstruct.sources.unit_statements import Statements
 from zstruct.sources.unit_systems import UnitChoice
 
 __all__ = ["ReadOptions", "normalize"]
-
-_GEOMETRY = ("numbers", "positions", "cell", "pbc")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class ReadOptions:
         for name, key in self.keys.items():
             if not isinstance(key, str) or not isinstance(name, str):
                 raise InputError(f"keys={{{name!r}: {key!r}}}: both must be text, field and input name")
-            if name in _GEOMETRY or name in RESERVED:
+            if name in GEOMETRY or name in RESERVED:
                 raise InputError(f"keys={{{name!r}: {key!r}}}: {name} can't be taken from elsewhere")
             near = [] if name in FIELDS else difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
             if near:  # new names are welcome, slips of the pen cost labels
@@ -151,7 +150,7 @@ def normalize(
     called = {name: next(iter(chosen.get((STRUCTURE, name), {name: []}))) for name in ("stress", "virial")}
     one_stress(packed, bad, block.remarks, raw.frames, label, called)
     for name, spec in list(packed.fields.items()):
-        if spec.kind == "float" and name in FIELDS and name not in _GEOMETRY:
+        if spec.kind == "float" and name in FIELDS and name not in GEOMETRY:
             check_label(packed, name, offsets, bad)
     if options.dtype is not None:
         check_precision(packed, options.dtype, offsets, bad)
@@ -220,7 +219,7 @@ def _name_lookalikes(
 
 def _empty() -> Packed:
     packed = Packed(np.zeros(0, dtype=np.int64))
-    for name in (*_GEOMETRY, "frame"):
+    for name in (*GEOMETRY, "frame"):
         packed.add(FIELDS[name], np.zeros((0, *FIELDS[name].shape), FIELDS[name].dtype))
     return packed
 
@@ -260,11 +259,11 @@ def _field_name(key: str, level: Level, renamed: Mapping[str, str], options: Rea
         if target not in FIELDS or FIELDS[target].level == level:
             return target
         return resolve_name(key)
-    if key in _GEOMETRY and FIELDS[key].level == level:
+    if key in GEOMETRY and FIELDS[key].level == level:
         return key
     spec = by_alias(key, level)
     # Geometry is the source's to name: what else looks like it (an array "Z") is something else.
-    if spec is None or spec.name in options.keys or spec.name in _GEOMETRY:
+    if spec is None or spec.name in options.keys or spec.name in GEOMETRY:
         return resolve_name(key)
     return spec.name
 

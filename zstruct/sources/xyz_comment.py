@@ -9,6 +9,7 @@ The comment of a plain XYZ file is a value too, ``comment``.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.ragged import counts_to_offsets
+from zstruct.schema import GEOMETRY
 from zstruct.sources import xyz_kernels as kernels
 from zstruct.sources.base import RawColumn
 from zstruct.sources.columns import structure_columns
@@ -28,10 +30,11 @@ _REMARK = "comment"
 #: A sentence about a key that has several values.
 TWICE = "{!r} comes twice with different values"
 #: Columns of a block that a key must not take; such a key gets the prefix ``input_``.
-RESERVED = ("numbers", "positions", "cell", "pbc")
+RESERVED = GEOMETRY
 _MARK = "_JSON "
 #: Kinds of values, as flags, that are numbers.
 NUMERIC = 1 << kernels.V_INT | 1 << kernels.V_FLOAT | 1 << kernels.V_J_INTS | 1 << kernels.V_J_FLOATS
+_EXACT = 2**53  # whole numbers below this are floats
 _INTEGERS = 1 << kernels.V_INT | 1 << kernels.V_J_INTS
 
 
@@ -176,16 +179,38 @@ class Comments:
         if kinds & 1 << kernels.V_JSON:
             return self._json_columns(name, rows)
         lengths = self.lengths[rows]
-        if (lengths == lengths[0]).all():
-            return [self._numeric_column(rows, int(lengths[0]), kinds)]
         columns = []
         for length in dict.fromkeys(lengths.tolist()):
-            some = rows[lengths == length]
-            columns.append(self._numeric_column(some, length, int(np.bitwise_or.reduce(flags[some]))))
+            columns += self._numeric_columns(name, rows[lengths == length], length)
         return columns
 
-    def _numeric_column(self, rows: NDArray[np.int64], length: int, kinds: int) -> RawColumn:
-        return self._scatter(self.numeric_rows(rows, length, kinds), rows, None)
+    def _numeric_columns(self, name: str, rows: NDArray[np.int64], length: int) -> list[RawColumn]:
+        """Return the columns of numbers with equally many elements; no whole number is rounded."""
+        kinds = np.left_shift(1, self.kinds[rows].astype(np.int64))
+        all_kinds = int(np.bitwise_or.reduce(kinds))
+        values = self.numeric_rows(rows, length, all_kinds)
+        if values.dtype.kind != "f":
+            return [self._scatter(values, rows, None)]
+        large = (np.abs(values) >= _EXACT).reshape(len(rows), -1).any(axis=1)
+        if not large.any():
+            return [self._scatter(values, rows, None)]
+        columns = [self._scatter(values[~large], rows[~large], None)] if not large.all() else []
+        whole = large & ((kinds & _INTEGERS) != 0)
+        if whole.any():  # beside fractions, which is for others to judge
+            columns.append(
+                self._scatter(self.numeric_rows(rows[whole], length, _INTEGERS), rows[whole], None)
+            )
+        rest = np.flatnonzero(large & ~whole)
+        lost = np.array([_is_rounded(spell(self.text, *self.spans[row])) for row in rows[rest]], dtype=bool)
+        if not lost.all():
+            columns.append(self._scatter(values[rest[~lost]], rows[rest[~lost]], None))
+        if lost.any():
+            fault = (
+                f"{name!r} is a whole number of more than 64 bits, which can't be kept without rounding; "
+                f"leave it out with exclude=[{name!r}]"
+            )
+            columns.append(RawColumn(np.zeros(self.n), self._mask(rows[rest[lost]]), fault=fault))
+        return columns
 
     def numeric_rows(self, rows: NDArray[np.int64], length: int, kinds: int) -> NDArray:
         """Return values with equally many elements as int64, float64 or bool; `kinds` as flags."""
@@ -256,6 +281,14 @@ class Comments:
         mask = np.zeros(self.n, dtype=bool)
         mask[self.frame[rows]] = True
         return mask
+
+
+def _is_rounded(value: str) -> bool:
+    """Return whether a value is of whole numbers alone, and there is one that no float is equal to."""
+    words = re.findall(r"[^\s,;\[\](){}\"]+", value)
+    if not all(re.fullmatch(r"[-+]?[0-9]+", word) for word in words):
+        return False
+    return any(math.isinf(float(word)) or int(word) != int(float(word)) for word in words)
 
 
 def _without(column: RawColumn, frames: NDArray[np.bool_]) -> RawColumn | None:
