@@ -183,7 +183,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON to a file that appears only when it is whole."""
     partial = path.with_name(path.name + ".partial")
     with naming(partial), open(partial, "w") as file:
-        json.dump(value, file)
+        file.write(json.dumps(value))  # in one go, which C does; "dump" is Python
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

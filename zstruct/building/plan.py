@@ -124,7 +124,8 @@ class Plan:
             path,
             {
                 "parts": [str(p) for p in self.parts],
-                "fields": [asdict(planned) for planned in self.fields],
+                # Texts of categories may be millions: no copies of them.
+                "fields": [{**vars(planned), "field": asdict(planned.field)} for planned in self.fields],
                 "counts_file": str(self.counts_file),
                 "order_file": None if self.order_file is None else str(self.order_file),
                 "attrs": self.attrs,
