@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing", "arguments"},
-    {"access", "disk", "compiling"},
+    {"access", "disk", "jit"},
     {"metadata", "parallel", "working", "trust", "declarations"},
     {"catalog"},
     {"store"},

@@ -1,4 +1,4 @@
-"""The kernel of shortest distances: all pairs of small structures, bins for large ones, a sweep for the rest.
+"""The kernels of shortest distances: pairs of small structures, bins for large ones, a sweep for the rest.
 
 Positions become fractions of a cell that is first reduced, so that its vectors are short, and, where
 it is not periodic, completed by axes normal to the others. Within half the spacing of the planes of
@@ -7,21 +7,17 @@ structure; in a large one, only atoms in bins side by side are compared. Cells t
 distance found need more images: atoms are sorted along the longest axis, each is compared with those
 that follow it until they are farther away along this axis than the shortest distance so far, and all
 images across the axis that can be nearer are tried.
-
-Numba keeps compiled code until the file that defines it changes: all is in one file.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from zstruct.compiling import announce
+from zstruct.jit.kernel import helper, kernel
 
-__all__ = ["shortest"]
+__all__ = ["SEARCHED", "shortest", "shortest_searched"]
 
-announce()
-
+SEARCHED = -1.0  # what stands for a distance that `shortest_searched` has to find
 _FEW = 1000  # atoms up to which all pairs are as fast as bins, by measurement
 _AHEAD = 8  # atoms that follow in order and are compared for a first guess
 _ROUND = 6755399441055744.0  # 1.5 * 2**52: added and taken away again, it rounds, and in SIMD too
@@ -29,9 +25,12 @@ _FAR = 1e12  # angstrom; differences of such coordinates say nothing
 _FLAT = 1e-10  # relative volume below which cell vectors are not independent
 
 
-@njit(nogil=True, cache=True)
+@kernel(takes=3)
 def shortest(offsets, positions, cells, pbc, found):  # type: ignore[no-untyped-def]
-    """Write the shortest distance of each structure into `found`."""
+    """Write the shortest distance of each structure into `found`; `SEARCHED` where pairs don't tell.
+
+    The rest is a kernel of its own, for many never need it, and it takes as long to compile as this.
+    """
     cell, inverse, heights = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     room = 64
     fractions, squares = np.empty((3, room)), np.empty(room)
@@ -46,18 +45,40 @@ def shortest(offsets, positions, cells, pbc, found):  # type: ignore[no-untyped-
         periodic = heights[0] < np.inf
         _to_fractions(first, n, positions, inverse, heights, fractions)
         best = _shortest_vector(cell, heights)
+        found[s] = SEARCHED
         if n <= _FEW:
-            near = _all_pairs(n, fractions, cell, heights, squares)
+            best = min(best, _all_pairs(n, fractions, cell, heights, squares))
+            if not (periodic and best > _nearest_square(heights)):
+                found[s] = np.sqrt(best)
+
+
+@kernel(takes=3)
+def shortest_searched(structures, offsets, positions, cells, pbc, found):  # type: ignore[no-untyped-def]
+    """Write the shortest distance of some structures, for which `shortest` wrote `SEARCHED`."""
+    cell, inverse, heights = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    for s in structures:
+        first, n = offsets[s], offsets[s + 1] - offsets[s]
+        _prepare(s, cells, pbc, cell, inverse, heights)
+        fractions, squares = np.empty((3, n)), np.empty(n)
+        _to_fractions(first, n, positions, inverse, heights, fractions)
+        best = _shortest_vector(cell, heights)
+        if n <= _FEW:
+            best = min(best, _all_pairs(n, fractions, cell, heights, squares))
         else:
-            near = _binned(n, fractions, cell, heights)
-        # Half the spacing of planes, squared: what is nearer is the nearest image.
-        best, half = min(best, near), 0.5 * np.min(heights)
-        if periodic and best > half * half:
+            best = min(best, _binned(n, fractions, cell, heights))
+        if heights[0] < np.inf and best > _nearest_square(heights):
             best = _sweep(n, fractions, cell, heights, best)
         found[s] = np.sqrt(best)
 
 
-@njit(nogil=True, cache=True)
+@helper
+def _nearest_square(heights):  # type: ignore[no-untyped-def]
+    """Return half the spacing of planes, squared: what is nearer is the nearest image."""
+    half = 0.5 * min(heights[0], heights[1], heights[2])
+    return half * half
+
+
+@helper
 def _finite(first, n, positions):  # type: ignore[no-untyped-def]
     for i in range(first, first + n):
         for d in range(3):
@@ -66,13 +87,13 @@ def _finite(first, n, positions):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _prepare(s, cells, pbc, cell, inverse, heights):  # type: ignore[no-untyped-def]
     """Set the cell (periodic vectors first), its inverse and the spacing of its planes.
 
     The spacing is infinite along axes that are not periodic. Returns whether there is such a cell.
     """
-    m = 0
+    m = np.int64(0)  # plain numbers would be types of their own, and functions compiled for each
     for k in range(3):
         if pbc[s, k]:
             for d in range(3):
@@ -94,9 +115,9 @@ def _prepare(s, cells, pbc, cell, inverse, heights):  # type: ignore[no-untyped-
                 thin = d
         for d in range(3):
             cell[1, d] = 1.0 if d == thin else 0.0
-        _set_normal(2, 0, 1, cell)
-        _set_normal(1, 2, 0, cell)
-    if m == 2 and not _set_normal(2, 0, 1, cell):
+        _set_normal(m + 1, m - 1, m, cell)
+        _set_normal(m, m + 1, m - 1, cell)
+    if m == 2 and not _set_normal(m, m - 2, m - 1, cell):
         return False
     for k in range(3):
         a, b = (k + 1) % 3, (k + 2) % 3
@@ -104,8 +125,10 @@ def _prepare(s, cells, pbc, cell, inverse, heights):  # type: ignore[no-untyped-
             e, f = (d + 1) % 3, (d + 2) % 3
             inverse[d, k] = cell[a, e] * cell[b, f] - cell[a, f] * cell[b, e]
     determinant = cell[0, 0] * inverse[0, 0] + cell[0, 1] * inverse[1, 0] + cell[0, 2] * inverse[2, 0]
-    box = np.sqrt(_dot(cell, 0, 0) * _dot(cell, 1, 1) * _dot(cell, 2, 2))
-    if not abs(determinant) > _FLAT * box:
+    box = 1.0
+    for k in range(3):
+        box *= _dot(cell, k, k)
+    if not abs(determinant) > _FLAT * np.sqrt(box):
         return False
     for k in range(3):
         square = 0.0
@@ -116,12 +139,12 @@ def _prepare(s, cells, pbc, cell, inverse, heights):  # type: ignore[no-untyped-
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _dot(cell, a, b):  # type: ignore[no-untyped-def]
     return cell[a, 0] * cell[b, 0] + cell[a, 1] * cell[b, 1] + cell[a, 2] * cell[b, 2]
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _reduce(m, cell):  # type: ignore[no-untyped-def]
     """Shorten the first m vectors by one another (Lagrange's reduction, pair by pair)."""
     changed = True
@@ -139,7 +162,7 @@ def _reduce(m, cell):  # type: ignore[no-untyped-def]
                     changed = True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _set_normal(k, a, b, cell):  # type: ignore[no-untyped-def]
     """Make vector k the unit normal of vectors a and b; return whether they have one."""
     square = 0.0
@@ -154,7 +177,7 @@ def _set_normal(k, a, b, cell):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _to_fractions(first, n, positions, inverse, heights, fractions):  # type: ignore[no-untyped-def]
     """Write positions as fractions of the cell, within it along periodic vectors."""
     for k in range(3):
@@ -166,7 +189,7 @@ def _to_fractions(first, n, positions, inverse, heights, fractions):  # type: ig
             fractions[k, i] = fraction - np.floor(fraction) if wraps else fraction
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _shortest_vector(cell, heights):  # type: ignore[no-untyped-def]
     """Return the squared length of the shortest period, infinite if there is none."""
     best = np.inf
@@ -183,13 +206,13 @@ def _shortest_vector(cell, heights):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _periods(reach, height):  # type: ignore[no-untyped-def]
     """Return how many periods of planes are within reach of a point at most half of one away."""
     return np.int64(reach / height + 0.5) if height < np.inf else 0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _square(a, b, c, cell):  # type: ignore[no-untyped-def]
     x = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
     y = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
@@ -197,7 +220,7 @@ def _square(a, b, c, cell):  # type: ignore[no-untyped-def]
     return x * x + y * y + z * z
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _all_pairs(n, fractions, cell, heights, squares):  # type: ignore[no-untyped-def]
     """Return the smallest squared distance between images at rounded fractions."""
     xa, ya, za = cell[0, 0], cell[0, 1], cell[0, 2]
@@ -226,7 +249,7 @@ def _all_pairs(n, fractions, cell, heights, squares):  # type: ignore[no-untyped
     return squares[0]
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _image_square(da, db, dc, cell, heights):  # type: ignore[no-untyped-def]
     """Return the squared length of a difference of fractions, rounded ones taken away."""
     if heights[0] < np.inf:
@@ -236,10 +259,10 @@ def _image_square(da, db, dc, cell, heights):  # type: ignore[no-untyped-def]
     return _square(da, db, dc, cell)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _binned(n, fractions, cell, heights):  # type: ignore[no-untyped-def]
     """Return the smallest squared distance between images at rounded fractions, of many atoms."""
-    order = np.argsort(fractions[0, :n])
+    order = _sorted(n, fractions, 0)
     best = np.inf
     for i in range(n):
         for j in range(i + 1, min(i + 1 + _AHEAD, n)):
@@ -256,8 +279,8 @@ def _binned(n, fractions, cell, heights):  # type: ignore[no-untyped-def]
     for k in range(3):
         long = heights[k]
         if long == np.inf:
-            lows[k] = np.min(fractions[k, :n])
-            long = np.max(fractions[k, :n]) - lows[k]
+            lows[k], high = _range(n, fractions, k)
+            long = high - lows[k]
         bins[k] = min(most, np.int64(min(long / width, 1e9))) if width > 0.0 else most
         bins[k] = max(bins[k], 1)
         per[k] = bins[k] if heights[k] < np.inf else bins[k] / max(long, 1e-300)
@@ -268,7 +291,8 @@ def _binned(n, fractions, cell, heights):  # type: ignore[no-untyped-def]
             at = np.int64((fractions[k, i] - lows[k]) * per[k])
             where[k, i] = max(0, min(at, bins[k] - 1))
         edges[(where[0, i] * bins[1] + where[1, i]) * bins[2] + where[2, i] + 1] += 1
-    edges = np.cumsum(edges)
+    for here in range(1, len(edges)):
+        edges[here] += edges[here - 1]
     ends, members = edges.copy(), np.empty(n, np.int64)
     for i in range(n):
         here = (where[0, i] * bins[1] + where[1, i]) * bins[2] + where[2, i]
@@ -296,7 +320,39 @@ def _binned(n, fractions, cell, heights):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(nogil=True, cache=True)
+@helper
+def _range(n, fractions, k):  # type: ignore[no-untyped-def]
+    """Return the least and the largest fraction along an axis."""
+    low, high = np.inf, -np.inf
+    for i in range(n):
+        low, high = min(low, fractions[k, i]), max(high, fractions[k, i])
+    return low, high
+
+
+@helper
+def _sorted(n, fractions, k):  # type: ignore[no-untyped-def]
+    """Return the atoms in the order of their fractions along an axis: sorted runs, merged by pairs."""
+    order, other = np.empty(n, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        order[i] = i
+    width = 1
+    while width < n:
+        for first in range(0, n, 2 * width):
+            middle, stop = min(first + width, n), min(first + 2 * width, n)
+            a, b = first, middle
+            for to in range(first, stop):
+                if b == stop or (a < middle and fractions[k, order[a]] <= fractions[k, order[b]]):
+                    other[to] = order[a]
+                    a += 1
+                else:
+                    other[to] = order[b]
+                    b += 1
+        order, other = other, order
+        width *= 2
+    return order
+
+
+@helper
 def _next_bin(at, n, height):  # type: ignore[no-untyped-def]
     """Return a bin beside another, or -1 where there is none."""
     if height < np.inf:
@@ -304,19 +360,22 @@ def _next_bin(at, n, height):  # type: ignore[no-untyped-def]
     return at if 0 <= at < n else -1
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _sweep(n, fractions, cell, heights, best):  # type: ignore[no-untyped-def]
     """Return the smallest squared distance between any images, or `best` if that is less."""
     axis, longest = 0, -1.0
     for k in range(3):
         long = heights[k]
         if long == np.inf:
-            long = np.max(fractions[k, :n]) - np.min(fractions[k, :n])
+            low, high = _range(n, fractions, k)
+            long = high - low
         if long > longest:
             axis, longest = k, long
     p, q = (axis + 1) % 3, (axis + 2) % 3
-    order = np.argsort(fractions[axis, :n])
-    along, us, vs = fractions[axis, :n][order], fractions[p, :n][order], fractions[q, :n][order]
+    order = _sorted(n, fractions, axis)
+    along, us, vs = np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        along[i], us[i], vs[i] = fractions[axis, order[i]], fractions[p, order[i]], fractions[q, order[i]]
     wraps, wrap_u, wrap_v = heights[axis] < np.inf, heights[p] < np.inf, heights[q] < np.inf
     spacing = heights[axis] if wraps else 1.0
     reach = np.sqrt(best)

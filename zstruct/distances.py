@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.distance_kernels import SEARCHED, shortest, shortest_searched
+
 __all__ = ["shortest_distances"]
 
 
@@ -46,11 +48,6 @@ def shortest_distances(
     >>> float(shortest_distances([0, 1], [[7.0, 0, 0]], [np.diag([2.5, 4, 4])], [[True] * 3])[0])
     2.5
     """
-    # Imported late: numba takes its time.
-    from zstruct.distance_kernels import shortest
-
-    kernel: Any = shortest
-
     edges = np.ascontiguousarray(offsets, dtype=np.int64)
     n = len(edges) - 1
     arrays = [
@@ -63,5 +60,13 @@ def shortest_distances(
     for view in views:
         view.flags.writeable = False  # for all, or the kernel is compiled once more for those that are
     found = np.empty(n)
+    sizes = np.diff(edges)
+    # Seconds that Python takes for a structure and for a pair, by measurement.
+    kernel: Any = shortest.for_work(3e-4 * n + 3e-6 * float((sizes * sizes).sum()))
     kernel(*views, found)
+    left = np.flatnonzero(found == SEARCHED)
+    if len(left):
+        # With many images or bins; Python takes what it takes for the pairs, and more for a sweep.
+        kernel = shortest_searched.for_work(1e-3 * len(left) + 1e-5 * float((sizes[left] ** 2).sum()))
+        kernel(left, *views, found)
     return found

@@ -16,6 +16,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from zstruct.loading import kernels
 from zstruct.loading.batch import PackedBatch
 from zstruct.loading.blocks import Resident, Table
 from zstruct.loading.cache import BlockCache
@@ -29,10 +30,6 @@ from zstruct.loading.kernels import (
     MISSING,
     NO_MASK,
     NOTHING,
-    fill,
-    fill_some,
-    locate,
-    number,
 )
 from zstruct.ragged import atom_rows
 from zstruct.schema import ATOM, STRUCTURE
@@ -158,6 +155,10 @@ class Gather:
         self._carried: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
         self._plain = [(name, cache.store.columns[name].level == ATOM, self.dtypes[name]) for name in dtypes]
         self._names = [*self.dtypes, *self.masks.values()]
+        self._compiled: tuple[Any, Any, Any, Any] | None = None
+        # Seconds that Python takes for a structure, by measurement.
+        rows_each = cache.store.n_atoms / max(1, cache.store.n_structures)
+        self._work = 1e-5 + 3e-6 * (len(atom) + len(structure)) + 2e-7 * rows_each
 
     def _table_of(self, table: Table | None) -> NDArray[np.int64]:
         """Return for each field of a dimension its operation, bytes of a row there and here, and mask."""
@@ -201,6 +202,7 @@ class Gather:
         whole = self._whole or self._find_whole()
         if whole is None:
             return self._views(plan, head, self._gather_some(n, indices, subset, plan, head))
+        locate, fill, *_ = self._compiled or self._kernels(n)
         rows = locate(
             indices, _ALL if subset is None else subset, subset is None, whole.offsets,
             False, _THERE, 1, _THERE, 1, head,
@@ -215,6 +217,16 @@ class Gather:
         arguments = (*sources, n, head, body)
         fill(*arguments)
         return self._views(plan, head, body)
+
+    def _kernels(self, n: int) -> tuple[Any, Any, Any, Any]:
+        """Return the four kernels: as Python runs them for the first few structures, then compiled."""
+        four = (kernels.locate, kernels.fill, kernels.fill_some, kernels.number)
+        if kernels.fill.for_work(n * self._work) is kernels.fill:
+            locate, fill, fill_some, number = (kernel.compiled() for kernel in four)
+            self._compiled = locate, fill, fill_some, number
+            return self._compiled
+        locate, fill, fill_some, number = (kernel.interpreted for kernel in four)
+        return locate, fill, fill_some, number
 
     @property
     def everything(self) -> bool:
@@ -251,6 +263,7 @@ class Gather:
         """Fill in a batch some of whose blocks may have to be decoded; return the per-atom part."""
         cache = self.cache
         offsets, resident = cache.offsets, cache.resident
+        locate, fill, *_ = self._compiled or self._kernels(n)
         rows = locate(
             indices, _ALL if subset is None else subset, subset is None, offsets, True,
             resident.present.get(ATOM, _THERE), self._block_rows[ATOM],
@@ -309,7 +322,7 @@ class Gather:
         return structure, found, stop - start
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_whole": None, "_carried": {}}
+        return self.__dict__ | {"_whole": None, "_carried": {}, "_compiled": None}
 
     def _find_whole(self) -> _Whole | None:
         """Return what everything decoded has in common, once it is decoded and will stay."""
@@ -358,6 +371,7 @@ class Gather:
     def _fill_by_parts(self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8]) -> None:
         """Fill in a batch some of whose blocks are yet to be decoded."""
         structures, counts, rows = head[:n], head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
+        *_, fill_some, number = self._compiled or self._kernels(n)
         for level, table in self.cache.tables.items():
             starts, lengths = (rows, counts) if level == ATOM else (structures, np.ones_like(counts))
             for members, blocks in _groups(self.cache, table, starts, lengths):

@@ -1,8 +1,7 @@
 """The kernels of the gather: copy rows between addresses, without the GIL.
 
 They know neither dtypes nor fields, only addresses and row sizes, so they are compiled once for
-every store. All in one file but for `pointers`, for Numba keeps compiled code until the file that
-defines it changes.
+every store.
 
 A batch is two pieces of memory. `head` is 64-bit words: ``head[:n]`` the structures,
 ``head[n : 2 * n + 1]`` the row edges, ``head[2 * n + 1 : 3 * n + 1]`` the counts, and
@@ -19,10 +18,10 @@ its row there and here, and how a missing value looks. ``addresses[f, b]`` is wh
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
 
-from zstruct.compiling import announce
+from zstruct.jit.kernel import helper, kernel
 from zstruct.loading.pointers import (
+    array_at,
     at_float32,
     at_float64,
     at_int32,
@@ -49,8 +48,6 @@ __all__ = [
     "number",
 ]
 
-announce()
-
 # What happens to a value on its way; nothing: others fill it in.
 COPY, FROM_UINT8, FROM_INT32, NOTHING = range(4)
 # How a missing value looks: not at all, NaN, or a negative code.
@@ -59,7 +56,7 @@ MISSING = -1  # what `locate` returns if blocks are missing; below it: minus two
 _AHEAD = 16  # by measurement: structures between what is asked for and what is copied
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def locate(  # type: ignore[no-untyped-def]
     indices, subset, everything, offsets, check, atom_there, atom_rows, there, rows, head
 ):
@@ -90,24 +87,37 @@ def locate(  # type: ignore[no-untyped-def]
     return -1 if missing else edge
 
 
-@njit(nogil=True, cache=True)
+@kernel(takes=2)
 def fill(atom_addresses, atom_span, atom_steps, addresses, span, steps, n, head, body):  # type: ignore[no-untyped-def]
     """Copy all fields of the structures of `head`."""
-    number(n, head, body)
+    _number(n, head, body)
     every = head[:0]
     n_atom_masks = _n_masks(atom_steps)
-    fill_some(atom_addresses, atom_span, atom_steps, every, True, True, n_atom_masks, n, head, body)
-    fill_some(addresses, span, steps, every, True, False, n_atom_masks, n, head, body)
+    # Said so that the compiler does not see which it is: it would make the same code twice.
+    yes, no = n >= 0, n < 0
+    _fill(atom_addresses, atom_span, atom_steps, every, yes, yes, n_atom_masks, n, head, body)
+    _fill(addresses, span, steps, every, yes, no, n_atom_masks, n, head, body)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fill_some(  # type: ignore[no-untyped-def]
     addresses, span, steps, members, everything, per_atom, n_atom_masks, n, head, body
 ):
-    """Copy the fields of one dimension of some, or all, of the structures of `head`.
+    """Copy the fields of one dimension of some, or all, of the structures of `head`."""
+    _fill(addresses, span, steps, members, everything, per_atom, n_atom_masks, n, head, body)
 
-    Field by field: two streams, one read and one written, are faster than many.
-    """
+
+@kernel
+def number(n, head, body):  # type: ignore[no-untyped-def]
+    """Write the structure that each atom belongs to, and where they begin."""
+    _number(n, head, body)
+
+
+@helper
+def _fill(  # type: ignore[no-untyped-def]
+    addresses, span, steps, members, everything, per_atom, n_atom_masks, n, head, body
+):
+    """Do what `fill_some` says, field by field: two streams, one read and one written, beat many."""
     words = np.int64(head.ctypes.data)
     n_rows = head[2 * n] if per_atom else n
     masks = words + _pad(8 * (4 * n + 2))
@@ -140,15 +150,14 @@ def fill_some(  # type: ignore[no-untyped-def]
                 values = out + first * row_bytes
                 if operation == NOTHING:  # not there yet, but in the one column that it comes from
                     values = addresses[f, 0] + head[3 * n + 1 + i] * row_bytes
-                flag = carray(at_uint8(masks + i), 1)
+                flag = array_at(at_uint8(masks + i), 1)
                 flag[0] = _given(kind, values, count * row_bytes)
             masks += _pad(n)
         out += room * row_bytes if per_atom else _pad(n * row_bytes)
 
 
-@njit(nogil=True, cache=True)
-def number(n, head, body):  # type: ignore[no-untyped-def]
-    """Write the structure that each atom belongs to, and where they begin."""
+@helper
+def _number(n, head, body):  # type: ignore[no-untyped-def]
     begin = first_line(body)
     head[4 * n + 1] = begin - np.int64(body.ctypes.data)
     for i in range(n):
@@ -165,7 +174,7 @@ def number(n, head, body):  # type: ignore[no-untyped-def]
             numbers[count - 8 + row] = i
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _copy_column(  # type: ignore[no-untyped-def]
     base, operation, row_bytes, source_bytes, words, n, per_atom, out
 ):
@@ -182,7 +191,7 @@ def _copy_column(  # type: ignore[no-untyped-def]
         _copy(operation, base + starts[m] * source_bytes, out + edge * row_bytes, count * row_bytes)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to):  # type: ignore[no-untyped-def]
     """Copy rows ``start : start + count`` of a field.
 
@@ -200,7 +209,7 @@ def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, 
         inside = 0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _copy(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
     """Copy values; `nbytes` are what they take where they go to."""
     if operation == COPY:
@@ -214,7 +223,7 @@ def _copy(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
         _widen_words(to, source, nbytes >> 3)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _widen_bytes(to, source, n):  # type: ignore[no-untyped-def]
     """Copy bytes as 64-bit integers; in steps of eight, the last of which overlaps."""
     wide, narrow = at_int64(to), at_uint8(source)
@@ -231,41 +240,41 @@ def _widen_bytes(to, source, n):  # type: ignore[no-untyped-def]
         wide[n - 8 + v] = narrow[n - 8 + v]
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _widen_words(to, source, n):  # type: ignore[no-untyped-def]
     """Copy 32-bit integers as 64-bit ones."""
-    wide, narrow = carray(at_int64(to), n), carray(at_int32(source), n)
+    wide, narrow = array_at(at_int64(to), n), array_at(at_int32(source), n)
     for v in range(n):
         wide[v] = narrow[v]
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
     """Return whether any value is not missing."""
     if kind == MASK_FLOAT32:
-        singles = carray(at_float32(address), nbytes // 4)
+        singles = array_at(at_float32(address), nbytes // 4)
         for v in range(nbytes // 4):
             if singles[v] == singles[v]:
                 return True
     elif kind == MASK_FLOAT64:
-        doubles = carray(at_float64(address), nbytes // 8)
+        doubles = array_at(at_float64(address), nbytes // 8)
         for v in range(nbytes // 8):
             if doubles[v] == doubles[v]:
                 return True
     else:
-        codes = carray(at_int64(address), nbytes // 8)
+        codes = array_at(at_int64(address), nbytes // 8)
         for v in range(nbytes // 8):
             if codes[v] >= 0:
                 return True
     return False
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _pad(nbytes):  # type: ignore[no-untyped-def]
     return (nbytes + 63) & -64
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _n_masks(steps):  # type: ignore[no-untyped-def]
     found = 0
     for f in range(len(steps)):

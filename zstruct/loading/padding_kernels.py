@@ -7,16 +7,13 @@ keeps compiled code until the file that defines it changes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from zstruct.compiling import announce
+from zstruct.jit.kernel import kernel
 
 __all__ = ["mark_pairs", "mark_rows", "pad"]
 
-announce()
 
-
-@njit(nogil=True, cache=True)
+@kernel
 def pad(source, offsets, n_rows, row_bytes, out):  # type: ignore[no-untyped-def]
     """Copy the rows of each structure to where its `n_rows` rows begin, and fill up with zeros."""
     n, i = len(offsets) - 1, 0
@@ -36,7 +33,7 @@ def pad(source, offsets, n_rows, row_bytes, out):  # type: ignore[no-untyped-def
         i = last + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mark_rows(counts, out):  # type: ignore[no-untyped-def]
     """Write 1 for the rows of each structure that are real, into (n, rows)."""
     for i in range(len(counts)):
@@ -44,7 +41,7 @@ def mark_rows(counts, out):  # type: ignore[no-untyped-def]
             out[i, row] = row < counts[i]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mark_pairs(counts, out):  # type: ignore[no-untyped-def]
     """Write 1 for the pairs of different rows whose rows are both real, into (n, rows, rows - 1)."""
     for i in range(len(counts)):

@@ -7,12 +7,13 @@ same numbers to the last bit.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from zstruct.jit.kernel import kernel
 
 __all__ = ["connect", "pair_vectors"]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def connect(counts, batch, offsets, indices, local, out):  # type: ignore[no-untyped-def]
     """Write the rows of centre and neighbour of each pair; return whether they can be those.
 
@@ -34,7 +35,7 @@ def connect(counts, batch, offsets, indices, local, out):  # type: ignore[no-unt
     return pair == len(indices)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def pair_vectors(  # type: ignore[no-untyped-def]
     counts, batch, index, shifts, positions, cells, vectors, distances
 ):

@@ -1,20 +1,17 @@
-"""Bytes at addresses, for kernels: copied, asked for ahead, read and written as numbers.
-
-What is here is compiled into the kernels that use it, and Numba keeps these until their own file
-changes: whoever changes this file has to touch theirs, too.
-"""
+"""Bytes at addresses, for kernels: copied, asked for ahead, read and written as numbers."""
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from zstruct.jit.kernel import helper, primitive, stands_for
 
 __all__ = [
+    "array_at",
     "at_float32",
     "at_float64",
     "at_int32",
@@ -26,54 +23,66 @@ __all__ = [
     "prefetch",
 ]
 
+_BYTES = ir.IntType(8).as_pointer()
 
-@intrinsic
-def move(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
+
+def _emit_move(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+    to, of = (builder.inttoptr(argument, _BYTES) for argument in arguments[:2])
+    kinds = [_BYTES, _BYTES, ir.IntType(64)]
+    copy = builder.module.declare_intrinsic("llvm.memcpy", kinds)
+    builder.call(copy, [to, of, arguments[2], ir.IntType(1)(0)])
+
+
+@primitive("void(int64, int64, int64)", _emit_move)
+def move(target: int, source: int, nbytes: int) -> None:
     """Copy bytes between two addresses."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = context.get_value_type(types.voidptr)
-        to, of = builder.inttoptr(args[0], pointer), builder.inttoptr(args[1], pointer)
-        cgutils.raw_memcpy(builder, to, of, args[2], 1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), codegen
+    ctypes.memmove(int(target), int(source), int(nbytes))
 
 
-@intrinsic
-def prefetch(typingctx: Any, address: Any) -> Any:
+def _emit_prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+    pointer, number = builder.inttoptr(arguments[0], _BYTES), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+    builder.call(function, [pointer, number(0), number(2), number(1)])
+
+
+@primitive("void(int64)", _emit_prefetch)
+def prefetch(address: int) -> None:
     """Ask for a cache line that will be read soon."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
-        builder.call(function, [pointer, number(0), number(2), number(1)])
-        return context.get_dummy_value()
 
-    return types.void(types.int64), codegen
+def _emit_pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
 
-def _pointer_to(kind: Any) -> Any:
-    @intrinsic
-    def pointer(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+def _pointer_to(kind: str, number: Any) -> Any:
+    pointer = ctypes.POINTER(number)
 
-        return types.CPointer(kind)(types.int64), codegen
+    def at(address: Any) -> Any:
+        return ctypes.cast(int(address), pointer)
 
+    return primitive(lambda types, _: types.CPointer(getattr(types, kind))(types.int64), _emit_pointer)(at)
+
+
+at_uint8, at_int32, at_int64 = (
+    _pointer_to(kind, number)
+    for kind, number in (("uint8", ctypes.c_uint8), ("int32", ctypes.c_int32), ("int64", ctypes.c_int64))
+)
+at_float32, at_float64 = (
+    _pointer_to(kind, number) for kind, number in (("float32", ctypes.c_float), ("float64", ctypes.c_double))
+)
+
+
+@stands_for("numba", "carray")
+def array_at(pointer: Any, n: int) -> Any:
+    """Return the numbers at an address, an array or what can be indexed like one."""
     return pointer
 
-
-at_uint8, at_int32, at_int64, at_float32, at_float64 = map(
-    _pointer_to, (types.uint8, types.int32, types.int64, types.float32, types.float64)
-)
 
 _MOST = 1024  # by measurement: bytes of a structure to ask for
 
 
-@njit(nogil=True)
+@helper
 def expect(address, nbytes):  # type: ignore[no-untyped-def]
     """Ask for bytes that will be read soon; of many, the first ones."""
     end = address + min(nbytes, _MOST)
@@ -82,7 +91,7 @@ def expect(address, nbytes):  # type: ignore[no-untyped-def]
         address += 64
 
 
-@njit(nogil=True)
+@helper
 def first_line(memory):  # type: ignore[no-untyped-def]
     """Return the address of the first cache line that begins in an array."""
     return (np.int64(memory.ctypes.data) + 63) & -64

@@ -232,7 +232,7 @@ def _windows(stream: IO[bytes], size: int, base: int, limit: int, label: str) ->
             frames = np.empty((room, 5), dtype=np.int64)
             codes = np.empty(room, dtype=np.int64)
             details = np.empty((room, 2), dtype=np.int64)
-            count, p, resync = kernels.index_frames(
+            count, p, resync = kernels.index_frames.for_work(1e-7 * (n - p))(
                 text, p, n, limit - base, final, resync, frames, codes, details
             )
             for k in np.flatnonzero(codes[:count]):

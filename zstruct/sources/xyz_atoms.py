@@ -203,10 +203,11 @@ def read_atoms(
     step_edges = np.array(edges, dtype=np.int64)
     widths = np.array([-layout.width if layout.goes_on else layout.width for layout in layouts])
     tokens = np.empty(int(np.abs(widths).max(initial=0)) + 72, dtype=np.int64)
+    read = kernels.read_atoms.for_work(2e-5 * float(frames[:, 1] @ np.abs(widths[which])))
     done = 0
     while done < len(frames):
         begin = done
-        done, left = kernels.read_atoms(
+        done, left = read(
             text, begin, frames, offsets, which, step_edges, widths, steps, numbers, others, floats,
             ints, bools, spans, found, pending, tokens,
         )  # fmt: skip

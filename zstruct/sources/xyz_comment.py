@@ -310,7 +310,7 @@ def intern(text: NDArray[np.uint8], spans: NDArray[np.int64]) -> tuple[NDArray[n
         table = np.full(2 * room, -1, dtype=np.int32)
         hashes = np.empty(room, dtype=np.uint64)
         places = np.empty((room, 2), dtype=np.int64)
-        n = kernels.intern(text, spans, table, hashes, places, codes)
+        n = kernels.intern.for_work(1e-5 * len(spans))(text, spans, table, hashes, places, codes)
         if n >= 0:
             view = text.data  # NumPy's slices take longer than the texts themselves
             return codes, [str(view[i:j], "utf-8", "backslashreplace") for i, j in places[:n].tolist()]
@@ -344,9 +344,10 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
     marks, remarks = np.zeros(n, dtype=np.uint8), np.zeros((n, 2), dtype=np.int64)
     kept = np.zeros(2 * longest_line + kernels.PAD, dtype=np.uint8)
     state = np.zeros(4, dtype=np.int64)
-    done = 0
+    work = 1e-6 * float((lines[:, 1] - lines[:, 0]).sum())  # seconds of Python, for each of two kernels
+    split, done = kernels.split_comments.for_work(work), 0
     while True:
-        done = kernels.split_comments(
+        done = split(
             text, lines, done, state, true_at, tokens, pairs, table, hashes, places, last, recent,
             marks, kept, remarks,
         )  # fmt: skip
@@ -360,7 +361,7 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
             for new, old in ((new_hashes, hashes), (new_places, places), (new_last, last)):
                 new[: len(old)] = old
             hashes, places, last = new_hashes, new_places, new_last
-            kernels.refill(table, hashes, int(state[1]))
+            kernels.refill.for_work(1e-5 * len(hashes))(table, hashes, int(state[1]))
         if state[2] + longest_line + kernels.PAD > len(kept):
             kept = np.concatenate([kept, np.zeros_like(kept)])
     tokens = tokens[: state[0]]
@@ -371,12 +372,10 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
     spans, kinds = np.empty((m, 2), dtype=np.int64), np.empty(m, dtype=np.uint8)
     words = np.empty(int((lines[:, 1] - lines[:, 0]).sum()) // 2 + m + 1, dtype=np.int64)
     floats = words.view(np.float64)
-    room = 1 << 10
+    read, room = kernels.read_values.for_work(work), 1 << 10
     while True:
         pending = np.empty((room, 3), dtype=np.int64)
-        left = kernels.read_values(
-            text, tokens, edges[:-1].copy(), frame, spans, kinds, lengths, at, words, floats, pending
-        )
+        left = read(text, tokens, edges[:-1].copy(), frame, spans, kinds, lengths, at, words, floats, pending)
         if left <= room:
             break
         room *= 8

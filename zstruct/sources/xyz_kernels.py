@@ -1,10 +1,8 @@
 """Numba kernels of the extended-XYZ reader: frames, comment lines, numbers, atom lines.
 
-Everything that touches each byte of a file is here, in one file because Numba's cache notices
-changes only in the file that defines a function. Text is an uint8 array with `PAD` bytes of room
+Everything that touches each byte of a file is here. Text is an uint8 array with `PAD` bytes of room
 after its last valid byte, so that kernels may load whole words at the end; positions are indices
-into it. Kernels report faults as codes and positions; sentences are made elsewhere. Import this
-module inside functions only: it loads Numba.
+into it. Kernels report faults as codes and positions; sentences are made elsewhere.
 
 Numbers are read exactly as Python's ``float`` reads them, which is given an E for the D of Fortran's
 exponents. A decimal w * 10**q with w < 2**53 and
@@ -16,15 +14,26 @@ undecided (subnormals, more digits than a word holds close to a tie) is handed b
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
-from zstruct.compiling import announce
+from zstruct.jit.kernel import helper, kernel
 from zstruct.schema import SYMBOLS
-
-announce()
+from zstruct.sources.xyz_words import (
+    address_of,
+    bits_of,
+    byte_at,
+    count_ones,
+    from_bits,
+    high_product,
+    leading_zeros,
+    put_byte,
+    trailing_zeros,
+    which_are,
+    which_are_spaces,
+    word_at,
+)
 
 #: Bytes a text array must have after its last valid byte.
 PAD = 128
@@ -96,182 +105,22 @@ _TENS = 10.0 ** np.arange(23)
 _WHOLE_TENS = np.array([10**k for k in range(20)], dtype=np.uint64)
 
 
-# Functions for other kernels only; they are cached with their callers.
-_called = njit(error_model="numpy")
-_inlined = njit(error_model="numpy", forceinline=True)
+_EXACT: Any = {"error_model": "numpy"}
 
 
-# Memory and words. Functions here get the address of the text, not the array: Numba would count
-# references to an array at every call, which takes longer than reading a number. Positions are
-# trusted: no wraparound, no bounds.
-
-
-@intrinsic
-def _address(typing, array):
-    """Return the address of an array's first element."""
-
-    def generate(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(data, ir.IntType(64))
-
-    return types.int64(array), generate
-
-
-def _pointer(builder, text, at, kind):
-    return builder.inttoptr(builder.add(text, at), kind.as_pointer())
-
-
-@intrinsic
-def _byte(typing, text, at):
-    """Return the byte at a position as int64."""
-
-    def generate(context, builder, signature, args):
-        return builder.zext(builder.load(_pointer(builder, *args, ir.IntType(8))), ir.IntType(64))
-
-    return types.int64(types.int64, types.int64), generate
-
-
-@intrinsic
-def _put(typing, text, at, byte):
-    """Write a byte."""
-
-    def generate(context, builder, signature, args):
-        pointer = _pointer(builder, *args[:2], ir.IntType(8))
-        builder.store(builder.trunc(args[2], ir.IntType(8)), pointer)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def _word(typing, text, at):
-    """Return the eight bytes from a position on as uint64, the first one lowest."""
-
-    def generate(context, builder, signature, args):
-        loaded = builder.load(_pointer(builder, *args, ir.IntType(64)))
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(types.int64, types.int64), generate
-
-
-def _lanes(builder, text, at):
-    """Load 64 bytes, and give the means to compare all of them with one byte."""
-    lanes = ir.VectorType(ir.IntType(8), 64)
-    loaded = builder.load(_pointer(builder, text, at, lanes))
-    loaded.align = 1
-
-    def constant(byte):
-        return ir.Constant(lanes, [byte] * 64)
-
-    return loaded, constant
-
-
-@intrinsic
-def _which_are(typing, text, at, byte):
-    """Return which of the 64 bytes from a position on equal a byte, as bits of an uint64."""
-
-    def generate(context, builder, signature, args):
-        loaded, constant = _lanes(builder, *args[:2])
-        one = builder.trunc(args[2], ir.IntType(8))
-        single = builder.insert_element(constant(0), one, ir.Constant(ir.IntType(32), 0))
-        every = builder.shuffle_vector(
-            single, constant(0), ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
-        )
-        return builder.bitcast(builder.icmp_unsigned("==", loaded, every), ir.IntType(64))
-
-    return types.uint64(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def _which_are_spaces(typing, text, at):
-    """Return which of the 64 bytes from a position on are spaces (`_is_space`), as bits."""
-
-    def generate(context, builder, signature, args):
-        loaded, constant = _lanes(builder, *args)
-        space = builder.icmp_unsigned("==", loaded, constant(_SPACE))
-        tabs = builder.icmp_unsigned("<=", builder.sub(loaded, constant(9)), constant(4))
-        marks = builder.icmp_unsigned("<=", builder.sub(loaded, constant(28)), constant(3))
-        return builder.bitcast(builder.or_(builder.or_(space, tabs), marks), ir.IntType(64))
-
-    return types.uint64(types.int64, types.int64), generate
-
-
-@intrinsic
-def _trailing_zeros(typing, word):
-    """Return the number of zero bits below the lowest one, 64 if there is none."""
-
-    def generate(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), generate
-
-
-@intrinsic
-def _leading_zeros(typing, word):
-    """Return the number of zero bits above the highest one."""
-
-    def generate(context, builder, signature, args):
-        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), generate
-
-
-@intrinsic
-def _ones(typing, word):
-    """Return the number of one bits."""
-
-    def generate(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return types.int64(types.uint64), generate
-
-
-@intrinsic
-def _high_product(typing, a, b):
-    """Return the upper 64 bits of a 128-bit product."""
-
-    def generate(context, builder, signature, args):
-        wide = ir.IntType(128)
-        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
-        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-
-    return types.uint64(types.uint64, types.uint64), generate
-
-
-@intrinsic
-def _to_bits(typing, value):
-    """Return the bits of a float64."""
-
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.uint64(types.float64), generate
-
-
-@intrinsic
-def _from_bits(typing, word):
-    """Return the float64 that has these bits."""
-
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.uint64), generate
-
-
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _is_space(c):
     """Whether a byte separates words, as ``str.split`` has it for ASCII; newlines do."""
     return 28 <= c <= 32 or 9 <= c <= 13
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _skip_spaces(text, p):
     """Return the first position from `p` on that is a newline or no space at all."""
     while True:
-        differs = _word(text, p) ^ _SPACES
-        p += _trailing_zeros(differs) >> 3
-        c = _byte(text, p)
+        differs = word_at(text, p) ^ _SPACES
+        p += trailing_zeros(differs) >> 3
+        c = byte_at(text, p)
         if c > _SPACE or c == _NEWLINE:
             return p
         if not _is_space(c):
@@ -279,20 +128,20 @@ def _skip_spaces(text, p):
         p += 1
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _token_end(text, p):
-    while not _is_space(_byte(text, p)):
+    while not _is_space(byte_at(text, p)):
         p += 1
     return p
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _line_end(text, p, stop):
     """Return the position of the next newline, `stop` if there is none before it."""
     while p < stop:
-        found = _which_are(text, p, _NEWLINE)
+        found = which_are(text, p, _NEWLINE)
         if found != _U(0):
-            return min(p + _trailing_zeros(found), stop)
+            return min(p + trailing_zeros(found), stop)
         p += 64
     return stop
 
@@ -300,30 +149,30 @@ def _line_end(text, p, stop):
 # Frames.
 
 
-@_called
+@helper(**_EXACT)
 def _line_kind(text, p, stop):
     """Return whether the line at `p` is blank, a lone integer or neither, and the integer."""
-    while p < stop and _byte(text, p) != _NEWLINE and _is_space(_byte(text, p)):
+    while p < stop and byte_at(text, p) != _NEWLINE and _is_space(byte_at(text, p)):
         p += 1
-    if p >= stop or _byte(text, p) == _NEWLINE:
+    if p >= stop or byte_at(text, p) == _NEWLINE:
         return BLANK, 0
-    negative = _byte(text, p) == _MINUS
-    if negative or _byte(text, p) == _PLUS:
+    negative = byte_at(text, p) == _MINUS
+    if negative or byte_at(text, p) == _PLUS:
         p += 1
     first, value = p, 0
-    while p < stop and 48 <= _byte(text, p) <= 57:
-        value = min(10 * value + _byte(text, p) - 48, _LARGE)
+    while p < stop and 48 <= byte_at(text, p) <= 57:
+        value = min(10 * value + byte_at(text, p) - 48, _LARGE)
         p += 1
     if p == first:
         return OTHER, 0
-    while p < stop and _byte(text, p) != _NEWLINE and _is_space(_byte(text, p)):
+    while p < stop and byte_at(text, p) != _NEWLINE and _is_space(byte_at(text, p)):
         p += 1
-    if p < stop and _byte(text, p) != _NEWLINE:
+    if p < stop and byte_at(text, p) != _NEWLINE:
         return OTHER, 0
     return INTEGER, -value if negative else value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(takes=2, **_EXACT)
 def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
     """Find the frames of a text, good and bad, without reading what they hold.
 
@@ -355,7 +204,7 @@ def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
     n, p, resync
         Number of frames, where to go on, and the state there.
     """
-    text = _address(buffer)
+    text = address_of(buffer)
     n = 0
     room = len(codes)
     while p < stop and p < limit and n < room:
@@ -390,7 +239,7 @@ def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
             if after == stop and not final:
                 code = ENDS_EARLY
                 break
-            if _byte(text, line) <= 57:
+            if byte_at(text, line) <= 57:
                 kind, _ = _line_kind(text, line, after)
                 if kind != OTHER:
                     code = BLANK_INSIDE if kind == BLANK else COUNT_INSIDE
@@ -424,18 +273,18 @@ def index_frames(buffer, p, stop, limit, final, resync, frames, codes, details):
 # Numbers.
 
 
-@_called
+@helper(**_EXACT)
 def _integer(text, p, end):
     """Return whether the text is an integer that fits int64, and the integer."""
-    negative = _byte(text, p) == _MINUS
-    if negative or _byte(text, p) == _PLUS:
+    negative = byte_at(text, p) == _MINUS
+    if negative or byte_at(text, p) == _PLUS:
         p += 1
     if p >= end:
         return False, 0
     value = _U(0)
     limit = _U(0x8000000000000000) if negative else _U(0x7FFFFFFFFFFFFFFF)
     while p < end:
-        digit = _byte(text, p) - 48
+        digit = byte_at(text, p) - 48
         if digit < 0 or digit > 9 or value > _U(922337203685477580):
             return False, 0
         value = value * _U(10) + _U(digit)
@@ -445,28 +294,28 @@ def _integer(text, p, end):
     return True, -np.int64(value) if negative else np.int64(value)
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _digit_run(word):
     """Return how many of eight bytes are digits before the first that is not.
 
     Carries and borrows run upwards only, from the first byte that is no digit.
     """
-    return _trailing_zeros(((word + _BELOW_COLON) | (word - _ZEROS)) & _HIGH1) >> 3
+    return trailing_zeros(((word + _BELOW_COLON) | (word - _ZEROS)) & _HIGH1) >> 3
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _eight_digits(word):
     """Return the number that eight digits spell."""
     return _join(word - _ZEROS)
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _some_digits(word, n):
     """Return the number that the first `n` < 8 digits spell; 0 for none."""
     return _join(((word - _ZEROS) << _U(56 - 8 * n)) << _U(8))
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _join(t):
     """Return the number that eight bytes 0 ... 9 spell, the lowest one first."""
     t = t * _U(2561) >> _U(8)
@@ -474,18 +323,18 @@ def _join(t):
     return (t & _U(0x0000FFFF0000FFFF)) * _U(42949672960001) >> _U(32)
 
 
-@_called
+@helper(**_EXACT)
 def _nearest(w, q):
     """Return whether the double nearest to w * 10**q could be told, and its bits; w > 0."""
     if q < -342 or q > 308:
         return False, _U(0)
-    shift = _leading_zeros(w)
+    shift = leading_zeros(w)
     w = w << _U(shift)
     high_five, low_five = _FIVES[q + 342, 0], _FIVES[q + 342, 1]
     low = w * high_five
-    high = _high_product(w, high_five)
+    high = high_product(w, high_five)
     if high & _U(0x1FF) == _U(0x1FF):
-        more = _high_product(w, low_five)
+        more = high_product(w, low_five)
         low = low + more
         if low < more:
             high = high + _U(1)
@@ -508,7 +357,7 @@ def _nearest(w, q):
     return True, (mantissa & _U((1 << 52) - 1)) | (_U(exponent) << _U(52))
 
 
-@_called
+@helper(**_EXACT)
 def _nearest_of_many(text, p, exponent):
     """Like `_nearest` for digits that do not fit one word, from `p` on, times 10**exponent."""
     w = _U(0)
@@ -516,7 +365,7 @@ def _nearest_of_many(text, p, exponent):
     behind = False  # the decimal point was passed
     cut = False  # a digit other than zero was dropped
     while True:
-        c = _byte(text, p)
+        c = byte_at(text, p)
         if c == _POINT and not behind:
             behind = True
         elif 48 <= c <= 57:
@@ -539,10 +388,10 @@ def _nearest_of_many(text, p, exponent):
     return told, bits
 
 
-@_called
+@helper(**_EXACT)
 def _number_word(text, p, negative):
     """Read nan, inf or infinity in any case."""
-    letters = _word(text, p) | _SPACES
+    letters = word_at(text, p) | _SPACES
     three = letters & _U(0xFFFFFF)
     sign = -1.0 if negative else 1.0
     if three == _U(0x6E616E):
@@ -554,7 +403,7 @@ def _number_word(text, p, negative):
     return _NOT_READ, 0.0, p
 
 
-@_called
+@helper(**_EXACT)
 def _float_slowly(text, first, p, w, n_behind, negative):
     """Read the rest of a float that is not of the usual form.
 
@@ -572,24 +421,24 @@ def _float_slowly(text, first, p, w, n_behind, negative):
         Whether there was a minus sign.
     """
     behind = p > first
-    if not behind and _byte(text, p) == _PLUS and not negative:
+    if not behind and byte_at(text, p) == _PLUS and not negative:
         p += 1
         first = p
     start = p - n_behind
     n_digits = p - first - 1 if behind else 0
     while True:
-        word = _word(text, p)
+        word = word_at(text, p)
         run = _digit_run(word)
         while run == 8:
             w = w * _U(100000000) + _eight_digits(word)
             p += 8
-            word = _word(text, p)
+            word = word_at(text, p)
             run = _digit_run(word)
         w = w * _WHOLE_TENS[run] + _some_digits(word, run)
         p += run
         n_digits += p - start - n_behind
         n_behind = p - start if behind else 0
-        if behind or _byte(text, p) != _POINT:
+        if behind or byte_at(text, p) != _POINT:
             break
         behind = True
         p += 1
@@ -597,15 +446,15 @@ def _float_slowly(text, first, p, w, n_behind, negative):
     if n_digits == 0:
         return _number_word(text, first, negative)
     exponent = 0
-    letter = _byte(text, p) | 32
+    letter = byte_at(text, p) | 32
     if letter == 101 or letter == 100:
         q = p + 1
-        downwards = _byte(text, q) == _MINUS
-        if downwards or _byte(text, q) == _PLUS:
+        downwards = byte_at(text, q) == _MINUS
+        if downwards or byte_at(text, q) == _PLUS:
             q += 1
         start = q
-        while 48 <= _byte(text, q) <= 57:
-            exponent = min(10 * exponent + _byte(text, q) - 48, 1 << 40)
+        while 48 <= byte_at(text, q) <= 57:
+            exponent = min(10 * exponent + byte_at(text, q) - 48, 1 << 40)
             q += 1
         if q == start:
             return _NOT_READ, 0.0, p
@@ -614,7 +463,7 @@ def _float_slowly(text, first, p, w, n_behind, negative):
     told, value = True, 0.0
     if n_digits > 19:  # w has overflowed
         told, bits = _nearest_of_many(text, first, exponent)
-        value = _from_bits(bits)
+        value = from_bits(bits)
     elif w != _U(0):
         q = exponent - n_behind
         if w < _U(1 << 53) and -22 <= q <= 22:
@@ -622,27 +471,27 @@ def _float_slowly(text, first, p, w, n_behind, negative):
             value = value / _TENS[-q] if q < 0 else value * _TENS[q]
         else:
             told, bits = _nearest(w, q)
-            value = _from_bits(bits)
+            value = from_bits(bits)
     return _READ if told else _UNDECIDED, -value if negative else value, p
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _float(text, p):
     """Read the float at `p`: how that ended, its value, and the position behind it.
 
     The usual form, up to 7 digits, a point and up to 8 digits, is read here without a branch on
     what can't be foretold: sign and number of digits.
     """
-    negative = np.int64(_byte(text, p) == _MINUS)
+    negative = np.int64(byte_at(text, p) == _MINUS)
     first = p + negative
-    word = _word(text, first)
+    word = word_at(text, first)
     run = _digit_run(word)
     p = first + run
     w, n_behind = _U(0), np.int64(0)
-    if run < 8 and _byte(text, p) == _POINT:
+    if run < 8 and byte_at(text, p) == _POINT:
         w = _some_digits(word, run)
         p += 1
-        word = _word(text, p)
+        word = word_at(text, p)
         n_behind = _digit_run(word)
         if n_behind == 8:
             w = w * _U(100000000) + _eight_digits(word)
@@ -650,15 +499,15 @@ def _float(text, p):
             w = w * _WHOLE_TENS[_U(n_behind)] + _some_digits(word, n_behind)
         p += n_behind
         # Below "0" there is neither another digit nor an exponent.
-        if _byte(text, p) < 48 and run + n_behind > 0:
+        if byte_at(text, p) < 48 and run + n_behind > 0:
             value = float(np.int64(w)) / _TENS[_U(n_behind)]
-            return _READ, _from_bits(_to_bits(value) ^ (_U(negative) << _U(63))), p
+            return _READ, from_bits(bits_of(value) ^ (_U(negative) << _U(63))), p
     else:
         p = first
     return _float_slowly(text, first, p, w, n_behind, negative == 1)
 
 
-@_called
+@helper(**_EXACT)
 def _float_called(text, p):
     """Like `_float`, but compiled once; for callers that read few numbers."""
     return _float(text, p)
@@ -667,21 +516,21 @@ def _float_called(text, p):
 # Comment lines.
 
 
-@_called
+@helper(**_EXACT)
 def _is_nested(text, p, end):
     """Whether the bracket at `p` opens a list of lists."""
     p += 1
-    while p < end and _CLASSES[_byte(text, p)] == 1:
+    while p < end and _CLASSES[byte_at(text, p)] == 1:
         p += 1
-    return p < end and _byte(text, p) == _OPEN
+    return p < end and byte_at(text, p) == _OPEN
 
 
-@_called
+@helper(**_EXACT)
 def _nested_end(text, p, end):
     """Return the position behind the list of lists that opens at `p`; -1 if it is never closed."""
     depth = 0
     while p < end:
-        c = _byte(text, p)
+        c = byte_at(text, p)
         if c == _OPEN:
             depth += 1
         elif c == _CLOSE:
@@ -692,13 +541,13 @@ def _nested_end(text, p, end):
             p += 1
         elif c == _QUOTE:
             p += 1
-            while p < end and _byte(text, p) != _QUOTE:
-                p += 2 if _byte(text, p) == _ESCAPE else 1
+            while p < end and byte_at(text, p) != _QUOTE:
+                p += 2 if byte_at(text, p) == _ESCAPE else 1
         p += 1
     return -1
 
 
-@_called
+@helper(**_EXACT)
 def _split_plainly(text, p, end, pairs):
     """Split a comment without escapes and quotes in odd places; -1 if it is not such a one.
 
@@ -707,29 +556,29 @@ def _split_plainly(text, p, end, pairs):
     """
     n = 0
     while True:
-        while p < end and _CLASSES[_byte(text, p)] == 1:
+        while p < end and _CLASSES[byte_at(text, p)] == 1:
             p += 1
         if p >= end:
             return n
         key = p
-        while p < end and _CLASSES[_byte(text, p)] == 0:
+        while p < end and _CLASSES[byte_at(text, p)] == 0:
             p += 1
-        if p == key or (p < end and _CLASSES[_byte(text, p)] > 2):
+        if p == key or (p < end and _CLASSES[byte_at(text, p)] > 2):
             return -1
         pairs[n, 0] = key
         pairs[n, 1] = p
         pairs[n, 2] = -1
-        while p < end and _CLASSES[_byte(text, p)] == 1:
+        while p < end and _CLASSES[byte_at(text, p)] == 1:
             p += 1
-        if p < end and _byte(text, p) == _EQUALS:
+        if p < end and byte_at(text, p) == _EQUALS:
             p += 1
             start = p
-            while p < end and _CLASSES[_byte(text, p)] == 1:
+            while p < end and _CLASSES[byte_at(text, p)] == 1:
                 p += 1
             apart = p > start
             start = p
             if p < end:
-                c = _byte(text, p)
+                c = byte_at(text, p)
                 kind = _CLASSES[c]
                 if kind == 3:
                     if c == _OPEN and _is_nested(text, p, end):
@@ -741,29 +590,29 @@ def _split_plainly(text, p, end, pairs):
                         close = c + 2 if c > 90 else c
                         p += 1
                         start = p
-                        found = _which_are(text, p, close) | _which_are(text, p, _ESCAPE)
+                        found = which_are(text, p, close) | which_are(text, p, _ESCAPE)
                         while found == _U(0) and p < end:
                             p += 64
-                            found = _which_are(text, p, close) | _which_are(text, p, _ESCAPE)
-                        p += _trailing_zeros(found)
-                        if p >= end or _byte(text, p) == _ESCAPE:
+                            found = which_are(text, p, close) | which_are(text, p, _ESCAPE)
+                        p += trailing_zeros(found)
+                        if p >= end or byte_at(text, p) == _ESCAPE:
                             return -1
                         pairs[n, 3] = p
                         p += 1
                 else:
                     while p < end and (
-                        _CLASSES[_byte(text, p)] == 0 or (_CLASSES[_byte(text, p)] == 2 and not apart)
+                        _CLASSES[byte_at(text, p)] == 0 or (_CLASSES[byte_at(text, p)] == 2 and not apart)
                     ):
                         p += 1
-                    if kind == 2 or _byte(text, p - 1) == _EQUALS:
+                    if kind == 2 or byte_at(text, p - 1) == _EQUALS:
                         return -1
                     pairs[n, 3] = p
                 maybe_key = apart and kind == 0
-                if p < end and _CLASSES[_byte(text, p)] != 1 + maybe_key * (_byte(text, p) == _EQUALS):
+                if p < end and _CLASSES[byte_at(text, p)] != 1 + maybe_key * (byte_at(text, p) == _EQUALS):
                     return -1
-                while p < end and _CLASSES[_byte(text, p)] == 1:
+                while p < end and _CLASSES[byte_at(text, p)] == 1:
                     p += 1
-                if p < end and _byte(text, p) == _EQUALS:
+                if p < end and byte_at(text, p) == _EQUALS:
                     if not maybe_key:
                         return -1
                     pairs[n, 3] = start  # it is the next key, and this one has no value
@@ -774,7 +623,7 @@ def _split_plainly(text, p, end, pairs):
         n += 1
 
 
-@_called
+@helper(**_EXACT)
 def _split_fully(text, p, end, pairs):
     """Split any comment, writing keys and values without quotes and escapes over it.
 
@@ -791,7 +640,7 @@ def _split_fully(text, p, end, pairs):
     nested = False  # the value is a list of lists
     close = 0
     while p < end:
-        c = _byte(text, p)
+        c = byte_at(text, p)
         kind = _CLASSES[c]
         kept = opens = False
         if escaped:
@@ -821,17 +670,17 @@ def _split_fully(text, p, end, pairs):
                 if stop < 0:
                     return n + 1, True
                 while p < stop:
-                    _put(text, out, _byte(text, p))
+                    put_byte(text, out, byte_at(text, p))
                     out += 1
                     p += 1
                 started = True
-                nested = p >= end or _CLASSES[_byte(text, p)] == 1
+                nested = p >= end or _CLASSES[byte_at(text, p)] == 1
                 continue
             opens = True
             close = c + 2 if c > 90 else c
         else:
             if n >= 0 and pairs[n, 2] >= 0 and not (apart and started):  # a value goes on
-                _put(text, out, c)
+                put_byte(text, out, c)
                 out += 1
                 nested = False
             else:
@@ -843,7 +692,7 @@ def _split_fully(text, p, end, pairs):
                     pairs[n, 3] = pairs[n, 2]
                     n += 1
                 pairs[n, 1] = out
-                _put(text, out, _SPACE)
+                put_byte(text, out, _SPACE)
                 out += 1
                 pairs[n, 2] = out
                 apart = nested = False
@@ -852,7 +701,7 @@ def _split_fully(text, p, end, pairs):
             if closed:
                 if n >= 0:
                     pairs[n, 3 if pairs[n, 2] >= 0 else 1] = ~out if nested else out
-                    _put(text, out, _SPACE)
+                    put_byte(text, out, _SPACE)
                     out += 1
                 n += 1
                 pairs[n, 0] = out
@@ -860,24 +709,24 @@ def _split_fully(text, p, end, pairs):
                 closed = nested = False
             started = True
         if kept:
-            _put(text, out, c)
+            put_byte(text, out, c)
             out += 1
         p += 1
     if n >= 0:
         pairs[n, 3 if pairs[n, 2] >= 0 else 1] = ~out if nested else out
         if out < end:
-            _put(text, out, _SPACE)
+            put_byte(text, out, _SPACE)
     return n + 1, close != 0 or escaped
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _first_bytes(text, p, n):
     """Return the first `n` > 0 of the eight bytes at `p`, zeros behind."""
-    word = _word(text, p)
+    word = word_at(text, p)
     return word if n >= 8 else word & ((_U(1) << _U(8 * n)) - _U(1))
 
 
-@_called
+@helper(**_EXACT)
 def _hash(text, p, end):
     value = _U(end - p)
     while p < end:
@@ -887,7 +736,7 @@ def _hash(text, p, end):
     return value
 
 
-@_called
+@helper(**_EXACT)
 def _same(text, p, end, q):
     while p < end:
         if _first_bytes(text, p, end - p) != _first_bytes(text, q, end - p):
@@ -897,7 +746,7 @@ def _same(text, p, end, q):
     return True
 
 
-@_called
+@helper(**_EXACT)
 def _intern(text, p, end, table, hashes, places, n):
     """Return the code of a piece of text, which is `n` if it is new.
 
@@ -920,7 +769,7 @@ def _intern(text, p, end, table, hashes, places, n):
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(**_EXACT)
 def intern(buffer, spans, table, hashes, places, codes):
     """Give equal pieces of text equal codes, in the order of first appearance.
 
@@ -940,7 +789,7 @@ def intern(buffer, spans, table, hashes, places, codes):
     int
         Number of distinct pieces; -1 if the table is too small for them.
     """
-    text = _address(buffer)
+    text = address_of(buffer)
     n = np.int64(0)
     code = np.int64(-1)
     last = len(hashes) - 1
@@ -961,7 +810,7 @@ def intern(buffer, spans, table, hashes, places, codes):
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(**_EXACT)
 def refill(table, hashes, n):
     """Put the codes of `n` known keys into a new, empty hash table."""
     mask = len(table) - 1
@@ -972,15 +821,15 @@ def refill(table, hashes, n):
         table[slot] = code
 
 
-@_inlined
+@helper(forceinline=True, **_EXACT)
 def _is_properties(text, p, end):
     """Whether a key is ``Properties``, in any case."""
-    if end - p != 10 or _word(text, p) | _SPACES != _U(0x69747265706F7270):
+    if end - p != 10 or word_at(text, p) | _SPACES != _U(0x69747265706F7270):
         return False
-    return _byte(text, p + 8) | 32 == 101 and _byte(text, p + 9) | 32 == 115
+    return byte_at(text, p + 8) | 32 == 101 and byte_at(text, p + 9) | 32 == 115
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(takes=4, **_EXACT)
 def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, hashes, places, last, recent,
                    marks, kept, remarks):  # fmt: skip
     r"""Split comment lines into keys and values.
@@ -1027,13 +876,13 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
     int
         The first line that found no room; the number of lines when done.
     """
-    text, copies = _address(buffer), _address(kept)
+    text, copies = address_of(buffer), address_of(kept)
     n, n_keys, n_kept, n_doubles = state[0], state[1], state[2], state[3]
     for line in range(begin, len(lines)):
         start, end = lines[line, 0], lines[line, 1]
-        while end > start and _CLASSES[_byte(text, end - 1)] == 1:
+        while end > start and _CLASSES[byte_at(text, end - 1)] == 1:
             end -= 1
-        while start < end and _CLASSES[_byte(text, start)] == 1:
+        while start < end and _CLASSES[byte_at(text, start)] == 1:
             start += 1
         length = end - start
         room = length // 2 + 2
@@ -1043,7 +892,7 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
         found, unclosed, copied = _split_plainly(text, start, end, pairs), False, False
         if found < 0:
             for k in range(length):  # it will be overwritten
-                _put(copies, n_kept + k, _byte(text, start + k))
+                put_byte(copies, n_kept + k, byte_at(text, start + k))
             copied = True
             found, unclosed = _split_fully(text, start, end, pairs)
         extended = False
@@ -1056,7 +905,7 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
         if remark and not extended:
             if not copied:
                 for k in range(length):
-                    _put(copies, n_kept + k, _byte(text, start + k))
+                    put_byte(copies, n_kept + k, byte_at(text, start + k))
             remarks[line, 0], remarks[line, 1] = n_kept, n_kept + length
             n_kept += length
         if unclosed:
@@ -1089,10 +938,10 @@ def split_comments(buffer, lines, begin, state, true_at, tokens, pairs, table, h
     return len(lines)
 
 
-@_called
+@helper(**_EXACT)
 def _bool(text, p, end):
     """Return 1, 0 or -1 (neither) for the words that mean true or false."""
-    letters = _word(text, p)
+    letters = word_at(text, p)
     if end - p == 1:
         c = letters & _U(0xFF)
         return 1 if c == _U(0x54) else 0 if c == _U(0x46) else -1
@@ -1105,26 +954,26 @@ def _bool(text, p, end):
     return -1
 
 
-@_called
+@helper(**_EXACT)
 def _flat_json(text, p, end, words, floats, out, pending, n_pending):
     """Read a JSON list of plain numbers; kind `V_JSON` means it is something else."""
     kind = V_J_INTS
     first = out
     p = _skip_spaces(text, p + 1)
     while True:
-        q = p + 1 if _byte(text, p) == _MINUS else p
-        c, d = _byte(text, q), _byte(text, q + 1)
+        q = p + 1 if byte_at(text, p) == _MINUS else p
+        c, d = byte_at(text, q), byte_at(text, q + 1)
         if not 48 <= c <= 57 or (c == 48 and 48 <= d <= 57):
             return V_JSON, out, n_pending
-        while 48 <= _byte(text, q) <= 57:
+        while 48 <= byte_at(text, q) <= 57:
             q += 1
         whole = True
-        if _byte(text, q) == _POINT:
+        if byte_at(text, q) == _POINT:
             whole = False
             q += 1
-            if not 48 <= _byte(text, q) <= 57:
+            if not 48 <= byte_at(text, q) <= 57:
                 return V_JSON, out, n_pending
-        letter = _byte(text, q) | 32
+        letter = byte_at(text, q) | 32
         if not whole or letter == 101 or letter == 100:
             whole = False
             if kind == V_J_INTS:
@@ -1149,7 +998,7 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):
             floats[out] = number
         out += 1
         p = _skip_spaces(text, q)
-        c = _byte(text, p)
+        c = byte_at(text, p)
         p += 1
         if c == 93:
             return (kind if p == end else V_JSON), out, n_pending
@@ -1158,25 +1007,25 @@ def _flat_json(text, p, end, words, floats, out, pending, n_pending):
         p = _skip_spaces(text, p)
 
 
-@_called
+@helper(**_EXACT)
 def _next_row(text, p, end):
     """Return start and end of the next row of a list of lists; -1 behind the last, -2 if it is none."""
-    while p < end and (_is_space(_byte(text, p)) or _byte(text, p) == _COMMA):
+    while p < end and (_is_space(byte_at(text, p)) or byte_at(text, p) == _COMMA):
         p += 1
-    if p + 1 == end and _byte(text, p) == _CLOSE:
+    if p + 1 == end and byte_at(text, p) == _CLOSE:
         return -1, -1
-    if p >= end or _byte(text, p) != _OPEN:
+    if p >= end or byte_at(text, p) != _OPEN:
         return -2, -2
     p += 1
     start = p
-    while p < end and _byte(text, p) != _CLOSE:
-        if _byte(text, p) == _OPEN or _byte(text, p) == _QUOTE:
+    while p < end and byte_at(text, p) != _CLOSE:
+        if byte_at(text, p) == _OPEN or byte_at(text, p) == _QUOTE:
             return -2, -2
         p += 1
     return start, p
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(takes=3, **_EXACT)
 def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):
     """Read values of comment lines as integers, floats or booleans where they are such.
 
@@ -1207,7 +1056,7 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
     int
         Number of pending floats; more than there is room for means: again, with more room.
     """
-    text = _address(buffer)
+    text = address_of(buffer)
     out = np.int64(0)
     n_pending = np.int64(0)
     for token in range(len(tokens)):
@@ -1227,7 +1076,7 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
         undo = n_pending
         kind = V_EMPTY
         while True:
-            while p < stop and (_is_space(_byte(text, p)) or _byte(text, p) == _COMMA):
+            while p < stop and (_is_space(byte_at(text, p)) or byte_at(text, p) == _COMMA):
                 p += 1
             if p >= stop:
                 if nested and p >= 0:
@@ -1240,10 +1089,10 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
                 elif p == -2:
                     kind = V_TEXT
                 break
-            c = _byte(text, p) | 32
+            c = byte_at(text, p) | 32
             if kind != V_BOOL and (c < 97 or c == 105 or c == 110):  # nan and inf
                 status, number, stopped = _float_called(text, p)
-                c = _byte(text, stopped)
+                c = byte_at(text, stopped)
                 if status != _NOT_READ and (
                     stopped == stop or (stopped < stop and (_is_space(c) or c == _COMMA))
                 ):
@@ -1272,7 +1121,7 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
                     p = stopped
                     continue
             start = p
-            while p < stop and not _is_space(_byte(text, p)) and _byte(text, p) != _COMMA:
+            while p < stop and not _is_space(byte_at(text, p)) and byte_at(text, p) != _COMMA:
                 p += 1
             truth = _bool(text, start, p) if kind in (V_EMPTY, V_BOOL) else -1
             if truth < 0:
@@ -1285,9 +1134,9 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
             out = first
             n_pending = undo
             p = spans[k, 0]
-            if end - p > 6 and _word(text, p) & _U(0xFFFFFFFFFFFF) == _U(0x204E4F534A5F):
+            if end - p > 6 and word_at(text, p) & _U(0xFFFFFFFFFFFF) == _U(0x204E4F534A5F):
                 kind = V_JSON
-                if _byte(text, p + 6) == 91:
+                if byte_at(text, p + 6) == 91:
                     kind, out, n_pending = _flat_json(
                         text, p + 6, end, words, floats, out, pending, n_pending
                     )
@@ -1306,10 +1155,10 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
 # Atom lines.
 
 
-@_called
+@helper(**_EXACT)
 def _element(text, p, end):
     """Return the atomic number of a symbol in any case, or of digits; -1 if it is neither."""
-    c = _byte(text, p)
+    c = byte_at(text, p)
     if 48 <= c <= 57:
         return _atomic_number(text, p, end)
     length = end - p
@@ -1317,7 +1166,7 @@ def _element(text, p, end):
         return -1
     place = 32 * (c & 31)
     if length == 2:
-        d = _byte(text, p + 1)
+        d = byte_at(text, p + 1)
         if not 97 <= d | 32 <= 122:
             return -1
         place += d & 31
@@ -1325,13 +1174,13 @@ def _element(text, p, end):
     return -1 if number == 255 else number
 
 
-@_called
+@helper(**_EXACT)
 def _atomic_number(text, p, end):
     fits, value = _integer(text, p, end)
     return value if fits and 0 <= value <= 118 else -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(takes=3, **_EXACT)
 def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program, numbers, others, floats,
                ints, bools, spans, faults, pending, tokens):  # fmt: skip
     """Read the atom lines of frames into flat columns.
@@ -1371,7 +1220,7 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
     frame, n_pending
         The first frame not done because `pending` is full, and how much of that is valid.
     """
-    text = _address(buffer)
+    text = address_of(buffer)
     n_pending = 0
     for frame in range(begin, len(frames)):
         undo = n_pending
@@ -1388,27 +1237,27 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
             open_before = _U(1)  # what precedes a line is a space
             line = p
             while True:
-                spaces = _which_are_spaces(text, p)
-                ends = _which_are(text, p, _NEWLINE)
+                spaces = which_are_spaces(text, p)
+                ends = which_are(text, p, _NEWLINE)
                 begins = ~spaces & ((spaces << _U(1)) | open_before)
                 begins = begins & (ends ^ (ends - _U(1)))  # up to the newline; all if there is none
                 open_before = spaces >> _U(63)
-                count = _ones(begins)
+                count = count_ones(begins)
                 for k in range(8):
-                    tokens[_U(n_tokens + k)] = p + _trailing_zeros(begins)
+                    tokens[_U(n_tokens + k)] = p + trailing_zeros(begins)
                     begins = begins & (begins - _U(1))
                 if count > 8:
                     for k in range(8, count):
-                        tokens[n_tokens + k] = p + _trailing_zeros(begins)
+                        tokens[n_tokens + k] = p + trailing_zeros(begins)
                         begins = begins & (begins - _U(1))
                 n_tokens += count
                 if ends != _U(0):
-                    p += _trailing_zeros(ends) + 1
+                    p += trailing_zeros(ends) + 1
                     break
                 p += 64
                 if n_tokens > width:
                     break
-            if goes_on and _byte(text, p - 1) != _NEWLINE:
+            if goes_on and byte_at(text, p - 1) != _NEWLINE:
                 p = _line_end(text, p, _FAR) + 1
             if n_tokens != width and not (goes_on and n_tokens > width):
                 code = TOO_FEW if n_tokens < width else TOO_MANY
@@ -1425,7 +1274,7 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
                     if what == REAL:
                         status, value, end = _float(text, start)
                         floats[_U(place)] = value
-                        if not _is_space(_byte(text, end)):
+                        if not _is_space(byte_at(text, end)):
                             code = NOT_A_NUMBER
                         elif status != _READ:
                             if status == _NOT_READ:

@@ -22,6 +22,7 @@ from zstruct.scanning import Part, Stretch, scan
 from zstruct.schema import SYMBOLS
 from zstruct.splits import Dataset
 from zstruct.stats.keeping import NOUN, keep_statistics
+from zstruct.stats.kernels import summarize_forces
 from zstruct.stats.magnitudes import Magnitudes, check_fractions, collected
 from zstruct.stats.moments import Moments
 from zstruct.stats.summary import Species, Statistics
@@ -173,13 +174,11 @@ def _of_forces(
     counts, squares = np.zeros(256, np.int64), np.zeros(256)
     n, forces, force_norm, magnitudes = 0, Moments(), Moments(), Magnitudes()
     if stretch.has("forces"):
-        # Imported late: numba takes its time.
-        from zstruct.stats.kernels import summarize_forces
-
         norms, found = np.empty(len(numbers)), np.empty(4)
         rows = np.ascontiguousarray(stretch.read("forces"), np.float64)
         codes = np.ascontiguousarray(numbers, np.uint8)
-        n = int(summarize_forces(offsets, codes, rows, norms, found, counts, squares))
+        kernel = summarize_forces.for_work(2e-5 * len(rows))  # seconds of Python, by measurement
+        n = int(kernel(offsets, codes, rows, norms, found, counts, squares))
         if n:
             forces = Moments(3 * int(counts.sum()), *found.tolist())
             force_norm, magnitudes = Moments.of(norms), Magnitudes.of(norms)

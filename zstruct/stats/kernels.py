@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from zstruct.compiling import announce
+from zstruct.jit.kernel import helper, kernel
 
 __all__ = ["summarize_forces"]
 
-announce()
 
-
-@njit(nogil=True, cache=True)
+@kernel
 def summarize_forces(offsets, numbers, forces, norms, moments, counts, squares):  # type: ignore[no-untyped-def]
     """Fill in what there is to know about forces; return how many structures have them.
 
@@ -61,7 +58,7 @@ def summarize_forces(offsets, numbers, forces, norms, moments, counts, squares):
     return n_structures
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _has_nan(first, last, forces):  # type: ignore[no-untyped-def]
     for r in range(first, last):
         for d in range(3):

@@ -1,9 +1,4 @@
-"""Numba kernels: packed arrays in, arrays out, no Python objects, no I/O, no GIL.
+"""Kernels: packed arrays in, arrays out, no Python objects, no I/O, no GIL.
 
-A family of kernels is one file that imports no other: Numba keeps compiled code until the file that
-defines it changes, and would go on using an old helper from elsewhere.
+A family of kernels is a file; see `zstruct.jit.kernel` for when they are compiled.
 """
-
-from zstruct.compiling import announce
-
-announce()

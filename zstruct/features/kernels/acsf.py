@@ -20,9 +20,8 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+
+from zstruct.jit.kernel import helper, kernel, primitive
 
 __all__ = ["DERIVATIVES", "GRADIENT", "SECOND", "TANGENT", "VALUES", "sweep"]
 
@@ -67,22 +66,24 @@ _FC, _FC1, _FC2 = (
 _FAST = {"reassoc", "contract", "nsz"}
 
 
-def _cast(result: Any, argument: Any, bits: Any) -> Any:
-    """Return what takes the bits of one type for those of another."""
-
-    @intrinsic
-    def cast(typingctx: Any, value: Any) -> Any:
-        return result(argument), lambda context, builder, signature, args: builder.bitcast(args[0], bits)
-
-    return cast
+def _emit_bits(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
 
-_as_integer = _cast(types.int64, types.float64, ir.IntType(64))
-_as_float = _cast(types.float64, types.int64, ir.DoubleType())
+@primitive("int64(float64)", _emit_bits)
+def _as_integer(value: float) -> int:
+    """Return the bits of a number as an integer."""
+    return int(np.float64(value).view(np.int64))
+
+
+@primitive("float64(int64)", _emit_bits)
+def _as_float(bits: int) -> float:
+    """Return the number that has these bits."""
+    return float(np.int64(bits).view(np.float64))
 
 
 # Without reassociation, which would undo the rounding.
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@helper(fastmath={"contract", "nsz"})
 def _exp(x):  # type: ignore[no-untyped-def]
     """Return exp(x) for x <= 0, to the last bit or two; unlike the library's, it is vectorised."""
     x = max(x, -700.0)
@@ -95,7 +96,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return series * _as_float((_as_integer(shifted) + 1023) << 52)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _cutoffs(order, n, r_cut, array, at, to, to1, to2):  # type: ignore[no-untyped-def]
     """Write the cutoff function of squared distances, and its derivatives by them, up to an order."""
     scale = 1.0 / (r_cut * r_cut)
@@ -118,7 +119,7 @@ def _cutoffs(order, n, r_cut, array, at, to, to1, to2):  # type: ignore[no-untyp
             array[to2 + q] = (even + x * odd) * scale * scale
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _gaussians(order, n, eta, array, at, f, f1, f2, to, to1, to2):  # type: ignore[no-untyped-def]
     """Write g(x) = exp(-eta x) f(x), and its derivatives by x, up to an order."""
     for q in range(n):
@@ -134,7 +135,7 @@ def _gaussians(order, n, eta, array, at, f, f1, f2, to, to1, to2):  # type: igno
         array[to + q] *= array[f + q]
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _power(n, exponent, factor, work, to):  # type: ignore[no-untyped-def]
     """Write factor * x**exponent of row X; zero if the factor is, whatever the exponent."""
     whole, source = int(exponent), _X
@@ -161,7 +162,7 @@ def _power(n, exponent, factor, work, to):  # type: ignore[no-untyped-def]
                 source = _X2
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _radial(  # type: ignore[no-untyped-def]
     operation, a, rows, edges, functions, scratch, arrays
 ):
@@ -231,7 +232,7 @@ def _radial(  # type: ignore[no-untyped-def]
                         near[curve + q] += factor * near[value2 + q]
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _shapes(order, n, zetas, lambdas, work):  # type: ignore[no-untyped-def]
     """Write P(c) = ((1 + lambda c) / 2)**zeta and its derivatives for all shapes."""
     for u in range(len(zetas)):
@@ -246,7 +247,7 @@ def _shapes(order, n, zetas, lambdas, work):  # type: ignore[no-untyped-def]
             _power(n, zeta - 2.0, zeta * (zeta - 1.0) * half * half, work, row + np.uint64(2 * _BLOCK))
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _sides(order, moving, n, corners, near, room, work):  # type: ignore[no-untyped-def]
     """Write the derivatives by A, B, D of the cosines of a block of triangles, and their changes."""
     block = np.uint64(_BLOCK)
@@ -271,7 +272,7 @@ def _sides(order, moving, n, corners, near, room, work):  # type: ignore[no-unty
             )
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _products(order, moving, n, table, corners, near, room, work):  # type: ignore[no-untyped-def]
     """Write the products of the three g, for one eta, their derivatives by A, B, D, and their changes."""
     block = np.uint64(_BLOCK)
@@ -299,7 +300,7 @@ def _products(order, moving, n, table, corners, near, room, work):  # type: igno
             work[_GA2 + q], work[_GB2 + q] = near[table + room + room + j], near[table + room + room + k]
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _triangles(  # type: ignore[no-untyped-def]
     operation, kind, count, a, s, t, rows, functions, scratch, arrays
 ):
@@ -376,7 +377,7 @@ def _triangles(  # type: ignore[no-untyped-def]
         _gather(moving, n, corners, near, room, work)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _change(n, work):  # type: ignore[no-untyped-def]
     """Add how the derivatives of E by A, B and D change along the tangents, for one eta."""
     for q in range(n):
@@ -404,7 +405,7 @@ def _change(n, work):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _gather(moving, n, corners, near, room, work):  # type: ignore[no-untyped-def]
     """Add dE/dr of a block of triangles, or how it changes, to their corners."""
     block = np.uint64(_BLOCK)
@@ -431,7 +432,7 @@ def _gather(moving, n, corners, near, room, work):  # type: ignore[no-untyped-de
         near[oz + k] += y * near[pz + k] + z * near[pz + j]
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _spread(n, power, shift, corners, near, room, work, angular):  # type: ignore[no-untyped-def]
     """Add the derivatives of one function, for a block of triangles, to those of the pairs."""
     block = np.uint64(_BLOCK)
@@ -453,7 +454,7 @@ def _spread(n, power, shift, corners, near, room, work, angular):  # type: ignor
         angular[to[1] + np.uint64(2)] += b * near[pz + k] + d * near[pz + j]
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _collect(j, first, last, count, longest, near, room, work, corners):  # type: ignore[no-untyped-def]
     """Append the triangles of neighbour j with ``first:last``, if not too long; return the new count."""
     px, py, pz, square, inverse = _PX * room, _PY * room, _PZ * room, _AA * room, _INVERSE * room
@@ -473,7 +474,7 @@ def _collect(j, first, last, count, longest, near, room, work, corners):  # type
     return kept
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _angular(operation, kind, a, rows, edges, functions, scratch, arrays):  # type: ignore[no-untyped-def]
     """Collect the triangles of one atom in blocks, by the species of their other corners."""
     r_cut = functions[0]
@@ -494,7 +495,7 @@ def _angular(operation, kind, a, rows, edges, functions, scratch, arrays):  # ty
                         count = np.uint64(0)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _load(moving, start, stop, centre, pairs, functions, scratch, tangents, rows, edges):  # type: ignore[no-untyped-def]
     """Fill the rows of `near` with the neighbours of one atom, species by species.
 
@@ -539,12 +540,12 @@ def _load(moving, start, stop, centre, pairs, functions, scratch, tangents, rows
     return -1
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _squared(vectors, pair):  # type: ignore[no-untyped-def]
     return vectors[pair, 0] ** 2 + vectors[pair, 1] ** 2 + vectors[pair, 2] ** 2
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@helper(fastmath=_FAST)
 def _deliver(moving, n, centre, structure, rows, indices, scratch, positions_out, strain_out):  # type: ignore[no-untyped-def]
     """Add dE/dr of the neighbours of one atom, or how it changes, to the positions, and to the strain."""
     near, room, _, _ = scratch
@@ -570,7 +571,7 @@ def _deliver(moving, n, centre, structure, rows, indices, scratch, positions_out
             positions_out[centre, i] -= total
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@kernel(fastmath=_FAST)
 def sweep(operation, start, offsets, pairs, structures, functions, tangents, arrays):  # type: ignore[no-untyped-def]
     """Do an operation for consecutive atoms; return the packed row of an atom of unknown species, or -1.
 

@@ -1,7 +1,6 @@
 """The kernels of the Chebyshev descriptor: sums over neighbours, their derivatives and gradients.
 
-They know packed arrays and pieces of neighbour lists, and nothing of species names or stores. All
-are in one file, for Numba keeps compiled code until the file that defines it changes.
+They know packed arrays and pieces of neighbour lists, and nothing of species names or stores.
 
 The sum of T_n(cos) over pairs of neighbours is made of sums over neighbours, so its cost grows with
 their number, not with its square. T_n is a series in Legendre polynomials, and by the addition theorem
@@ -31,19 +30,15 @@ from math import factorial, pi
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
+
+from zstruct.jit.kernel import helper, kernel
 
 __all__ = ["Model", "Piece", "add_gradient", "derivatives", "pair_gradient", "scratch", "tables", "values"]
 
 # A check for division by zero in a loop would keep it from being vectorised.
-_OPTIONS: Any = {
-    "nogil": True,
-    "cache": True,
-    "fastmath": {"reassoc", "contract", "nsz"},
-    "error_model": "numpy",
-}
+_OPTIONS: Any = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 _ONE = np.uint64(1)
 _BLOCK = np.uint64(128)  # neighbours of a block: its rows fit into the first-level cache
 _STRIDE = 136  # a little more, so that the same neighbour is not in the same cache set in all rows
@@ -120,20 +115,24 @@ def scratch(piece: Piece, model: Model) -> tuple[NDArray, ...]:
     """Return room for the neighbours of any one centre, their pairs, moments, and sums over orders."""
     most = int(np.diff(piece.offsets).max(initial=0))
     n_ang, dtype = len(model.ratio), piece.vectors.dtype
+    moments = np.zeros((4, n_ang, n_ang + 2), dtype)
+    sums = np.zeros((2, max(model.rad_order + 4, n_ang)), dtype)
     return (
         np.zeros(-(-most // int(_BLOCK)) * int(_SIZE), dtype),
         np.empty(most, np.int64),
-        np.zeros((4, n_ang, n_ang + 2), dtype),
-        np.zeros((2, max(model.rad_order + 4, n_ang)), dtype),
+        moments,
+        sums,
+        moments.ravel(),  # views: to set them to zero takes one function for both
+        sums.ravel(),
     )
 
 
-@njit(**_OPTIONS)
+@kernel(takes=3, **_OPTIONS)
 def values(piece, model, room, out):  # type: ignore[no-untyped-def]
     """Write the features of the centres to `out`; return the row of an atom without a weight, or -1."""
     start, offsets, indices, vectors, distances, numbers = piece
     weights, cutoffs, rad_order, series, ratio, alpha, beta = model
-    rows, pairs, moments, sums = room
+    rows, pairs, moments, sums, every_moment, every_sum = room
     n_rad, half = rad_order + 1, rad_order + 1 + len(ratio)
     for a in range(len(offsets) - 1):
         _, n_radial, n_angular, unknown = _gather(
@@ -151,11 +150,11 @@ def values(piece, model, room, out):  # type: ignore[no-untyped-def]
         )
         if unknown >= 0:
             return unknown
-        _set_zero(sums)
+        _set_zero(every_sum)
         for b in range(_blocks(n_radial)):
             _add_polynomials(rows, b * _SIZE, _lanes(n_radial, b), n_rad, sums)
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments)
+            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
         for t in range(out.shape[1] // half):
             for n in range(n_rad):
                 out[a, t * half + n] = sums[t, n]
@@ -166,12 +165,12 @@ def values(piece, model, room, out):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(**_OPTIONS)
+@kernel(takes=2, **_OPTIONS)
 def derivatives(piece, model, room, radial, angular, angular_weighted):  # type: ignore[no-untyped-def]
     """Write the derivatives of the pairs that count; return as `values`."""
     start, offsets, indices, vectors, distances, numbers = piece
     weights, cutoffs, _, series, ratio, alpha, beta = model
-    rows, pairs, moments, _ = room
+    rows, pairs, moments, _, every_moment, _ = room
     fields = np.empty(np.uint64(len(ratio)) * _FIELD)
     for a in range(len(offsets) - 1):
         _, n_radial, n_angular, unknown = _gather(
@@ -192,7 +191,7 @@ def derivatives(piece, model, room, radial, angular, angular_weighted):  # type:
         for j in range(n_radial):
             _radial_derivatives(rows, _place(j), 2.0 / cutoffs[1], radial, pairs[j])
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments)
+            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
             for b in range(_blocks(n_angular)):
                 _fill_fields(rows, b * _SIZE, _lanes(n_angular, b), ratio, alpha, beta, moments, fields)
                 _turn_fields(series, fields)
@@ -204,12 +203,12 @@ def derivatives(piece, model, room, radial, angular, angular_weighted):  # type:
     return -1
 
 
-@njit(**_OPTIONS)
+@kernel(takes=3, **_OPTIONS)
 def pair_gradient(piece, model, room, gradient, out):  # type: ignore[no-untyped-def]
     """Write dE/dr_ij of the pairs that count, given dE/dG of the centres; return as `values`."""
     start, offsets, indices, vectors, distances, numbers = piece
     weights, cutoffs, rad_order, series, ratio, alpha, beta = model
-    rows, pairs, moments, _ = room
+    rows, pairs, moments, _, every_moment, _ = room
     n_rad, n_ang, half = rad_order + 1, len(ratio), rad_order + 1 + len(ratio)
     terms, slopes, scales = np.zeros((2, n_rad + 3)), np.zeros((2, n_rad + 3)), np.zeros((2, n_ang))
     for a in range(len(offsets) - 1):
@@ -228,7 +227,8 @@ def pair_gradient(piece, model, room, gradient, out):  # type: ignore[no-untyped
         )
         if unknown >= 0:
             return unknown
-        _set_zero(scales)
+        for l in range(n_ang):
+            scales[0, l], scales[1, l] = 0.0, 0.0
         for t in range(gradient.shape[1] // half):
             for n in range(n_rad):
                 terms[t, n] = gradient[a, t * half + n]
@@ -239,7 +239,7 @@ def pair_gradient(piece, model, room, gradient, out):  # type: ignore[no-untyped
                         scales[t, l] += gradient[a, t * half + n_rad + n] * series[n, l]
         own, own_weighted = 0.0, 0.0
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments)
+            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
             for l in range(n_ang):
                 own, own_weighted = own + scales[0, l], own_weighted + scales[1, l]
                 for m in range(l + 1):
@@ -258,7 +258,7 @@ def pair_gradient(piece, model, room, gradient, out):  # type: ignore[no-untyped
     return -1
 
 
-@njit(**_OPTIONS)
+@kernel(**_OPTIONS)
 def add_gradient(piece, edges, gradient, positions_out, strain_out):  # type: ignore[no-untyped-def]
     """Add dE/dr_ij to the gradients by positions, and by the strain of structures with row edges `edges`."""
     start, offsets, indices, vectors, _, _ = piece
@@ -280,25 +280,24 @@ def add_gradient(piece, edges, gradient, positions_out, strain_out):  # type: ig
             strain_out[s, 2, c] += zc
 
 
-@njit(**_OPTIONS)
-def _set_zero(array):  # type: ignore[no-untyped-def]
-    flat = array.reshape(array.size)
+@helper(**_OPTIONS)
+def _set_zero(flat):  # type: ignore[no-untyped-def]
     for i in range(flat.size):
         flat[i] = 0.0
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _blocks(n):  # type: ignore[no-untyped-def]
     return (n + _BLOCK - _ONE) // _BLOCK
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _place(j):  # type: ignore[no-untyped-def]
     """Return where neighbour `j` is in each row."""
     return (j // _BLOCK) * _SIZE + j % _BLOCK
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _lanes(n, b):  # type: ignore[no-untyped-def]
     """Return how many of the first `n` neighbours are in block `b`, in whole vectors."""
     if n <= b * _BLOCK:
@@ -306,14 +305,14 @@ def _lanes(n, b):  # type: ignore[no-untyped-def]
     return min((n - b * _BLOCK + _LANES - _ONE) // _LANES * _LANES, _BLOCK)
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _each(base, lanes):  # type: ignore[no-untyped-def]
     """Return the range of `lanes` from `base` on, such that the compiler sees that no index overflows."""
     base &= _BASES
     return range(base, base + (lanes & _COUNTS))
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _gather(  # type: ignore[no-untyped-def]
     centre, first, stop, indices, vectors, distances, numbers, weights, cutoffs, rows, pairs
 ):
@@ -363,12 +362,12 @@ def _gather(  # type: ignore[no-untyped-def]
     return n, (n if rad_cutoff == far else n_near), (n if ang_cutoff == far else n_near), -1
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _known(number, weights):  # type: ignore[no-untyped-def]
     return 0 <= number < len(weights) and weights[number] == weights[number]
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _cut_off(d, cutoff):  # type: ignore[no-untyped-def]
     """Return x = 2 d / R - 1, the cutoff function, and its derivative.
 
@@ -385,7 +384,7 @@ def _cut_off(d, cutoff):  # type: ignore[no-untyped-def]
     return x, inside * (0.5 - sine * cosine), inside * (-0.5 * pi / cutoff) * (1.0 - 2.0 * sine * sine)
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped-def]
     """Add the sums of f T_n and of s f T_n over neighbours, four orders at a time."""
     for i in _each(base, lanes):
@@ -407,10 +406,10 @@ def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped
         sums[1, n], sums[1, n + 1], sums[1, n + 2], sums[1, n + 3] = w0, w1, w2, w3
 
 
-@njit(**_OPTIONS)
-def _add_moments(rows, n_angular, ratio, alpha, beta, moments):  # type: ignore[no-untyped-def]
+@helper(**_OPTIONS)
+def _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment):  # type: ignore[no-untyped-def]
     """Sum f q_lm A_m, f q_lm B_m, and these times s, over neighbours, two l at a time."""
-    _set_zero(moments)
+    _set_zero(every_moment)
     for b in range(_blocks(n_angular)):
         base, lanes = b * _SIZE, _lanes(n_angular, b)
         for m in range(len(ratio)):
@@ -420,7 +419,7 @@ def _add_moments(rows, n_angular, ratio, alpha, beta, moments):  # type: ignore[
                 _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments)
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_first_moments(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
     """Go on to f A_m and f B_m; add l = m, where q is 1, and l = m + 1."""
     first, l = 1.0 if m == 0 else 0.0, m + 1
@@ -439,7 +438,7 @@ def _add_first_moments(rows, base, lanes, m, ratio, alpha, moments):  # type: ig
     moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m] = a0, b0, c0, d0
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments):  # type: ignore[no-untyped-def]
     """Add what the neighbours of a block have of l and l + 1."""
     a0, b0, c0, d0 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
@@ -457,7 +456,7 @@ def _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments):  # type:
     moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l] = a0, b0, c0, d0
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_squares(rows, n_angular, moments, t, series, out, a, at):  # type: ignore[no-untyped-def]
     """Write the angular features, without (t = 0) or with (t = 1) the weights of species."""
     diagonal = moments[0, 0, 0] * 0.0
@@ -473,7 +472,7 @@ def _add_squares(rows, n_angular, moments, t, series, out, a, at):  # type: igno
             out[a, at + n] += 0.5 * series[n, l] * total
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _radial_derivatives(rows, i, scale, out, k):  # type: ignore[no-untyped-def]
     """Write dR_n/dr: the recurrence of T_n f, differentiated."""
     x, f, slope = 2.0 * rows[i + _T], rows[i + _RF], rows[i + _RG]
@@ -484,7 +483,7 @@ def _radial_derivatives(rows, i, scale, out, k):  # type: ignore[no-untyped-def]
         f0, f1, d0, d1 = f1, x * f1 - f0, d1, x * d1 - d0 + 2.0 * scale * f1
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _differentiate(terms, slopes, t, n_rad):  # type: ignore[no-untyped-def]
     """Write the derivative of a Chebyshev series as a Chebyshev series."""
     for n in range(n_rad - 1, 0, -1):
@@ -492,14 +491,14 @@ def _differentiate(terms, slopes, t, n_rad):  # type: ignore[no-untyped-def]
     slopes[t, 0] *= 0.5
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _clear(rows, base, lanes):  # type: ignore[no-untyped-def]
     for i in _each(base, lanes):
         rows[i + _R] = 0.0
         rows[i + _HX], rows[i + _HY], rows[i + _HZ], rows[i + _H] = 0.0, 0.0, 0.0, 0.0
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_radial(rows, base, lanes, scale, terms, slopes):  # type: ignore[no-untyped-def]
     """Add dE/dr of the radial part, four orders at a time."""
     for i in _each(base, lanes):
@@ -522,7 +521,7 @@ def _add_radial(rows, base, lanes, scale, terms, slopes):  # type: ignore[no-unt
             rows[i + _R] += rows[i + _RG] * total + scale * rows[i + _RF] * slope
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _start_order(rows, base, lanes, m, ratio):  # type: ignore[no-untyped-def]
     """Go on to A_m and B_m, and to before q_mm and its derivative."""
     first = 1.0 if m == 0 else 0.0
@@ -533,7 +532,7 @@ def _start_order(rows, base, lanes, m, ratio):  # type: ignore[no-untyped-def]
         rows[i + _P], rows[i + _Q], rows[i + _DP], rows[i + _DQ] = 1.0, 0.0, 0.0, 0.0
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_field(rows, base, lanes, ratio, alpha, beta, moments):  # type: ignore[no-untyped-def]
     """Add sum_lm M_lm Y_lm and its gradient at each neighbour's direction, two l at a time."""
     for m in range(len(ratio)):
@@ -543,7 +542,7 @@ def _add_field(rows, base, lanes, ratio, alpha, beta, moments):  # type: ignore[
             _add_next_field(rows, base, lanes, m, l, m * ratio[m], alphas, betas, moments)
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_first_field(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
     """Go on to A_m and B_m; add l = m, where q is 1, and l = m + 1."""
     first, factor, l = 1.0 if m == 0 else 0.0, m * ratio, m + 1
@@ -564,7 +563,7 @@ def _add_first_field(rows, base, lanes, m, ratio, alpha, moments):  # type: igno
         rows[i + _HY] += factor * (im * last - re * other)
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _add_next_field(rows, base, lanes, m, l, factor, alphas, betas, moments):  # type: ignore[no-untyped-def]
     """Add l and l + 1."""
     a0, b0, c0, d0 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
@@ -586,7 +585,7 @@ def _add_next_field(rows, base, lanes, m, l, factor, alphas, betas, moments):  #
         rows[i + _HY] += factor * (im * a - re * b)
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _combine(rows, base, lanes, own, own_weighted):  # type: ignore[no-untyped-def]
     """Turn the gradient by direction into that by the neighbour's position, and add what is along r."""
     for i in _each(base, lanes):
@@ -599,7 +598,7 @@ def _combine(rows, base, lanes, own, own_weighted):  # type: ignore[no-untyped-d
         rows[i + _HZ] = along * z + across * gz
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _fill_fields(rows, base, lanes, ratio, alpha, beta, moments, fields):  # type: ignore[no-untyped-def]
     """Fill, for each l, the derivatives of 1/2 (sum_m M_lm^2 - sum_j w_j^2), without and with weights.
 
@@ -646,7 +645,7 @@ def _fill_fields(rows, base, lanes, ratio, alpha, beta, moments, fields):  # typ
                 fields[i + shift + _Z] = along * z + across * gz
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _turn_fields(series, fields):  # type: ignore[no-untyped-def]
     """Turn derivatives of Legendre sums into those of Chebyshev sums, which need those of lower order."""
     for n in range(len(series) - 1, 1, -1):
@@ -659,7 +658,7 @@ def _turn_fields(series, fields):  # type: ignore[no-untyped-def]
                 fields[i] += c * fields[i - back]
 
 
-@njit(**_OPTIONS)
+@helper(**_OPTIONS)
 def _write_vectors(fields, at, out, k):  # type: ignore[no-untyped-def]
     """Write a pair's vectors of all orders."""
     for n in range(out.shape[1]):

@@ -7,18 +7,17 @@ the atoms are listed, and, if there are many, sorted into columns along z, so th
 a centre are few runs of consecutive images. Candidates are found by SIMD with turned coordinates,
 and a little too far; what is a neighbour is decided on the vectors that are returned. These are
 differences of the same floating point numbers from both ends of a pair, so both ends agree.
-
-Numba keeps compiled code until the file that defines it changes: all is in one file.
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+
+from zstruct.jit.kernel import helper, kernel, primitive
 
 __all__ = ["Space", "empty_space", "search"]
 
@@ -82,53 +81,56 @@ def empty_space() -> Space:
     )
 
 
-@intrinsic
-def _within(typingctx: Any, px: Any, py: Any, pz: Any, x: Any, y: Any, z: Any, square: Any) -> Any:
-    """Return a bit for each of `_LANES` points at three addresses, set if it is that near to x, y, z."""
+def _emit_within(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     # LLVM does not make this of a loop: the comparison of lanes as the bits of a number.
+    lanes = ir.VectorType(ir.DoubleType(), _LANES)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+    undefined = ir.Constant(lanes, ir.Undefined)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lanes = ir.VectorType(ir.DoubleType(), _LANES)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
-        undefined = ir.Constant(lanes, ir.Undefined)
+    def spread(value: Any) -> Any:
+        one = builder.insert_element(undefined, value, ir.IntType(32)(0))
+        return builder.shuffle_vector(one, undefined, zeros)
 
-        def spread(value: Any) -> Any:
-            one = builder.insert_element(undefined, value, ir.IntType(32)(0))
-            return builder.shuffle_vector(one, undefined, zeros)
-
-        total = None
-        for address, centre in zip(args[:3], args[3:6], strict=True):
-            points = builder.load(builder.inttoptr(address, lanes.as_pointer()), align=8)
-            apart = builder.fsub(points, spread(centre))
-            squared = builder.fmul(apart, apart, flags=("contract",))
-            total = squared if total is None else builder.fadd(total, squared, flags=("contract",))
-        near = builder.fcmp_ordered("<=", total, spread(args[6]))
-        return builder.zext(builder.bitcast(near, ir.IntType(_LANES)), ir.IntType(64))
-
-    return types.int64(*[types.int64] * 3, *[types.float64] * 4), codegen
+    total = None
+    for address, centre in zip(arguments[:3], arguments[3:6], strict=True):
+        points = builder.load(builder.inttoptr(address, lanes.as_pointer()), align=8)
+        apart = builder.fsub(points, spread(centre))
+        squared = builder.fmul(apart, apart, flags=("contract",))
+        total = squared if total is None else builder.fadd(total, squared, flags=("contract",))
+    near = builder.fcmp_ordered("<=", total, spread(arguments[6]))
+    return builder.zext(builder.bitcast(near, ir.IntType(_LANES)), ir.IntType(64))
 
 
-@intrinsic
-def _lowest(typingctx: Any, bits: Any) -> Any:
+@primitive("int64(int64, int64, int64, float64, float64, float64, float64)", _emit_within)
+def _within(px: int, py: int, pz: int, x: float, y: float, z: float, square: float) -> int:
+    """Return a bit for each of `_LANES` points at three addresses, set if it is that near to x, y, z."""
+    lanes = ctypes.c_double * _LANES
+    rows = zip(*(lanes.from_address(int(p)) for p in (px, py, pz)), strict=True)
+    squares = ((a - x) ** 2 + (b - y) ** 2 + (c - z) ** 2 for a, b, c in rows)
+    return sum((near <= square) << lane for lane, near in enumerate(squares))
+
+
+def _emit_lowest(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.cttz(arguments[0], ir.IntType(1)(0))
+
+
+@primitive("int64(int64)", _emit_lowest)
+def _lowest(bits: int) -> int:
     """Return which is the lowest bit that is set, 64 if none."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.IntType(1)(0))
-
-    return types.int64(types.int64), codegen
+    return (int(bits) & -int(bits)).bit_length() - 1 if bits else 64
 
 
-@intrinsic
-def _count(typingctx: Any, bits: Any) -> Any:
+def _emit_count(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.ctpop(arguments[0])
+
+
+@primitive("int64(int64)", _emit_count)
+def _count(bits: int) -> int:
     """Return how many bits are set."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.int64(types.int64), codegen
+    return (int(bits) & (1 << 64) - 1).bit_count()
 
 
-@njit(nogil=True, cache=True)
+@kernel(takes=4)
 def search(  # type: ignore[no-untyped-def]
     offsets, positions, cells, pbc, cutoff, start, stop, pairs, space,
     ends, indices, shifts, vectors, distances,
@@ -140,7 +142,7 @@ def search(  # type: ignore[no-untyped-def]
     """
     # Taken apart and put together once: each array in a tuple costs two atomic operations.
     state, frame, atoms, moves, coordinates, images, edges, found = space
-    row, s = start, np.searchsorted(offsets, start, side="right") - 1
+    row, s = start, _structure_of(start, offsets)
     while row < stop:
         while offsets[s + 1] <= row:
             s += 1
@@ -172,7 +174,20 @@ def search(  # type: ignore[no-untyped-def]
     return row, pairs, Space(state, frame, atoms, moves, coordinates, images, edges, found)
 
 
-@njit(nogil=True, cache=True)
+@helper
+def _structure_of(row, offsets):  # type: ignore[no-untyped-def]
+    """Return the last structure that begins at a row, or before it."""
+    low, high = 0, len(offsets)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offsets[middle] <= row:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@helper
 def _fill(  # type: ignore[no-untyped-def]
     begin, end, first, cutoff, pairs, state, frame, atoms, moves, coordinates, images, edges, found,
     centre, ends, indices, shifts, vectors, distances,
@@ -205,7 +220,7 @@ def _fill(  # type: ignore[no-untyped-def]
     return end, np.int64(k)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _candidates(i, state, frame, atoms, coordinates, edges, found):  # type: ignore[no-untyped-def]
     """Write the images that may be neighbours of atom i into `found`; return how many."""
     stride = 8 * (len(coordinates) // 3)
@@ -214,9 +229,9 @@ def _candidates(i, state, frame, atoms, coordinates, edges, found):  # type: ign
     reach = frame[_REACH, 0]
     square = reach * reach
     nx, ny, nz = state[2], state[3], state[4]
+    m = np.int64(0)  # a plain zero would be a type of its own, and `_scan` compiled for it once more
     if nx == 0:
-        return _scan(px, stride, 0, state[1], x, y, z, square, found, 0)
-    m = 0
+        return _scan(px, stride, m, state[1], x, y, z, square, found, m)
     x0, y0, z0 = frame[_ORIGIN, 0], frame[_ORIGIN, 1], frame[_ORIGIN, 2]
     per_x, per_y, per_z = frame[_PER, 0], frame[_PER, 1], frame[_PER, 2]
     width_x, width_y = 1.0 / per_x, 1.0 / per_y
@@ -236,12 +251,12 @@ def _candidates(i, state, frame, atoms, coordinates, edges, found):  # type: ign
     return m
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _bin(x, x0, per_x, n):  # type: ignore[no-untyped-def]
     return np.int64(min(max((x - x0) * per_x, 0.0), n - 1.0))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _scan(px, stride, low, high, x, y, z, square, found, m):  # type: ignore[no-untyped-def]
     """Add those of images ``low:high`` that are near enough to `found`; return how many there are then."""
     for k in range(low, high, _LANES):
@@ -259,27 +274,27 @@ def _scan(px, stride, low, high, x, y, z, square, found, m):  # type: ignore[no-
     return m
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _turn(s, cells, pbc, frame):  # type: ignore[no-untyped-def]
     """Set the axes and the turned cell; return which cell vectors its rows are, the periodic ones first."""
     # Short vectors first: the brick is nearer to a cube then.
+    for k in range(3):
+        frame[_PER, k] = _length(s, k, cells, pbc)
     a, b, c = 0, 1, 2
-    length_a = _length(s, a, cells, pbc)
-    length_b = _length(s, b, cells, pbc)
-    length_c = _length(s, c, cells, pbc)
-    if length_b < length_a:
-        a, b, length_a, length_b = b, a, length_b, length_a
-    if length_c < length_b:
-        b, c, length_b = c, b, length_c
-        if length_b < length_a:
+    if frame[_PER, b] < frame[_PER, a]:
+        a, b = b, a
+    if frame[_PER, c] < frame[_PER, b]:
+        b, c = c, b
+        if frame[_PER, b] < frame[_PER, a]:
             a, b = b, a
     order = (a, b, c)
     for k in range(3):
         periodic = pbc[s, order[k]]
-        across = 0
-        for d in range(1, 3):
-            if _squares(k, d, frame) < _squares(k, across, frame):
-                across = d
+        across, least = 0, np.inf
+        for d in range(3):
+            size = _squares(k, d, frame)
+            if size < least:
+                across, least = d, size
         for d in range(3):
             frame[_VECTORS + k, d] = cells[s, order[k], d] if periodic else 0.0
             frame[k, d] = frame[_VECTORS + k, d] if periodic else 1.0 * (d == across)
@@ -294,14 +309,14 @@ def _turn(s, cells, pbc, frame):  # type: ignore[no-untyped-def]
     return order
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _length(s, k, cells, pbc):  # type: ignore[no-untyped-def]
     if not pbc[s, k]:
         return np.inf
     return np.sqrt(cells[s, k, 0] ** 2 + cells[s, k, 1] ** 2 + cells[s, k, 2] ** 2)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _squares(k, d, frame):  # type: ignore[no-untyped-def]
     """Return how much the axes before k lie along x, y or z, as squares."""
     total = 0.0
@@ -310,7 +325,7 @@ def _squares(k, d, frame):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _make_normal(k, frame):  # type: ignore[no-untyped-def]
     """Make axis k normal to those before, of length one."""
     for axis in range(k):
@@ -322,7 +337,7 @@ def _make_normal(k, frame):  # type: ignore[no-untyped-def]
         frame[k, d] /= length
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _move_home(first, n, positions, order, frame, atoms, moves):  # type: ignore[no-untyped-def]
     """Move the atoms into the brick; return the largest sum of sizes that their coordinates are made of."""
     per_x, per_y, per_z = (
@@ -357,13 +372,13 @@ def _move_home(first, n, positions, order, frame, atoms, moves):  # type: ignore
     return largest
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _inverse(x):  # type: ignore[no-untyped-def]
     """Return 1/x, or zero, which makes all ranges of images end at the atom itself."""
     return 1.0 / x if x != 0.0 else 0.0
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _set_reach(cutoff, size, frame):  # type: ignore[no-untyped-def]
     """Set how far candidates may be: the cutoff, and what rounding may add to a distance."""
     span = 2 * cutoff
@@ -380,7 +395,7 @@ def _set_reach(cutoff, size, frame):  # type: ignore[no-untyped-def]
     frame[_REACH, 0] = cutoff + _ROUNDING * size
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _list_images(n, order, frame, atoms, moves, coordinates, images):  # type: ignore[no-untyped-def]
     """Write all images of atoms within reach of where atoms are, if there is room; return how many."""
     whole = images.view(np.int32)
@@ -445,17 +460,17 @@ def _list_images(n, order, frame, atoms, moves, coordinates, images):  # type: i
     return g
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _first(x, per_x):  # type: ignore[no-untyped-def]
     return np.int64(np.ceil(x * per_x))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _last(x, per_x):  # type: ignore[no-untyped-def]
     return np.int64(np.floor(x * per_x))
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _sort(n, state, frame, moves, coordinates, images, edges):  # type: ignore[no-untyped-def]
     """Sort images into bins, those of a column along z together; return coordinates, images, edges."""
     g = state[1]
@@ -476,7 +491,7 @@ def _sort(n, state, frame, moves, coordinates, images, edges):  # type: ignore[n
         edges[keys[k] + 2] += 1
     for k in range(2, bins + 2):
         edges[k] += edges[k - 1]
-    sorted_coordinates, sorted_images = np.empty_like(coordinates), np.empty_like(images)
+    sorted_coordinates, sorted_images = np.empty(len(coordinates)), np.empty((len(images), 8))
     for k in range(g):
         to = edges[keys[k] + 1]
         edges[keys[k] + 1] += 1
@@ -490,11 +505,13 @@ def _sort(n, state, frame, moves, coordinates, images, edges):  # type: ignore[n
     return sorted_coordinates, sorted_images, edges
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _set_bins(g, frame):  # type: ignore[no-untyped-def]
     """Set where bins begin and how many there are in an angstrom; return their numbers along x, y and z."""
     reach = frame[_REACH, 0]
-    x, y, z = _span(0, reach, frame), _span(1, reach, frame), _span(2, reach, frame)
+    for d in range(3):
+        frame[_PER, d] = _span(d, reach, frame)
+    x, y, z = frame[_PER, 0], frame[_PER, 1], frame[_PER, 2]
     nx, ny, nz = x // (_COLUMN * reach), y // (_COLUMN * reach), z // (_HEIGHT * reach)
     nx, ny, nz = max(nx, 1.0), max(ny, 1.0), max(nz, 1.0)
     while nx * ny * nz > 4.0 * g:  # atoms are far apart
@@ -510,7 +527,7 @@ def _set_bins(g, frame):  # type: ignore[no-untyped-def]
     return np.int64(nx), np.int64(ny), np.int64(nz)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _span(d, reach, frame):  # type: ignore[no-untyped-def]
     """Set where images begin along an axis; return how far they extend."""
     margin = reach if frame[_CELL + d, d] != 0.0 else 0.0

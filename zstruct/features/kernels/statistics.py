@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from zstruct.jit.kernel import kernel
 
 __all__ = ["summarize"]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def summarize(values, slots, counts, means, squares, lows, highs):  # type: ignore[no-untyped-def]
     """Fill in count, mean, sum of squares about it, min and max of the rows of each slot.
 

@@ -1,9 +1,8 @@
 """The kernels of transforms: random numbers, rotations and moves of atoms, without the GIL.
 
-They know arrays, edges of structures and keys of random streams, and neither fields nor units. All
-in one file, for Numba keeps compiled code until the file that defines it changes. Values are flat
-and contiguous, float32 or float64, and changed in place; `carry` does it on the way from the
-columns of a gather. Both come to the same numbers, to the last bit: vectors are turned, and normal
+They know arrays, edges of structures and keys of random streams, and neither fields nor units.
+Values are flat and contiguous, float32 or float64, and changed in place; `carry` does it on the way
+from the columns of a gather. Both come to the same numbers, to the last bit: vectors are turned, and normal
 numbers made, by the same code in the same steps, with every multiplication and addition that may
 be one said to be one.
 
@@ -20,18 +19,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
-from numba.extending import intrinsic
 
-from zstruct.compiling import announce
-from zstruct.loading.pointers import at_float32, expect, first_line, move, prefetch
+from zstruct.jit.kernel import helper, kernel, primitive
+from zstruct.loading.pointers import array_at, at_float32, expect, first_line, move, prefetch
 
 __all__ = [
     "MIRROR", "ROTATE", "SHAKE", "TURN", "add_normal", "carry", "keys_of", "mirrors", "rotations",
     "turn_tensors", "turn_vectors", "wrap",
 ]  # fmt: skip
-
-announce()
 
 _f4, _i4, _u4, _u8 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -65,34 +60,35 @@ _HALF, _TILE = _u8(_LANES), _u8(2 * _LANES)
 _AHEAD, _NEAR = 16, 1 << 18
 
 
-def _bitcast(kind: Any) -> Any:
-    @intrinsic
-    def cast(typingctx: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.bitcast(args[0], context.get_value_type(signature.return_type))
-
-        return kind(value), codegen
-
-    return cast
+def _emit_bits(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
 
-_to_bits, _to_float = _bitcast(types.uint32), _bitcast(types.float32)
+@primitive("uint32(float32)", _emit_bits)
+def _to_bits(value: Any) -> Any:
+    """Return the bits of a number."""
+    return _f4(value).view(_u4)
 
 
-@intrinsic
-def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+@primitive("float32(uint32)", _emit_bits)
+def _to_float(bits: Any) -> Any:
+    """Return the number that has these bits."""
+    return _u4(bits).view(_f4)
+
+
+def _emit_fma(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    one = arguments[0].type
+    function = builder.module.declare_intrinsic("llvm.fmuladd", [one], ir.FunctionType(one, [one, one, one]))
+    return builder.call(function, arguments)
+
+
+@primitive(lambda types, a, b, c: a(a, a, a), _emit_fma)
+def _fma(a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, in one step where the processor has it: never in one here and in two there."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        one = args[0].type
-        kind = ir.FunctionType(one, [one, one, one])
-        function = builder.module.declare_intrinsic("llvm.fmuladd", [one], kind)
-        return builder.call(function, args)
-
-    return a(a, a, a), codegen
+    raise NotImplementedError  # which of the two, only the compiler knows
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _key(stream, structure):  # type: ignore[no-untyped-def]
     z = _u8(stream) + _GOLDEN * _u8(structure + 1)
     z = (z ^ (z >> _u8(30))) * _MIX_A
@@ -100,7 +96,7 @@ def _key(stream, structure):  # type: ignore[no-untyped-def]
     return z ^ (z >> _u8(31))
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@helper(forceinline=True)
 def _two_normal(word, key):  # type: ignore[no-untyped-def]
     """Return a radius, a sine and a cosine, whose products are two independent normal numbers.
 
@@ -123,14 +119,14 @@ def _two_normal(word, key):  # type: ignore[no-untyped-def]
     return np.sqrt(max(log, _ZERO)), sine, cosine
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def keys_of(structures, stream, out):  # type: ignore[no-untyped-def]
     """Write the key of each structure, a random number of 64 bits."""
     for s in range(len(structures)):
         out[s] = _key(stream, structures[s])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def add_normal(values, edges, width, structures, stream, std):  # type: ignore[no-untyped-def]
     """Add normal numbers of some deviation to the float32 rows of structures, `width` values each."""
     rest = np.zeros(2 * _LANES, np.float32)
@@ -139,7 +135,7 @@ def add_normal(values, edges, width, structures, stream, std):  # type: ignore[n
         _shake(values, width * edges[s], n, _key(stream, structures[s]), _f4(std), rest, 0)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _shake(values, first, n, key, scale, rest, ahead):  # type: ignore[no-untyped-def]
     """Add normal numbers to ``values[first : first + n]``.
 
@@ -165,7 +161,7 @@ def _shake(values, first, n, key, scale, rest, ahead):  # type: ignore[no-untype
             values[at + _u8(j)] = rest[_u8(j)]
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@helper(forceinline=True)
 def _shake_tile(values, at, word, key, scale):  # type: ignore[no-untyped-def]
     for j in range(_LANES):
         radius, sine, cosine = _two_normal(_u4(word + _u4(j) * _WEYL), key)
@@ -174,7 +170,7 @@ def _shake_tile(values, at, word, key, scale):  # type: ignore[no-untyped-def]
         values[other] = _fma(size, cosine, values[other])
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _four_normal(structures, stream):  # type: ignore[no-untyped-def]
     """Return four normal numbers of each structure, shape (4, n)."""
     n = len(structures)
@@ -190,7 +186,7 @@ def _four_normal(structures, stream):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def rotations(structures, stream, out):  # type: ignore[no-untyped-def]
     """Write a rotation matrix for each structure, (n, 3, 3), uniform on SO(3).
 
@@ -216,7 +212,7 @@ def rotations(structures, stream, out):  # type: ignore[no-untyped-def]
         out[s, 2, 2] = 1.0 - t * (x * x + y * y)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mirrors(structures, stream, probability, out):  # type: ignore[no-untyped-def]
     """Write for each structure a reflection in a plane of uniform orientation, or the identity."""
     normals = _four_normal(structures, stream)
@@ -231,14 +227,14 @@ def mirrors(structures, stream, probability, out):  # type: ignore[no-untyped-de
         out[s, 1, 2] = out[s, 2, 1] = -t * y * z
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def turn_vectors(values, edges, width, matrices):  # type: ignore[no-untyped-def]
     """Apply a matrix to the vectors of each structure, `width` of them in a row."""
     for s in range(len(matrices)):
         _turn(values, 3 * width * edges[s], width * (edges[s + 1] - edges[s]), matrices, s)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@helper(forceinline=True)
 def _turn(values, first, n, matrices, s):  # type: ignore[no-untyped-def]
     """Turn the n vectors from ``values[first]`` on."""
     kind = values.dtype.type  # a wider one would convert every vector back and forth
@@ -253,7 +249,7 @@ def _turn(values, first, n, matrices, s):  # type: ignore[no-untyped-def]
         values[at + _2] = _fma(zz, z, _fma(zy, y, zx * x))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # type: ignore[no-untyped-def]
     """Fill in float32 columns of a batch, turned and shaken on their way; see `zstruct.loading.kernels`.
 
@@ -278,7 +274,7 @@ def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # 
         base, what, width = columns[f, 0], actions[f, 0], actions[f, 1]
         row_bytes = 4 * width
         to = first_line(body) + room * columns[f, 1]
-        values = carray(at_float32(to), rows * width)
+        values = array_at(at_float32(to), rows * width)
         follows = f + 1 < len(columns) and actions[f + 1, 1] == width
         meanwhile = (what & SHAKE) != 0 and follows and rows * row_bytes <= _NEAR
         following = columns[f + 1, 0] if meanwhile else 0
@@ -298,7 +294,7 @@ def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # 
         there = meanwhile
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def turn_tensors(values, edges, size, places, matrices):  # type: ignore[no-untyped-def]
     """Turn the tensors of each structure from both sides, R T R^T.
 
@@ -324,7 +320,7 @@ def turn_tensors(values, edges, size, places, matrices):  # type: ignore[no-unty
                     )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def wrap(positions, offsets, cells, inverses, periodic, eps, moved):  # type: ignore[no-untyped-def]
     """Move atoms into their cells along periodic vectors; write by how many of each."""
     for s in range(len(cells)):

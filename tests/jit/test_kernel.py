@@ -1,0 +1,214 @@
+"""Kernels give the same bits as Python runs them and compiled; which of the two is a matter of work."""
+
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zstruct.distance_kernels import SEARCHED, shortest, shortest_searched
+from zstruct.features.kernels.acsf import _as_float, _as_integer
+from zstruct.features.kernels.neighbors import _count, _lowest
+from zstruct.features.kernels.statistics import summarize
+from zstruct.jit import kernel as module
+from zstruct.jit.kernel import FACTORIES, Kernel, helper, kernel, primitive
+from zstruct.loading.pointers import (
+    array_at,
+    at_float32,
+    at_float64,
+    at_int32,
+    at_int64,
+    at_uint8,
+    expect,
+    first_line,
+    move,
+)
+from zstruct.loading.transforms.kernels import _to_bits, _to_float
+from zstruct.stats.kernels import summarize_forces
+
+
+def _emit_sum(context, builder, signature, arguments):
+    return builder.add(*arguments)
+
+
+@primitive("int64(int64, int64)", _emit_sum)
+def _sum(a, b):
+    return a + b
+
+
+@helper
+def _twice(a):
+    return _sum(a, a)
+
+
+@kernel
+def _four_times(a):
+    return _twice(_twice(a))
+
+
+def test_helpers_and_primitives_are_compiled_with_their_kernel():
+    assert _four_times.interpreted(3) == _four_times(3) == _four_times.compiled()(3) == 12
+    assert _four_times.compiled().signatures
+
+
+def test_a_kernel_is_pickled_by_name():
+    assert pickle.loads(pickle.dumps(shortest)) is shortest
+
+
+def test_kernel_files_load_no_numba():
+    code = """
+import sys
+import zstruct.distances, zstruct.features, zstruct.loading.gather, zstruct.loading.transforms.kernels
+import zstruct.features.kernels.acsf, zstruct.features.kernels.chebyshev, zstruct.features.kernels.neighbors
+import zstruct.stats
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """A kernel that was never called, and nothing spent."""
+    monkeypatch.setattr(module, "_spent", {})
+    return Kernel(_twice, {})
+
+
+@pytest.mark.parametrize(("kept", "allowed"), [(True, 0.4), (False, 1.5)])
+def test_python_runs_small_work_until_it_adds_up(fresh, monkeypatch, kept, allowed):
+    monkeypatch.setattr(module, "is_kept", lambda family: kept)
+    n = 0
+    while fresh.for_work(0.01) == fresh.interpreted and n < 1000:
+        n += 1
+    assert n == pytest.approx(100 * allowed, abs=1)
+    assert fresh.for_work(0.0) is fresh  # from now on
+
+
+def test_large_work_is_compiled_at_once(fresh):
+    assert fresh.for_work(100.0) is fresh
+
+
+def test_what_is_compiled_is_used():
+    _four_times.compiled()
+    assert _four_times.for_work(0.0) is _four_times
+
+
+def both(run, *kernels):
+    """Return what `run` makes of the kernels as Python runs them, and compiled."""
+    return run(*(one.interpreted for one in kernels)), run(*kernels)
+
+
+# Cells of all kinds: none, thin, skewed, left-handed, flat, far too large numbers.
+cells = st.one_of(
+    st.just(np.zeros((3, 3))),
+    st.tuples(st.integers(0, 2**32 - 1), st.sampled_from([0.3, 2.0, 8.0, 1e200])).map(
+        lambda seed: np.random.default_rng(seed[0]).normal(0, seed[1], (3, 3)).round(2)
+    ),
+    st.sampled_from([np.diag([2.0, 2.0, 30.0]), -np.eye(3), np.ones((3, 3)), np.diag([5.0, 5.0, 0.0])]),
+)
+structures = st.lists(
+    st.tuples(st.integers(1, 7), cells, st.tuples(*[st.booleans()] * 3)), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(structures, st.integers(0, 2**32 - 1))
+def test_shortest_distances(some, seed):
+    counts, boxes, pbc = zip(*some, strict=True)
+    offsets = np.cumsum([0, *counts])
+    positions = np.random.default_rng(seed).normal(0, 3, (offsets[-1], 3)).round(1)
+
+    def run(first, second):
+        found = np.empty(len(counts))
+        arrays = [offsets, positions, np.array(boxes), np.array(pbc)]
+        for array in arrays:
+            array.flags.writeable = False
+        first(*arrays, found)
+        left = np.flatnonzero(found == SEARCHED)
+        second(left, *arrays, found)
+        return found
+
+    ours, compiled = both(run, shortest, shortest_searched)
+    np.testing.assert_array_equal(ours.view(np.int64), compiled.view(np.int64))
+
+
+def test_shortest_distances_of_many_atoms(rng):
+    offsets, pbc = np.array([0, 1002, 1012]), np.ones((2, 3), bool)
+    positions, boxes = rng.uniform(-20, 30, (1012, 3)), np.array([np.diag([22.0, 21, 20])] * 2)
+
+    def run(second):
+        found = np.full(2, np.nan)
+        second(np.array([0]), offsets, positions, boxes, pbc, found)
+        return found.tolist()[:1]
+
+    ours, compiled = both(run, shortest_searched)
+    assert ours == compiled
+    assert 0 < ours[0] < 2
+
+
+def test_force_statistics(rng):
+    forces, numbers, offsets = rng.normal(size=(60, 3)), rng.integers(1, 9, 60, np.uint8), np.arange(0, 61, 6)
+    forces[8, 1] = np.nan
+
+    def run(one):
+        outs = np.empty(60), np.empty(4), np.zeros(256, np.int64), np.zeros(256)
+        assert one(offsets, numbers, forces, *outs) == 9
+        return np.concatenate([out.view(np.int64) for out in outs])
+
+    np.testing.assert_array_equal(*both(run, summarize_forces))
+
+
+def test_feature_statistics(rng):
+    values, slots = rng.normal(size=(40, 5)), rng.integers(0, 3, 40)
+
+    def run(one):
+        counts, outs = np.zeros(3, np.int64), np.empty((4, 3, 5))
+        one(values, slots, counts, *outs)
+        return np.concatenate([counts, outs.ravel().view(np.int64)])
+
+    np.testing.assert_array_equal(*both(run, summarize))
+
+
+@kernel
+def _bits_of(x, y):
+    return _as_integer(x), _as_float(y), _count(y), _lowest(y)
+
+
+@kernel
+def _single_bits_of(x, y):
+    return _to_bits(x), _to_float(y)
+
+
+@kernel
+def _addresses(memory, other):
+    begin = first_line(memory)
+    move(begin, first_line(other), 24)
+    expect(begin, 64)
+    words, bytes_there = at_int64(begin), array_at(at_uint8(begin), 8)
+    doubles, singles = at_float64(begin + 8), at_float32(begin + 16)
+    halves = at_int32(begin + 20)
+    return words[0], bytes_there[1], doubles[0], singles[0], halves[0]
+
+
+@pytest.mark.parametrize("bits", [0, 1, -1, 12, 1 << 40, -(1 << 63)])
+def test_primitives_mean_in_python_what_they_are_compiled_to(bits):
+    np.testing.assert_array_equal(*both(lambda one: np.array(one(math.pi, bits)).view(np.int64), _bits_of))
+    single = np.float32(0.1), np.uint32(bits & 0xFFFFFFFF)
+    np.testing.assert_array_equal(*both(lambda one: [float(x) for x in one(*single)], _single_bits_of))
+
+
+def test_bytes_at_addresses():
+    other = np.zeros(256, np.uint8)
+    start = int(first_line(other)) - other.ctypes.data
+    other[start : start + 24] = np.arange(1, 25)
+    ours, compiled = both(lambda one: one(np.zeros(256, np.uint8), other), _addresses)
+    assert ours == compiled
+    assert ours[:2] == (0x0807060504030201, 2)
+
+
+def test_every_primitive_has_a_form_for_the_compiler():
+    for function, make in FACTORIES.items():
+        assert make() is not None, function

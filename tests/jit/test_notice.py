@@ -1,0 +1,63 @@
+"""Whoever waits for a compiler is told so, and how long, but not when kernels come from the disk."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+
+def errors(cache, code):
+    """Return what a fresh process prints to its error stream."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stderr
+
+
+def test_compilations_are_announced_with_what_they_take(tmp_path):
+    code = """
+        import gc
+        import numpy as np
+        from zstruct.features.kernels.statistics import summarize
+        from zstruct.loading.padding_kernels import mark_rows
+        counts, outs = np.zeros(1, np.int64), [np.zeros((1, 2)) for _ in range(4)]
+        summarize(np.ones((3, 2)), np.zeros(3, np.int64), counts, *outs)
+        assert counts[0] == 3
+        real = np.zeros((1, 3), bool)
+        mark_rows(np.array([2]), real)
+        assert real.tolist() == [[True, True, False]]
+        assert gc.isenabled()
+    """
+    first, second = errors(tmp_path, code).splitlines()
+    assert first == (
+        "zstruct compiles zstruct.features.kernels.statistics.summarize "
+        "(about 1 s; done once, `zstruct warmup` does all at once)"
+    )
+    assert second == "zstruct compiles zstruct.loading.padding_kernels.mark_rows (about 1 s)"
+    assert errors(tmp_path, code) == ""
+
+
+def test_kernels_of_others_are_not_mentioned(tmp_path):
+    code = """
+        import numba
+        from zstruct.jit.notice import watch
+        watch()
+        assert numba.njit(lambda x: x + 1)(1) == 2
+    """
+    assert errors(tmp_path, code) == ""
+
+
+def test_garbage_that_nobody_collected_before_is_not_collected_after(tmp_path):
+    code = """
+        import gc
+        import numpy as np
+        from zstruct.loading.padding_kernels import mark_rows
+        gc.disable()
+        mark_rows(np.array([2]), np.zeros((1, 3), bool))
+        assert not gc.isenabled()
+    """
+    assert "mark_rows" in errors(tmp_path, code)
