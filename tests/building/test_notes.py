@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import zstruct
+from zstruct import cli
 from zstruct.errors import InputError
 from zstruct.sources import FileSource, Raw, RawColumn
 
@@ -38,11 +39,15 @@ def build(tmp_path):
     return run
 
 
-def test_notes_are_counted(build):
+def test_notes_are_counted(build, capsys):
     report, energies = build()
     assert energies == [-1.0, -2.0, -3.0, -5.0, -6.0]
     assert report.noted == {"cut": 2, "unconverged": 2}
     assert report.dropped == {}
+    assert cli.main(["info", report.path]) == 0
+    told = capsys.readouterr().out
+    assert "unconverged: 2 structures" in told
+    assert "cut: 2 structures" in told
     text = str(report)
     assert "unconverged: 2 structures (the calculation did not converge); leave_out=['unconverged']" in text
     assert "cut: 2 structures (the input ends before the calculation did); leave_out=['cut']" in text

@@ -74,6 +74,7 @@ def summarize(
         "fields": {name: _describe(store, field) for name, field in store.fields.items()},
         "options": build.get("options", {}),
         "dropped": build.get("dropped", {}),
+        "noted": build.get("noted", {}),
         "n_skipped": build.get("n_skipped", 0),
         "skipped": build.get("skipped", []),
     }
@@ -200,6 +201,8 @@ def _build_facts(summary: dict[str, Any]) -> list[str]:
     if summary["dropped"]:
         dropped = (f"{count:,} by {name}" for name, count in summary["dropped"].items())
         lines.append("dropped " + ", ".join(dropped))
+    for note, count in summary["noted"].items():
+        lines.append(f"{note}: {counted(count, 'structure')}")
     if summary["n_skipped"]:
         lines.append(f"skipped {counted(summary['n_skipped'], 'bad frame or input')}")
         for label, frame, reason in summary["skipped"][:_SHOWN_FRAMES]:
