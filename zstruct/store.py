@@ -553,14 +553,13 @@ class Store:
             self._catalog = Catalog(self.path) if os.path.isdir(self.path) else self._listed()
         except FileNotFoundError as error:
             raise (self._unopened(error) or error) from error
+        except ZstructError:
+            if os.path.isdir(self.path):
+                self._check_type(read_document(Path(self.path, "zarr.json")))
+            raise
         attrs = self._catalog.root.get("attributes", {})
         found = attrs.get("encoding-type")
-        if found == DATASET_TYPE:
-            raise StoreFormatError(
-                f"{self.path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
-                "read it with xarray.open_zarr; to have a store of these structures, build one of them: "
-                "zstruct.build(ds.zs.to_ase(), path)"
-            )
+        self._check_type(self._catalog.root)
         if found != ENCODING_TYPE:
             raise StoreFormatError(f"{self.path} is a Zarr group, but not a zstruct store")
         version = str(attrs.get("encoding-version"))
@@ -573,6 +572,16 @@ class Store:
             raise StoreFormatError(f"{self.path} is unfinished: run the build that makes it again")
         check_contents(self.path, attrs, self._catalog.documents())
         self.attrs: dict[str, Any] = dict(attrs)
+
+    def _check_type(self, document: Mapping[str, Any]) -> None:
+        """Raise where xarray wrote a Dataset of a store, which may have arrays that no store has."""
+        attrs = document.get("attributes")
+        if isinstance(attrs, dict) and attrs.get("encoding-type") == DATASET_TYPE:
+            raise StoreFormatError(
+                f"{self.path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
+                "read it with xarray.open_zarr; to have a store of these structures, build one of them: "
+                "zstruct.build(ds.zs.to_ase(), path)"
+            )
 
     @classmethod
     def of(cls, given: Any, storage_options: Mapping[str, Any] | None = None) -> Store:

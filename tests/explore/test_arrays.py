@@ -78,7 +78,8 @@ def test_few_rows_are_read_from_few_chunks(path, monkeypatch):
     original = Store.read
 
     def spied(self, name, start=0, stop=None):
-        read.append((name, start, stop))
+        if not name.startswith("shards/"):
+            read.append((name, start, stop))
         return original(self, name, start, stop)
 
     monkeypatch.setattr(Store, "read", spied)

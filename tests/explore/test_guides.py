@@ -216,8 +216,11 @@ def test_parts_keep_what_names_their_structures(ds, structures):
     assert few.zs.isel([5, 2]).zs.fmax.values.tolist() == ds.zs.fmax.values[[5, 2]].tolist()
     assert ds.head(structure=3).structure.values.tolist() == [0, 1, 2]
     assert ds.thin(structure=20).structure.values.tolist() == [0, 20]
-    kept = ds.dropna("structure", subset=["n_k"])
-    assert kept.structure.values.tolist() == [i for i, a in enumerate(structures) if "n_k" in a.info]
+    kept = ds.isel(structure=ds.has_n_k)
+    assert kept.n_k.dtype == np.int64
+    assert kept.dropna("structure", subset=["energy"]).structure.values.tolist() == [
+        i for i, a in enumerate(structures) if "n_k" in a.info
+    ]
 
 
 def test_assigning_renaming_and_copying(ds, energies, sizes):
