@@ -287,3 +287,24 @@ def test_whole_numbers_of_more_than_64_bits_in_json_are_kept_as_text(tmp_path):
     (tmp_path / "a.xyz").write_text(f'1\nid="_JSON [{text}]" Properties=species:S:1:pos:R:3\nH 0 0 0\n')
     zstruct.build(tmp_path / "a.xyz", tmp_path / "x.zarr", progress=False)
     assert Store(tmp_path / "x.zarr").categories("id") == [f"[{text}]"]
+
+
+def test_groups_whose_names_differ_in_case_only_are_refused(new, tmp_path):
+    path = tmp_path / "x.zarr"
+    shutil.copytree(new, path)
+    zstruct.featurize(path, zstruct.features.NeighborList(3.0), name="near", progress=False)
+    zstruct.split(path, (0.5, 0.5), name="halves")
+    zstruct.statistics(path, name="all")
+    zstruct.fit_references(path, ridge=0.1, name="ref")
+    for write in (
+        lambda: zstruct.featurize(path, zstruct.features.NeighborList(4.0), name="Near", progress=False),
+        lambda: zstruct.split(path, (0.5, 0.5), name="HALVES", overwrite=True),
+        lambda: zstruct.statistics(path, name="All"),
+        lambda: zstruct.fit_references(path, ridge=0.1, name="Ref"),
+    ):
+        with pytest.raises(zstruct.InputError, match="in case only"):
+            write()
+    zstruct.verify(path)
+    zstruct.split(path, (0.25, 0.75), name="halves", overwrite=True)
+    assert Store(path).group_names("splits") == ["halves"]
+    assert not list(tmp_path.glob("*.featurizing"))

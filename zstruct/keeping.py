@@ -30,7 +30,15 @@ from zstruct.errors import (
     StoreFormatError,
     ZstructError,
 )
-from zstruct.publishing import SCRATCH, check_name, find_group, publish, recover, working_directory
+from zstruct.publishing import (
+    SCRATCH,
+    check_distinct,
+    check_name,
+    find_group,
+    publish,
+    recover,
+    working_directory,
+)
 from zstruct.store import ArraySpec, Store
 
 __all__ = ["VERSION", "check_place", "keep", "open_kept", "understanding"]
@@ -98,6 +106,7 @@ def keep(
                         f"{path} has another {noun} {name!r} already; pass overwrite=True (--overwrite) "
                         "to replace it, or another name"
                     )
+                check_distinct(there, kind, name)
                 scratch = work.path / SCRATCH
                 shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
                 _write(scratch / kind, said, arrays)

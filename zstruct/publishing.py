@@ -22,6 +22,7 @@ from zstruct.working import WorkingDirectory, exchange, read_json, write_json
 __all__ = [
     "JOB",
     "SCRATCH",
+    "check_distinct",
     "check_name",
     "check_same",
     "find_group",
@@ -48,6 +49,24 @@ def check_name(name: object, what: str) -> None:
     """
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,127}", name, re.ASCII)):
         raise InputError(f"{shown(name)} can't name {what}: use up to 128 letters, digits and any of _ . + -")
+
+
+def check_distinct(opened: Store, kind: str, name: str) -> None:
+    """Refuse a name that differs in case only from that of another group of its kind.
+
+    File systems and tools exist that can't tell the two apart.
+
+    Raises
+    ------
+    InputError
+        Naming the other group.
+    """
+    twins = [other for other in opened.group_names(kind) if other.casefold() == name.casefold()]
+    if twins and name not in twins:
+        raise InputError(
+            f"{opened.path} has {kind}/{twins[0]}, which differs from {name!r} in case only; some file "
+            "systems can't tell them apart: choose another name"
+        )
 
 
 def working_directory(path: Path) -> WorkingDirectory:

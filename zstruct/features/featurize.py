@@ -25,7 +25,15 @@ from zstruct.features.base import Descriptor, make_manifest
 from zstruct.features.groups import GROUP_VERSION, Kind
 from zstruct.features.neighbors import NeighborList
 from zstruct.features.storing import Job
-from zstruct.publishing import JOB, check_name, check_same, publish, recover, working_directory
+from zstruct.publishing import (
+    JOB,
+    check_distinct,
+    check_name,
+    check_same,
+    publish,
+    recover,
+    working_directory,
+)
 from zstruct.store import Store
 from zstruct.text import counted, sized
 from zstruct.working import read_json, write_json
@@ -177,6 +185,8 @@ def featurize(
             todo, whole = kinds, True
         else:
             there = Store(path)
+            for kind in kinds:
+                check_distinct(there, kind, called)
             todo = [k for k in kinds if _missing(there, k, called, wanted[k], overwrite)]
             whole = not todo
         if not whole:
