@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 import pytest
 
+import zstruct
 from zstruct.errors import InputError
 from zstruct.sources import xsf
 from zstruct.sources.base import Source
@@ -488,3 +489,28 @@ def test_mutilated_files_raise_nothing_but_input_errors(tmp_path):
                 assert np.array_equal(raw.frames, np.unique(raw.frames))
         except InputError:
             pass
+
+
+# Whole builds
+
+
+@pytest.mark.parametrize("reader", [None, "xsf", "ase:xsf"])
+def test_every_way_to_name_the_format_asks_for_the_unit(tmp_path, reader):
+    path = CASES / "ase_written.xsf"
+    with pytest.raises(InputError, match=r"ase_written\.xsf, frame 0: .*unit of forces"):
+        zstruct.build(path, tmp_path / "a.zarr", reader=reader, progress=False)
+    units = {"forces": "hartree/angstrom"}
+    zstruct.build(path, tmp_path / "a.zarr", reader=reader, units=units, progress=False)
+    ds = zstruct.open(tmp_path / "a.zarr")
+    assert np.allclose(ds.forces.values[:, 0], [1.0, -0.5, -0.5], atol=1e-12)
+    assert ds.forces.attrs["source_units"] == "hartree/angstrom"
+
+
+def test_a_broken_archive_does_not_end_a_build_that_skips(tmp_path):
+    inputs = [CASES / "broken.gz", CASES / "dim_group.xsf"]
+    report = zstruct.build(inputs, tmp_path / "a.zarr", reader="xsf", on_error="skip", progress=False)
+    assert report.n_structures == 1
+    ((label, frame, reason),) = report.skipped
+    assert label.endswith("broken.gz")
+    assert frame is None
+    assert "decompression failed" in reason
