@@ -31,7 +31,8 @@ def add_build(commands: Any) -> None:
         action="append",
         default=[],
         metavar="FIELD=NAME",
-        help="the input's name for a field, as in energy=REF_energy (repeatable)",
+        help="the input's name for a field, as in energy=REF_energy, or the form of the comment that holds a "
+        "number, as in 'energy=energy: {} ...' (repeatable)",
     )
     build.add_argument(
         "--unit",
