@@ -121,7 +121,8 @@ def test_compressed_files_of_programs_are_known_by_name(tree):
     assert ignored == ["d/OUTCAR.xz", "e/notes.gz"]
 
 
-PARTS = st.sampled_from(["a", "b", "*", "**", "a*", "[ab]", "?", "c.xyz", "*.xyz", "..", ".h"])
+# No "..": outside are the loops of other tests, in which `glob.glob` walks for ever.
+PARTS = st.sampled_from(["a", "b", "*", "**", "a*", "[ab]", "?", "c.xyz", "*.xyz", "b/..", ".h"])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
