@@ -500,7 +500,7 @@ def test_damage_is_found(path):
         at = text.index('"labels"')
         begin, end = text.index("[", at), text.index("]", at)
         file.write_text(text[:begin] + '["train"' + text[end:])
-    with pytest.raises(CorruptStoreError, match="codes that stand for no label"):
+    with pytest.raises(CorruptStoreError, match="are not those that were written"):
         zstruct.verify(path)
 
 

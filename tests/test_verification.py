@@ -44,7 +44,7 @@ def test_exchanged_shards_are_found(built):
     keep = a.read_bytes()
     shutil.copy(b, a)
     b.write_bytes(keep)
-    with pytest.raises(CorruptStoreError, match="energy does not have the content"):
+    with pytest.raises(CorruptStoreError, match=r"energy can.t be decoded .*is not the shard that was built"):
         zstruct.verify(built)
 
 
@@ -54,7 +54,7 @@ def test_edges_that_disagree_are_found(built):
     wrong[[0, 1]] += [1, -1]
     spec = store.ArraySpec("n_atoms", ("structure",), wrong.shape, "int32", {}, 0, opened.layout("n_atoms"))
     store.write_array(built, spec, wrong)
-    with pytest.raises(CorruptStoreError, match="offsets does not agree with n_atoms"):
+    with pytest.raises(CorruptStoreError, match=r"n_atoms .*is not the shard that was built"):
         zstruct.verify(built)
 
 

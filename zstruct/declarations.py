@@ -177,9 +177,13 @@ def check_contents(path: str, attrs: Mapping[str, Any], documents: Mapping[str, 
         if "/" in name or said["node_type"] != "array":
             continue
         dims = said.get("dimension_names") or ()
-        if name in _EDGES or not dims or dims[0] not in rows:
-            continue
         own = said.get("attributes", {})
+        if name in _EDGES:
+            continue
+        if not dims or dims[0] not in rows:
+            if "kind" in own:
+                _refuse(path, name, f"has the dimensions {dims!r}, which are those of no field")
+            continue
         _check(path, name, own, _FIELD, _FIELD_MAY)
         if said["shape"][0] != rows[dims[0]]:
             _refuse(path, name, f"has {said['shape'][0]:,} rows, not {rows[dims[0]]:,}")

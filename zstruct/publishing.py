@@ -16,7 +16,7 @@ from typing import Any
 
 from zstruct.arguments import shown
 from zstruct.errors import ChangedInputError, InputError
-from zstruct.store import Store, consolidate_again, create_parent, sync_to_disk
+from zstruct.store import Store, check_joinable, consolidate_again, create_parent, sync_to_disk
 from zstruct.working import WorkingDirectory, exchange, read_json, write_json
 
 __all__ = [
@@ -128,6 +128,8 @@ def publish(path: Path, work: Path, name: str, kinds: Sequence[str], identity: s
         If the store has other content by now.
     InputError
         If groups of a kind lie behind a symbolic link.
+    CorruptStoreError
+        If zarr could not open the store with these groups: then nothing is published.
     """
     check_same(path, digest)
     for kind in kinds:
@@ -138,6 +140,7 @@ def publish(path: Path, work: Path, name: str, kinds: Sequence[str], identity: s
     for kind in kinds:
         for folder, _, _ in os.walk(work / kind):
             sync_to_disk(Path(folder))
+    check_joinable(path, {f"{kind}/{name}": work / kind for kind in kinds}, work)
     inodes = {kind: (work / kind).stat().st_ino for kind in kinds}
     record = {"identity": identity, "digest": digest, "name": name, "inodes": inodes}
     write_json(work / _RECORD, record)

@@ -65,6 +65,7 @@ __all__ = [
     "WrittenArray",
     "array_digest",
     "categories_specs",
+    "check_joinable",
     "check_readable",
     "check_shards",
     "choose_layout",
@@ -77,6 +78,7 @@ __all__ = [
     "formulas_specs",
     "is_content",
     "rows_digest",
+    "seal_of",
     "shard_path",
     "spec_of",
     "sync_to_disk",
@@ -100,6 +102,7 @@ _BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels
 # LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store.
 _FAST: tuple[Literal["lz4"], int] = ("lz4", 9)
 _SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
+_CRC_BYTES = 4
 _ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 # Several compressing threads inside one chunk would write its blocks in any order: stores must be
 # byte-identical, and there is a chunk for every thread anyway.
@@ -256,7 +259,7 @@ def _document(spec: ArraySpec) -> dict[str, Any]:
 
 
 class Shard(NamedTuple):
-    """What is known of a shard that was written: SHA-256 of its rows, CRC32C of its index."""
+    """What is known of a shard that was written: SHA-256 of its rows, CRC32C as `seal_of` it."""
 
     digest: str
     checksum: int
@@ -292,14 +295,44 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
     file = shard_path(path, spec.path, shard, len(spec.shape))
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
-    last = b""
+    sums, index = [], b""
     with naming(partial), open(partial, "wb") as out:
-        for last in _encode_shard(spec, rows):
-            out.write(last)
+        for piece in _encode_shard(spec, rows):
+            out.write(piece)
+            if len(piece) == _CRC_BYTES:
+                sums.append(piece)
+            else:
+                index = piece  # the last that is no checksum
         out.flush()
         os.fsync(out.fileno())
     os.replace(partial, file)
-    return Shard(rows_digest(rows), int.from_bytes(last, "little"))
+    return Shard(rows_digest(rows), google_crc32c.value(b"".join(sums[:-1]) + index))
+
+
+def seal_of(file: int, index: NDArray[np.uint64]) -> int:
+    """Return the checksum of a shard: the CRC32C of those of its chunks, then of its index.
+
+    The index alone would not do: chunks of other rows may have the same lengths.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    index
+        Position and length of each chunk, shape (n_chunks, 2).
+
+    Raises
+    ------
+    ValueError
+        If chunks are where nothing can be.
+    """
+    sums = []
+    for position, nbytes in index.tolist():
+        if (position, nbytes) != (_ABSENT, _ABSENT):
+            if position + nbytes >= 2**62 or nbytes < _CRC_BYTES:
+                raise ValueError("its index is damaged")
+            sums.append(os.pread(file, _CRC_BYTES, position + nbytes - _CRC_BYTES))
+    return google_crc32c.value(b"".join(sums) + index.tobytes())
 
 
 def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
@@ -308,7 +341,7 @@ def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
 
 
 def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
-    """Yield the pieces of a shard; the last is the checksum of its index."""
+    """Yield the pieces of a shard: chunks and index, each followed by its checksum."""
     codec, level = _compression(spec.dtype)
     chunk_rows = spec.layout.chunk_rows
     index = np.full((spec.layout.shard_rows // chunk_rows, 2), _ABSENT, dtype="<u8")
@@ -439,7 +472,12 @@ def _write_shard_table(
     checksums = np.array([shard.checksum for shard in shards], dtype=np.uint32)
     tables = [
         _table(f"{_SHARDS}/digests", ("shard", "byte"), digests.reshape(-1, 32), "SHA-256 of their rows"),
-        _table(f"{_SHARDS}/checksums", ("shard",), checksums, "CRC32C of their indexes"),
+        _table(
+            f"{_SHARDS}/checksums",
+            ("shard",),
+            checksums,
+            "CRC32C of the checksums of their chunks and of their indexes",
+        ),
     ]
     documents = {}
     for spec, values in tables:
@@ -473,11 +511,65 @@ def check_readable(path: str | os.PathLike[str]) -> None:
                     raise ValueError(f"zarr shows {inner} otherwise than it was written")
         if arrays:
             raise ValueError(f"zarr shows {', '.join(arrays)}, which were not written")
-    except (KeyError, ValueError, TypeError, OSError) as error:
+    except (ArithmeticError, LookupError, ValueError, TypeError, OSError) as error:
         raise CorruptStoreError(
             f"{name} was written, but can't be read again ({type(error).__name__}: {error}); it is not "
             "published, and what was there before stays; please report this"
         ) from error
+
+
+def check_joinable(path: str | os.PathLike[str], groups: Mapping[str, Path], scratch: Path) -> None:
+    """Open a store as it will be with groups that are made elsewhere, and those groups; as `check_readable`.
+
+    Parameters
+    ----------
+    path
+        The store.
+    groups
+        Where the groups are that will be in it or take the place of others, by their path in it.
+    scratch
+        A directory that may be written to.
+
+    Raises
+    ------
+    CorruptStoreError
+        If zarr does not show every array as it was written, or can't decode its rows.
+    """
+    trial = scratch / "trial"
+    shutil.rmtree(trial, ignore_errors=True)  # left by a kill
+    replaced = tuple(f"{group}/" for group in groups)
+    documents = {
+        inner: document
+        for inner, document in read_documents(path).items()
+        if not f"{inner}/".startswith(replaced)
+    }
+    for group, folder in groups.items():
+        documents.setdefault(group.split("/")[0], group_document({}))
+        made = read_documents(folder)
+        documents |= {f"{group}/{inner}" if inner else group: said for inner, said in made.items()}
+        _read_ends(folder, made)
+    for inner, document in documents.items():
+        if inner:
+            write_document(trial / inner, document, durable=False)
+    write_document(trial, consolidated(documents), durable=False)
+    check_readable(trial)
+    shutil.rmtree(trial)
+
+
+def _read_ends(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Decode the first and the last row of each array of a group through zarr alone."""
+    check_readable(folder)
+    for inner, said in documents.items():
+        if said["node_type"] == "array" and said["shape"][0]:
+            try:
+                array = zarr.open_array(folder / inner, mode="r", zarr_format=3)
+                for row in (0, said["shape"][0] - 1):
+                    np.asarray(array[row])
+            except (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:
+                raise refused(os.fspath(folder), error) or CorruptStoreError(
+                    f"{folder / inner} was written, but can't be decoded again ({error}); it is not "
+                    "published, and what was there before stays; please report this"
+                ) from error
 
 
 def create_parent(path: str | os.PathLike[str], kind: str) -> None:
@@ -762,7 +854,7 @@ class Store:
         return there
 
     def checksums(self, name: str) -> NDArray[np.uint32] | None:
-        """Return the CRC32C of the index of each shard of an array, shape (n_shards,).
+        """Return the checksum of each shard of an array, as `seal_of` computes it, shape (n_shards,).
 
         None where the store does not say: format 1.0, or an array without shards of its own.
         """
@@ -784,7 +876,7 @@ class Store:
         return self.read(f"{before}{_SHARDS}/{what}", first, first + said["counts"][k])
 
     def shard_checksum(self, name: str, shard: int) -> int | None:
-        """Return the CRC32C at the end of the file of a shard; None if the store is no local directory.
+        """Return the checksum of the file of a shard; None if the store is no local directory.
 
         Raises
         ------
@@ -793,12 +885,14 @@ class Store:
         """
         if not os.path.isdir(self.path):
             return None
-        file = shard_path(self.path, name, shard, len(self.shape(name)))
+        file, layout = shard_path(self.path, name, shard, len(self.shape(name))), self.layout(name)
+        nbytes = 16 * (layout.shard_rows // layout.chunk_rows)
         try:
             with open(file, "rb") as opened:
-                opened.seek(-4, os.SEEK_END)
-                return int.from_bytes(opened.read(), "little")
-        except OSError as error:
+                opened.seek(-nbytes - _CRC_BYTES, os.SEEK_END)
+                index = np.frombuffer(opened.read(nbytes), dtype="<u8").reshape(-1, 2)
+                return seal_of(opened.fileno(), index)
+        except (OSError, ValueError) as error:
             raise refused(self.path, error) or CorruptStoreError(
                 f"{file} is missing or cut off; restore the store from a copy or build it again"
             ) from error

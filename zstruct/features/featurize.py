@@ -19,7 +19,7 @@ from zstruct import parallel
 from zstruct.access import check_writable
 from zstruct.arguments import check, shown
 from zstruct.disk import writing
-from zstruct.errors import InputError, StoreExistsError, ZstructError
+from zstruct.errors import CorruptStoreError, InputError, StoreExistsError, ZstructError
 from zstruct.features.assembling import Run, make, prepare
 from zstruct.features.base import Descriptor, make_manifest
 from zstruct.features.groups import GROUP_VERSION, Kind
@@ -201,8 +201,8 @@ def featurize(
                 publish(path, work.path, called, todo, identity, opened.digest)
             except ZstructError as error:
                 check_same(path, opened.digest)  # or else the store may look damaged
-                if isinstance(error, InputError):
-                    work.remove()  # it will be mended by changing the store or the descriptor
+                if isinstance(error, InputError | CorruptStoreError):
+                    work.remove()  # to go on would end there again: the store or the descriptor has to change
                 raise
             finally:
                 run.close()

@@ -24,7 +24,7 @@ from zstruct.errors import CorruptStoreError, InputError
 from zstruct.loading.precision import copied, too_large
 from zstruct.loading.view import StoreView
 from zstruct.schema import ATOM
-from zstruct.store import ArraySpec, Store, shard_path
+from zstruct.store import ArraySpec, Store, seal_of, shard_path
 
 __all__ = ["ArrayReader"]
 
@@ -161,9 +161,10 @@ def _index(fd: int, n_chunks: int, checksum: int | None) -> NDArray[np.uint64]:
     if size < nbytes:
         raise ValueError("its shard is cut short")
     table = _checked(fd, size - nbytes, nbytes, "the checksum of its shard's index")
-    if checksum is not None and google_crc32c.value(table) != checksum:
+    index = table.view("<u8").reshape(n_chunks, 2)
+    if checksum is not None and seal_of(fd, index) != checksum:
         raise ValueError("its shard is not the one that was built")
-    return table.view("<u8").reshape(n_chunks, 2)
+    return index
 
 
 def _checked(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
