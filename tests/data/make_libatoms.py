@@ -11,7 +11,6 @@ import random
 import tempfile
 from pathlib import Path
 
-import extxyz
 import numpy as np
 
 SEED, LINES = 0, 120
@@ -77,6 +76,8 @@ def plain(value):
 
 
 def main():
+    import extxyz
+
     rng = random.Random(SEED)
     found = []
     with tempfile.TemporaryDirectory() as folder:
