@@ -22,6 +22,7 @@ LAYERS = [
     {"stats", "isolated_atoms"},
     {"explore", "loading", "export"},
     {"collate", "transforms"},
+    {"rehearsal"},
     {"cli", "__init__"},
     {"__main__"},
 ]

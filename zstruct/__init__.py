@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zstruct.isolated_atoms import isolated_references
     from zstruct.loading import StructureReader, ZarrStructureDataset
     from zstruct.references import References, fit_references, open_references
+    from zstruct.rehearsal import warmup
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.store import Store
@@ -88,6 +89,7 @@ __all__ = [
     "stats",
     "transforms",
     "verify",
+    "warmup",
 ]
 
 _LAZY = {
@@ -112,6 +114,7 @@ _LAZY = {
     "split": "zstruct.splits",
     "statistics": "zstruct.stats",
     "verify": "zstruct.verification",
+    "warmup": "zstruct.rehearsal",
 }
 
 

@@ -17,6 +17,7 @@ from zstruct.cli.build import add_build
 from zstruct.cli.featurize import add_featurize
 from zstruct.cli.show import add_info, add_verify
 from zstruct.cli.summaries import add_references, add_split, add_stats
+from zstruct.cli.warmup import add_warmup
 from zstruct.errors import ZstructError
 
 __all__ = ["main"]
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_build, add_featurize, add_split, add_stats, add_references, add_info, add_verify):
+    summaries = add_split, add_stats, add_references
+    for add in (add_build, add_featurize, *summaries, add_info, add_verify, add_warmup):
         add(commands)
     return parser

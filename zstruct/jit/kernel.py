@@ -9,10 +9,11 @@ load Numba, let alone to compile: see `Kernel.for_work`. Both ways give the same
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from zstruct.jit.cache import is_kept
 
-__all__ = ["FACTORIES", "HELPERS", "Kernel", "helper", "kernel", "primitive", "stands_for"]
+__all__ = ["FACTORIES", "HELPERS", "Kernel", "compiled_always", "helper", "kernel", "primitive", "stands_for"]
 
 # Seconds that Python may spend on the kernels of a file, in a process, before they are loaded from
 # disk, or compiled if they are not there: about what that takes.
@@ -32,6 +33,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 HELPERS: dict[Any, dict[str, Any]] = {}
 FACTORIES: dict[Any, Callable[[], Any]] = {}
 _spent: dict[str, float] = {}
+_always = False
 
 
 class Kernel:
@@ -82,7 +84,7 @@ class Kernel:
             What Python will take for the call, roughly. All calls of kernels of the same file draw on
             one allowance.
         """
-        if self._compiled is None:
+        if self._compiled is None and not _always:
             family = self.__module__
             spent = _spent.get(family, 0.0) + seconds
             if spent <= _LOADING or (spent <= _COMPILING and not is_kept(family)):
@@ -90,6 +92,17 @@ class Kernel:
                 return self.interpreted
             _spent[family] = math.inf  # never again
         return self
+
+
+@contextlib.contextmanager
+def compiled_always() -> Iterator[None]:
+    """Have kernels compiled, however small the work is, in all threads."""
+    global _always
+    before, _always = _always, True
+    try:
+        yield
+    finally:
+        _always = before
 
 
 def _find(module: str, name: str) -> Kernel:
