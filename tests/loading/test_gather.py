@@ -140,7 +140,7 @@ def test_masks(make_store, tmp_path):
         "pull": infer("pull", "atom", "float", (2,)),
         "label": infer("label", "structure", "category", ()),
     }
-    made = make_store(tmp_path / "s.zarr", np.array([2, 2, 1]), columns, fields)
+    made = make_store(tmp_path / "s.zarr", np.array([2, 2, 1]), columns, fields, {"label": ["a", "b", "c"]})
     for dtype in (F4, F8):
         wanted = {"label": I8, "pull": dtype, "energy": dtype}
         cache = BlockCache(Store(made.path), {"label": np.dtype("i4"), "pull": dtype, "energy": dtype})
