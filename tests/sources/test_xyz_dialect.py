@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import zstruct
 from tests.sources.blocks import EXTENDED, comment, frames_of, only, read, read_text, reasons
 from zstruct.ragged import Packed
 from zstruct.sources.normalize import ReadOptions, normalize
@@ -337,6 +338,17 @@ def test_the_rest_of_a_plain_line(tmp_path: Path, rest: str) -> None:
         assert "values instead of 4" in reasons(raw)[0]
     raw = read_text(tmp_path, "2\nplain\nO 1 2 3\nH 4 5\n")
     assert "3 values instead of 4" in reasons(raw)[0]
+
+
+def test_columns_that_are_not_read_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "in.xyz"
+    lines = ["H 0 0 0 1 2 3", "H 0 0 1", "H 0 0 2 " + "9 " * 80, "X x 0 0 1"]
+    path.write_text("".join(f"2\nplain\nH 1 1 1\n{line}\n" for line in lines) + WATER)
+    report = zstruct.build(path, tmp_path / "x.zarr", on_error="skip", progress=False)
+    assert (report.n_structures, report.n_skipped) == (4, 1)
+    ((sentence, count),) = report.remarks.items()
+    assert "more columns than element and position" in sentence
+    assert count == 2
 
 
 def test_plain_comments_are_kept_as_they_are(tmp_path: Path) -> None:

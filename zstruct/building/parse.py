@@ -117,6 +117,8 @@ def _blocks(
             if bad and task.on_error == "raise":
                 first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)
                 raise InputError(first.reason, source.label, first.frame)
+            for sentence, here in raw.remarks.items():
+                remarks.count(sentence, int(np.isin(packed.columns["frame"], raw.frames[here]).sum()))
             packed.add(FIELDS["source"], np.zeros(len(packed), dtype=np.int32))
             packed.categories["source"] = [source.label]
             yield source.label, packed, bad, {note: raw.frames[here] for note, here in raw.notes.items()}

@@ -120,6 +120,8 @@ class Raw:
         which elements the types are.
     notes
         Which structures something is to be said of, by the words of `NOTES`, shape (n,).
+    remarks
+        The same for whatever else the user should be told, by the sentence that says it.
     """
 
     frames: NDArray[np.int64]
@@ -129,6 +131,7 @@ class Raw:
     bad: list[BadFrame] = field(default_factory=list)
     types: RawColumn | None = None
     notes: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    remarks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @runtime_checkable

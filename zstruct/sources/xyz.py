@@ -36,6 +36,10 @@ _HEAD_BYTES = 1 << 16
 _GROWTH, _ALLOWANCE = 8, 64 << 20
 _BOM = b"\xef\xbb\xbf"
 _ANYWHERE = 1 << 62
+_UNREAD = (
+    "a plain XYZ file with more columns than element and position, which are not read; to have them, say so "
+    "in the comment line, as in Properties=species:S:1:pos:R:3:forces:R:3"
+)
 
 
 class XYZSource(FileSource):
@@ -344,7 +348,9 @@ def _read_block(
         for k, reason in sorted(faults.reasons.items())
     ]
     bad = sorted([*bad, *failures], key=lambda b: -1 if b.frame is None else b.frame)
-    return Raw(numbers[good], n_atoms[good], atom, structure, bad)
+    unread = faults.unread[good]
+    remarks = {_UNREAD: unread} if unread.any() else {}
+    return Raw(numbers[good], n_atoms[good], atom, structure, bad, remarks=remarks)
 
 
 def _select(column: RawColumn, good: NDArray[np.bool_]) -> RawColumn:

@@ -215,6 +215,7 @@ def read_atoms(
             floats[place] = decided(text, start, stop)
         if done == begin:
             pending = np.empty((8 * len(pending), 3), np.int64)
+    faults.unread |= (found[:, 0] == kernels.FINE) & (found[:, 3] > 0)
     _explain(text, found, frames[:, 1], which, layouts, faults)
     numbers = _elements(numbers, others, offsets, which, layouts, faults)
 

@@ -39,10 +39,11 @@ _INTEGERS = 1 << kernels.V_INT | 1 << kernels.V_J_INTS
 
 
 class Faults:
-    """Which frames of a block are bad, and the first reason for each."""
+    """Which frames of a block are bad, and the first reason for each; which have lines partly unread."""
 
     def __init__(self, n: int):
         self.mask = np.zeros(n, dtype=bool)
+        self.unread = np.zeros(n, dtype=bool)
         self.reasons: dict[int, str] = {}
 
     def add(self, frame: int, reason: str) -> None:

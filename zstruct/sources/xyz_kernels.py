@@ -1209,7 +1209,8 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
     floats, ints, bools, spans
         Room for the tokens of each type; `spans` has start and end of texts, shape (k, 2).
     faults
-        Room for code, atom, position and step of each frame's first fault, shape (n, 4).
+        Room for code, atom, position and step of each frame's first fault, shape (n, 4); without a
+        fault, the last says whether lines went on behind what is read.
     pending
         Room for floats left undecided: place in `floats`, start and end in the text, (m, 3).
     tokens
@@ -1257,8 +1258,10 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
                 p += 64
                 if n_tokens > width:
                     break
-            if goes_on and byte_at(text, p - 1) != _NEWLINE:
-                p = _line_end(text, p, _FAR) + 1
+            if goes_on and n_tokens > width:
+                faults[frame, 3] = 1
+                if byte_at(text, p - 1) != _NEWLINE:
+                    p = _line_end(text, p, _FAR) + 1
             if n_tokens != width and not (goes_on and n_tokens > width):
                 code = TOO_FEW if n_tokens < width else TOO_MANY
                 faults[frame, 0], faults[frame, 1], faults[frame, 2] = code, atom, line
