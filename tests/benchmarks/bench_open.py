@@ -64,9 +64,11 @@ def main(scale: float = 1.0) -> None:
                 "zstruct.open": lambda: zstruct.open(path),
                 "repr": lambda: repr(dataset),
                 "repr in Jupyter": lambda: dataset._repr_html_(),
-                "(ds.energy / ds.n_atoms).mean()": lambda: (
-                    (dataset.energy / dataset.n_atoms).mean().compute()
-                ),
+                "(ds.energy / ds.n_atoms).mean()": lambda: (dataset.energy / dataset.n_atoms).mean(),
+                "ds.energy[ds.energy < -2000]": lambda: dataset.energy[dataset.energy < -2000],
+                'ds.energy.groupby("n_atoms").mean()': lambda: dataset.energy.groupby("n_atoms").mean(),
+                "ds.zs.where(ds.energy < -2000)": lambda: dataset.zs.where(dataset.energy < -2000),
+                "ds.zs.to_dataframe()": lambda: dataset.zs.to_dataframe(),
                 "ds.zs.isel(structure=slice(1000)).load()": lambda: dataset.zs.isel(
                     structure=slice(1000)
                 ).load(),

@@ -96,6 +96,22 @@ def test_few_rows_are_read_from_few_chunks(path, monkeypatch):
     assert sorted(read) == [("energy", 0, 40), ("n_atoms", 0, 40)]
 
 
+def test_groups_do_not_read_everything_each(path, monkeypatch):
+    rows = []
+    original = Store.read
+
+    def spied(self, name, start=0, stop=None):
+        if name == "energy":
+            rows.append(stop - start)
+        return original(self, name, start, stop)
+
+    monkeypatch.setattr(Store, "read", spied)
+    ds = zstruct.open(path)
+
+    assert ds.energy.groupby("formula").mean().size > 20
+    assert sum(rows) <= 120
+
+
 def test_operations_read_no_labels(path, monkeypatch):
     ds = zstruct.open(path)
 

@@ -3,6 +3,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +218,38 @@ def test_importing_stays_light():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert out.stdout.strip() == "set()"
+
+
+def test_a_store_of_version_0_1_shows_what_a_new_one_does(tmp_path):
+    shutil.unpack_archive(Path(__file__).parents[1] / "data" / "store-0.1.zip", tmp_path)
+    ds = zstruct.open(tmp_path / "store-0.1.zarr")
+
+    atoms = ds.zs.to_ase()
+
+    assert ds.attrs["encoding-version"] == "1.0"
+    assert ds.formula.values.tolist() == [a.get_chemical_formula("hill") for a in atoms]
+    assert ds.formula[[1, 0]].values.tolist() == ds.formula.values[[1, 0]].tolist()
+    assert ds.zs.to_dataframe().formula.tolist() == ds.formula.values.tolist()
+    assert len(ds.energy.groupby("formula").mean()) == len(set(ds.formula.values))
+
+
+def test_integers_that_some_structures_lack_stay_exact(tmp_path, structures):
+    frames = [atoms.copy() for atoms in structures[:4]]
+    frames[0].info["ident"] = 2**60 + 1
+    frames[2].info["ident"] = -(2**60) - 1
+    frames[1].info["ok"] = True
+    zstruct.build(frames, tmp_path / "x.zarr", progress=False)
+
+    ds = zstruct.open(tmp_path / "x.zarr")
+
+    assert ds.ident.dtype == np.int64
+    assert ds.ident[ds.has_ident].values.tolist() == [2**60 + 1, -(2**60) - 1]
+    assert "has_ident" in ds.coords
+    assert ds.zs.has("ident").values.tolist() == [True, False, True, False]
+    assert ds.zs.has("ok").values.tolist() == [False, True, False, False]
+    assert ds.ok.where(ds.has_ok).isnull().values.tolist() == [True, False, True, True]
+    part = ds.zs.isel([3, 2])
+    assert [a.info.get("ident") for a in part.zs.to_ase()] == [None, -(2**60) - 1]
+    table = part.zs.to_dataframe()
+    assert table.ident.isna().tolist() == [True, False]
+    assert table.ident.iloc[1] == -(2**60) - 1

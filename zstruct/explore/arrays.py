@@ -25,6 +25,7 @@ from zstruct.store import Store
 __all__ = ["StoredFormulas", "StoredRows", "StoredTexts", "lazy"]
 
 _MANY = 0.1  # from this fraction of formulas on, all are computed
+_HELD_BYTES = 1 << 30
 _READ_BYTES = 1 << 27  # what is read at a time where only columns of it are kept
 
 
@@ -68,26 +69,36 @@ class StoredRows(_Stored):
     n_rows
         How many of them, if not all.
     hold
-        Whether to keep the values from when all of them were read.
+        Whether to keep the values, of up to a gigabyte, from when all of them are read, or so many here and
+        there that it comes to the same, as for each group of a ``groupby``.
     """
 
     def __init__(self, store: Store, name: str, n_rows: int | None = None, hold: bool = False):
         shape = store.shape(name)
         self.shape = shape if n_rows is None else (n_rows, *shape[1:])
         self.dtype = store.dtype(name)
-        self._store, self._name, self._hold = store, name, hold
+        nbytes = self.dtype.itemsize * int(np.prod(self.shape, dtype=int))
+        self._store, self._name, self._hold = store, name, hold and nbytes <= _HELD_BYTES
         self._held: NDArray | None = None
+        self._decoded = 0  # rows, in reads of scattered ones
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_held": None}
+        return self.__dict__ | {"_held": None, "_decoded": 0}
 
     def read(self, key: tuple[Any, ...]) -> Any:
         """Return what is picked, in an array of its own."""
-        if self._held is None and self._hold and all(map(_is_whole, key, self.shape)):
-            self._held = self._fetch(key)
+        if self._held is None and self._hold and self._is_enough(key):
+            self._held = self._fetch((slice(None),) * len(self.shape))
         if self._held is None:
             return self._fetch(key)
         return np.array(_columns(self._held, key, 0))
+
+    def _is_enough(self, key: tuple[Any, ...]) -> bool:
+        """Return whether to read everything now."""
+        if isinstance(key[0], np.ndarray) and len(key[0]):
+            chunk = self._store.layout(self._name).chunk_rows
+            self._decoded += chunk * (int(np.count_nonzero(np.diff(key[0] // chunk))) + 1)
+        return self._decoded > self.shape[0] or all(map(_is_whole, key, self.shape))
 
     def _fetch(self, key: tuple[Any, ...]) -> Any:
         first, rest = key[0], key[1:]
@@ -191,18 +202,7 @@ def _is_whole(key: Any, length: int) -> bool:
     return isinstance(key, slice) and key.indices(length) == (0, length, 1)
 
 
-def lazy(
-    dims: tuple[str, ...], array: _Stored, attrs: Mapping[str, Any], cached: bool = False
-) -> xr.Variable:
-    """Return a variable that reads rows of a store when they are used.
-
-    Parameters
-    ----------
-    dims, array, attrs
-        What it has.
-    cached
-        Whether it keeps values from when all of them were read, as what `xarray.open_dataset` returns does.
-    """
+def lazy(dims: tuple[str, ...], array: _Stored, attrs: Mapping[str, Any]) -> xr.Variable:
+    """Return a variable that reads rows of a store when they are used."""
     data: Any = indexing.LazilyIndexedArray(array)
-    data = indexing.CopyOnWriteArray(data)
-    return xr.Variable(dims, indexing.MemoryCachedArray(data) if cached else data, dict(attrs))
+    return xr.Variable(dims, indexing.CopyOnWriteArray(data), dict(attrs))

@@ -199,14 +199,14 @@ class _Shown:
     def variable(self, field: Field) -> xr.Variable:
         """Return a field, or who has it."""
         attrs = flat(self._store.array_attrs(field.name))
-        hold = not self._is_chunked(field) and len(field.dims) == 1
+        hold = not self._is_chunked(field)
         array: StoredTexts | StoredRows
         if field.kind == "category":
             array = StoredTexts(self._store, field.name, hold=hold)
         else:
             array = StoredRows(self._store, field.name, hold=hold)
-        if not self._is_chunked(field):
-            return lazy(field.dims, array, attrs, cached=not hold)
+        if hold:
+            return lazy(field.dims, array, attrs)
         return _chunked(lazy(field.dims, array, attrs), self._store, field.name, self._rows, self._token)
 
     def _is_chunked(self, field: Field) -> bool:
