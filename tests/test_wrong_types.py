@@ -78,6 +78,10 @@ def made(folder):
     return frames, os.fspath(path)
 
 
+def _nothing(structures, neighbors):
+    """Stands for a descriptor of somebody's own."""
+
+
 def cases(folder):
     """Yield what is called, its name, and arguments that are right."""
     frames, path = made(folder)
@@ -110,6 +114,21 @@ def cases(folder):
     yield ACSF, lambda: {"species": ["H"], "r_cut": 3.0}
     yield zstruct.StructureReader, lambda: {"path": path}
     yield reader.batches, lambda: {"batch_size": 2}
+    store, dataset, statistics = zstruct.Store(path), zstruct.open(path), zstruct.statistics(path)
+    for method in (store.read, store.shape, store.dtype, store.layout, store.coverage, store.array_attrs):
+        yield method, lambda: {"name": "energy"}
+    yield store.group_names, lambda: {"kind": "features"}
+    yield store.array_names, lambda: {"group": "neighbors/rc3"}
+    yield store.group_attrs, lambda: {"group": "neighbors/rc3"}
+    yield statistics.merge, lambda: {"other": statistics}
+    yield zstruct.open_split(path).__getitem__, lambda: {"label": "train"}
+    yield dataset.zs.isel, lambda: {"structure": 0}
+    yield dataset.zs.where, lambda: {"mask": dataset.energy < 0}
+    yield dataset.zs.has, lambda: {"field": "energy"}
+    yield dataset.zs.to_ase, lambda: {"structure": 0}
+    yield dataset.zs.to_dataframe, dict
+    named = {"name": "mine", "cutoff": 3.0, "feature_names": ["a"]}
+    yield zstruct.features.register, lambda: {"what": _nothing, **named}
     yield reader.take, lambda: {"indices": [0, 1]}
 
 

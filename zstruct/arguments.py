@@ -291,6 +291,8 @@ OPTIONS: Mapping[str, Option] = {
     "derivatives": _FLAG,
     "features_only": _FLAG,
     "as_numpy": _FLAG,
+    "fmax": _FLAG,
+    "composition": _FLAG,
     "drop_last": _FLAG,
     "pin_memory": _FLAG,
     "cache_features": _KEPT,

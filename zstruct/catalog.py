@@ -9,11 +9,13 @@ the same group. What documents may say is the business of `zstruct.trust`.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
-from zstruct.errors import ChangedInputError, CorruptStoreError
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreError, InputError
 from zstruct.trust import check_documents, check_node, documents_within, read_document
 
 __all__ = ["Catalog", "Documents", "Listing", "group_of"]
@@ -24,6 +26,22 @@ _TABLES = ("categories", "formulas", "shards")  # groups that are of the store's
 _ATTEMPTS = 100
 
 
+def check_name(name: Any) -> None:
+    """Refuse what can't be the name of an array or a group.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is no text.
+    InputError
+        If it has a null character.
+    """
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"arrays and groups of a store have names in text, not {shown(name)}")
+    if "\0" in name:
+        raise InputError(f"{name!r} names nothing in a store")
+
+
 def group_of(name: str) -> str:
     """Return the group that is renamed as a whole and has a node in it; "" for the store's own content.
 
@@ -32,6 +50,7 @@ def group_of(name: str) -> str:
     >>> group_of("positions"), group_of("categories/source/data"), group_of("features/acsf/values")
     ('', '', 'features/acsf')
     """
+    check_name(name)
     parts = name.split("/")
     return "" if len(parts) == 1 or parts[0] in _TABLES else "/".join(parts[:2])
 
@@ -106,6 +125,10 @@ class Catalog:
                 names = [entry.name for entry in entries if Path(entry.path, _METADATA).is_file()]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # so there is none of this name
+                return []
+            raise
         return sorted(names)
 
     def is_current(self, name: str) -> bool:

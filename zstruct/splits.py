@@ -69,8 +69,8 @@ class Split:
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, label: str) -> NDArray[np.int64]:
-        if label not in self.labels:
-            raise UnknownNameError(f"the split has no part {label!r}; it has {', '.join(self.labels)}")
+        if not isinstance(label, str) or label not in self.labels:
+            raise UnknownNameError(f"the split has no part {shown(label)}; it has {', '.join(self.labels)}")
         return np.flatnonzero(self.codes == self.labels.index(label)).astype(np.int64, copy=False)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:

@@ -27,7 +27,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.access import check_options, is_url, path_of, refused
-from zstruct.catalog import Catalog, Listing, group_of
+from zstruct.catalog import Catalog, Listing, check_name, group_of
 from zstruct.declarations import check_contents, check_group
 from zstruct.disk import naming
 from zstruct.errors import (
@@ -1024,6 +1024,7 @@ class Store:
 
         Without a group, of those that are the store's own: root arrays and their tables.
         """
+        check_name(group)
         documents = self._catalog.documents(group_of(f"{group}/") if group else "")
         names = sorted(name for name, said in documents.items() if said["node_type"] == "array")
         if group:
@@ -1046,6 +1047,7 @@ class Store:
 
         Of a local store, those that are there now.
         """
+        check_name(kind)
         return self._catalog.group_names(kind)
 
     def group_attrs(self, group: str) -> dict[str, Any]:
@@ -1060,7 +1062,7 @@ class Store:
         """
         documents = self._catalog.documents(group_of(group))
         if group not in documents:
-            raise KeyError(f"the store {self.path} has no group {group!r}")
+            raise UnknownNameError(f"the store {self.path} has no group {group!r}")
         check_group(self.path, group, documents)
         return dict(documents[group].get("attributes", {}))
 

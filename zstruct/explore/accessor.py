@@ -13,6 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from zstruct.arguments import check, shown
+from zstruct.errors import UnknownNameError
 from zstruct.explore.attributes import nested
 from zstruct.explore.composition import composition, elements, formulas
 from zstruct.explore.labels import check_labels, fields_of, labelled, mask_over, the_structures
@@ -468,6 +470,7 @@ class StructureAccessor:
         ValueError
             If a field is over atoms.
         """
+        check(fmax=fmax, composition=composition)
         table = to_table(self._ds, fields)
         if fmax:
             table["fmax"] = self.fmax.to_numpy()
@@ -499,8 +502,8 @@ class StructureAccessor:
     def _variable(self, name: str) -> xr.Variable:
         """Return a variable over structures or atoms by name."""
         usable = fields_of(self._ds)
-        if name not in usable:
-            raise KeyError(f"this Dataset has no field {name!r}; it has {', '.join(usable)}")
+        if not isinstance(name, str) or name not in usable:
+            raise UnknownNameError(f"this Dataset has no field {shown(name)}; it has {', '.join(usable)}")
         return self._ds.variables[name]
 
     def _array(

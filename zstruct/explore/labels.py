@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from zstruct.arguments import array_of
 from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE
 
@@ -51,8 +52,12 @@ def mask_over(mask: Any, dataset: xr.Dataset) -> Any:
             f"where takes a boolean mask, not the text {mask!r}: write ds.zs.where(ds.energy < 0); or have "
             f'xarray read it: ds.zs.sel(structure=ds.drop_dims("atom").query(structure={mask!r}).structure)'
         )
-    made = mask(dataset) if callable(mask) else mask
-    values = made if isinstance(made, xr.DataArray) else np.asarray(made)
+    try:
+        made = mask(dataset) if callable(mask) else mask
+    except Exception as error:
+        reason = f"the function that was given as a mask raised {type(error).__name__}: {error}"
+        raise InputError(reason) from error
+    values = made if isinstance(made, xr.DataArray) else array_of("a mask", made)
     if values.dtype != bool:
         raise IndexError(f"where takes a boolean mask, not {values.dtype}; isel takes integers")
     return values

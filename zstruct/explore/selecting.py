@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from zstruct.arguments import array_of
 from zstruct.errors import InputError
 from zstruct.ragged import atom_rows, counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
@@ -59,7 +60,7 @@ def picked(which: Any, n: int) -> Rows:
         return np.arange(start, stop, step, dtype=np.int64)
     if isinstance(which, xr.DataArray) and which.dims not in ((STRUCTURE,), ()):
         raise IndexError(f"structures are picked by an array over structures, not over {which.dims}")
-    index = np.asarray(which)
+    index = array_of("structures to pick", which)
     if index.size == 0 and index.dtype != bool:
         index = index.reshape(-1).astype(np.int64)
     if index.dtype == bool:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from zstruct.arguments import names
+from zstruct.errors import UnknownNameError
 from zstruct.explore.labels import fields_of
 from zstruct.explore.missing import mask_of
 from zstruct.schema import STRUCTURE
@@ -36,15 +38,13 @@ def to_table(dataset: xr.Dataset, fields: Sequence[str] | None = None) -> pd.Dat
     ValueError
         If a field is over atoms.
     """
-    if isinstance(fields, str):
-        raise TypeError(f"fields is a list of names, as [{fields!r}], not one name")
     usable = fields_of(dataset)
-    names = _scalars(dataset, usable) if fields is None else list(fields)
-    unknown = [name for name in names if name not in usable]
+    chosen = _scalars(dataset, usable) if fields is None else names("fields", fields)
+    unknown = [name for name in chosen if name not in usable]
     if unknown:
-        raise KeyError(f"this Dataset has no field {unknown[0]!r}; it has {', '.join(usable)}")
+        raise UnknownNameError(f"this Dataset has no field {unknown[0]!r}; it has {', '.join(usable)}")
     columns: dict[str, Any] = {}
-    for name in names:
+    for name in chosen:
         variable = dataset.variables[name]
         if variable.dims[:1] != (STRUCTURE,):
             raise ValueError(

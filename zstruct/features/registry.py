@@ -7,14 +7,16 @@ asked for, and nothing is known of stores.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.arguments import count, real, shown
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.features.base import Descriptor, Neighbors, make_manifest
 from zstruct.features.structures import Structures
 
@@ -181,17 +183,30 @@ def register(
         _REGISTERED[what.__name__] = what
         return what
     if not callable(what):
-        raise InputError(f"a descriptor is a class or a function, not {what!r}")
+        raise InputError(f"a descriptor is a class or a function, not {shown(what)}")
     if isinstance(feature_names, str):
-        raise InputError(f"feature_names is a list of names: feature_names=[{feature_names!r}]")
-    names = tuple(map(str, () if feature_names is None else feature_names))
-    if not (isinstance(cutoff, int | float | np.number) and 0 < cutoff < np.inf) or not names:
+        raise ArgumentTypeError(
+            f"feature_names is a list of names: write feature_names=[{shown(feature_names)}]"
+        )
+    listed = isinstance(feature_names, Iterable) and getattr(feature_names, "ndim", 1) > 0
+    if not (feature_names is None or listed) or isinstance(feature_names, bytes | Mapping):
+        raise ArgumentTypeError(f"feature_names is a list of names, not {shown(feature_names)}")
+    called_so = () if feature_names is None else tuple(map(str, feature_names))
+    number = isinstance(cutoff, Real) and not isinstance(cutoff, bool)
+    radius = real("cutoff", cutoff) if number else None
+    if radius is None or not 0 < radius < np.inf or not called_so:
         raise InputError("a function is registered with a cutoff above zero and feature_names")
     if parameters is not None and not isinstance(parameters, Mapping):
-        raise InputError(f"parameters are a dict of the function's further arguments, not {parameters!r}")
+        raise InputError(
+            f"parameters are a dict of the function's further arguments, not {shown(parameters)}"
+        )
+    if not (name is None or isinstance(name, str)):
+        raise ArgumentTypeError(f"the name of a descriptor is a text, not {shown(name)}")
     called = str(name or getattr(what, "__name__", ""))
     _check_name(called)
-    made = FunctionDescriptor(what, called, float(cutoff), names, dict(parameters or {}), int(version))
+    made = FunctionDescriptor(
+        what, called, radius, called_so, dict(parameters or {}), count("version", version)
+    )
     try:
         made.manifest()
     except (TypeError, ValueError) as error:

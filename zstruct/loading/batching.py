@@ -15,6 +15,8 @@ import numpy as np
 import torch.utils.data
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.arguments import check, count, shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.cuts import alike, budget, check_size, cut, in_rows, sizes_of, stops_of
 from zstruct.loading.samplers import Run, StructureSampler
 
@@ -48,7 +50,8 @@ class BatchSampler(torch.utils.data.BatchSampler):
     sampler: StructureSampler
 
     def __init__(self, sampler: StructureSampler, batch_size: int, drop_last: bool = False):
-        super().__init__(sampler, batch_size, drop_last)
+        check(drop_last=drop_last)
+        super().__init__(sampler, count("batch_size", batch_size, 1), bool(drop_last))
 
     def __repr__(self) -> str:
         return f"<{len(self):,} batches of {self.batch_size:,}: {self.sampler!r}>"
@@ -162,7 +165,10 @@ class BudgetBatchSampler(BatchSampler):
         n_edges: ArrayLike | None = None,
         drop_last: bool = False,
     ):
-        self.sampler, self.drop_last = sampler, drop_last
+        if not isinstance(sampler, StructureSampler):
+            raise ArgumentTypeError(f"sampler is one of zstruct's own, not {shown(sampler)}")
+        check(drop_last=drop_last)
+        self.sampler, self.drop_last = sampler, bool(drop_last)
         self.batch_size = batch_size  # type: ignore[assignment] # torch has no batches of any size
         self.max_atoms, self.max_edges = max_atoms, max_edges
         check_size(batch_size, None, max_atoms is not None or max_edges is not None)

@@ -13,10 +13,12 @@ tensors are wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.batch import ATOMS, PackedBatch
 from zstruct.loading.foreign import fairchem, mace, schnetpack
 from zstruct.loading.packing import Batch, Samples, converter, no_pairs, pack
@@ -183,7 +185,15 @@ def padded(
 
 
 def as_list(samples: Samples) -> list[Mapping[str, Any]]:
-    """Return the samples as a list, each on its own."""
+    """Return the samples as a list, each on its own.
+
+    Raises
+    ------
+    TypeError
+        If they are nothing of that kind.
+    """
+    if not isinstance(samples, Iterable):
+        raise ArgumentTypeError(f"samples are a PackedBatch or a list of samples, not {shown(samples)}")
     return list(samples)
 
 

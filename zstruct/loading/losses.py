@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.loading.forces import USED
 
 __all__ = ["ObservationModel", "as_predicted", "weighted_loss"]
@@ -72,6 +74,9 @@ def weighted_loss(
     >>> weighted_loss({"energy": torch.tensor([6.0, 1.0])}, batch)
     tensor(4.)
     """
+    for what, given in (("predictions", predictions), ("batch", batch)):
+        if not isinstance(given, Mapping):
+            raise ArgumentTypeError(f"{what} is a mapping of names to tensors, not {shown(given)}")
     predictions = observation_model(predictions, batch)
     if weights is None:
         weights = {name: 1.0 for name in predictions if name in batch}

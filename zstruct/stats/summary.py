@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.references import References
 from zstruct.schema import SYMBOLS
 from zstruct.stats.magnitudes import Magnitudes
@@ -140,6 +141,8 @@ class Statistics(Record):
         InputError
             If different references were subtracted.
         """
+        if not isinstance(other, Statistics):
+            raise ArgumentTypeError(f"statistics merge with statistics, not with {shown(other)}")
         ours, theirs = self.references, other.references
         if (ours is None) != (theirs is None) or (
             ours is not None and theirs is not None and dict(ours) != dict(theirs)
