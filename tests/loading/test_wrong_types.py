@@ -8,6 +8,7 @@ import pytest
 
 from zstruct import StructureReader, collate, transforms
 from zstruct.errors import ZstructError
+from zstruct.store import Store
 
 torch = pytest.importorskip("torch")
 
@@ -52,7 +53,11 @@ WITH = {
     "force_min_structures": {"force_fraction": 0.5},
     "force_seed": {"force_fraction": 0.5},
 }
-OF_DATASETS = [name for name in inspect.signature(ZarrStructureDataset).parameters if name != "path"]
+OF_DATASETS = [
+    name
+    for name in inspect.signature(ZarrStructureDataset).parameters
+    if name not in ("path", "storage_options")
+]
 # A number of worker processes is one that torch starts; another library checks its own options.
 OF_LOADERS = [
     name
@@ -62,11 +67,14 @@ OF_LOADERS = [
 OF_BATCHES = [name for name in inspect.signature(StructureReader.batches).parameters if name != "self"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OF_DATASETS)
 def test_of_datasets(plain, option):
-    check(option, lambda value: ZarrStructureDataset(plain.path, **{option: value}, **WITH.get(option, {})))
+    store = Store(plain.path)
+    check(option, lambda value: ZarrStructureDataset(store, **{option: value}, **WITH.get(option, {})))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OF_LOADERS)
 def test_of_loaders(plain, option):
     data = ZarrStructureDataset(plain.path, ["numbers", "positions"])
@@ -74,6 +82,7 @@ def test_of_loaders(plain, option):
     check(option, lambda value: next(iter(data.loader(**{option: value}, **both)), None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OF_BATCHES)
 def test_of_batches(plain, option):
     reader = StructureReader(plain.path, ["numbers", "positions"])
