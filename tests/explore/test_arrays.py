@@ -204,7 +204,7 @@ def test_damage_is_told_with_the_name_of_the_array(path, tmp_path, name, how):
 
     ds = zstruct.open(bad)
 
-    with pytest.raises(zstruct.CorruptStoreError, match=rf"bad\.zarr: .*{array}"):
+    with pytest.raises(zstruct.CorruptStoreError, match=rf"bad\.zarr.*{array}"):
         ds[name].load()
 
 
