@@ -23,7 +23,7 @@ from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
-from zstruct.schema import ATOM, STRUCTURE, Field
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
 from zstruct.splits import open_split
 from zstruct.store import Store
 
@@ -32,7 +32,7 @@ __all__ = ["FORMULA", "open", "open_features", "open_labels"]
 Chunks = str | int | Mapping[Any, Any] | None
 
 #: What formulas of zstruct are described as, so that a property of that name is not taken for them.
-FORMULA = "chemical formula, in Hill's order"
+FORMULA = FIELDS["formula"].description
 
 _LABELS = {
     "xyz": ["x", "y", "z"],
@@ -115,7 +115,7 @@ def open(
     _check_chunks(chunks)
     store = Store.of(path, storage_options)
     store.check_complete()
-    columns = getattr(store, "columns", store.fields)
+    columns = store.columns
     labels = _labels_of(columns)
     shown = _Shown(store, _token(store, store.digest), _common_rows(store, columns), labels, chunks)
     variables = {name: shown.variable(field) for name, field in columns.items()}
