@@ -126,8 +126,9 @@ def featurize(
     only
         ``"forces"``: store derivatives only for structures with forces; others have no pairs.
     overwrite
-        Whether groups of this name may be replaced; they stay until the new ones are whole. Don't
-        while somebody reads them.
+        Whether groups of this name may be replaced; they stay until the new ones are whole. Whoever
+        opens them meanwhile gets the old or the new ones, and whoever has the old ones open is told that
+        they were replaced when more of them is read.
     client
         A `distributed.Client` to run on; by default the active one, else this machine.
     n_workers
