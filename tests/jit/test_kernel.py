@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from zstruct.distance_kernels import SEARCHED, shortest, shortest_searched
 from zstruct.features.kernels.acsf import _as_float, _as_integer
 from zstruct.features.kernels.neighbors import _count, _lowest
+from zstruct.features.kernels.neighbors import search as neighbors_kernel
 from zstruct.features.kernels.statistics import summarize
+from zstruct.features.neighbors import _Search
+from zstruct.features.structures import pack
 from zstruct.jit import kernel as module
 from zstruct.jit.kernel import FACTORIES, Kernel, helper, kernel, primitive
 from zstruct.loading.pointers import (
@@ -147,6 +150,47 @@ def test_shortest_distances_of_many_atoms(rng):
     ours, compiled = both(run, shortest_searched)
     assert ours == compiled
     assert 0 < ours[0] < 2
+
+
+@pytest.mark.parametrize("cutoff", [1.5, 4.0])
+@pytest.mark.parametrize("pbc", [(0, 0, 0), (1, 1, 1), (0, 1, 1)])
+def test_neighbors(rng, pbc, cutoff):
+    boxes = [6 * np.eye(3), np.diag([3.0, 4, -5]), 4 * np.eye(3) + rng.normal(0, 1, (3, 3))]
+    packed = pack(
+        [
+            {
+                "numbers": np.ones(5, int),
+                "positions": rng.normal(0, 4, (5, 3)).round(1),
+                "cell": box,
+                "pbc": pbc,
+            }
+            for box in boxes
+        ]
+    )
+
+    def run(one):
+        search = _Search(packed, cutoff)
+        search._search = one
+        found = search.find(0, 15, 10, whole=True)
+        arrays = found.offsets, found.indices, found.shifts, found.vectors, found.distances
+        return [array.tobytes() for array in arrays]
+
+    ours, compiled = both(run, neighbors_kernel)
+    assert ours == compiled
+
+
+def test_neighbors_in_bins(rng):
+    cloud = {"numbers": np.ones(40, int), "positions": rng.uniform(0, 8, (40, 3))}
+    packed = pack([cloud | {"cell": 8 * np.eye(3), "pbc": [True] * 3}])
+
+    def run(one):
+        search = _Search(packed, 8.0)
+        search._search = one
+        found = search.find(0, 2, 3000, whole=True)
+        return found.indices.tobytes() + found.vectors.tobytes() + found.distances.tobytes()
+
+    ours, compiled = both(run, neighbors_kernel)
+    assert ours == compiled
 
 
 def test_force_statistics(rng):
