@@ -31,6 +31,11 @@ def environment(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
 
 
+def without_notices(text):
+    """Leave out the lines that say that a kernel is compiled, which depends on what was run before."""
+    return [line for line in text.splitlines() if not line.startswith("zstruct compiles ")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path, copy, environment):
@@ -44,7 +49,7 @@ def test_notebooks_run(path, copy, environment):
 
     said = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     warned = [output.text for output in said if output.get("name") == "stderr"]
-    assert not warned
+    assert not without_notices("".join(warned))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -68,6 +73,6 @@ def test_demo_runs_twice_without_warnings(copy, environment):
     for _ in range(2):  # the second run replaces its own store
         ran = subprocess.run(command, cwd=copy, env=os.environ, capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0, ran.stderr
-        assert ran.stderr == ""
+        assert not without_notices(ran.stderr)
         assert "407 structures" in ran.stdout
     assert (copy / "demo" / "energy_per_atom.png").stat().st_size > 10_000
