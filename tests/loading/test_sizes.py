@@ -35,8 +35,9 @@ def big_store(make_store, path, n):
 
 READER = """
 import sys
+from zstruct.jit import kernel
 from zstruct.loading import ZarrStructureDataset
-from zstruct.loading.transforms import AddNoise, RandomRotation
+kernel._LOADING = kernel._COMPILING = 0.0  # Numba is loaded at once, so that who is idle has it, too
 data = ZarrStructureDataset(sys.argv[1], cache=sys.argv[2])
 data.take([0])
 print("ready", flush=True)
