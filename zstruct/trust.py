@@ -161,8 +161,8 @@ def check_array(path: str, name: str, said: Mapping[str, Any]) -> None:
     ):
         _damaged(path, name, f"dimension_names are {_shown(names)}, for {len(shape)} dimensions")
     fill = said.get("fill_value")
-    if not isinstance(fill, bool | int | float | str | np.generic):
-        _damaged(path, name, f"the fill value is {_shown(fill)}")
+    if not _is_value(fill, np.dtype(dtype)):
+        _damaged(path, name, f"the fill value is {_shown(fill)}, which is no {dtype}")
     if said.get("storage_transformers"):
         raise StoreFormatError(f"{path}: {name} has storage transformers, which zstruct does not read")
     grid, keys = (_configured(path, name, key, said.get(key)) for key in ("chunk_grid", "chunk_key_encoding"))
@@ -179,6 +179,18 @@ def check_array(path: str, name: str, said: Mapping[str, Any]) -> None:
         raise StoreFormatError(
             f"{path}: {name} has chunks of {nbytes:,} bytes; zstruct reads up to {_LARGEST_CHUNK:,}"
         )
+
+
+def _is_value(value: Any, dtype: np.dtype) -> bool:
+    """Return whether metadata can give a value for an array of a dtype; of floats some are texts ("NaN")."""
+    if dtype.kind == "f" and isinstance(value, str):
+        return True
+    if dtype.kind == "b" or isinstance(value, bool | np.bool_):
+        return dtype.kind == "b" and isinstance(value, bool | np.bool_)
+    if dtype.kind == "f":
+        return isinstance(value, float | np.floating) or (isinstance(value, int) and abs(value) < 2**1023)
+    limits = np.iinfo(dtype)
+    return isinstance(value, int | np.integer) and int(limits.min) <= int(value) <= int(limits.max)
 
 
 def _check_codecs(path: str, name: str, codecs: Any, outer: tuple[int, ...]) -> tuple[int, ...]:
