@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zstruct"
 LAYERS = [
     {"errors", "schema", "ragged", "text", "dealing", "arguments"},
-    {"access", "disk", "jit"},
-    {"metadata", "parallel", "working", "trust", "declarations"},
+    {"access", "disk", "jit", "trust"},
+    {"metadata", "parallel", "working", "declarations"},
     {"catalog"},
     {"store"},
     {"publishing", "distance_kernels", "atoms", "grouping"},

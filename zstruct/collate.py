@@ -1,27 +1,4 @@
-"""The layouts of batches under their public name; `zstruct.loading.collate` has them."""
+"""The layouts of batches under their public name; `zstruct.loading.collate` has them, and their list."""
 
-from zstruct.loading.collate import (
-    LAYOUTS,
-    Layout,
-    as_list,
-    fairchem,
-    graph,
-    mace,
-    padded,
-    physnet,
-    pyg,
-    schnetpack,
-)
-
-__all__ = [
-    "LAYOUTS",
-    "Layout",
-    "as_list",
-    "fairchem",
-    "graph",
-    "mace",
-    "padded",
-    "physnet",
-    "pyg",
-    "schnetpack",
-]
+from zstruct.loading.collate import *  # noqa: F403
+from zstruct.loading.collate import __all__ as __all__

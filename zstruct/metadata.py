@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zstruct.disk import naming
-from zstruct.errors import CorruptStoreError
+from zstruct.trust import documents_within, read_document
 
 __all__ = [
     "DOCUMENT",
@@ -23,7 +23,6 @@ __all__ = [
     "consolidated",
     "documents_digest",
     "group_document",
-    "read_document",
     "read_documents",
     "sync_to_disk",
     "write_document",
@@ -118,46 +117,21 @@ def write_document(path: str | os.PathLike[str], document: Document, *, durable:
     os.replace(partial, folder / DOCUMENT)
 
 
-def read_document(path: str | os.PathLike[str]) -> Document:
-    """Return the document of the group or array at `path`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    CorruptStoreError
-        If it is no JSON object.
-    """
-    file = Path(path, DOCUMENT)
-    try:
-        found = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise CorruptStoreError(f"{file} is damaged, it holds no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CorruptStoreError(f"{file} is damaged: it should hold a JSON object")
-    return found
-
-
 def read_documents(path: str | os.PathLike[str]) -> dict[str, Document]:
     """Return the documents of a group and of all that is in it, by path within it; its own is ``""``.
 
     Directories without a document are passed over: they are in no way part of the group.
+
+    Raises
+    ------
+    CorruptStoreError
+        If a document is damaged.
     """
-    found: dict[str, Document] = {}
-    pending = [""]
-    while pending:
-        inner = pending.pop()
-        folder = Path(path, inner)
-        try:
-            document = read_document(folder)
-        except FileNotFoundError:
-            continue
-        found[inner] = document
-        if document.get("node_type") != "array":
-            with os.scandir(folder) as entries:
-                names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
-            pending += [f"{inner}/{name}" if inner else name for name in names]
-    return dict(sorted(found.items()))
+    try:
+        root = read_document(Path(path, DOCUMENT))
+    except FileNotFoundError:
+        return {}
+    return dict(sorted([("", root), *documents_within(Path(path))]))
 
 
 def consolidated(documents: Mapping[str, Document]) -> Document:

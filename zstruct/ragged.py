@@ -20,6 +20,7 @@ __all__ = [
     "add_formulas",
     "as_texts",
     "atom_rows",
+    "by_appearance",
     "chosen_rows",
     "concatenate",
     "convert",
@@ -264,16 +265,35 @@ def add_formulas(packed: Packed) -> None:
     _, first, codes = np.unique(_keys(counts), return_index=True, return_inverse=True)
     if not np.array_equal(counts, counts[first][codes]):  # two compositions with one key
         _, first, codes = np.unique(counts, axis=0, return_index=True, return_inverse=True)
-    # In the order in which they come, whatever the keys.
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
+    order, ranks = by_appearance(first, codes.ravel())  # whatever the keys
     texts = []
     for row in counts[first[order]]:
         there = np.flatnonzero(row)
         texts.append(hill(dict(zip(elements[there].tolist(), row[there].tolist(), strict=True))))
-    packed.add(FIELDS["formula"], rank[codes.ravel()].astype(np.int32))
+    packed.add(FIELDS["formula"], ranks)
     packed.categories["formula"] = texts
+
+
+def by_appearance(
+    first: NDArray[np.intp], codes: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return distinct values in the order in which rows bring them, and the codes of rows in that order.
+
+    Parameters
+    ----------
+    first, codes
+        Of values that are ordered otherwise, as `numpy.unique` returns them.
+
+    Examples
+    --------
+    >>> _, first, codes = np.unique([7, 3, 7], return_index=True, return_inverse=True)
+    >>> by_appearance(first, codes)
+    (array([1, 0]), array([0, 1, 0], dtype=int32))
+    """
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return order, rank[codes]
 
 
 def _keys(counts: NDArray[np.int64]) -> NDArray[np.uint64]:

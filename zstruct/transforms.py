@@ -1,37 +1,4 @@
-"""The transforms under their public name; `zstruct.loading.transforms` has them."""
+"""The transforms under their public name; `zstruct.loading.transforms` has them, and their list."""
 
-from zstruct.loading.transforms import (
-    AddNoise,
-    CastUnits,
-    Center,
-    Compose,
-    Denormalize,
-    Normalize,
-    OnBatch,
-    OnSample,
-    RandomApply,
-    RandomReflection,
-    RandomRotation,
-    Transform,
-    Wrap,
-    as_transform,
-    random_keys,
-)
-
-__all__ = [
-    "AddNoise",
-    "CastUnits",
-    "Center",
-    "Compose",
-    "Denormalize",
-    "Normalize",
-    "OnBatch",
-    "OnSample",
-    "RandomApply",
-    "RandomReflection",
-    "RandomRotation",
-    "Transform",
-    "Wrap",
-    "as_transform",
-    "random_keys",
-]
+from zstruct.loading.transforms import *  # noqa: F403
+from zstruct.loading.transforms import __all__ as __all__

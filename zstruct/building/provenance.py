@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zstruct.ragged import Packed
+from zstruct.ragged import Packed, by_appearance
 from zstruct.schema import FIELDS, PROVENANCE, STRUCTURE
 
 __all__ = ["restore_provenance"]
@@ -33,14 +33,9 @@ def restore_provenance(packed: Packed) -> None:
     sources = np.where(here, places[codes], packed.columns["source"])
     # Texts in the order in which structures bring them, and none that no structure has any more.
     used, first, back = np.unique(sources, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
+    order, packed.columns["source"] = by_appearance(first, back)
     known = list(index)
-    packed.columns["source"], packed.categories["source"] = (
-        rank[back],
-        [known[k] for k in used[order].tolist()],
-    )
+    packed.categories["source"] = [known[k] for k in used[order].tolist()]
     packed.columns["frame"] = np.where(here, packed.columns[PROVENANCE["frame"]], packed.columns["frame"])
     for key in PROVENANCE.values():
         for table in (packed.columns, packed.fields, packed.present, packed.categories):
