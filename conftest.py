@@ -2,8 +2,12 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = (
-    []
-    if find_spec("torch")
-    else ["zstruct/loading/*", "tests/loading/*", "zstruct/features/torch.py", "tests/features/test_torch.py"]
-)
+_WITH_TORCH = [
+    "zstruct/loading/*",
+    "zstruct/features/torch.py",
+    "tests/features/test_torch.py",
+    "tests/layouts/*",
+    "tests/loading/*",
+    "tests/transforms/*",
+]
+collect_ignore_glob = [] if find_spec("torch") else _WITH_TORCH

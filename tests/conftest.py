@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from zstruct import store
+from zstruct.store import spec
 
 
 def random_atoms(rng, n_atoms=None, *, labels=True, periodic=None):
@@ -82,8 +82,8 @@ def xyz_file(tmp_path, frames):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of few rows and shards of two chunks, so that small stores have many."""
-    monkeypatch.setattr(store, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-    monkeypatch.setattr(store, "_CHUNKS_PER_SHARD", 2)
+    monkeypatch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+    monkeypatch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 import zstruct
 from tests.conftest import extxyz_text
 from zstruct.cli import main
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 
 def test_build_info_verify(tmp_path, xyz_file, capsys, monkeypatch):

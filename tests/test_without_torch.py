@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
-from zstruct import StructureReader, collate, transforms
+from zstruct import StructureReader, layouts, transforms
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_arrays_are_those_that_were_built(path, frames):
     assert reader.get_atoms(3) == frames[3]
 
 
-@pytest.mark.parametrize("layout", [collate.graph, collate.padded, collate.physnet])
+@pytest.mark.parametrize("layout", [layouts.graph, layouts.padded, layouts.physnet])
 def test_an_epoch_of_arrays(path, frames, layout):
     reader = StructureReader(path, split=None)[5:]
     made = list(reader.batches(8, shuffle=True, seed=1, layout=functools.partial(layout, as_numpy=True)))

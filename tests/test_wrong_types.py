@@ -141,15 +141,15 @@ def cases_of_torch(folder):
     yield data.loader, lambda: {"batch_size": 2}
     yield data.get_atoms, lambda: {"index": 0}
     yield data.__getitem__, lambda: {"index": 0}
-    yield zstruct.collate.graph, lambda: {"samples": batch}
-    yield zstruct.collate.padded, lambda: {"samples": batch}
+    yield zstruct.layouts.graph, lambda: {"samples": batch}
+    yield zstruct.layouts.padded, lambda: {"samples": batch}
     transforms = zstruct.transforms
     yield transforms.RandomRotation, dict
     yield transforms.RandomReflection, dict
     yield transforms.AddNoise, lambda: {"std": 0.1}
     yield transforms.Wrap, dict
     yield transforms.Center, dict
-    samplers = zstruct.loading.samplers
+    samplers = zstruct.loading.order.samplers
     yield samplers.ShuffleSampler, lambda: {"n": 4}
 
 

@@ -28,23 +28,25 @@ from zstruct.errors import (
 )
 
 if TYPE_CHECKING:
-    from zstruct import collate as collate
     from zstruct import features as features
+    from zstruct import layouts as layouts
     from zstruct import loading as loading
     from zstruct import sources as sources
     from zstruct import stats as stats
     from zstruct import transforms as transforms
-    from zstruct.building import BuildReport, Frame, build
+    from zstruct.building.build import build
+    from zstruct.building.filters import Frame
+    from zstruct.building.report import BuildReport
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
-    from zstruct.isolated_atoms import isolated_references
     from zstruct.loading import StructureReader, ZarrStructureDataset
-    from zstruct.references import References, fit_references, open_references
-    from zstruct.rehearsal import warmup
+    from zstruct.precompile import warmup
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
-    from zstruct.store import Store
-    from zstruct.verification import verify
+    from zstruct.stats.isolated_atoms import isolated_references
+    from zstruct.stats.references import References, fit_references, open_references
+    from zstruct.store.store import Store
+    from zstruct.store.verify import verify
 
 __version__ = "0.1.0"
 
@@ -72,12 +74,12 @@ __all__ = [
     "ZarrStructureDataset",
     "ZstructError",
     "build",
-    "collate",
     "features",
     "featurize",
     "fit_references",
     "isolated_references",
     "kfold",
+    "layouts",
     "loading",
     "open",
     "open_references",
@@ -96,25 +98,25 @@ _LAZY = {
     "BuildReport": "zstruct.building",
     "FeaturizeReport": "zstruct.features.featurize",
     "Frame": "zstruct.building",
-    "References": "zstruct.references",
+    "References": "zstruct.stats.references",
     "Split": "zstruct.splits",
     "Statistics": "zstruct.stats",
-    "Store": "zstruct.store",
+    "Store": "zstruct.store.store",
     "StructureReader": "zstruct.loading",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
     "featurize": "zstruct.features.featurize",
-    "fit_references": "zstruct.references",
-    "isolated_references": "zstruct.isolated_atoms",
+    "fit_references": "zstruct.stats.references",
+    "isolated_references": "zstruct.stats.isolated_atoms",
     "kfold": "zstruct.splits",
     "open": "zstruct.explore",
-    "open_references": "zstruct.references",
+    "open_references": "zstruct.stats.references",
     "open_split": "zstruct.splits",
     "open_statistics": "zstruct.stats",
     "split": "zstruct.splits",
     "statistics": "zstruct.stats",
-    "verify": "zstruct.verification",
-    "warmup": "zstruct.rehearsal",
+    "verify": "zstruct.store.verify",
+    "warmup": "zstruct.precompile",
 }
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import WriteError, ZstructError
 
-__all__ = ["allocate", "is_full", "naming", "save_array", "writing"]
+__all__ = ["allocate", "is_full", "naming", "save_array", "sync_to_disk", "writing"]
 
 _DO = {
     errno.ENOSPC: "free some space there",
@@ -84,6 +84,15 @@ def allocate(path: str | os.PathLike[str]) -> None:
         return
     with naming(path), open(path, "r+b") as file:
         os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+
+
+def sync_to_disk(path: Path) -> None:
+    """Wait until a file, or the entries of a directory, are on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def save_array(path: Path, array: NDArray) -> None:

@@ -24,12 +24,14 @@ from zstruct.disk import is_full
 from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, ZstructError
 
 if TYPE_CHECKING:
-    from distributed import Client  # noqa: TID251
+    from distributed import Client as Client
 
-__all__ = ["chosen_client", "cpu_count", "run"]
+__all__ = ["RunsIn", "chosen_client", "cpu_count", "run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+RunsIn = Literal["threads", "processes", "caller"]
 
 _RETRIES = 2
 _BROKEN_POOLS = 3
@@ -86,7 +88,7 @@ def run(
     function: Callable[[T], R],
     tasks: Sequence[T],
     *,
-    runs_in: Literal["threads", "processes", "caller"] = "threads",
+    runs_in: RunsIn = "threads",
     client: Client | None = None,
     n_workers: int | None = None,
 ) -> Iterator[tuple[int, R]]:
@@ -174,7 +176,7 @@ def _run_on_cluster(
 
 
 def _wait_on_cluster(pending: Sequence[Any]) -> set[Any]:
-    import distributed  # noqa: TID251
+    import distributed
 
     return set(distributed.wait(list(pending), return_when="FIRST_COMPLETED").done)
 

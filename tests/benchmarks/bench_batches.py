@@ -21,8 +21,10 @@ from tests.benchmarks import bench_open, workloads
 from tests.benchmarks.common import fresh, machine, median, show
 from tests.benchmarks.files import REPEATS, SECONDS, Files, Ours, epoch_rate, for_some_time, median_rates
 from tests.benchmarks.findings import Finding, conclude
-from zstruct.loading.collate import graph, padded, physnet
-from zstruct.loading.transforms import AddNoise, RandomRotation
+from zstruct.layouts import physnet
+from zstruct.layouts.graph import graph
+from zstruct.layouts.padded import padded
+from zstruct.transforms import AddNoise, RandomRotation
 
 BATCH = 256
 RECOMMENDED = 32  # batches in a bucket

@@ -17,8 +17,8 @@ from tests.benchmarks import feature_stores, feature_workloads
 from tests.benchmarks.common import machine, show
 from tests.benchmarks.findings import Finding, conclude
 from zstruct.features import ACSF, Chebyshev, Neighbors, Structures, pack
-from zstruct.features.neighbors import neighbor_list, neighbor_pieces
-from zstruct.features.pieces import visit
+from zstruct.geometry.neighbors import neighbor_list, neighbor_pieces
+from zstruct.geometry.pieces import visit
 from zstruct.parallel import cpu_count
 
 REPEATS = 7

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from tests.benchmarks.common import alternate, machine, median, show
-from zstruct import store
 from zstruct.schema import FIELDS
-from zstruct.store import Layout, Store
+from zstruct.store.spec import Layout, spec_of
+from zstruct.store.store import Store
+from zstruct.store.write import create, finish, write_array
 
 FIELD_NAMES = ("positions", "forces", "numbers")
 CHUNK_ROWS = (1 << 12, 1 << 14, 1 << 16, 1 << 18)
@@ -77,11 +78,11 @@ def main(scale: float = 1.0) -> None:
 
 def _write(path: Path, values: dict[str, np.ndarray], layout: Layout) -> None:
     n_atoms = len(values["numbers"])
-    specs = {n: replace(store.spec_of(FIELDS[n], n, n_atoms, {"coverage": 1}), layout=layout) for n in values}
-    store.create(path, specs.values(), {"n_structures": 1, "n_atoms": n_atoms})
+    specs = {n: replace(spec_of(FIELDS[n], n, n_atoms, {"coverage": 1}), layout=layout) for n in values}
+    create(path, specs.values(), {"n_structures": 1, "n_atoms": n_atoms})
     for name, rows in values.items():
-        store.write_array(path, specs[name], rows)
-    store.finish(path, {"digest": ""}, {})
+        write_array(path, specs[name], rows)
+    finish(path, {"digest": ""}, {})
 
 
 def _read_all(path: Path) -> None:

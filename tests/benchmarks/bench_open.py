@@ -8,9 +8,10 @@ import numpy as np
 
 import zstruct
 from tests.benchmarks.common import alternate, machine, median, show
-from zstruct import store
 from zstruct.building.finalize import edge_arrays
 from zstruct.schema import FIELDS
+from zstruct.store.spec import spec_of
+from zstruct.store.write import create, finish, write_array
 
 
 class _Counts:
@@ -36,19 +37,17 @@ def synthetic(path: Path, n_structures: int, atoms: tuple[int, int] = (15, 25), 
         "pbc": np.zeros((n_structures, 3), dtype=bool),
     }
     coverage = {"coverage": n_structures}
-    specs = [store.spec_of(FIELDS[n], n, len(v), coverage) for n, v in values.items()]
+    specs = [spec_of(FIELDS[n], n, len(v), coverage) for n, v in values.items()]
     edges = edge_arrays(_Counts(counts))  # type: ignore[arg-type]
-    store.create(
-        path, specs + [spec for spec, _ in edges], {"n_structures": n_structures, "n_atoms": n_atoms}
-    )
+    create(path, specs + [spec for spec, _ in edges], {"n_structures": n_structures, "n_atoms": n_atoms})
     for spec in specs:
-        store.write_array(path, spec, values[spec.path])
+        write_array(path, spec, values[spec.path])
     for spec, rows in edges:
-        store.write_array(path, spec, rows)
+        write_array(path, spec, rows)
     found = np.bincount(numbers)
     species = {s: int(found[z]) for s, z in (("H", 1), ("C", 6), ("N", 7), ("O", 8))}
     build = {"options": {}, "dropped": {}, "n_skipped": 0, "skipped": []}
-    store.finish(path, {"species": species, "digest": "", "build": build}, {})
+    finish(path, {"species": species, "digest": "", "build": build}, {})
 
 
 def main(scale: float = 1.0) -> None:

@@ -16,7 +16,7 @@ from tests.benchmarks.common import alternate, fresh, median, show
 from tests.benchmarks.feature_workloads import organic, rutile
 from tests.benchmarks.findings import Finding
 from zstruct.features import Chebyshev, NeighborList, pack
-from zstruct.features.pieces import visit
+from zstruct.geometry.pieces import visit
 from zstruct.parallel import cpu_count
 
 REPEATS = 5
@@ -170,7 +170,7 @@ def _epoch(batches: Any) -> int:
 def _check(datasets: dict[str, Any]) -> None:
     """Raise unless what is stored is what is computed."""
     indices = np.arange(64)
-    graphs = {side: zstruct.collate.graph(data.take(indices)) for side, data in datasets.items()}
+    graphs = {side: zstruct.layouts.graph(data.take(indices)) for side, data in datasets.items()}
     edges = [graphs[f"neighbours {how}"]["edge_index"] for how in ("stored", "computed")]
     values = [graphs[f"features {how}"]["features"] for how in ("stored", "computed")]
     if not torch.equal(*edges) or not torch.allclose(*values, rtol=1e-6, atol=1e-6):

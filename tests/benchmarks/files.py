@@ -13,7 +13,7 @@ import zstruct
 from tests.benchmarks.common import median
 from tests.benchmarks.peers import READERS, Peer, ZarrOindex
 from tests.benchmarks.workloads import FIELDS, Structures, Tensors
-from zstruct.loading.collate import graph
+from zstruct.layouts.graph import graph
 
 REPEATS = 5
 SECONDS = 0.4  # of one repeat of one side, where that is not a whole epoch

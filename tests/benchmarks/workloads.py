@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import zstruct
 from zstruct.ragged import atom_rows, counts_to_offsets
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 Tensors = dict[str, torch.Tensor]
 FIELDS = ("positions", "forces", "numbers", "energy")

@@ -8,7 +8,7 @@ import pytest
 import zstruct
 from tests.conftest import extxyz_text, random_atoms
 from zstruct import InputError
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 GOOD = (
     '1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5\nH 0 0 0 0 0 0.5\n'

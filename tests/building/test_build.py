@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
 from zstruct import InputError
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 
 def _check_equal(path, frames):

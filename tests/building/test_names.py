@@ -8,7 +8,7 @@ import pytest
 
 import zstruct
 from zstruct.errors import InputError
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 
 def _built(path, **info):

@@ -13,7 +13,7 @@ import pytest
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
 from zstruct import BuildLockedError, ChangedInputError, StoreExistsError
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 FILES = 12
 
@@ -21,7 +21,7 @@ FILES = 12
 @pytest.fixture(scope="module")
 def spawner():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["zstruct.building", "zstruct.sources.xyz_kernels"])
+    context.set_forkserver_preload(["zstruct.building", "zstruct.sources.xyz.kernels"])
     return context
 
 
@@ -37,12 +37,12 @@ def inputs(tmp_path):
 
 def _shrink():
     """Make many parts and many shards of little data."""
-    from zstruct import store
     from zstruct.building import manifest
+    from zstruct.store import spec
 
     manifest._JOB_BYTES = 0
-    store._CHUNK_ROWS.update(atom=128, structure=32)
-    store._CHUNKS_PER_SHARD = 2
+    spec._CHUNK_ROWS.update(atom=128, structure=32)
+    spec._CHUNKS_PER_SHARD = 2
 
 
 def _build(folder, out, options, kill_at=0):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import zstruct
 from tests.strategies import assert_same, random_atoms
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 KEPT = ("kind", "rotates", "units", "long_name", "coverage", "original_name", "presence", "presence_of")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import zstruct
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 # What an input calls a field, by data set; ASE puts labels into the calculator.
 SETS = {

@@ -8,7 +8,7 @@ import zstruct
 from tests.conftest import tree_bytes
 from zstruct import InputError, StoreExistsError
 from zstruct.features import NeighborList
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_has_looks_at_every_atom_of_unknown_fields(tmp_path, structures):
 @pytest.mark.parametrize("how", ["sum", "mean", "max", "min"])
 @pytest.mark.parametrize("part", [slice(None), [30, 4, 5, 17], slice(3, 20)], ids=str)
 def test_reduce_agrees_with_a_loop(ds, structures, how, part, monkeypatch):
-    monkeypatch.setattr("zstruct.explore.selecting._BLOCK_BYTES", 500)
+    monkeypatch.setattr("zstruct.explore.selection._BLOCK_BYTES", 500)
     mine = np.array(structures, dtype=object)[part]
     expected = [getattr(np, how)(atoms.positions, axis=0) for atoms in mine]
 

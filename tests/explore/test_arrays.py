@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zstruct
-from zstruct import store as store_module
 from zstruct.explore import arrays
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.schema import FIELDS
-from zstruct.store import Store
+from zstruct.store.files import shard_path
+from zstruct.store.spec import ArraySpec, categories_specs, choose_layout, spec_of
+from zstruct.store.store import Store
+from zstruct.store.write import create, finish
 
 
 def keys(n):
@@ -239,21 +241,21 @@ def test_opening_ten_million_structures_reads_nothing_of_them(tmp_path):
         "energy": n,
         "source": n,
     }
-    specs = [store_module.spec_of(FIELDS[name], name, rows, whole) for name, rows in lengths.items()]
+    specs = [spec_of(FIELDS[name], name, rows, whole) for name, rows in lengths.items()]
     for name, rows, dims in (("n_atoms", n, "structure"), ("offsets", n + 1, "structure_edge")):
-        layout = store_module.choose_layout(rows, 8)
+        layout = choose_layout(rows, 8)
         said = {"kind": "int", "rotates": "scalar"}
         dtype = "int32" if name == "n_atoms" else "int64"
-        specs.append(store_module.ArraySpec(name, (dims,), (rows,), dtype, said, 0, layout))
-    tables = [spec for spec, _ in store_module.categories_specs("source", ["a"])]
+        specs.append(ArraySpec(name, (dims,), (rows,), dtype, said, 0, layout))
+    tables = [spec for spec, _ in categories_specs("source", ["a"])]
     said = {"n_structures": n, "n_atoms": atoms, "species": {"H": atoms}, "digest": "", "build": {}}
-    store_module.create(path, [*specs, *tables], said)
+    create(path, [*specs, *tables], said)
     for spec in (*specs, *tables):
         for k in range(spec.layout.n_shards(spec.shape[0])):
-            shard = store_module.shard_path(path, spec.path, k, len(spec.shape))
+            shard = shard_path(path, spec.path, k, len(spec.shape))
             shard.parent.mkdir(parents=True, exist_ok=True)
             shard.touch()
-    store_module.finish(path, {}, {})
+    finish(path, {}, {})
     zstruct.open(path)  # imports what it needs
 
     before = time.process_time()

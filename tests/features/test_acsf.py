@@ -13,10 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from zstruct.errors import InputError
 from zstruct.features.acsf import ACSF
-from zstruct.features.base import Neighbors
 from zstruct.features.kernels import acsf as kernels
-from zstruct.features.neighbors import neighbor_list, neighbor_pieces
-from zstruct.features.structures import pack
+from zstruct.geometry.neighbors import Neighbors, neighbor_list, neighbor_pieces
+from zstruct.geometry.structures import pack
 
 R_CUT = 3.5
 G2 = [(0.1, 0.0), (1.0, 0.0), (2.0, 1.5)]

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from zstruct.errors import InputError
-from zstruct.features.base import Neighbors
 from zstruct.features.chebyshev import Chebyshev
-from zstruct.features.neighbors import neighbor_list
-from zstruct.features.structures import Structures, pack
+from zstruct.geometry.neighbors import Neighbors, neighbor_list
+from zstruct.geometry.structures import Structures, pack
 
 CASE_A = Chebyshev(["Ti", "O"], 2, 3.0, 2, 2.5)
 CASE_A_ATOMS = ase.Atoms("TiO2", [(0, 0, 0), (1.2, 0.3, -0.4), (-0.5, 1.1, 0.6)])

@@ -6,7 +6,8 @@ import pytest
 from tests.conftest import random_atoms
 from tests.features.gaussians import Gaussians, reference
 from zstruct import InputError
-from zstruct.features import pack, pieces
+from zstruct.features import pack
+from zstruct.geometry import pieces
 
 
 @pytest.fixture

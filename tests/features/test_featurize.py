@@ -13,9 +13,11 @@ import zstruct
 from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, ordered, reference, run
 from tests.test_docs import arguments, parameters
-from zstruct import InputError, StaleGroupError, StoreExistsError, store
+from zstruct import InputError, StaleGroupError, StoreExistsError
 from zstruct.features import NeighborList, group_names, open_group, register
-from zstruct.store import Store
+from zstruct.store.files import shard_path
+from zstruct.store.store import Store
+from zstruct.store.write import complete, consolidate_again, write_array
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -157,7 +159,7 @@ def test_nothing_is_done_twice(built, monkeypatch):
         raise AssertionError("computed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("zstruct.features.assembling.do_atoms", fail)
+        patch.setattr("zstruct.features.featurize_groups.do_atoms", fail)
         report = run(built, Gaussians())
     assert (report.computed, report.groups) == ([], ["features/gaussians"])
     assert "nothing to do" in str(report)
@@ -189,7 +191,7 @@ def test_a_rebuilt_store_has_no_groups_and_stale_ones_are_refused(built, structu
     zstruct.build(structures[:5], built, overwrite=True, progress=False)
     assert group_names(built) == {"features": [], "derivatives": [], "neighbors": []}
     shutil.copytree(tmp_path / "features", built / "features")
-    store.consolidate_again(built, tmp_path)
+    consolidate_again(built, tmp_path)
     with pytest.raises(StaleGroupError, match="computed from other content than the store has now; run zstr"):
         open_group(built, "features", "gaussians")
     with pytest.raises(StoreExistsError, match="from other content than the store has now; pass overwrite"):
@@ -293,7 +295,7 @@ def test_a_link_to_a_store_will_do(built, tmp_path):
 
 
 def test_threads_do_not_change_the_bytes(built, tmp_path, monkeypatch):
-    monkeypatch.setattr("zstruct.features.pieces._SHARE", 4)
+    monkeypatch.setattr("zstruct.geometry.pieces._SHARE", 4)
     made = []
     for n in (1, 7):
         out = tmp_path / f"{n}.zarr"
@@ -315,9 +317,9 @@ def _damaged(path, array, change):
         if name == array:
             change(values)
         spec = replace(opened.profile(name), path=name.removeprefix(f"{group}/"))
-        written.append(store.write_array(path / group, spec, values))
-    store.complete(path / group, {}, written)
-    store.consolidate_again(path, path.parent)
+        written.append(write_array(path / group, spec, values))
+    complete(path / group, {}, written)
+    consolidate_again(path, path.parent)
 
 
 def _far(values):
@@ -346,7 +348,7 @@ def test_pairs_that_make_no_sense_are_found(small, array, change, message):
 
 def test_a_flipped_bit_in_a_group_is_found(small):
     run(small, Gaussians())
-    shard = store.shard_path(small, "features/gaussians/values", 1, 2)
+    shard = shard_path(small, "features/gaussians/values", 1, 2)
     good = bytearray(shard.read_bytes())
     good[40] ^= 1
     shard.write_bytes(good)

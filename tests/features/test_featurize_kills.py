@@ -12,8 +12,10 @@ import pytest
 import zstruct
 from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, run
-from zstruct import publishing, store
-from zstruct.features import NeighborList, assembling, group_names, open_group, register
+from zstruct.features import NeighborList, group_names, open_group, register
+from zstruct.features import featurize_groups as assembling
+from zstruct.store import publish as publishing
+from zstruct.store.spec import _CHUNK_ROWS
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +27,8 @@ def spawner():
 
 
 def _featurize(path, options, kill_at=0):
-    store._CHUNK_ROWS.update(atom=32, structure=4)
-    store._CHUNKS_PER_SHARD = 2
+    _CHUNK_ROWS.update(atom=32, structure=4)
+    _CHUNKS_PER_SHARD = 2
     steps = []
 
     def counted(function):
@@ -146,7 +148,7 @@ def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(
     small, monkeypatch, second_rename_fails
 ):
     run(small, Gaussians())
-    monkeypatch.setattr("zstruct.publishing.exchange", lambda a, b: False)
+    monkeypatch.setattr("zstruct.store.publish.exchange", lambda a, b: False)
     with second_rename_fails(), pytest.raises(KeyboardInterrupt):
         run(small, Gaussians((1.0,)), overwrite=True)
     assert not (small / "features" / "gaussians").exists()

@@ -8,7 +8,7 @@ import pytest
 from tests.features.gaussians import Gaussians
 from zstruct.errors import InputError
 from zstruct.features import ACSF, Chebyshev, Descriptor, from_manifest, register
-from zstruct.features.base import make_manifest
+from zstruct.features.descriptor import make_manifest
 from zstruct.features.registry import by_name
 
 

@@ -7,7 +7,7 @@ import pytest
 from zstruct.errors import InputError
 from zstruct.features.acsf import ACSF
 from zstruct.features.chebyshev import Chebyshev
-from zstruct.features.structures import pack
+from zstruct.geometry.structures import pack
 
 torch = pytest.importorskip("torch")
 from zstruct.features.torch import descriptor_values  # noqa: E402

@@ -10,11 +10,11 @@ import pytest
 
 from zstruct.jit import cache
 
-MODULE = "zstruct.loading.padding_kernels"
+MODULE = "zstruct.layouts.kernels"
 CODE = """
     import sys
     import numpy as np
-    from zstruct.loading.padding_kernels import mark_rows
+    from zstruct.layouts.kernels import mark_rows
     real = np.zeros((1, 3), bool)
     mark_rows(np.array([2]), real)
     assert real.tolist() == [[True, True, False]]
@@ -70,17 +70,17 @@ def test_a_damaged_file_is_compiled_again_and_replaced(folder, tmp_path):
 def test_code_is_kept_by_the_sources_of_all_that_is_imported(tmp_path, monkeypatch):
     package = tmp_path / "zstruct"
     (package / "loading").mkdir(parents=True)
-    (package / "loading" / "kernels.py").write_text("from zstruct.loading.pointers import move\n")
+    (package / "loading" / "kernels.py").write_text("from zstruct.jit.pointers import move\n")
     (package / "loading" / "pointers.py").write_text("from zstruct import schema\nA = 1\n")
     (package / "schema.py").write_text("B = 1\n")
     monkeypatch.setattr(cache, "_PACKAGE", package)
     seen = set()
     for file in ("loading/kernels.py", "loading/pointers.py", "schema.py"):
         cache._digest.cache_clear()
-        seen.add(cache._digest("zstruct.loading.kernels"))
+        seen.add(cache._digest("zstruct.loading.gather.kernels"))
         (package / file).write_text((package / file).read_text() + "# changed\n")
     cache._digest.cache_clear()
-    seen.add(cache._digest("zstruct.loading.kernels"))
+    seen.add(cache._digest("zstruct.loading.gather.kernels"))
     cache._digest.cache_clear()
     assert len(seen) == 4
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zstruct.distance_kernels import SEARCHED, shortest, shortest_searched
 from zstruct.features.kernels.acsf import _as_float, _as_integer
-from zstruct.features.kernels.neighbors import _count, _lowest
-from zstruct.features.kernels.neighbors import search as neighbors_kernel
 from zstruct.features.kernels.statistics import summarize
-from zstruct.features.neighbors import _Search
-from zstruct.features.structures import pack
+from zstruct.geometry.kernels.distances import SEARCHED, shortest, shortest_searched
+from zstruct.geometry.kernels.neighbors import _count, _lowest
+from zstruct.geometry.kernels.neighbors import search as neighbors_kernel
+from zstruct.geometry.neighbors import _Search
+from zstruct.geometry.structures import pack
 from zstruct.jit import kernel as module
 from zstruct.jit.kernel import FACTORIES, Kernel, helper, kernel, primitive
-from zstruct.loading.pointers import (
+from zstruct.jit.pointers import (
     array_at,
     at_float32,
     at_float64,
@@ -30,8 +30,8 @@ from zstruct.loading.pointers import (
     first_line,
     move,
 )
-from zstruct.loading.transforms.kernels import _to_bits, _to_float
 from zstruct.stats.kernels import summarize_forces
+from zstruct.transforms.kernels import _to_bits, _to_float
 
 
 def _emit_sum(context, builder, signature, arguments):
@@ -65,8 +65,8 @@ def test_a_kernel_is_pickled_by_name():
 def test_kernel_files_load_no_numba():
     code = """
 import sys
-import zstruct.distances, zstruct.features, zstruct.loading.gather, zstruct.loading.transforms.kernels
-import zstruct.features.kernels.acsf, zstruct.features.kernels.chebyshev, zstruct.features.kernels.neighbors
+import zstruct.geometry.distances, zstruct.features, zstruct.loading.gather.gather, zstruct.transforms.kernels
+import zstruct.features.kernels.acsf, zstruct.features.kernels.chebyshev, zstruct.geometry.kernels.neighbors
 import zstruct.stats
 assert "numba" not in sys.modules
 """

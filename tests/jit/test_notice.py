@@ -23,7 +23,7 @@ def test_compilations_are_announced_with_what_they_take(tmp_path):
         import gc
         import numpy as np
         from zstruct.features.kernels.statistics import summarize
-        from zstruct.loading.padding_kernels import mark_rows
+        from zstruct.layouts.kernels import mark_rows
         counts, outs = np.zeros(1, np.int64), [np.zeros((1, 2)) for _ in range(4)]
         summarize(np.ones((3, 2)), np.zeros(3, np.int64), counts, *outs)
         assert counts[0] == 3
@@ -37,7 +37,7 @@ def test_compilations_are_announced_with_what_they_take(tmp_path):
         "zstruct compiles zstruct.features.kernels.statistics.summarize "
         "(about 1 s; done once, `zstruct warmup` does all at once)"
     )
-    assert second == "zstruct compiles zstruct.loading.padding_kernels.mark_rows (about 1 s)"
+    assert second == "zstruct compiles zstruct.layouts.kernels.mark_rows (about 1 s)"
     assert errors(tmp_path, code) == ""
 
 
@@ -55,7 +55,7 @@ def test_garbage_that_nobody_collected_before_is_not_collected_after(tmp_path):
     code = """
         import gc
         import numpy as np
-        from zstruct.loading.padding_kernels import mark_rows
+        from zstruct.layouts.kernels import mark_rows
         gc.disable()
         mark_rows(np.array([2]), np.zeros((1, 3), bool))
         assert not gc.isenabled()

@@ -9,9 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.loading.groups import Bumps, write_descriptor, write_list
-from zstruct import store
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, infer
+from zstruct.store import spec
+from zstruct.store.spec import ArraySpec, categories_specs, choose_layout, spec_of
+from zstruct.store.write import create, finish, write_array
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def write_store(
     texts, coverage, n = texts or {}, coverage or {}, len(counts)
     source = Source(path, counts, columns, fields, texts)
     written = [
-        (store.ArraySpec(name, (dim,), rows.shape, dtype, {}, 0, store.choose_layout(len(rows), 8)), rows)
+        (ArraySpec(name, (dim,), rows.shape, dtype, {}, 0, choose_layout(len(rows), 8)), rows)
         for name, dim, rows, dtype in (
             ("offsets", "structure_edge", source.offsets, "int64"),
             ("n_atoms", "structure", np.asarray(counts), "int32"),
@@ -59,13 +61,13 @@ def write_store(
     ]
     for name, column in columns.items():
         attrs = {"coverage": coverage.get(name, n)}
-        written.append((store.spec_of(fields[name], name, len(column), attrs), column))
+        written.append((spec_of(fields[name], name, len(column), attrs), column))
     for name in texts:
-        written += store.categories_specs(name, texts[name])
-    store.create(path, [spec for spec, _ in written], {"n_structures": n, "n_atoms": int(counts.sum())})
-    for spec, values in written:
-        store.write_array(path, spec, values)
-    store.finish(path, {"digest": "made by hand"}, {})
+        written += categories_specs(name, texts[name])
+    create(path, [row for row, _ in written], {"n_structures": n, "n_atoms": int(counts.sum())})
+    for row, values in written:
+        write_array(path, row, values)
+    finish(path, {"digest": "made by hand"}, {})
     return source
 
 
@@ -73,9 +75,9 @@ def write_store(
 def small_chunks():
     """Chunks of 16 rows of atoms (8 where rows are wide) and 4 structures, 2 of them in a shard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-        patch.setattr(store, "_CHUNK_BYTES", 8 * 24)
-        patch.setattr(store, "_CHUNKS_PER_SHARD", 2)
+        patch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+        patch.setattr(spec, "_CHUNK_BYTES", 8 * 24)
+        patch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
         yield
 
 

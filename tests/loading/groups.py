@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct import store
-from zstruct.features.base import Descriptor, Neighbors, make_manifest
-from zstruct.features.neighbors import neighbor_list
+from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.registry import register
-from zstruct.features.structures import Structures
-from zstruct.store import Store
+from zstruct.geometry.neighbors import Neighbors, neighbor_list
+from zstruct.geometry.structures import Structures
+from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.store import Store
+from zstruct.store.write import complete, consolidate_again, create, create_parent, write_array
 
 
 @register
@@ -64,9 +65,9 @@ def write_group(source: Any, kind: str, name: str, cutoff: float, arrays: dict, 
     for leaf, values in arrays.items():
         dims = {"offsets": "structure_edge", "counts": "atom", "values": "atom"}.get(leaf, "pair")
         across = tuple(f"{leaf}_{axis}" for axis in range(1, values.ndim))
-        layout = store.choose_layout(len(values), values[:1].nbytes, "atom")
-        specs.append(store.ArraySpec(leaf, (dims, *across), values.shape, str(values.dtype), {}, 0, layout))
-    store.create_parent(source.path, kind)
+        layout = choose_layout(len(values), values[:1].nbytes, "atom")
+        specs.append(ArraySpec(leaf, (dims, *across), values.shape, str(values.dtype), {}, 0, layout))
+    create_parent(source.path, kind)
     said = {
         "encoding-type": f"zstruct-{kind}",
         "encoding-version": "1.0",
@@ -75,11 +76,11 @@ def write_group(source: Any, kind: str, name: str, cutoff: float, arrays: dict, 
     }
     if kind != "features":
         said["n_pairs"] = len(arrays["indices"])
-    store.create(path, specs, said | attrs)
+    create(path, specs, said | attrs)
     for spec, values in zip(specs, arrays.values(), strict=True):
-        store.write_array(path, spec, values)
-    store.complete(path, {}, {})
-    store.consolidate_again(source.path, source.path.parent)
+        write_array(path, spec, values)
+    complete(path, {}, {})
+    consolidate_again(source.path, source.path.parent)
 
 
 def csr(source: Any, neighbors: Neighbors) -> dict[str, NDArray]:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset, default_collate
 
+from zstruct import layouts
 from zstruct.errors import ChangedInputError, CorruptStoreError, StoreFormatError
-from zstruct.loading import PackedBatch, ZarrStructureDataset, collate
-from zstruct.loading.shards import ArrayReader
-from zstruct.store import Store
+from zstruct.loading import PackedBatch, ZarrStructureDataset
+from zstruct.store.shards import ArrayReader
+from zstruct.store.store import Store
 
 FLOATS = ("positions", "forces", "cell", "energy", "stress", "hirshfeld", "dos")
 PARTIAL = ("forces", "hirshfeld", "config_type", "step")
@@ -57,7 +58,7 @@ def test_every_value_is_the_source_s(source, dtype):
 
 def test_dtype_by_field(source):
     data = ZarrStructureDataset(source.path, ["energy", "forces", "step"], {"energy": torch.float64})
-    batch = collate.graph(data.__getitems__([3]))
+    batch = layouts.graph(data.__getitems__([3]))
     assert batch["energy"].item() == source.columns["energy"][3]
     assert batch["forces"].dtype == torch.float32
     assert batch["step"].dtype == torch.float64
@@ -114,7 +115,7 @@ def test_fields_are_chosen(source):
 
 
 def test_no_fields_still_says_who_and_how_many(source):
-    batch = collate.graph(ZarrStructureDataset(source.path, []).__getitems__([5, 0]))
+    batch = layouts.graph(ZarrStructureDataset(source.path, []).__getitems__([5, 0]))
     assert batch["n_atoms"].tolist() == [40, 1]
     assert batch["structure"].tolist() == [5, 0]
 
@@ -203,7 +204,7 @@ def test_subsets(source, data):
     assert [sample.structure for sample in inner] == [19, 49, 10]
     assert [s.structure for s in inner[np.array([True, False, True])]] == [19, 10]
     assert [s.structure for s in inner[torch.tensor([2, 0])]] == [10, 19]
-    assert collate.graph(inner.__getitems__([1, 0]))["structure"].tolist() == [49, 19]
+    assert layouts.graph(inner.__getitems__([1, 0]))["structure"].tolist() == [49, 19]
     assert len(data[[]]) == len(data[5:5]) == 0
     assert [s.structure for s in data[::-20]] == [60, 40, 20, 0]
     assert [s.structure for s in pickle.loads(pickle.dumps(inner))] == [19, 49, 10]
@@ -304,10 +305,10 @@ def test_torch_s_own_tools(source):
     assert next(iter(DataLoader(scalars, batch_size=4)))["cell"].shape == (4, 3, 3)
     assert default_collate([scalars[0], scalars[1]])["energy"].shape == (2,)
     part = Subset(data, [7, 3, 9])
-    batch = next(iter(DataLoader(part, batch_size=3, collate_fn=collate.graph)))
+    batch = next(iter(DataLoader(part, batch_size=3, collate_fn=layouts.graph)))
     assert batch["structure"].tolist() == [7, 3, 9]
     both = ConcatDataset([data[:3], data[5:7]])
-    batch = next(iter(DataLoader(both, batch_size=5, collate_fn=collate.graph)))
+    batch = next(iter(DataLoader(both, batch_size=5, collate_fn=layouts.graph)))
     assert batch["structure"].tolist() == [0, 1, 2, 5, 6]
     train, rest = torch.utils.data.random_split(data, [0.8, 0.2], torch.Generator().manual_seed(0))
     assert len(train) + len(rest) == 61
@@ -347,6 +348,6 @@ def test_without_torch_a_sentence_names_the_extra():
 
 def test_only_the_upper_modules_know_torch():
     for module in ("arena", "blocks", "cache", "gather", "kernels", "place", "reader", "shards"):
-        path = os.path.join(os.path.dirname(collate.__file__), f"{module}.py")
+        path = os.path.join(os.path.dirname(layouts.__file__), f"{module}.py")
         with open(path) as file:
             assert "import torch" not in file.read()

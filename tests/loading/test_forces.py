@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.loading.groups import Bumps
 from zstruct import ZarrStructureDataset
 from zstruct.loading.forces import ForcePolicy
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subset, random_split
 
-from zstruct.loading import PackedBatch, ZarrStructureDataset, collate, loader, place
-from zstruct.loading.batch import Sample
-from zstruct.loading.batching import BatchSampler
-from zstruct.loading.cache import BlockCache
+from zstruct import layouts
+from zstruct.batch.packed import Sample
+from zstruct.loading import PackedBatch, ZarrStructureDataset, loader
+from zstruct.loading.cache import place
+from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.order.batches import BatchSampler
+from zstruct.loading.order.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
+from zstruct.loading.order.weighted import WeightedSampler
 from zstruct.loading.prefetch import Prefetcher
-from zstruct.loading.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
-from zstruct.loading.weighted import WeightedSampler
 
 FORK = {"num_workers": 2, "multiprocessing_context": "fork"}
 WAYS = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch": 2}, {}, FORK]
@@ -248,7 +250,7 @@ def test_a_fault_surfaces_where_it_belongs(data):
     def breaks_at_20(packed):
         if 20 in packed.structures:
             raise LookupError("no such thing")
-        return collate.graph(packed)
+        return layouts.graph(packed)
 
     for way in WAYS[:-1]:
         run = iter(data.loader(8, layout=breaks_at_20, **way))
@@ -503,7 +505,7 @@ def test_parts_by_torch_are_fetched_a_batch_at_a_time(data, monkeypatch, split):
             return super().__getitems__(indices)
 
     monkeypatch.setattr(data, "__class__", Counting)
-    batches = list(DataLoader(part, batch_size=3, collate_fn=collate.graph))
+    batches = list(DataLoader(part, batch_size=3, collate_fn=layouts.graph))
     assert structures(batches) == asked
     assert joined(asked) == list(part.indices)
     assert [len(indices) for indices in asked] == [3, 3, 1]

@@ -13,12 +13,12 @@ from numpy.testing import assert_array_equal
 import zstruct
 from zstruct import StructureReader
 from zstruct.errors import InputError
-from zstruct.loading.precision import default_dtype, narrowed
+from zstruct.precision import default_dtype, narrowed
 from zstruct.schema import ATOM, FIELDS, infer
 
 torch = pytest.importorskip("torch")
 
-from zstruct import ZarrStructureDataset, collate, transforms  # noqa: E402
+from zstruct import ZarrStructureDataset, layouts, transforms  # noqa: E402
 from zstruct.loading.loader import _each, _moved  # noqa: E402
 
 DEEP = -17_660.0  # eV; its neighbours in single precision are 2 meV away
@@ -148,14 +148,14 @@ def test_they_have_them_whichever_way_samples_come(deep):
         [data[0].with_tensors(dict(data[0]))],
     ]
     for samples in ways:
-        assert collate.graph(samples)["energy"].dtype == torch.float64
-        assert collate.physnet(samples)["E"].dtype == torch.float32
+        assert layouts.graph(samples)["energy"].dtype == torch.float64
+        assert layouts.physnet(samples)["E"].dtype == torch.float32
 
 
 def test_units_are_changed_before_digits_are_lost(deep):
     layout = copy.copy(OTHERS["schnetpack"][1])
     data = ZarrStructureDataset(deep, **layout, energy_reference={"H": 0.0, "O": DEEP})
-    batch = collate.schnetpack(data.take(range(12)), units={"energy": "meV"})
+    batch = layouts.schnetpack(data.take(range(12)), units={"energy": "meV"})
     np.testing.assert_allclose(batch["energy"], 0.1 * np.arange(12), atol=1e-6)
 
 
@@ -248,11 +248,11 @@ def test_it_is_there_in_double_precision(huge):
     data = ZarrStructureDataset(huge, dtype={"spread": torch.float64})
     assert (data[7]["spread"][2], data[5]["dose"]) == (1e200, -1e39)
     with pytest.raises(InputError, match="dose has the value"):
-        collate.physnet(data.take([5]))
+        layouts.physnet(data.take([5]))
 
 
 def test_through_zarr_it_is_said_as_well(huge, monkeypatch):
-    monkeypatch.setattr("zstruct.store.Store.profile", lambda self, name: None)
+    monkeypatch.setattr("zstruct.store.store.Store.profile", lambda self, name: None)
     with pytest.raises(InputError, match="structure 7: spread has the value"):
         ZarrStructureDataset(huge, ["spread"])[0]
 

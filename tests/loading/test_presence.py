@@ -13,7 +13,7 @@ from zstruct import StructureReader
 
 torch = pytest.importorskip("torch")
 
-from zstruct import ZarrStructureDataset, collate, transforms  # noqa: E402
+from zstruct import ZarrStructureDataset, layouts, transforms  # noqa: E402
 
 OLD = Path(__file__).parents[1] / "data" / "store-0.1.zip"
 IDS = [2**53 + 1, None, 2**62 + 3, -(2**60) - 1, None, 7]
@@ -59,13 +59,13 @@ def check_graph(batch):
 def test_they_are_exact(path, cache):
     data = ZarrStructureDataset(path, cache=cache)
     for _ in range(2):  # the second time from what is decoded
-        check_graph(collate.graph(data.take(range(6))))
-        check_graph(collate.graph([data[i] for i in range(6)]))
+        check_graph(layouts.graph(data.take(range(6))))
+        check_graph(layouts.graph([data[i] for i in range(6)]))
 
 
 def test_no_dtype_of_floats_touches_them(path):
     for dtype in ("float32", "float64"):
-        check_graph(collate.graph(ZarrStructureDataset(path, dtype=dtype).take(range(6))))
+        check_graph(layouts.graph(ZarrStructureDataset(path, dtype=dtype).take(range(6))))
     with pytest.raises(KeyError, match="dtype names calc_id; only loaded floating-point fields"):
         ZarrStructureDataset(path, dtype={"calc_id": "float64"})
 
@@ -100,7 +100,7 @@ def test_in_other_layouts(path, layout):
 def test_edges_and_transforms_beside_them(path):
     steps = [transforms.RandomRotation(p=0.5), dict]
     data = ZarrStructureDataset(path, neighbors=1.2, transform=steps)
-    batch = collate.graph(data.take(range(6)))
+    batch = layouts.graph(data.take(range(6)))
     check_graph(batch)
     assert batch["edge_index"].shape[1] > 0
 
@@ -120,7 +120,7 @@ def test_a_store_of_format_1_0_reads_as_before(tmp_path):
     assert not data.store.presence
     gaps = [n for n, f in data.store.fields.items() if f.kind in ("int", "bool") and f.dtype == "float64"]
     assert gaps  # such stores have whole numbers as floats
-    batch = collate.graph(data.take(range(len(data))))
+    batch = layouts.graph(data.take(range(len(data))))
     for name in gaps:
         assert batch[name].dtype == torch.float64
         field = data.store.fields[name]

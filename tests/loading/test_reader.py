@@ -15,9 +15,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
 from tests.loading.groups import Bumps
-from zstruct import StructureReader, ZarrStructureDataset, collate, transforms
-from zstruct.loading.permutation import permuted
-from zstruct.references import References
+from zstruct import StructureReader, ZarrStructureDataset, layouts, transforms
+from zstruct.random import permuted
+from zstruct.stats.references import References
 
 ATOMS = {"H": -1.0, "C": -2.5, "O": 3.0, "Ti": 40.0}
 EVERYTHING = {"features": Bumps(), "neighbors": 3.0, "edges": ["edge_shift", "edge_vec", "edge_dist"]}
@@ -34,10 +34,10 @@ def atom_energies(plain):
 def test_no_torch_is_loaded(plain):
     program = f"""
 import functools, sys
-import zstruct
+import zstruct  # noqa: E402
 turn = zstruct.transforms.RandomRotation()
 reader = zstruct.StructureReader({str(plain.path)!r}, neighbors=3.0, transform=turn)
-layout = functools.partial(zstruct.collate.physnet, as_numpy=True)
+layout = functools.partial(zstruct.layouts.physnet, as_numpy=True)
 batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(16, True, bucket_size=32, layout=layout))
 reader[0], reader[:5].take([0, -1])
 assert len(batches) == 4 and batches[0]["R"].shape[1] == 3
@@ -352,7 +352,7 @@ def test_what_is_kept_is_what_is_computed(plain):
     pick = [3, 40, 3, 11, 52, 0]
 
     for indices in (pick, pick[::-1], range(len(kept)), pick):
-        found, expected = collate.graph(kept.take(indices)), collate.graph(computed.take(indices))
+        found, expected = layouts.graph(kept.take(indices)), layouts.graph(computed.take(indices))
         assert found.keys() == expected.keys()
         for name, tensor in expected.items():
             assert torch.equal(found[name], tensor), name
@@ -425,7 +425,7 @@ def test_a_featurizer_is_called_once_for_each_structure_if_it_is_kept(plain):
 
     data = ZarrStructureDataset(plain.path, ["numbers"], featurizer=size_and_species, cache_features=True)
     for _ in range(2):
-        batch = collate.graph(data.take(range(10)))
+        batch = layouts.graph(data.take(range(10)))
         assert torch.equal(batch["features"], batch["numbers"][:, None].float() ** 2)
         assert batch["size"].flatten().tolist() == batch["n_atoms"].tolist()
 
@@ -478,7 +478,7 @@ def test_torch_words_for_a_loader(source):
     data = ZarrStructureDataset(source.path, ["numbers"])
 
     loader = data.as_dataloader(
-        batch_size=8, shuffle=True, collate_fn=functools.partial(collate.padded, num_atoms=40)
+        batch_size=8, shuffle=True, collate_fn=functools.partial(layouts.padded, num_atoms=40)
     )
 
     assert {batch["numbers"].shape[1] for batch in loader} == {40}

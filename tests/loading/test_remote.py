@@ -12,7 +12,7 @@ import zstruct
 from tests.conftest import random_atoms
 from zstruct.errors import CorruptStoreError
 from zstruct.features import Chebyshev, NeighborList
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 moto_server = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
@@ -45,8 +45,8 @@ def bucket(monkeypatch, tmp_path):
 @pytest.fixture
 def stored(bucket, tmp_path, rng, monkeypatch):
     """A store of many blocks, here and in the bucket."""
-    monkeypatch.setattr("zstruct.store._CHUNK_ROWS", {"atom": 64, "structure": 16})
-    monkeypatch.setattr("zstruct.store._CHUNKS_PER_SHARD", 2)
+    monkeypatch.setattr("zstruct.store.spec._CHUNK_ROWS", {"atom": 64, "structure": 16})
+    monkeypatch.setattr("zstruct.store.spec._CHUNKS_PER_SHARD", 2)
     frames = [random_atoms(rng, periodic=True) for _ in range(200)]
     zstruct.build(frames, tmp_path / "s.zarr", progress=False)
     s3fs.S3FileSystem().put(str(tmp_path / "s.zarr"), f"{bucket}/s.zarr", recursive=True)
@@ -56,7 +56,7 @@ def stored(bucket, tmp_path, rng, monkeypatch):
 def test_values_are_those_of_the_local_store(stored):
     here, there = (zstruct.ZarrStructureDataset(path) for path in stored)
     order = np.random.default_rng(0).permutation(len(here))
-    a, b = (zstruct.collate.graph(data.__getitems__(order)) for data in (here, there))
+    a, b = (zstruct.layouts.graph(data.__getitems__(order)) for data in (here, there))
     assert a.keys() == b.keys()
     for name, tensor in a.items():
         assert torch.equal(tensor, b[name]), name
@@ -74,7 +74,7 @@ def test_features_and_edges_are_those_of_the_local_store(bucket, tmp_path, rng):
     s3fs.S3FileSystem().put(str(path), f"{bucket}/f.zarr", recursive=True)
     wanted = {"features": "cheb", "derivatives": "cheb", "neighbors": 3.0}
     here, there = (zstruct.ZarrStructureDataset(p, **wanted) for p in (path, f"s3://{bucket}/f.zarr"))
-    a, b = (zstruct.collate.graph(data.take([7, 3, 19])) for data in (here, there))
+    a, b = (zstruct.layouts.graph(data.take([7, 3, 19])) for data in (here, there))
     assert "edges: rc3, stored" in repr(there)
     for name, tensor in a.items():
         assert torch.equal(tensor, b[name]), name

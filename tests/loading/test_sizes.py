@@ -13,8 +13,8 @@ import pytest
 
 from tests.loading.conftest import write_store
 from zstruct.loading import ZarrStructureDataset
-from zstruct.loading.transforms import AddNoise, RandomRotation
 from zstruct.schema import FIELDS, Field
+from zstruct.transforms import AddNoise, RandomRotation
 
 
 def big_store(make_store, path, n):

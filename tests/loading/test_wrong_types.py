@@ -6,9 +6,9 @@ import traceback
 import numpy as np
 import pytest
 
-from zstruct import StructureReader, collate, transforms
+from zstruct import StructureReader, layouts, transforms
 from zstruct.errors import ZstructError
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 torch = pytest.importorskip("torch")
 
@@ -132,7 +132,7 @@ def test_functions_are_callable(name):
 
 OF_LAYOUTS = [
     (name, option)
-    for name, layout in collate.LAYOUTS.items()
+    for name, layout in layouts.LAYOUTS.items()
     if name not in ("list", "pyg")
     for option in inspect.signature(layout).parameters
     if option not in ("samples", "as_numpy", "legacy", "dataset")
@@ -144,5 +144,5 @@ def test_of_layouts(plain, name, option):
     edges = {"neighbors": 3.0} if name in ("schnetpack", "mace", "fairchem") else {}
     batch = StructureReader(plain.path, **edges).take([0, 1])
     given = {"elements": [1, 6, 8, 22]} if name == "mace" else {}
-    check(f"{name} {option}", lambda value: collate.LAYOUTS[name](batch, **{**given, option: value}))
-    check(name, lambda value: collate.LAYOUTS[name](value))
+    check(f"{name} {option}", lambda value: layouts.LAYOUTS[name](batch, **{**given, option: value}))
+    check(name, lambda value: layouts.LAYOUTS[name](value))

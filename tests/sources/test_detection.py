@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
-from zstruct.sources import expand
-from zstruct.sources.base import Source
 from zstruct.sources.detection import UnreadableSource, ase_format
+from zstruct.sources.expand import expand
+from zstruct.sources.source import Source
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
 WATER = b"3\nenergy=-1.0\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
-from zstruct.sources import expand
-from zstruct.sources.ase import AtomsSource
-from zstruct.sources.xyz import XYZSource
+from zstruct.sources.ase.source import AtomsSource
+from zstruct.sources.expand import expand
+from zstruct.sources.xyz.source import XYZSource
 
 
 def labelled(energy):

@@ -13,11 +13,13 @@ from ase.io.formats import ioformats
 
 from zstruct import sources
 from zstruct.errors import InputError
-from zstruct.sources import FileSource, expand, register
-from zstruct.sources.ase import ASEDatabaseSource, ASESource, AtomsSource
-from zstruct.sources.runner import RunnerSource
-from zstruct.sources.xsf import XSFSource
-from zstruct.sources.xyz import XYZSource
+from zstruct.sources import FileSource
+from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+from zstruct.sources.expand import expand
+from zstruct.sources.registry import register
+from zstruct.sources.runner.source import RunnerSource
+from zstruct.sources.xsf.source import XSFSource
+from zstruct.sources.xyz.source import XYZSource
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct import store
 from zstruct.building.parts import Block
 from zstruct.building.plan import Plan, PlannedField, load_plan
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
-from zstruct.working import write_json
+from zstruct.store.workdir import write_json
+from zstruct.store.write import write_shard
 
 __all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded"]
 
@@ -66,7 +66,7 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     rows, given = (_ordered if plan.order is None else _shuffled)(plan, planned, start, stop)
     if planned.field.kind == "float":
         rows += 0.0  # the sign of zero is not kept: -0.0 + 0.0 is 0.0
-    summary: dict[str, Any] = {"shard": store.write_shard(task.work / "store", spec, task.shard, rows)}
+    summary: dict[str, Any] = {"shard": write_shard(task.work / "store", spec, task.shard, rows)}
     if planned.field.kind in ("float", "int") and task.name != "numbers":
         known = rows if given is None else rows[given]
         if known.size:

@@ -9,38 +9,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct import store
 from zstruct.building.manifest import Manifest
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
 from zstruct.schema import SYMBOLS
 from zstruct.sources.remarks import Remarks
+from zstruct.store.digests import combine_digests
+from zstruct.store.readable import check_readable
+from zstruct.store.spec import ArraySpec, choose_layout, is_content
+from zstruct.store.write import Shard, WrittenArray, finish, write_array
 
 __all__ = ["edge_arrays", "finalize_store"]
 
 _REPORTED = 100  # skipped frames that are listed one by one
 
 
-def edge_arrays(plan: Plan) -> list[tuple[store.ArraySpec, NDArray]]:
+def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray]]:
     """Return the two arrays that say which atoms are whose."""
     n = len(plan.counts)
-    counts = store.ArraySpec(
+    counts = ArraySpec(
         "n_atoms",
         ("structure",),
         (n,),
         "int32",
         {"long_name": "number of atoms", "sample_dimension": "atom", "kind": "int", "rotates": "scalar"},
         0,
-        store.choose_layout(n, 4),
+        choose_layout(n, 4),
     )
-    offsets = store.ArraySpec(
+    offsets = ArraySpec(
         "offsets",
         ("structure_edge",),
         (n + 1,),
         "int64",
         {"long_name": "atoms of structure i are rows offsets[i]:offsets[i + 1]"},
         0,
-        store.choose_layout(n + 1, 8),
+        choose_layout(n + 1, 8),
     )
     return [(counts, plan.counts.astype(np.int32)), (offsets, plan.offsets)]
 
@@ -60,7 +63,7 @@ def finalize_store(
     CorruptStoreError
         If a shard is missing, or zarr can't open what was made.
     """
-    written: list[store.WrittenArray] = []
+    written: list[WrittenArray] = []
     species = np.zeros(256, dtype=np.int64)
     tables = edge_arrays(plan)
     for planned in plan.fields:
@@ -70,13 +73,13 @@ def finalize_store(
         known: dict[str, Any] = {}
         if len(ranges):
             known["actual_range"] = [ranges[:, 0].min().item(), ranges[:, 1].max().item()]
-        written.append(store.WrittenArray(spec, [store.Shard(*summary["shard"]) for summary in mine], known))
+        written.append(WrittenArray(spec, [Shard(*summary["shard"]) for summary in mine], known))
         for summary in mine:
             found = summary.get("species", [])
             species[: len(found)] += np.array(found, dtype=np.int64)
         if planned.categories is not None:
             tables += plan.tables(planned)
-    written += [store.write_array(path, spec, values) for spec, values in tables]
+    written += [write_array(path, spec, values) for spec, values in tables]
     dropped: Counter[str] = Counter()
     noted: Counter[str] = Counter()
     remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)
@@ -88,8 +91,8 @@ def finalize_store(
         noted.update(summary["noted"])
         n_skipped += summary["n_skipped"]
         skipped += summary["skipped"]
-    contents = {array.spec.path: array.digest for array in written if store.is_content(array.spec.path)}
-    digest = store.combine_digests(f"{name} {contents[name]}" for name in sorted(contents))
+    contents = {array.spec.path: array.digest for array in written if is_content(array.spec.path)}
+    digest = combine_digests(f"{name} {contents[name]}" for name in sorted(contents))
     attrs: dict[str, Any] = {
         "species": {SYMBOLS[z]: int(species[z]) for z in np.flatnonzero(species)},
         "build": {
@@ -105,6 +108,6 @@ def finalize_store(
     atomic_energies = options["filters"]["atomic_energies"]
     if atomic_energies:
         attrs["atomic_energies"] = {symbol: float(energy) for symbol, energy in atomic_energies.items()}
-    store.finish(path, attrs, written)
-    store.check_readable(path)
+    finish(path, attrs, written)
+    check_readable(path)
     return digest

@@ -16,7 +16,7 @@ from typing import Any
 from zstruct import parallel
 from zstruct.errors import ChangedInputError, InputError
 from zstruct.sources import Slice, Source
-from zstruct.working import write_json
+from zstruct.store.workdir import write_json
 
 __all__ = ["Job", "Manifest", "check_unchanged", "fingerprints", "make_manifest"]
 

@@ -18,9 +18,9 @@ from zstruct.errors import InputError
 from zstruct.ragged import Packed, add_formulas, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
-from zstruct.sources.comments import take_numbers
-from zstruct.sources.elements import TYPES
-from zstruct.sources.normalize import ReadOptions, normalize
+from zstruct.sources.normalize.comments import take_numbers
+from zstruct.sources.normalize.elements import TYPES
+from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.remarks import Remarks
 
 __all__ = ["ParseTask", "parse_job"]

@@ -23,12 +23,12 @@ from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, given_name, merge, safe_names
-from zstruct.sources.elements import TYPES
-from zstruct.sources.normalize import ReadOptions
+from zstruct.sources.normalize.elements import TYPES
+from zstruct.sources.normalize.normalize import ReadOptions
+from zstruct.sources.normalize.unit_systems import quantities_of
 from zstruct.sources.remarks import Remarks
-from zstruct.sources.unit_systems import quantities_of
-from zstruct.store import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
-from zstruct.working import write_json
+from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
+from zstruct.store.workdir import write_json
 
 __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
 

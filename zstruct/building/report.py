@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.schema import FIELDS
-from zstruct.sources.base import NOTES
-from zstruct.store import Store
+from zstruct.sources.source import NOTES
+from zstruct.store.store import Store
 from zstruct.text import counted, html_list, html_table, sized
 
 __all__ = ["BuildReport"]

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from zstruct.disk import sync_to_disk
 from zstruct.errors import StoreExistsError
-from zstruct.store import ENCODING_TYPE, sync_to_disk
-from zstruct.working import WorkingDirectory, exchange
+from zstruct.store.spec import ENCODING_TYPE
+from zstruct.store.workdir import WorkingDirectory, exchange
 
 __all__ = ["Target"]
 

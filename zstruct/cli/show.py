@@ -49,7 +49,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
     """Return what made each group of a store, and whether it is stale."""
-    from zstruct.store import GROUP_KINDS
+    from zstruct.store.spec import GROUP_KINDS
 
     found: dict[str, dict[str, Any]] = {}
     for kind in GROUP_KINDS:

@@ -7,7 +7,7 @@ nothing of how stores are built or how training reads them.
 from __future__ import annotations
 
 from zstruct.explore.accessor import StructureAccessor
-from zstruct.explore.opening import open
+from zstruct.explore.open_store import open
 from zstruct.explore.summary import format_summary, summarize
 
 __all__ = ["StructureAccessor", "format_summary", "open", "summarize"]

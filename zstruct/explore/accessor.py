@@ -17,11 +17,21 @@ from zstruct.arguments import check, shown
 from zstruct.errors import UnknownNameError
 from zstruct.explore.attributes import nested
 from zstruct.explore.composition import composition, elements, formulas
+from zstruct.explore.html import dataset_page
 from zstruct.explore.labels import check_labels, fields_of, labelled, mask_over, the_structures
-from zstruct.explore.missing import always_given, given, mask_of
-from zstruct.explore.opening import FORMULA, open_features, open_labels
-from zstruct.explore.page import dataset_page
-from zstruct.explore.selecting import Rows, cut, of_store, picked, row_blocks, rows_of, segments
+from zstruct.explore.open_store import FORMULA, open_features, open_labels
+from zstruct.explore.selection import (
+    Rows,
+    always_given,
+    cut,
+    given,
+    mask_of,
+    of_store,
+    picked,
+    row_blocks,
+    rows_of,
+    segments,
+)
 from zstruct.explore.table import to_table
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE
@@ -187,7 +197,7 @@ class StructureAccessor:
         KeyError
             If the Dataset has no numbers or positions.
         """
-        from zstruct.explore.atoms import to_atoms
+        from zstruct.explore.to_ase import to_atoms
 
         for name in ("numbers", "positions"):
             self._variable(name)

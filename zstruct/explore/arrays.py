@@ -17,10 +17,10 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from zstruct.explore.composition import composition, distinct_formulas
-from zstruct.explore.selecting import rows_of
+from zstruct.explore.selection import rows_of
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 __all__ = ["StoredFormulas", "StoredRows", "StoredTexts", "lazy"]
 

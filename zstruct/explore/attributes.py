@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zstruct.store import DATASET_TYPE
+from zstruct.store.spec import DATASET_TYPE
 
 __all__ = ["flat", "nested", "of_dataset"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from zstruct.explore.selecting import row_blocks
+from zstruct.explore.selection import row_blocks
 from zstruct.schema import SYMBOLS, formula
 
 __all__ = ["composition", "distinct_formulas", "elements", "formulas"]

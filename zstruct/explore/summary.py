@@ -17,7 +17,7 @@ import numpy as np
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import ATOM, STRUCTURE, Field
-from zstruct.store import Store
+from zstruct.store.store import Store
 from zstruct.text import counted, sized
 
 __all__ = ["format_summary", "summarize"]

@@ -13,7 +13,7 @@ import xarray as xr
 from zstruct.arguments import names
 from zstruct.errors import UnknownNameError
 from zstruct.explore.labels import fields_of
-from zstruct.explore.missing import mask_of
+from zstruct.explore.selection import mask_of
 from zstruct.schema import STRUCTURE
 
 __all__ = ["to_table"]

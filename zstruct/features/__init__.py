@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zstruct.features.acsf import ACSF
-    from zstruct.features.base import Descriptor, Neighbors, PairDerivatives
     from zstruct.features.chebyshev import Chebyshev
+    from zstruct.features.descriptor import Descriptor, PairDerivatives
     from zstruct.features.groups import FeatureGroup, group_names, open_group
-    from zstruct.features.neighbors import NeighborList, neighbor_list
     from zstruct.features.registry import from_manifest, register
-    from zstruct.features.structures import Structures, pack
+    from zstruct.geometry.neighbors import NeighborList, Neighbors, neighbor_list
+    from zstruct.geometry.structures import Structures, pack
 
 __all__ = [
     "ACSF",
@@ -32,20 +32,20 @@ __all__ = [
 ]
 
 _LAZY = {
-    "ACSF": "acsf",
-    "Chebyshev": "chebyshev",
-    "Descriptor": "base",
-    "FeatureGroup": "groups",
-    "NeighborList": "neighbors",
-    "Neighbors": "base",
-    "PairDerivatives": "base",
-    "Structures": "structures",
-    "from_manifest": "registry",
-    "group_names": "groups",
-    "neighbor_list": "neighbors",
-    "open_group": "groups",
-    "pack": "structures",
-    "register": "registry",
+    "ACSF": "zstruct.features.acsf",
+    "Chebyshev": "zstruct.features.chebyshev",
+    "Descriptor": "zstruct.features.descriptor",
+    "FeatureGroup": "zstruct.features.groups",
+    "NeighborList": "zstruct.geometry.neighbors",
+    "Neighbors": "zstruct.geometry.neighbors",
+    "PairDerivatives": "zstruct.features.descriptor",
+    "Structures": "zstruct.geometry.structures",
+    "from_manifest": "zstruct.features.registry",
+    "group_names": "zstruct.features.groups",
+    "neighbor_list": "zstruct.geometry.neighbors",
+    "open_group": "zstruct.features.groups",
+    "pack": "zstruct.geometry.structures",
+    "register": "zstruct.features.registry",
 }
 
 
@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("zstruct.features.torch")
     if name not in _LAZY:
         raise AttributeError(f"module 'zstruct.features' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"zstruct.features.{_LAZY[name]}"), name)
+    value = getattr(importlib.import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import integer, shown
 from zstruct.errors import InputError
-from zstruct.features.base import Descriptor, Neighbors
-from zstruct.features.species import unknown_species
-from zstruct.features.structures import Structures
+from zstruct.features.descriptor import Descriptor, unknown_species
+from zstruct.geometry.neighbors import Neighbors
+from zstruct.geometry.structures import Structures
 
 __all__ = ["ACSF"]
 
@@ -84,8 +84,8 @@ class ACSF(Descriptor):
     Examples
     --------
     >>> import ase.build
-    >>> from zstruct.features.neighbors import neighbor_list
-    >>> from zstruct.features.structures import pack
+    >>> from zstruct.geometry.neighbors import neighbor_list
+    >>> from zstruct.geometry.structures import pack
     >>> water = pack(ase.build.molecule("H2O"))
     >>> acsf = ACSF(["H", "O"], r_cut=4.0, g2_params=[(1.0, 1.0)], g4_params=[(0.1, 1, 1)])
     >>> acsf.feature_names

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import InputError
-from zstruct.features.base import Descriptor, Neighbors
-from zstruct.features.species import unknown_species
-from zstruct.features.structures import Structures
+from zstruct.features.descriptor import Descriptor, unknown_species
+from zstruct.geometry.neighbors import Neighbors
+from zstruct.geometry.structures import Structures
 
 if TYPE_CHECKING:
     from zstruct.features.kernels.chebyshev import Model, Piece
@@ -71,8 +71,8 @@ class Chebyshev(Descriptor):
     Examples
     --------
     >>> import ase.build
-    >>> from zstruct.features.neighbors import neighbor_list
-    >>> from zstruct.features.structures import pack
+    >>> from zstruct.geometry.neighbors import neighbor_list
+    >>> from zstruct.geometry.structures import pack
     >>> descriptor = Chebyshev(["O", "H"], rad_order=1, rad_cutoff=4.0, ang_order=1, ang_cutoff=1.5)
     >>> descriptor.feature_names
     ['rad_0', 'rad_1', 'ang_0', 'ang_1', 'rad_w_0', 'rad_w_1', 'ang_w_0', 'ang_w_1']

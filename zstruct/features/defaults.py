@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zstruct.schema import SYMBOLS
-from zstruct.store import Store
+from zstruct.store.store import Store
 
 __all__ = ["completed"]
 

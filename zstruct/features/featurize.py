@@ -2,7 +2,7 @@
 
 Work is done in a directory beside the store; what is there is whole before it is renamed into the
 store, and the consolidated metadata shows it last. This module says what is to be done and in which
-order; what the tasks do is in `zstruct.features.storing`.
+order; what the tasks do is in `zstruct.features.featurize_tasks`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zstruct import parallel
-from zstruct.access import check_writable
 from zstruct.arguments import check, shown
 from zstruct.disk import writing
 from zstruct.errors import CorruptStoreError, InputError, StoreExistsError, ZstructError
-from zstruct.features.assembling import Run, make, prepare
-from zstruct.features.base import Descriptor, make_manifest
+from zstruct.features.descriptor import Descriptor, make_manifest
+from zstruct.features.featurize_groups import make, prepare
+from zstruct.features.featurize_tasks import Job
 from zstruct.features.groups import GROUP_VERSION, Kind
-from zstruct.features.neighbors import NeighborList
-from zstruct.features.storing import Job
-from zstruct.publishing import (
+from zstruct.geometry.neighbors import NeighborList
+from zstruct.locations import check_writable
+from zstruct.progress import Runner
+from zstruct.store.publish import (
     JOB,
     check_distinct,
     check_name,
@@ -34,12 +35,12 @@ from zstruct.publishing import (
     recover,
     working_directory,
 )
-from zstruct.store import Store
+from zstruct.store.store import Store
+from zstruct.store.workdir import read_json, write_json
 from zstruct.text import counted, sized
-from zstruct.working import read_json, write_json
 
 if TYPE_CHECKING:
-    from distributed import Client  # noqa: TID251
+    from zstruct.parallel import Client
 
 __all__ = ["FeaturizeReport", "featurize"]
 
@@ -192,13 +193,13 @@ def featurize(
             whole = not todo
         if not whole:
             job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype)
-            run = Run(client, n_workers or parallel.cpu_count(), progress)
+            runner = Runner(client, n_workers, progress)
             if read_json(work.path / JOB) != [identity, todo]:
                 work.clear()
                 prepare(job, opened, only)
                 write_json(work.path / JOB, [identity, todo])
             try:
-                make(job, opened, wanted, run)
+                make(job, opened, wanted, runner)
                 publish(path, work.path, called, todo, identity, opened.digest)
             except ZstructError as error:
                 check_same(path, opened.digest)  # or else the store may look damaged
@@ -206,7 +207,7 @@ def featurize(
                     work.remove()  # to go on would end there again: the store or the descriptor has to change
                 raise
             finally:
-                run.close()
+                runner.close()
         work.remove()
     return _report(given, called, kinds, todo, time.perf_counter() - began)
 

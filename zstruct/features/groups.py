@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from zstruct.arguments import shown
 from zstruct.errors import InputError, StaleGroupError, StoreFormatError
-from zstruct.features.base import Descriptor
+from zstruct.features.descriptor import Descriptor
 from zstruct.features.registry import from_manifest
-from zstruct.publishing import find_group
-from zstruct.store import GROUP_KINDS, Store
+from zstruct.store.publish import find_group
+from zstruct.store.spec import GROUP_KINDS
+from zstruct.store.store import Store
 
 __all__ = ["GROUP_VERSION", "FeatureGroup", "Kind", "group_names", "open_group"]
 

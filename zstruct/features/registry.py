@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import count, real, shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.features.base import Descriptor, Neighbors, make_manifest
-from zstruct.features.structures import Structures
+from zstruct.features.descriptor import Descriptor, make_manifest
+from zstruct.geometry.neighbors import Neighbors
+from zstruct.geometry.structures import Structures
 
 if TYPE_CHECKING:
-    from zstruct.features.neighbors import NeighborList
+    from zstruct.geometry.neighbors import NeighborList
 
 __all__ = ["FunctionDescriptor", "by_name", "check_known", "from_manifest", "known", "register"]
 
@@ -266,7 +267,7 @@ def by_name(name: str, parameters: Mapping[str, Any]) -> Descriptor | NeighborLi
     InputError
         If there is no such descriptor, or these are not its parameters.
     """
-    from zstruct.features.neighbors import NeighborList
+    from zstruct.geometry.neighbors import NeighborList
 
     check_known(name)
     names = {each.lower(): each for each in (*_BUILT_IN, *_REGISTERED)}

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import MissingExtraError
-from zstruct.features.base import Descriptor, Neighbors, on_atoms
-from zstruct.features.pieces import in_threads, visit
-from zstruct.features.structures import Structures
+from zstruct.features.descriptor import Descriptor, on_atoms
+from zstruct.geometry.neighbors import Neighbors
+from zstruct.geometry.pieces import in_threads, visit
+from zstruct.geometry.structures import Structures
 
 try:
     import torch

@@ -1,28 +1,26 @@
-"""Serve a store to training: readers, datasets, batches and loaders.
+"""Serve a store to training: readers, datasets and loaders.
 
 `StructureReader` makes packed NumPy batches and needs no torch; `ZarrStructureDataset` is the same for
-torch, and ``loader``, ``samplers`` and ``losses`` are torch's, too. Inside, the direct reader
-(``shards``), the cache of decoded blocks (``cache``, ``place`` and ``arena``) and the gather
-(``gather``) are plain NumPy and Numba; ``extras`` adds features, edges and derivatives, ``transforms``
-changes structures on their way, and ``collate`` lays batches out.
+torch, and ``loader`` and ``losses`` are torch's, too. Inside, ``order`` says which structures come when,
+``cache`` has decoded blocks of a store, ``gather`` copies rows of them into batches, and ``derived``
+adds features, edges and derivatives.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.errors import MissingExtraError
-from zstruct.loading import collate, transforms
-from zstruct.loading.batch import PackedBatch, Sample
 from zstruct.loading.reader import StructureReader
 
 if TYPE_CHECKING:
     from zstruct.loading.dataset import ZarrStructureDataset
 
-__all__ = ["PackedBatch", "Sample", "StructureReader", "ZarrStructureDataset", "collate", "transforms"]
+__all__ = ["PackedBatch", "Sample", "StructureReader", "ZarrStructureDataset"]
 
 
 # Of these modules users take objects by name; those of torch are loaded when they are asked for.
-_MODULES = ("batching", "loader", "losses", "samplers", "weighted")
+_MODULES = ("loader", "losses", "order")
 
 
 def __getattr__(name: str) -> Any:

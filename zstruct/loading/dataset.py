@@ -1,7 +1,7 @@
 """`ZarrStructureDataset`: a store as a torch dataset.
 
 A `StructureReader` whose samples are tensors, and that makes loaders. What is read and what is done to
-it is the reader's affair, how batches are laid out is `collate`'s.
+it is the reader's affair, how batches are laid out is `layouts`'s.
 """
 
 from __future__ import annotations
@@ -18,22 +18,21 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, from_numpy
 from torch.utils.data import Dataset
 
+from zstruct import layouts
 from zstruct.arguments import array_of, count
-from zstruct.features.base import Descriptor
-from zstruct.loading import collate
-from zstruct.loading.batch import NO_PAIRS, PackedBatch, Sample
-from zstruct.loading.featurizer import Featurizer
-from zstruct.loading.filtering import Where
+from zstruct.batch.packed import NO_PAIRS, PackedBatch, Sample
+from zstruct.features.descriptor import Descriptor
+from zstruct.layouts.names import Names
+from zstruct.loading.derived.function import Featurizer
 from zstruct.loading.forces import ForceSampling
-from zstruct.loading.indexing import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
 from zstruct.loading.losses import ObservationModel, as_predicted, weighted_loss
-from zstruct.loading.orders import Shuffle
+from zstruct.loading.order.choose import Shuffle
+from zstruct.loading.order.samplers import Even
 from zstruct.loading.reader import StructureReader
-from zstruct.loading.samplers import Even
-from zstruct.loading.words import Names
-from zstruct.references import References
-from zstruct.store import Store
+from zstruct.loading.selection import Where, is_plain, positions_of
+from zstruct.stats.references import References
+from zstruct.store.store import Store
 
 __all__ = ["ZarrStructureDataset"]
 
@@ -346,7 +345,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         batch_size: int = 1,
         shuffle: Shuffle = False,
         *,
-        layout: collate.Layout | Callable[[PackedBatch], Any] = "graph",
+        layout: layouts.Layout | Callable[[PackedBatch], Any] = "graph",
         names: Names | None = None,
         max_atoms: int | None = None,
         max_edges: int | None = None,
@@ -375,18 +374,18 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         shuffle
             ``"full"``: all structures in random order. ``"block"``: blocks of consecutive structures
             in random order, shuffled inside a window of several blocks, for data that don't fit
-            into the cache; see `zstruct.loading.samplers.BlockShuffleSampler`. True chooses between
+            into the cache; see `zstruct.loading.order.samplers.BlockShuffleSampler`. True chooses between
             the two from the sizes, and the loader's repr says which. Every iteration has a new order.
         layout
-            ``"graph"``: atoms end to end (`collate.graph`); ``"padded"``: rectangular tensors
-            (`collate.padded`); ``"list"``: a sequence of samples; what other libraries train on:
+            ``"graph"``: atoms end to end (`layouts.graph`); ``"padded"``: rectangular tensors
+            (`layouts.padded`); ``"list"``: a sequence of samples; what other libraries train on:
             ``"physnet"``, ``"pyg"``, ``"schnetpack"``, ``"mace"`` (with the elements of the store),
-            ``"fairchem"`` (see `collate`); or a function that takes a `PackedBatch`, such as
-            ``functools.partial(collate.padded, num_atoms=64)``.
+            ``"fairchem"`` (see `layouts`); or a function that takes a `PackedBatch`, such as
+            ``functools.partial(layouts.padded, num_atoms=64)``.
         names
             Names of the batch that are to be others, ``{"numbers": "species"}``; for ``"graph"`` and
             ``"padded"`` also the name of a project, ``"mlff-distiller"`` or ``"mmml"``: see
-            `collate.graph`.
+            `layouts.graph`.
         max_atoms, max_edges
             The most atoms and edges in a batch: it ends where the next structure would not fit. Edges
             are counted for a stored list of neighbours only.
@@ -401,7 +400,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             Of the structures, shape (n,): as many as there are will be drawn in an epoch, with
             replacement, with probabilities in proportion to these. ``loader.sampler.update(weights)``
             brings others for the next epoch. For other numbers, or no replacement, give a
-            `zstruct.loading.weighted.WeightedSampler` as ``sampler``.
+            `zstruct.loading.order.weighted.WeightedSampler` as ``sampler``.
         seed
             Chooses the orders of what is random. By default it is drawn from `generator`; on several
             ranks without one it is 0, so that they agree.
@@ -444,14 +443,14 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             raise TypeError("loader() takes the collate function as layout=, not as collate_fn=")
         join: Callable[[Any], Any] | None = layout if callable(layout) else None
         if isinstance(layout, str):
-            join = collate.LAYOUTS.get(layout)
+            join = layouts.LAYOUTS.get(layout)
         if join is None:
             raise ValueError(
-                f"layout is {', '.join(map(repr, collate.LAYOUTS))} or a function, not {layout!r}"
+                f"layout is {', '.join(map(repr, layouts.LAYOUTS))} or a function, not {layout!r}"
             )
         if layout == "mace":  # the parts of a store have the same table of elements
-            join = functools.partial(collate.mace, elements=self._elements())
-        join = collate.renaming(layout, join, names)
+            join = functools.partial(layouts.mace, elements=self._elements())
+        join = layouts.renaming(layout, join, names)
         if count("num_workers", num_workers):
             self._warm()
         return make_loader(

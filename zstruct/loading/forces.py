@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import real, shown, whole
+from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
-from zstruct.loading.batch import PackedBatch
-from zstruct.loading.filtering import structures_with
-from zstruct.loading.permutation import permuted
-from zstruct.store import Store
+from zstruct.loading.selection import structures_with
+from zstruct.random import permuted
+from zstruct.store.store import Store
 
 __all__ = ["USED", "ForcePolicy", "ForceSampling"]
 

@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zstruct.arguments import check, count, shown, whole
+from zstruct.batch.packed import Sample
 from zstruct.errors import InputError
-from zstruct.loading.batch import Sample
-from zstruct.loading.batching import BatchSampler
-from zstruct.loading.orders import Shuffle, batches_of, order_of
+from zstruct.loading.order.batches import BatchSampler
+from zstruct.loading.order.choose import Shuffle, batches_of, order_of
+from zstruct.loading.order.samplers import Even, Run
 from zstruct.loading.prefetch import Prefetcher
-from zstruct.loading.samplers import Even, Run
 from zstruct.parallel import cpu_count
 
 if TYPE_CHECKING:

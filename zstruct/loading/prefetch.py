@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zstruct.loading.ahead import close_at_exit
+from zstruct.loading.lifetime import close_at_exit
 
 __all__ = ["Prefetcher"]
 

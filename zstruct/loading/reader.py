@@ -15,38 +15,30 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct import layouts
 from zstruct.arguments import array_of, check, shown, whole
-from zstruct.atoms import atoms_at
+from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.errors import ArgumentTypeError, UnknownNameError
-from zstruct.features.base import Descriptor
-from zstruct.loading import collate
-from zstruct.loading.batch import ATOMS, PackedBatch
-from zstruct.loading.cache import BlockCache
-from zstruct.loading.choosing import (
-    check_names,
-    chosen_dtypes,
-    chosen_fields,
-    chosen_structures,
-    dtype_of_features,
-    mask_name,
-)
+from zstruct.features.descriptor import Descriptor
+from zstruct.layouts.names import Names
+from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.closed import Closed
-from zstruct.loading.cuts import Batches
-from zstruct.loading.extras import Extras
-from zstruct.loading.featurizer import Featurizer
-from zstruct.loading.filtering import Where, kept
+from zstruct.loading.derived.derived import Extras
+from zstruct.loading.derived.function import Featurizer
 from zstruct.loading.forces import ForcePolicy, ForceSampling
-from zstruct.loading.gather import Gather, kept_dtype, out_of_range
-from zstruct.loading.indexing import as_int, is_plain, positions_of
-from zstruct.loading.precision import narrowed
-from zstruct.loading.transforms import Transform, as_transform
-from zstruct.loading.transforms.base import steps_of
-from zstruct.loading.transforms.motion import Carrying, Motion, motion_of
-from zstruct.loading.words import Names
-from zstruct.references import References, chosen_references, references_of_build
+from zstruct.loading.gather.gather import Gather, kept_dtype, out_of_range
+from zstruct.loading.order.cuts import Batches
+from zstruct.loading.recipe import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
+from zstruct.loading.selection import Where, as_int, chosen_structures, is_plain, kept, positions_of
+from zstruct.precision import narrowed
 from zstruct.schema import SYMBOLS
-from zstruct.store import Store
+from zstruct.stats.references import References, chosen_references, references_of_build
+from zstruct.store.store import Store
 from zstruct.text import html_table
+from zstruct.to_ase import atoms_at
+from zstruct.transforms import Transform, as_transform
+from zstruct.transforms.fused import Carrying, Motion, motion_of
+from zstruct.transforms.transform import steps_of
 
 __all__ = ["StructureReader"]
 
@@ -338,7 +330,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
         -------
         PackedBatch
             New memory. Its `columns` are arrays by field, its `offsets` the row edges of the
-            structures; `collate.graph`, `collate.padded` and the others make batches of it.
+            structures; `layouts.graph`, `layouts.padded` and the others make batches of it.
 
         Raises
         ------
@@ -396,11 +388,11 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
             Whether to leave out a last batch that is smaller.
         layout
             Makes a batch of a `PackedBatch`: ``"graph"``, ``"padded"`` or ``"physnet"``, in NumPy, or a
-            function such as ``functools.partial(collate.physnet, as_numpy=True)``; by default it stays
+            function such as ``functools.partial(layouts.physnet, as_numpy=True)``; by default it stays
             one.
         names
             For ``"graph"`` and ``"padded"``: names of the batch that are to be others, or the name of
-            a project; see `collate.graph`.
+            a project; see `layouts.graph`.
 
         Raises
         ------
@@ -411,7 +403,7 @@ cache_features, cache_neighbors, return_atoms, cache, cache_bytes, storage_optio
             If an option is of another kind.
         """
         options = Batches(batch_size, shuffle, seed, epoch, bucket_size, max_atoms, max_edges, drop_last)
-        join = collate.in_numpy(layout, names)
+        join = layouts.in_numpy(layout, names)
         return self._batches(options.of(len(self), self._counts, self._edge_counts), options.epoch, join)
 
     def _batches(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.sources.base import RawColumn
+from zstruct.sources.source import RawColumn
 
 __all__ = ["Values", "atom_columns", "by_key", "structure_columns"]
 

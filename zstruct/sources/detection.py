@@ -14,7 +14,7 @@ from lzma import LZMAError
 from typing import Any
 
 from zstruct.errors import InputError
-from zstruct.sources.base import FileSource, Raw, Slice
+from zstruct.sources.source import FileSource, Raw, Slice
 
 __all__ = ["DetectionError", "UnreadableSource", "ase_format", "ase_format_by_name"]
 

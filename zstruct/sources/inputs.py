@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from zstruct.access import is_url, path_of
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.sources.base import Source
+from zstruct.locations import is_url, path_of
+from zstruct.sources.source import Source
 
 __all__ = ["holds_arrays", "items"]
 
@@ -104,7 +104,7 @@ def _is_whole(item: Any) -> bool:
 
 def _holds_structure(kind: type) -> bool:
     """Tell whether objects of a type are Atoms, or the copies of them that are made here."""
-    for module, name in (("ase.atoms", "Atoms"), ("zstruct.sources.atoms", "Snapshot")):
+    for module, name in (("ase.atoms", "Atoms"), ("zstruct.sources.ase.atoms", "Snapshot")):
         loaded = sys.modules.get(module)  # whoever has one has imported it
         if loaded is not None and issubclass(kind, getattr(loaded, name)):
             return True
@@ -121,7 +121,7 @@ def _single(item: Any) -> str | Source:
 
 
 def _of_atoms(structures: Any, first: int) -> Source:
-    from zstruct.sources.ase import AtomsSource
+    from zstruct.sources.ase.source import AtomsSource
 
     return AtomsSource(structures, first_frame=first)
 
@@ -130,7 +130,7 @@ def _copied(item: Any) -> Any:
     """Return a copy of Atoms: iterators may hand out one object again and again."""
     if not _holds_structure(type(item)):
         return item
-    from zstruct.sources.atoms import Snapshot
+    from zstruct.sources.ase.atoms import Snapshot
 
     return Snapshot(item)
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.references import References
 from zstruct.schema import SYMBOLS
-from zstruct.stats.magnitudes import Magnitudes
+from zstruct.stats.histogram import Magnitudes
 from zstruct.stats.moments import Moments
 from zstruct.stats.records import Record
+from zstruct.stats.references import References
 from zstruct.text import counted, html_list, html_table
 
 __all__ = ["Species", "Statistics"]

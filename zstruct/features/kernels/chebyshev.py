@@ -23,7 +23,6 @@ number as imaginary part, the imaginary part of a result is its exact derivative
 """
 
 # ruff: noqa: E741 - l is what the order of a spherical harmonic is called
-
 from __future__ import annotations
 
 from math import factorial, pi

@@ -1,0 +1,308 @@
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset
+
+from zstruct.loading.order.batches import BatchSampler
+from zstruct.loading.order.samplers import (
+    BlockShuffleSampler,
+    SequentialSampler,
+    ShuffleSampler,
+    block_edges,
+)
+from zstruct.random import permuted
+
+KINDS = ["sequential", "full", "block"]
+
+
+def make(kind, n, window=3, blocks=7, **options):
+    if kind == "block":
+        edges = np.unique(np.linspace(0, n, blocks + 1).astype(int))
+        return BlockShuffleSampler(edges, window, **options)
+    return {"sequential": SequentialSampler, "full": ShuffleSampler}[kind](n, **options)
+
+
+def joined(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+def epoch_of(sampler, epoch, start=0):
+    return np.concatenate([np.empty(0, np.int64), *sampler.chunks(epoch, start)])
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**63), st.integers(0, 100))
+@settings(max_examples=50, deadline=None)
+def test_a_permutation_is_one_and_any_part_of_it_can_be_had(n, seed, epoch):
+    whole = permuted(np.arange(n), n, seed, epoch)
+    assert np.array_equal(np.sort(whole), np.arange(n))
+    assert np.array_equal(permuted(np.arange(n // 2, n), n, seed, epoch), whole[n // 2 :])
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_all_permutations_are_equally_likely(n):
+    draws = 3000
+    seen = np.array([permuted(np.arange(n), n, seed, 0) for seed in range(draws)]) @ 10 ** np.arange(n)
+    counts = np.unique(seen, return_counts=True)[1]
+    expected = draws / {3: 6, 4: 24}[n]
+    assert len(counts) == {3: 6, 4: 24}[n]
+    # The 99.9 % quantiles of chi-square with 5 and 23 degrees of freedom.
+    assert ((counts - expected) ** 2 / expected).sum() < {3: 20.5, 4: 49.7}[n]
+
+
+def test_the_permutation_never_changes():
+    # Who resumes an epoch with a later version must find the same order.
+    assert permuted(np.arange(8), 8, 1, 2).tolist() == [4, 7, 6, 3, 2, 0, 5, 1]
+    assert permuted(np.array([0, 10**8 - 1]), 10**8, 3).tolist() == [53567023, 85633240]
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.integers(0, 400),
+    st.integers(1, 7),
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.integers(0, 5),
+)
+@settings(max_examples=150, deadline=None)
+def test_ranks_share_the_structures(kind, n, ranks, window, blocks, epoch):
+    parts = {}
+    for even in (None, "pad", "drop"):
+        samplers = [
+            make(kind, n, window, blocks, seed=1, rank=r, world_size=ranks, even=even) for r in range(ranks)
+        ]
+        parts[even] = [epoch_of(sampler, epoch) for sampler in samplers]
+        assert [len(p) for p in parts[even]] == [len(s) for s in samplers]
+    assert np.array_equal(np.sort(np.concatenate(parts[None])), np.arange(n))
+    assert np.ptp([len(p) for p in parts[None]]) <= 1
+    padded, dropped = np.concatenate(parts["pad"]), np.concatenate(parts["drop"])
+    assert {len(p) for p in parts["pad"]} == {-(-n // ranks)}
+    assert {len(p) for p in parts["drop"]} == {n // ranks}
+    assert np.array_equal(np.unique(padded), np.arange(n))
+    assert np.bincount(padded, minlength=1).max() <= max(2, ranks if n < ranks else 0)
+    assert len(np.unique(dropped)) == len(dropped) == n // ranks * ranks
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.integers(1, 300),
+    st.integers(1, 5),
+    st.integers(1, 50),
+    st.booleans(),
+    st.data(),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_place_can_be_resumed(kind, n, ranks, batch_size, drop_last, data):
+    rank = data.draw(st.integers(0, ranks - 1))
+
+    def fresh(seed):
+        return BatchSampler(
+            make(kind, n, seed=seed, rank=rank, world_size=ranks), batch_size, drop_last=drop_last
+        )
+
+    sampler = fresh(9)
+    sampler.set_epoch(4)
+    batches = [batch.tolist() for batch in sampler]
+    assert len(batches) == len(sampler)
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert joined(batches) == epoch_of(sampler.sampler, 4).tolist()[: sum(map(len, batches))]
+
+    taken = data.draw(st.integers(0, len(batches)))
+    stopped = fresh(9)
+    stopped.set_epoch(4)
+    run = iter(stopped)
+    for _ in range(taken):
+        next(run)
+    resumed = fresh(0)
+    resumed.load_state_dict(pickle.loads(pickle.dumps(stopped.state_dict())))
+    resumed.set_epoch(4)  # as a training loop does
+    assert [batch.tolist() for batch in resumed] == batches[taken:]
+    assert [batch.tolist() for batch in resumed] == batches  # the next one is whole
+
+
+@pytest.mark.parametrize("kind", ["full", "block"])
+def test_orders_depend_on_seed_and_epoch_alone(kind):
+    orders = {(s, e): epoch_of(make(kind, 500, seed=s), e).tolist() for s in (0, 1) for e in (0, 1)}
+    assert len({tuple(order) for order in orders.values()}) == 4
+    again = make(kind, 500, seed=1)
+    list(again)
+    again.set_epoch(1)
+    assert list(again) == orders[1, 1]
+    assert list(again) == orders[1, 1]  # a sampler does not go on to the next epoch by itself
+
+
+def test_one_by_one_is_resumed_too():
+    sampler = ShuffleSampler(100, seed=3)
+    run = iter(sampler)
+    first = [next(run) for _ in range(37)]
+    resumed = ShuffleSampler(100)
+    resumed.load_state_dict(sampler.state_dict())
+    assert first + list(resumed) == list(ShuffleSampler(100, seed=3))
+
+
+class Numbers(Dataset):
+    """A dataset that says which indices it was asked for, and how."""
+
+    def __len__(self):
+        return 50
+
+    def __getitem__(self, i):
+        return i
+
+    def __getitems__(self, indices):
+        assert isinstance(indices, np.ndarray | list)
+        return [type(indices).__name__, *map(int, indices)]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_a_plain_dataloader(kind, workers):
+    options = {"num_workers": workers, "multiprocessing_context": "fork" if workers else None}
+    batches = list(
+        DataLoader(
+            Numbers(),
+            batch_sampler=BatchSampler(make(kind, 50, seed=2), 8),
+            collate_fn=lambda found: found,
+            **options,
+        )
+    )
+    assert {batch[0] for batch in batches} == {"ndarray"}
+    order = epoch_of(make(kind, 50, seed=2), 0).tolist()
+    assert joined(batch[1:] for batch in batches) == order
+    as_sampler = DataLoader(
+        Numbers(), 8, sampler=make(kind, 50, seed=2), collate_fn=lambda found: found[1:], **options
+    )
+    assert joined(as_sampler) == order
+
+
+def test_a_hundred_million_structures_take_no_memory():
+    n, ranks = 10**8, 8
+    edges = np.append(np.arange(0, n, 1 << 14), n)
+    for sampler in (
+        SequentialSampler(n, rank=5, world_size=ranks),
+        ShuffleSampler(n, rank=5, world_size=ranks),
+        BlockShuffleSampler(edges, 32, rank=5, world_size=ranks),
+    ):
+        assert len(sampler) == n // ranks
+        chunk = next(sampler.chunks(1, start=10**7))
+        assert len(chunk) < 1 << 17
+        assert chunk.min() >= 0
+        assert chunk.max() < n
+
+
+def mixing(order, n):
+    """Return what `docs/loading.md` quotes about an order.
+
+    Two numbers: the correlation between the place in the epoch and the place in the store (0 for a
+    full shuffle), and the mean distance in the store of structures that follow each other, over
+    that of a full shuffle, a third of the store.
+    """
+    correlation = np.corrcoef(np.arange(len(order)), order)[0, 1]
+    return correlation, np.abs(np.diff(order)).mean() / (n / 3)
+
+
+@pytest.mark.parametrize(("window", "least"), [(8, 0.8), (16, 0.9), (64, 0.97)])
+def test_blocks_are_mixed_well(window, least):
+    n, n_blocks = 200_000, 200
+    found = np.array(
+        [
+            mixing(epoch_of(BlockShuffleSampler(np.arange(0, n + 1, n // n_blocks), window, seed=s), 0), n)
+            for s in range(8)
+        ]
+    )
+    # The correlation of 200 random blocks has a standard deviation of 1 / sqrt(200).
+    assert abs(found[:, 0].mean()) < 4 / np.sqrt(n_blocks * len(found))
+    assert least < found[:, 1].mean() < 1.05
+
+
+def test_few_blocks_are_in_use_at_a_time():
+    n, width, window = 20_000, 100, 8
+    order = epoch_of(BlockShuffleSampler(np.arange(0, n + 1, width), window, seed=1), 0) // width
+    first = {block: k for k, block in reversed(list(enumerate(order.tolist())))}
+    last = {block: k for k, block in enumerate(order.tolist())}
+    # Each block is needed for one stretch of the epoch, about as long as the window.
+    stretches = np.array([last[block] - first[block] for block in first])
+    assert stretches.max() <= (window + 2) * 2 * width
+    assert np.median(stretches) > (window - 2) * width
+    changes = np.zeros(n + 1)
+    for block in first:
+        changes[first[block]] += 1
+        changes[last[block] + 1] -= 1
+    assert changes.cumsum().max() <= 2 * window
+    # With no more blocks than the window it is the full shuffle.
+    whole = epoch_of(BlockShuffleSampler([0, 5000, 10_000], 4), 0)
+    assert abs(np.corrcoef(np.arange(10_000), whole)[0, 1]) < 0.05
+
+
+def test_blocks_of_a_dataset_in_another_order():
+    rows = np.random.default_rng(0).permutation(1000)
+    order = np.argsort(rows)
+    sampler = BlockShuffleSampler(np.arange(0, 1001, 50), 2, order=order, seed=1)
+    found = epoch_of(sampler, 0)
+    assert np.array_equal(np.sort(found), np.arange(1000))
+    plain = epoch_of(BlockShuffleSampler(np.arange(0, 1001, 50), 2, seed=1), 0)
+    assert np.array_equal(rows[found], plain)  # in the store, the same places
+
+
+def test_block_edges():
+    counts = np.random.default_rng(3).integers(0, 9, 300)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    edges = block_edges(offsets, 32)
+    assert edges[0] == 0
+    assert edges[-1] == 300
+    for a, b in itertools.pairwise(edges):
+        begin = offsets[a:b][counts[a:b] > 0] // 32
+        assert len(np.unique(begin)) <= 1
+    assert block_edges(np.array([0]), 4).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ShuffleSampler(-1), "n is a whole number from 0, not -1"),
+        (lambda: ShuffleSampler(3, rank=2, world_size=2), r"rank must be in range\(2\), the world_size"),
+        (lambda: ShuffleSampler(3, even=True), "even is 'pad', 'drop' or None, not True"),
+        (lambda: BlockShuffleSampler([1, 2]), "they begin with 0 and never decrease"),
+        (lambda: BlockShuffleSampler([0, 2], 0), "at least 1, not 0"),
+        (
+            lambda: BlockShuffleSampler([0, 2], order=np.arange(3)),
+            "order has 3 structures, the blocks have 2",
+        ),
+        (lambda: ShuffleSampler(3).set_epoch(-1), "there is no place 0 in epoch -1"),
+        (lambda: ShuffleSampler(3).load_state_dict(SequentialSampler(3).state_dict()), "of another order"),
+        (lambda: ShuffleSampler(3).load_state_dict(ShuffleSampler(4).state_dict()), "3 structures"),
+        (lambda: BatchSampler(ShuffleSampler(3), 0), "batch_size"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_they_are_torch_s_samplers_and_say_what_they_are():
+    sampler = ShuffleSampler(1000, seed=4, rank=1, world_size=2, even="pad")
+    assert isinstance(sampler, torch.utils.data.Sampler)
+    assert repr(BatchSampler(sampler, 8)) == (
+        "<63 batches of 8: <ShuffleSampler: 1,000 structures, 2 ranks, even='pad', seed 4, rank 1>>"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_structures_are_announced_before_their_batches_but_not_all_at_once(kind):
+    sampler = make(kind, 60_000, window=6, blocks=60)
+    announced, most = set(), 0
+    for k, batch in enumerate(
+        BatchSampler(sampler, 100).batches(0, 300, lambda a: announced.update(a.tolist()))
+    ):
+        assert announced.issuperset(batch.tolist())
+        most = max(most, len(announced) - 100 * k)
+    assert len(announced) == 60_000 - 300
+    # A sequence or a full shuffle comes in pieces of 2 ** 14. A block of 1000 that enters the window
+    # gives a share at each of its steps; those of the first blocks are larger.
+    piece = 1_000 * sum(1 / k for k in range(1, 7)) if kind == "block" else 1 << 14
+    assert most <= (sampler.ahead + 1) * piece + 100

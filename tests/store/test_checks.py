@@ -1,0 +1,134 @@
+"""Stores from strangers: nothing of them is run, opened elsewhere or believed without bound."""
+
+import gzip
+import json
+import random
+import shutil
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import zstruct
+from tests.edits import changed_at, keys_of, values_for
+from tests.full_store import write_full_store
+from tests.hostile import TRICKS, edit
+from zstruct.features import NeighborList
+from zstruct.store.store import Store
+
+READERS = {
+    "Store": lambda path: [Store(path).read(name) for name in Store(path).fields],
+    "open": lambda path: zstruct.open(path).load(),
+    "verify": zstruct.verify,
+    "info": lambda path: str(zstruct.open(path).zs),
+    "reader": lambda path: zstruct.StructureReader(path).take([0, 1]),
+    "statistics": lambda path: zstruct.statistics(path, progress=False),
+    "featurize": lambda path: zstruct.featurize(path, NeighborList(2.0), progress=False),
+    "split": lambda path: zstruct.split(path, [0.5, 0.5], name="new"),
+}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    from tests.conftest import random_atoms
+
+    rng = np.random.default_rng(1)
+    path = tmp_path_factory.mktemp("good") / "s.zarr"
+    zstruct.build([random_atoms(rng) for _ in range(6)], path, progress=False)
+    zstruct.split(path, [0.5, 0.5], name="default")
+    for read in READERS.values():  # what is compiled and imported once is no matter of the tricks
+        read(path)
+    shutil.rmtree(path / "neighbors")
+    return path
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_hostile_store_gets_a_sentence_and_nothing_else(good, tmp_path, trick):
+    path, marker = tmp_path / "s.zarr", tmp_path / "ran"
+    shutil.copytree(good, path)
+    TRICKS[trick](path, marker)
+    said = []
+    began = time.perf_counter()
+    tracemalloc.start()
+    try:
+        for read in READERS.values():
+            try:
+                read(path)
+            except zstruct.ZstructError as error:
+                said.append(str(error))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(said) >= 2  # those that read what was changed
+    assert all(str(path) in sentence and len(sentence) < 700 for sentence in said)
+    assert not marker.exists()
+    assert most < 300e6
+    assert time.perf_counter() - began < 20
+
+
+USERS = READERS | {
+    "groups": lambda path: zstruct.StructureReader(
+        path, features="chebyshev", derivatives="chebyshev", neighbors="rc2", energy_reference=True
+    ).take([0, 1]),
+    "kept": lambda path: (
+        zstruct.open_split(path),
+        zstruct.open_statistics(path, "all"),
+        zstruct.open_references(path),
+    ),
+    "atoms": lambda path: zstruct.open(path).zs.to_ase(),
+}
+
+
+@pytest.mark.parametrize("n", [25, pytest.param(400, marks=pytest.mark.slow)])
+def test_damaged_keys_of_any_document_get_sentences(tmp_path, n):
+    """Each edit is made in the document and in the consolidated metadata, so that nothing contradicts it."""
+    good, path = tmp_path / "good.zarr", tmp_path / "s.zarr"
+    write_full_store(good)
+    listed = json.loads((good / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
+    chance, wrong = random.Random(11), []
+    for _ in range(n):
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(good, path)
+        name = chance.choice(["", *listed])
+        document = json.loads((path / name / "zarr.json").read_text())
+        keys = [key for key in keys_of(document) if key[0] != "consolidated_metadata"]
+        key = chance.choice(keys)
+        value = document
+        for part in key:
+            value = value[part]
+        changed = changed_at(document, key, chance.choice(values_for(value)))
+        (path / name / "zarr.json").write_text(json.dumps(changed))
+        if name:
+            edit(path / "zarr.json", lambda d: _relisted(d, name, changed))  # noqa: B023
+        for what, use in USERS.items():
+            try:
+                use(path)
+            except zstruct.ZstructError:
+                continue
+            except Exception as error:  # noqa: BLE001
+                wrong.append(f"{what}: {name} {key}: {type(error).__name__}: {error}")
+    assert wrong == []
+
+
+def _relisted(root, name, document):
+    metadata = root["consolidated_metadata"]["metadata"]
+    nested = metadata[name].get("consolidated_metadata")
+    metadata[name] = document | ({} if nested is None else {"consolidated_metadata": nested})
+
+
+@pytest.mark.parametrize("content", [bytes(1 << 20), b"H 0 0 0\n" * (1 << 17)])
+def test_a_bomb_among_inputs_is_refused_in_bounded_memory(tmp_path, content):
+    bomb = tmp_path / "bomb.xyz.gz"
+    with gzip.open(bomb, "wb") as file:
+        for _ in range(200):
+            file.write(content)
+    assert bomb.stat().st_size < 1e6
+    tracemalloc.start()
+    try:
+        with pytest.raises(zstruct.InputError, match="bomb"):
+            zstruct.build(bomb, tmp_path / "s.zarr", progress=False)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 150e6

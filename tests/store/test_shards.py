@@ -1,0 +1,144 @@
+import errno
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import blosc
+
+from zstruct.errors import CorruptStoreError
+from zstruct.schema import infer
+from zstruct.store.files import shard_path
+from zstruct.store.shards import ArrayReader
+from zstruct.store.store import Store
+
+
+def read(reader, start, stop, dtype):
+    store = reader.store
+    out = np.empty((stop - start, *store.shape(reader.name)[1:]), dtype)
+    reader.read_into(start, stop, out)
+    return out
+
+
+def test_both_paths_read_the_same_bytes(source, rng):
+    store = Store(source.path)
+    for name in ("offsets", *store.fields):
+        reader = ArrayReader(store, name)
+        assert reader.direct
+        n, stored = store.shape(name)[0], store.dtype(name)
+        dtypes = {stored, np.dtype("f4")} if stored.kind == "f" else {stored}
+        for start, stop in [(0, n), (0, 0), (0, 1), (n - 1, n), *np.sort(rng.integers(0, n + 1, (8, 2)))]:
+            expected = store.read(name, start, stop)
+            for dtype in dtypes:
+                found = read(reader, start, stop, dtype)
+                assert found.tobytes() == expected.astype(dtype).tobytes()  # NaNs too
+
+
+@pytest.mark.parametrize("n_atoms", [1, 7, 16, 17, 32, 33, 100])
+def test_odd_sizes(make_store, tmp_path, rng, n_atoms):
+    """One row, one chunk, a chunk and a row, a whole shard, partial tails."""
+    columns = {
+        "numbers": rng.integers(1, 9, n_atoms).astype("u1"),
+        "positions": rng.normal(size=(n_atoms, 3)),
+    }
+    made = make_store(tmp_path / "s.zarr", np.array([n_atoms]), columns)
+    for name, column in columns.items():
+        reader = pickle.loads(pickle.dumps(ArrayReader(Store(made.path), name)))
+        assert reader.direct
+        assert np.array_equal(read(reader, 0, n_atoms, column.dtype), column)
+
+
+def test_other_codecs_go_through_zarr(make_store, tmp_path, rng):
+    values = rng.normal(size=(40, 3))
+    made = make_store(tmp_path / "s.zarr", np.array([4] * 10), {"positions": values})
+    attrs = dict(zarr.open_group(str(made.path))["positions"].attrs)
+    shutil.rmtree(made.path / "positions")
+    array = zarr.open_group(str(made.path), use_consolidated=False).create_array(
+        "positions", shape=(40, 3), chunks=(8, 3), shards=(16, 3), dtype="f8", attributes=attrs,
+        dimension_names=("atom", "xyz"),
+    )  # fmt: skip
+    array[:] = values
+    root = json.loads((made.path / "zarr.json").read_text())
+    (made.path / "zarr.json").write_text(json.dumps(root | {"consolidated_metadata": None}))
+
+    reader = ArrayReader(Store(made.path), "positions")
+
+    assert not reader.direct
+    assert np.array_equal(read(reader, 3, 37, "f4"), values[3:37].astype("f4"))
+
+
+@pytest.fixture
+def damaged(make_store, tmp_path, rng):
+    """A reader of 40 rows in chunks of 8, two in a shard, and the file of the second shard."""
+    values = rng.normal(size=(40, 3))
+    made = make_store(tmp_path / "s.zarr", np.array([4] * 10), {"positions": values})
+    return ArrayReader(Store(made.path), "positions"), shard_path(made.path, "positions", 1, 2), values
+
+
+def test_every_flipped_bit_is_found(damaged, rng):
+    reader, file, values = damaged
+    content = file.read_bytes()
+    for byte in range(len(content)):
+        changed = bytearray(content)
+        changed[byte] ^= 1 << rng.integers(8)
+        file.write_bytes(bytes(changed))
+        with pytest.raises(CorruptStoreError, match=r"chunk [23] \(rows .*\) of positions can't be decoded"):
+            read(ArrayReader(reader.store, "positions"), 16, 32, "f8")
+    file.write_bytes(content)
+    assert np.array_equal(read(reader, 0, 40, "f8"), values)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_cut_shard_is_found(damaged, known):
+    reader, file, _ = damaged
+    if known:  # the index has been read before the file was cut
+        read(reader, 0, 40, "f8")
+    content = file.read_bytes()
+    for length in (0, 3, 20, 100, len(content) // 2):
+        file.write_bytes(content[:length])
+        with pytest.raises(CorruptStoreError, match=r"of positions can't be decoded"):
+            read(reader, 16, 32, "f8")
+
+
+def test_decoders_never_write_where_others_read(source, monkeypatch):
+    # They use that memory as scratch: two processes with one arena would spoil a block for each other.
+    out, decompress = np.zeros(len(source.columns["numbers"]), np.uint8), blosc.decompress
+
+    def watched(encoded, dest):
+        assert not np.shares_memory(dest, out)
+        return decompress(encoded, dest)
+
+    monkeypatch.setattr("zstruct.store.shards.blosc.decompress", watched)
+    ArrayReader(Store(source.path), "numbers").read_into(0, len(out), out)
+    assert np.array_equal(out, source.columns["numbers"])
+
+
+def test_errors_of_the_system_are_not_the_store_s(damaged, monkeypatch):
+    def no_more(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("zstruct.store.shards.os.open", no_more)
+    with pytest.raises(OSError, match="Too many open files"):
+        read(damaged[0], 0, 40, "f8")
+
+
+def test_a_missing_shard_is_found(damaged):
+    reader, file, _ = damaged
+    file.unlink()
+    with pytest.raises(CorruptStoreError, match=r"chunk 2 .* of positions can't be decoded \(.*No such file"):
+        read(reader, 0, 40, "f8")
+
+
+def test_a_chunk_that_is_not_there_is_found(make_store, tmp_path, damaged):
+    from zstruct.store.spec import spec_of
+    from zstruct.store.write import _encode_shard
+
+    reader, file, values = damaged
+    spec = spec_of(infer("positions", "atom", "float", (3,)), "positions", 40, {})
+    short = _encode_shard(spec, values[16:24])  # a shard with one chunk of its two
+    file.write_bytes(b"".join(short))
+    with pytest.raises(CorruptStoreError, match=r"chunk 3 .*\(it is missing from its shard"):
+        read(reader, 16, 32, "f8")
+    assert np.array_equal(read(reader, 16, 24, "f8"), values[16:24])

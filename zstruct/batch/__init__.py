@@ -1,0 +1,1 @@
+"""Packed structures, and how samples are put together into them."""

@@ -1,0 +1,332 @@
+"""Build a store: scan → parse → plan → encode → finalize → publish, each step restartable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from zstruct import parallel
+from zstruct.arguments import check, names, shown, whole
+from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
+from zstruct.building.filters import Filters, Frame
+from zstruct.building.finalize import edge_arrays, finalize_store
+from zstruct.building.manifest import (
+    Manifest,
+    check_unchanged,
+    fingerprints,
+    identity,
+    make_manifest,
+)
+from zstruct.building.parse import ParseTask, parse_job
+from zstruct.building.parts import read_summary
+from zstruct.building.plan import Plan, load_plan, make_plan
+from zstruct.building.report import BuildReport
+from zstruct.building.target import Target
+from zstruct.disk import writing
+from zstruct.errors import InputError
+from zstruct.locations import check_writable
+from zstruct.progress import Runner
+from zstruct.sources import Source
+from zstruct.sources.expand import expand
+from zstruct.sources.normalize.elements import element_table
+from zstruct.sources.normalize.normalize import ReadOptions
+from zstruct.sources.source import NOTES
+from zstruct.store.spec import ENCODING_VERSION
+from zstruct.store.write import create
+
+if TYPE_CHECKING:
+    from zstruct.parallel import Client
+
+__all__ = ["BuildReport", "Frame", "build"]
+
+_PROCESSES_FROM = 8 << 20  # below this much input, starting processes costs more than it gains
+
+
+def build(
+    paths: Any,
+    out: str | os.PathLike[str],
+    *,
+    reader: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    units: str | Mapping[str, str] | None = None,
+    exclude: Iterable[str] = (),
+    elements: Mapping[Any, Any] | Iterable[Any] | None = None,
+    leave_out: Iterable[str] = (),
+    overwrite: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
+    max_energy: float | None = None,
+    max_force: float | None = None,
+    max_force_component: float | None = None,
+    atomic_energies: Mapping[str, float] | None = None,
+    where: Callable[[Frame], Any] | None = None,
+    dtype: DTypeLike | None = None,
+    shuffle_seed: int | None = None,
+    resume: bool = True,
+    client: Client | None = None,
+    n_workers: int | None = None,
+    progress: bool = True,
+) -> BuildReport:
+    """Build one store from any number of inputs, in parallel.
+
+    Killed at any instant, the same call resumes where it was and makes the same store, byte for
+    byte; until the store is complete nothing is at `out` (or what was there before).
+
+    Parameters
+    ----------
+    paths
+        A file, a directory, a glob (``**`` too), a list of these; an `ase.Atoms`, an iterable of
+        them; or `zstruct.sources.Source` objects.
+    out
+        The store to make, a local directory (on a cluster: one that every worker can reach).
+    reader
+        Name of the reader for all files, where their names don't tell.
+    keys
+        Field → property of the input, for unusual or ambiguous names: ``{"energy": "REF_energy"}``.
+        A text with ``{}`` is the form of the comment that holds a number, ``...`` in it any text:
+        ``{"energy": "energy: {} ..."}``.
+    units
+        Units of the input, if not the store's (eV, angstrom, e, amu): of ``"energy"`` and ``"length"``
+        (also ``"time"``, ``"charge"`` and ``"mass"``), which forces, stress and all others follow, or of
+        single fields: ``{"length": "bohr", "energy": "kcal/mol", "stress": "GPa"}``. Or a system of
+        units: ``"atomic"`` (hartree, bohr), ``"ase"``, or ``"metal"`` and ``"real"`` of LAMMPS.
+    exclude
+        Properties of the input to leave out.
+    elements
+        Which elements the atom types of the input are, where it names none (LAMMPS): a mapping
+        ``{1: "Ti", 2: "O"}``, or the symbols of types 1, 2, ... in a list.
+    leave_out
+        Structures to leave out by what a reader knows of them: ``"unconverged"``, ``"cut"`` (from an
+        input that ends before the calculation did). They are kept and counted if not given.
+    overwrite
+        Whether a store at `out` may be replaced; it stays until the new one is complete.
+    on_error
+        What a bad frame does: end the build, or be left out and reported.
+    max_energy
+        Keep structures with (energy - sum of `atomic_energies`) / n_atoms up to this, in eV.
+    max_force
+        Keep structures in which no force has a norm above this, in eV/angstrom.
+    max_force_component
+        The same for the largest absolute Cartesian component.
+    atomic_energies
+        Reference energy in eV by chemical symbol, zero for all if not given; kept in the store.
+    where
+        Called with a `Frame`; structures for which it returns something false are dropped.
+    dtype
+        Precision of per-atom floats (positions, forces, ...): ``"float32"`` or ``"float64"``, which
+        is the default.
+    shuffle_seed
+        If given, structures are stored in an order shuffled with this seed.
+    resume
+        Whether to go on with an interrupted build of the same inputs and options.
+    client
+        A `distributed.Client` to run on; by default the active one, else this machine.
+    n_workers
+        Number of local workers; by default one per processor.
+    progress
+        Whether to show a progress bar, in bytes.
+
+    Returns
+    -------
+    BuildReport
+        Counts, species, coverage of fields, and what was left out and why.
+
+    Raises
+    ------
+    InputError
+        If an input or an option can't be used; names the file and frame.
+    StoreExistsError, BuildLockedError
+        If the target may not be replaced, or is being built by another process.
+    ChangedInputError
+        If an input changed during the build or since it was interrupted.
+    """
+    began = time.perf_counter()
+    check(reader=reader, keys=keys, units=units, overwrite=overwrite, on_error=on_error)
+    check(shuffle_seed=shuffle_seed, resume=resume, n_workers=n_workers, progress=progress)
+    shuffle_seed, n_workers = whole("shuffle_seed", shuffle_seed), whole("n_workers", n_workers)
+    client = parallel.chosen_client(client)
+    left_out = frozenset(names("exclude", exclude))
+    precision = _precision(dtype)
+    options = ReadOptions(
+        dict(keys or {}), {} if units is None else units, left_out, element_table(elements), precision
+    )
+    filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
+    notes = _notes(leave_out)
+    target = Target(check_writable(out, "a store is built"), overwrite=overwrite)
+    if not target.work.exists():
+        target.check()
+    sources, ignored = expand(paths, reader=reader)
+    runner = Runner(client, n_workers, progress)
+    settings = {
+        "format": ENCODING_VERSION,
+        "keys": dict(options.keys),
+        "units": dict(options.choice.said),
+        "exclude": sorted(options.exclude),
+        "elements": dict(options.elements),
+        "leave_out": sorted(notes),
+        "filters": filters.identity(),
+        "dtype": precision,
+        "shuffle_seed": shuffle_seed,
+        "reader": reader,
+    }
+    with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
+        build_id = identity({**settings, "inputs": [source.label for source in sources]})
+        if target.published(build_id):  # killed while cleaning up
+            target.remove()
+            return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
+        manifest = _resumed(target, sources, settings, on_error, resume)
+        target.check()
+        try:
+            if manifest is None:
+                target.clear()
+                target.parts.mkdir()
+                target.encoded.mkdir()
+                manifest = make_manifest(sources, settings, skip=on_error == "skip", n_workers=n_workers)
+                if manifest.resumable:
+                    manifest.save(target.work / "manifest.json")
+            parts = _parse(runner, target, manifest, sources, options, filters, notes, on_error)
+            plan = _plan(target, manifest, parts, options, precision, shuffle_seed)
+            summaries = _encode(runner, target, plan, manifest.identity)
+            now, _ = fingerprints(sources, skip=on_error == "skip")
+            check_unchanged(manifest.inputs, now)
+            described = {**settings, "filters": filters.describe(), "on_error": on_error}
+            digest = finalize_store(target.store, plan, summaries, manifest, parts, described)
+            target.publish(build_id, digest)
+        except InputError:
+            target.remove()  # what is wrong will be mended by changing inputs or options
+            raise
+        finally:
+            runner.close()
+            load_plan.cache_clear()
+        target.remove()
+    return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
+
+
+def _notes(leave_out: Iterable[str]) -> frozenset[str]:
+    notes = names("leave_out", leave_out)
+    for note in notes:
+        if note not in NOTES:
+            known = " and ".join(map(repr, NOTES))
+            raise InputError(f"leave_out={notes!r}: there is nothing called {note!r}; known are {known}")
+    return frozenset(notes)
+
+
+def _precision(dtype: DTypeLike | None) -> str | None:
+    if dtype is None:
+        return None
+    try:
+        name = np.dtype(dtype).name
+    except (TypeError, ValueError):
+        name = ""
+    if name not in ("float32", "float64"):
+        raise InputError(f"dtype is 'float32', 'float64' or None, not {shown(dtype)}")
+    return name
+
+
+def _resumed(
+    target: Target, sources: list[Source], settings: dict[str, Any], on_error: str, resume: bool
+) -> Manifest | None:
+    """Return the manifest of an interrupted build that this call continues, if there is one."""
+    manifest = Manifest.load(target.work / "manifest.json")
+    if manifest is None or not resume or manifest.identity != identity(settings):
+        return None
+    if on_error == "raise" and manifest.unreadable:
+        return None
+    now, _ = fingerprints(sources, skip=on_error == "skip")
+    check_unchanged(manifest.inputs, now)
+    return manifest
+
+
+def _parse(
+    runner: Runner,
+    target: Target,
+    manifest: Manifest,
+    sources: list[Source],
+    options: ReadOptions,
+    filters: Filters,
+    leave_out: frozenset[str],
+    on_error: Literal["raise", "skip"],
+) -> list[Path]:
+    """Make the parts that are not there yet; return all of them, in order."""
+    parts = [target.parts / f"{k:06d}" for k in range(len(manifest.jobs))]
+    there = [_usable(part, on_error) for part in parts]
+    total = sum(job.nbytes for job in manifest.jobs)
+    runner.begin("parse", total, sum(job.nbytes for job, ok in zip(manifest.jobs, there, strict=True) if ok))
+    for runs_in in ("caller", "threads", "processes"):
+        todo = [
+            k
+            for k, job in enumerate(manifest.jobs)
+            if not there[k] and sources[job.pieces[0][0]].runs_in == runs_in
+        ]
+        sizes = [manifest.jobs[k].nbytes for k in todo]
+        small = runs_in == "processes" and (sum(sizes) < _PROCESSES_FROM or len(todo) == 1)
+        tasks = [
+            ParseTask(
+                parts[k],
+                [(sources[i], piece) for i, piece in manifest.jobs[k].pieces],
+                options,
+                filters,
+                leave_out,
+                on_error,
+                durable=manifest.resumable,
+            )
+            for k in todo
+        ]
+        here = small and runner.client is None
+        for _ in runner.run(parse_job, tasks, sizes, "caller" if here else runs_in):
+            pass
+    return parts
+
+
+def _usable(part: Path, on_error: str) -> bool:
+    if not part.exists():
+        return False
+    return on_error == "skip" or read_summary(part)["n_skipped"] == 0
+
+
+def _plan(
+    target: Target,
+    manifest: Manifest,
+    parts: list[Path],
+    options: ReadOptions,
+    dtype: str | None,
+    shuffle_seed: int | None,
+) -> Plan:
+    """Make the plan and the empty store, unless an earlier run did."""
+    file = target.work / "plan.json"
+    if not file.exists():
+        plan = make_plan(parts, target.work, dtype=dtype, shuffle_seed=shuffle_seed, options=options)
+        specs = [plan.spec(planned) for planned in plan.fields]
+        for planned in plan.fields:
+            if planned.categories is not None:
+                specs += [spec for spec, _ in plan.tables(planned)]
+        specs += [spec for spec, _ in edge_arrays(plan)]
+        counts = {"n_structures": len(plan.counts), "n_atoms": int(plan.offsets[-1])}
+        create(target.store, specs, counts)
+        plan.save(file)  # last: where it is, the store has been created
+    return load_plan(file, manifest.identity)
+
+
+def _encode(
+    runner: Runner, target: Target, plan: Plan, build_id: str
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Write the shards that are not there yet; return the summaries of all of them."""
+    tasks = encode_tasks(plan, target.work, build_id)
+    summaries: dict[tuple[str, int], dict[str, Any]] = {}
+    todo: list[EncodeTask] = []
+    for task in tasks:
+        summary = encoded(task)
+        if summary is None:
+            todo.append(task)
+        else:
+            summaries[task.name, task.shard] = summary
+    total, left = sum(task.nbytes for task in tasks), sum(task.nbytes for task in todo)
+    runner.begin("encode", total, total - left)
+    for k, summary in runner.run(encode_shard, todo, [task.nbytes for task in todo]):
+        summaries[todo[k].name, todo[k].shard] = summary
+    return summaries

@@ -1,0 +1,1 @@
+"""Structures as packed arrays, their neighbours, and the distances between their atoms."""

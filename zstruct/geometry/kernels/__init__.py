@@ -1,0 +1,1 @@
+"""Kernels: packed arrays in, arrays out, no Python objects, no I/O, no GIL."""

@@ -1,0 +1,65 @@
+"""What the layouts of SchNetPack, MACE and fairchem have in common. None of these libraries is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.batch.pack import Batch, converter
+from zstruct.batch.packed import PackedBatch
+
+__all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors"]
+
+_VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+
+
+def need(packed: PackedBatch, layout: str, *names: str) -> None:
+    """Raise if structures lack one of some fields."""
+    for name in names:
+        if name not in packed.columns:
+            raise ValueError(f"a {layout} batch needs the field {name!r}: ask the dataset for it, too")
+
+
+def columns_of(packed: PackedBatch) -> dict[str, NDArray]:
+    """Return the columns, with stresses as matrices, and what pairs carry that no layout has a name for."""
+    fields = dict(packed.columns)
+    if "stress" in fields:
+        fields["stress"] = fields["stress"][:, _VOIGT]
+    for pairs in packed.pairs:
+        if pairs.name != "edge_index":
+            fields[pairs.name] = pairs.index
+        fields |= {name: column for name, column in pairs.columns.items() if name != "edge_shift"}
+    return fields
+
+
+def spread(values: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """Return values once for each component, (n, *shape)."""
+    return np.broadcast_to(values.reshape(-1, *[1] * len(shape)), (len(values), *shape))
+
+
+def integers(values: NDArray) -> NDArray[np.int64]:
+    """Return whole numbers, zero for those that are missing."""
+    return np.nan_to_num(values).round().astype(np.int64)
+
+
+def tensors(batch: Mapping[str, Any]) -> Batch:
+    """Return a batch with its arrays as tensors."""
+    made = converter(as_numpy=False)
+    return {name: made(value) if isinstance(value, np.ndarray) else value for name, value in batch.items()}
+
+
+def completed_cells(cells: NDArray) -> NDArray:
+    """Return cells whose missing vectors are made up, at right angles to the others."""
+    n_missing = 3 - np.count_nonzero(cells.any(axis=2), axis=1)
+    if not n_missing.any():
+        return cells
+    from ase.geometry.cell import complete_cell
+
+    filled = cells.copy()
+    filled[n_missing == 3] = np.eye(3)
+    for i in np.flatnonzero((n_missing > 0) & (n_missing < 3)):
+        filled[i] = complete_cell(cells[i])
+    return filled

@@ -1,0 +1,82 @@
+"""Do work ahead of those who will need it, by threads that end when nothing is left to do.
+
+This module knows nothing of blocks or stores: it calls a function for every job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from zstruct.loading.lifetime import close_at_exit
+from zstruct.parallel import cpu_count
+
+__all__ = ["Ahead"]
+
+Job = TypeVar("Job")
+
+
+class Ahead(Generic[Job]):
+    """Threads that do jobs in the order in which they were asked for.
+
+    Nobody waits for them and nobody hears of their errors: who needs a job done does it, or waits
+    for whoever does, and meets the error again. A job must bear being done when it is done already.
+
+    Parameters
+    ----------
+    do
+        The function; threads call it at the same time. Only a weak reference to what it is bound to
+        is kept.
+    """
+
+    def __init__(self, do: Callable[[Job], object]):
+        self._do: weakref.WeakMethod[Callable[[Job], object]] = weakref.WeakMethod(do)
+        self._lock = threading.Lock()
+        self._jobs: deque[Job] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._pid, self._closed = os.getpid(), False
+        close_at_exit(self)
+
+    def want(self, jobs: Sequence[Job], *, first: bool = False) -> None:
+        """Have jobs done soon: after those that wait already, or before them."""
+        with self._lock:
+            if self._closed:
+                return
+            if first:
+                self._jobs.extendleft(reversed(jobs))
+            else:
+                self._jobs.extend(jobs)
+            # One more than cores, for some wait for the disk.
+            for k in range(len(self._threads), min(cpu_count() + 1, len(self._jobs))):
+                thread = threading.Thread(target=self._work, name=f"zstruct-decode-{k}", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._threads.discard(threading.current_thread())
+                    return
+                job = self._jobs.popleft()
+            do = self._do()
+            if do is not None:
+                with contextlib.suppress(Exception):  # who needs it does it again
+                    do(job)
+            del do
+
+    def close(self) -> None:
+        """Forget what waits, and wait for the threads."""
+        if os.getpid() != self._pid:
+            return  # a forked child has none of them
+        with self._lock:
+            self._closed = True
+            self._jobs.clear()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()

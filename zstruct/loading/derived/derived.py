@@ -1,0 +1,442 @@
+"""What batches have beyond the fields of a store: features, edges, derivatives; stored or computed.
+
+What is stored is gathered like any field; what is not is computed from the batch at hand, by the
+same kernels, in the thread that makes the batch. Positions and cells are read in double precision
+for it, whatever users want, so that both ways give the same pairs. This module works on arrays
+and knows nothing of tensors.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.arguments import names
+from zstruct.batch.packed import PackedBatch, Pairs
+from zstruct.errors import CorruptStoreError
+from zstruct.features.descriptor import Descriptor
+from zstruct.features.groups import FeatureGroup
+from zstruct.geometry.neighbors import (
+    Neighbors,
+    apart,
+    neighbor_list,
+    neighbor_pieces,
+    of_centres,
+    some,
+    together,
+)
+from zstruct.geometry.structures import Structures, check_images
+from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.cache.place import available_bytes
+from zstruct.loading.derived.kernels import connect, pair_vectors
+from zstruct.loading.derived.lookup import Wanted, find_descriptor, find_neighbors
+from zstruct.loading.derived.memo import Memo
+from zstruct.loading.forces import USED
+from zstruct.loading.gather.gather import Gather, kept_dtype
+from zstruct.precision import narrowed
+from zstruct.ragged import counts_to_offsets
+from zstruct.store.store import Store
+from zstruct.store.view import StoreView
+
+__all__ = ["Extras"]
+
+# The names of tensors: what edges may carry, and the only thing that derivatives do.
+_FEATURES, _INDEX = "features", {"edges": "edge_index", "derivatives": "deriv_index"}
+_CARRIED, _DENSE = ("edge_shift", "edge_vec", "edge_dist"), "deriv_values"
+_LENGTHS = {"edge_vec", "edge_dist"}
+
+_ALL = "all"  # beside gathers of pairs, that of atoms and structures
+_INT32, _INT64, _FLOAT64 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
+# What the kernels take, whether or not a batch shall have it, in the order of `Structures`.
+_GEOMETRY = {"numbers": _INT64, "positions": _FLOAT64, "cell": _FLOAT64, "pbc": np.dtype(np.bool_)}
+
+
+class Extras:
+    """Features, edges and derivatives of batches.
+
+    Parameters
+    ----------
+    store
+        The store.
+    features, derivatives
+        A name: of what `zstruct.featurize` stored. A descriptor: computed. None: not wanted.
+    neighbors
+        The name of a stored neighbour list, or a cutoff in angstrom: a stored list if there is one
+        with this cutoff, else computed. None: no edges.
+    edges
+        What edges carry; by default their shifts.
+    cache_features, cache_neighbors
+        Of how many structures to keep what is computed; True: of all.
+    dtype
+        Has features of a descriptor read where it has stored them with no fewer digits than this has;
+        None: they are computed.
+
+    Raises
+    ------
+    InputError
+        If the store has no group of that name, or a cutoff makes no sense.
+    StaleGroupError
+        If a group was computed from other content than the store has now.
+    TypeError
+        If `features` or `derivatives` is neither a name nor a descriptor.
+    ValueError
+        If `edges` names anything that edges can't carry.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        features: str | Descriptor | None,
+        derivatives: str | Descriptor | None,
+        neighbors: str | float | None,
+        edges: Iterable[str] | None,
+        cache_features: bool | int = False,
+        cache_neighbors: bool | int = False,
+        dtype: np.dtype | None = None,
+    ):
+        self._store = store
+        self._features = None if features is None else find_descriptor(store, "features", features, dtype)
+        # Edges and derivatives: what there is of each pair.
+        self._paired = [] if neighbors is None else [find_neighbors(store, neighbors)]
+        self._carried = () if neighbors is None else _edge_names(edges)
+        if derivatives is not None:
+            self._paired.append(find_descriptor(store, "derivatives", derivatives))
+        self._wanted = [*([] if self._features is None else [self._features]), *self._paired]
+        groups = [wanted.group for wanted in self._wanted if wanted.group is not None]
+        for group in groups:
+            if group.store is not store:  # it was replaced since that was opened
+                self._store = group.store
+        for group in groups:
+            if self._store.group_attrs(group.path) != group.attrs:
+                self._store.refuse_changed(group.path)
+        self.computes = any(wanted.group is None for wanted in self._wanted)
+        # The cutoffs of the lists that a batch needs whole.
+        self._cutoffs = {wanted.cutoff for wanted in self._paired if wanted.group is None}
+        self._kept_features = self._kept_lists = None
+        if cache_features:
+            if self._features is None or self._features.group is not None:
+                raise ValueError(
+                    "cache_features keeps features that are computed: give features a descriptor"
+                )
+            self._kept_features = Memo(cache_features, "cache_features")
+        if cache_neighbors:
+            if not self._cutoffs:
+                raise ValueError(
+                    "cache_neighbors keeps neighbours that are computed: give neighbors a cutoff that is not "
+                    "stored, or derivatives a descriptor"
+                )
+            self._kept_lists = {cutoff: Memo(cache_neighbors, "cache_neighbors") for cutoff in self._cutoffs}
+        self._dtypes: dict[str, np.dtype] = {}
+        self._casts: dict[str, np.dtype] = {}
+        self._hidden: tuple[str, ...] = ()
+        self._pairs: dict[str, Gather] = {}  # gathers of stored pairs, by what they are
+
+    @property
+    def floats(self) -> list[str]:
+        """The names of floating-point tensors that this adds to batches."""
+        names = {"features": (_FEATURES,), "edges": self._carried, "derivatives": (_DENSE,)}
+        return [name for wanted in self._wanted for name in names[wanted.what]]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all tensors that this adds to batches."""
+        return [*self.floats, *(_INDEX[wanted.what] for wanted in self._paired)]
+
+    @property
+    def per_atom(self) -> frozenset[str]:
+        """Those of the names that have a row per atom."""
+        return frozenset(self.floats) & {_FEATURES}
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether the gather brings all of it: then a batch is complete without `complete`."""
+        return not self.computes and not self._pairs
+
+    @property
+    def caches(self) -> list[BlockCache]:
+        """The caches of stored pairs."""
+        return [gather.cache for gather in self._pairs.values()]
+
+    @property
+    def stored_names(self) -> list[str]:
+        """The names of those tensors that are read from the store."""
+        found = [_FEATURES] if self._features is not None and self._features.group is not None else []
+        for wanted in self._paired:
+            if wanted.group is not None:
+                found += [_DENSE] if wanted.descriptor is not None else [*self._carried, _INDEX[wanted.what]]
+        return found
+
+    @property
+    def n_features(self) -> int | None:
+        """Features of an atom, if there are any."""
+        if self._features is None:
+            return None
+        if self._features.group is not None:
+            return self._store.shape(self._features.group.array("values"))[1]
+        descriptor: Any = self._features.descriptor
+        return descriptor.n_features
+
+    @property
+    def edge_offsets(self) -> NDArray[np.int64] | None:
+        """Row edges of the structures in the stored edges, if these are stored."""
+        return self._pairs["edges"].cache.offsets if "edges" in self._pairs else None
+
+    def describe(self) -> str:
+        """Return what is stored and what is computed, for people."""
+        return "; ".join(wanted.describe() for wanted in self._wanted)
+
+    def gather(
+        self,
+        dtypes: Mapping[str, np.dtype],
+        extra: Mapping[str, np.dtype],
+        masks: Mapping[str, str],
+        cache: str | os.PathLike[str] | None,
+        cache_bytes: int | None,
+        wide: frozenset[str] = frozenset(),
+    ) -> Gather:
+        """Return what gathers fields, stored features, and whatever `complete` needs.
+
+        Parameters
+        ----------
+        dtypes
+            Of the fields that batches shall have.
+        extra
+            Of `floats`.
+        masks, cache, cache_bytes
+            As for a `Gather` and a `BlockCache`; the bytes are shared by all caches.
+        wide
+            As for a `Gather`.
+        """
+        needed = self._needed()
+        self._dtypes = dict(extra)
+        self._casts = {n: dtypes[n] for n in needed if n in dtypes and dtypes[n] != needed[n]}
+        self._hidden = tuple(name for name in needed if name not in dtypes)
+        columns = {**dtypes, **needed}
+        paths = {name: name for name in columns}
+        if self._features is not None and self._features.group is not None:
+            columns[_FEATURES] = extra[_FEATURES]
+            paths[_FEATURES] = self._features.group.array("values")
+        views: dict[str, tuple[StoreView, dict[str, np.dtype]]] = {}
+        for wanted in self._paired:
+            if wanted.group is not None:
+                paths[_counts(wanted)] = wanted.group.array("counts")
+                views[wanted.what] = self._pair_view(wanted, wanted.group)
+        views[_ALL] = StoreView(self._store, paths, [w.content for w in self._wanted]), columns
+        kept = {
+            what: {name: kept_dtype(view.dtype(name), dtype) for name, dtype in columns.items()}
+            for what, (view, columns) in views.items()
+        }
+        budgets = _budgets(cache, cache_bytes, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
+        self._pairs = {
+            what: Gather(BlockCache(view, kept[what], cache, budget), columns, masks, wide)
+            if what == _ALL
+            else Gather(BlockCache(view, kept[what], cache, budget), columns)
+            for (what, (view, columns)), budget in zip(views.items(), budgets, strict=True)
+        }
+        return self._pairs.pop(_ALL)
+
+    def _needed(self) -> dict[str, np.dtype]:
+        """Return what has to be gathered to complete a batch, and its dtypes."""
+        names = set(_GEOMETRY) if self.computes else set()
+        if _LENGTHS & set(self._carried):
+            names |= {"positions", "cell"}
+        if any(wanted.what == "derivatives" for wanted in self._wanted):
+            names |= {"numbers"}
+        needed = {name: dtype for name, dtype in _GEOMETRY.items() if name in names}
+        return needed | {_counts(wanted): _INT64 for wanted in self._paired if wanted.group is not None}
+
+    def _pair_view(self, wanted: Wanted, group: FeatureGroup) -> tuple[StoreView, dict[str, np.dtype]]:
+        """Return the pairs of a group as rows, and the dtypes to gather them in."""
+        names = ["indices", *(["shifts"] if self._carried else [])]
+        if wanted.descriptor is not None:
+            names = ["indices", "vectors", *wanted.descriptor.pair_arrays()]
+        paths = {name: group.array(name) for name in names}
+        view = StoreView(self._store, paths, [wanted.content], group.array("offsets"))
+        # Rows widen to int64, which the kernel takes; the rest stays as small as it is stored.
+        return view, {name: _INT64 if name == "indices" else view.dtype(name) for name in names}
+
+    def prefetch(self, structures: NDArray[np.int64]) -> None:
+        """Have the stored pairs of some structures decoded by threads; return at once."""
+        for gather in self._pairs.values():
+            gather.prefetch(structures)
+
+    def complete(self, gathered: PackedBatch) -> PackedBatch:
+        """Return a batch of what was gathered, with all that was asked for.
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that a descriptor does not know.
+        ValueError
+            If an atom is too far outside a periodic cell.
+        CorruptStoreError
+            If stored pairs are not those of these structures.
+        """
+        columns = gathered.columns
+        try:
+            lists = self._lists(gathered) if self.computes else None
+            if lists is not None and self._features is not None and self._features.group is None:
+                columns[_FEATURES] = self._features_of(self._features, gathered, lists)
+            pairs = [self._pairs_of(wanted, gathered, lists) for wanted in self._paired]
+        except ValueError as error:
+            error.add_note(f"(counting the structures of a batch, which are {_known(gathered).tolist()})")
+            raise
+        for name in self._hidden:
+            del columns[name]
+        for name, dtype in self._casts.items():
+            columns[name] = narrowed(name, columns[name], dtype)
+        gathered.per_atom = frozenset(n for n in columns if n in gathered.per_atom or n in self.per_atom)
+        gathered.pairs = tuple(pairs)
+        return gathered
+
+    def _lists(self, gathered: PackedBatch) -> _Lists:
+        structures = Structures(gathered.offsets, *(gathered.columns[name] for name in _GEOMETRY))
+        check_images(structures)  # the only thing that a store does not promise
+        if self._kept_lists is None:
+            return _Lists(structures, {cutoff: neighbor_list(structures, cutoff) for cutoff in self._cutoffs})
+        remembered = {}
+        for cutoff, memo in self._kept_lists.items():
+
+            def find(missing: NDArray[np.int64], cutoff: float = cutoff) -> list[tuple[NDArray, ...]]:
+                chosen = some(structures, missing)
+                return apart(neighbor_list(chosen, cutoff), chosen.offsets)
+
+            parts = memo.through(_known(gathered), find)
+            remembered[cutoff] = together(parts, gathered.offsets)
+        return _Lists(structures, remembered)
+
+    def _features_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists) -> NDArray:
+        """Return computed features of all atoms, some of which may have been computed before."""
+        if self._kept_features is None:
+            return self._values(wanted, lists)
+
+        def compute(missing: NDArray[np.int64]) -> list[tuple[NDArray, ...]]:
+            chosen = some(lists.structures, missing)
+            values = self._values(wanted, _Lists(chosen, {}))
+            return [(part.copy(),) for part in np.split(values, chosen.offsets[1:-1])]
+
+        parts = [part for (part,) in self._kept_features.through(_known(gathered), compute)]
+        empty = np.empty((0, wanted.descriptor.n_features), self._dtypes[_FEATURES])  # type: ignore[union-attr]
+        return np.concatenate([empty, *parts])
+
+    def _values(self, wanted: Wanted, lists: _Lists) -> NDArray:
+        """Return computed features of all atoms."""
+        descriptor: Any = wanted.descriptor
+        out = np.empty((lists.structures.n_atoms, descriptor.n_features), self._dtypes[_FEATURES])
+        whole = lists.by_cutoff.get(wanted.cutoff)
+        pieces = neighbor_pieces(lists.structures, wanted.cutoff) if whole is None else [whole]
+        for piece in pieces:
+            out[piece.start : piece.start + len(piece)] = descriptor.values(lists.structures, piece)
+        return out
+
+    def _pairs_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists | None) -> Pairs:
+        """Return edges or derivatives; which of the two ways their arrays come makes no difference.
+
+        Derivatives only of structures whose forces are used, where that is said.
+        """
+        used = gathered.columns.get(USED) if wanted.descriptor is not None else None
+        if wanted.group is not None:
+            structures, counts = _known(gathered), gathered.columns[_counts(wanted)]
+            if used is not None:
+                structures, counts = structures[used], np.where(used[gathered.batch], counts, 0)
+            stored = self._pairs[wanted.what](structures)
+            offsets = stored.offsets
+            if used is not None:
+                lengths = np.zeros(len(used), np.int64)
+                lengths[used] = np.diff(stored.offsets)
+                offsets = counts_to_offsets(lengths)
+            index = self._index(gathered, counts, stored.columns["indices"], True)
+            arrays: Mapping[str, NDArray] = stored.columns
+        else:
+            assert lists is not None
+            found = lists.by_cutoff[wanted.cutoff]
+            if used is not None:
+                found = of_centres(found, used[gathered.batch])
+            counts = np.diff(found.offsets)
+            offsets = found.offsets[gathered.offsets]
+            index = self._index(gathered, counts, found.indices, False)
+            arrays = {"shifts": found.shifts, "vectors": found.vectors}
+            if wanted.descriptor is not None:
+                arrays |= wanted.descriptor.derivatives(lists.structures, found)
+        if wanted.descriptor is None:
+            return Pairs(_INDEX[wanted.what], offsets, index, self._carry(gathered, counts, index, arrays))
+        numbers = gathered.columns["numbers"][index[1]]
+        dense = wanted.descriptor.expand(arrays, numbers, arrays["vectors"])
+        return Pairs(
+            _INDEX[wanted.what], offsets, index, {_DENSE: dense.astype(self._dtypes[_DENSE], copy=False)}
+        )
+
+    def _index(
+        self, gathered: PackedBatch, counts: NDArray[np.int64], indices: NDArray[np.int64], local: bool
+    ) -> NDArray[np.int64]:
+        """Return the rows of centre and neighbour of each pair."""
+        index = np.empty((2, len(indices)), _INT64)
+        if not connect(counts, gathered.batch, gathered.offsets, indices, local, index):
+            raise CorruptStoreError(
+                f"{self._store.path}: stored pairs point to atoms that are not there; check the store "
+                "with zstruct.verify and run zstruct.featurize again with overwrite=True"
+            )
+        return index
+
+    def _carry(
+        self,
+        gathered: PackedBatch,
+        counts: NDArray[np.int64],
+        index: NDArray[np.int64],
+        arrays: Mapping[str, NDArray],
+    ) -> dict[str, NDArray]:
+        """Return what edges carry, in the order that was asked for."""
+        carried: dict[str, NDArray] = {}
+        if _LENGTHS & set(self._carried):
+            vectors, distances = np.empty((index.shape[1], 3)), np.empty(index.shape[1])
+            shifts = arrays["shifts"].astype(_INT32, copy=False)
+            columns = gathered.columns
+            positions, cells = columns["positions"], columns["cell"]
+            pair_vectors(counts, gathered.batch, index, shifts, positions, cells, vectors, distances)
+            carried = {"edge_vec": vectors, "edge_dist": distances}
+        if "edge_shift" in self._carried:
+            carried["edge_shift"] = arrays["shifts"]
+        return {name: carried[name].astype(self._dtypes[name], copy=False) for name in self._carried}
+
+
+class _Lists(NamedTuple):
+    """The structures of a batch and their neighbours."""
+
+    structures: Structures
+    by_cutoff: dict[float, Neighbors]
+
+
+def _known(gathered: PackedBatch) -> NDArray[np.int64]:
+    """Return the structures of what was gathered from a store."""
+    assert gathered.structures is not None
+    return gathered.structures
+
+
+def _counts(wanted: Wanted) -> str:
+    """Return the name under which the neighbours of each atom are gathered; no field has a slash."""
+    return f"{wanted.what}/counts"
+
+
+def _edge_names(edges: Iterable[str] | None) -> tuple[str, ...]:
+    if edges is None:
+        return _CARRIED[:1]
+    asked = [edges] if isinstance(edges, str) else names("edges", edges)
+    if unknown := [name for name in asked if name not in _CARRIED]:
+        raise ValueError(f"edges carry {', '.join(_CARRIED)}, not {', '.join(map(repr, unknown))}")
+    return tuple(dict.fromkeys(asked))
+
+
+def _budgets(
+    cache: str | os.PathLike[str] | None, cache_bytes: int | None, sizes: list[int]
+) -> list[int | None]:
+    """Divide the bytes of a cache among several, each in proportion to what it has to keep."""
+    if len(sizes) == 1 or (cache_bytes is None and cache not in ("auto", "memory")):
+        return [cache_bytes] * len(sizes)
+    total = available_bytes() // 2 if cache_bytes is None else cache_bytes
+    whole = max(1, sum(sizes))
+    return [math.ceil(total * size / whole) for size in sizes]

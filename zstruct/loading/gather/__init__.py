@@ -1,0 +1,1 @@
+"""From lists of structures to packed batches: rows of decoded blocks, copied by kernels."""

@@ -1,0 +1,449 @@
+"""Gather structures from decoded blocks: any list of them, all fields, without the GIL.
+
+Two kernels make a batch: `locate` checks the indices and finds out how large the batch is, then
+`fill` copies everything in one pass. Here is what they need to know, and what their memory becomes.
+This module knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from zstruct.batch.packed import PackedBatch
+from zstruct.loading.cache.blocks import Resident, Table
+from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.gather import kernels
+from zstruct.loading.gather.kernels import (
+    COPY,
+    FROM_INT32,
+    FROM_UINT8,
+    MASK_CODE,
+    MASK_FLOAT32,
+    MASK_FLOAT64,
+    MISSING,
+    NO_MASK,
+    NOTHING,
+)
+from zstruct.ragged import atom_rows
+from zstruct.schema import ATOM, STRUCTURE
+
+__all__ = ["Carrier", "Gather", "kept_dtype"]
+
+_OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
+_MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
+_INT64, _UINT8, _BOOL = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.bool_)
+_ALL = np.empty(0, dtype=np.int64)
+# What a dimension without fields has: its one block is always there.
+_THERE = np.ones(1, dtype=np.uint8)
+_NOWHERE = np.empty((0, 1), dtype=np.int64)
+_MOST_PLANS = 100
+_LINE = 64  # bytes of a cache line
+
+
+def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
+    """Return the dtype in which blocks should keep a field that batches want in another.
+
+    Small integers stay small in memory and are widened by the gather; everything else is
+    converted when it is decoded, once.
+
+    Examples
+    --------
+    >>> kept_dtype(np.dtype("uint8"), np.dtype("int64")), kept_dtype(np.dtype("f8"), np.dtype("f4"))
+    (dtype('uint8'), dtype('float32'))
+    """
+    return stored if wanted == _INT64 and stored in _OPERATIONS else wanted
+
+
+class Carrier(Protocol):
+    """Fills in some per-atom columns of a batch, in place of the copy that a gather makes of them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns: for all of them, `Gather.copies`."""
+
+    def __call__(
+        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
+    ) -> None:
+        """Fill them in.
+
+        Parameters
+        ----------
+        n, head, body
+            The batch, as `zstruct.loading.gather.kernels` lays it out; `head` is filled in.
+        columns
+            For each of them, the address of the column that it comes from, and the bytes that an atom
+            has before it in `body`.
+        """
+
+
+class _Plan(NamedTuple):
+    """What batches of n structures have in common: where per-structure fields are, in bytes."""
+
+    n: int
+    words: int
+    fields: list[tuple[str, tuple[int, ...], np.dtype, int]]
+
+
+class _Whole(NamedTuple):
+    """Everything decoded: row edges, columns with their kind, and what `fill` takes."""
+
+    offsets: NDArray[np.int64]
+    columns: list[tuple[str, NDArray, bool, np.dtype]]
+    sources: tuple[Any, ...]
+
+
+class Gather:
+    """Copies structures out of a cache; what it can know beforehand, it works out once.
+
+    What it returns is packed end to end, contiguous and new, and knows its structures.
+    The arrays of a batch are two pieces of new memory, one for what is per atom and one for what
+    is per structure: who keeps the energies of a batch does not keep its forces.
+
+    Parameters
+    ----------
+    cache
+        The blocks to read; may keep fields in `kept_dtype` of what is wanted.
+    dtypes
+        The fields wanted, all those of the cache, and the dtype of each.
+    masks
+        Names of the columns, shape (n,), that say for which structures a field is given: not all
+        of its values are missing (NaN in floats, negative in integers).
+    wide
+        As for `PackedBatch`.
+    """
+
+    def __init__(
+        self,
+        cache: BlockCache,
+        dtypes: Mapping[str, np.dtype],
+        masks: Mapping[str, str] | None = None,
+        wide: frozenset[str] = frozenset(),
+    ):
+        self.cache, self.dtypes, self.masks, self.wide = cache, dict(dtypes), dict(masks or {}), wide
+        self._steps = {level: self._table_of(cache.tables.get(level)) for level in (ATOM, STRUCTURE)}
+        self._block_rows = {
+            level: cache.tables[level].block_rows if level in cache.tables else 1 << 62
+            for level in (ATOM, STRUCTURE)
+        }
+        atom, structure = (
+            [
+                (name, self.dtypes[name], shape, self.dtypes[name].itemsize * math.prod(shape))
+                for name, shape in zip(table.names, table.shapes, strict=True)
+            ]
+            if (table := cache.tables.get(level))
+            else []
+            for level in (ATOM, STRUCTURE)
+        )
+        self._structure = structure
+        # The bytes that an atom has before each of its fields; the first are its structure.
+        before = list(itertools.accumulate((size for *_, size in atom), initial=_INT64.itemsize))
+        self._atom = [(*field[:3], place) for field, place in zip(atom, before, strict=False)]
+        self._atom_bytes = before[-1]
+        self.per_atom = frozenset(name for name, *_ in atom)
+        self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
+        self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
+        # What every batch of some size has in common, and what everything decoded has.
+        self._plans: dict[int, _Plan] = {}
+        self._whole: _Whole | None = None
+        self._carried: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
+        self._plain = [(name, cache.store.columns[name].level == ATOM, self.dtypes[name]) for name in dtypes]
+        self._names = [*self.dtypes, *self.masks.values()]
+        self._compiled: tuple[Any, Any, Any, Any] | None = None
+        # Seconds that Python takes for a structure, by measurement.
+        rows_each = cache.store.n_atoms / max(1, cache.store.n_structures)
+        self._work = 1e-5 + 3e-6 * (len(atom) + len(structure)) + 2e-7 * rows_each
+
+    def _table_of(self, table: Table | None) -> NDArray[np.int64]:
+        """Return for each field of a dimension its operation, bytes of a row there and here, and mask."""
+        rows = []
+        for name, kept, shape in (
+            zip(table.names, table.dtypes, table.shapes, strict=True) if table is not None else ()
+        ):
+            wanted, size = self.dtypes[name], math.prod(shape)
+            operation = COPY if wanted == kept else _OPERATIONS[kept]
+            mask = _MASKS[wanted.str[1:]] if name in self.masks else NO_MASK
+            rows.append((operation, wanted.itemsize * size, kept.itemsize * size, mask))
+        return np.array(rows, dtype=np.int64).reshape(len(rows), 4)
+
+    def __call__(
+        self,
+        indices: NDArray[np.int64],
+        subset: NDArray[np.int64] | None = None,
+        carrier: Carrier | None = None,
+    ) -> PackedBatch:
+        """Return some structures, packed.
+
+        Parameters
+        ----------
+        indices
+            Structures in the order wanted, shape (n,); negative ones count from the end, repeats
+            are fine.
+        subset
+            What the indices count: structures of the store, each in ``range(n_structures)``; by
+            default all.
+        carrier
+            Fills in some columns in place of a copy; only if there is `everything`.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
+        """
+        n = len(indices)
+        plan = self._plans.get(n) or self._plan(n)
+        head = np.empty(plan.words, _INT64)
+        whole = self._whole or self._find_whole()
+        if whole is None:
+            return self._views(plan, head, self._gather_some(n, indices, subset, plan, head))
+        locate, fill, *_ = self._compiled or self._kernels(n)
+        rows = locate(
+            indices, _ALL if subset is None else subset, subset is None, whole.offsets,
+            False, _THERE, 1, _THERE, 1, head,
+        )  # fmt: skip
+        if rows < MISSING:
+            raise self._out_of_range(indices, subset, rows)
+        body = np.empty(_room(rows) * self._atom_bytes + _LINE, _UINT8)
+        sources = whole.sources
+        if carrier is not None:
+            sources, columns = self._carried.get(carrier.names) or self._carry(carrier.names, whole)
+            carrier(n, head, body, columns)
+        arguments = (*sources, n, head, body)
+        fill(*arguments)
+        return self._views(plan, head, body)
+
+    def _kernels(self, n: int) -> tuple[Any, Any, Any, Any]:
+        """Return the four kernels: as Python runs them for the first few structures, then compiled."""
+        four = (kernels.locate, kernels.fill, kernels.fill_some, kernels.number)
+        if kernels.fill.for_work(n * self._work) is kernels.fill:
+            locate, fill, fill_some, number = (kernel.compiled() for kernel in four)
+            self._compiled = locate, fill, fill_some, number
+            return self._compiled
+        locate, fill, fill_some, number = (kernel.interpreted for kernel in four)
+        return locate, fill, fill_some, number
+
+    @property
+    def everything(self) -> bool:
+        """Whether everything is decoded and will stay so."""
+        return (self._whole or self._find_whole()) is not None
+
+    def copies(self, name: str) -> bool:
+        """Return whether a field is per atom and copied as it is kept."""
+        table = self.cache.tables.get(ATOM)
+        if table is None or name not in table.names:
+            return False
+        return bool(self._steps[ATOM][table.names.index(name), 0] == COPY)
+
+    def _carry(self, names: tuple[str, ...], whole: _Whole) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+        """Return what `fill` takes to leave out some per-atom fields, and what carriers know of those."""
+        order = [name for name, *_ in self._atom]
+        places = [order.index(name) for name in names]
+        steps = self._steps[ATOM].copy()
+        steps[places, 0] = NOTHING
+        addresses, span, _, *of_structures = whole.sources
+        found = [(addresses.item(place, 0), self._atom[place][3]) for place in places]
+        columns = np.array(found, np.int64).reshape(len(found), 2)
+        self._carried[names] = (addresses, span, steps, *of_structures), columns
+        return self._carried[names]
+
+    def _gather_some(
+        self,
+        n: int,
+        indices: NDArray[np.int64],
+        subset: NDArray[np.int64] | None,
+        plan: _Plan,
+        head: NDArray[np.int64],
+    ) -> NDArray[np.uint8]:
+        """Fill in a batch some of whose blocks may have to be decoded; return the per-atom part."""
+        cache = self.cache
+        offsets, resident = cache.offsets, cache.resident
+        locate, fill, *_ = self._compiled or self._kernels(n)
+        rows = locate(
+            indices, _ALL if subset is None else subset, subset is None, offsets, True,
+            resident.present.get(ATOM, _THERE), self._block_rows[ATOM],
+            resident.present.get(STRUCTURE, _THERE), self._block_rows[STRUCTURE], head,
+        )  # fmt: skip
+        if rows < MISSING:
+            raise self._out_of_range(indices, subset, rows)
+        body = np.empty(_room(head.item(2 * n)) * self._atom_bytes + _LINE, _UINT8)
+        if rows == MISSING:
+            self._fill_by_parts(n, head, body)
+        else:
+            arguments = (*self._sources(resident), n, head, body)
+            fill(*arguments)
+            if cache.flat is None:
+                cache.touch(STRUCTURE, head[:n])
+                cache.touch(ATOM, offsets[head[:n]])
+        return body
+
+    def _sources(self, resident: Resident) -> tuple[Any, ...]:
+        """Return what `fill` has to know of where the fields lie."""
+        return (
+            resident.addresses.get(ATOM, _NOWHERE), resident.span.get(ATOM, 1), self._steps[ATOM],
+            resident.addresses.get(STRUCTURE, _NOWHERE), resident.span.get(STRUCTURE, 1),
+            self._steps[STRUCTURE],
+        )  # fmt: skip
+
+    def _out_of_range(
+        self, indices: NDArray[np.int64], subset: NDArray[np.int64] | None, found: int
+    ) -> IndexError:
+        size = self.cache.store.n_structures if subset is None else len(subset)
+        return out_of_range(int(indices[MISSING - 1 - found]), size)
+
+    def one(self, structure: int) -> tuple[int, dict[str, NDArray], int] | None:
+        """Return the index, columns and atoms of one structure, if all its rows are decoded.
+
+        Slices of whole columns take less time than two kernels. None asks for the kernels.
+
+        Parameters
+        ----------
+        structure
+            In ``range(-n_structures, n_structures)``.
+        """
+        whole = self._whole or self._find_whole()
+        if whole is None:
+            return None
+        offsets = whole.offsets
+        if structure < 0:
+            structure += len(offsets) - 1
+        start, stop = offsets.item(structure), offsets.item(structure + 1)
+        found: dict[str, NDArray] = {}
+        for name, column, per_atom, dtype in whole.columns:
+            # The ellipsis keeps a scalar an array.
+            found[name] = (column[start:stop] if per_atom else column[structure, ...]).astype(dtype)
+        for name, mask in self.masks.items():
+            found[mask] = _has(found[name])
+        return structure, found, stop - start
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_whole": None, "_carried": {}, "_compiled": None}
+
+    def _find_whole(self) -> _Whole | None:
+        """Return what everything decoded has in common, once it is decoded and will stay."""
+        cache = self.cache
+        if cache.flat is not None and all(map(cache.complete, cache.tables)):
+            columns = [(name, cache.flat[name], per_atom, dtype) for name, per_atom, dtype in self._plain]
+            self._whole = _Whole(cache.offsets, columns, self._sources(cache.resident))
+        return self._whole
+
+    def _plan(self, n: int) -> _Plan:
+        """Lay out the memory for what is per structure."""
+        position = _padded(8 * (4 * n + 2))
+        fields: list[tuple[str, tuple[int, ...], np.dtype, int]] = []
+        for name in self._mask_order:
+            fields.append((name, (n,), _BOOL, position))
+            position += _padded(n)
+        for name, dtype, shape, size in self._structure:
+            fields.append((name, (n, *shape), dtype, position))
+            position += _padded(n * size)
+        plan = _Plan(n, position // 8, fields)
+        if len(self._plans) < _MOST_PLANS:
+            self._plans[n] = plan
+        return plan
+
+    def _views(self, plan: _Plan, head: NDArray[np.int64], body: NDArray[np.uint8]) -> PackedBatch:
+        """Cut the two pieces of memory into arrays."""
+        n = plan.n
+        rows = head.item(2 * n)
+        room, begin = _room(rows), head.item(4 * n + 1)
+        columns = dict.fromkeys(self._names, head)  # in the order that was asked for
+        for name, dtype, shape, before in self._atom:
+            columns[name] = ndarray((rows, *shape), dtype, body, begin + room * before)
+        for name, shape, dtype, position in plan.fields:
+            columns[name] = ndarray(shape, dtype, head, position)
+        return PackedBatch(
+            head[:n],
+            head[n : 2 * n + 1],
+            head[2 * n + 1 : 3 * n + 1],
+            ndarray((rows,), _INT64, body, begin),
+            columns,
+            self.per_atom,
+            (),
+            self.wide,
+        )
+
+    def _fill_by_parts(self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8]) -> None:
+        """Fill in a batch some of whose blocks are yet to be decoded."""
+        structures, counts, rows = head[:n], head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
+        *_, fill_some, number = self._compiled or self._kernels(n)
+        for level, table in self.cache.tables.items():
+            starts, lengths = (rows, counts) if level == ATOM else (structures, np.ones_like(counts))
+            for members, blocks in _groups(self.cache, table, starts, lengths):
+                # The kernel holds no reference: `resident` must outlive the call.
+                resident = self.cache.hold(level, blocks)
+                fill_some(
+                    resident.addresses[level], resident.span[level], self._steps[level], members,
+                    len(members) == n,
+                    level == ATOM, self._n_atom_masks, n, head, body,
+                )  # fmt: skip
+        number(n, head, body)
+
+    def prefetch(self, structures: NDArray[np.int64]) -> None:
+        """Have the blocks of some structures decoded by threads; return at once."""
+        if (self._whole or self._find_whole()) is not None:
+            return
+        starts = self.cache.offsets[structures]
+        counts = self.cache.offsets[structures + 1] - starts
+        for level, table in self.cache.tables.items():
+            first = (starts, counts) if level == ATOM else (structures, np.ones_like(counts))
+            self.cache.prefetch(level, _span(*_ends(table, *first)))
+
+
+def _has(values: NDArray) -> NDArray[np.bool_]:
+    """Return, as an array without axes, whether any value is not missing."""
+    there = values >= 0 if values.dtype == _INT64 else values == values
+    return np.array(there.any())
+
+
+def out_of_range(index: int, n: int) -> IndexError:
+    """Return the error for an index that `n` structures don't have."""
+    return IndexError(f"structure {index} is out of range: the dataset has {n} structures")
+
+
+def _padded(nbytes: int) -> int:
+    """Return where the next array may begin: on a cache line of its own."""
+    return (nbytes + 63) & -64
+
+
+def _room(rows: int) -> int:
+    """Return the rows that per-atom fields have room for: so many that all of them are aligned."""
+    return (rows + 15) & -16
+
+
+def _ends(
+    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and the last block of every run of rows."""
+    first = starts // table.block_rows
+    last = np.maximum(starts + counts - 1, starts) // table.block_rows
+    return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
+
+
+def _groups(
+    cache: BlockCache, table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Cut a request into groups whose blocks fit into the budget together, with those blocks.
+
+    Usually one group. Where the budget is small, each group takes what lies in neighbouring
+    blocks, so that no block is decoded twice for one request.
+    """
+    first, last = _ends(table, starts, counts)
+    needed = _span(first, last)
+    if cache.flat is not None or table.nbytes(needed) <= cache.cache_bytes:
+        return [(np.arange(len(starts)), needed)]
+    # Half of the budget, for the blocks of the other dimension want to stay as well.
+    together = max(1, cache.cache_bytes // (2 * table.row_bytes * table.block_rows))
+    group = np.searchsorted(needed, first) // together
+    members = [np.flatnonzero(group == g) for g in np.unique(group)]
+    return [(those, _span(first[those], last[those])) for those in members]
+
+
+def _span(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sorted blocks from `first` to `last` of any structure, each once."""
+    return np.unique(atom_rows(first, last - first + 1))

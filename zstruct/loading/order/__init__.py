@@ -1,0 +1,21 @@
+"""Which structures an epoch loads, in which order, and where that is cut into batches: policy only."""
+
+from zstruct.loading.order.batches import BatchSampler, BucketBatchSampler, BudgetBatchSampler
+from zstruct.loading.order.samplers import (
+    BlockShuffleSampler,
+    SequentialSampler,
+    ShuffleSampler,
+    StructureSampler,
+)
+from zstruct.loading.order.weighted import WeightedSampler
+
+__all__ = [
+    "BatchSampler",
+    "BlockShuffleSampler",
+    "BucketBatchSampler",
+    "BudgetBatchSampler",
+    "SequentialSampler",
+    "ShuffleSampler",
+    "StructureSampler",
+    "WeightedSampler",
+]

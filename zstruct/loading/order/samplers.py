@@ -1,0 +1,396 @@
+"""Which structures an epoch loads, and in which order: policy only, no I/O.
+
+A sampler knows how many structures there are, a seed, an epoch and a rank, nothing of stores. Its
+order is a pure function of these: it is computed piece by piece where it is needed, never kept, so
+that an epoch over 100 million structures starts at once, takes no memory, and can be resumed
+anywhere. Give one to any ``DataLoader`` as ``sampler``, or as
+``batch_sampler`` what `zstruct.loading.order.batches` makes of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zstruct.arguments import count, shown
+from zstruct.random import permuted, shuffled
+
+__all__ = [
+    "BlockShuffleSampler",
+    "Even",
+    "Run",
+    "SequentialSampler",
+    "ShuffleSampler",
+    "StructureSampler",
+    "block_edges",
+]
+
+Even = Literal["pad", "drop"] | None
+
+_MANY_AHEAD = 8  # blocks to decode before they are needed: more would drive out what is in use
+_CHUNK = 1 << 14  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
+
+
+@dataclass
+class Run:
+    """One pass over an epoch: how many of this rank's structures were handed out, in which order."""
+
+    epoch: int
+    position: int
+    recipe: str | None = None  # of the order; None before the pass begins
+
+
+class StructureSampler:
+    """What the samplers share: ranks, seeds, epochs and resuming. A subclass adds the order.
+
+    Parameters
+    ----------
+    n
+        Structures in the dataset.
+    seed
+        Chooses the orders; the same on all ranks.
+    rank, world_size
+        This process and how many there are. Every structure goes to exactly one rank; their
+        numbers differ by one at most.
+    even
+        What to do about that one: ``"pad"`` repeats structures, ``"drop"`` leaves some out, so
+        that all ranks have as many. None leaves it.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    ahead = 1  # chunks that may be fetched while others are used
+
+    def __init__(self, n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, even: Even = None):
+        n, seed = count("n", n), count("seed", seed)
+        world_size, rank = count("world_size", world_size, 1), count("rank", rank)
+        if rank >= world_size:
+            raise ValueError(f"rank must be in range({world_size}), the world_size, but is {rank}")
+        if not (even is None or (isinstance(even, str) and even in ("pad", "drop"))):
+            raise ValueError(f"even is 'pad', 'drop' or None, not {shown(even)}")
+        self.n, self.seed, self.rank, self.world_size, self.even = n, seed, rank, world_size, even
+        self._next = self._latest = Run(0, 0)
+
+    @property
+    def length(self) -> int:
+        """Structures in an epoch, of all ranks together."""
+        return self.n
+
+    def share(self, n: int) -> tuple[int, int]:
+        """Return which of `n` things in a row go to this rank: the first, and how many.
+
+        A padded share may pass the end; it goes on at the beginning.
+        """
+        ranks = self.world_size
+        if self.even is None:
+            begin = n * self.rank // ranks
+            return begin, n * (self.rank + 1) // ranks - begin
+        each = n // ranks if self.even == "drop" else -(-n // ranks)
+        return self.rank * each % max(1, n), each
+
+    def of_all_ranks(self) -> Self:
+        """Return the same order for one rank that takes everything; later changes leave it as it is."""
+        whole = copy.copy(self)
+        whole.rank, whole.world_size = 0, 1
+        return whole
+
+    def __len__(self) -> int:
+        return self.share(self.length)[1]
+
+    def __repr__(self) -> str:
+        rank = f", rank {self.rank}" if self.world_size > 1 else ""
+        return f"<{self.recipe()}, seed {self.seed}{rank}>"
+
+    def recipe(self) -> str:
+        """Return what the order depends on, beside seed and epoch, for people."""
+        ranks = f", {self.world_size} ranks, even={self.even!r}" if self.world_size > 1 else ""
+        return f"{type(self).__name__}: {self.n:,} structures{ranks}"
+
+    def _places(self, start: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the places in the order of all ranks that this rank takes, from the `start`-th on."""
+        begin, count = self.share(self.length)
+        for k in range(start, count, _CHUNK):
+            yield np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.length
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures of an epoch in order, as arrays of any length.
+
+        Parameters
+        ----------
+        epoch
+            The epoch.
+        start
+            How many structures to leave out at the beginning.
+        """
+        raise NotImplementedError
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration goes through."""
+        return self._next.epoch
+
+    def pending(self) -> Run:
+        """Return where the next iteration begins."""
+        return replace(self._next)
+
+    def latest(self) -> Run:
+        """Return where the latest iteration is, or the next one if none began since it was chosen."""
+        return replace(self._latest)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration, as with torch's ``DistributedSampler``.
+
+        Right after `load_state_dict`, naming the epoch that was loaded keeps the place in it.
+        """
+        if epoch != self._next.epoch:
+            self.seek(epoch)
+
+    def seek(self, epoch: int, position: int = 0) -> None:
+        """Let the next iteration begin in an epoch after `position` of this rank's structures."""
+        if epoch < 0 or not 0 <= position <= self.length:
+            raise ValueError(
+                f"there is no place {position} in epoch {epoch}: an epoch has {self.length} structures"
+            )
+        self._next = self._latest = Run(epoch, position)
+
+    def begin(self, recipe: str | None = None) -> Run:
+        """Return the run that an iteration starting now belongs to; it counts what it hands out.
+
+        Parameters
+        ----------
+        recipe
+            Of the order, where batches make another one of it.
+        """
+        self._latest, self._next = self._next, Run(self._next.epoch, 0)
+        self._latest.recipe = recipe or self.recipe()
+        return self._latest
+
+    def __iter__(self) -> Iterator[int]:
+        run = self.begin()
+        for chunk in self.chunks(run.epoch, run.position):
+            for index in chunk.tolist():
+                run.position += 1
+                yield index
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on: recipe, seed, epoch and position.
+
+        The position counts the structures that the latest iteration has handed out. A plain
+        ``DataLoader`` with worker processes fetches ahead of what it hands on; ``ds.loader``
+        returns loaders whose own ``state_dict`` counts what was received.
+        """
+        return self.state_of(self.latest(), self.recipe())
+
+    def state_of(self, run: Run, recipe: str) -> dict[str, Any]:
+        """Return the state of a run; one that is yet to begin follows `recipe`."""
+        return {
+            "sampler": run.recipe or recipe,
+            "seed": self.seed,
+            "epoch": run.epoch,
+            "position": run.position,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another sampler of the same kind over the same structures was.
+
+        Raises
+        ------
+        ValueError
+            If the state is that of another kind of sampler, dataset or number of ranks.
+        """
+        self.resume(state, self.recipe())
+
+    def resume(self, state: Mapping[str, Any], recipe: str) -> None:
+        """Go on where a state says, if it is of the order that `recipe` describes."""
+        if not isinstance(state, Mapping) or not {"sampler", "seed", "epoch", "position"} <= state.keys():
+            raise ValueError(f"this is no state of a sampler or loader, as state_dict() gives it: {state!r}")
+        if state["sampler"] != recipe:
+            raise ValueError(
+                f"the state is of another order and can't be resumed: it was saved by {state['sampler']}; "
+                f"this is {recipe}; if the memory of the machine makes the difference, give both the same "
+                "shuffle= and cache_bytes="
+            )
+        self.seed = int(state["seed"])
+        self.seek(int(state["epoch"]), int(state["position"]))
+
+
+class SequentialSampler(StructureSampler):
+    """The structures in the order of the dataset; every rank has a range of its own.
+
+    Examples
+    --------
+    >>> list(SequentialSampler(7, rank=1, world_size=2))
+    [3, 4, 5, 6]
+    """
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures in order, from the `start`-th on."""
+        return self._places(start)
+
+
+class ShuffleSampler(StructureSampler):
+    """All structures in a new random order in every epoch.
+
+    Examples
+    --------
+    >>> sampler = ShuffleSampler(5, seed=1)
+    >>> first = list(sampler)
+    >>> sampler.set_epoch(1)
+    >>> sorted(first) == sorted(sampler), first == list(sampler)
+    (True, False)
+    """
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures of an epoch, from the `start`-th on."""
+        for places in self._places(start):
+            yield permuted(places, self.n, self.seed, epoch)
+
+
+class BlockShuffleSampler(StructureSampler):
+    """A shuffle that reads nearly in sequence, for stores larger than memory.
+
+    The blocks (ranges of consecutive structures that are decoded together) come in random order
+    and pass through a window of `window` blocks. At each step one block enters and one leaves, and
+    every block in the window gives a random share of its structures, which are shuffled among each
+    other. So only `window` blocks are in use at any time, the structures of a block are needed for
+    one stretch of the epoch, and decoding goes on evenly.
+
+    Mixing: structures of one block are spread over `window` blocks' worth of the epoch, together
+    with those of up to 2 `window` - 2 other random blocks; the place in the epoch tells nothing of
+    the place in the store. Structures that follow each other are on average 1 - 1 / `window` times
+    as far from each other in the store as in a full shuffle (measured in
+    ``tests/loading/test_samplers.py``). With no more blocks than the window, it is the full shuffle.
+
+    Parameters
+    ----------
+    edges
+        Where blocks begin and end among the structures, shape (blocks + 1,), from 0 to their
+        number, not decreasing. See `block_edges`.
+    window
+        Blocks in use at the same time.
+    order
+        Indices of the dataset in the order in which the structures lie in the store, shape
+        (edges[-1],), where that is not the order of the dataset.
+    seed, rank, world_size, even
+        As for `StructureSampler`. A rank reads blocks of its own, but for those that it shares
+        with its neighbours.
+
+    Raises
+    ------
+    ValueError
+        If `edges` are none, if `order` is not as long, or if a number is out of its range.
+
+    Examples
+    --------
+    >>> sampler = BlockShuffleSampler([0, 4, 8, 10], window=2, seed=1)
+    >>> sorted(sampler)
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+
+    def __init__(
+        self,
+        edges: ArrayLike,
+        window: int = 16,
+        *,
+        order: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        even: Even = None,
+    ):
+        self.edges = np.asarray(edges, dtype=np.int64)
+        if self.edges.ndim != 1 or len(self.edges) == 0 or self.edges[0] or np.any(np.diff(self.edges) < 0):
+            raise ValueError("edges are the borders of blocks: they begin with 0 and never decrease")
+        if window < 1:
+            raise ValueError(f"window is a number of blocks, at least 1, not {window}")
+        if order is not None and len(order) != self.edges[-1]:
+            raise ValueError(f"order has {len(order)} structures, the blocks have {self.edges[-1]}")
+        super().__init__(int(self.edges[-1]), seed=seed, rank=rank, world_size=world_size, even=even)
+        self.window, self.order = window, order
+        self.ahead = max(1, min(window // 4, _MANY_AHEAD))
+
+    def recipe(self) -> str:
+        """Return what the order depends on, beside seed and epoch, for people."""
+        return f"{super().recipe()}, {len(self.edges) - 1:,} blocks, window {self.window}"
+
+    def _pieces(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where this rank's parts of blocks begin, and how long they are, in random order."""
+        n_blocks = len(self.edges) - 1
+        blocks = shuffled(n_blocks, self.seed, epoch, 0)
+        lengths = np.diff(self.edges)[blocks]
+        stops = np.cumsum(lengths)
+        begin, count = self.share(self.n)
+        starts, taken = [], []
+        # A padded share may pass the end and go on at the beginning.
+        for low, high in ((begin, min(begin + count, self.n)), (0, max(0, begin + count - self.n))):
+            first = np.maximum(stops - lengths, low)
+            rows = np.minimum(stops, high) - first
+            some = rows > 0
+            starts.append((self.edges[:-1][blocks] + first - (stops - lengths))[some])
+            taken.append(rows[some])
+        return np.concatenate(starts), np.concatenate(taken)
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's structures of an epoch, from the `start`-th on."""
+        starts, lengths = self._pieces(epoch)
+        window = min(self.window, len(starts))
+        if window == 0:
+            return
+        steps = np.arange(len(starts) - window + 1)
+        sizes = np.zeros(len(steps), dtype=np.int64)
+        for k in range(window):
+            low, high = _part(steps + k, steps, lengths, window)
+            sizes += high - low
+        stops = np.cumsum(sizes)
+        entered: dict[int, NDArray[np.int64]] = {}
+        for step in range(int(np.searchsorted(stops, start, side="right")), len(steps)):
+            entered.pop(step - 1, None)
+            places = np.arange(step, step + window)
+            parts = []
+            for j, low, high in zip(places.tolist(), *_part(places, step, lengths, window), strict=True):
+                if j not in entered:
+                    inside = shuffled(int(lengths[j]), self.seed, epoch, 1, int(starts[j]))
+                    entered[j] = starts[j] + inside
+                parts.append(entered[j][low:high])
+            found = np.concatenate(parts)
+            found = found[shuffled(len(found), self.seed, epoch, 2, self.rank, step)]
+            found = found[max(0, start - int(stops[step] - sizes[step])) :]
+            yield found if self.order is None else self.order[found]
+
+
+def _part(
+    piece: NDArray[np.int64], step: NDArray[np.int64] | int, lengths: NDArray[np.int64], window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which share of a piece (from, to) a step of the window shows."""
+    first = np.maximum(piece - window + 1, 0)
+    shows = np.minimum(piece, len(lengths) - window) - first + 1
+    share = step - first
+    return lengths[piece] * share // shows, lengths[piece] * (share + 1) // shows
+
+
+def block_edges(offsets: NDArray[np.int64], block_rows: int) -> NDArray[np.int64]:
+    """Return the edges of blocks in structures: which structures begin in each block of atoms.
+
+    Parameters
+    ----------
+    offsets
+        Atom edges of the structures, shape (n + 1,).
+    block_rows
+        Atoms of a block.
+
+    Examples
+    --------
+    >>> block_edges(np.array([0, 3, 5, 9, 12]), 4)
+    array([0, 2, 3, 4])
+    """
+    n = len(offsets) - 1
+    inner = np.searchsorted(offsets[:-1], np.arange(block_rows, int(offsets[-1]), block_rows))
+    return np.unique(np.concatenate([[0], inner, [n]])).astype(np.int64)

@@ -1,0 +1,128 @@
+"""Do everything that needs a kernel once, on a few atoms, so that all are compiled and kept on disk.
+
+The kernels are reached as users reach them, so that they are compiled for the very types of arrays
+that come up later. A test sees to it that none is left out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zstruct.jit import cache
+from zstruct.jit.kernel import Kernel, compiled_always
+
+__all__ = ["FAMILIES", "warmup"]
+
+#: The files of kernels.
+FAMILIES = (
+    "zstruct.geometry.kernels.distances",
+    "zstruct.features.kernels.acsf",
+    "zstruct.features.kernels.chebyshev",
+    "zstruct.geometry.kernels.neighbors",
+    "zstruct.features.kernels.statistics",
+    "zstruct.loading.gather.kernels",
+    "zstruct.layouts.kernels",
+    "zstruct.loading.derived.kernels",
+    "zstruct.transforms.kernels",
+    "zstruct.sources.xyz.kernels",
+    "zstruct.stats.kernels",
+)
+# A thin cell, whose nearest images are many cells away, and one of another size.
+_FRAMES = """\
+2
+Lattice=".9 0 0 0 4 0 0 0 9" Properties=species:S:1:pos:R:3:forces:R:3 energy=0 stress="1 0 0 0 1 0 0 0 1" a=b
+O 0 0 0 0 0 0.25
+H 0.1 0.2 0.9 0 0 -0.25
+1
+Lattice="4 0 0 0 4 0 0 0 9" Properties=species:S:1:pos:R:3:forces:R:3 energy=0 stress="1 0 0 0 1 0 0 0 1" a=c
+H 0 0 0 0 0 0
+"""
+
+
+def warmup() -> list[Path]:
+    """Compile all kernels now, rather than each when it is first needed.
+
+    It takes about a minute, once: compiled kernels are kept on disk and found by later processes. What
+    is there already is not compiled again. The folder is the one that ``NUMBA_CACHE_DIR`` names, or
+    ``__pycache__`` in the package, or, where that can't be written, the user's cache.
+
+    Returns
+    -------
+    list
+        The folders that have the code, one for each file of kernels; none where it could be kept nowhere.
+
+    Examples
+    --------
+    >>> import zstruct
+    >>> folders = zstruct.warmup()  # doctest: +SKIP
+    """
+    with compiled_always(), tempfile.TemporaryDirectory(prefix="zstruct-warmup-") as folder:
+        _use_stores(Path(folder))
+        _use_features()
+        _use_the_rest()
+    return [place for family in FAMILIES for place in cache.folders(family) if place.is_dir()]
+
+
+def kernels() -> list[Kernel]:
+    """Return all kernels."""
+    found = [
+        value for family in FAMILIES for value in vars(importlib.import_module(family)).values()
+    ]  # fmt: skip
+    return [value for value in found if isinstance(value, Kernel) and value.__module__ in FAMILIES]
+
+
+def _use_stores(folder: Path) -> None:
+    """Build a store, sum it up, compute features, and read batches of all kinds."""
+    import zstruct
+    from zstruct import transforms
+    from zstruct.features import Chebyshev
+
+    (folder / "some.xyz").write_text(_FRAMES)
+    path = folder / "some.zarr"
+    zstruct.build(str(folder / "some.xyz"), path, progress=False)
+    zstruct.statistics(path)
+    zstruct.featurize(path, Chebyshev(["H", "O"], 2, 3.0, 2, 3.0), derivatives=True, progress=False)
+    noise = transforms.AddNoise(0.1)
+    reflection = transforms.Compose([transforms.RandomReflection(1.0), noise])
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"neighbors": 3.0, "edges": ["edge_vec"], "transform": transforms.Wrap()}, "graph"),
+        ({"cache": None, "transform": transforms.AddNoise(0.1, p=0.5)}, "padded"),
+        ({}, "physnet"),
+        ({"transform": [transforms.RandomRotation(), noise], "dtype": "float32"}, "graph"),
+        ({"transform": reflection, "dtype": "float32"}, "graph"),
+    )
+    for options, layout in cases:
+        reader = zstruct.StructureReader(path, **options)
+        next(iter(reader.batches(2)))
+        next(iter(reader.batches(2, layout=layout)))
+
+
+def _use_features() -> None:
+    """Compute features, and their derivatives to second order, of a few atoms."""
+    from zstruct.features import ACSF, Chebyshev, neighbor_list, pack
+
+    structures = pack({"numbers": np.array([8, 1, 1]), "positions": 0.9 * np.eye(3)})
+    near = neighbor_list(structures, 3.0)
+    moves, strain = np.zeros((3, 3)), np.zeros((1, 3, 3))
+    angular = [(0.01, 1.0, 1.0)]
+    for descriptor in (
+        Chebyshev(["H", "O"], 2, 3.0, 2, 3.0),
+        ACSF(["H", "O"], 3.0, [(0.1, 0.0)], [1.0], angular, angular),
+    ):
+        values = descriptor.values(structures, near)
+        descriptor.derivatives(structures, near)
+        descriptor.vjp(structures, near, values, moves, strain)
+        descriptor.jvp(structures, near, moves)
+        descriptor.hvp(structures, near, values, moves, moves.copy())
+
+
+def _use_the_rest() -> None:
+    """Call what is met only now and then."""
+    from zstruct.sources.xyz import kernels as xyz_kernels
+
+    xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -1,0 +1,131 @@
+"""Pseudo-random permutations and numbers of which any part can be computed without the rest.
+
+Numbers in, numbers out: this module knows nothing of structures, epochs or ranks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["hashes", "permuted", "shuffled", "uniform"]
+
+_ROUNDS = 6
+_LEAST_BITS = 12  # smaller networks mix badly
+_MIX, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
+
+
+def permuted(positions: NDArray[np.int64], n: int, *key: int) -> NDArray[np.int64]:
+    """Return where a pseudo-random permutation of ``range(n)`` sends some positions.
+
+    A Feistel network over the smallest sufficient number of bits, walked until it lands in the
+    range: any part of the permutation can be had without the rest, on every machine the same.
+
+    Parameters
+    ----------
+    positions
+        Each in ``range(n)``.
+    n
+        Length of the permutation.
+    *key
+        Non-negative integers that choose the permutation.
+
+    References
+    ----------
+    Black and Rogaway, Ciphers with arbitrary finite domains, CT-RSA 2002 (cycle walking).
+
+    Examples
+    --------
+    >>> sorted(permuted(np.arange(5), 5, 42).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    if n <= 1 << _LEAST_BITS:  # walking would take long where the network is much larger
+        return shuffled(n, *key)[positions]
+    keys = _keys(key)
+    bits = int(n - 1).bit_length()
+    image = _feistel(positions.astype(np.uint64), bits, keys)
+    outside = np.flatnonzero(image >= n)
+    while len(outside):
+        again = _feistel(image[outside], bits, keys)
+        image[outside] = again
+        outside = outside[again >= n]
+    return image.view(np.int64)
+
+
+def shuffled(n: int, *key: int) -> NDArray[np.int64]:
+    """Return a whole pseudo-random permutation of ``range(n)``, faster than by its parts.
+
+    Parameters
+    ----------
+    n
+        Length of the permutation.
+    *key
+        Non-negative integers that choose the permutation.
+
+    Examples
+    --------
+    >>> sorted(shuffled(5, 42).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    bits = max(_LEAST_BITS, int(n - 1).bit_length())
+    image = _feistel(np.arange(1 << bits, dtype=np.uint64), bits, _keys(key))
+    return image[image < n].view(np.int64)
+
+
+def uniform(positions: NDArray[np.int64], *key: int) -> NDArray[np.float64]:
+    """Return the pseudo-random numbers at some positions of a sequence, each in [0, 1).
+
+    Parameters
+    ----------
+    positions
+        Not negative.
+    *key
+        Non-negative integers that choose the sequence.
+
+    Examples
+    --------
+    >>> whole = uniform(np.arange(10), 42)
+    >>> bool(np.all(uniform(np.array([7, 3]), 42) == whole[[7, 3]]))
+    True
+    """
+    image = _feistel(positions.astype(np.uint64), 64, _keys(key))
+    numbers = (image >> np.uint64(11)).astype(np.float64)  # as many bits as it holds
+    numbers *= 2.0**-53
+    return numbers
+
+
+def _keys(key: tuple[int, ...]) -> list[np.uint64]:
+    return [np.uint64(k) for k in np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)]
+
+
+def _feistel(x: NDArray[np.uint64], bits: int, keys: list[np.uint64]) -> NDArray[np.uint64]:
+    low = np.uint64(bits // 2)
+    masks = np.uint64((1 << (bits - bits // 2)) - 1), np.uint64((1 << bits // 2) - 1)
+    high_half, low_half = x >> low, x & masks[1]
+    changed, other, t = high_half, low_half, np.empty_like(x)
+    for k, key in enumerate(keys):
+        np.bitwise_xor(other, key, out=t)
+        t *= _MIX
+        t ^= t >> _HALF
+        t *= _MIX
+        t >>= _HALF
+        t &= masks[k % 2]
+        changed ^= t
+        changed, other = other, changed
+    return (high_half << low) | low_half
+
+
+def hashes(n: int, seed: int) -> NDArray[np.uint64]:
+    """Return `n` different random numbers: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), seeded by itself.
+
+    NumPy's generators may change with its version; these may not.
+    """
+    start = np.array([seed % 2**64], dtype=np.uint64)
+    gamma = np.uint64(0x9E3779B97F4A7C15)
+    return _mixed(_mixed(start + gamma) + gamma * np.arange(1, n + 1, dtype=np.uint64))
+
+
+def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,1 @@
+"""What ASE reads: files, databases, and Atoms in memory."""

@@ -1,0 +1,1 @@
+"""The ``input.data`` files of RuNNer and n2p2."""

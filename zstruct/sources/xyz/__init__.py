@@ -1,0 +1,1 @@
+"""Extended XYZ files, plain ones too."""

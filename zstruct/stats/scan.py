@@ -1,0 +1,249 @@
+"""Go once over some structures of a store, range by range and in parallel, in bounded memory.
+
+Says which structures are meant, cuts them where the shards of the atoms end, and has a function look
+at one range after the other; what it looks for is not known here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct import parallel
+from zstruct.arguments import check, shown
+from zstruct.errors import InputError, StaleGroupError
+from zstruct.progress import Runner
+from zstruct.schema import ATOM
+from zstruct.splits.split import Dataset, open_split
+from zstruct.store.digests import rows_digest
+from zstruct.store.store import Store
+
+if TYPE_CHECKING:
+    from zstruct.parallel import Client
+
+__all__ = ["Part", "Stretch", "check_part", "scan"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some structures of a store.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        Which of its structures, ascending, each once, shape (n,); None for all.
+    split
+        Name and label of the split that they are a part of, if they were given as such.
+    """
+
+    store: Store
+    rows: NDArray[np.int64] | None = None
+    split: tuple[str, str] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        given: str | os.PathLike[str] | Store | Dataset | Part,
+        split: str | tuple[str, str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Part:
+        """Return the structures of a store, its path or a dataset.
+
+        Parameters
+        ----------
+        given
+            The store or dataset. Structures that a dataset has more than once are taken once.
+        split
+            Of a store, the part to take: a label of the split "default", or name and label.
+        storage_options
+            Of a store that is given as a URL.
+
+        Raises
+        ------
+        InputError
+            If it is something else, or there is no such split or part.
+        StaleGroupError
+            If the split was drawn for other content.
+        """
+        check(split=split)
+        if isinstance(given, Part):
+            return given
+        if isinstance(given, str | os.PathLike | Store):
+            store = Store.of(given, storage_options)
+            if split is None:
+                return cls(store)
+            name, label = ("default", split) if isinstance(split, str) else split
+            found = open_split(store, name)
+            if label not in found.labels:
+                raise InputError(
+                    f"the split {name!r} of {store.path} has no part {label!r}; "
+                    f"it has {', '.join(found.labels)}"
+                )
+            return cls(store, found[label], (name, label))
+        if not (hasattr(given, "store") and hasattr(given, "structures")):
+            raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
+        if split is not None:
+            raise InputError("a dataset is a part already: give it without split, or give the store")
+        rows = np.unique(np.asarray(given.structures, dtype=np.int64))
+        return cls(given.store, None if len(rows) == given.store.n_structures else rows)
+
+    def __len__(self) -> int:
+        return self.store.n_structures if self.rows is None else len(self.rows)
+
+    @property
+    def digest(self) -> str | None:
+        """Of which structures these are; None if they are all."""
+        return None if self.rows is None else rows_digest(self.rows.astype("<i8"))
+
+
+def check_part(opened: Store, attrs: Mapping[str, Any], what: str, function: str) -> None:
+    """Raise if a group was made from a part of a split that is another one now.
+
+    Parameters
+    ----------
+    opened
+        The store.
+    attrs
+        Those of the group.
+    what, function
+        What it is, with its name, and what makes it, for the error.
+
+    Raises
+    ------
+    StaleGroupError
+        Also if the split is gone.
+    """
+    if attrs["split"] is None:
+        return
+    name, label = attrs["split"]
+    try:
+        same = Part.of(opened, (name, label)).digest == attrs["structures_digest"]
+    except InputError:
+        same = False
+    if not same:
+        raise StaleGroupError(
+            f"the {what} of {opened.path} was computed from {label!r} of the split {name!r}, which is "
+            f"another one now; run {function} again with overwrite=True"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Structures ``start:stop`` of a store, or some of them, read when they are asked for.
+
+    Parameters
+    ----------
+    store
+        The store.
+    start, stop
+        The first structure and the one after the last.
+    kept
+        Which of them are meant, shape (stop - start,); None for all.
+    """
+
+    store: Store
+    start: int
+    stop: int
+    kept: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def _edges(self) -> NDArray[np.int64]:
+        return self.store.read("offsets", self.start, self.stop + 1)
+
+    @cached_property
+    def n_atoms(self) -> NDArray[np.int64]:
+        """Atoms of each structure, shape (n,)."""
+        counts = np.diff(self._edges)
+        return counts if self.kept is None else counts[self.kept]
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Row edges of the structures in what `read` returns of atoms, shape (n + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.n_atoms)])
+
+    def has(self, name: str) -> bool:
+        """Return whether the store has a field."""
+        return name in self.store.fields
+
+    def read(self, name: str) -> NDArray:
+        """Return the rows of a field, shape (n, ...) or (atoms, ...)."""
+        edges = self._edges
+        self.store.shape(name)  # says so if the store has none
+        if self.store.fields[name].level != ATOM:
+            rows = self.store.read(name, self.start, self.stop)
+            return rows if self.kept is None else rows[self.kept]
+        rows = self.store.read(name, int(edges[0]), int(edges[-1]))
+        return rows if self.kept is None else rows[np.repeat(self.kept, np.diff(edges))]
+
+
+def scan(
+    function: Callable[[Stretch], R],
+    part: Part,
+    fields: Sequence[str],
+    *,
+    client: Client | None = None,
+    n_workers: int | None = None,
+    progress: bool | str = False,
+) -> list[R]:
+    """Call a function on all ranges of some structures and return what it returned, in their order.
+
+    Parameters
+    ----------
+    function
+        Called with a `Stretch` of one or more structures; picklable, it returns little.
+    part
+        The structures.
+    fields
+        What the function reads, to measure progress in bytes.
+    client
+        A `distributed.Client` to run on; by default the active one, else threads of this process.
+    n_workers
+        Number of threads; by default one per processor.
+    progress
+        Whether to show a progress bar, or what it says.
+    """
+    stretches, atoms = _stretches(part)
+    per_atom = [part.store.fields[n].row_bytes for n in fields if part.store.fields[n].level == ATOM]
+    sizes = [n * sum(per_atom) for n in atoms]
+    runner = Runner(parallel.chosen_client(client), n_workers, bool(progress))
+    found: list[Any] = [None] * len(stretches)
+    try:
+        runner.begin(progress if isinstance(progress, str) else "", sum(sizes), 0)
+        for k, result in runner.run(function, stretches, sizes):
+            found[k] = result
+    finally:
+        runner.close()
+    return found
+
+
+def _stretches(part: Part) -> tuple[list[Stretch], list[int]]:
+    """Return ranges of about a shard of atoms, cut between structures, and the atoms of each."""
+    store, rows = part.store, part.rows
+    offsets = store.read("offsets")
+    step = store.layout("numbers").shard_rows
+    cuts = np.searchsorted(offsets, np.arange(0, store.n_atoms + step, step))
+    cuts = np.unique(np.minimum(cuts, store.n_structures))
+    made, atoms = [], []
+    for start, stop in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        kept = None
+        if rows is not None:
+            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
+            if len(here) == 0:
+                continue
+            start, stop = int(here[0]), int(here[-1]) + 1
+            if len(here) < stop - start:
+                kept = np.zeros(stop - start, dtype=bool)
+                kept[here - start] = True
+        made.append(Stretch(store, start, stop, kept))
+        atoms.append(int(offsets[stop] - offsets[start]))
+    return made, atoms

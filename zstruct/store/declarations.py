@@ -1,0 +1,276 @@
+"""What a store declares of itself in attributes: checked when it is opened, and relied on from then on.
+
+Every attribute that readers use has a row here: of the store, of its fields, of each kind of group. What
+lacks one, or has it of another type or in contradiction to the arrays, is damaged. Documents that passed
+`zstruct.store.checks` are looked at; no array is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from zstruct.errors import CorruptStoreError
+from zstruct.schema import ATOM, STRUCTURE, Kind, Rotation
+
+__all__ = ["check_contents", "check_group"]
+
+_Check = Callable[[Any], bool]
+_MEND = "restore the store from a copy or build it again"
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_count, value))
+
+
+def _table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _energies(value: Any) -> bool:
+    return _table(value) and all(map(_number, value.values()))
+
+
+def _counts(value: Any) -> bool:
+    return _table(value) and all(map(_count, value.values()))
+
+
+def _build(value: Any) -> bool:
+    """Return whether this is what a build says of itself."""
+    if not _table(value):
+        return False
+    skipped = value.get("skipped", [])
+    return (
+        _table(value.get("options", {}))
+        and _counts(value.get("dropped", {}))
+        and _counts(value.get("noted", {}))
+        and _count(value.get("n_skipped", 0))
+        and isinstance(skipped, list)
+        and all(map(_skipped, skipped))
+    )
+
+
+def _skipped(entry: Any) -> bool:
+    """Return whether this is the input, the frame and the reason why it was left out."""
+    if not isinstance(entry, list) or len(entry) != 3:
+        return False
+    source, frame, reason = entry
+    return _text(source) and (frame is None or _count(frame)) and _text(reason)
+
+
+def _manifest(value: Any) -> bool:
+    types: dict[str, _Check] = {"class": _text, "version": _count, "parameters": _table, "sha256": _text}
+    return _table(value) and all(key in value and check(value[key]) for key, check in types.items())
+
+
+def _labels(value: Any) -> bool:
+    return _texts(value) and len(set(value)) == len(value) <= 127
+
+
+def _or_none(check: _Check) -> _Check:
+    return lambda value: value is None or check(value)
+
+
+def _dtype(value: Any) -> bool:
+    return value in ("float32", "float64")
+
+
+# Attributes that must be there, and those that may.
+_ROOT: dict[str, _Check] = {"n_structures": _count, "n_atoms": _count, "digest": _text}
+_ROOT_MAY: dict[str, _Check] = {
+    "metadata_digest": _text,
+    "species": _counts,
+    "build": _build,
+    "atomic_energies": _energies,
+}
+_FIELD: dict[str, _Check] = {
+    "kind": lambda value: isinstance(value, str) and value in get_args(Kind),
+    "rotates": lambda value: isinstance(value, str) and value in get_args(Rotation),
+}
+_FIELD_MAY: dict[str, _Check] = {
+    "coverage": _count,
+    "units": _text,
+    "presence": _text,
+    "long_name": _text,
+    "digest": _text,
+    "original_name": _text,
+    "source_key": _text,
+    "source_units": _text,
+    "actual_range": lambda value: isinstance(value, list) and len(value) == 2 and all(map(_number, value)),
+}
+_GROUP: dict[str, _Check] = {"encoding-version": _text, "status": _text, "store_digest": _text}
+_PART: dict[str, _Check] = {
+    "split": _or_none(lambda value: _texts(value) and len(value) == 2),
+    "structures_digest": _or_none(_text),
+}
+_COMPUTED: dict[str, _Check] = {
+    "manifest": _manifest,
+    "cutoff": lambda value: _number(value) and value > 0,
+}
+_GROUPS: dict[str, dict[str, _Check]] = {
+    "features": _COMPUTED | {"dtype": _dtype, "feature_names": _texts, "statistics": _table},
+    "derivatives": _COMPUTED
+    | {"dtype": _dtype, "feature_names": _texts, "n_pairs": _count, "only": lambda v: v in (None, "forces")},
+    "neighbors": _COMPUTED | {"n_pairs": _count},
+    "splits": {"labels": _labels, "recipe": _table},
+    "statistics": _PART,
+    "references": _PART | {"energies": _energies},
+}
+# The arrays that a group must have, with the dtypes that they may have.
+_INTEGERS, _FLOATS = ("int8", "int16", "int32", "int64"), ("float32", "float64")
+_LISTS = {"offsets": ("int64",), "counts": ("int32",), "indices": ("int32",)}
+_ARRAYS: dict[str, dict[str, tuple[str, ...]]] = {
+    "features": {"values": _FLOATS},
+    "derivatives": _LISTS | {"vectors": _FLOATS},
+    "neighbors": _LISTS | {"shifts": _INTEGERS},
+    "splits": {"codes": ("int8",)},
+    "statistics": dict.fromkeys(("sizes", "size_counts", "force_bins", "force_bin_counts"), ("int64",)),
+}
+_EDGES = {"offsets": "int64", "n_atoms": "int32"}
+# What fields of a kind are stored as; integers and booleans with gaps were float64 in format 1.0.
+_STORED = {"float": "f", "int": "iuf", "bool": "bf", "category": "i"}
+
+
+def check_contents(path: str, attrs: Mapping[str, Any], documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise unless the attributes of a store, and those of its fields, are there and agree.
+
+    Parameters
+    ----------
+    path
+        The store, for the sentence.
+    attrs
+        Of the root group.
+    documents
+        Of root arrays and tables, by path.
+
+    Raises
+    ------
+    CorruptStoreError
+        If not.
+    """
+    _check(path, "the store", attrs, _ROOT, _ROOT_MAY)
+    rows = {STRUCTURE: attrs["n_structures"], ATOM: attrs["n_atoms"]}
+    for name, dtype in _EDGES.items():
+        said = documents.get(name)
+        expected = [rows[STRUCTURE] + (name == "offsets")]
+        if said is None or said["data_type"] != dtype or list(said["shape"]) != expected:
+            _refuse(path, name, f"is not there as {expected[0]:,} numbers of dtype {dtype}")
+    _check_shards(path, "", documents)
+    for name, said in documents.items():
+        if "/" in name or said["node_type"] != "array":
+            continue
+        dims = said.get("dimension_names") or ()
+        own = said.get("attributes", {})
+        if name in _EDGES:
+            continue
+        if not dims or dims[0] not in rows:
+            if "kind" in own:
+                _refuse(path, name, f"has the dimensions {dims!r}, which are those of no field")
+            continue
+        _check(path, name, own, _FIELD, _FIELD_MAY)
+        if said["shape"][0] != rows[dims[0]]:
+            _refuse(path, name, f"has {said['shape'][0]:,} rows, not {rows[dims[0]]:,}")
+        if said["data_type"].lstrip("u")[0] not in _STORED[own["kind"]]:
+            _refuse(path, name, f"is of kind {own['kind']}, but has the dtype {said['data_type']}")
+        if own.get("coverage", 0) > rows[STRUCTURE]:
+            _refuse(path, name, "covers more structures than there are")
+        if own["kind"] == "category":
+            for leaf in ("data", "offsets"):
+                if f"categories/{name}/{leaf}" not in documents:
+                    _refuse(path, f"categories/{name}/{leaf}", "is not there")
+
+
+def check_group(path: str, group: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise unless a group has the attributes and arrays that its kind has.
+
+    Parameters
+    ----------
+    path
+        The store, for the sentence.
+    group
+        Its path in the store.
+    documents
+        Of the group and all in it, by path in the store.
+
+    Raises
+    ------
+    CorruptStoreError
+        If not.
+    """
+    kind = group.split("/")[0]
+    if documents[group]["node_type"] != "group":
+        _refuse(path, group, "is no group")
+    attrs = documents[group].get("attributes", {})
+    if kind not in _GROUPS:
+        return
+    _check(path, group, attrs, _GROUP, {})
+    if attrs["encoding-version"].split(".")[0] != "1":
+        return  # of another version: told where it is opened
+    if attrs.get("encoding-type") != f"zstruct-{kind}":
+        _refuse(path, group, f"is of the type {attrs.get('encoding-type')!r}")
+    if attrs["status"] != "complete":
+        _refuse(path, group, "is unfinished")
+    _check(path, group, attrs, _GROUPS[kind], {})
+    _check_shards(path, f"{group}/", documents)
+    for name, dtypes in _ARRAYS.get(kind, {}).items():
+        said = documents.get(f"{group}/{name}", {})
+        if said.get("data_type") not in dtypes or not said["shape"]:
+            _refuse(path, f"{group}/{name}", f"is not there as an array of dtype {' or '.join(dtypes)}")
+    if kind == "features":
+        shape = documents[f"{group}/values"]["shape"]
+        if len(shape) != 2 or shape[1] != len(attrs["feature_names"]):
+            names = len(attrs["feature_names"])
+            _refuse(path, f"{group}/values", f"has shape {list(shape)} for {names} features")
+    if "n_pairs" in attrs and list(documents[f"{group}/indices"]["shape"]) != [attrs["n_pairs"]]:
+        _refuse(path, f"{group}/indices", f"does not have {attrs['n_pairs']:,} rows")
+
+
+def _check_shards(path: str, before: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise unless the table of shards, if there is one, has a row for each that it names."""
+    said = documents.get(f"{before}shards")
+    if said is None:
+        return
+    attrs, what = said.get("attributes", {}), f"{before}shards"
+    _check(path, what, attrs, {"arrays": _texts, "counts": _numbers}, {})
+    tables = [documents.get(f"{what}/{name}", {}) for name in ("digests", "checksums")]
+    n = sum(attrs["counts"])
+    if (
+        len(attrs["arrays"]) != len(attrs["counts"])
+        or [list(table.get("shape", ())) for table in tables] != [[n, 32], [n]]
+        or [table["data_type"] for table in tables] != ["uint8", "uint32"]
+    ):
+        _refuse(path, what, "does not have a row for each shard that it names")
+
+
+def _check(
+    path: str, what: str, attrs: Mapping[str, Any], must: Mapping[str, _Check], may: Mapping[str, _Check]
+) -> None:
+    for key, check in {**must, **may}.items():
+        if key in attrs:
+            if not check(attrs[key]):
+                shown = repr(attrs[key])
+                shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+                _refuse(path, what, f"has {key} = {shown}, which can't be")
+        elif key in must:
+            _refuse(path, what, f"has no attribute {key}")
+
+
+def _refuse(path: str, what: str, fault: str) -> None:
+    raise CorruptStoreError(f"{path}: the metadata is damaged: {what} {fault}; {_MEND}")

@@ -1,0 +1,186 @@
+"""The metadata of a store: one JSON document for each group and array, as Zarr v3 specifies them.
+
+Documents are written here, whole or not at all, and not by zarr-python: a store has dozens of them,
+and each call there takes milliseconds. Whoever publishes a store opens it through zarr first.
+Nothing is known here of data, or of what attributes mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zstruct.disk import naming
+from zstruct.store.checks import documents_within, read_document
+
+__all__ = [
+    "DOCUMENT",
+    "array_document",
+    "consolidated",
+    "documents_digest",
+    "group_document",
+    "read_documents",
+    "write_document",
+]
+
+DOCUMENT = "zarr.json"
+Document = dict[str, Any]
+
+_CONSOLIDATED = "consolidated_metadata"
+_DIGEST = "metadata_digest"
+_INDEX_CODECS: list[Document] = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+
+
+def group_document(attrs: Mapping[str, Any]) -> Document:
+    """Return the document of a group."""
+    return {"attributes": dict(attrs), "zarr_format": 3, "node_type": "group"}
+
+
+def array_document(
+    shape: tuple[int, ...],
+    dtype: str,
+    itemsize: int,
+    dims: tuple[str, ...],
+    chunk_rows: int,
+    shard_rows: int,
+    compression: tuple[str, int],
+    fill_value: float | int | bool,
+    attrs: Mapping[str, Any],
+) -> Document:
+    """Return the document of an array in shards of chunks that Blosc compresses.
+
+    Parameters
+    ----------
+    shape, dtype, itemsize, dims
+        Of the array; `itemsize` in bytes.
+    chunk_rows, shard_rows
+        Rows of an inner chunk and of a shard.
+    compression
+        The compressor within Blosc, and its level.
+    fill_value
+        What is missing reads as.
+    attrs
+        What is said about it.
+    """
+    across = list(shape[1:])
+    codec, level = compression
+    blosc = {"typesize": itemsize, "cname": codec, "clevel": level, "shuffle": "shuffle", "blocksize": 0}
+    # Single bytes have no order.
+    plain = {"name": "bytes"} if itemsize == 1 else _INDEX_CODECS[0]
+    sharding = {
+        "chunk_shape": [chunk_rows, *across],
+        "codecs": [plain, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+        "index_codecs": _INDEX_CODECS,
+        "index_location": "end",
+    }
+    is_nan = isinstance(fill_value, float) and fill_value != fill_value
+    return {
+        "shape": list(shape),
+        "data_type": dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [shard_rows, *across]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": "NaN" if is_nan else fill_value,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        "attributes": dict(attrs),
+        "dimension_names": list(dims),
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }
+
+
+def write_document(path: str | os.PathLike[str], document: Document, *, durable: bool = True) -> None:
+    """Write the document of the group or array at `path`; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The directory of the group or array, made if it is not there.
+    document
+        What to write; an older document is replaced.
+    durable
+        Whether to wait until it is on the disk.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{DOCUMENT}.partial"
+    with naming(partial), open(partial, "w") as file:
+        json.dump(document, file, indent=2)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(partial, folder / DOCUMENT)
+
+
+def read_documents(path: str | os.PathLike[str]) -> dict[str, Document]:
+    """Return the documents of a group and of all that is in it, by path within it; its own is ``""``.
+
+    Directories without a document are passed over: they are in no way part of the group.
+
+    Raises
+    ------
+    CorruptStoreError
+        If a document is damaged.
+    """
+    try:
+        root = read_document(Path(path, DOCUMENT))
+    except FileNotFoundError:
+        return {}
+    return dict(sorted([("", root), *documents_within(Path(path))]))
+
+
+def consolidated(documents: Mapping[str, Document]) -> Document:
+    """Return the root's document with those of all that is in it, as zarr-python keeps them.
+
+    Parameters
+    ----------
+    documents
+        By path; that of the root is ``""``.
+    """
+    inside = sorted((path for path in documents if path), key=lambda path: (path.count("/"), path))
+    metadata = {}
+    for path in inside:
+        document = dict(documents[path])
+        if document["node_type"] == "group":
+            document[_CONSOLIDATED] = _inline({})
+        metadata[path] = document
+    return {**documents[""], _CONSOLIDATED: _inline(metadata)}
+
+
+def _inline(metadata: Document) -> Document:
+    return {"kind": "inline", "must_understand": False, "metadata": metadata}
+
+
+def documents_digest(documents: Mapping[str, Document]) -> str:
+    """Return the SHA-256 of what some documents say, whatever their layout.
+
+    The consolidated metadata repeats what is said elsewhere, and is left out; so is the digest itself,
+    which stands among the attributes of the root as ``metadata_digest``.
+
+    Parameters
+    ----------
+    documents
+        By path; that of the root is ``""``.
+
+    Examples
+    --------
+    >>> root = group_document({"n": 1})
+    >>> digest = documents_digest({"": root})
+    >>> digest == documents_digest({"": group_document({"n": 1, "metadata_digest": digest})})
+    True
+    >>> digest == documents_digest({"": group_document({"n": 2})})
+    False
+    """
+    return hashlib.sha256("\n".join(_lines(documents)).encode()).hexdigest()
+
+
+def _lines(documents: Mapping[str, Document]) -> Iterable[str]:
+    for path in sorted(documents):
+        document = {key: value for key, value in documents[path].items() if key != _CONSOLIDATED}
+        if not path and isinstance(document.get("attributes"), dict):
+            document["attributes"] = {k: v for k, v in document["attributes"].items() if k != _DIGEST}
+        yield f"{json.dumps(path)} {json.dumps(document, sort_keys=True, separators=(',', ':'))}"

@@ -1,0 +1,189 @@
+"""What the format says: names, arrays with their dims, chunks and shards, and what is content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, STRUCTURE, SYMBOLS, Field, Level
+from zstruct.store.digests import combine_digests
+
+__all__ = [
+    "DATASET_TYPE",
+    "ENCODING_TYPE",
+    "ENCODING_VERSION",
+    "FORMULA",
+    "GROUP_KINDS",
+    "ArraySpec",
+    "Layout",
+    "array_digest",
+    "categories_specs",
+    "choose_layout",
+    "formulas_specs",
+    "is_content",
+    "spec_of",
+]
+
+
+ENCODING_TYPE = "zstruct"
+
+
+DATASET_TYPE = "zstruct-dataset"  # what a Dataset of a store says it is, wherever it is written
+
+
+ENCODING_VERSION = "1.1"
+
+
+CATEGORIES = "categories"
+
+
+FORMULA, FORMULAS = "formula", "formulas"
+
+
+SHARDS = "shards"
+
+
+GROUP_KINDS: tuple[Literal["features", "derivatives", "neighbors"], ...] = (
+    "features",
+    "derivatives",
+    "neighbors",
+)
+
+
+# Groups beside the content of a store; the last three are names kept for what comes.
+BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels", "index", "history"})
+
+
+# Measured by tests/benchmarks/bench_layout.py; docs/format.md quotes it.
+_CHUNK_ROWS = {ATOM: 1 << 16, STRUCTURE: 1 << 14}
+
+
+_CHUNK_BYTES = 1 << 21
+
+
+_CHUNKS_PER_SHARD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of an inner chunk (the unit of reading) and of a shard (the unit of writing)."""
+
+    chunk_rows: int
+    shard_rows: int
+
+    def n_shards(self, n_rows: int) -> int:
+        """Return how many shards hold `n_rows` rows."""
+        return -(-n_rows // self.shard_rows)
+
+
+def _power_of_two(x: float) -> int:
+    return 1 << max(0, int(x).bit_length() - 1)
+
+
+def choose_layout(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> Layout:
+    """Return chunk and shard sizes for an array of `n_rows` rows of `row_bytes` bytes.
+
+    An inner chunk has 65,536 rows of atoms or 16,384 of structures, fewer where rows are so wide
+    that it would pass two megabytes; a shard has 16 chunks. Arrays of one dimension so share
+    their chunk edges. No array gets a chunk or a shard larger than itself.
+
+    Examples
+    --------
+    >>> choose_layout(10_000_000, 24, "atom")
+    Layout(chunk_rows=65536, shard_rows=1048576)
+    >>> choose_layout(500, 24)
+    Layout(chunk_rows=500, shard_rows=500)
+    """
+    widest = _power_of_two(_CHUNK_BYTES / max(1, row_bytes))
+    chunk = min(_CHUNK_ROWS[level], widest)
+    if n_rows <= chunk:
+        return Layout(max(1, n_rows), max(1, n_rows))
+    return Layout(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """An array to create: where, of what shape, and what is said about it."""
+
+    path: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    attrs: Mapping[str, Any]
+    fill_value: float | int | bool
+    layout: Layout
+
+
+def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> ArraySpec:
+    """Return the array that stores `n_rows` rows of a field, with the attributes its row implies."""
+    described: dict[str, Any] = {"long_name": field.description}
+    if field.unit:
+        described["units"] = field.unit
+    described |= {"kind": field.kind, "rotates": field.rotates}
+    return ArraySpec(
+        path=path,
+        dims=field.dims,
+        shape=(n_rows, *field.shape),
+        dtype=field.dtype,
+        attrs=described | dict(attrs),
+        fill_value=field.missing,
+        layout=choose_layout(n_rows, field.row_bytes, field.level),
+    )
+
+
+def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArray]]:
+    """Return the two arrays of a category table, with their contents: UTF-8 bytes and edges."""
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    edges = counts_to_offsets([len(e) for e in encoded])
+    data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    of = f"that the codes of {name} stand for"
+    return [
+        table_spec(f"{CATEGORIES}/{name}/offsets", ("text_edge",), edges, f"edges of the texts {of}"),
+        table_spec(
+            f"{CATEGORIES}/{name}/data", ("byte",), data, f"UTF-8 bytes of the texts, end to end, {of}"
+        ),
+    ]
+
+
+def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray]]:
+    """Return the arrays that say which elements Hill formulas have, with their contents."""
+    words = [re.findall(r"([A-Z][a-z]?)([0-9]*)", text) for text in formulas]
+    edges = counts_to_offsets([len(w) for w in words])
+    number = {symbol: z for z, symbol in enumerate(SYMBOLS)}
+    elements = np.array([number[symbol] for w in words for symbol, _ in w], dtype=np.uint8)
+    counts = np.array([int(count or 1) for w in words for _, count in w], dtype=np.int32)
+    where = "of the formulas that the codes of formula stand for"
+    return [
+        table_spec(f"{FORMULAS}/offsets", ("formula_edge",), edges, f"edges {where}"),
+        table_spec(f"{FORMULAS}/numbers", ("formula_element",), elements, f"atomic numbers {where}"),
+        table_spec(f"{FORMULAS}/counts", ("formula_element",), counts, f"atoms of each element {where}"),
+    ]
+
+
+def table_spec(path: str, dims: tuple[str, ...], values: NDArray, text: str) -> tuple[ArraySpec, NDArray]:
+    layout = choose_layout(len(values), values.itemsize * int(np.prod(values.shape[1:], dtype=int)))
+    return ArraySpec(path, dims, values.shape, values.dtype.name, {"long_name": text}, 0, layout), values
+
+
+def is_content(array: str) -> bool:
+    """Return whether a store's digest covers an array: it is no part of a group, and not derived.
+
+    Examples
+    --------
+    >>> [is_content(name) for name in ("energy", "categories/head/data", "formula", "splits/default/codes")]
+    [True, True, False, False]
+    """
+    if "/" in array:
+        return array.startswith(f"{CATEGORIES}/") and not array.startswith(f"{CATEGORIES}/{FORMULA}/")
+    return array != FORMULA
+
+
+def array_digest(dtype: str, shape: tuple[int, ...], layout: Layout, shards: Iterable[str]) -> str:
+    """Return the content digest of an array from those of its shards."""
+    return combine_digests([f"{dtype} {tuple(shape)} {layout.shard_rows}", *shards])

@@ -1,0 +1,583 @@
+"""The on-disk format: a plain Zarr v3 group that any xarray user can open.
+
+The only module that imports zarr. It knows arrays, shards, attributes and checksums; it knows
+nothing of inputs or of how a build is organised. ``docs/format.md`` states the format in prose;
+`zstruct.store.metadata` has its JSON documents.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from zstruct.errors import (
+    ChangedInputError,
+    CorruptStoreError,
+    InputError,
+    StoreFormatError,
+    UnknownNameError,
+    ZstructError,
+)
+from zstruct.locations import check_options, is_url, path_of, refused
+from zstruct.ragged import segment_reduce
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
+from zstruct.store.catalog import Catalog, Listing, check_name, group_of
+from zstruct.store.checks import DEEPEST, check_array, read_document
+from zstruct.store.declarations import check_contents, check_group
+from zstruct.store.files import (
+    CRC_BYTES,
+    require_shards,
+    seal_of,
+    shard_path,
+)
+from zstruct.store.profile import is_own_profile
+from zstruct.store.spec import (
+    BESIDE,
+    CATEGORIES,
+    DATASET_TYPE,
+    ENCODING_TYPE,
+    ENCODING_VERSION,
+    SHARDS,
+    ArraySpec,
+    Layout,
+)
+
+__all__ = ["Store"]
+
+
+class Store:
+    """A finished store, opened for reading.
+
+    Cheap to make and to pickle: handles are opened on first use in each process, so a forked
+    child never inherits one.
+
+    Parameters
+    ----------
+    path
+        A directory, a ``.zip`` file of one, or any URL that zarr can open.
+    storage_options
+        Of a URL, for fsspec's file system: keys, endpoints and the like.
+
+    Raises
+    ------
+    StoreFormatError
+        If there is no zstruct store at `path`, if it is unfinished, or if its version is newer.
+    StoreAccessError
+        If it can't be reached: no connection, no permission, no credentials.
+    MissingExtraError
+        If the URL needs a package that is not installed.
+    TypeError
+        If `path` is no path, or `storage_options` no mapping.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None):
+        self.path = path_of(path)
+        self.storage_options = check_options(self.path, storage_options)
+        if self.path.endswith(".zip") and os.path.isfile(self.path):
+            self.path = f"zip://::{self.path}"
+        # Handles of this process: the root group where zarr has to be asked for it, and arrays.
+        self._opened: tuple[int, dict[str, Any]] | None = None
+        # Arrays of which no shard is missing, and shards that are those that were built.
+        self._whole: set[str] = set()
+        self._seen: set[tuple[str, int]] = set()
+        try:
+            self._catalog = Catalog(self.path) if os.path.isdir(self.path) else self._listed()
+        except FileNotFoundError as error:
+            raise (self._unopened(error) or error) from error
+        except ZstructError:
+            if os.path.isdir(self.path):
+                self._check_type(read_document(Path(self.path, "zarr.json")))
+            raise
+        attrs = self._catalog.root.get("attributes", {})
+        found = attrs.get("encoding-type")
+        self._check_type(self._catalog.root)
+        if found != ENCODING_TYPE:
+            raise StoreFormatError(f"{self.path} is a Zarr group, but not a zstruct store")
+        version = str(attrs.get("encoding-version"))
+        if version.split(".")[0] != ENCODING_VERSION.split(".")[0]:
+            raise StoreFormatError(
+                f"{self.path} has format version {version}; this zstruct reads "
+                f"{ENCODING_VERSION.split('.')[0]}.x; install a newer zstruct"
+            )
+        if attrs.get("status") != "complete":
+            raise StoreFormatError(f"{self.path} is unfinished: run the build that makes it again")
+        check_contents(self.path, attrs, self._catalog.documents())
+        self.attrs: dict[str, Any] = dict(attrs)
+
+    def _check_type(self, document: Mapping[str, Any]) -> None:
+        """Raise where xarray wrote a Dataset of a store, which may have arrays that no store has."""
+        attrs = document.get("attributes")
+        if isinstance(attrs, dict) and attrs.get("encoding-type") == DATASET_TYPE:
+            raise StoreFormatError(
+                f"{self.path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
+                "read it with xarray.open_zarr; to have a store of these structures, build one of them: "
+                "zstruct.build(ds.zs.to_ase(), path)"
+            )
+
+    @classmethod
+    def of(cls, given: Any, storage_options: Mapping[str, Any] | None = None) -> Store:
+        """Return a store that is given as such, or open the one that a path or a URL is of.
+
+        Raises
+        ------
+        InputError
+            If there are storage options beside a store that is open.
+        TypeError
+            If it is neither.
+        """
+        if not isinstance(given, Store):
+            return cls(given, storage_options)
+        if storage_options:
+            raise InputError(
+                f"{given.path} is open already: pass storage_options where it is opened, to zstruct.Store"
+            )
+        return given
+
+    def again(self) -> Store:
+        """Return the store opened anew, which shows the groups that are new."""
+        return Store(self.path, self.storage_options)
+
+    def __repr__(self) -> str:
+        return f"Store({self.path!r}, {self.n_structures:,} structures, {self.n_atoms:,} atoms)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["_opened"] = None
+        return state
+
+    def _root(self) -> zarr.Group:
+        """Return the root group of a store that is not in a local directory."""
+        handles = self._handles()
+        if "" not in handles:
+            try:
+                handles[""] = zarr.open_group(
+                    self.path, mode="r", zarr_format=3, storage_options=self.storage_options
+                )
+            except Exception as error:
+                raise (self._unopened(error) or error) from error
+        group: zarr.Group = handles[""]
+        return group
+
+    def _handles(self) -> dict[str, Any]:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), {}
+        return self._opened[1]
+
+    def _listed(self) -> Catalog | Listing:
+        """Return what is in a store that is not in a local directory, as zarr lists it."""
+        root = self._root()
+        try:
+            said = _plain(root.metadata.to_dict())
+            if said.get("consolidated_metadata") is None:
+                found = {name: node.metadata.to_dict() for name, node in root.members(max_depth=DEEPEST)}
+                said["consolidated_metadata"] = {"metadata": _plain(found)}
+        except Exception as error:  # whatever it is, it is counted
+            raise (self._unopened(error) or error) from error
+        return Listing(self.path, said)
+
+    def _unopened(self, error: Exception) -> ZstructError | None:
+        """Return why there is no store to open, if that is what an error says."""
+        reason = refused(self.path, error)
+        if reason is not None:
+            return reason
+        if isinstance(error, ValueError) and is_url(self.path):
+            return StoreFormatError(f"can't open the store {self.path}: {error}")
+        if isinstance(error, FileNotFoundError | ValueError):
+            what = "no Zarr group there" if os.path.exists(self.path) else "no such file or directory"
+            return StoreFormatError(f"can't open the store {self.path}: {what}")
+        if isinstance(error, OSError):
+            return StoreFormatError(f"can't open the store {self.path}: {error.strerror or error}")
+        if isinstance(error, TypeError) and self.storage_options:
+            return InputError(f"{self.path} can't be opened with these storage_options: {error}")
+        if isinstance(error, KeyError | TypeError | AttributeError | RecursionError):
+            return CorruptStoreError(
+                f"{self.path}: its metadata is damaged ({error!r}); restore the store from a copy or build "
+                "it again"
+            )
+        return None
+
+    @property
+    def root_document(self) -> dict[str, Any]:
+        """The ``zarr.json`` of the root group."""
+        return self._catalog.root
+
+    def documents(self, group: str = "") -> dict[str, dict[str, Any]]:
+        """Return the ``zarr.json`` of a group and of all in it, by path; without a group, of the content."""
+        return self._catalog.documents(group)
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return int(self.attrs["n_structures"])
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of all structures together."""
+        return int(self.attrs["n_atoms"])
+
+    @property
+    def digest(self) -> str:
+        """Content digest: equal for equal content, whatever the compression."""
+        return str(self.attrs["digest"])
+
+    @cached_property
+    def columns(self) -> dict[str, Field]:
+        """The arrays over structures or atoms as stored: the fields, then who has which of them."""
+        found = {}
+        for name, said in self._catalog.documents().items():
+            dims = tuple(map(str, said.get("dimension_names") or ()))
+            if "/" in name or name in ("offsets", "n_atoms") or not dims or dims[0] not in (ATOM, STRUCTURE):
+                continue
+            attrs = said["attributes"]
+            found[name] = Field(
+                name=name,
+                dims=dims,
+                kind=attrs["kind"],
+                dtype=said["data_type"],
+                unit=attrs.get("units", ""),
+                description=attrs.get("long_name", name),
+                rotates=attrs["rotates"],
+                shape=tuple(said["shape"][1:]),
+            )
+        order = {name: i for i, name in enumerate(FIELDS)}
+        return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+    @cached_property
+    def presence(self) -> dict[str, str]:
+        """The array that says which structures have a field, for fields without a missing value."""
+        said = {name: self._catalog.documents()[name]["attributes"].get("presence") for name in self.columns}
+        return {name: str(array) for name, array in said.items() if array is not None}
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields of the store as stored (dims, dtype, unit ...), by array name."""
+        masks = set(self.presence.values())
+        return {name: field for name, field in self.columns.items() if name not in masks}
+
+    def array_attrs(self, name: str) -> dict[str, Any]:
+        """Return the attributes of an array."""
+        return dict(self._said(name).get("attributes", {}))
+
+    def coverage(self, name: str) -> int:
+        """Return how many structures have the field."""
+        return int(self.array_attrs(name).get("coverage", self.n_structures))
+
+    def present(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Return which structures have a field.
+
+        Parameters
+        ----------
+        name
+            The field.
+        start, stop
+            The structures to look at.
+
+        Returns
+        -------
+        NDArray
+            Shape (stop - start,).
+        """
+        stop = self.n_structures if stop is None else stop
+        if self.coverage(name) == self.n_structures:
+            return np.ones(max(0, stop - start), dtype=bool)
+        if name in self.presence:
+            return self.read(self.presence[name], start, stop).astype(bool, copy=False)
+        field = self.fields[name]
+        edges = self.read("offsets", start, stop + 1) if field.level == ATOM else np.array([start, stop])
+        rows = self.read(name, int(edges[0]), int(edges[-1]))
+        # All values of a structure are missing, or none of them counts as missing.
+        given = (rows >= 0) if field.kind == "category" else ~np.isnan(rows)
+        there: NDArray[np.bool_] = np.any(given.reshape(len(rows), -1), axis=1)
+        if field.level == ATOM:
+            there = segment_reduce(there, edges - edges[0], "max")
+        return there
+
+    def checksums(self, name: str) -> NDArray[np.uint32] | None:
+        """Return the checksum of each shard of an array, as `seal_of` computes it, shape (n_shards,).
+
+        None where the store does not say: format 1.0, or an array without shards of its own.
+        """
+        return self._of_shards(name, "checksums")
+
+    def shard_digests(self, name: str) -> NDArray[np.uint8] | None:
+        """Return the SHA-256 of the rows of each shard of an array, shape (n_shards, 32), or None."""
+        return self._of_shards(name, "digests")
+
+    def _of_shards(self, name: str, what: str) -> NDArray | None:
+        group = group_of(name)
+        before = f"{group}/" if group else ""
+        inner, documents = name.removeprefix(before), self._catalog.documents(group)
+        said = documents.get(f"{before}{SHARDS}", {}).get("attributes", {})
+        if inner not in said.get("arrays", ()):
+            return None
+        k = said["arrays"].index(inner)
+        first = sum(said["counts"][:k])
+        return self.read(f"{before}{SHARDS}/{what}", first, first + said["counts"][k])
+
+    def shard_checksum(self, name: str, shard: int) -> int | None:
+        """Return the checksum of the file of a shard; None if the store is no local directory.
+
+        Raises
+        ------
+        CorruptStoreError
+            If the file is not there or too short.
+        """
+        if not os.path.isdir(self.path):
+            return None
+        file, layout = shard_path(self.path, name, shard, len(self.shape(name))), self.layout(name)
+        nbytes = 16 * (layout.shard_rows // layout.chunk_rows)
+        try:
+            with open(file, "rb") as opened:
+                opened.seek(-nbytes - CRC_BYTES, os.SEEK_END)
+                index = np.frombuffer(opened.read(nbytes), dtype="<u8").reshape(-1, 2)
+                return seal_of(opened.fileno(), index)
+        except (OSError, ValueError) as error:
+            raise refused(self.path, error) or CorruptStoreError(
+                f"{file} is missing or cut off; restore the store from a copy or build it again"
+            ) from error
+
+    def layout(self, name: str) -> Layout:
+        """Return chunk and shard rows of an array."""
+        said = self._said(name)
+        outer = said["chunk_grid"]["configuration"]["chunk_shape"][0]
+        codec = said["codecs"][0]
+        sharded = isinstance(codec, Mapping) and codec["name"] == "sharding_indexed"
+        return Layout(codec["configuration"]["chunk_shape"][0] if sharded else outer, outer)
+
+    def profile(self, name: str) -> ArraySpec | None:
+        """Return how an array lies in files that can be read without zarr, or None if it does not.
+
+        These are arrays of a store in a local directory with the chunks, shards and codecs that
+        `create` asks for; the attributes are left out.
+        """
+        said = self._said(name)
+        if not os.path.isdir(self.path):
+            return None
+        spec = ArraySpec(
+            path=name,
+            dims=tuple(map(str, said.get("dimension_names") or ())),
+            shape=tuple(said["shape"]),
+            dtype=said["data_type"],
+            attrs={},
+            fill_value=0,
+            layout=self.layout(name),
+        )
+        return spec if is_own_profile(said, spec) else None
+
+    def nbytes(self, name: str) -> int:
+        """Return the bytes of an array once decoded."""
+        return math.prod(self.shape(name)) * self.dtype(name).itemsize
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an array."""
+        return tuple(self._said(name)["shape"])
+
+    def dtype(self, name: str) -> np.dtype:
+        """Return the dtype of an array."""
+        return np.dtype(self._said(name)["data_type"])
+
+    def nbytes_stored(self) -> int:
+        """Return the bytes of all files of a local store."""
+        return sum(f.stat().st_size for f in Path(self.path).rglob("*") if f.is_file())
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray:
+        """Return rows ``start:stop`` of an array, decoded and checked.
+
+        Raises
+        ------
+        CorruptStoreError
+            If a checksum or a chunk does not fit; names the array.
+        StoreAccessError
+            If the store can't be reached.
+        """
+        rows_there = self.shape(name)[0]
+        end = rows_there if stop is None else stop
+        try:
+            self._check_indexes(name, start, min(end, rows_there))
+            rows = np.asarray(self._array(name)[start:end])
+        except Exception as error:  # whatever it is, it is counted
+            reason: ZstructError | None = refused(self.path, error)
+            if reason is None:
+                self.check_current(name)
+                if not isinstance(error, ZstructError) and isinstance(
+                    error, ValueError | RuntimeError | OSError | TypeError
+                ):
+                    reason = CorruptStoreError(
+                        f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
+                        "restore the store from a copy or build it again"
+                    )
+            raise (reason or error) from error
+        self.check_current(name)
+        return rows
+
+    def _check_indexes(self, name: str, start: int, stop: int) -> None:
+        """Raise if a local shard with some rows is not the one that was written: zarr would believe it.
+
+        Each shard is looked at once.
+        """
+        if not os.path.isdir(self.path) or stop <= start:
+            return
+        layout, n_dimensions = self.layout(name), len(self.shape(name))
+        shards = range(start // layout.shard_rows, -(-stop // layout.shard_rows))
+        new = [k for k in shards if (name, k) not in self._seen]
+        if not new:
+            return
+        sums = self.checksums(name)
+        for k in new:
+            found = self.shard_checksum(name, k)
+            if sums is not None and found != sums[k]:
+                raise ValueError(
+                    f"{shard_path(self.path, name, k, n_dimensions)} is not the shard that was built"
+                )
+            self._seen.add((name, k))
+
+    def check_current(self, name: str) -> None:
+        """Raise if what an array is in was replaced after it was opened: rows of two would mix.
+
+        Raises
+        ------
+        ChangedInputError
+            If it was.
+        """
+        if not self.is_current(name):
+            self.refuse_changed(name)
+
+    def refuse_changed(self, name: str) -> NoReturn:
+        """Raise, as what an array is in was replaced after it was opened."""
+        group = group_of(name)
+        what = f"{group} of {self.path}" if group else self.path
+        raise ChangedInputError(f"{what} was replaced after it was opened: open the store again")
+
+    def is_current(self, name: str) -> bool:
+        """Return whether an array or a group of a local store is what it was when it was opened."""
+        return self._catalog.is_current(name)
+
+    def categories(self, name: str) -> list[str]:
+        """Return the texts that the codes of a category field stand for."""
+        data = self.read(f"{CATEGORIES}/{name}/data").tobytes()
+        edges = self.read(f"{CATEGORIES}/{name}/offsets").tolist()
+        return [data[a:b].decode("utf-8", "surrogateescape") for a, b in itertools.pairwise(edges)]
+
+    def array_names(self, group: str = "") -> list[str]:
+        """Return the paths of the arrays of a group, without those that say what its shards should be.
+
+        Without a group, of those that are the store's own: root arrays and their tables.
+        """
+        check_name(group)
+        documents = self._catalog.documents(group_of(f"{group}/") if group else "")
+        names = sorted(name for name, said in documents.items() if said["node_type"] == "array")
+        if group:
+            inside = (name for name in names if name.startswith(f"{group}/"))
+            return [name for name in inside if "/" not in name.removeprefix(f"{group}/")]
+        return [name for name in names if name.partition("/")[0] not in {*BESIDE, SHARDS}]
+
+    def shard_tables(self, group: str = "") -> list[str]:
+        """Return the paths of the arrays that say what the shards of a group, or of the store, should be."""
+        inside = f"{group}/{SHARDS}/" if group else f"{SHARDS}/"
+        documents = self._catalog.documents(group_of(f"{group}/") if group else "")
+        return sorted(
+            name
+            for name, said in documents.items()
+            if name.startswith(inside) and said["node_type"] == "array"
+        )
+
+    def group_names(self, kind: str) -> list[str]:
+        """Return the names of the groups of a kind, such as ``features``, ``neighbors`` or ``splits``.
+
+        Of a local store, those that are there now.
+        """
+        check_name(kind)
+        return self._catalog.group_names(kind)
+
+    def group_attrs(self, group: str) -> dict[str, Any]:
+        """Return the attributes of a group, given its path.
+
+        Raises
+        ------
+        KeyError
+            If it is not there.
+        CorruptStoreError
+            If it lacks what groups of its kind have.
+        """
+        documents = self._catalog.documents(group_of(group))
+        if group not in documents:
+            raise UnknownNameError(f"the store {self.path} has no group {group!r}")
+        check_group(self.path, group, documents)
+        return dict(documents[group].get("attributes", {}))
+
+    def check_complete(self) -> None:
+        """Raise if a shard of a local store is missing, say after half a copy.
+
+        Raises
+        ------
+        CorruptStoreError
+            Naming the array: what is missing would read as fill values.
+        """
+        for name in self.array_names():
+            self._said(name)
+
+    def _said(self, name: str) -> dict[str, Any]:
+        """Return the document of an array of which no shard is missing."""
+        said = self._catalog.documents(group_of(name)).get(name)
+        if said is None or said["node_type"] != "array":
+            has = ", ".join(self.fields)
+            raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}")
+        if name not in self._whole:
+            if os.path.isdir(self.path):
+                rows = said["chunk_grid"]["configuration"]["chunk_shape"][:1]
+                n_shards = -(-said["shape"][0] // rows[0]) if rows else 0
+                require_shards(self.path, name, n_shards, len(said["shape"]))
+            else:
+                array = self._array(name)
+                if array.store.supports_listing and self._n_there(array) < array.nchunks:
+                    raise CorruptStoreError(
+                        f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
+                    )
+            self._whole.add(name)
+        return said
+
+    def _array(self, name: str) -> zarr.Array:
+        """Return an array as zarr opens it, which must be as its document says."""
+        handles = self._handles()
+        if name not in handles:
+            if os.path.isdir(self.path):
+                folder = os.path.join(self.path, name)
+                read_document(os.path.join(folder, "zarr.json"))  # zarr would read a device for ever
+                node = zarr.open_array(folder, mode="r", zarr_format=3)
+            else:
+                found = self._root()[name]
+                assert isinstance(found, zarr.Array)
+                node = found
+            said, known = _plain(node.metadata.to_dict()), self._catalog.documents(group_of(name))[name]
+            check_array(self.path, name, said)
+            if any(said.get(key) != known.get(key) for key in ("shape", "data_type")):
+                raise CorruptStoreError(
+                    f"{self.path}: {name} has another shape or data type than the store's metadata says; "
+                    "restore the store from a copy or build it again"
+                )
+            handles[name] = node
+        array: zarr.Array = handles[name]
+        return array
+
+    def _n_there(self, array: zarr.Array) -> int:
+        """Return how many chunks of an array a server lists."""
+        try:
+            return array.nchunks_initialized
+        except Exception as error:  # whatever it is, it is counted
+            raise (refused(self.path, error) or error) from error
+
+
+def _plain(said: Any) -> dict[str, Any]:
+    """Return a document of zarr's as it is in a file."""
+    document: dict[str, Any] = json.loads(json.dumps(said))
+    return document

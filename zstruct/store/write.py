@@ -1,0 +1,293 @@
+"""Write stores and groups: arrays shard by shard, then digests and metadata, ``status`` last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from zstruct.disk import naming, sync_to_disk
+from zstruct.store.digests import rows_digest
+from zstruct.store.files import (
+    ABSENT,
+    CRC_BYTES,
+    check_shards,
+    shard_path,
+)
+from zstruct.store.metadata import (
+    DOCUMENT,
+    array_document,
+    consolidated,
+    documents_digest,
+    group_document,
+    read_documents,
+    write_document,
+)
+from zstruct.store.spec import (
+    ENCODING_TYPE,
+    ENCODING_VERSION,
+    SHARDS,
+    ArraySpec,
+    array_digest,
+    table_spec,
+)
+
+__all__ = [
+    "Shard",
+    "WrittenArray",
+    "complete",
+    "consolidate_again",
+    "create",
+    "create_parent",
+    "finish",
+    "write_array",
+    "write_shard",
+]
+
+
+# Several compressing threads inside one chunk would write its blocks in any order: stores must be
+# byte-identical, and there is a chunk for every thread anyway.
+blosc.use_threads = False
+# LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store.
+_FAST: tuple[Literal["lz4"], int] = ("lz4", 9)
+_SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
+
+
+def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapping[str, Any]) -> None:
+    """Create a store, or a group that will be part of one, without data.
+
+    Its ``status`` is "building" until `finish` or `complete`; `attrs` say what a group is.
+    """
+    if Path(path).exists():
+        shutil.rmtree(path)
+    said = {"encoding-type": ENCODING_TYPE, "encoding-version": ENCODING_VERSION, "status": "building"}
+    documents = {"": group_document(said | dict(attrs))}
+    for spec in specs:
+        documents[spec.path] = _document(spec)
+        for parent in Path(spec.path).parents:
+            if parent != Path("."):
+                documents[str(parent)] = group_document({})
+    for inner, document in documents.items():
+        write_document(Path(path, inner), document, durable=False)
+
+
+def _document(spec: ArraySpec) -> dict[str, Any]:
+    return array_document(
+        spec.shape,
+        spec.dtype,
+        np.dtype(spec.dtype).itemsize,
+        spec.dims,
+        spec.layout.chunk_rows,
+        spec.layout.shard_rows,
+        _compression(spec.dtype),
+        spec.fill_value,
+        spec.attrs,
+    )
+
+
+class Shard(NamedTuple):
+    """What is known of a shard that was written: SHA-256 of its rows, CRC32C as `seal_of` it."""
+
+    digest: str
+    checksum: int
+
+
+@dataclass(frozen=True)
+class WrittenArray:
+    """An array all of whose shards were written, and what else is to be said about it."""
+
+    spec: ArraySpec
+    shards: Sequence[Shard]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The content digest of the array."""
+        digests = [shard.digest for shard in self.shards]
+        return array_digest(self.spec.dtype, self.spec.shape, self.spec.layout, digests)
+
+
+def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray) -> Shard:
+    """Write one whole shard durably and atomically; return its digest and checksum.
+
+    The bytes are those of Zarr's sharding codec (inner chunks, then their index with its
+    checksum), put together here because zarr-python copies them several times on the way.
+    """
+    rows = np.ascontiguousarray(rows, dtype=spec.dtype)
+    file = shard_path(path, spec.path, shard, len(spec.shape))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    sums, index = [], b""
+    with naming(partial), open(partial, "wb") as out:
+        for piece in _encode_shard(spec, rows):
+            out.write(piece)
+            if len(piece) == CRC_BYTES:
+                sums.append(piece)
+            else:
+                index = piece  # the last that is no checksum
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(partial, file)
+    return Shard(rows_digest(rows), google_crc32c.value(b"".join(sums[:-1]) + index))
+
+
+def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
+    """Return the compressor within Blosc, and its level, for arrays of a dtype."""
+    return _SMALL if np.dtype(dtype).itemsize == 1 else _FAST
+
+
+def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
+    """Yield the pieces of a shard: chunks and index, each followed by its checksum."""
+    codec, level = _compression(spec.dtype)
+    chunk_rows = spec.layout.chunk_rows
+    index = np.full((spec.layout.shard_rows // chunk_rows, 2), ABSENT, dtype="<u8")
+    position = 0
+    for k, start in enumerate(range(0, len(rows), chunk_rows)):
+        chunk = rows[start : start + chunk_rows]
+        if len(chunk) < chunk_rows:  # the array ends inside this chunk: fill up
+            whole = np.full((chunk_rows, *rows.shape[1:]), spec.fill_value, rows.dtype)
+            whole[: len(chunk)] = chunk
+            chunk = whole
+        encoded = blosc.compress(chunk, codec.encode(), level, blosc.SHUFFLE)
+        checksum = google_crc32c.value(encoded).to_bytes(4, "little")
+        index[k] = position, len(encoded) + 4
+        position += len(encoded) + 4
+        yield encoded
+        yield checksum
+    table = index.tobytes()
+    yield table
+    yield google_crc32c.value(table).to_bytes(4, "little")
+
+
+def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray) -> WrittenArray:
+    """Write all shards of an array."""
+    rows = spec.layout.shard_rows
+    shards = [
+        write_shard(path, spec, k, values[k * rows : (k + 1) * rows])
+        for k in range(spec.layout.n_shards(len(values)))
+    ]
+    return WrittenArray(spec, shards)
+
+
+def finish(
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
+) -> None:
+    """Complete a store, with the consolidated metadata of all that is in it."""
+    documents = _completed(path, attrs, arrays)
+    write_document(path, consolidated(documents))
+
+
+def complete(
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
+) -> None:
+    """Add digests, the last attributes and ``status = "complete"``; all that a group of a store needs.
+
+    Parameters
+    ----------
+    path
+        What `create` made.
+    attrs
+        Further attributes of the store or group.
+    arrays
+        Its arrays as they were written. Their digests go into their attributes, and those of their
+        shards into the group ``shards``.
+
+    Raises
+    ------
+    CorruptStoreError
+        If a shard is missing.
+    """
+    write_document(path, _completed(path, attrs, arrays)[""])
+
+
+def _completed(
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray]
+) -> dict[str, dict[str, Any]]:
+    """Write all documents but the root's, and return them all, complete."""
+    written = list(arrays)
+    for left_by_a_kill in Path(path).rglob("*.partial"):
+        left_by_a_kill.unlink()
+    documents = read_documents(path)
+    for array in written:
+        check_shards(path, array.spec)
+        documents[array.spec.path]["attributes"] |= {**array.attrs, "digest": array.digest}
+    if written:
+        documents |= _write_shard_table(path, written)
+    said = documents[""]["attributes"]
+    said |= {**attrs, "status": "complete"}
+    said["metadata_digest"] = documents_digest(documents)
+    for inner, document in documents.items():
+        if inner:
+            write_document(Path(path, inner), document)
+    return documents
+
+
+def _write_shard_table(
+    path: str | os.PathLike[str], written: Sequence[WrittenArray]
+) -> dict[str, dict[str, Any]]:
+    """Write digests and checksums of all shards; return the documents of that group."""
+    ordered = sorted(written, key=lambda array: array.spec.path)
+    shards = [shard for array in ordered for shard in array.shards]
+    digests = np.frombuffer(bytes.fromhex("".join(shard.digest for shard in shards)), dtype=np.uint8)
+    checksums = np.array([shard.checksum for shard in shards], dtype=np.uint32)
+    tables = [
+        table_spec(f"{SHARDS}/digests", ("shard", "byte"), digests.reshape(-1, 32), "SHA-256 of their rows"),
+        table_spec(
+            f"{SHARDS}/checksums",
+            ("shard",),
+            checksums,
+            "CRC32C of the checksums of their chunks and of their indexes",
+        ),
+    ]
+    documents = {}
+    for spec, values in tables:
+        digest = write_array(path, spec, values).digest
+        documents[spec.path] = _document(replace(spec, attrs={**spec.attrs, "digest": digest}))
+    said = {
+        "long_name": "shards of the arrays named here, one array after the other",
+        "arrays": [array.spec.path for array in ordered],
+        "counts": [len(array.shards) for array in ordered],
+    }
+    return documents | {SHARDS: group_document(said)}
+
+
+def create_parent(path: str | os.PathLike[str], kind: str) -> None:
+    """Create the group that groups of a kind lie in, if it is not there."""
+    if not Path(path, kind, DOCUMENT).exists():
+        write_document(Path(path, kind), group_document({}))
+
+
+def consolidate_again(
+    path: str | os.PathLike[str], scratch: Path, hidden: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Have the consolidated metadata of a store show the groups that are there now, in one rename.
+
+    Parameters
+    ----------
+    path
+        The store.
+    scratch
+        A directory on the same file system that may be written to.
+    hidden
+        Kinds and names of groups that it should not show.
+    """
+    concealed = tuple(f"{kind}/{name}/" for kind, name in hidden)
+    documents = {
+        inner: document
+        for inner, document in read_documents(path).items()
+        if not f"{inner}/".startswith(concealed)
+    }
+    made = scratch / "metadata"
+    shutil.rmtree(made, ignore_errors=True)  # left by a kill
+    write_document(made, consolidated(documents))
+    os.replace(made / DOCUMENT, Path(path, DOCUMENT))
+    sync_to_disk(Path(path))
+    made.rmdir()

@@ -1,0 +1,133 @@
+"""Make `ase.Atoms` of the values of one structure, exactly: the way back from what a build took in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.schema import ATOM, GEOMETRY, PROVENANCE, Field, given_name
+from zstruct.store.spec import FORMULA
+from zstruct.store.store import Store
+
+__all__ = ["atoms_at", "atoms_of", "original_name", "restored"]
+
+_DTYPES = {"int": np.int64, "bool": np.bool_, "category": np.str_}
+
+
+def atoms_of(
+    values: Mapping[str, Any], per_atom: frozenset[str] | set[str], originals: Mapping[str, str]
+) -> Any:
+    """Return `ase.Atoms` with some values.
+
+    Parameters
+    ----------
+    values
+        By name, as `restored` returns them; a missing value is None.
+    per_atom
+        The names that have a row per atom.
+    originals
+        What a field was called where it came from; see `original_name`.
+
+    Returns
+    -------
+    ase.Atoms
+        Results of calculations in a `SinglePointCalculator`, the rest in ``arrays`` and ``info``.
+    """
+    from ase import Atoms
+    from ase.calculators.calculator import all_properties
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = Atoms(**{name: values[name] for name in GEOMETRY if name in values})
+    results = {}
+    for name, value in values.items():
+        if value is None or name in GEOMETRY or name == "move_mask":
+            continue
+        if name in all_properties:
+            results[name] = value
+        elif name in per_atom:
+            atoms.arrays[originals.get(name, name)] = value
+        else:
+            atoms.info[originals.get(name, name)] = value
+    free = values.get("move_mask")
+    if free is not None:
+        atoms.set_constraint(_constraints(free))
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def original_name(name: str, attrs: Mapping[str, Any]) -> str:
+    """Return what a field of a store is called outside: the input's name, or for provenance one of our own.
+
+    Parameters
+    ----------
+    name, attrs
+        Name and attributes of the field.
+    """
+    return PROVENANCE.get(name) or str(attrs.get("original_name", given_name(name)))
+
+
+def restored(value: NDArray, kind: str, per_atom: bool) -> Any:
+    """Return a value in the type that it had before it was stored.
+
+    Parameters
+    ----------
+    value
+        The rows of the structure's atoms, or its one value; codes of categories replaced by texts.
+    kind
+        That of its field.
+    per_atom
+        Which of the two.
+    """
+    dtype = _DTYPES.get(kind, value.dtype)
+    if per_atom or np.ndim(value) > 0:
+        return value.astype(dtype)
+    return str(value) if dtype is np.str_ else np.asarray(value).astype(dtype).item()
+
+
+def atoms_at(store: Store, structure: int) -> Any:
+    """Return a structure of a store as `ase.Atoms`, with all that the store has of it.
+
+    Parameters
+    ----------
+    store
+        The store.
+    structure
+        In ``range(store.n_structures)``.
+    """
+    start, stop = store.read("offsets", structure, structure + 2).tolist()
+    values, per_atom, originals = {}, set(), {}
+    for name, field in store.fields.items():
+        if name == FORMULA:
+            continue
+        if field.level == ATOM:
+            per_atom.add(name)
+            value = store.read(name, start, stop)
+        else:
+            value = store.read(name, structure, structure + 1)[0]
+        values[name] = _given(store, name, field, structure, value)
+        originals[name] = original_name(name, store.array_attrs(name))
+    return atoms_of(values, per_atom, originals)
+
+
+def _given(store: Store, name: str, field: Field, structure: int, value: NDArray) -> Any:
+    """Return a value as it was built, or None where it is missing."""
+    if not store.present(name, structure, structure + 1)[0]:
+        return None
+    if field.kind == "category":
+        texts = np.array([*store.categories(name), ""])  # the last one for codes of -1
+        value = texts[value]
+    return restored(value, field.kind, field.level == ATOM)
+
+
+def _constraints(free: NDArray[np.bool_]) -> list[Any]:
+    """Return the constraints that leave only the given atoms, or their axes, free to move."""
+    from ase.constraints import FixAtoms, FixCartesian
+
+    if free.ndim == 1:
+        return [FixAtoms(np.flatnonzero(~free))]
+    fixed, kind = np.unique(~free, axis=0, return_inverse=True)
+    return [FixCartesian(np.flatnonzero(kind == k), mask=axes) for k, axes in enumerate(fixed) if axes.any()]
