@@ -18,7 +18,7 @@ from zstruct.geometry.kernels.neighbors import search as neighbors_kernel
 from zstruct.geometry.neighbors import _Search
 from zstruct.geometry.structures import pack
 from zstruct.jit import kernel as module
-from zstruct.jit.kernel import FACTORIES, Kernel, helper, kernel, primitive
+from zstruct.jit.kernel import Kernel, helper, kernel, primitive
 from zstruct.jit.pointers import (
     array_at,
     at_float32,
@@ -30,6 +30,7 @@ from zstruct.jit.pointers import (
     first_line,
     move,
 )
+from zstruct.jit.registry import FACTORIES
 from zstruct.stats.kernels import summarize_forces
 from zstruct.transforms.kernels import _to_bits, _to_float
 

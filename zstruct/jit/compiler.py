@@ -1,8 +1,8 @@
 """Kernels as Numba has them: what they call is compiled too, and code is kept on disk.
 
 A file of kernels has a second namespace, for the compiler: the same names, but helpers and kernels are
-Numba's functions there and primitives are instructions. Only `zstruct.jit.kernel` imports this
-module, when a kernel is called for the first time, for Numba takes a while to start.
+Numba's functions there and primitives are instructions. This is loaded when a kernel is called for the
+first time, for Numba takes a while to start.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numba.core import compiler, serialize, sigutils
 from numba.extending import intrinsic
 
 from zstruct.jit import cache
-from zstruct.jit.kernel import FACTORIES, HELPERS, Kernel
 from zstruct.jit.notice import SECONDS, watch
+from zstruct.jit.registry import FACTORIES, HELPERS, KERNELS
 
 __all__ = ["compiled", "intrinsic_for"]
 
@@ -33,13 +33,14 @@ _namespaces: dict[str, dict[str, Any]] = {}
 _translated: dict[Any, Any] = {}
 
 
-def compiled(kernel: Kernel) -> Any:
-    """Return Numba's function for a kernel."""
+def compiled(kernel: Any, takes: int) -> Any:
+    """Return Numba's function for a kernel of the registry, which takes some seconds to compile."""
     watch()
-    SECONDS[kernel.__module__, kernel.__name__] = kernel.takes
+    function, _ = KERNELS[kernel]
+    SECONDS[function.__module__, function.__name__] = takes
     with _lock:
-        _namespace(kernel.__module__)
-        return _translate(kernel, kernel.__module__)
+        _namespace(function.__module__)
+        return _translate(kernel, function.__module__)
 
 
 def _namespace(module: str) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def _translate(value: Any, module: str) -> Any:
         return value
     if known is not None:
         return known
-    if isinstance(value, Kernel):
-        function, options = value.function, value.options
+    if value in KERNELS:
+        function, options = KERNELS[value]
     elif isinstance(value, FunctionType) and value in FACTORIES:
         _translated[value] = FACTORIES[value]()
         return _translated[value]

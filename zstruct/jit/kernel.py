@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from zstruct.jit.cache import is_kept
+from zstruct.jit.registry import FACTORIES, HELPERS, KERNELS
 
-__all__ = ["FACTORIES", "HELPERS", "Kernel", "compiled_always", "helper", "kernel", "primitive", "stands_for"]
+__all__ = ["Kernel", "compiled_always", "helper", "kernel", "primitive", "stands_for"]
 
 # Seconds that Python may spend on the kernels of a file, in a process, before they are loaded from
 # disk, or compiled if they are not there: about what that takes.
@@ -29,9 +30,6 @@ _LOADING, _COMPILING = 0.4, 1.5
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: Numba's options of each helper, and what makes the compiler's form of each primitive.
-HELPERS: dict[Any, dict[str, Any]] = {}
-FACTORIES: dict[Any, Callable[[], Any]] = {}
 _spent: dict[str, float] = {}
 _always = False
 
@@ -52,8 +50,9 @@ class Kernel:
     def __init__(self, function: FunctionType, options: dict[str, Any], takes: int = 1):
         functools.update_wrapper(self, function)
         self.__name__ = function.__name__
-        self.function, self.options, self.takes = function, options, takes
+        self.function, self.takes = function, takes
         self._compiled: Any = None
+        KERNELS[self] = function, options
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the compiled function; compile it first if nobody did."""
@@ -67,7 +66,7 @@ class Kernel:
         if self._compiled is None:
             from zstruct.jit.compiler import compiled
 
-            self._compiled = compiled(self)
+            self._compiled = compiled(self, self.takes)
         return self._compiled
 
     def interpreted(self, *arguments: Any) -> Any:
