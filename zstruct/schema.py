@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zstruct.errors import InputError
+from zstruct.voigt import VOIGT
 
 __all__ = [
     "ATOM",
@@ -47,7 +48,7 @@ STRUCTURE: Level = "structure"
 #: The fields that every structure has.
 GEOMETRY = ("numbers", "positions", "cell", "pbc")
 #: Fixed dimensions and their lengths. ``xyz_2`` is the second Cartesian axis of a 3x3 tensor.
-SIZES = {"xyz": 3, "xyz_2": 3, "cell_vector": 3, "voigt": 6}
+SIZES = {"xyz": 3, "xyz_2": 3, "cell_vector": 3, "voigt": len(VOIGT)}
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
 SYMBOLS = (

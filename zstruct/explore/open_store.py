@@ -26,6 +26,7 @@ from zstruct.features.groups import open_group
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
 from zstruct.splits.split import open_split
 from zstruct.store.store import Store
+from zstruct.voigt import VOIGT
 
 __all__ = ["FORMULA", "open", "open_features", "open_labels"]
 
@@ -38,7 +39,7 @@ _LABELS = {
     "xyz": ["x", "y", "z"],
     "xyz_2": ["x", "y", "z"],
     "cell_vector": ["a", "b", "c"],
-    "voigt": ["xx", "yy", "zz", "yz", "xz", "xy"],
+    "voigt": list(VOIGT),
 }
 _OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
 _STRUCTURE = "row of the structure in its store"

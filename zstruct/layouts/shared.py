@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from zstruct.batch.pack import Batch, converter
 from zstruct.batch.packed import PackedBatch
+from zstruct.voigt import voigt_to_full
 
 __all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors"]
-
-_VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 
 
 def need(packed: PackedBatch, layout: str, *names: str) -> None:
@@ -27,7 +26,7 @@ def columns_of(packed: PackedBatch) -> dict[str, NDArray]:
     """Return the columns, with stresses as matrices, and what pairs carry that no layout has a name for."""
     fields = dict(packed.columns)
     if "stress" in fields:
-        fields["stress"] = fields["stress"][:, _VOIGT]
+        fields["stress"] = voigt_to_full(fields["stress"])
     for pairs in packed.pairs:
         if pairs.name != "edge_index":
             fields[pairs.name] = pairs.index

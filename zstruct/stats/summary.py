@@ -18,11 +18,11 @@ from zstruct.stats.moments import Moments
 from zstruct.stats.records import Record
 from zstruct.stats.references import References
 from zstruct.text import counted, html_list, html_table
+from zstruct.voigt import VOIGT
 
 __all__ = ["Species", "Statistics"]
 
 _NONE = Moments()
-_VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
 def _empty() -> NDArray[np.int64]:
@@ -183,7 +183,7 @@ class Statistics(Record):
             "references": None if self.references is None else self.references.to_dict(),
             "force_quantiles": {str(q): _number(v) for q, v in self.force_quantiles.items()},
             "force_quantiles_exact": self.force_norms.exact,
-            "stress": {name: m.to_dict() for name, m in zip(_VOIGT, self.stress, strict=True)},
+            "stress": {name: m.to_dict() for name, m in zip(VOIGT, self.stress, strict=True)},
             "species": {
                 symbol: {
                     "atoms": s.atoms,
@@ -216,7 +216,7 @@ class Statistics(Record):
             size_counts=size_counts,
             references=None if entry["references"] is None else References.from_dict(entry["references"]),
             force_norms=Magnitudes(bins, bin_counts, quantiles, entry["force_quantiles_exact"]),
-            stress=tuple(Moments.from_dict(entry["stress"][name]) for name in _VOIGT),
+            stress=tuple(Moments.from_dict(entry["stress"][name]) for name in VOIGT),
             species={
                 symbol: Species(
                     s["atoms"],
@@ -238,7 +238,7 @@ class Statistics(Record):
             ("the same less references, eV", self.referenced_energy_per_atom),
             ("force component, eV/A", self.forces),
             ("force norm, eV/A", self.force_norm),
-            *((f"stress {name}, eV/A^3", m) for name, m in zip(_VOIGT, self.stress, strict=True)),
+            *((f"stress {name}, eV/A^3", m) for name, m in zip(VOIGT, self.stress, strict=True)),
             ("shortest distance, A", self.distance),
         ]
         return [

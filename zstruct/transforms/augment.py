@@ -20,6 +20,7 @@ from zstruct.schema import Field
 from zstruct.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
 from zstruct.transforms.subset import indices, on_some, probability
 from zstruct.transforms.transform import Transform, column_of, flat, seed_of
+from zstruct.voigt import VOIGT_OF_FULL
 
 __all__ = ["AddNoise", "RandomReflection", "RandomRotation", "Turning", "turn_all", "turning"]
 
@@ -31,7 +32,7 @@ _BESIDE |= {"edge_shift": "scalar", "edge_dist": "scalar", "stale": "scalar"}
 _SHAPES: dict[str, tuple[int, ...]] = {"vector": (3,), "axial": (3,), "rows": (3, 3), "rank2": (3, 3)}
 _SHAPES["voigt"] = (6,)
 # For each component of a matrix, where the tensor has it: in full, or as xx yy zz yz xz xy.
-_PLACES = {"rank2": np.arange(9).reshape(3, 3), "voigt": np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])}
+_PLACES = {"rank2": np.arange(9).reshape(3, 3), "voigt": VOIGT_OF_FULL}
 _MOVES = frozenset({"positions", "cell"})
 
 

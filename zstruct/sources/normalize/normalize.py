@@ -49,6 +49,7 @@ from zstruct.sources.normalize.unit_systems import UnitChoice
 from zstruct.sources.numerals import numbers
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.source import BadFrame, Raw, RawColumn
+from zstruct.voigt import full_to_voigt
 
 __all__ = ["ReadOptions", "normalize"]
 
@@ -410,7 +411,7 @@ def _to_voigt(values: NDArray, here: NDArray[np.bool_], bad: Bad) -> NDArray:
     if values.ndim == 2:
         full = full.transpose(0, 2, 1)  # nine numbers come in Fortran order
     bad.add(here & not_symmetric(full), NOT_SYMMETRIC.format("stress"))
-    return full[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return full_to_voigt(full)
 
 
 def _add_geometry(packed: Packed, n: int) -> None:

@@ -16,6 +16,7 @@ from zstruct.schema import FIELDS
 from zstruct.sources.normalize.checks import NOT_SYMMETRIC, Bad, not_symmetric
 from zstruct.sources.remarks import Remarks
 from zstruct.units import factor
+from zstruct.voigt import full_to_voigt
 
 __all__ = ["one_stress"]
 
@@ -75,7 +76,7 @@ def one_stress(
     bad.add(skew, NOT_SYMMETRIC.format("virial"))
     full = virial[usable]
     turned = np.full((n, 6), np.nan)
-    voigt = (full + full.transpose(0, 2, 1))[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / 2
+    voigt = full_to_voigt(full + full.transpose(0, 2, 1)) / 2
     turned[usable] = -voigt / volume[usable, None]
     both = usable & has_stress & ~skew
     if both.any():
