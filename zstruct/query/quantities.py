@@ -1,0 +1,181 @@
+"""The quantities that an expression may name beside the fields of a store: one table.
+
+Each is computed from fields, by a function of arrays. What reads them is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.ragged import segment_reduce
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, SYMBOLS, Level
+
+__all__ = [
+    "ELEMENTS",
+    "FORMULA",
+    "INDEX",
+    "LABELS",
+    "QUANTITIES",
+    "Quantity",
+    "element_counts",
+    "parsed_formula",
+]
+
+#: What the components of fields are called, by dimension.
+LABELS = {
+    "xyz": ("x", "y", "z"),
+    "xyz_2": ("x", "y", "z"),
+    "cell_vector": ("a", "b", "c"),
+    "voigt": ("xx", "yy", "zz", "yz", "xz", "xy"),
+}
+#: Atomic numbers by chemical symbol: a symbol stands for the number of its atoms.
+ELEMENTS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+#: The quantities that are not computed by a function of their own.
+INDEX, FORMULA = "index", "formula"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number that every structure has, or may have.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    unit
+        As fields have it.
+    description
+        What it is, for people.
+    needs
+        The fields that it is computed from.
+    level
+        Whether it is computed from rows of atoms or of structures.
+    compute
+        Called with the rows of these fields, and before them with the edges of the structures in them if
+        they are of atoms; returns a number for each structure, NaN for a missing one.
+    """
+
+    name: str
+    unit: str
+    description: str
+    needs: tuple[str, ...] = ()
+    level: Level = STRUCTURE
+    compute: Callable[..., NDArray[Any]] | None = None
+
+
+def _per_atom(values: NDArray[Any], n_atoms: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values / np.where(n_atoms > 0, n_atoms, np.nan))
+
+
+def _volume(cells: NDArray[Any]) -> NDArray[np.float64]:
+    volumes = np.abs(np.linalg.det(np.asarray(cells, np.float64)))
+    return np.where(volumes > 0, volumes, np.nan)
+
+
+def _pressure(stresses: NDArray[Any]) -> NDArray[np.float64]:
+    return -np.asarray(stresses[:, :3], np.float64).mean(axis=1)
+
+
+def _largest(stresses: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(np.abs(np.asarray(stresses, np.float64)).max(axis=1))
+
+
+def _largest_norm(offsets: NDArray[np.int64], forces: NDArray[Any]) -> NDArray[np.float64]:
+    rows = np.asarray(forces, np.float64)
+    return np.sqrt(segment_reduce(np.einsum("ij,ij->i", rows, rows), offsets, "max"))
+
+
+def _largest_component(offsets: NDArray[np.int64], forces: NDArray[Any]) -> NDArray[np.float64]:
+    return segment_reduce(np.abs(np.asarray(forces, np.float64)).max(axis=1), offsets, "max")
+
+
+def _n_elements(offsets: NDArray[np.int64], numbers: NDArray[Any]) -> NDArray[np.int64]:
+    n = len(offsets) - 1
+    there = np.unique(np.repeat(np.arange(n), np.diff(offsets)) * 256 + numbers)
+    return np.bincount(there // 256, minlength=n)
+
+
+_FORCE, _STRESS = FIELDS["forces"].unit, FIELDS["stress"].unit
+_ROWS = (
+    Quantity("n_atoms", "1", "number of atoms", ("n_atoms",), compute=lambda counts: counts),
+    Quantity("n_elements", "1", "number of different elements", ("numbers",), ATOM, _n_elements),
+    Quantity(FORMULA, "", "chemical formula, compared with a text by what it says: `'TiO2'`", ("numbers",)),
+    Quantity(INDEX, "1", "position of the structure in what is selected from, from 0"),
+    Quantity(
+        "energy_per_atom", "eV", "energy divided by the number of atoms", ("energy", "n_atoms"),
+        compute=_per_atom,
+    ),
+    Quantity("fmax", _FORCE, "largest norm of the force on any atom", ("forces",), ATOM, _largest_norm),
+    Quantity(
+        "max_force_component", _FORCE, "largest absolute component of the force on any atom", ("forces",),
+        ATOM, _largest_component,
+    ),
+    Quantity("smax", _STRESS, "largest absolute component of the stress", ("stress",), compute=_largest),
+    Quantity(
+        "pressure", _STRESS, "minus a third of the trace of the stress", ("stress",), compute=_pressure
+    ),
+    Quantity("volume", "angstrom3", "volume of the cell; missing without one", ("cell",), compute=_volume),
+    Quantity(
+        "volume_per_atom", "angstrom3", "volume divided by the number of atoms", ("cell", "n_atoms"),
+        compute=lambda cells, n_atoms: _per_atom(_volume(cells), n_atoms),
+    ),
+    Quantity(
+        "n_periodic", "1", "number of lattice vectors along which the structure repeats", ("pbc",),
+        compute=lambda pbc: pbc.sum(axis=1),
+    ),
+)  # fmt: skip
+
+#: The quantities by name.
+QUANTITIES: dict[str, Quantity] = {row.name: row for row in _ROWS}
+
+
+def element_counts(
+    offsets: NDArray[np.int64], numbers: NDArray[Any], elements: tuple[int, ...]
+) -> NDArray[np.int32]:
+    """Return how many atoms of some elements each structure has, shape (n_structures, n_elements).
+
+    Parameters
+    ----------
+    offsets
+        Row edges of the structures, shape (n_structures + 1,).
+    numbers
+        Atomic numbers, shape (n_atoms,).
+    elements
+        Atomic numbers of the elements.
+
+    Examples
+    --------
+    >>> element_counts(np.array([0, 3, 4]), np.array([8, 1, 1, 2], dtype=np.uint8), (1, 22))
+    array([[2, 0],
+           [0, 0]], dtype=int32)
+    """
+    n, width = len(offsets) - 1, len(elements) + 1
+    column = np.zeros(256, dtype=np.int64)
+    column[list(elements)] = np.arange(1, width)
+    places = np.repeat(np.arange(n) * width, np.diff(offsets)) + column[numbers]
+    return np.bincount(places, minlength=n * width).reshape(n, width)[:, 1:].astype(np.int32)
+
+
+def parsed_formula(text: str) -> dict[int, int] | None:
+    """Return how many atoms of each atomic number a formula has, or None if it is none.
+
+    Examples
+    --------
+    >>> parsed_formula("TiO2"), parsed_formula("CH3CH3"), parsed_formula("water")
+    ({22: 1, 8: 2}, {6: 2, 1: 6}, None)
+    """
+    if not re.fullmatch(r"(?:[A-Z][a-z]?(?:[1-9][0-9]{0,8})?)+", text):
+        return None
+    found: dict[int, int] = {}
+    for symbol, count in re.findall(r"([A-Z][a-z]?)([0-9]*)", text):
+        if symbol not in ELEMENTS:
+            return None
+        number = ELEMENTS[symbol]
+        found[number] = found.get(number, 0) + int(count or 1)
+    return found

@@ -1,0 +1,259 @@
+"""What a condition is asked of: structures in a row, whose fields are read when they are needed.
+
+`Table` is what has to be known of them, wherever they are; `StoreTable` are those of a store, or some of
+them. Nothing is known here of conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.arguments import array_of
+from zstruct.errors import InputError, ZstructError
+from zstruct.ragged import atom_rows, counts_to_offsets, segment_ranges, segment_reduce
+from zstruct.schema import ATOM, Field
+from zstruct.splits import open_split
+from zstruct.store.store import Store
+
+__all__ = ["Atoms", "Formulas", "StoreTable", "Table"]
+
+_PIECE_ATOMS = 1 << 20  # read together
+
+
+class Formulas(NamedTuple):
+    """The different compositions of structures, of which each has one.
+
+    Parameters
+    ----------
+    codes
+        The field that says which of them a structure has.
+    offsets
+        Where the elements of each begin and end, shape (n_formulas + 1,).
+    numbers, counts
+        Atomic numbers of these elements, and how many atoms of each one structure has.
+    """
+
+    codes: str
+    offsets: NDArray[np.int64]
+    numbers: NDArray[Any]
+    counts: NDArray[Any]
+
+
+class Atoms(NamedTuple):
+    """The rows of atoms of some structures.
+
+    Parameters
+    ----------
+    part
+        Which of the structures that were asked for.
+    offsets
+        Their edges in the rows, shape (n + 1,).
+    rows
+        One array for each field that was asked for, shape (n_atoms, ...).
+    """
+
+    part: slice
+    offsets: NDArray[np.int64]
+    rows: list[NDArray[Any]]
+
+
+class Table(Protocol):
+    """Structures in a row, from 0 on."""
+
+    @property
+    def name(self) -> str:
+        """What they are, for sentences: "the store train.zarr"."""
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """The fields that they may have."""
+
+    @property
+    def formulas(self) -> Formulas | None:
+        """Their compositions, or None where only their atoms say so."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Return what position users know some of them by, shape (stop - start,)."""
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return rows of a field of structures or of ``n_atoms``, shape (n, ...); texts as codes."""
+
+    def present(self, name: str, structures: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of some structures, ascending, have a field."""
+
+    def texts(self, name: str) -> Sequence[str]:
+        """Return the texts that the codes of a field stand for."""
+
+    def atoms(self, names: Sequence[str], structures: NDArray[np.int64]) -> Iterator[Atoms]:
+        """Yield the rows of fields of atoms of some structures, ascending, a bounded number at a time."""
+
+
+class StoreTable:
+    """The structures of a store, or some of them.
+
+    Parameters
+    ----------
+    store
+        The store.
+    structures
+        Which, shape (n,), in ascending order; a structure may be there more than once. None: all.
+    positions
+        By what positions users know them; from 0 on if not given.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        structures: NDArray[np.int64] | None = None,
+        positions: NDArray[np.int64] | None = None,
+    ):
+        self.store, self._structures, self._positions = store, structures, positions
+
+    def __len__(self) -> int:
+        return self.store.n_structures if self._structures is None else len(self._structures)
+
+    @property
+    def name(self) -> str:
+        """The store's path."""
+        return f"the store {self.store.path}"
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """The fields of the store."""
+        return self.store.fields
+
+    @cached_property
+    def formulas(self) -> Formulas | None:
+        """The store's table of formulas; those of format 1.0 have none."""
+        names = [f"formulas/{name}" for name in Formulas._fields[1:]]
+        if "formula" not in self.store.fields or not set(names) <= set(self.store.array_names()):
+            return None
+        return Formulas("formula", *(self.store.read(name) for name in names))
+
+    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Return the positions of structures ``start:stop``."""
+        return np.arange(start, stop) if self._positions is None else self._positions[start:stop]
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return the rows of a field of structures ``start:stop``."""
+        if self._structures is None:
+            return self.store.read(name, start, stop)
+        return _scattered(self.store, name, self._structures[start:stop])
+
+    def present(self, name: str, structures: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of some structures, ascending, have a field; reads it if the store does not know."""
+        store, field = self.store, self.store.fields[name]
+        chosen = structures if self._structures is None else self._structures[structures]
+        if store.coverage(name) == store.n_structures or len(chosen) == 0:
+            return np.ones(len(chosen), dtype=bool)
+        if name in store.presence:
+            return _scattered(store, store.presence[name], chosen).astype(bool, copy=False)
+        if field.level != ATOM:
+            return _given(_scattered(store, name, chosen), field)
+        found = np.zeros(len(chosen), dtype=bool)
+        for atoms in self.atoms([name], structures):
+            there = _given(atoms.rows[0], field)
+            found[atoms.part] = segment_reduce(there.astype(np.int64), atoms.offsets, "sum") > 0
+        return found
+
+    def texts(self, name: str) -> Sequence[str]:
+        """Return the texts that the codes of a field stand for."""
+        return self.store.categories(name)
+
+    def atoms(self, names: Sequence[str], structures: NDArray[np.int64]) -> Iterator[Atoms]:
+        """Yield the rows of fields of atoms of some structures, ascending, some megabytes at a time."""
+        if len(structures) == 0:
+            return
+        chosen = structures if self._structures is None else self._structures[structures]
+        starts = _scattered(self.store, "offsets", chosen)
+        offsets = counts_to_offsets(_scattered(self.store, "n_atoms", chosen))
+        stops = starts + np.diff(offsets)
+        for a, b in segment_ranges(offsets, _PIECE_ATOMS):
+            rows = [_runs(self.store, name, starts[a:b], stops[a:b]) for name in names]
+            yield Atoms(slice(a, b), offsets[a : b + 1] - offsets[a], rows)
+
+    def mask(self, where: Any) -> NDArray[np.bool_]:
+        """Return which of the structures pass a test.
+
+        Parameters
+        ----------
+        where
+            A function of the store that returns a boolean for each of its structures, or such booleans.
+
+        Raises
+        ------
+        InputError
+            If it raises or returns anything else.
+        """
+        try:
+            found = array_of("where", where(self.store) if callable(where) else where)
+        except Exception as error:
+            reason = f"the filter given as where= raised {type(error).__name__}: {error}"
+            raise (error if isinstance(error, ZstructError) else InputError(reason)) from error
+        if found.dtype != bool or found.shape != (self.store.n_structures,):
+            raise InputError(
+                f"where is a boolean for each of the {self.store.n_structures:,} structures of the store, or "
+                f"a function that returns that, not {found.dtype} values of shape {found.shape}"
+            )
+        return found if self._structures is None else found[self._structures]
+
+    def part(self, name: str, label: str) -> NDArray[np.bool_]:
+        """Return which of the structures are in a part of a split.
+
+        Raises
+        ------
+        InputError
+            If there is no such split or part.
+        StaleGroupError
+            If it was drawn for other content than the store has now.
+        """
+        split = open_split(self.store, name)
+        if label not in split.labels:
+            raise InputError(
+                f"the split {name!r} of {self.store.path} has no part {label!r}; "
+                f"it has {', '.join(split.labels)}"
+            )
+        codes = split.codes if self._structures is None else split.codes[self._structures]
+        inside: NDArray[np.bool_] = codes == split.labels.index(label)
+        return inside
+
+
+def _given(rows: NDArray[Any], field: Field) -> NDArray[np.bool_]:
+    """Return which rows have a value at all."""
+    if field.kind != "category" and rows.dtype.kind != "f":
+        return np.ones(len(rows), dtype=bool)
+    given = rows >= 0 if field.kind == "category" else ~np.isnan(rows)
+    found: NDArray[np.bool_] = np.any(given.reshape(len(rows), -1), axis=1)
+    return found
+
+
+def _scattered(store: Store, name: str, chosen: NDArray[np.int64]) -> NDArray[Any]:
+    """Return rows of an array of structures, in ascending order."""
+    if len(chosen) == 0:
+        return store.read(name, 0, 0)
+    return _runs(store, name, chosen, chosen + 1)
+
+
+def _runs(store: Store, name: str, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[Any]:
+    """Return ranges of rows of an array, ascending, end to end; chunks side by side are read in one go."""
+    chunk = store.layout(name).chunk_rows
+    grid = max(chunk, _PIECE_ATOMS)
+    far = (starts[1:] - stops[:-1] > chunk) | (np.diff(starts // grid) > 0)
+    edges = [0, *(np.flatnonzero(far) + 1).tolist(), len(starts)]
+    parts = []
+    for a, b in pairwise(edges):
+        first, last = int(starts[a]), int(stops[b - 1])
+        rows = store.read(name, first, last)
+        counts = stops[a:b] - starts[a:b]
+        whole = int(counts.sum()) == last - first and bool((starts[a + 1 : b] == stops[a : b - 1]).all())
+        parts.append(rows if whole else rows[atom_rows(starts[a:b] - first, counts)])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

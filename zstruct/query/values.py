@@ -1,0 +1,225 @@
+"""The numbers in an expression, as they are worked out for many structures at once.
+
+Whole numbers stay whole: they are 64-bit integers, and floats where those would overflow. A missing
+number makes everything that is computed from it missing. So does a division by zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.query.block import Block, Values
+from zstruct.query.quantities import Quantity
+
+__all__ = [
+    "ATOMS",
+    "COLUMN",
+    "ROWS",
+    "Absolute",
+    "Arithmetic",
+    "Computed",
+    "Count",
+    "Literal",
+    "Norm",
+    "Position",
+    "ReferencedEnergy",
+    "Stored",
+    "Totals",
+    "Value",
+    "is_missing",
+]
+
+#: What reading costs: a value of each structure, several of each, rows of atoms.
+COLUMN, ROWS, ATOMS = 1, 2, 8
+_SAFE = 2.0**63 - 2.0**11  # floats from here on may be of integers that overflow
+
+
+class Value(Protocol):
+    """A number that structures have."""
+
+    @property
+    def cost(self) -> int:
+        """How dear it is to read, compared with others."""
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number that is written."""
+
+    value: int | float
+    cost: int = 0
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it once for all."""
+        whole = isinstance(self.value, int) and -(2**63) <= self.value < 2**63
+        return Values(np.int64(self.value) if whole else np.float64(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A field of numbers, or one component of it."""
+
+    name: str
+    component: tuple[int, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        """That of reading the field."""
+        return ROWS if self.component else COLUMN
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        return block.field(self.name, which, self.component)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A quantity that is computed from fields."""
+
+    quantity: Quantity
+    cost: int
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        return block.quantity(self.quantity, which)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many atoms of some elements there are together."""
+
+    elements: tuple[int, ...]
+    cost: int
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        return Values(block.counts(self.elements, which))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where structures are in what is selected from."""
+
+    cost: int = 0
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        return Values(block.positions(which))
+
+
+class Totals(Protocol):
+    """Energies of free atoms."""
+
+    def subtract(
+        self, numbers: NDArray[Any], offsets: NDArray[Any], energies: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Return energies of structures less those of their atoms, in eV."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencedEnergy:
+    """The energy per atom, less that of free atoms."""
+
+    references: Totals
+    cost: int
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        energies = block.field("energy", which).values
+        known = np.flatnonzero(~np.isnan(energies))
+        found = np.full(len(which), np.nan)
+        for atoms in block.lookup.table.atoms(["numbers"], which[known] + block.start):
+            here = known[atoms.part]
+            left = self.references.subtract(atoms.rows[0], atoms.offsets, energies[here])
+            found[here] = left / np.diff(atoms.offsets)
+        return Values(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The square root of the sum of the squares of the components of a field."""
+
+    name: str
+    cost: int = ROWS
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        rows, missing = block.field(self.name, which)
+        return Values(np.linalg.norm(rows, axis=1), missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """A number without its sign."""
+
+    value: Value
+
+    @property
+    def cost(self) -> int:
+        """That of the number."""
+        return self.value.cost
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        values, missing = self.value.of(block, which)
+        least = np.iinfo(np.int64).min
+        if values.dtype.kind == "i" and np.any(values == least):
+            values = values.astype(np.float64)
+        return Values(np.abs(values), missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """A number, and what is done to it with others from left to right."""
+
+    first: Value
+    rest: tuple[tuple[str, Value], ...]
+
+    @property
+    def cost(self) -> int:
+        """That of all its numbers."""
+        return self.first.cost + sum(value.cost for _, value in self.rest)
+
+    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+        """Return it for some structures."""
+        found = self.first.of(block, which)
+        for sign, value in self.rest:
+            found = _calculated(sign, found, value.of(block, which))
+        return found
+
+
+def is_missing(found: Values) -> NDArray[np.bool_]:
+    """Return which numbers are missing."""
+    values, missing = found
+    if values.dtype.kind == "f":
+        nan: NDArray[np.bool_] = np.isnan(values)
+        return nan if missing is None else nan | missing
+    return np.zeros(np.shape(values), dtype=bool) if missing is None else missing
+
+
+def _calculated(sign: str, left: Values, right: Values) -> Values:
+    """Return what a sign makes of numbers."""
+    masks = [found.missing for found in (left, right) if found.missing is not None]
+    missing = None if not masks else masks[0] if len(masks) == 1 else masks[0] | masks[1]
+    with np.errstate(all="ignore"):
+        return Values(_result(sign, left.values, right.values), missing)
+
+
+def _result(sign: str, a: Any, b: Any) -> Any:
+    if sign == "/":
+        divisor = np.asarray(b, np.float64)
+        return np.asarray(a, np.float64) / np.where(divisor == 0, np.nan, divisor)
+    work = {"+": np.add, "-": np.subtract, "*": np.multiply}[sign]
+    if a.dtype.kind == "i" and b.dtype.kind == "i":
+        rounded = work(a.astype(np.float64), b.astype(np.float64))
+        if np.all(np.abs(rounded) < _SAFE):
+            return work(a, b)
+        return rounded
+    return work(a, b)
