@@ -10,13 +10,11 @@ import os
 import resource
 import subprocess
 import sys
-import tarfile
 import tempfile
 import textwrap
-from io import BytesIO
 from pathlib import Path
 
-from tests.benchmarks.common import machine, median, show, write_molecules
+from tests.benchmarks.common import checkout, machine, median, show, write_molecules
 
 OLD = "0dab99b"
 REPEATS = 3
@@ -50,11 +48,7 @@ def main(scale: float) -> None:
     root = Path(__file__).parents[2]
     print(machine())
     with tempfile.TemporaryDirectory(prefix="zstruct-bench-") as folder:
-        packed = subprocess.run(
-            ["git", "-C", str(root), "archive", OLD, "zstruct"], capture_output=True, check=True
-        )
-        with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
-            archive.extractall(Path(folder) / "old", filter="data")
+        checkout(OLD, Path(folder) / "old")
         sides: dict[str, list[dict[str, tuple[float, float]]]] = {"old": [], "new": []}
         for k in range(1 if scale < 1 else REPEATS):
             for side, tree in (("old", Path(folder) / "old"), ("new", root)):

@@ -5,9 +5,11 @@ import platform
 import statistics
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,16 @@ def fresh(code: str, *arguments: object) -> tuple[str, float]:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return done.stdout, float(done.stderr.splitlines()[-1])
+
+
+def checkout(revision: str, folder: Path) -> None:
+    """Write the package as it was in a revision of the repository into a folder."""
+    root = Path(__file__).parents[2]
+    packed = subprocess.run(
+        ["git", "-C", str(root), "archive", revision, "zstruct"], stdout=subprocess.PIPE, check=True
+    )
+    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
 
 
 def write_molecules(path: Path, n_frames: int, low: int, high: int, seed: int = 0) -> int:
