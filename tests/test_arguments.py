@@ -1,8 +1,10 @@
 """The one table of options: right values pass, wrong ones are sentences."""
 
 import enum
+import inspect
 import itertools
 import pickle
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,7 +12,20 @@ import numpy as np
 import pytest
 
 import zstruct
-from zstruct.arguments import OPTIONS, array_of, check, count, integer, names, real, shown, whole
+from zstruct.arguments import (
+    OPTIONS,
+    array_of,
+    as_options,
+    check,
+    count,
+    integer,
+    keywords,
+    names,
+    nearest,
+    real,
+    shown,
+    whole,
+)
 from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 
 
@@ -156,6 +171,74 @@ def test_names_stop_at_the_first_that_is_none():
     for value in ("a", b"a", 3, None, {"a": "b"}, np.array("a"), range(10**30), itertools.count(), [["a"]]):
         with pytest.raises(ArgumentTypeError, match="fields is a list of names"):
             names("fields", value)
+
+
+@keywords()
+@dataclass(frozen=True)
+class Window:
+    """Options that belong together."""
+
+    width: int = 1
+    offset: float = 0.0
+
+    def __post_init__(self):
+        whole("width", self.width, 1)
+
+
+@keywords(window=Window)
+def smooth(values, *, window=None, mode="mean"):
+    """Return what it was called with."""
+    return values, as_options(Window, window), mode
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (None, Window()),
+        (3, Window(3)),
+        ({"offset": 0.5}, Window(1, 0.5)),
+        (Window(2, 1.0), Window(2, 1.0)),
+        ({}, Window()),
+    ],
+)
+def test_options_that_belong_together_have_short_forms(given, made):
+    assert smooth([1], window=given) == ([1], made, "mean")
+
+
+def test_options_that_belong_together_check_themselves():
+    for given in (0, {"width": 0}, "wide"):
+        with pytest.raises(InputError, match="width is a whole number"):
+            smooth([1], window=given)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"width": 3}, r"smooth has width in window: window=Window\(width=...\)"),
+        ({"widht": 3}, r"smooth has no option 'widht'; is it width in window: window=Window\(width=...\)\?"),
+        ({"mdoe": "sum"}, r"smooth has no option 'mdoe'; is it mode\?"),
+        ({"colour": "red"}, "smooth has no option 'colour'; it has values, window, mode"),
+        ({"mode": "sum", "colour": "red"}, "smooth has no option 'colour'"),
+        ({"window": {"ofset": 1}}, r"Window has no option 'ofset'; is it offset\?"),
+    ],
+)
+def test_unknown_keywords_are_sentences(options, sentence):
+    with pytest.raises(ArgumentTypeError, match=f"^{sentence}"):
+        smooth([1], **options)
+
+
+def test_what_answers_unknown_keywords_looks_as_it_did():
+    assert str(inspect.signature(smooth)) == "(values, *, window=None, mode='mean')"
+    assert str(inspect.signature(Window)) == "(width: int = 1, offset: float = 0.0) -> None"
+    assert smooth.__doc__ == "Return what it was called with."
+    assert pickle.loads(pickle.dumps(Window(2))) == Window(2)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'values'"):
+        smooth()
+
+
+def test_nearest_is_no_guess():
+    assert nearest("max_forces", ["max_energy", "max_force"]) == "max_force"
+    assert nearest("forces", ["max_energy"]) is None
 
 
 def test_shown_survives_anything():

@@ -1,24 +1,45 @@
 """Options as users give them: one table of what each takes, numbers of any kind, or a sentence.
 
 An option of one name means the same wherever it is taken. What only one function takes, and what
-depends on a store, is checked there. This module knows nothing of what options are for.
+depends on a store, is checked there. Options that belong together are a frozen dataclass that checks
+itself: `as_options` makes it of what the user typed, `keywords` answers a name that is none.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import ArgumentTypeError, InputError
 
-__all__ = ["OPTIONS", "Option", "array_of", "check", "count", "integer", "names", "real", "shown", "whole"]
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "array_of",
+    "as_options",
+    "check",
+    "count",
+    "integer",
+    "keywords",
+    "names",
+    "nearest",
+    "real",
+    "shown",
+    "whole",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,113 @@ def check(**given: Any) -> None:
             raise ArgumentTypeError(f"{name} is {option.says}, not {shown(value)}")
         if not option.within(value):
             raise InputError(f"{name} is {option.says}, not {shown(value)}")
+
+
+def as_options(kind: type[T], given: Any) -> T:
+    """Return options that belong together as the object that checks them.
+
+    Parameters
+    ----------
+    kind
+        Its class.
+    given
+        One of these, or its fields by name; anything else is the short form, its first field. None
+        leaves all as they are.
+
+    Examples
+    --------
+    >>> as_options(complex, {"imag": 2.0}), as_options(complex, 3), as_options(complex, None)
+    (2j, (3+0j), 0j)
+    """
+    if isinstance(given, kind):
+        return given
+    made: Callable[..., T] = kind
+    if given is None:
+        return made()
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
+        return made(**given)
+    return made(given)
+
+
+def keywords(**objects: type) -> Callable[[F], F]:
+    """Return a decorator of functions, and of classes: a keyword that they don't have gets a sentence.
+
+    The signature stays what it is, for people and for programs.
+
+    Parameters
+    ----------
+    **objects
+        Which options are objects, see `as_options`: their fields are looked for there.
+
+    Raises
+    ------
+    ArgumentTypeError
+        By what was decorated, for keywords that it doesn't have.
+
+    Examples
+    --------
+    >>> @keywords(window=complex)
+    ... def smooth(*, width=1, window=None): ...
+    >>> smooth(wdith=3)
+    Traceback (most recent call last):
+    zstruct.errors.ArgumentTypeError: smooth has no option 'wdith'; is it width?
+    >>> smooth(imag=3)
+    Traceback (most recent call last):
+    zstruct.errors.ArgumentTypeError: smooth has imag in window: window=complex(imag=...)
+    """
+
+    def decorated(function: F) -> F:
+        made: Any = vars(function)["__init__"] if isinstance(function, type) else function
+        own = _keywords_of(made)
+        allowed = frozenset(own)
+
+        @functools.wraps(made)
+        def checked(*args: Any, **given: Any) -> Any:
+            if not allowed.issuperset(given):
+                name = next(name for name in given if name not in allowed)
+                raise ArgumentTypeError(_unknown(function.__name__, name, own, objects))
+            return made(*args, **given)
+
+        if not isinstance(function, type):
+            return checked  # type: ignore[return-value]
+        function.__init__ = checked  # type: ignore[misc]
+        return function
+
+    return decorated
+
+
+def _keywords_of(function: Callable[..., Any]) -> list[str]:
+    """Return the names by which arguments can be given."""
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    parameters = inspect.signature(function).parameters.values()
+    return [one.name for one in parameters if one.kind in named and one.name != "self"]
+
+
+def _unknown(function: str, name: str, own: list[str], objects: Mapping[str, type]) -> str:
+    """Return the sentence about a keyword that is none."""
+    places = {
+        part: f"{option}: {option}={kind.__name__}({part}=...)"
+        for option, kind in objects.items()
+        for part in _keywords_of(kind)
+    }
+    if name in places:
+        return f"{function} has {name} in {places[name]}"
+    near = nearest(name, [*own, *places])
+    if near is None:
+        return f"{function} has no option {name!r}; it has {', '.join(own)}"
+    where = "" if near in own else f" in {places[near]}"
+    return f"{function} has no option {name!r}; is it {near}{where}?"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that one may have been meant for, or None.
+
+    Examples
+    --------
+    >>> nearest("max_forces", ["max_energy", "max_force"]), nearest("colour", ["max_force"])
+    ('max_force', None)
+    """
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)), None)
 
 
 def shown(value: Any) -> str:
