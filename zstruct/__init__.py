@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import StructureReader, ZarrStructureDataset
-    from zstruct.precompile import warmup
+    from zstruct.precompilation import warmup
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
@@ -116,7 +116,7 @@ _LAZY = {
     "split": "zstruct.splits",
     "statistics": "zstruct.stats",
     "verify": "zstruct.store.verify",
-    "warmup": "zstruct.precompile",
+    "warmup": "zstruct.precompilation",
 }
 
 

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subs
 from zstruct import layouts
 from zstruct.batch.packed import Sample
 from zstruct.loading import PackedBatch, ZarrStructureDataset, loader
-from zstruct.loading.cache import place
+from zstruct.loading.cache import placement
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.order.batches import BatchSampler
+from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
-from zstruct.loading.order.weighted import WeightedSampler
+from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.loading.prefetch import Prefetcher
 
 FORK = {"num_workers": 2, "multiprocessing_context": "fork"}
@@ -409,7 +409,7 @@ def test_ranks_agree_whatever_memory_they_have(source, monkeypatch):
     def orders(**options):
         found = []
         for rank, memory in enumerate((64 << 30, 2000)):
-            monkeypatch.setattr(place, "available_bytes", lambda memory=memory: memory)
+            monkeypatch.setattr(placement, "available_bytes", lambda memory=memory: memory)
             data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", **options)
             loaders = [data.loader(4, shuffle, rank=rank, world_size=2) for shuffle in (True, "block")]
             found.append([(loader.batch_sampler.recipe(), joined(structures(loader))) for loader in loaders])

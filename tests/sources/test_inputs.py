@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import zstruct
 from zstruct.errors import InputError
 from zstruct.sources.ase.source import AtomsSource
-from zstruct.sources.expand import expand
+from zstruct.sources.inputs import expand
 from zstruct.sources.xyz.source import XYZSource
 
 

@@ -15,7 +15,7 @@ from zstruct import sources
 from zstruct.errors import InputError
 from zstruct.sources import FileSource
 from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
-from zstruct.sources.expand import expand
+from zstruct.sources.inputs import expand
 from zstruct.sources.registry import register
 from zstruct.sources.runner.source import RunnerSource
 from zstruct.sources.xsf.source import XSFSource

@@ -21,7 +21,7 @@ from zstruct import (
 )
 from zstruct.features import NeighborList
 from zstruct.random import hashes
-from zstruct.splits.deal import dealt, dealt_whole, rounded
+from zstruct.splits.allocation import dealt, dealt_whole, rounded
 from zstruct.store.store import Store
 from zstruct.store.workdir import WorkingDirectory
 

@@ -24,8 +24,8 @@ from zstruct.ragged import Packed, add_formulas
 from zstruct.schema import SYMBOLS, formula
 from zstruct.store.files import shard_path
 from zstruct.store.metadata import read_documents
-from zstruct.store.readable import check_readable
 from zstruct.store.store import Store
+from zstruct.store.zarr_check import check_readable
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from zstruct.errors import InputError
 from zstruct.locations import check_writable
 from zstruct.progress import Runner
 from zstruct.sources import Source
-from zstruct.sources.expand import expand
+from zstruct.sources.inputs import expand
 from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.source import NOTES

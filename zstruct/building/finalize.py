@@ -15,9 +15,9 @@ from zstruct.building.plan import Plan
 from zstruct.schema import SYMBOLS
 from zstruct.sources.remarks import Remarks
 from zstruct.store.digests import combine_digests
-from zstruct.store.readable import check_readable
 from zstruct.store.spec import ArraySpec, choose_layout, is_content
 from zstruct.store.write import Shard, WrittenArray, finish, write_array
+from zstruct.store.zarr_check import check_readable
 
 __all__ = ["edge_arrays", "finalize_store"]
 

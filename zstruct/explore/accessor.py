@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import check, shown
 from zstruct.errors import UnknownNameError
+from zstruct.explore.arguments import check_labels, fields_of, labelled, mask_over, the_structures
 from zstruct.explore.attributes import nested
 from zstruct.explore.composition import composition, elements, formulas
 from zstruct.explore.html import dataset_page
-from zstruct.explore.labels import check_labels, fields_of, labelled, mask_over, the_structures
 from zstruct.explore.open_store import FORMULA, open_features, open_labels
 from zstruct.explore.selection import (
     Rows,

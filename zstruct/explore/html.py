@@ -10,8 +10,8 @@ from typing import Any
 import xarray as xr
 
 from zstruct.errors import ZstructError
+from zstruct.explore.arguments import fields_of
 from zstruct.explore.attributes import nested
-from zstruct.explore.labels import fields_of
 from zstruct.explore.summary import summarize
 from zstruct.schema import ATOM, STRUCTURE
 from zstruct.text import counted, html_table, sized

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from zstruct.explore.labels import fields_of
+from zstruct.explore.arguments import fields_of
 from zstruct.explore.open_store import FORMULA
 from zstruct.explore.selection import always_given, given, mask_of, segments
 from zstruct.ragged import counts_to_offsets, segment_reduce

@@ -21,11 +21,11 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.layouts.fairchem import fairchem
 from zstruct.layouts.graph import apart, as_list, graph
 from zstruct.layouts.mace import mace
-from zstruct.layouts.names import Names, words_of
 from zstruct.layouts.padded import padded
 from zstruct.layouts.physnet import physnet
 from zstruct.layouts.pyg import pyg
 from zstruct.layouts.schnetpack import schnetpack
+from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = [
     "LAYOUTS",
@@ -90,7 +90,7 @@ def renaming(layout: Any, join: Any, names: Names | None) -> Any:
             "an option, as in functools.partial(layouts.padded, names=...)"
         )
     if layout in ("graph", "padded"):
-        words_of(names)
+        vocabulary_of(names)
     return partial(join, names=names)
 
 

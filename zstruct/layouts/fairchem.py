@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from zstruct.batch.pack import Batch, Samples, pack
+from zstruct.layouts.columns import columns_of, completed_cells, integers, need, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import find_edges
-from zstruct.layouts.shared import columns_of, completed_cells, integers, need, tensors
 from zstruct.precision import narrowed
 
 __all__ = ["fairchem"]

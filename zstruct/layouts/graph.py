@@ -9,7 +9,7 @@ from zstruct.arguments import shown
 from zstruct.batch.pack import Batch, Samples, converter, pack
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.errors import ArgumentTypeError
-from zstruct.layouts.names import Names, words_of
+from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = ["as_list", "graph"]
 
@@ -66,7 +66,7 @@ def graph(
     """
     packed = samples if type(samples) is PackedBatch else pack(samples, per_atom)
     if names is not None:
-        words = words_of(names)
+        words = vocabulary_of(names)
         return words.said("graph", graph(words.prepared(packed), as_numpy=True), as_numpy)
     made = converter(as_numpy)
     batch = {name: made(column) for name, column in packed.columns.items()}

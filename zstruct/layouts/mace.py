@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from zstruct.arguments import integer, shown
 from zstruct.batch.pack import Batch, Samples, pack, which
 from zstruct.batch.packed import PackedBatch
+from zstruct.layouts.columns import columns_of, need, spread, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
-from zstruct.layouts.shared import columns_of, need, spread, tensors
 from zstruct.precision import narrowed
 from zstruct.schema import SYMBOLS, atomic_number
 

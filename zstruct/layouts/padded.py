@@ -16,7 +16,7 @@ from zstruct.arguments import shown
 from zstruct.batch.pack import Batch, Samples, converter, no_pairs, pack, which
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.layouts.kernels import mark_pairs, mark_rows, pad
-from zstruct.layouts.names import Names, words_of
+from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = ["padded", "real_pairs", "real_rows", "rectangle", "rows_of"]
 
@@ -170,7 +170,7 @@ def padded(
     packed = pack(samples, per_atom)
     no_pairs(packed, "padded")
     if names is not None:
-        words = words_of(names)
+        words = vocabulary_of(names)
         return words.said("padded", padded(words.prepared(packed), num_atoms, as_numpy=True), as_numpy)
     rows = rows_of(packed, num_atoms)
     made = converter(as_numpy)

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from zstruct.batch.pack import Batch, Samples, pack
+from zstruct.layouts.columns import columns_of, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
-from zstruct.layouts.shared import columns_of, tensors
 
 __all__ = ["schnetpack"]
 

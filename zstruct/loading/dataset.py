@@ -22,8 +22,8 @@ from zstruct import layouts
 from zstruct.arguments import array_of, count
 from zstruct.batch.packed import NO_PAIRS, PackedBatch, Sample
 from zstruct.features.descriptor import Descriptor
-from zstruct.layouts.names import Names
-from zstruct.loading.derived.function import Featurizer
+from zstruct.layouts.vocabulary import Names
+from zstruct.loading.derived.featurizer import Featurizer
 from zstruct.loading.forces import ForceSampling
 from zstruct.loading.loader import StructureLoader, make_loader
 from zstruct.loading.losses import ObservationModel, as_predicted, weighted_loss
@@ -400,7 +400,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             Of the structures, shape (n,): as many as there are will be drawn in an epoch, with
             replacement, with probabilities in proportion to these. ``loader.sampler.update(weights)``
             brings others for the next epoch. For other numbers, or no replacement, give a
-            `zstruct.loading.order.weighted.WeightedSampler` as ``sampler``.
+            `zstruct.loading.order.weighted_sampler.WeightedSampler` as ``sampler``.
         seed
             Chooses the orders of what is random. By default it is drawn from `generator`; on several
             ranks without one it is 0, so that they agree.

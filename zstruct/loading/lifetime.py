@@ -1,6 +1,7 @@
-"""What a forked child has to forget of its parent: locks that other threads held, and their work.
+"""How long what reads a store lives: anew after a fork, closed at exit; once closed, it is a sentence.
 
-Objects that have such things say so; this module knows nothing of what they are.
+A forked child has to forget the locks that other threads of its parent held, and their work. Objects
+that have such things say so; what they are makes no difference here.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
-__all__ = ["close_at_exit", "renew_after_fork"]
+__all__ = ["Closed", "close_at_exit", "renew_after_fork"]
 
 
 class Renewable(Protocol):
@@ -53,3 +54,31 @@ def _close_all() -> None:
     """Stop threads while the interpreter is whole: later, they would be cut off in native code."""
     for what in list(_open):
         what.close()
+
+
+class Closed:
+    """Stands in the place of what reads, and refuses.
+
+    Parameters
+    ----------
+    reader
+        What was closed.
+    """
+
+    def __init__(self, reader: object):
+        self._what = type(reader).__name__
+
+    def __call__(self, *given: object) -> NoReturn:
+        """Refuse to read.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(f"this {self._what} is closed: open the store again")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self(name)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from zstruct.arguments import check, count, shown, whole
 from zstruct.batch.packed import Sample
 from zstruct.errors import InputError
-from zstruct.loading.order.batches import BatchSampler
+from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.choose import Shuffle, batches_of, order_of
 from zstruct.loading.order.samplers import Even, Run
 from zstruct.loading.prefetch import Prefetcher

@@ -20,13 +20,13 @@ from zstruct.arguments import array_of, check, shown, whole
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.errors import ArgumentTypeError, UnknownNameError
 from zstruct.features.descriptor import Descriptor
-from zstruct.layouts.names import Names
+from zstruct.layouts.vocabulary import Names
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.closed import Closed
 from zstruct.loading.derived.derived import Extras
-from zstruct.loading.derived.function import Featurizer
+from zstruct.loading.derived.featurizer import Featurizer
 from zstruct.loading.forces import ForcePolicy, ForceSampling
 from zstruct.loading.gather.gather import Gather, kept_dtype, out_of_range
+from zstruct.loading.lifetime import Closed
 from zstruct.loading.order.cuts import Batches
 from zstruct.loading.recipe import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
 from zstruct.loading.selection import Where, as_int, chosen_structures, is_plain, kept, positions_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from zstruct.sources.expand import expand
+from zstruct.sources.inputs import expand
 from zstruct.sources.registry import CLASSES, register
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, Source
 

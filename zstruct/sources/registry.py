@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.errors import InputError
-from zstruct.sources.detection import DetectionError, UnreadableSource, ase_format, ase_format_by_name
+from zstruct.sources.ase.detection import DetectionError, UnreadableSource, ase_format, ase_format_by_name
 from zstruct.sources.source import Source
 
 __all__ = ["CLASSES", "NAME_IT", "Factory", "detect", "forced", "reader_of", "register"]

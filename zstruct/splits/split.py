@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from zstruct.arguments import check, integer, names, shown
 from zstruct.errors import InputError, StoreExistsError, UnknownNameError
 from zstruct.schema import STRUCTURE
-from zstruct.splits.deal import dealt, dealt_whole, rounded
+from zstruct.splits.allocation import dealt, dealt_whole, rounded
 from zstruct.splits.strata import By, grouped, stratified
 from zstruct.store.groups import check_place, keep, open_kept
 from zstruct.store.spec import ArraySpec, choose_layout

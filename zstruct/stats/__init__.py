@@ -5,7 +5,7 @@ from __future__ import annotations
 from zstruct.stats.compute import statistics
 from zstruct.stats.histogram import Magnitudes
 from zstruct.stats.moments import Moments
-from zstruct.stats.stored import open_statistics
+from zstruct.stats.storage import open_statistics
 from zstruct.stats.summary import Species, Statistics
 
 __all__ = ["Magnitudes", "Moments", "Species", "Statistics", "open_statistics", "statistics"]

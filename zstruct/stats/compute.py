@@ -23,7 +23,7 @@ from zstruct.stats.kernels import summarize_forces
 from zstruct.stats.moments import Moments
 from zstruct.stats.references import References, chosen_references
 from zstruct.stats.scan import Part, Stretch, scan
-from zstruct.stats.stored import NOUN, keep_statistics
+from zstruct.stats.storage import NOUN, keep_statistics
 from zstruct.stats.summary import Species, Statistics
 from zstruct.store.groups import check_place
 from zstruct.store.store import Store

@@ -4,7 +4,7 @@ The content of a store, that is its root arrays and their tables, is listed in t
 Groups are renamed into a store and out of it while others read it: which there are, the file system
 says, for what is there is whole. The documents of a group are read together, and kept with the number
 of the directory that they were read from, so that whoever reads rows can tell whether they still are of
-the same group. What documents may say is the business of `zstruct.store.checks`.
+the same group. What documents may say is the business of `zstruct.store.metadata_checks`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreError, InputError
-from zstruct.store.checks import check_documents, check_node, documents_within, read_document
+from zstruct.store.metadata_checks import check_documents, check_node, documents_within, read_document
 
 __all__ = ["Catalog", "Documents", "Listing", "group_of"]
 

@@ -1,10 +1,15 @@
-"""The files of a store: where shards lie, whether all are there, and the checksum that seals each."""
+"""The files of a store: where shards lie, whether all are there, and the checksum that seals each.
+
+Files as this package writes them can be read without zarr; the metadata of an array tells.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -13,11 +18,12 @@ from numpy.typing import NDArray
 from zstruct.errors import (
     CorruptStoreError,
 )
+from zstruct.store.metadata_checks import DTYPES
 from zstruct.store.spec import (
     ArraySpec,
 )
 
-__all__ = ["ABSENT", "CRC_BYTES", "check_shards", "require_shards", "seal_of", "shard_path"]
+__all__ = ["ABSENT", "CRC_BYTES", "check_shards", "is_own_profile", "require_shards", "seal_of", "shard_path"]
 
 
 CRC_BYTES = 4
@@ -75,3 +81,30 @@ def require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim
             f"{os.fspath(path)}: shards {missing} of {n_shards:,} of {array} are missing; "
             "restore the store from a copy or build it again"
         )
+
+
+def is_own_profile(said: Mapping[str, Any], spec: ArraySpec) -> bool:
+    """Return whether array metadata, checked, asks for the shards that `write_shard` makes."""
+    if len(said["codecs"]) != 1 or isinstance(said["codecs"][0], str):
+        return False
+    sharding = said["codecs"][0].get("configuration", {})
+    if said["codecs"][0]["name"] != "sharding_indexed" or not spec.shape:
+        return False
+    inner, index = ([_configured(c) for c in sharding[key]] for key in ("codecs", "index_codecs"))
+    keys, across = _configured(said["chunk_key_encoding"]), list(spec.shape[1:])
+    return (
+        spec.dtype in DTYPES
+        and said["chunk_grid"]["configuration"]["chunk_shape"] == [spec.layout.shard_rows, *across]
+        and sharding["chunk_shape"] == [spec.layout.chunk_rows, *across]
+        and keys[0] == "default"
+        and keys[1].get("separator", "/") == "/"
+        and [codec for codec, _ in inner] == ["bytes", "blosc", "crc32c"]
+        and [codec for codec, _ in index] == ["bytes", "crc32c"]
+        # Single bytes have no order, and the codec says none.
+        and all(codecs[0][1].get("endian", "little") == "little" for codecs in (inner, index))
+        and sharding.get("index_location", "end") == "end"
+    )
+
+
+def _configured(codec: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    return (codec, {}) if isinstance(codec, str) else (codec["name"], codec.get("configuration", {}))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zstruct.disk import naming
-from zstruct.store.checks import documents_within, read_document
+from zstruct.store.metadata_checks import documents_within, read_document
 
 __all__ = [
     "DOCUMENT",

@@ -17,10 +17,10 @@ from typing import Any
 from zstruct.arguments import shown
 from zstruct.disk import sync_to_disk
 from zstruct.errors import ChangedInputError, InputError
-from zstruct.store.readable import check_joinable
 from zstruct.store.store import Store
 from zstruct.store.workdir import WorkingDirectory, exchange, read_json, write_json
 from zstruct.store.write import consolidate_again, create_parent
+from zstruct.store.zarr_check import check_joinable
 
 __all__ = [
     "JOB",

@@ -31,16 +31,16 @@ from zstruct.errors import (
 from zstruct.locations import check_options, is_url, path_of, refused
 from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
+from zstruct.store.attribute_checks import check_contents, check_group
 from zstruct.store.catalog import Catalog, Listing, check_name, group_of
-from zstruct.store.checks import DEEPEST, check_array, read_document
-from zstruct.store.declarations import check_contents, check_group
 from zstruct.store.files import (
     CRC_BYTES,
+    is_own_profile,
     require_shards,
     seal_of,
     shard_path,
 )
-from zstruct.store.profile import is_own_profile
+from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
 from zstruct.store.spec import (
     BESIDE,
     CATEGORIES,

@@ -15,8 +15,8 @@ from typing import Any
 
 from zstruct.errors import CorruptStoreError
 from zstruct.store.catalog import Documents, group_of
-from zstruct.store.checks import documents_within, read_document
 from zstruct.store.metadata import DOCUMENT, documents_digest
+from zstruct.store.metadata_checks import documents_within, read_document
 from zstruct.store.publish import working_directory
 from zstruct.store.store import Store
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from zstruct.loading.order.batches import BatchSampler
+from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.samplers import (
     BlockShuffleSampler,
     SequentialSampler,

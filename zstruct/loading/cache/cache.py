@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
 from zstruct.loading.cache.arena import Arena
-from zstruct.loading.cache.background import Ahead
 from zstruct.loading.cache.blocks import Resident, table_of
-from zstruct.loading.cache.place import choose_place
+from zstruct.loading.cache.placement import choose_placement
+from zstruct.loading.cache.readahead import ReadAhead
 from zstruct.loading.lifetime import renew_after_fork
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.store.shards import ArrayReader
@@ -53,7 +53,8 @@ class BlockCache:
     dtypes
         The fields to keep, and the dtype in which each is kept.
     cache, cache_bytes
-        Where to keep them, and at most how many bytes; see `zstruct.loading.cache.place.choose_place`.
+        Where to keep them, and at most how many bytes; see
+        `zstruct.loading.cache.placement.choose_placement`.
         The blocks of one request are held together even where they alone pass the budget.
 
     Raises
@@ -82,7 +83,7 @@ class BlockCache:
         self._readers = {name: ArrayReader(store, name) for name in (_OFFSETS, *dtypes)}
         direct = [reader.path for reader in self._readers.values() if reader.path is not None]
         self._watch = Watch(store.store if isinstance(store, StoreView) else store, direct)
-        self.place = choose_place(cache, cache_bytes, self.nbytes, 8 * (store.n_structures + 1))
+        self.place = choose_placement(cache, cache_bytes, self.nbytes, 8 * (store.n_structures + 1))
         self._start()
 
     def _start(self) -> None:
@@ -118,7 +119,7 @@ class BlockCache:
         self._lock = threading.Lock()
         self._offsets_lock = threading.Lock()
         self._claims: dict[tuple[Level, int], threading.Event] = {}
-        self._ahead = Ahead(self._decode_ahead)
+        self._ahead = ReadAhead(self._decode_ahead)
         self._wanted = {level: np.zeros(t.n_blocks, np.int64) for level, t in self.tables.items()}
 
     def _make_arena(self) -> Arena:

@@ -32,7 +32,7 @@ from zstruct.geometry.neighbors import (
 )
 from zstruct.geometry.structures import Structures, check_images
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.cache.place import available_bytes
+from zstruct.loading.cache.placement import available_bytes
 from zstruct.loading.derived.kernels import connect, pair_vectors
 from zstruct.loading.derived.lookup import Wanted, find_descriptor, find_neighbors
 from zstruct.loading.derived.memo import Memo

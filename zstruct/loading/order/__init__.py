@@ -1,13 +1,13 @@
 """Which structures an epoch loads, in which order, and where that is cut into batches: policy only."""
 
-from zstruct.loading.order.batches import BatchSampler, BucketBatchSampler, BudgetBatchSampler
+from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
 from zstruct.loading.order.samplers import (
     BlockShuffleSampler,
     SequentialSampler,
     ShuffleSampler,
     StructureSampler,
 )
-from zstruct.loading.order.weighted import WeightedSampler
+from zstruct.loading.order.weighted_sampler import WeightedSampler
 
 __all__ = [
     "BatchSampler",

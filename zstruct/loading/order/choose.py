@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.loading.order.batches import BatchSampler, BucketBatchSampler, BudgetBatchSampler
+from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
 from zstruct.loading.order.samplers import (
     BlockShuffleSampler,
     Even,
@@ -21,7 +21,7 @@ from zstruct.loading.order.samplers import (
     StructureSampler,
     block_edges,
 )
-from zstruct.loading.order.weighted import WeightedSampler
+from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.schema import ATOM, STRUCTURE
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ A sampler knows how many structures there are, a seed, an epoch and a rank, noth
 order is a pure function of these: it is computed piece by piece where it is needed, never kept, so
 that an epoch over 100 million structures starts at once, takes no memory, and can be resumed
 anywhere. Give one to any ``DataLoader`` as ``sampler``, or as
-``batch_sampler`` what `zstruct.loading.order.batches` makes of it.
+``batch_sampler`` what `zstruct.loading.order.batch_samplers` makes of it.
 """
 
 from __future__ import annotations

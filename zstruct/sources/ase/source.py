@@ -19,9 +19,9 @@ from urllib.parse import quote
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.schema import Level
 from zstruct.sources.ase.atoms import Snapshot, blocks, pack
-from zstruct.sources.ase.formats import Correction, DistrustError, correct, correction_of
-from zstruct.sources.ase.metadata import stated_units
-from zstruct.sources.ase.outputs import OUTPUTS, Verdict, note, verdict
+from zstruct.sources.ase.convergence import OUTPUTS, Verdict, note, verdict
+from zstruct.sources.ase.corrections import Correction, DistrustError, correct, correction_of
+from zstruct.sources.ase.database_units import stated_units
 from zstruct.sources.compression import DAMAGED, decompressed
 from zstruct.sources.source import BadFrame, FileSource, Raw, Slice
 
@@ -55,7 +55,7 @@ class ASESource(FileSource):
     def read(self, piece: Slice) -> Iterator[Raw]:
         """Yield the frames of the file in blocks; a frame that ASE fails at is the last.
 
-        What ASE makes up or overlooks is mended as `zstruct.sources.ase.formats` says.
+        What ASE makes up or overlooks is mended as `zstruct.sources.ase.corrections` says.
 
         Raises
         ------

@@ -39,10 +39,10 @@ from zstruct.sources.normalize.checks import (
     check_precision,
     not_symmetric,
 )
+from zstruct.sources.normalize.column_units import column_unit
 from zstruct.sources.normalize.comments import check_templates
 from zstruct.sources.normalize.elements import numbers_from_types
 from zstruct.sources.normalize.lookalikes import suggestion
-from zstruct.sources.normalize.stated_units import column_unit
 from zstruct.sources.normalize.stresses import one_stress
 from zstruct.sources.normalize.unit_statements import Statements
 from zstruct.sources.normalize.unit_systems import UnitChoice

@@ -10,14 +10,14 @@ from zstruct import cli
 CODE = """
     import sys
     import zstruct
-    from zstruct import precompile as rehearsal
+    from zstruct import precompilation
 
     folders = zstruct.warmup()
-    kernels = rehearsal.kernels()
+    kernels = precompilation.kernels()
     assert len(kernels) > 30
-    assert {kernel.__module__ for kernel in kernels} == set(rehearsal.FAMILIES)
+    assert {kernel.__module__ for kernel in kernels} == set(precompilation.FAMILIES)
     assert [kernel.__name__ for kernel in kernels if not kernel.compiled().signatures] == []
-    assert len(folders) == len(rehearsal.FAMILIES)
+    assert len(folders) == len(precompilation.FAMILIES)
     print("done")
 """
 
@@ -36,15 +36,15 @@ def test_all_kernels_are_compiled():
 
 
 def test_every_file_of_kernels_is_known():
-    from zstruct import precompile as rehearsal
+    from zstruct import precompilation
 
-    package = Path(rehearsal.__file__).parent
+    package = Path(precompilation.__file__).parent
     found = {
         ".".join(["zstruct", *path.relative_to(package).with_suffix("").parts])
         for path in package.rglob("*.py")
         if "\n@kernel" in path.read_text()
     }
-    assert found == set(rehearsal.FAMILIES)
+    assert found == set(precompilation.FAMILIES)
 
 
 def test_nothing_to_keep_it_in_is_said(monkeypatch, capsys):

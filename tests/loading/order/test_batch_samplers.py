@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from tests.loading.order.test_samplers import joined, make, mixing
-from zstruct.loading.order.batches import BatchSampler, BucketBatchSampler, BudgetBatchSampler
+from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
 from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler
-from zstruct.loading.order.weighted import WeightedSampler
+from zstruct.loading.order.weighted_sampler import WeightedSampler
 
 KINDS = ["sequential", "full", "block", "weighted"]
 SIZES = np.random.default_rng(1).integers(5, 30, 100_000)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
-from zstruct.sources.ase.metadata import stated_units
+from zstruct.sources.ase.database_units import stated_units
 
 CASE = Path(__file__).parents[2] / "data" / "cases" / "schnetpack_units.db"
 

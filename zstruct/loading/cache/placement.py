@@ -19,14 +19,14 @@ import numpy as np
 from zstruct.arguments import real
 from zstruct.loading.cache.arena import SHARED_MEMORY, Arena, arena_name, can_share, free_bytes
 
-__all__ = ["Place", "choose_place"]
+__all__ = ["Placement", "choose_placement"]
 
 _SMALL = 64 << 20  # what every process may well have for itself
 _MARGIN = 64 << 20  # to leave free in shared memory
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where decoded blocks are kept.
 
     Parameters
@@ -75,9 +75,9 @@ class Place:
         return f"{where}, {_readable(decoded)} decoded"
 
 
-def choose_place(
+def choose_placement(
     cache: str | os.PathLike[str] | None, cache_bytes: float | None, nbytes: int, offsets_bytes: int
-) -> Place:
+) -> Placement:
     """Return where to keep decoded blocks.
 
     Parameters
@@ -111,7 +111,7 @@ def choose_place(
     if not (cache is None or isinstance(cache, str | os.PathLike)):
         raise ValueError(f"cache is 'auto', 'memory', 'shared', None or an existing directory, not {cache!r}")
     if cache is None:
-        return Place(flat=False, directories=(), budget=0)
+        return Placement(flat=False, directories=(), budget=0)
     budget = available_bytes() // 2 if cache_bytes is None else cache_bytes
     needed = nbytes + offsets_bytes
     free = free_bytes(SHARED_MEMORY)
@@ -120,7 +120,7 @@ def choose_place(
         # Where the blocks of a large store don't fit, at least its offsets are not copied.
         size = needed if flat else offsets_bytes
         shared = cache == "auto" and size > _SMALL and size <= free // 2
-        return Place(flat, (str(SHARED_MEMORY),) if shared else (), budget, cache_bytes is not None)
+        return Placement(flat, (str(SHARED_MEMORY),) if shared else (), budget, cache_bytes is not None)
     if cache != "shared" and not os.path.isdir(cache):
         raise ValueError(f"cache is 'auto', 'memory', 'shared', None or an existing directory, not {cache!r}")
     if not can_share():
@@ -131,11 +131,11 @@ def choose_place(
             f"cache_bytes={cache_bytes}; raise it, load fewer fields, or choose cache='memory'"
         )
     if cache != "shared":
-        return Place(True, (os.path.abspath(cache),), budget)
+        return Placement(True, (os.path.abspath(cache),), budget)
     both = [str(SHARED_MEMORY), tempfile.gettempdir()]
     if free < needed + _MARGIN:
         both.reverse()
-    return Place(True, tuple(d for d in both if os.path.isdir(d)), budget)
+    return Placement(True, tuple(d for d in both if os.path.isdir(d)), budget)
 
 
 def available_bytes() -> int:

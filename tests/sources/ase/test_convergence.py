@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import ioformats
 
 import zstruct
-from zstruct.sources.ase.outputs import OUTPUTS, verdict
+from zstruct.sources.ase.convergence import OUTPUTS, verdict
 from zstruct.sources.ase.source import ASESource
 
 STEP = " FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)\n"

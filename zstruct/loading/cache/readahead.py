@@ -16,12 +16,12 @@ from typing import Generic, TypeVar
 from zstruct.loading.lifetime import close_at_exit
 from zstruct.parallel import cpu_count
 
-__all__ = ["Ahead"]
+__all__ = ["ReadAhead"]
 
 Job = TypeVar("Job")
 
 
-class Ahead(Generic[Job]):
+class ReadAhead(Generic[Job]):
     """Threads that do jobs in the order in which they were asked for.
 
     Nobody waits for them and nobody hears of their errors: who needs a job done does it, or waits

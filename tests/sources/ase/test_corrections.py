@@ -15,7 +15,7 @@ from ase.io.formats import ioformats
 import zstruct
 from zstruct import cli
 from zstruct.errors import InputError
-from zstruct.sources.ase.formats import CORRECTIONS
+from zstruct.sources.ase.corrections import CORRECTIONS
 from zstruct.sources.ase.source import ASESource
 from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions, normalize

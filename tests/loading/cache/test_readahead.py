@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from zstruct.loading.cache.background import Ahead
+from zstruct.loading.cache.readahead import ReadAhead
 
 
 class Worker:
@@ -31,12 +31,12 @@ def wait_until(true):
 
 @pytest.fixture
 def one_thread(monkeypatch):
-    monkeypatch.setattr("zstruct.loading.cache.background.cpu_count", lambda: 0)
+    monkeypatch.setattr("zstruct.loading.cache.readahead.cpu_count", lambda: 0)
 
 
 def test_jobs_are_done_in_order_urgent_ones_first(one_thread):
     worker = Worker()
-    ahead = Ahead(worker.do)
+    ahead = ReadAhead(worker.do)
     ahead.want([0])
     wait_until(lambda: not ahead._jobs)  # the thread has taken it
 
@@ -51,7 +51,7 @@ def test_jobs_are_done_in_order_urgent_ones_first(one_thread):
 def test_a_job_that_fails_stops_nobody():
     worker = Worker(bad={1, 2})
     worker.go.set()
-    ahead = Ahead(worker.do)
+    ahead = ReadAhead(worker.do)
 
     ahead.want(range(6))
 
@@ -62,7 +62,7 @@ def test_a_job_that_fails_stops_nobody():
 def test_threads_end_with_the_jobs_and_begin_again():
     worker = Worker()
     worker.go.set()
-    ahead = Ahead(worker.do)
+    ahead = ReadAhead(worker.do)
     for k in range(3):
         ahead.want([k])
         wait_until(lambda: not ahead._threads)
@@ -71,7 +71,7 @@ def test_threads_end_with_the_jobs_and_begin_again():
 
 def test_closing_forgets_what_waits(one_thread):
     worker = Worker()
-    ahead = Ahead(worker.do)
+    ahead = ReadAhead(worker.do)
     ahead.want([0, 1, 2])
     wait_until(lambda: len(ahead._jobs) == 2)
     closing = threading.Thread(target=ahead.close)
@@ -90,7 +90,7 @@ def test_closing_forgets_what_waits(one_thread):
 def test_nothing_is_done_for_one_who_is_gone(one_thread):
     worker, done = Worker(), []
     worker.done = done
-    ahead = Ahead(worker.do)
+    ahead = ReadAhead(worker.do)
     gone, go = weakref.ref(worker), worker.go
     ahead.want([0, 1, 2])
     wait_until(lambda: len(ahead._jobs) == 2)

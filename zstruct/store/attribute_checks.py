@@ -2,7 +2,7 @@
 
 Every attribute that readers use has a row here: of the store, of its fields, of each kind of group. What
 lacks one, or has it of another type or in contradiction to the arrays, is damaged. Documents that passed
-`zstruct.store.checks` are looked at; no array is read.
+`zstruct.store.metadata_checks` are looked at; no array is read.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.loading.order.test_samplers import epoch_of
-from zstruct.loading.order.batches import BatchSampler
-from zstruct.loading.order.weighted import WeightedSampler
+from zstruct.loading.order.batch_samplers import BatchSampler
+from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.random import uniform
 
 

@@ -18,14 +18,14 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.layouts.conversion import assembled, in_single
 
-__all__ = ["PROJECTS", "Names", "Words", "words_of"]
+__all__ = ["PROJECTS", "Names", "Vocabulary", "vocabulary_of"]
 
 #: New names by our own, or the name of a project.
 Names = str | Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Words:
+class Vocabulary:
     """How a project speaks of a batch.
 
     Parameters
@@ -89,9 +89,9 @@ def _zero(column: NDArray | None, n: int, like: NDArray | None) -> NDArray:
 
 
 #: Projects whose words a layout can use.
-PROJECTS: Mapping[str, Words] = {
-    "mlff-distiller": Words({"numbers": "species", "n_atoms": "natoms"}, sizes=True),
-    "mmml": Words(
+PROJECTS: Mapping[str, Vocabulary] = {
+    "mlff-distiller": Vocabulary({"numbers": "species", "n_atoms": "natoms"}, sizes=True),
+    "mmml": Vocabulary(
         {
             "numbers": "Z",
             "positions": "R",
@@ -108,7 +108,7 @@ PROJECTS: Mapping[str, Words] = {
 }
 
 
-def words_of(names: Names) -> Words:
+def vocabulary_of(names: Names) -> Vocabulary:
     """Return what `names` of a layout stands for.
 
     Raises
@@ -129,4 +129,4 @@ def words_of(names: Names) -> Words:
         raise ArgumentTypeError(
             f"names is a dict of new names by ours, or the name of a project, not {shown(names)}"
         )
-    return Words(names, strict=True)
+    return Vocabulary(names, strict=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
-from zstruct.sources.expand import expand
-from zstruct.sources.files import below, matching
+from zstruct.sources.inputs import expand
+from zstruct.sources.paths import below, matching
 
 WATER = "3\nenergy=-1.0\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"
 

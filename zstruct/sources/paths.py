@@ -10,13 +10,13 @@ import fnmatch
 import glob
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from zstruct.errors import InputError
-from zstruct.sources.inputs import holds_arrays
 
-__all__ = ["Found", "below", "matching", "natural"]
+__all__ = ["Found", "below", "holds_arrays", "matching", "natural"]
 
 
 @dataclass
@@ -147,3 +147,23 @@ def natural(path: str) -> tuple[list[list[tuple[int, str]]], str]:
     return [
         [(int(t), "") if t.isdecimal() and t.isascii() else (-1, t) for t in part] for part in parts
     ], path
+
+
+# What zstruct and zarr leave in a directory of theirs.
+_STORE = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+
+
+_WORK = (".building", ".featurizing")
+
+
+def holds_arrays(path: str) -> bool:
+    """Tell whether a directory or zip file is a Zarr store, or the working directory of a build."""
+    if path.lower().endswith(".zip"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(name in archive.NameToInfo for name in _STORE)
+        except (OSError, zipfile.BadZipFile):
+            return False
+    if path.rstrip(os.sep).endswith(_WORK) and os.path.isfile(os.path.join(path, "lock")):
+        return True
+    return any(os.path.isfile(os.path.join(path, name)) for name in _STORE)

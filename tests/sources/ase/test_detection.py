@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
-from zstruct.sources.detection import UnreadableSource, ase_format
-from zstruct.sources.expand import expand
+from zstruct.sources.ase.detection import UnreadableSource, ase_format
+from zstruct.sources.inputs import expand
 from zstruct.sources.source import Source
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
