@@ -19,7 +19,7 @@ from zstruct.sources.ase.detection import UnreadableSource, ase_format
 from zstruct.sources.inputs import expand
 from zstruct.sources.source import Source
 
-CASES = Path(__file__).parents[1] / "data" / "cases"
+CASES = Path(__file__).parents[2] / "data" / "cases"
 WATER = b"3\nenergy=-1.0\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"
 DAMAGED = "the compressed data is damaged, so its format can't be told"
 
