@@ -22,6 +22,7 @@ __all__ = [
     "ATOM",
     "FIELDS",
     "GEOMETRY",
+    "LABELS",
     "PROVENANCE",
     "SIZES",
     "STRUCTURE",
@@ -49,6 +50,13 @@ STRUCTURE: Level = "structure"
 GEOMETRY = ("numbers", "positions", "cell", "pbc")
 #: Fixed dimensions and their lengths. ``xyz_2`` is the second Cartesian axis of a 3x3 tensor.
 SIZES = {"xyz": 3, "xyz_2": 3, "cell_vector": 3, "voigt": len(VOIGT)}
+#: What the places along them are called.
+LABELS: dict[str, tuple[str, ...]] = {
+    "xyz": ("x", "y", "z"),
+    "xyz_2": ("x", "y", "z"),
+    "cell_vector": ("a", "b", "c"),
+    "voigt": VOIGT,
+}
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
 SYMBOLS = (

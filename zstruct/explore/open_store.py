@@ -23,10 +23,9 @@ from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
+from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
 from zstruct.splits.split import open_split
 from zstruct.store.store import Store
-from zstruct.voigt import VOIGT
 
 __all__ = ["FORMULA", "open", "open_features", "open_labels"]
 
@@ -35,12 +34,6 @@ Chunks = str | int | Mapping[Any, Any] | None
 #: What formulas of zstruct are described as, so that a property of that name is not taken for them.
 FORMULA = FIELDS["formula"].description
 
-_LABELS = {
-    "xyz": ["x", "y", "z"],
-    "xyz_2": ["x", "y", "z"],
-    "cell_vector": ["a", "b", "c"],
-    "voigt": list(VOIGT),
-}
 _OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
 _STRUCTURE = "row of the structure in its store"
 _CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
@@ -128,7 +121,7 @@ def open(
     dims = {dim for variable in variables.values() for dim in variable.dims}
     coords = _numbered(store.n_structures)
     # Texts of any length: those of a fixed one have no place in the Zarr specification yet.
-    coords.update({dim: np.array(texts, object) for dim, texts in _LABELS.items() if dim in dims})
+    coords.update({dim: np.array(texts, object) for dim, texts in LABELS.items() if dim in dims})
     coords.update({name: variables.pop(name) for name in labels if name in variables})
     dataset = xr.Dataset(variables, coords, of_dataset(store.attrs))
     dataset.encoding |= {"source": _lasting(store.path), "digest": store.digest}

@@ -26,7 +26,7 @@ from zstruct.query.conditions import (
 )
 from zstruct.query.messages import nearest, pointed
 from zstruct.query.parse import parse
-from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, LABELS, QUANTITIES, Quantity, parsed_formula
+from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity, parsed_formula
 from zstruct.query.table import Table
 from zstruct.query.values import (
     ATOMS,
@@ -42,7 +42,7 @@ from zstruct.query.values import (
     Stored,
     Value,
 )
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, by_alias
+from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field, by_alias
 
 __all__ = ["FUNCTIONS", "Bound", "bound", "count_of", "quantity_of"]
 
@@ -290,10 +290,8 @@ class _Binder:
 
     def _lost(self, name: str) -> list[str]:
         """Return the fields that a quantity needs and nobody has."""
-        there = {*self._table.fields, "n_atoms"}
-        if self._table.formulas is not None:
-            there.add("numbers")
-        return [need for need in QUANTITIES[name].needs if need not in there]
+        lost = [need for need in QUANTITIES[name].needs if need not in {*self._table.fields, "n_atoms"}]
+        return [] if lost == ["numbers"] and self._table.formulas is not None else lost
 
     def _name(self, node: syntax.Name, beside_text: bool = False) -> _Operand:
         name, fields = node.name, self._table.fields

@@ -20,20 +20,12 @@ __all__ = [
     "ELEMENTS",
     "FORMULA",
     "INDEX",
-    "LABELS",
     "QUANTITIES",
     "Quantity",
     "element_counts",
     "parsed_formula",
 ]
 
-#: What the components of fields are called, by dimension.
-LABELS = {
-    "xyz": ("x", "y", "z"),
-    "xyz_2": ("x", "y", "z"),
-    "cell_vector": ("a", "b", "c"),
-    "voigt": ("xx", "yy", "zz", "yz", "xz", "xy"),
-}
 #: Atomic numbers by chemical symbol: a symbol stands for the number of its atoms.
 ELEMENTS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 #: The quantities that are not computed by a function of their own.

@@ -98,6 +98,8 @@ class Choice:
             object.__setattr__(self, "which", _checked(self.which))
         if isinstance(self.where, str):
             raise ArgumentTypeError(f"where is a function: give an expression as select({self.where!r})")
+        if self.where is not None and not callable(self.where):
+            object.__setattr__(self, "where", _mask(self.where))
         if self.elements is not None:
             object.__setattr__(self, "elements", _symbols(self.elements))
         for name in ("max_energy", "max_force", "max_force_component"):
@@ -324,6 +326,16 @@ def _checked(which: Any) -> NDArray[Any]:
         )
     whole = np.atleast_1d(given)
     return whole.copy() if whole.dtype == bool else whole.astype(np.int64)
+
+
+def _mask(where: Any) -> NDArray[np.bool_]:
+    given = array_of("where", where)
+    if given.dtype != bool or given.ndim != 1:
+        raise ArgumentTypeError(
+            "where is a function of the store that returns a boolean for each of its structures, or such "
+            f"booleans, not {shown(where)}"
+        )
+    return np.array(given)
 
 
 def _symbols(elements: Any) -> tuple[str, ...]:
