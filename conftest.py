@@ -1,13 +1,55 @@
-"""What pytest must know before it collects: without torch there are no datasets to test."""
+"""What pytest must know before it collects: how much is run, and what is skipped without torch.
 
+``pytest --long`` runs what can go on for ever at length: ten times as many examples of each property, a kill
+at every step, and the tests marked ``long``.
+"""
+
+from importlib.metadata import version
 from importlib.util import find_spec
 
-_WITH_TORCH = [
-    "zstruct/loading/*",
-    "zstruct/features/torch.py",
-    "tests/features/test_torch.py",
-    "tests/layouts/*",
-    "tests/loading/*",
-    "tests/transforms/*",
-]
-collect_ignore_glob = [] if find_spec("torch") else _WITH_TORCH
+import pytest
+from hypothesis import is_hypothesis_test, settings
+
+MORE_EXAMPLES = 10
+REPORTED = ("zarr", "numcodecs", "numpy", "xarray", "dask", "numba", "pandas", "ase")
+WITHOUT_TORCH = find_spec("torch") is None
+
+
+def pytest_addoption(parser):
+    """Add the option that says how much is run."""
+    parser.addoption("--long", action="store_true", help="run long tests, and the others at length")
+
+
+def pytest_report_header():
+    """Say with which versions the tests are run."""
+    return "with " + ", ".join(f"{name} {version(name)}" for name in REPORTED)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Without torch, skip the tests and examples of modules that can't be imported without."""
+    report = yield
+    if WITHOUT_TORCH and report.failed and "No module named 'torch'" in report.longreprtext:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), None, "Skipped: needs torch")
+    return report
+
+
+def pytest_collection_modifyitems(config, items):
+    """Choose between a run of some minutes and a long one."""
+    if config.getoption("long"):
+        for function in {getattr(item, "function", None) for item in items}:
+            if is_hypothesis_test(function):
+                few = function._hypothesis_internal_use_settings  # there is no public way to change it
+                many = settings(few, max_examples=MORE_EXAMPLES * few.max_examples)
+                function._hypothesis_internal_use_settings = many
+    else:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(scope="session")
+def long_run(pytestconfig):
+    """Whether tests that can go on for ever do so at length."""
+    return pytestconfig.getoption("long")

@@ -80,7 +80,7 @@ USERS = READERS | {
 }
 
 
-@pytest.mark.parametrize("n", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [25, pytest.param(400, marks=pytest.mark.long)])
 def test_damaged_keys_of_any_document_get_sentences(tmp_path, n):
     """Each edit is made in the document and in the consolidated metadata, so that nothing contradicts it."""
     good, path = tmp_path / "good.zarr", tmp_path / "s.zarr"

@@ -114,14 +114,16 @@ def frames_of(raws: list[Raw]) -> dict[int, list[Any]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_damage_is_contained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_damage_is_contained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, long_run: bool
+) -> None:
     text, starts = text_of(seed)
     path = tmp_path / "in.xyz"
     path.write_bytes(text)
     intact = frames_of(read(path))
     assert len(intact) == N_FRAMES
     rng = random.Random(seed)
-    for _ in range(100):
+    for _ in range(2000 if long_run else 100):
         damaged, first = damage(text, rng)
         path.write_bytes(damaged)
         try:
@@ -143,12 +145,12 @@ def test_damage_is_contained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, se
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_damaged_compressed_files_only_raise_input_errors(tmp_path: Path, seed: int) -> None:
+def test_damaged_compressed_files_only_raise_input_errors(tmp_path: Path, seed: int, long_run: bool) -> None:
     text, _ = text_of(seed)
     whole = gzip.compress(text)
     path = tmp_path / "in.xyz.gz"
     rng = random.Random(seed)
-    for _ in range(40):
+    for _ in range(800 if long_run else 40):
         damaged, _ = damage(whole, rng)
         path.write_bytes(damaged)
         try:
@@ -159,11 +161,11 @@ def test_damaged_compressed_files_only_raise_input_errors(tmp_path: Path, seed: 
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_noise_is_no_trouble(tmp_path: Path, seed: int) -> None:
+def test_noise_is_no_trouble(tmp_path: Path, seed: int, long_run: bool) -> None:
     rng = random.Random(seed)
     alphabet = b"\n\n 0123456789.-eHC\"'{}[]=\\,T:" + b"Properties=" + bytes([0xC3, 0x85])
     path = tmp_path / "in.xyz"
-    for _ in range(60):
+    for _ in range(1200 if long_run else 60):
         lines = [bytes(rng.choices(alphabet, k=rng.randrange(30))) for _ in range(rng.randrange(60))]
         lines += [b"%d" % rng.randrange(4) for _ in range(rng.randrange(60))]
         rng.shuffle(lines)
