@@ -4,12 +4,10 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
-from tests.loading.order.test_samplers import joined, make, mixing
+from tests.loading.order.epochs import joined, make, mixing
 from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
 from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler
 from zstruct.loading.order.weighted_sampler import WeightedSampler
@@ -221,9 +219,12 @@ def test_batches_depend_on_seed_and_epoch_alone(bucket_size):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_in_a_plain_dataloader(workers):
+    torch = pytest.importorskip("torch")
     made = BucketBatchSampler(ShuffleSampler(200), SIZES[:200], None, 50, max_atoms=150)
     options = {"num_workers": workers, "multiprocessing_context": "fork" if workers else None}
-    batches = list(DataLoader(torch.arange(200), batch_sampler=made, collate_fn=torch.stack, **options))
+    batches = list(
+        torch.utils.data.DataLoader(torch.arange(200), batch_sampler=made, collate_fn=torch.stack, **options)
+    )
     assert [batch.tolist() for batch in batches] == lists(made)
 
 
@@ -262,7 +263,6 @@ def test_few_structures(n, drop_last):
 
 def test_they_say_what_they_are():
     made = BucketBatchSampler(ShuffleSampler(50), SIZES[:50], None, 10, max_atoms=4096)
-    assert isinstance(made, torch.utils.data.Sampler)
     assert repr(made) == (
         "<batches of at most 4,096 atoms, alike in buckets of 10: <ShuffleSampler: 50 structures, seed 0>>"
     )

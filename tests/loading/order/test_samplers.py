@@ -3,11 +3,10 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, Dataset
 
+from tests.loading.order.epochs import KINDS, epoch_of, joined, make, mixing
 from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.samplers import (
     BlockShuffleSampler,
@@ -16,23 +15,6 @@ from zstruct.loading.order.samplers import (
     block_edges,
 )
 from zstruct.random import permuted
-
-KINDS = ["sequential", "full", "block"]
-
-
-def make(kind, n, window=3, blocks=7, **options):
-    if kind == "block":
-        edges = np.unique(np.linspace(0, n, blocks + 1).astype(int))
-        return BlockShuffleSampler(edges, window, **options)
-    return {"sequential": SequentialSampler, "full": ShuffleSampler}[kind](n, **options)
-
-
-def joined(lists):
-    return list(itertools.chain.from_iterable(lists))
-
-
-def epoch_of(sampler, epoch, start=0):
-    return np.concatenate([np.empty(0, np.int64), *sampler.chunks(epoch, start)])
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**63), st.integers(0, 100))
@@ -144,8 +126,8 @@ def test_one_by_one_is_resumed_too():
     assert first + list(resumed) == list(ShuffleSampler(100, seed=3))
 
 
-class Numbers(Dataset):
-    """A dataset that says which indices it was asked for, and how."""
+class Numbers:
+    """A dataset of torch that says which indices it was asked for, and how."""
 
     def __len__(self):
         return 50
@@ -163,8 +145,9 @@ class Numbers(Dataset):
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_a_plain_dataloader(kind, workers):
     options = {"num_workers": workers, "multiprocessing_context": "fork" if workers else None}
+    data = pytest.importorskip("torch.utils.data")
     batches = list(
-        DataLoader(
+        data.DataLoader(
             Numbers(),
             batch_sampler=BatchSampler(make(kind, 50, seed=2), 8),
             collate_fn=lambda found: found,
@@ -174,7 +157,7 @@ def test_in_a_plain_dataloader(kind, workers):
     assert {batch[0] for batch in batches} == {"ndarray"}
     order = epoch_of(make(kind, 50, seed=2), 0).tolist()
     assert joined(batch[1:] for batch in batches) == order
-    as_sampler = DataLoader(
+    as_sampler = data.DataLoader(
         Numbers(), 8, sampler=make(kind, 50, seed=2), collate_fn=lambda found: found[1:], **options
     )
     assert joined(as_sampler) == order
@@ -193,17 +176,6 @@ def test_a_hundred_million_structures_take_no_memory():
         assert len(chunk) < 1 << 17
         assert chunk.min() >= 0
         assert chunk.max() < n
-
-
-def mixing(order, n):
-    """Return what `docs/loading.md` quotes about an order.
-
-    Two numbers: the correlation between the place in the epoch and the place in the store (0 for a
-    full shuffle), and the mean distance in the store of structures that follow each other, over
-    that of a full shuffle, a third of the store.
-    """
-    correlation = np.corrcoef(np.arange(len(order)), order)[0, 1]
-    return correlation, np.abs(np.diff(order)).mean() / (n / 3)
 
 
 @pytest.mark.parametrize(("window", "least"), [(8, 0.8), (16, 0.9), (64, 0.97)])
@@ -284,9 +256,8 @@ def test_what_makes_no_sense_is_refused(call, words):
         call()
 
 
-def test_they_are_torch_s_samplers_and_say_what_they_are():
+def test_they_say_what_they_are():
     sampler = ShuffleSampler(1000, seed=4, rank=1, world_size=2, even="pad")
-    assert isinstance(sampler, torch.utils.data.Sampler)
     assert repr(BatchSampler(sampler, 8)) == (
         "<63 batches of 8: <ShuffleSampler: 1,000 structures, 2 ranks, even='pad', seed 4, rank 1>>"
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.loading.order.test_samplers import epoch_of
+from tests.loading.order.epochs import epoch_of
 from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.random import uniform
