@@ -1,17 +1,41 @@
 # The two commands a newcomer needs: make demo, make test. Both create .venv and install into it.
 
 PYTHON ?= python3.11
+NEWEST_PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL := pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/$(INSTALL) --constraint constraints.txt
+PYTEST := -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test lint bench docs clean
+LOWEST := .venv-lowest
+NEWEST := .venv-newest-$(notdir $(PYTHON))
+
+# pyenv lets a Python that is not its default be called only where its version is asked for.
+MAKE_VENV := PYENV_VERSION=$${PYENV_VERSION-$(patsubst python%,%,$(notdir $(PYTHON)))} $(PYTHON) -m venv
+
+.PHONY: demo test test-all test-long test-lowest test-newest lint bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python notebooks/demo.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python $(PYTEST)
+
+# All that make test runs and what takes long, then the same without torch on the lowest and the newest versions.
+test-all: test-long
+	$(MAKE) test-lowest
+	$(MAKE) test-newest PYTHON=$(NEWEST_PYTHON)
+
+test-long: $(VENV)/.dev
+	$(BIN)/python $(PYTEST) --long
+
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python $(PYTEST)
+
+test-newest: $(NEWEST)/bin/python
+	$(NEWEST)/bin/$(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
+	$(NEWEST)/bin/python $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -25,8 +49,8 @@ bench: $(VENV)/.bench
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/bin/python $(NEWEST)/bin/python:
+	$(MAKE_VENV) $(@D:/bin=)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[torch,notebook]'
@@ -34,6 +58,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(LOWEST)/.test: pyproject.toml tests/lowest.py
+	$(MAKE_VENV) --clear $(LOWEST)
+	$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/$(INSTALL) --constraint $(LOWEST)/constraints.txt --editable '.[test]'
 	touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
@@ -45,4 +75,4 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-* demo docs/_build .pytest_cache .mypy_cache .ruff_cache
