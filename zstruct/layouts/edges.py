@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from zstruct.batch.packed import PackedBatch
 
-__all__ = ["Edges", "edges_of", "find_edges"]
+__all__ = ["EdgeList", "edges_of", "find_edges"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Edges:
+class EdgeList:
     """Pairs of neighbours, as other libraries want them.
 
     Parameters
@@ -34,7 +34,7 @@ class Edges:
     shifts: NDArray
 
 
-def find_edges(packed: PackedBatch, layout: str) -> Edges | None:
+def find_edges(packed: PackedBatch, layout: str) -> EdgeList | None:
     """Return the pairs of neighbours of some structures, or None if none were asked for.
 
     Raises
@@ -60,10 +60,10 @@ def find_edges(packed: PackedBatch, layout: str) -> Edges | None:
     owner = np.searchsorted(pairs.offsets, crossing, side="right") - 1
     shifts = np.zeros(unit_shifts.shape, dtype)
     shifts[crossing] = np.einsum("ek,ekx->ex", unit_shifts[crossing], cell[owner])
-    return Edges(pairs.offsets, pairs.index, unit_shifts.astype(dtype, copy=False), shifts)
+    return EdgeList(pairs.offsets, pairs.index, unit_shifts.astype(dtype, copy=False), shifts)
 
 
-def edges_of(packed: PackedBatch, layout: str) -> Edges:
+def edges_of(packed: PackedBatch, layout: str) -> EdgeList:
     """Return the pairs of neighbours of some structures, for a layout that can't do without.
 
     Raises

@@ -21,7 +21,7 @@ from zstruct.batch.packed import Sample
 from zstruct.errors import InputError
 from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.choose import Shuffle, batches_of, order_of
-from zstruct.loading.order.samplers import Even, Run
+from zstruct.loading.order.samplers import EpochPass, Even
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.parallel import cpu_count
 
@@ -125,7 +125,7 @@ class StructureLoader(DataLoader[Any]):
         for name in ("batch_size", "drop_last", "sampler"):
             if hasattr(batch_sampler, name):
                 self.__dict__[name] = getattr(batch_sampler, name)
-        self._run: Run | None = None
+        self._run: EpochPass | None = None
 
     def __repr__(self) -> str:
         which = " for slow batches" if self._patience else ""
@@ -281,7 +281,7 @@ class _Received(Iterator[Any]):
         self,
         batches: Iterator[Any],
         device: torch.device | None,
-        run: Run | None,
+        run: EpochPass | None,
         lengths: Iterator[int] | None,
     ) -> None:
         self._batches, self._run, self._lengths = batches, run, lengths

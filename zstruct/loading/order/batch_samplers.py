@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from zstruct.arguments import check, count, shown
 from zstruct.errors import ArgumentTypeError
 from zstruct.loading.order.cuts import alike, budget, check_size, cut, in_rows, sizes_of, stops_of
-from zstruct.loading.order.samplers import Run, StructureSampler
+from zstruct.loading.order.samplers import EpochPass, StructureSampler
 
 __all__ = ["BatchSampler", "BucketBatchSampler", "BudgetBatchSampler"]
 
@@ -87,18 +87,18 @@ class BatchSampler:
 
     def __iter__(self) -> Iterator[Any]:
         # Not before the first batch is asked for: torch makes an iterator that it never uses.
-        run = self.sampler.begin(self.recipe())
-        for batch in self.batches(run.epoch, run.position):
-            run.position += len(batch)
+        current = self.sampler.begin(self.recipe())
+        for batch in self.batches(current.epoch, current.position):
+            current.position += len(batch)
             yield batch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
         self.sampler.set_epoch(epoch)
 
-    def state_of(self, run: Run) -> dict[str, Any]:
-        """Return the state of a run."""
-        return self.sampler.state_of(run, self.recipe())
+    def state_of(self, at: EpochPass) -> dict[str, Any]:
+        """Return the state of a pass."""
+        return self.sampler.state_of(at, self.recipe())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the sampler after the batches handed out."""

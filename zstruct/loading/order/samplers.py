@@ -22,8 +22,8 @@ from zstruct.random import permuted, shuffled
 
 __all__ = [
     "BlockShuffleSampler",
+    "EpochPass",
     "Even",
-    "Run",
     "SequentialSampler",
     "ShuffleSampler",
     "StructureSampler",
@@ -37,7 +37,7 @@ _CHUNK = 1 << 14  # small enough for the second-level cache, large enough that N
 
 
 @dataclass
-class Run:
+class EpochPass:
     """One pass over an epoch: how many of this rank's structures were handed out, in which order."""
 
     epoch: int
@@ -77,7 +77,7 @@ class StructureSampler:
         if not (even is None or (isinstance(even, str) and even in ("pad", "drop"))):
             raise ValueError(f"even is 'pad', 'drop' or None, not {shown(even)}")
         self.n, self.seed, self.rank, self.world_size, self.even = n, seed, rank, world_size, even
-        self._next = self._latest = Run(0, 0)
+        self._next = self._latest = EpochPass(0, 0)
 
     @property
     def length(self) -> int:
@@ -137,11 +137,11 @@ class StructureSampler:
         """The epoch that the next iteration goes through."""
         return self._next.epoch
 
-    def pending(self) -> Run:
+    def pending(self) -> EpochPass:
         """Return where the next iteration begins."""
         return replace(self._next)
 
-    def latest(self) -> Run:
+    def latest(self) -> EpochPass:
         """Return where the latest iteration is, or the next one if none began since it was chosen."""
         return replace(self._latest)
 
@@ -159,25 +159,25 @@ class StructureSampler:
             raise ValueError(
                 f"there is no place {position} in epoch {epoch}: an epoch has {self.length} structures"
             )
-        self._next = self._latest = Run(epoch, position)
+        self._next = self._latest = EpochPass(epoch, position)
 
-    def begin(self, recipe: str | None = None) -> Run:
-        """Return the run that an iteration starting now belongs to; it counts what it hands out.
+    def begin(self, recipe: str | None = None) -> EpochPass:
+        """Return the pass that an iteration starting now belongs to; it counts what it hands out.
 
         Parameters
         ----------
         recipe
             Of the order, where batches make another one of it.
         """
-        self._latest, self._next = self._next, Run(self._next.epoch, 0)
+        self._latest, self._next = self._next, EpochPass(self._next.epoch, 0)
         self._latest.recipe = recipe or self.recipe()
         return self._latest
 
     def __iter__(self) -> Iterator[int]:
-        run = self.begin()
-        for chunk in self.chunks(run.epoch, run.position):
+        current = self.begin()
+        for chunk in self.chunks(current.epoch, current.position):
             for index in chunk.tolist():
-                run.position += 1
+                current.position += 1
                 yield index
 
     def state_dict(self) -> dict[str, Any]:
@@ -189,13 +189,13 @@ class StructureSampler:
         """
         return self.state_of(self.latest(), self.recipe())
 
-    def state_of(self, run: Run, recipe: str) -> dict[str, Any]:
-        """Return the state of a run; one that is yet to begin follows `recipe`."""
+    def state_of(self, at: EpochPass, recipe: str) -> dict[str, Any]:
+        """Return the state of a pass; one that is yet to begin follows `recipe`."""
         return {
-            "sampler": run.recipe or recipe,
+            "sampler": at.recipe or recipe,
             "seed": self.seed,
-            "epoch": run.epoch,
-            "position": run.position,
+            "epoch": at.epoch,
+            "position": at.position,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
