@@ -49,17 +49,17 @@ def by_key(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
     >>> by_key([{"a": 1, "b": None}, {"a": 2, "b": 3}])["b"]
     ([3], array([1]))
     """
-    layouts: dict[tuple[str, ...], list[int]] = {}
+    patterns: dict[tuple[str, ...], list[int]] = {}
     names = set(map(tuple, rows))
     if len(names) == 1:
         table: dict[str, Values] = {k: (list(map(itemgetter(k), rows)), None) for k in names.pop()}
     else:
         for i, row in enumerate(rows):
-            layouts.setdefault(tuple(row), []).append(i)
+            patterns.setdefault(tuple(row), []).append(i)
         values: dict[str, list[Any]] = {}
         index: dict[str, list[int]] = {}
-        for layout, members in layouts.items():
-            for key in layout:
+        for pattern, members in patterns.items():
+            for key in pattern:
                 values.setdefault(key, []).extend(rows[i][key] for i in members)
                 index.setdefault(key, []).extend(members)
         table = {}

@@ -18,7 +18,7 @@ from zstruct.schema import ATOM, STRUCTURE, SYMBOLS, Level, by_alias, resolve_na
 from zstruct.sources.columns import Values, atom_columns, by_key, structure_columns
 from zstruct.sources.source import BadFrame, Raw, RawColumn
 
-__all__ = ["Snapshot", "blocks", "pack"]
+__all__ = ["Snapshot", "blocks", "raw_of"]
 
 # A block ends at so many atoms or structures: small enough for the processor's cache.
 _BLOCK_ATOMS = 1 << 16
@@ -35,7 +35,7 @@ _MISMATCH = (
 
 
 class Snapshot:
-    """What `pack` needs of an Atoms object, copied: iterators may hand out one object again and again."""
+    """What `raw_of` needs of an Atoms object, copied: iterators may hand out one object again and again."""
 
     __slots__ = ("arrays", "calc", "cell", "constraints", "info", "pbc")
 
@@ -96,14 +96,14 @@ def _checked(block: list[Any], first: int, levels: dict[str, Level], check: bool
     kinds = (Atoms, Snapshot)
     numbers = list(range(first, first + len(block)))
     if all(issubclass(t, kinds) for t in set(map(type, block))):
-        return pack(block, numbers, [], levels, check=check)
+        return raw_of(block, numbers, [], levels, check=check)
     other = {k: type(x).__name__ for k, x in zip(numbers, block, strict=True) if not isinstance(x, kinds)}
     bad = [BadFrame(k, f"this is a {name}, not an ase.Atoms object") for k, name in other.items()]
     block = [x for x in block if isinstance(x, kinds)]
-    return pack(block, [k for k in numbers if k not in other], bad, levels, check=check)
+    return raw_of(block, [k for k in numbers if k not in other], bad, levels, check=check)
 
 
-def pack(
+def raw_of(
     block: Sequence[Any],
     frames: Sequence[int],
     bad: list[BadFrame],
@@ -150,7 +150,7 @@ def pack(
         bad = sorted([*bad, *(BadFrame(frames[i], faults[i]) for i in faults)], key=_by_frame)
         block, frames = [block[i] for i in good], [frames[i] for i in good]
         more = [extra[i] for i in good] if extra else ()
-        return pack(block, frames, bad, levels, check=check, extra=more, units=units)
+        return raw_of(block, frames, bad, levels, check=check, extra=more, units=units)
     raw = Raw(np.array(frames, dtype=np.int64), np.zeros(0, dtype=np.int64), bad=bad)
     if not block:
         return raw

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.schema import Level
-from zstruct.sources.ase.atoms import Snapshot, blocks, pack
+from zstruct.sources.ase.atoms import Snapshot, blocks, raw_of
 from zstruct.sources.ase.convergence import OUTPUTS, Verdict, note, verdict
 from zstruct.sources.ase.corrections import Correction, DistrustError, correct, correction_of
 from zstruct.sources.ase.database_units import stated_units
@@ -72,7 +72,7 @@ class ASESource(FileSource):
             made = self._corrected(format, head, found, failed)
             yield from made if format not in OUTPUTS else self._noted(made, format)
         if failed:
-            yield pack([], [], failed, {}, check=False)
+            yield raw_of([], [], failed, {}, check=False)
 
     def _corrected(self, format: str, head: str, found: Correction, failed: list[BadFrame]) -> Iterator[Raw]:
         for raw in blocks(self._frames(format, head, found, failed), 0, check=False):
@@ -230,7 +230,7 @@ class ASEDatabaseSource(FileSource):
                         del block[len(frames) :], extra[len(frames) :]
                         bad.append(BadFrame(frame, f"ASE can't use row {row.id}: {_sentence(error)}"))
                     frame += 1
-                yield pack(block, frames, bad, levels, check=False, extra=extra, units=units)
+                yield raw_of(block, frames, bad, levels, check=False, extra=extra, units=units)
 
     def _metadata(self, database: Any) -> Any:
         try:

@@ -26,7 +26,7 @@ __all__ = ["RunnerSource", "is_runner_file"]
 _BLOCK_ATOMS = 1 << 18
 _BLOCK_FRAMES = 1 << 14
 # What follows position and element on a line of an atom, if "begin" says nothing else.
-_LAYOUT = (("charges", 1), ("energies", 1), ("forces", 3))
+_COLUMNS = (("charges", 1), ("energies", 1), ("forces", 3))
 _NAMES = {
     **dict.fromkeys(("charge", "charges", "initial_charge", "initial_charges"), "charges"),
     **dict.fromkeys(("force", "forces"), "forces"),
@@ -89,19 +89,19 @@ class RunnerSource(FileSource):
                     good.append(frame)
                     n_atoms += len(frame.numbers)
                 if n_atoms >= _BLOCK_ATOMS or len(good) >= _BLOCK_FRAMES:
-                    yield _pack(good, bad)
+                    yield _raw(good, bad)
                     good, bad, n_atoms = [], [], 0
             if not found:
                 bad.append(BadFrame(0, "the file ends before any structure begins (a line 'begin')"))
             if good or bad:
-                yield _pack(good, bad)
+                yield _raw(good, bad)
 
 
 @dataclass
 class _Frame:
     """What is known of one structure."""
 
-    layout: tuple[tuple[str, int], ...]
+    columns: tuple[tuple[str, int], ...]
     number: int = 0
     numbers: list[int] = field(default_factory=list)
     atoms: list[tuple[int, list[str]]] = field(default_factory=list)
@@ -114,12 +114,12 @@ class _Frame:
     @cached_property
     def width(self) -> int:
         """Words on the line of an atom."""
-        return 5 + sum(width for _, width in self.layout)
+        return 5 + sum(width for _, width in self.columns)
 
     def column(self, name: str) -> NDArray | None:
         """Return the values of a property; None if the structure has none."""
         at = 3
-        for key, width in self.layout:
+        for key, width in self.columns:
             if key == name:
                 values = self.table[:, at] if width == 1 else self.table[:, at : at + width]
                 return None if name in _PLACEHOLDERS and not values.any() else values
@@ -144,7 +144,7 @@ def _frames(lines: Iterator[str]) -> Iterator[_Frame | str]:
                 yield fault or f"line {at}: another structure begins before this one ends (a line 'end')"
             frame, fault = None, ""
             try:
-                frame = _Frame(_layout(words[1:]))
+                frame = _Frame(_columns(words[1:]))
             except _FaultError as error:
                 fault = f"line {at}: {error}"
         elif words[0] == "end":
@@ -170,12 +170,12 @@ def _frames(lines: Iterator[str]) -> Iterator[_Frame | str]:
         yield fault or "the file ends inside of this structure (there is no line 'end')"
 
 
-def _layout(words: list[str]) -> tuple[tuple[str, int], ...]:
+def _columns(words: list[str]) -> tuple[tuple[str, int], ...]:
     if not words:
-        return _LAYOUT
+        return _COLUMNS
     if words[0] not in ("position(3)", "positions(3)") or words[1:2] not in (["element"], ["elements"]):
         raise _FaultError("columns of atoms begin with position(3) and element")
-    layout = []
+    columns = []
     for word in words[2:]:
         match = re.fullmatch(r"([\w-]+?)(?:\((\d{1,4})\))?", word, re.ASCII)
         if match is None or match[2] == "0":
@@ -183,10 +183,10 @@ def _layout(words: list[str]) -> tuple[tuple[str, int], ...]:
         name = _NAMES.get(match[1], match[1])
         if name in ("numbers", "positions"):
             raise _FaultError(f"a column of atoms can't be called {name}")
-        layout.append((name, int(match[2] or 1)))
-    if len({name for name, _ in layout}) < len(layout):
+        columns.append((name, int(match[2] or 1)))
+    if len({name for name, _ in columns}) < len(columns):
         raise _FaultError("a column of atoms is named twice")
-    return tuple(layout)
+    return tuple(columns)
 
 
 def _take(frame: _Frame, words: list[str], line: str) -> None:
@@ -259,7 +259,7 @@ def _at(line: int, words: list[str]) -> list[float]:
         raise _FaultError(f"line {line}: {error}") from None
 
 
-def _pack(frames: list[_Frame], bad: list[BadFrame]) -> Raw:
+def _raw(frames: list[_Frame], bad: list[BadFrame]) -> Raw:
     n_atoms = np.array([len(f.numbers) for f in frames], dtype=np.int64)
     raw = Raw(np.array([f.number for f in frames], dtype=np.int64), n_atoms, bad=bad)
     n = len(frames)
@@ -273,7 +273,7 @@ def _pack(frames: list[_Frame], bad: list[BadFrame]) -> Raw:
     cells = np.array([f.lattice or np.zeros((3, 3)) for f in frames], dtype=np.float64)
     raw.structure["cell"] = [RawColumn(cells, periodic, unit=""), RawColumn(cells, ~periodic)]
     raw.structure["cell"] = [column for column in raw.structure["cell"] if np.any(column.present)]
-    for name in dict.fromkeys(key for frame in frames for key, _ in frame.layout):
+    for name in dict.fromkeys(key for frame in frames for key, _ in frame.columns):
         values = [f.column(name) for f in frames]
         here = [i for i, v in enumerate(values) if v is not None]
         if here:

@@ -128,7 +128,7 @@ class _Parser:
             yield self._flush()
 
     def _flush(self) -> Raw:
-        raw = _pack(self.good, self.bad, self.aenet)
+        raw = _raw(self.good, self.bad, self.aenet)
         self.good, self.bad, self.n_atoms = [], [], 0
         return raw
 
@@ -363,7 +363,7 @@ def _quote(words: list[str]) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-def _pack(frames: list[tuple[int, _Frame]], bad: list[BadFrame], aenet: Callable[[], bool]) -> Raw:
+def _raw(frames: list[tuple[int, _Frame]], bad: list[BadFrame], aenet: Callable[[], bool]) -> Raw:
     n = len(frames)
     n_atoms = np.array([len(f.numbers) for _, f in frames], dtype=np.int64)
     raw = Raw(np.array([k for k, _ in frames], dtype=np.int64), n_atoms, bad=bad)

@@ -1,6 +1,6 @@
 """Atom lines of extended XYZ: from the Properties of frames to columns per atom.
 
-Frames may differ in their layout; each distinct layout is turned into steps once, and one call of
+Frames may differ in their format; each distinct format is turned into steps once, and one call of
 a kernel follows them for all frames, writing every property to its own contiguous rows.
 """
 
@@ -16,7 +16,7 @@ from zstruct.sources.source import RawColumn
 from zstruct.sources.xyz import kernels
 from zstruct.sources.xyz.comment import RESERVED, TWICE, Comments, Faults, decided, intern
 
-__all__ = ["Layout", "frame_layouts", "read_atoms", "row_bytes"]
+__all__ = ["LineFormat", "frame_formats", "read_atoms", "row_bytes"]
 
 _PLAIN = "species:S:1:pos:R:3"
 _TYPES = {"R": kernels.REAL, "I": kernels.INT, "L": kernels.BOOL, "S": kernels.TEXT}
@@ -29,7 +29,7 @@ Step = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
-class Layout:
+class LineFormat:
     """What the tokens of an atom line are, in order; or what is wrong with the Properties.
 
     In a plain XYZ file a line may go on behind them, unread.
@@ -45,51 +45,53 @@ class Layout:
         return sum(width for _, _, width in self.steps)
 
     def has(self, what: int) -> bool:
-        """Whether the layout has a step of this type."""
+        """Whether the format has a step of this type."""
         return any(kind == what for _, kind, _ in self.steps)
 
 
-def parse_layout(properties: str) -> Layout:
-    """Return the layout that a Properties value describes.
+def parse_properties(properties: str) -> LineFormat:
+    """Return the format that a Properties value describes.
 
     Examples
     --------
-    >>> parse_layout("species:S:1:pos:R:3").width
+    >>> parse_properties("species:S:1:pos:R:3").width
     4
-    >>> parse_layout("species:S:1:pos:R").fault
+    >>> parse_properties("species:S:1:pos:R").fault
     "Properties must be triplets NAME:TYPE:COLUMNS, not 'species:S:1:pos:R'"
     """
     fields = [field.strip() for field in properties.split(":")]
     triplets = list(zip(fields[::3], fields[1::3], fields[2::3], strict=False))
     if len(fields) % 3 or not all(name for name, _, _ in triplets):
-        return Layout(fault=f"Properties must be triplets NAME:TYPE:COLUMNS, not {properties[:200]!r}")
+        return LineFormat(fault=f"Properties must be triplets NAME:TYPE:COLUMNS, not {properties[:200]!r}")
     steps: list[Step] = []
     for name, type_, count in triplets:
         letter = type_.upper()
         if letter not in _TYPES:
-            return Layout(fault=f"Properties gives {name!r} the type {type_!r}; types are R, I, S and L")
+            return LineFormat(fault=f"Properties gives {name!r} the type {type_!r}; types are R, I, S and L")
         if not (
             count.isascii() and count.isdigit() and 0 < int(count[:9]) <= _MOST_COLUMNS and len(count) < 9
         ):
-            return Layout(fault=f"Properties gives {name!r} {count!r} columns; it must be a number above 0")
+            return LineFormat(
+                fault=f"Properties gives {name!r} {count!r} columns; it must be a number above 0"
+            )
         step = _step(name, letter, int(count))
         if isinstance(step, str):
-            return Layout(fault=step)
+            return LineFormat(fault=step)
         steps.append(step)
-    layout = Layout(tuple(steps))
-    if layout.width > _MOST_COLUMNS:
-        return Layout(fault=f"Properties gives {layout.width} columns, more than any file has")
+    format = LineFormat(tuple(steps))
+    if format.width > _MOST_COLUMNS:
+        return LineFormat(fault=f"Properties gives {format.width} columns, more than any file has")
     seen = set()
     for name, kind, _ in steps:
         if (name, kind == kernels.NUMBER) in seen:
-            return Layout(fault=f"Properties gives {name!r} twice")
+            return LineFormat(fault=f"Properties gives {name!r} twice")
         seen.add((name, kind == kernels.NUMBER))
     kinds = [kind for _, kind, _ in steps]
     if kernels.SPECIES not in kinds and kernels.NUMBER not in kinds:
-        return Layout(fault="Properties has neither species nor Z, so the elements are not known")
+        return LineFormat(fault="Properties has neither species nor Z, so the elements are not known")
     if "positions" not in (name for name, _, _ in steps):
-        return Layout(fault="Properties has no pos, so the positions are not known")
-    return layout
+        return LineFormat(fault="Properties has no pos, so the positions are not known")
+    return format
 
 
 def _step(name: str, letter: str, count: int) -> Step | str:
@@ -110,10 +112,10 @@ def _step(name: str, letter: str, count: int) -> Step | str:
     return f"input_{name}" if name in RESERVED else name, _TYPES[letter], count
 
 
-def frame_layouts(
+def frame_formats(
     comments: Comments, n_atoms: NDArray[np.int64], n_bytes: NDArray[np.int64], faults: Faults
-) -> tuple[NDArray[np.int64], list[Layout]]:
-    """Return the layout of each frame, shape (n,), and the distinct layouts.
+) -> tuple[NDArray[np.int64], list[LineFormat]]:
+    """Return the format of each frame, shape (n,), and the distinct formats.
 
     Parameters
     ----------
@@ -122,32 +124,32 @@ def frame_layouts(
     n_atoms, n_bytes
         Atom lines of each frame and the bytes they have, shape (n,).
     faults
-        Frames whose layout is wrong, or can't fit into their lines, are added.
+        Frames whose format is wrong, or can't fit into their lines, are added.
     """
     where = comments.values_of("Properties")
     codes, texts = intern(comments.text, comments.spans[where])
-    layouts = [parse_layout(text) for text in texts]
+    formats = [parse_properties(text) for text in texts]
     frames = comments.frame[where]
-    which = np.full(comments.n, len(layouts), dtype=np.int64)
+    which = np.full(comments.n, len(formats), dtype=np.int64)
     which[frames] = codes
     if len(frames) < comments.n:
-        layouts.append(replace(parse_layout(_PLAIN), goes_on=True))
-    wrong = np.array([layout.fault is not None for layout in layouts], dtype=bool)
+        formats.append(replace(parse_properties(_PLAIN), goes_on=True))
+    wrong = np.array([format.fault is not None for format in formats], dtype=bool)
     for frame in np.flatnonzero(wrong[which]).tolist():
-        faults.add(frame, layouts[which[frame]].fault or "")
+        faults.add(frame, formats[which[frame]].fault or "")
     for frame in frames[comments.doubled[where]].tolist():
         faults.add(frame, TWICE.format("Properties"))
     # A value takes two bytes at least; so a false number of columns never takes much memory.
-    widths = np.array([layout.width for layout in layouts], dtype=np.int64)[which]
+    widths = np.array([format.width for format in formats], dtype=np.int64)[which]
     for frame in np.flatnonzero(2 * widths * n_atoms > n_bytes + _SLACK).tolist():
         faults.add(frame, f"the atom lines are too short for the {widths[frame]} values of their Properties")
-    used = np.bincount(which[~faults.mask], minlength=len(layouts)) > 0
-    return which, [layout if use else Layout() for layout, use in zip(layouts, used, strict=True)]
+    used = np.bincount(which[~faults.mask], minlength=len(formats)) > 0
+    return which, [format if use else LineFormat() for format, use in zip(formats, used, strict=True)]
 
 
-def row_bytes(layouts: list[Layout]) -> int:
-    """Return the bytes that one atom takes in a block of these layouts."""
-    steps = {step for layout in layouts for step in layout.steps}
+def row_bytes(formats: list[LineFormat]) -> int:
+    """Return the bytes that one atom takes in a block of these formats."""
+    steps = {step for format in formats for step in format.steps}
     return sum(width * _BYTES.get(kind, 1) for _, kind, width in steps)
 
 
@@ -155,7 +157,7 @@ def read_atoms(
     text: NDArray[np.uint8],
     frames: NDArray[np.int64],
     which: NDArray[np.int64],
-    layouts: list[Layout],
+    formats: list[LineFormat],
     faults: Faults,
 ) -> dict[str, list[RawColumn]]:
     """Return the per-atom columns of the frames that are good.
@@ -167,9 +169,9 @@ def read_atoms(
     frames
         Position of the first atom line, and number of atoms of each frame, shape (n, 2).
     which
-        Layout of each frame, shape (n,).
-    layouts
-        The distinct layouts.
+        Format of each frame, shape (n,).
+    formats
+        The distinct formats.
     faults
         Frames that are bad already; frames with a faulty atom line are added.
     """
@@ -181,8 +183,8 @@ def read_atoms(
     users: dict[Step, list[int]] = {}
     program: list[tuple[int, int, int]] = []
     edges = [0]
-    for number, layout in enumerate(layouts):
-        for step in layout.steps:
+    for number, format in enumerate(formats):
+        for step in format.steps:
             _, kind, width = step
             users.setdefault(step, []).append(number)
             if step not in begins:
@@ -191,7 +193,7 @@ def read_atoms(
                     sizes[kind] += width * n_rows
             program.append((kind, width, begins[step]))
         edges.append(len(program))
-    mixed = len(layouts) > 1
+    mixed = len(formats) > 1
     numbers, others = np.zeros(n_rows, np.uint8), np.zeros(n_rows, np.uint8)
     floats = np.full(sizes[kernels.REAL], np.nan) if mixed else np.empty(sizes[kernels.REAL])
     ints = np.zeros(sizes[kernels.INT], np.int64)
@@ -201,7 +203,7 @@ def read_atoms(
     pending = np.empty((1 << 12, 3), np.int64)
     steps = np.array(program, dtype=np.int64).reshape(-1, 3)
     step_edges = np.array(edges, dtype=np.int64)
-    widths = np.array([-layout.width if layout.goes_on else layout.width for layout in layouts])
+    widths = np.array([-format.width if format.goes_on else format.width for format in formats])
     tokens = np.empty(int(np.abs(widths).max(initial=0)) + 72, dtype=np.int64)
     read = kernels.read_atoms.for_work(2e-5 * float(frames[:, 1] @ np.abs(widths[which])))
     done = 0
@@ -216,8 +218,8 @@ def read_atoms(
         if done == begin:
             pending = np.empty((8 * len(pending), 3), np.int64)
     faults.unread |= (found[:, 0] == kernels.FINE) & (found[:, 3] > 0)
-    _explain(text, found, frames[:, 1], which, layouts, faults)
-    numbers = _elements(numbers, others, offsets, which, layouts, faults)
+    _explain(text, found, frames[:, 1], which, formats, faults)
+    numbers = _elements(numbers, others, offsets, which, formats, faults)
 
     good = ~faults.mask
     kept = None if good.all() else np.repeat(good, frames[:, 1])
@@ -232,7 +234,7 @@ def read_atoms(
         values = array[begin : begin + width * n_rows].reshape(n_rows, width, *array.shape[1:])
         values = values if kept is None else values[kept]
         values = values[:, 0] if width == 1 else values
-        has = np.zeros(len(layouts), dtype=bool)
+        has = np.zeros(len(formats), dtype=bool)
         has[users[step]] = True
         present = None if has.all() else has[which[good]]
         if present is not None and present.all():
@@ -266,14 +268,14 @@ def _elements(
     others: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     which: NDArray[np.int64],
-    layouts: list[Layout],
+    formats: list[LineFormat],
     faults: Faults,
 ) -> NDArray[np.uint8]:
     """Return atomic numbers from species and Z, which must agree where both are given."""
-    by_number = np.array([layout.has(kernels.NUMBER) for layout in layouts], dtype=bool)
+    by_number = np.array([format.has(kernels.NUMBER) for format in formats], dtype=bool)
     if not by_number.any():
         return numbers
-    both = by_number & np.array([layout.has(kernels.SPECIES) for layout in layouts], dtype=bool)
+    both = by_number & np.array([format.has(kernels.SPECIES) for format in formats], dtype=bool)
     counts = np.diff(offsets)
     for row in np.flatnonzero((numbers != others) & np.repeat(both[which], counts)).tolist():
         frame = int(np.searchsorted(offsets, row, side="right")) - 1
@@ -290,17 +292,17 @@ def _explain(
     found: NDArray[np.int64],
     n_atoms: NDArray[np.int64],
     which: NDArray[np.int64],
-    layouts: list[Layout],
+    formats: list[LineFormat],
     faults: Faults,
 ) -> None:
     """Put the faults of atom lines into words."""
-    steps = [step for layout in layouts for step in layout.steps]
+    steps = [step for format in formats for step in format.steps]
     for frame in np.flatnonzero(found[:, 0]).tolist():
         code, atom, at, step = found[frame].tolist()
         before = text[max(0, at - (1 << 20)) : at].tobytes()
         line_start = at - len(before) + before.rfind(b"\n") + 1
         line = text[line_start : line_start + (1 << 16)].tobytes().partition(b"\n")[0]
-        width = layouts[which[frame]].width
+        width = formats[which[frame]].width
         token = line[at - line_start :].split(None, 1)[:1]
         word = repr((token[0] if token else b"").decode("utf-8", "backslashreplace")[:40])
         name = steps[step][0]

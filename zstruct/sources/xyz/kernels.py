@@ -1181,7 +1181,7 @@ def _atomic_number(text, p, end):
 
 
 @kernel(takes=3, **_EXACT)
-def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program, numbers, others, floats,
+def read_atoms(buffer, begin, frames, first_row, formats, edges, widths, program, numbers, others, floats,
                ints, bools, spans, faults, pending, tokens):  # fmt: skip
     """Read the atom lines of frames into flat columns.
 
@@ -1195,12 +1195,12 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
         Position of the first atom line and number of atoms of each frame, shape (n, 2).
     first_row
         Row of each frame's first atom, shape (n,).
-    layouts
-        Which layout each frame has, shape (n,).
+    formats
+        Which format each frame has, shape (n,).
     edges
-        Layout i has the steps ``edges[i]:edges[i + 1]`` of the program.
+        Format i has the steps ``edges[i]:edges[i + 1]`` of the program.
     widths
-        Number of tokens of each layout; negative where a line may go on behind them, unread.
+        Number of tokens of each format; negative where a line may go on behind them, unread.
     program
         Steps: what the tokens are, how many there are, and where in the array of their type the
         rows of the property begin; shape (m, 3).
@@ -1228,9 +1228,9 @@ def read_atoms(buffer, begin, frames, first_row, layouts, edges, widths, program
         p = frames[frame, 0]
         n_atoms = frames[frame, 1]
         row = first_row[frame]
-        goes_on = widths[layouts[frame]] < 0
-        width = abs(widths[layouts[frame]])
-        first_step, last_step = edges[layouts[frame]], edges[layouts[frame] + 1]
+        goes_on = widths[formats[frame]] < 0
+        width = abs(widths[formats[frame]])
+        first_step, last_step = edges[formats[frame]], edges[formats[frame] + 1]
         code = FINE
         for atom in range(n_atoms):
             # All tokens are found first: then no number has to wait for the one before it.

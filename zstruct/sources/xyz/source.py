@@ -323,20 +323,20 @@ def _read_block(
     bad: list[BadFrame],
 ) -> Raw | None:
     """Read some frames of a window; None if that would take too much memory for one block."""
-    from zstruct.sources.xyz.atoms import frame_layouts, read_atoms, row_bytes
+    from zstruct.sources.xyz.atoms import frame_formats, read_atoms, row_bytes
     from zstruct.sources.xyz.comment import Faults, find_unclosed
     from zstruct.sources.xyz.geometry import geometry
 
     faults = Faults(len(index))
     find_unclosed(comments, faults)
     n_atoms = index[:, 4]
-    which, layouts = frame_layouts(comments, n_atoms, index[:, 3] - index[:, 2], faults)
+    which, formats = frame_formats(comments, n_atoms, index[:, 3] - index[:, 2], faults)
     if len(index) > 1:
-        cost = row_bytes(layouts) * int(n_atoms.sum()) + 16 * len(comments.names) * len(index)
+        cost = row_bytes(formats) * int(n_atoms.sum()) + 16 * len(comments.names) * len(index)
         if cost > _GROWTH * int((index[:, 3] - index[:, 0]).sum()) + _ALLOWANCE:
             return None
     structure = {name: [column] for name, column in geometry(comments, faults).items()}
-    atom = read_atoms(window.text, index[:, [2, 4]], which, layouts, faults)
+    atom = read_atoms(window.text, index[:, [2, 4]], which, formats, faults)
     good = ~faults.mask
     if not good.all():
         structure = {
