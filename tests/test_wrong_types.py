@@ -16,7 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 import zstruct
 from zstruct.errors import ZstructError
 from zstruct.explore import format_summary, summarize
-from zstruct.features import ACSF, Chebyshev, NeighborList, group_names, neighbor_list, open_group, pack
+from zstruct.features import ACSF, Chebyshev, NeighborList, Structures, group_names, neighbor_list, open_group
 
 PACKAGE = os.path.dirname(zstruct.__file__)
 
@@ -87,7 +87,7 @@ def cases(folder):
     frames, path = made(folder)
     fresh = map("new-{}.zarr".format, itertools.count())
     quiet = {"progress": False}
-    structures, rows = pack(frames[:1]), {"store": path}
+    structures, rows = Structures.of(frames[:1]), {"store": path}
     reader = zstruct.StructureReader(path)
     yield zstruct.build, lambda: {"paths": frames[:1], "out": next(fresh), **quiet}
     yield zstruct.open, lambda: {"path": path}
@@ -115,7 +115,7 @@ def cases(folder):
     yield zstruct.StructureReader, lambda: {"path": path}
     yield reader.batches, lambda: {"batch_size": 2}
     store, dataset, statistics = zstruct.Store(path), zstruct.open(path), zstruct.statistics(path)
-    for method in (store.read, store.shape, store.dtype, store.layout, store.coverage, store.array_attrs):
+    for method in (store.read, store.shape, store.dtype, store.grid, store.coverage, store.array_attrs):
         yield method, lambda: {"name": "energy"}
     yield store.group_names, lambda: {"kind": "features"}
     yield store.array_names, lambda: {"group": "neighbors/rc3"}

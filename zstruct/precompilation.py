@@ -104,9 +104,9 @@ def _use_stores(folder: Path) -> None:
 
 def _use_features() -> None:
     """Compute features, and their derivatives to second order, of a few atoms."""
-    from zstruct.features import ACSF, Chebyshev, neighbor_list, pack
+    from zstruct.features import ACSF, Chebyshev, Structures, neighbor_list
 
-    structures = pack({"numbers": np.array([8, 1, 1]), "positions": 0.9 * np.eye(3)})
+    structures = Structures.of({"numbers": np.array([8, 1, 1]), "positions": 0.9 * np.eye(3)})
     near = neighbor_list(structures, 3.0)
     moves, strain = np.zeros((3, 3)), np.zeros((1, 3, 3))
     angular = [(0.01, 1.0, 1.0)]

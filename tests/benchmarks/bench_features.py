@@ -16,7 +16,7 @@ import numpy as np
 from tests.benchmarks import feature_stores, feature_workloads
 from tests.benchmarks.common import machine, show
 from tests.benchmarks.findings import Finding, conclude
-from zstruct.features import ACSF, Chebyshev, Neighbors, Structures, pack
+from zstruct.features import ACSF, Chebyshev, Neighbors, Structures
 from zstruct.geometry.neighbors import neighbor_list, neighbor_pieces
 from zstruct.geometry.pieces import visit
 from zstruct.parallel import cpu_count
@@ -110,7 +110,7 @@ def _neighbors(scale: float) -> list[Finding]:
         ("5,001 atoms, water, 6 A", feature_workloads.water, 2, 6.0, 3),
     ):
         structures = make(rng, max(2, int(n * scale)))
-        packed = pack(structures)
+        packed = Structures.of(structures)
         sides: dict[str, Callable[[], int]] = {
             "zstruct": lambda p=packed, c=cutoff: _pieces(p, c),
             "in one array": lambda p=packed, c=cutoff: neighbor_list(p, c).n_pairs,
@@ -140,7 +140,7 @@ def _neighbors(scale: float) -> list[Finding]:
 def _chebyshev(scale: float) -> list[Finding]:
     """Features, forces and derivatives; neighbours are found anew each time, and nothing is kept."""
     rng = np.random.default_rng(0)
-    packed = pack(feature_workloads.rutile(rng, max(60, int(500 * scale))))
+    packed = Structures.of(feature_workloads.rutile(rng, max(60, int(500 * scale))))
     descriptor = Chebyshev(["Ti", "O"], 10, 6.5, 3, 6.5)
     gradient = rng.normal(size=(packed.n_atoms, descriptor.n_features))
 
@@ -211,7 +211,7 @@ def _acsf(scale: float) -> list[Finding]:
         ("molecules, 5 A", ["H", "C", "N", "O"], feature_workloads.organic, 200, 5.0, None),
     ):
         structures = list(make(rng, max(4, int(n * scale))))
-        packed = pack(structures)
+        packed = Structures.of(structures)
         ours = ACSF(species, cutoff, g2_params=g2, g4_params=g4)
         values = ours.compute(packed, n_threads=1)
         sides: dict[str, Callable[[], int]] = {

@@ -10,7 +10,7 @@ import xarray as xr
 
 from tests.benchmarks.common import alternate, machine, median, show
 from zstruct.schema import FIELDS
-from zstruct.store.spec import Layout, spec_of
+from zstruct.store.spec import ChunkGrid, spec_of
 from zstruct.store.store import Store
 from zstruct.store.write import create, finish, write_array
 
@@ -36,8 +36,8 @@ def main(scale: float = 1.0) -> None:
         stores = {}
         for chunk_rows in CHUNK_ROWS:
             path = folder / f"{chunk_rows}.zarr"
-            layout = Layout(chunk_rows, chunk_rows * CHUNKS_PER_SHARD)
-            _write(path, values, layout)
+            grid = ChunkGrid(chunk_rows, chunk_rows * CHUNKS_PER_SHARD)
+            _write(path, values, grid)
             stores[chunk_rows] = path
         sides = {}
         for chunk_rows, path in stores.items():
@@ -76,9 +76,9 @@ def main(scale: float = 1.0) -> None:
         shutil.rmtree(folder)
 
 
-def _write(path: Path, values: dict[str, np.ndarray], layout: Layout) -> None:
+def _write(path: Path, values: dict[str, np.ndarray], grid: ChunkGrid) -> None:
     n_atoms = len(values["numbers"])
-    specs = {n: replace(spec_of(FIELDS[n], n, n_atoms, {"coverage": 1}), layout=layout) for n in values}
+    specs = {n: replace(spec_of(FIELDS[n], n, n_atoms, {"coverage": 1}), grid=grid) for n in values}
     create(path, specs.values(), {"n_structures": 1, "n_atoms": n_atoms})
     for name, rows in values.items():
         write_array(path, specs[name], rows)

@@ -15,7 +15,7 @@ import zstruct
 from tests.benchmarks.common import alternate, fresh, median, show
 from tests.benchmarks.feature_workloads import organic, rutile
 from tests.benchmarks.findings import Finding
-from zstruct.features import Chebyshev, NeighborList, pack
+from zstruct.features import Chebyshev, NeighborList, Structures
 from zstruct.geometry.pieces import visit
 from zstruct.parallel import cpu_count
 
@@ -47,7 +47,7 @@ def featurize(scale: float) -> list[Finding]:
 def _values(path: Path, scale: float) -> list[Finding]:
     structures = list(rutile(np.random.default_rng(0), int(13_889 * scale)))
     zstruct.build(structures, path, progress=False)
-    packed, n_threads = pack(structures), cpu_count()
+    packed, n_threads = Structures.of(structures), cpu_count()
     del structures
     # First, for afterwards there are two groups in the store.
     output, peak = fresh(_FEATURIZE, path)
@@ -206,12 +206,12 @@ _COLD = """
 
     import numba
     import numpy as np
-    from zstruct.features import ACSF, Chebyshev, neighbor_list, pack
+    from zstruct.features import ACSF, Chebyshev, Structures, neighbor_list
     from zstruct.features.statistics import by_species
     done("imports")
 
     atoms = {"numbers": np.array([22, 8, 8]), "positions": np.array([[0, 0, 0], [1.9, 0, 0], [0, 1.9, 0.1]])}
-    packed = pack(atoms)
+    packed = Structures.of(atoms)
     near = neighbor_list(packed, 6.0)
     done("neighbour list")
     angular = [(0.01, 1, 1)]

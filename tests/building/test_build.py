@@ -69,7 +69,7 @@ def test_many_parts_and_shards_are_one_store(tmp_path, frames, small_chunks, mon
     _check_equal(tmp_path / "s.zarr", frames)
     store = Store(tmp_path / "s.zarr")
     assert report.n_structures == 30
-    assert store.layout("positions").n_shards(store.n_atoms) > 3
+    assert store.grid("positions").n_shards(store.n_atoms) > 3
     assert store.categories("source") == [str(f) for f in files]
     assert store.read("frame").tolist() == [0, 1, 2] * 10
     assert report.species == {

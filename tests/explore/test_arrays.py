@@ -18,7 +18,7 @@ from zstruct.explore import arrays
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.schema import FIELDS
 from zstruct.store.files import shard_path
-from zstruct.store.spec import ArraySpec, categories_specs, choose_layout, spec_of
+from zstruct.store.spec import ArraySpec, categories_specs, choose_grid, spec_of
 from zstruct.store.store import Store
 from zstruct.store.write import create, finish
 
@@ -217,7 +217,7 @@ def test_chunks(path):
     assert default.energy.chunks is None
     assert default.forces.chunks is not None
     assert not none.chunks
-    assert all_chunked.energy.chunks[0][0] % Store(path).layout("energy").shard_rows == 0
+    assert all_chunked.energy.chunks[0][0] % Store(path).grid("energy").shard_rows == 0
     assert rows.energy.chunks[0] == (7, 7, 7, 7, 7, 5)
     assert mapped.energy.chunks[0] == (10, 10, 10, 10)
     assert auto.energy.chunks == ((40,),)
@@ -243,15 +243,15 @@ def test_opening_ten_million_structures_reads_nothing_of_them(tmp_path):
     }
     specs = [spec_of(FIELDS[name], name, rows, whole) for name, rows in lengths.items()]
     for name, rows, dims in (("n_atoms", n, "structure"), ("offsets", n + 1, "structure_edge")):
-        layout = choose_layout(rows, 8)
+        grid = choose_grid(rows, 8)
         said = {"kind": "int", "rotates": "scalar"}
         dtype = "int32" if name == "n_atoms" else "int64"
-        specs.append(ArraySpec(name, (dims,), (rows,), dtype, said, 0, layout))
+        specs.append(ArraySpec(name, (dims,), (rows,), dtype, said, 0, grid))
     tables = [spec for spec, _ in categories_specs("source", ["a"])]
     said = {"n_structures": n, "n_atoms": atoms, "species": {"H": atoms}, "digest": "", "build": {}}
     create(path, [*specs, *tables], said)
     for spec in (*specs, *tables):
-        for k in range(spec.layout.n_shards(spec.shape[0])):
+        for k in range(spec.grid.n_shards(spec.shape[0])):
             shard = shard_path(path, spec.path, k, len(spec.shape))
             shard.parent.mkdir(parents=True, exist_ok=True)
             shard.touch()

@@ -9,7 +9,7 @@ import xarray as xr
 
 import zstruct
 from zstruct.errors import InputError, StaleGroupError
-from zstruct.features import Chebyshev, NeighborList, pack
+from zstruct.features import Chebyshev, NeighborList, Structures
 from zstruct.store import spec
 
 CHEB = Chebyshev(["H", "C", "O", "Ti"], 3, 4.0, 2, 3.0)
@@ -31,7 +31,7 @@ def featured(path, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(structures):
     """The features of each structure."""
-    packed = pack(structures)
+    packed = Structures.of(structures)
     return np.split(CHEB.compute(packed), packed.offsets[1:-1])
 
 

@@ -61,7 +61,7 @@ def test_chunks_are_whole_shards(path):
 
     assert {"forces", "positions", "energy", "site"} <= set(chunked)
     for name in chunked:
-        shard = store.layout(name).shard_rows
+        shard = store.grid(name).shard_rows
         assert shard < len(ds[name])
         assert all(rows % shard == 0 for rows in ds[name].chunks[0][:-1])
     assert ds.energy.chunks == ds.n_k.chunks
@@ -70,11 +70,11 @@ def test_chunks_are_whole_shards(path):
 
 def test_wide_rows_get_smaller_chunks_but_whole_shards(path, monkeypatch):
     monkeypatch.setattr(zstruct.explore.open_store, "_CHUNK_BYTES", 8 * 8 * 5)
-    layout = Store(path).layout("spectrum")
+    grid = Store(path).grid("spectrum")
 
     ds = zstruct.open(path, chunks={})
 
-    assert ds.spectrum.chunks[0][0] == layout.shard_rows
+    assert ds.spectrum.chunks[0][0] == grid.shard_rows
 
 
 def test_opening_and_showing_reads_no_data(path, tmp_path):

@@ -15,7 +15,7 @@ from zstruct.errors import InputError
 from zstruct.features.acsf import ACSF
 from zstruct.features.kernels import acsf as kernels
 from zstruct.geometry.neighbors import Neighbors, neighbor_list, neighbor_pieces
-from zstruct.geometry.structures import pack
+from zstruct.geometry.structures import Structures
 
 R_CUT = 3.5
 G2 = [(0.1, 0.0), (1.0, 0.0), (2.0, 1.5)]
@@ -52,7 +52,7 @@ def neighbors_of(structures, cutoff=R_CUT):
 
 
 def features(acsf, atoms):
-    packed = pack(atoms)
+    packed = Structures.of(atoms)
     return acsf.values(packed, neighbors_of(packed, acsf.cutoff))
 
 
@@ -149,28 +149,28 @@ class TestValues:
         np.testing.assert_array_equal(features(acsf, ase.Atoms("O")), np.zeros((1, acsf.n_features)))
 
     def test_no_atoms(self, acsf):
-        packed = pack([])
+        packed = Structures.of([])
         nothing = Neighbors(
             0, np.zeros(1, np.int64), np.empty(0, np.int64), *np.empty((2, 0, 3)), np.empty(0)
         )
         assert acsf.values(packed, nothing).shape == (0, acsf.n_features)
 
     def test_pieces_are_the_whole(self, acsf, rng):
-        packed = pack([molecule(rng), ase.Atoms("H"), crystal(rng), molecule(rng)])
+        packed = Structures.of([molecule(rng), ase.Atoms("H"), crystal(rng), molecule(rng)])
         pieces = list(neighbor_pieces(packed, R_CUT, pairs=40))
         assert len(pieces) > 3
         parts = [acsf.values(packed, piece) for piece in pieces]
         np.testing.assert_array_equal(np.concatenate(parts), acsf.values(packed, neighbors_of(packed)))
 
     def test_neighbours_beyond_the_cutoff_do_not_matter(self, acsf, rng):
-        packed = pack(molecule(rng))
+        packed = Structures.of(molecule(rng))
         far, near = neighbors_of(packed, 2 * R_CUT), neighbors_of(packed)
         assert far.n_pairs > near.n_pairs
         np.testing.assert_allclose(acsf.values(packed, far), acsf.values(packed, near), atol=1e-14)
 
     def test_atoms_in_one_place_do_not_see_one_another(self, acsf):
-        apart = pack(ase.Atoms("OH", [[0, 0, 0], [1, 0, 0]]))
-        doubled = pack(ase.Atoms("OTiH", [[0, 0, 0], [0, 0, 0], [1, 0, 0]]))
+        apart = Structures.of(ase.Atoms("OH", [[0, 0, 0], [1, 0, 0]]))
+        doubled = Structures.of(ase.Atoms("OTiH", [[0, 0, 0], [0, 0, 0], [1, 0, 0]]))
         np.testing.assert_allclose(
             acsf.values(doubled, neighbors_of(doubled))[0], acsf.values(apart, neighbors_of(apart))[0]
         )
@@ -180,7 +180,7 @@ class TestValues:
         np.testing.assert_allclose(features(acsf, atoms), by_formula(atoms), rtol=1e-11, atol=1e-12)
 
     def test_unknown_element(self, acsf):
-        packed = pack([ase.build.molecule("H2O"), ase.build.molecule("CO")])
+        packed = Structures.of([ase.build.molecule("H2O"), ase.build.molecule("CO")])
         with pytest.raises(InputError, match=r"structure 1 has C, .*: H, O, Ti;"):
             acsf.values(packed, neighbors_of(packed))
 
@@ -216,7 +216,7 @@ class TestDerivatives:
         return molecule(rng, 6) if request.param == "molecule" else crystal(rng)
 
     def test_pairs(self, acsf, atoms):
-        packed = pack(atoms)
+        packed = Structures.of(atoms)
         neighbors = neighbors_of(packed)
         arrays = acsf.derivatives(packed, neighbors)
         assert {name: array.shape[1:] for name, array in arrays.items()} == acsf.pair_arrays()
@@ -229,7 +229,7 @@ class TestDerivatives:
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
 
     def test_vjp(self, acsf, atoms, rng):
-        packed = pack(atoms)
+        packed = Structures.of(atoms)
         neighbors = neighbors_of(packed)
         gradient = rng.normal(size=(len(atoms), acsf.n_features))
         positions, strain = np.ones((len(atoms), 3)), np.ones((1, 3, 3))
@@ -252,14 +252,14 @@ class TestDerivatives:
             strained.set_cell(atoms.cell.array @ (np.eye(3) + strain))
             return np.sum(gradient * features(acsf, strained))
 
-        packed = pack(atoms)
+        packed = Structures.of(atoms)
         found = np.zeros((1, 3, 3))
         acsf.vjp(packed, neighbors_of(packed), gradient, np.zeros((len(atoms), 3)), found)
         np.testing.assert_allclose(found[0], numerical(energy, np.zeros((3, 3)), 1e-3), rtol=1e-7, atol=1e-7)
 
     def test_jvp(self, acsf, atoms, rng):
         tangents = rng.normal(size=(len(atoms), 3))
-        packed = pack(atoms)
+        packed = Structures.of(atoms)
         found = acsf.jvp(packed, neighbors_of(packed), tangents)
 
         def along(t):
@@ -272,12 +272,12 @@ class TestDerivatives:
         gradient = rng.normal(size=(len(atoms), acsf.n_features))
 
         def slope(t):
-            packed = pack(moved(atoms, atoms.positions + t[0] * tangents))
+            packed = Structures.of(moved(atoms, atoms.positions + t[0] * tangents))
             out = np.zeros((len(atoms), 3))
             acsf.vjp(packed, neighbors_of(packed), gradient, out, np.zeros((1, 3, 3)))
             return out
 
-        packed = pack(atoms)
+        packed = Structures.of(atoms)
         found = np.zeros((len(atoms), 3))
         acsf.hvp(packed, neighbors_of(packed), gradient, tangents, found)
         expected = numerical(slope, np.zeros(1), 5e-4)[..., 0]
@@ -285,17 +285,17 @@ class TestDerivatives:
 
     def test_strain_of_each_structure(self, acsf, rng):
         structures = [molecule(rng), ase.Atoms("H"), crystal(rng)]
-        packed = pack(structures)
+        packed = Structures.of(structures)
         gradient = rng.normal(size=(packed.n_atoms, acsf.n_features))
         found, alone = np.zeros((3, 3, 3)), np.zeros((3, 3, 3))
         acsf.vjp(packed, neighbors_of(packed), gradient, np.zeros((packed.n_atoms, 3)), found)
         for s, atoms in enumerate(structures):
-            one, rows = pack(atoms), slice(*packed.offsets[s : s + 2])
+            one, rows = Structures.of(atoms), slice(*packed.offsets[s : s + 2])
             acsf.vjp(one, neighbors_of(one), gradient[rows], np.zeros((len(atoms), 3)), alone[s : s + 1])
         np.testing.assert_allclose(found, alone, rtol=1e-12, atol=1e-12)
 
     def test_pieces_add_up(self, acsf, rng):
-        packed = pack([molecule(rng), ase.Atoms("H"), crystal(rng)])
+        packed = Structures.of([molecule(rng), ase.Atoms("H"), crystal(rng)])
         gradient, tangents = rng.normal(size=(12, acsf.n_features)), rng.normal(size=(12, 3))
         whole, parts = np.zeros((3, 12, 3)), np.zeros((3, 12, 3))
         for out, pieces in (
@@ -311,7 +311,7 @@ class TestDerivatives:
 
     def test_one_compiled_kernel_for_all(self, acsf, rng):
         # Arrays of stores and memory maps are read-only, slices are not contiguous.
-        packed = pack(molecule(rng))
+        packed = Structures.of(molecule(rng))
         packed.numbers.flags.writeable = False
         gradient = rng.normal(size=(7, 2 * acsf.n_features))[:, ::2]
         acsf.values(packed, neighbors_of(packed))
@@ -322,7 +322,7 @@ class TestDerivatives:
         # Nothing is singular where the cosine is at its end.
         acsf = ACSF(["H", "O"], 3.0, g5_params=[(0.1, 1, 1), (0.1, 2, -1)])
         atoms = ase.Atoms("HOH", [[-1, 0, 0], [0, 0, 0], [1.1, 0, 0]])
-        packed = pack(atoms)
+        packed = Structures.of(atoms)
         out = np.zeros((3, 3))
         tangents = np.arange(9.0).reshape(3, 3)
         acsf.hvp(packed, neighbors_of(packed), np.ones((3, acsf.n_features)), tangents, out)

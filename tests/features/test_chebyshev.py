@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from zstruct.errors import InputError
 from zstruct.features.chebyshev import Chebyshev
 from zstruct.geometry.neighbors import Neighbors, neighbor_list
-from zstruct.geometry.structures import Structures, pack
+from zstruct.geometry.structures import Structures
 
 CASE_A = Chebyshev(["Ti", "O"], 2, 3.0, 2, 2.5)
 CASE_A_ATOMS = ase.Atoms("TiO2", [(0, 0, 0), (1.2, 0.3, -0.4), (-0.5, 1.1, 0.6)])
@@ -45,7 +45,7 @@ def cluster(n=8, seed=0, symbols="TiO"):
 
 
 def features(descriptor, atoms):
-    packed = pack(atoms)
+    packed = Structures.of(atoms)
     return descriptor.values(packed, neighbor_list(packed, descriptor.cutoff))
 
 
@@ -123,7 +123,7 @@ def test_case_a_has_the_reference_values():
 
 
 def test_case_a_has_the_reference_derivatives():
-    packed = pack(CASE_A_ATOMS)
+    packed = Structures.of(CASE_A_ATOMS)
     neighbors = neighbor_list(packed, CASE_A.cutoff)
     expected = [
         (-0.472760202552, -0.118190050638, 0.157586734184),
@@ -146,7 +146,7 @@ def test_case_a_has_the_reference_forces():
         (0.808369929468, -0.654587483165, -0.572499896270),
     ]
 
-    positions, _ = vjp(CASE_A, pack(CASE_A_ATOMS), gradient)
+    positions, _ = vjp(CASE_A, Structures.of(CASE_A_ATOMS), gradient)
 
     np.testing.assert_allclose(-positions, expected, atol=1e-9, rtol=0)
 
@@ -154,7 +154,7 @@ def test_case_a_has_the_reference_forces():
 @pytest.mark.parametrize("descriptor", [*DESCRIPTORS, Chebyshev(["O"], 5, 4.0, 4, 4.0)], ids=str)
 def test_values_are_the_formulae_written_out(descriptor):
     symbols = "".join(descriptor.species)
-    packed = pack([cluster(9, symbols=symbols), cluster(3, 1, symbols), cluster(2, 2, symbols)])
+    packed = Structures.of([cluster(9, symbols=symbols), cluster(3, 1, symbols), cluster(2, 2, symbols)])
     neighbors = neighbor_list(packed, descriptor.cutoff + 1.0)
 
     found = descriptor.values(packed, neighbors)
@@ -164,7 +164,7 @@ def test_values_are_the_formulae_written_out(descriptor):
 
 def test_values_of_a_crystal_with_hundreds_of_neighbours():
     descriptor = Chebyshev(["Ti", "O"], 5, 7.0, 4, 7.5)
-    packed = pack(crystal())
+    packed = Structures.of(crystal())
     neighbors = neighbor_list(packed, descriptor.cutoff)
     assert np.diff(neighbors.offsets).min() > 128  # more than a block of the kernels
 
@@ -175,7 +175,7 @@ def test_values_of_a_crystal_with_hundreds_of_neighbours():
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=str)
 def test_derivatives_are_finite_differences(descriptor):
-    packed = pack(cluster(6))
+    packed = Structures.of(cluster(6))
     neighbors = neighbor_list(packed, descriptor.cutoff)
     arrays = descriptor.derivatives(packed, neighbors)
     assert {name: array.shape[1:] for name, array in arrays.items()} == descriptor.pair_arrays()
@@ -196,7 +196,7 @@ def test_derivatives_are_finite_differences(descriptor):
     "atoms", [crystal(), crystal(1, (2, 2, 1)), cluster(7, 3)], ids=["3", "9", "cluster"]
 )
 def test_vjp_and_jvp_are_contracted_derivatives(descriptor, atoms):
-    packed = pack([atoms, cluster(2), atoms])
+    packed = Structures.of([atoms, cluster(2), atoms])
     neighbors = neighbor_list(packed, descriptor.cutoff)
     i, j = neighbors.centres, neighbors.indices
     rng = np.random.default_rng(0)
@@ -222,7 +222,7 @@ def test_vjp_and_jvp_are_contracted_derivatives(descriptor, atoms):
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS[:3], ids=str)
 def test_forces_stress_and_second_derivatives_are_finite_differences(descriptor):
-    packed = pack([crystal(2), cluster(4)])
+    packed = Structures.of([crystal(2), cluster(4)])
     rng = np.random.default_rng(1)
     gradient = rng.normal(size=(packed.n_atoms, descriptor.n_features))
     tangents, deformation = rng.normal(size=(packed.n_atoms, 3)), rng.normal(size=(3, 3))
@@ -276,7 +276,7 @@ def test_a_supercell_repeats_the_features(seed, repeat):
 
 def test_pieces_are_parts_of_the_whole():
     descriptor = DESCRIPTORS[0]
-    packed = pack([crystal(), cluster(5)])
+    packed = Structures.of([crystal(), cluster(5)])
     whole = neighbor_list(packed, descriptor.cutoff)
     gradient = np.random.default_rng(0).normal(size=(packed.n_atoms, descriptor.n_features))
     positions, strain = np.zeros((packed.n_atoms, 3)), np.zeros((2, 3, 3))
@@ -295,11 +295,8 @@ def test_pieces_are_parts_of_the_whole():
         descriptor.vjp(packed, piece, gradient[start:stop], positions, strain)
 
     assert values[2].shape == (0, descriptor.n_features)
-    assert descriptor.derivatives(packed, neighbor_list(pack(ase.Atoms("O")), 4.0))["angular"].shape == (
-        0,
-        4,
-        3,
-    )
+    alone = neighbor_list(Structures.of(ase.Atoms("O")), 4.0)
+    assert descriptor.derivatives(packed, alone)["angular"].shape == (0, 4, 3)
     np.testing.assert_array_equal(np.concatenate(values), descriptor.values(packed, whole))
     expected_positions, expected_strain = vjp(descriptor, packed, gradient)
     np.testing.assert_allclose(positions, expected_positions, atol=1e-10)
@@ -311,7 +308,7 @@ def test_an_atom_alone_and_one_with_one_neighbour():
 
     assert not features(DESCRIPTORS[0], alone).any()
     assert not features(DESCRIPTORS[0], pair)[:, 5:9].any()  # no pair of neighbours: no angle, exactly
-    positions, _ = vjp(DESCRIPTORS[0], pack(pair), np.eye(18)[[5, 6]])
+    positions, _ = vjp(DESCRIPTORS[0], Structures.of(pair), np.eye(18)[[5, 6]])
     assert not positions.any()
 
 
@@ -329,7 +326,7 @@ def test_atoms_in_the_same_place_are_left_out_even_without_min_cutoff():
     descriptor = Chebyshev(["Ti", "O"], 3, 4.0, 3, 4.0, min_cutoff=0.0)
     atoms = cluster(4)
     twice = atoms + atoms[:1]
-    packed = pack(twice)
+    packed = Structures.of(twice)
     neighbors = neighbor_list(packed, 4.0)
     gradient, tangents = np.ones((5, descriptor.n_features)), np.ones((5, 3))
 
@@ -348,7 +345,7 @@ def test_atoms_in_the_same_place_are_left_out_even_without_min_cutoff():
 def test_a_neighbour_at_the_cutoff_adds_nothing():
     descriptor = Chebyshev(["Ti", "O"], 3, 3.0, 3, 3.0)
     atoms = ase.Atoms("TiO3", [(0, 0, 0), (1.5, 0, 0), (0, 1.5, 0), (0, 0, 3.0)])
-    positions, _ = vjp(descriptor, pack(atoms), np.eye(4, descriptor.n_features))
+    positions, _ = vjp(descriptor, Structures.of(atoms), np.eye(4, descriptor.n_features))
 
     np.testing.assert_allclose(features(descriptor, atoms)[0], features(descriptor, atoms[:3])[0], atol=1e-15)
     np.testing.assert_allclose(positions[3, 2], 0.0, atol=1e-15)
@@ -360,7 +357,7 @@ def test_angles_of_atoms_in_line():
     weight = ((np.cos(np.pi * 1.5 / 4.0) + 1) / 2) ** 2
 
     middle = features(descriptor, line)[1, 1:]
-    positions, _ = vjp(descriptor, pack(line), np.ones((3, 7)))
+    positions, _ = vjp(descriptor, Structures.of(line), np.ones((3, 7)))
 
     np.testing.assert_allclose(middle, weight * np.array([1, -1, 1, -1, 1, -1]), atol=1e-14)
     np.testing.assert_allclose(positions[:, :2], 0.0, atol=1e-14)
@@ -369,14 +366,14 @@ def test_angles_of_atoms_in_line():
 def test_cutoffs_far_apart_overflow_nothing():
     descriptor = Chebyshev(["Ti", "O"], 300, 1.0, 3, 1e3)
 
-    positions, _ = vjp(descriptor, pack(cluster(6)), np.ones((6, descriptor.n_features)))
+    positions, _ = vjp(descriptor, Structures.of(cluster(6)), np.ones((6, descriptor.n_features)))
 
     assert np.isfinite(positions).all()
     assert np.isfinite(features(descriptor, cluster(6))).all()
 
 
 def test_float32_and_readonly_arrays_are_taken():
-    packed = pack(molecule("H2O"))
+    packed = Structures.of(molecule("H2O"))
     neighbors = neighbor_list(packed, 4.0)
     descriptor = Chebyshev(["O", "H"], 3, 4.0, 3, 3.0)
     gradient = np.ones((3, descriptor.n_features), np.float32)
@@ -424,7 +421,7 @@ def test_bad_hyperparameters_are_refused(change, message):
 
 
 def test_an_unknown_element_is_named_with_its_structure():
-    packed = pack([molecule("H2O"), molecule("CO"), ase.Atoms("He")])
+    packed = Structures.of([molecule("H2O"), molecule("CO"), ase.Atoms("He")])
     descriptor = Chebyshev(["O", "H"], 2, 4.0, 2, 3.0)
     gradient = np.ones((packed.n_atoms, descriptor.n_features))
 
@@ -435,7 +432,7 @@ def test_an_unknown_element_is_named_with_its_structure():
     with pytest.raises(InputError, match=r"structure 1 has C"):
         vjp(descriptor, packed, gradient)
     odd = Structures.of_arrays([0, 1], [500], [[0, 0, 0]])
-    nobody = neighbor_list(pack(ase.Atoms("O")), 4.0)
+    nobody = neighbor_list(Structures.of(ase.Atoms("O")), 4.0)
     with pytest.raises(InputError, match="atomic number 500"):
         descriptor.values(odd, nobody)
 

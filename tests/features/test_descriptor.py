@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import random_atoms
 from tests.features.gaussians import Gaussians, reference
 from zstruct import InputError
-from zstruct.features import pack
+from zstruct.features import Structures
 from zstruct.geometry import pieces
 
 
@@ -43,7 +43,7 @@ def test_forces_are_the_slope_of_the_energy(frames):
     weights = np.array([0.7, -1.3])
     values, derivatives = Gaussians().compute(frames, derivatives=True)
     forces = derivatives.forces(np.broadcast_to(weights, values.shape))
-    offsets, step = pack(frames).offsets, 1e-5
+    offsets, step = Structures.of(frames).offsets, 1e-5
     for s, a, axis in ((0, 0, 0), (3, 1, 2), (6, 0, 1)):
         energies = []
         for sign in (1, -1):

@@ -28,7 +28,7 @@ def test_features_are_those_of_each_structure_alone(built, structures, dtype):
     found = opened.read("features/gaussians/values")
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-13)
-    assert opened.layout("features/gaussians/values").n_shards(len(found)) > 4
+    assert opened.grid("features/gaussians/values").n_shards(len(found)) > 4
     assert report.computed == report.groups == ["features/gaussians"]
     assert (report.n_atoms, report.n_features, report.n_pairs) == (len(expected), 2, None)
 

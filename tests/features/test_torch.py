@@ -7,7 +7,7 @@ import pytest
 from zstruct.errors import InputError
 from zstruct.features.acsf import ACSF
 from zstruct.features.chebyshev import Chebyshev
-from zstruct.geometry.structures import pack
+from zstruct.geometry.structures import Structures
 
 torch = pytest.importorskip("torch")
 from zstruct.features.torch import descriptor_values  # noqa: E402
@@ -33,7 +33,7 @@ def structures(rng):
 
 
 def batch_of(structures, dtype=torch.float64):
-    packed = pack(structures)
+    packed = Structures.of(structures)
     return {
         "numbers": torch.from_numpy(packed.numbers),
         "positions": torch.tensor(packed.positions, dtype=dtype, requires_grad=True),

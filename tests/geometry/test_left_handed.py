@@ -12,7 +12,7 @@ from zstruct.features.acsf import ACSF
 from zstruct.features.chebyshev import Chebyshev
 from zstruct.geometry.distances import shortest_distances
 from zstruct.geometry.neighbors import neighbor_list
-from zstruct.geometry.structures import Structures, pack
+from zstruct.geometry.structures import Structures
 
 CHEBYSHEV = Chebyshev(["Ti", "O"], 4, 5.0, 3, 4.0)
 ANGLES = [(0.01, 1, 1), (0.05, 2, -1)]
@@ -69,14 +69,14 @@ def test_shortest_distances_are_those_of_ase(seed):
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=lambda d: type(d).__name__)
 def test_descriptors_do_not_depend_on_the_hand_of_the_cell(descriptor):
     atoms = crystal()
-    found, expected = (values(descriptor, pack(a)) for a in (atoms, mirrored(atoms)))
+    found, expected = (values(descriptor, Structures.of(a)) for a in (atoms, mirrored(atoms)))
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=lambda d: type(d).__name__)
 def test_derivatives_are_finite_differences(descriptor):
-    packed = pack(crystal(1))
+    packed = Structures.of(crystal(1))
     rng = np.random.default_rng(1)
     gradient = rng.normal(size=(packed.n_atoms, descriptor.n_features))
     tangents, deformation = rng.normal(size=(packed.n_atoms, 3)), rng.normal(size=(3, 3))
@@ -99,7 +99,7 @@ def test_stores_of_left_handed_cells_are_featurized(tmp_path):
     zstruct.build(frames, tmp_path / "x.zarr", progress=False)
     zstruct.featurize(tmp_path / "x.zarr", CHEBYSHEV, dtype="float64", progress=False)
     found = zstruct.open(tmp_path / "x.zarr").zs.features("chebyshev").values
-    expected = values(CHEBYSHEV, pack([mirrored(atoms) for atoms in frames]))
+    expected = values(CHEBYSHEV, Structures.of([mirrored(atoms) for atoms in frames]))
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
     volumes = zstruct.open(tmp_path / "x.zarr").zs.volume.values
     assert volumes == pytest.approx([atoms.get_volume() for atoms in frames])

@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 
 from zstruct.errors import InputError
 from zstruct.geometry.neighbors import NeighborList, Neighbors, neighbor_list, neighbor_pieces
-from zstruct.geometry.structures import Structures, pack
+from zstruct.geometry.structures import Structures
 
 TIE = 1e-10  # so near to the cutoff, rounding decides
 
@@ -27,7 +27,7 @@ def sort(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def assert_as_ase(atoms: ase.Atoms, cutoff: float) -> None:
     i, j, shifts, vectors, distances = ase_list("ijSDd", atoms, cutoff)
-    found = neighbor_list(pack(atoms), cutoff)
+    found = neighbor_list(Structures.of(atoms), cutoff)
     theirs, their_order = sort(np.column_stack([i, j, shifts])[distances < cutoff - TIE])
     sure = found.distances < cutoff - TIE
     ours, our_order = sort(np.column_stack([found.centres, found.indices, found.shifts])[sure])
@@ -35,7 +35,7 @@ def assert_as_ase(atoms: ase.Atoms, cutoff: float) -> None:
     scale = 1 + np.abs(atoms.positions).max(initial=0)
     expected = vectors[distances < cutoff - TIE][their_order]
     np.testing.assert_allclose(found.vectors[sure][our_order], expected, rtol=0, atol=1e-13 * scale)
-    assert_consistent(pack(atoms), found, cutoff)
+    assert_consistent(Structures.of(atoms), found, cutoff)
 
 
 def assert_consistent(structures: Structures, found: Neighbors, cutoff: float) -> None:
@@ -120,31 +120,31 @@ class TestAgainstAse:
 
     def test_cell_vectors_that_are_not_periodic_do_not_matter(self):
         atoms = ase.build.fcc111("Cu", (2, 2, 3), vacuum=5)
-        expected = rows(neighbor_list(pack(atoms), 5.0))
+        expected = rows(neighbor_list(Structures.of(atoms), 5.0))
         atoms.cell[2] = 0
-        np.testing.assert_array_equal(rows(neighbor_list(pack(atoms), 5.0)), expected)
+        np.testing.assert_array_equal(rows(neighbor_list(Structures.of(atoms), 5.0)), expected)
         atoms.cell[2] = [1, 0.1, 0.1]
-        np.testing.assert_array_equal(rows(neighbor_list(pack(atoms), 5.0)), expected)
+        np.testing.assert_array_equal(rows(neighbor_list(Structures.of(atoms), 5.0)), expected)
 
 
 class TestTheCutoff:
     @pytest.mark.parametrize("n", [1, 12])  # few images and many
     def test_a_neighbour_at_the_cutoff_is_none(self, n):
         atoms = ase.build.bulk("Po", "sc", a=3.0, cubic=True) * (n, n, n)
-        assert neighbor_list(pack(atoms), 3.0).n_pairs == 0
-        assert neighbor_list(pack(atoms), np.nextafter(3.0, 4)).n_pairs == 6 * len(atoms)
+        assert neighbor_list(Structures.of(atoms), 3.0).n_pairs == 0
+        assert neighbor_list(Structures.of(atoms), np.nextafter(3.0, 4)).n_pairs == 6 * len(atoms)
 
     @given(seed=seeds, n=st.sampled_from([1, 3, 40]))
     @settings(max_examples=60, deadline=None)
     def test_both_ends_agree_where_rounding_decides(self, seed, n):
         rng = np.random.default_rng(seed)
         atoms = gas(rng, n, rng.normal(size=(3, 3)) + 4 * np.eye(3), (True, True, True), 9.0)
-        cutoff = float(rng.choice(neighbor_list(pack(atoms), 6.0).distances))
+        cutoff = float(rng.choice(neighbor_list(Structures.of(atoms), 6.0).distances))
         for at in (np.nextafter(cutoff, 0), cutoff, np.nextafter(cutoff, 9)):
-            assert_consistent(pack(atoms), neighbor_list(pack(atoms), at), at)
+            assert_consistent(Structures.of(atoms), neighbor_list(Structures.of(atoms), at), at)
 
     def test_atoms_at_the_same_place_are_neighbours(self):
-        found = neighbor_list(pack(ase.Atoms("H3", positions=[[1.0, 2, 3]] * 3)), 1e-3)
+        found = neighbor_list(Structures.of(ase.Atoms("H3", positions=[[1.0, 2, 3]] * 3)), 1e-3)
         assert found.distances.tolist() == [0.0] * 6
         assert found.centres.tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -153,18 +153,18 @@ class TestTheCutoff:
         with pytest.raises(InputError, match="a positive number of angstrom, at most 1,000, not"):
             NeighborList(cutoff)
         with pytest.raises(InputError, match="a positive number of angstrom, at most 1,000, not"):
-            neighbor_list(pack(ase.Atoms("H", cell=[3, 3, 3], pbc=True)), cutoff)
+            neighbor_list(Structures.of(ase.Atoms("H", cell=[3, 3, 3], pbc=True)), cutoff)
 
 
 class TestShapes:
     def test_no_structures_and_no_atoms(self):
-        for packed in (pack([]), pack([ase.Atoms(), ase.Atoms(cell=[3, 3, 3], pbc=True)])):
+        for packed in (Structures.of([]), Structures.of([ase.Atoms(), ase.Atoms(cell=[3, 3, 3], pbc=True)])):
             found = neighbor_list(packed, 5.0)
             assert (len(found), found.n_pairs, found.offsets.tolist()) == (0, 0, [0])
             assert list(neighbor_pieces(packed, 5.0)) == []
 
     def test_one_atom(self):
-        assert neighbor_list(pack(ase.Atoms("H")), 5.0).n_pairs == 0
+        assert neighbor_list(Structures.of(ase.Atoms("H")), 5.0).n_pairs == 0
         found = NeighborList(3.2).compute(ase.Atoms("H", cell=[3, 4, 5], pbc=True))
         assert rows(found).tolist() == [[0, 0, -1, 0, 0], [0, 0, 1, 0, 0]]
 
@@ -172,14 +172,14 @@ class TestShapes:
         assert_as_ase(ase.Atoms("H", cell=[0.2, 0.22, 0.25], pbc=True), 0.9)
 
     def test_dtypes(self):
-        found = neighbor_list(pack(ase.build.bulk("Cu")), 3.0)
+        found = neighbor_list(Structures.of(ase.build.bulk("Cu")), 3.0)
         kinds = [
             str(getattr(found, n).dtype) for n in ("offsets", "indices", "shifts", "vectors", "distances")
         ]
         assert kinds == ["int64", "int64", "int32", "float64", "float64"]
 
     def test_read_only_arrays(self):
-        packed = pack(ase.build.bulk("Cu"))
+        packed = Structures.of(ase.build.bulk("Cu"))
         for array in (packed.offsets, packed.positions, packed.cells, packed.pbc):
             array.flags.writeable = False
         assert neighbor_list(packed, 3.0).n_pairs == 12
@@ -187,7 +187,7 @@ class TestShapes:
     def test_atoms_far_apart(self):
         # A thousand pairs, each far from all others: bins can't be as small as the cutoff.
         places = np.random.default_rng(1).uniform(-1e7, 1e7, (1000, 3))
-        packed = pack(ase.Atoms("H2000", positions=np.concatenate([places, places + 0.5])))
+        packed = Structures.of(ase.Atoms("H2000", positions=np.concatenate([places, places + 0.5])))
         found = neighbor_list(packed, 1.0)
         np.testing.assert_array_equal(found.indices, (np.arange(2000) + 1000) % 2000)
 
@@ -203,7 +203,7 @@ def mixed() -> Structures:
         ase.build.bulk("Ti"),
         ase.build.bulk("NaCl", "rocksalt", 5.6),
     ]
-    return pack([*small, large, *small, ase.Atoms("H"), ase.Atoms()])
+    return Structures.of([*small, large, *small, ase.Atoms("H"), ase.Atoms()])
 
 
 class TestPieces:
@@ -271,20 +271,22 @@ class TestInvariance:
         rng = np.random.default_rng(seed)
         cell = np.diag([9.0, 10, 11]) + rng.normal(size=(3, 3))
         atoms = gas(rng, n, cell, pbc, 2.0)
-        expected = np.sort(neighbor_list(pack(atoms), 4.0).distances)
+        expected = np.sort(neighbor_list(Structures.of(atoms), 4.0).distances)
         turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]  # and reflect, half of the times
         moved = atoms[rng.permutation(n)]
         moved.set_cell(cell @ turn)
         moved.positions = moved.positions @ turn + rng.normal(size=3) * 20
-        np.testing.assert_allclose(np.sort(neighbor_list(pack(moved), 4.0).distances), expected, atol=1e-11)
+        np.testing.assert_allclose(
+            np.sort(neighbor_list(Structures.of(moved), 4.0).distances), expected, atol=1e-11
+        )
 
     @given(seed=seeds, repeat=st.sampled_from([(2, 1, 1), (1, 3, 2), (3, 3, 3)]))
     @settings(max_examples=20, deadline=None)
     def test_supercells(self, seed, repeat):
         rng = np.random.default_rng(seed)
         atoms = gas(rng, 6, np.diag([4.0, 5, 4]) + rng.normal(size=(3, 3)) / 3, (True, True, True), 3.0)
-        one = np.sort(neighbor_list(pack(atoms), 5.0).distances)
-        many = np.sort(neighbor_list(pack(atoms * repeat), 5.0).distances)
+        one = np.sort(neighbor_list(Structures.of(atoms), 5.0).distances)
+        many = np.sort(neighbor_list(Structures.of(atoms * repeat), 5.0).distances)
         np.testing.assert_allclose(many, np.repeat(one, np.prod(repeat)), atol=1e-11)
 
 
@@ -292,7 +294,7 @@ def test_100_000_atoms_against_a_tree():
     rng = np.random.default_rng(2)
     n, edges, cutoff = 100_000, np.array([95.0, 100.0, 105.0]), 4.0
     positions = rng.random((n, 3)) * edges
-    packed = pack(ase.Atoms(np.ones(n, int), positions=positions, cell=edges, pbc=True))
+    packed = Structures.of(ase.Atoms(np.ones(n, int), positions=positions, cell=edges, pbc=True))
     pairs = KDTree(positions, boxsize=edges).query_pairs(cutoff, output_type="ndarray")
     pairs = np.sort(np.concatenate([pairs @ [n, 1], pairs @ [1, n]]))
     seen, largest = [], 0

@@ -2,7 +2,6 @@ import ase.build
 import numpy as np
 import pytest
 
-from zstruct.features import pack
 from zstruct.geometry.structures import Structures
 
 WATER, COPPER = ase.build.molecule("H2O"), ase.build.bulk("Cu", cubic=True)
@@ -36,12 +35,12 @@ def graph(structures):
         (atoms for atoms in (WATER, COPPER)),
         [sample(WATER), COPPER],
         graph([WATER, COPPER]),
-        pack([WATER, COPPER]),
+        Structures.of([WATER, COPPER]),
     ],
     ids=["atoms", "generator", "mixed", "graph", "packed"],
 )
 def test_whatever_holds_atoms_is_packed(given):
-    packed = pack(given)
+    packed = Structures.of(given)
 
     assert packed.offsets.tolist() == [0, 3, 7]
     assert packed.numbers.tolist() == [8, 1, 1, 29, 29, 29, 29]
@@ -60,10 +59,10 @@ def test_batches_and_samples_of_a_dataset_are_packed(tmp_path):
 
     zstruct.build([WATER, COPPER], tmp_path / "s.zarr", progress=False)
     data = zstruct.ZarrStructureDataset(tmp_path / "s.zarr")
-    expected = pack([COPPER, WATER])
+    expected = Structures.of([COPPER, WATER])
 
     for given in (data.take([1, 0]), next(iter(data[[1, 0]].loader(2))), [data[1], data[0]]):
-        packed = pack(given)
+        packed = Structures.of(given)
         assert packed.numbers.tolist() == expected.numbers.tolist()
         np.testing.assert_allclose(packed.positions, expected.positions, atol=1e-6)
         np.testing.assert_allclose(packed.cells, expected.cells, atol=1e-6)
@@ -71,12 +70,12 @@ def test_batches_and_samples_of_a_dataset_are_packed(tmp_path):
 
 
 def test_nothing_is_packed_too():
-    assert len(pack([])) == pack([]).n_atoms == 0
-    assert pack([ase.Atoms()]).offsets.tolist() == [0, 0]
+    assert len(Structures.of([])) == Structures.of([]).n_atoms == 0
+    assert Structures.of([ase.Atoms()]).offsets.tolist() == [0, 0]
 
 
 def test_a_part_counts_from_its_own_beginning():
-    packed = pack([WATER, COPPER, WATER])
+    packed = Structures.of([WATER, COPPER, WATER])
     part = packed.part(1, 3)
     assert part.offsets.tolist() == [0, 4, 7]
     assert part.numbers.tolist() == packed.numbers[3:].tolist()
@@ -86,7 +85,7 @@ def test_a_part_counts_from_its_own_beginning():
 @pytest.mark.parametrize("given", [3, "H2O", None, [WATER, 3], [{"numbers": [1]}]])
 def test_what_holds_no_atoms_is_refused(given):
     with pytest.raises(TypeError, match="structure"):
-        pack(given)
+        Structures.of(given)
 
 
 def with_cell(cell, pbc):
@@ -116,7 +115,7 @@ def with_cell(cell, pbc):
 )
 def test_arrays_that_make_no_sense_are_refused(given, sentence):
     with pytest.raises(ValueError, match=sentence):
-        pack(given)
+        Structures.of(given)
 
 
 @pytest.mark.parametrize(
@@ -131,4 +130,4 @@ def test_arrays_that_make_no_sense_are_refused(given, sentence):
     ],
 )
 def test_odd_cells_are_fine(cell, pbc):
-    assert isinstance(pack(with_cell(cell, pbc)), Structures)
+    assert isinstance(Structures.of(with_cell(cell, pbc)), Structures)

@@ -16,7 +16,7 @@ from zstruct.geometry.kernels.distances import SEARCHED, shortest, shortest_sear
 from zstruct.geometry.kernels.neighbors import _count, _lowest
 from zstruct.geometry.kernels.neighbors import search as neighbors_kernel
 from zstruct.geometry.neighbors import _Search
-from zstruct.geometry.structures import pack
+from zstruct.geometry.structures import Structures
 from zstruct.jit import kernel as module
 from zstruct.jit.kernel import Kernel, helper, kernel, primitive
 from zstruct.jit.pointers import (
@@ -157,7 +157,7 @@ def test_shortest_distances_of_many_atoms(rng):
 @pytest.mark.parametrize("pbc", [(0, 0, 0), (1, 1, 1), (0, 1, 1)])
 def test_neighbors(rng, pbc, cutoff):
     boxes = [6 * np.eye(3), np.diag([3.0, 4, -5]), 4 * np.eye(3) + rng.normal(0, 1, (3, 3))]
-    packed = pack(
+    packed = Structures.of(
         [
             {
                 "numbers": np.ones(5, int),
@@ -182,7 +182,7 @@ def test_neighbors(rng, pbc, cutoff):
 
 def test_neighbors_in_bins(rng):
     cloud = {"numbers": np.ones(40, int), "positions": rng.uniform(0, 8, (40, 3))}
-    packed = pack([cloud | {"cell": 8 * np.eye(3), "pbc": [True] * 3}])
+    packed = Structures.of([cloud | {"cell": 8 * np.eye(3), "pbc": [True] * 3}])
 
     def run(one):
         search = _Search(packed, 8.0)

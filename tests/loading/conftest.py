@@ -12,7 +12,7 @@ from tests.loading.groups import Bumps, write_descriptor, write_list
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, infer
 from zstruct.store import spec
-from zstruct.store.spec import ArraySpec, categories_specs, choose_layout, spec_of
+from zstruct.store.spec import ArraySpec, categories_specs, choose_grid, spec_of
 from zstruct.store.write import create, finish, write_array
 
 
@@ -53,7 +53,7 @@ def write_store(
     texts, coverage, n = texts or {}, coverage or {}, len(counts)
     source = Source(path, counts, columns, fields, texts)
     written = [
-        (ArraySpec(name, (dim,), rows.shape, dtype, {}, 0, choose_layout(len(rows), 8)), rows)
+        (ArraySpec(name, (dim,), rows.shape, dtype, {}, 0, choose_grid(len(rows), 8)), rows)
         for name, dim, rows, dtype in (
             ("offsets", "structure_edge", source.offsets, "int64"),
             ("n_atoms", "structure", np.asarray(counts), "int32"),

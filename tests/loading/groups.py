@@ -10,7 +10,7 @@ from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.registry import register
 from zstruct.geometry.neighbors import Neighbors, neighbor_list
 from zstruct.geometry.structures import Structures
-from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 from zstruct.store.write import complete, consolidate_again, create, create_parent, write_array
 
@@ -65,8 +65,8 @@ def write_group(source: Any, kind: str, name: str, cutoff: float, arrays: dict, 
     for leaf, values in arrays.items():
         dims = {"offsets": "structure_edge", "counts": "atom", "values": "atom"}.get(leaf, "pair")
         across = tuple(f"{leaf}_{axis}" for axis in range(1, values.ndim))
-        layout = choose_layout(len(values), values[:1].nbytes, "atom")
-        specs.append(ArraySpec(leaf, (dims, *across), values.shape, str(values.dtype), {}, 0, layout))
+        grid = choose_grid(len(values), values[:1].nbytes, "atom")
+        specs.append(ArraySpec(leaf, (dims, *across), values.shape, str(values.dtype), {}, 0, grid))
     create_parent(source.path, kind)
     said = {
         "encoding-type": f"zstruct-{kind}",

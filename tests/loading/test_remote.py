@@ -95,7 +95,7 @@ def test_each_block_is_fetched_once(stored, monkeypatch):
     for epoch in range(2):
         for batch in data.loader(batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(epoch)):
             assert torch.isfinite(batch["positions"]).all()
-    n_atom_blocks = -(-data.store.n_atoms // data.store.layout("positions").chunk_rows)
+    n_atom_blocks = -(-data.store.n_atoms // data.store.grid("positions").chunk_rows)
     assert sum(name == "positions" for name, _, _ in fetched) == n_atom_blocks
     assert set(fetched.values()) == {1}
 

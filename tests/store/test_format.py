@@ -165,9 +165,9 @@ def test_formulas_are_those_of_one_structure_after_the_other(rows):
 def test_digests_and_checksums_of_shards_are_kept(tmp_path, frames, small_chunks):
     zstruct.build(frames, tmp_path / "x.zarr", progress=False)
     opened = Store(tmp_path / "x.zarr")
-    assert opened.layout("positions").n_shards(opened.n_atoms) > 2
+    assert opened.grid("positions").n_shards(opened.n_atoms) > 2
     for name in opened.array_names():
-        rows = opened.layout(name).shard_rows
+        rows = opened.grid(name).shard_rows
         values = opened.read(name)
         shards = [values[k : k + rows] for k in range(0, len(values), rows)]
         digests = [hashlib.sha256(np.ascontiguousarray(shard).tobytes()).hexdigest() for shard in shards]

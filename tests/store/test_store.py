@@ -13,33 +13,33 @@ from hypothesis import strategies as st
 from zstruct.errors import CorruptStoreError, StoreFormatError
 from zstruct.schema import FIELDS
 from zstruct.store.files import shard_path
-from zstruct.store.spec import ArraySpec, Layout, categories_specs, choose_layout, spec_of
+from zstruct.store.spec import ArraySpec, ChunkGrid, categories_specs, choose_grid, spec_of
 from zstruct.store.store import Store
 from zstruct.store.write import create, finish, write_array
 
 
 @given(st.integers(0, 10**10), st.integers(1, 10**7), st.sampled_from(["atom", "structure"]))
-def test_layout_is_bounded_and_nests(n_rows, row_bytes, level):
-    layout = choose_layout(n_rows, row_bytes, level)
-    assert 1 <= layout.chunk_rows <= layout.shard_rows
-    assert layout.shard_rows % layout.chunk_rows == 0
-    assert layout.shard_rows // layout.chunk_rows <= 16
-    assert layout.chunk_rows * row_bytes <= 2 << 20 or layout.chunk_rows == 1
-    assert layout.shard_rows <= max(1, n_rows) + layout.chunk_rows
+def test_chunk_grid_is_bounded_and_nests(n_rows, row_bytes, level):
+    grid = choose_grid(n_rows, row_bytes, level)
+    assert 1 <= grid.chunk_rows <= grid.shard_rows
+    assert grid.shard_rows % grid.chunk_rows == 0
+    assert grid.shard_rows // grid.chunk_rows <= 16
+    assert grid.chunk_rows * row_bytes <= 2 << 20 or grid.chunk_rows == 1
+    assert grid.shard_rows <= max(1, n_rows) + grid.chunk_rows
 
 
-def _write(path, n_atoms, layout, seed=0, texts=None):
+def _write(path, n_atoms, grid, seed=0, texts=None):
     rng = np.random.default_rng(seed)
     values = {
         "positions": np.round(rng.normal(size=(n_atoms, 3)), 8),
         "numbers": rng.integers(1, 90, n_atoms).astype(np.uint8),
     }
     specs = {
-        name: replace(spec_of(FIELDS[name], name, n_atoms, {"coverage": 1}), layout=layout) for name in values
+        name: replace(spec_of(FIELDS[name], name, n_atoms, {"coverage": 1}), grid=grid) for name in values
     }
     edges = {"offsets": np.array([0, n_atoms]), "n_atoms": np.array([n_atoms], np.int32)}
     edge_specs = {
-        name: ArraySpec(name, (dim,), rows.shape, str(rows.dtype), {}, 0, Layout(len(rows), len(rows)))
+        name: ArraySpec(name, (dim,), rows.shape, str(rows.dtype), {}, 0, ChunkGrid(len(rows), len(rows)))
         for (name, rows), dim in zip(edges.items(), ("structure_edge", "structure"), strict=True)
     }
     tables = [made for name in texts or {} for made in categories_specs(name, texts[name])]
@@ -57,7 +57,7 @@ def _write(path, n_atoms, layout, seed=0, texts=None):
 @given(st.integers(1, 70), st.integers(1, 9), st.integers(1, 4))
 def test_zarr_reads_the_shards_we_write(tmp_path_factory, n_atoms, chunk, per_shard):
     path = tmp_path_factory.mktemp("store") / "s.zarr"
-    values = _write(path, n_atoms, Layout(chunk, chunk * per_shard))
+    values = _write(path, n_atoms, ChunkGrid(chunk, chunk * per_shard))
     group = zarr.open_group(path, mode="r")
     for name, rows in values.items():
         np.testing.assert_array_equal(group[name][:], rows)
@@ -66,7 +66,7 @@ def test_zarr_reads_the_shards_we_write(tmp_path_factory, n_atoms, chunk, per_sh
 
 def test_shards_are_deterministic_whoever_writes_them(tmp_path):
     for k in range(2):
-        _write(tmp_path / str(k), 300_000, choose_layout(300_000, 24, "atom"))
+        _write(tmp_path / str(k), 300_000, choose_grid(300_000, 24, "atom"))
     files = sorted(p.relative_to(tmp_path / "0") for p in (tmp_path / "0").rglob("*") if p.is_file())
     assert files
     for file in files:
@@ -75,7 +75,7 @@ def test_shards_are_deterministic_whoever_writes_them(tmp_path):
 
 def test_any_flipped_bit_in_a_shard_is_found(tmp_path):
     path = tmp_path / "s.zarr"
-    values = _write(path, 400, Layout(64, 256))
+    values = _write(path, 400, ChunkGrid(64, 256))
     shard = shard_path(path, "positions", 0, 2)
     good = shard.read_bytes()
     rng = np.random.default_rng(1)
@@ -90,7 +90,7 @@ def test_any_flipped_bit_in_a_shard_is_found(tmp_path):
 
 
 def test_metadata_is_what_xarray_and_people_need(tmp_path):
-    _write(tmp_path / "s.zarr", 10, Layout(10, 10))
+    _write(tmp_path / "s.zarr", 10, ChunkGrid(10, 10))
     array = zarr.open_group(tmp_path / "s.zarr", mode="r")["positions"]
     assert array.metadata.dimension_names == ("atom", "xyz")
     assert array.attrs["units"] == "angstrom"
@@ -100,7 +100,7 @@ def test_metadata_is_what_xarray_and_people_need(tmp_path):
 
 def test_category_table_round_trips_any_text(tmp_path):
     texts = ["", "bulk", "Ångström", "a\nb", "\udcff"]
-    _write(tmp_path / "s", 10, Layout(10, 10), texts={"config_type": texts})
+    _write(tmp_path / "s", 10, ChunkGrid(10, 10), texts={"config_type": texts})
     assert Store(tmp_path / "s").categories("config_type") == texts
 
 
@@ -113,7 +113,7 @@ def test_category_table_round_trips_any_text(tmp_path):
     ],
 )
 def test_what_is_no_finished_store_is_refused(tmp_path, attrs, message):
-    _write(tmp_path / "s", 10, Layout(10, 10))
+    _write(tmp_path / "s", 10, ChunkGrid(10, 10))
     zarr.open_group(tmp_path / "s", mode="r+", use_consolidated=False).update_attributes(attrs)
     for file in (tmp_path / "s" / "zarr.json",):
         metadata = json.loads(file.read_text())
@@ -129,7 +129,7 @@ def test_missing_store_is_refused_with_its_path(tmp_path):
 
 
 def test_store_pickles_without_handles(tmp_path):
-    values = _write(tmp_path / "s", 10, Layout(10, 10))
+    values = _write(tmp_path / "s", 10, ChunkGrid(10, 10))
     opened = Store(tmp_path / "s")
     opened.read("positions")
     again = pickle.loads(pickle.dumps(opened))

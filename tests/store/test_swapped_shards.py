@@ -61,7 +61,7 @@ def test_a_shard_of_another_store_is_noticed(swapped, read, array):
 
 def test_other_rows_are_read_as_before(swapped):
     path = swapped("energy", 1)
-    rows = Store(path).layout("energy").shard_rows
+    rows = Store(path).grid("energy").shard_rows
     assert len(Store(path).read("energy", 0, rows)) == rows
     with pytest.raises(CorruptStoreError):
         Store(path).read("energy", rows - 1, rows + 1)

@@ -55,7 +55,7 @@ def test_edges_that_disagree_are_found(built):
     opened = Store(built)
     wrong = opened.read("n_atoms")
     wrong[[0, 1]] += [1, -1]
-    spec = ArraySpec("n_atoms", ("structure",), wrong.shape, "int32", {}, 0, opened.layout("n_atoms"))
+    spec = ArraySpec("n_atoms", ("structure",), wrong.shape, "int32", {}, 0, opened.grid("n_atoms"))
     write_array(built, spec, wrong)
     with pytest.raises(CorruptStoreError, match=r"n_atoms .*is not the shard that was built"):
         zstruct.verify(built)

@@ -37,8 +37,8 @@ def encode_tasks(plan: Plan, work: Path, identity: str) -> list[EncodeTask]:
     for planned in plan.fields:
         spec = plan.spec(planned)
         row = planned.field.row_bytes
-        for k in range(spec.layout.n_shards(spec.shape[0])):
-            rows = min(spec.layout.shard_rows, spec.shape[0] - k * spec.layout.shard_rows)
+        for k in range(spec.grid.n_shards(spec.shape[0])):
+            rows = min(spec.grid.shard_rows, spec.shape[0] - k * spec.grid.shard_rows)
             tasks.append(EncodeTask(work, identity, planned.field.name, k, rows * row))
     return sorted(tasks, key=lambda task: -task.nbytes)
 
@@ -61,8 +61,8 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     plan = load_plan(task.work / "plan.json", task.identity)
     planned = plan.planned(task.name)
     spec = plan.spec(planned)
-    start = task.shard * spec.layout.shard_rows
-    stop = min(start + spec.layout.shard_rows, spec.shape[0])
+    start = task.shard * spec.grid.shard_rows
+    stop = min(start + spec.grid.shard_rows, spec.shape[0])
     rows, given = (_ordered if plan.order is None else _shuffled)(plan, planned, start, stop)
     if planned.field.kind == "float":
         rows += 0.0  # the sign of zero is not kept: -0.0 + 0.0 is 0.0

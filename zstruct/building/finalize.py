@@ -15,7 +15,7 @@ from zstruct.building.plan import Plan
 from zstruct.schema import SYMBOLS
 from zstruct.sources.remarks import Remarks
 from zstruct.store.digests import combine_digests
-from zstruct.store.spec import ArraySpec, choose_layout, is_content
+from zstruct.store.spec import ArraySpec, choose_grid, is_content
 from zstruct.store.write import Shard, WrittenArray, finish, write_array
 from zstruct.store.zarr_check import check_readable
 
@@ -34,7 +34,7 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray]]:
         "int32",
         {"long_name": "number of atoms", "sample_dimension": "atom", "kind": "int", "rotates": "scalar"},
         0,
-        choose_layout(n, 4),
+        choose_grid(n, 4),
     )
     offsets = ArraySpec(
         "offsets",
@@ -43,7 +43,7 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray]]:
         "int64",
         {"long_name": "atoms of structure i are rows offsets[i]:offsets[i + 1]"},
         0,
-        choose_layout(n + 1, 8),
+        choose_grid(n + 1, 8),
     )
     return [(counts, plan.counts.astype(np.int32)), (offsets, plan.offsets)]
 
@@ -68,7 +68,7 @@ def finalize_store(
     tables = edge_arrays(plan)
     for planned in plan.fields:
         name, spec = planned.field.name, plan.spec(planned)
-        mine = [summaries[name, k] for k in range(spec.layout.n_shards(spec.shape[0]))]
+        mine = [summaries[name, k] for k in range(spec.grid.n_shards(spec.shape[0]))]
         ranges = np.array([summary["range"] for summary in mine if "range" in summary])
         known: dict[str, Any] = {}
         if len(ranges):

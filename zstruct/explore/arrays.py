@@ -96,7 +96,7 @@ class StoredRows(_Stored):
     def _is_enough(self, key: tuple[Any, ...]) -> bool:
         """Return whether to read everything now."""
         if isinstance(key[0], np.ndarray) and len(key[0]):
-            chunk = self._store.layout(self._name).chunk_rows
+            chunk = self._store.grid(self._name).chunk_rows
             self._decoded += chunk * (int(np.count_nonzero(np.diff(key[0] // chunk))) + 1)
         return self._decoded > self.shape[0] or all(map(_is_whole, key, self.shape))
 
@@ -118,7 +118,7 @@ class StoredRows(_Stored):
     def _runs(self, which: slice | NDArray, narrow: bool) -> Iterator[tuple[int, int, Any]]:
         """Yield what to read and which rows of it are wanted: chunks side by side in one go."""
         row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=int))
-        chunk = self._store.layout(self._name).chunk_rows
+        chunk = self._store.grid(self._name).chunk_rows
         most = max(chunk, _READ_BYTES // max(1, row_bytes) // chunk * chunk)
         if isinstance(which, slice):
             start, stop, step = which.indices(self.shape[0])

@@ -244,7 +244,7 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     values = group.array("values")
     shown = lazy((ATOM, "feature"), StoredRows(group.store, values), flat(group.store.array_attrs(values)))
     long = [field.name for field in store.fields.values() if field.level == ATOM]
-    rows: dict[str, int] = {ATOM: max(store.layout(field).shard_rows for field in long)}
+    rows: dict[str, int] = {ATOM: max(store.grid(field).shard_rows for field in long)}
     token = _token(store, json.dumps(group.attrs, sort_keys=True))
     chunked = _chunked(shown, group.store, values, rows, token)
     names = {"feature": group.feature_names}
@@ -306,13 +306,13 @@ def _common_rows(store: Store, columns: Mapping[str, Field]) -> dict[str, int]:
     """Return the rows that chunks of all arrays along a dimension should have."""
     rows: dict[str, int] = {}
     for name, field in columns.items():
-        rows[field.level] = max(rows.get(field.level, 1), store.layout(name).shard_rows)
+        rows[field.level] = max(rows.get(field.level, 1), store.grid(name).shard_rows)
     return rows
 
 
 def _chunked(shown: xr.Variable, store: Store, name: str, rows: Mapping[str, int], token: str) -> xr.Variable:
     """Return a variable as a dask array with chunks of whole shards."""
-    dim, shard = str(shown.dims[0]), store.layout(name).shard_rows
+    dim, shard = str(shown.dims[0]), store.grid(name).shard_rows
     shard_bytes = shard * shown.dtype.itemsize * int(np.prod(shown.shape[1:], dtype=int))
     n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))
     return shown.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zstruct.features.groups import FeatureGroup, group_names, open_group
     from zstruct.features.registry import from_manifest, register
     from zstruct.geometry.neighbors import NeighborList, Neighbors, neighbor_list
-    from zstruct.geometry.structures import Structures, pack
+    from zstruct.geometry.structures import Structures
 
 __all__ = [
     "ACSF",
@@ -27,7 +27,6 @@ __all__ = [
     "group_names",
     "neighbor_list",
     "open_group",
-    "pack",
     "register",
 ]
 
@@ -44,7 +43,6 @@ _LAZY = {
     "group_names": "zstruct.features.groups",
     "neighbor_list": "zstruct.geometry.neighbors",
     "open_group": "zstruct.features.groups",
-    "pack": "zstruct.geometry.structures",
     "register": "zstruct.features.registry",
 }
 

@@ -85,8 +85,8 @@ class ACSF(Descriptor):
     --------
     >>> import ase.build
     >>> from zstruct.geometry.neighbors import neighbor_list
-    >>> from zstruct.geometry.structures import pack
-    >>> water = pack(ase.build.molecule("H2O"))
+    >>> from zstruct.geometry.structures import Structures
+    >>> water = Structures.of(ase.build.molecule("H2O"))
     >>> acsf = ACSF(["H", "O"], r_cut=4.0, g2_params=[(1.0, 1.0)], g4_params=[(0.1, 1, 1)])
     >>> acsf.feature_names
     ['g1_H', 'g2_0_H', 'g1_O', 'g2_0_O', 'g4_0_H_H', 'g4_0_O_H', 'g4_0_O_O']

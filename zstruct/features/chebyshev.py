@@ -72,11 +72,11 @@ class Chebyshev(Descriptor):
     --------
     >>> import ase.build
     >>> from zstruct.geometry.neighbors import neighbor_list
-    >>> from zstruct.geometry.structures import pack
+    >>> from zstruct.geometry.structures import Structures
     >>> descriptor = Chebyshev(["O", "H"], rad_order=1, rad_cutoff=4.0, ang_order=1, ang_cutoff=1.5)
     >>> descriptor.feature_names
     ['rad_0', 'rad_1', 'ang_0', 'ang_1', 'rad_w_0', 'rad_w_1', 'ang_w_0', 'ang_w_1']
-    >>> water = pack(ase.build.molecule("H2O"))
+    >>> water = Structures.of(ase.build.molecule("H2O"))
     >>> features = descriptor.values(water, neighbor_list(water, descriptor.cutoff))
     >>> features.shape, features[0, :2].round(3)
     ((3, 8), array([ 1.724, -0.889]))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError
 from zstruct.geometry.neighbors import PAIRS, Neighbors, neighbor_list
 from zstruct.geometry.pieces import _bounds, _cut, in_threads, visit
-from zstruct.geometry.structures import Structures, pack
+from zstruct.geometry.structures import Structures
 
 __all__ = ["Descriptor", "PairDerivatives", "compute", "make_manifest", "on_atoms", "unknown_species"]
 
@@ -215,7 +215,7 @@ class Descriptor(ABC):
         Parameters
         ----------
         structures
-            What `zstruct.features.pack` accepts: ``ase.Atoms``, samples or batches of a dataset, a
+            What `Structures.of` accepts: ``ase.Atoms``, samples or batches of a dataset, a
             sequence of these.
         derivatives
             Whether to return ``(features, PairDerivatives)``, all pairs of which are in memory.
@@ -270,7 +270,7 @@ def compute(
     descriptor: Descriptor, structures: Any, derivatives: bool, n_threads: int | None
 ) -> NDArray[np.float64] | tuple[NDArray[np.float64], PairDerivatives]:
     """Return what `Descriptor.compute` promises."""
-    packed = pack(structures)
+    packed = Structures.of(structures)
     values = np.empty((packed.n_atoms, descriptor.n_features))
 
     def fill(row: int, part: Structures, neighbors: Neighbors) -> None:

@@ -32,7 +32,7 @@ from zstruct.features.groups import Kind
 from zstruct.features.statistics import Moments, described
 from zstruct.progress import Runner
 from zstruct.schema import ATOM
-from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json
 from zstruct.store.write import Shard, WrittenArray, complete, create, write_array, write_shard
@@ -70,7 +70,7 @@ def prepare(job: Job, opened: Store, only: str | None) -> None:
 
 def _with_forces(opened: Store, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which structures have forces: they are missing for all atoms of one or for none."""
-    found, rows = [], opened.layout("forces").shard_rows
+    found, rows = [], opened.grid("forces").shard_rows
     for start in range(0, opened.n_atoms, rows):
         stop = min(start + rows, opened.n_atoms)
         first = offsets[np.searchsorted(offsets, start) : np.searchsorted(offsets, stop)] - start
@@ -83,7 +83,7 @@ def make(job: Job, opened: Store, attrs: Mapping[Kind, dict[str, Any]], runner: 
     n_atoms = opened.n_atoms
     counts = _edge_spec("counts", ATOM, n_atoms, "int32", "number of pairs")
     values = values_spec(job, n_atoms) if "features" in job.kinds else None
-    rows = counts.layout.chunk_rows if values is None else values.layout.shard_rows
+    rows = counts.grid.chunk_rows if values is None else values.grid.shard_rows
     if values is not None:
         _create(job, "features", [values], attrs["features"])
     starts = range(0, n_atoms, rows)
@@ -116,15 +116,15 @@ def _make_pairs(
     offsets = _edge_spec("offsets", "structure_edge", len(atom_offsets), "int64", "first pair of a structure")
     specs = pair_specs(job, n_pairs, largest_shift)
     _create(job, kind, [offsets, counts, *specs.values()], attrs)
-    n_tasks = specs["indices"].layout.n_shards(n_pairs)
+    n_tasks = specs["indices"].grid.n_shards(n_pairs)
     ready = replace(job, n_threads=_threads(runner, n_tasks))
     done = _run(runner, kind, do_pairs, [PairTask(ready, k, specs) for k in range(n_tasks)])
     written = [WrittenArray(spec, [Shard(*task[name]) for task in done]) for name, spec in specs.items()]
-    folder, rows = job.work / kind, counts.layout.shard_rows
+    folder, rows = job.work / kind, counts.grid.shard_rows
     written.append(write_array(folder, offsets, edges[atom_offsets]))
     per_atom = [
         write_shard(folder, counts, k, np.diff(edges[k * rows : (k + 1) * rows + 1]))
-        for k in range(counts.layout.n_shards(counts.shape[0]))
+        for k in range(counts.grid.n_shards(counts.shape[0]))
     ]
     written.append(WrittenArray(counts, per_atom))
     complete(folder, {"n_pairs": n_pairs}, written)
@@ -132,8 +132,8 @@ def _make_pairs(
 
 def _edge_spec(name: str, dim: str, n: int, dtype: str, text: str) -> ArraySpec:
     level: Any = ATOM if dim == ATOM else "structure"
-    layout = choose_layout(n, np.dtype(dtype).itemsize, level)
-    return ArraySpec(name, (dim,), (n,), dtype, {"long_name": text}, 0, layout)
+    grid = choose_grid(n, np.dtype(dtype).itemsize, level)
+    return ArraySpec(name, (dim,), (n,), dtype, {"long_name": text}, 0, grid)
 
 
 def _create(job: Job, kind: Kind, specs: list[ArraySpec], attrs: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from zstruct.geometry.pieces import numbered_from, visit
 from zstruct.geometry.structures import Structures
 from zstruct.ragged import atom_rows, counts_to_offsets
 from zstruct.schema import ATOM
-from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 from zstruct.store.workdir import write_json
 from zstruct.store.write import Shard, write_shard
@@ -121,7 +121,7 @@ def values_spec(job: Job, n_atoms: int) -> ArraySpec:
         job.dtype,
         {"long_name": "features of the atoms", "feature_names": job.what.feature_names},
         math.nan,
-        choose_layout(n_atoms, width * np.dtype(job.dtype).itemsize, ATOM),
+        choose_grid(n_atoms, width * np.dtype(job.dtype).itemsize, ATOM),
     )
 
 
@@ -139,12 +139,12 @@ def pair_specs(job: Job, n_pairs: int, largest_shift: int) -> dict[str, ArraySpe
             dims = tuple(f"{name}_{k}" for k in range(1, len(shape) + 1))
             rows[name] = job.dtype, shape, dims, "derivatives of the atom's features by the vector"
     widest = max(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape, _, _ in rows.values())
-    layout = choose_layout(n_pairs, widest, ATOM)
+    grid = choose_grid(n_pairs, widest, ATOM)
     specs = {}
     for name, (dtype, shape, dims, text) in rows.items():
         attrs = {"long_name": text} | ({"units": "angstrom"} if name == "vectors" else {})
         fill: float = math.nan if dtype.startswith("float") else 0
-        specs[name] = ArraySpec(name, ("pair", *dims), (n_pairs, *shape), dtype, attrs, fill, layout)
+        specs[name] = ArraySpec(name, ("pair", *dims), (n_pairs, *shape), dtype, attrs, fill, grid)
     return specs
 
 
@@ -249,8 +249,8 @@ class PairTask:
     def range(self) -> tuple[int, int]:
         """The rows."""
         spec = self.specs["indices"]
-        start = self.number * spec.layout.shard_rows
-        return start, min(start + spec.layout.shard_rows, spec.shape[0])
+        start = self.number * spec.grid.shard_rows
+        return start, min(start + spec.grid.shard_rows, spec.shape[0])
 
     @property
     def nbytes(self) -> int:

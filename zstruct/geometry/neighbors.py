@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown, whole
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.geometry.structures import Structures, pack
+from zstruct.geometry.structures import Structures
 from zstruct.ragged import chosen_rows, counts_to_offsets
 
 __all__ = [
@@ -66,8 +66,8 @@ class NeighborList:
         object.__setattr__(self, "cutoff", float(self.cutoff))  # of numpy's numbers, JSON takes none
 
     def compute(self, structures: Any) -> Neighbors:
-        """Return the neighbours of all atoms of anything that `pack` takes, as `neighbor_list`."""
-        return neighbor_list(pack(structures), self.cutoff)
+        """Return the neighbours of all atoms of anything that `Structures.of` takes, as `neighbor_list`."""
+        return neighbor_list(Structures.of(structures), self.cutoff)
 
 
 def neighbor_list(
@@ -100,7 +100,7 @@ def neighbor_list(
     Examples
     --------
     >>> import ase.build
-    >>> found = neighbor_list(pack(ase.build.molecule("H2O")), 1.2)
+    >>> found = neighbor_list(Structures.of(ase.build.molecule("H2O")), 1.2)
     >>> found.centres, found.indices
     (array([0, 0, 1, 2]), array([1, 2, 0, 0]))
     """
@@ -133,7 +133,7 @@ def neighbor_pieces(
     Examples
     --------
     >>> import ase.build
-    >>> water = pack([ase.build.molecule("H2O")] * 3)
+    >>> water = Structures.of([ase.build.molecule("H2O")] * 3)
     >>> [(piece.start, len(piece), piece.n_pairs) for piece in neighbor_pieces(water, 1.2, pairs=7)]
     [(0, 4, 6), (4, 5, 6)]
     """
@@ -148,7 +148,7 @@ def neighbor_pieces(
 def _range(structures: Structures, start: int, stop: int | None) -> tuple[int, int]:
     """Return the first row of atoms and the one after the last, of those that there are."""
     if not isinstance(structures, Structures):
-        raise ArgumentTypeError(f"structures are packed, by zstruct.features.pack, not {shown(structures)}")
+        raise ArgumentTypeError(f"structures are packed, by Structures.of, not {shown(structures)}")
     n = structures.n_atoms
     last = n if stop is None else whole("stop", stop, 0, n)
     return whole("start", start, 0, last) or 0, last

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zstruct.ragged import counts_to_offsets
 
-__all__ = ["Structures", "check_images", "pack"]
+__all__ = ["Structures", "check_images"]
 
 # Atoms this near the origin, in angstrom, are not too many periods outside any sensible cell.
 _NEAR, _MOST_PERIODS = 1e6, 1 << 29
@@ -66,6 +66,51 @@ class Structures:
         )
 
     @classmethod
+    def of(cls, structures: Any) -> Structures:
+        """Return structures packed, from any of what users have.
+
+        Parameters
+        ----------
+        structures
+            One ``ase.Atoms``; a mapping with ``numbers`` and ``positions``, and ``cell`` and ``pbc`` if
+            there are any, such as a sample of a dataset; a batch in the graph layout (a mapping that has
+            ``ptr`` too); a ``PackedBatch`` of a dataset; a `Structures`; or a sequence of any of the
+            first two.
+
+        Raises
+        ------
+        TypeError
+            If it is anything else.
+        ValueError
+            If arrays do not fit together, an atomic number is no integer, a position is not finite,
+            more than 1e9 angstrom from the origin or too far outside the cell, or a structure is periodic
+            along cell vectors that it does not have, or that are longer than that.
+
+        Examples
+        --------
+        >>> import ase.build
+        >>> packed = Structures.of([ase.build.molecule("H2O"), ase.build.bulk("Cu")])
+        >>> packed.offsets, packed.numbers, packed.pbc.any(axis=1)
+        (array([0, 3, 4]), array([ 8,  1,  1, 29]), array([False,  True]))
+        """
+        if isinstance(structures, Structures):
+            return structures
+        if hasattr(structures, "columns") and hasattr(structures, "offsets"):
+            return _of_columns(structures.offsets, structures.columns)
+        if isinstance(structures, Mapping):
+            if "ptr" in structures:
+                return _of_columns(structures["ptr"], structures)
+            return _of_parts([_one(structures)])
+        if hasattr(structures, "numbers") and hasattr(structures, "positions"):
+            return _of_parts([_one(structures)])
+        if isinstance(structures, Sequence | Iterable) and not isinstance(structures, str | bytes):
+            return _of_parts([_one(structure) for structure in structures])
+        raise TypeError(
+            "structures are ase.Atoms, mappings with numbers and positions, or batches, not "
+            f"{type(structures)}"
+        )
+
+    @classmethod
     def of_arrays(
         cls,
         offsets: ArrayLike,
@@ -98,50 +143,6 @@ class Structures:
         )
         _check(made)
         return made
-
-
-def pack(structures: Any) -> Structures:
-    """Return structures packed, from any of what users have.
-
-    Parameters
-    ----------
-    structures
-        One ``ase.Atoms``; a mapping with ``numbers`` and ``positions``, and ``cell`` and ``pbc`` if
-        there are any, such as a sample of a dataset; a batch in the graph layout (a mapping that has
-        ``ptr`` too); a ``PackedBatch`` of a dataset; a `Structures`; or a sequence of any of the
-        first two.
-
-    Raises
-    ------
-    TypeError
-        If it is anything else.
-    ValueError
-        If arrays do not fit together, an atomic number is no integer, a position is not finite,
-        more than 1e9 angstrom from the origin or too far outside the cell, or a structure is periodic
-        along cell vectors that it does not have, or that are longer than that.
-
-    Examples
-    --------
-    >>> import ase.build
-    >>> packed = pack([ase.build.molecule("H2O"), ase.build.bulk("Cu")])
-    >>> packed.offsets, packed.numbers, packed.pbc.any(axis=1)
-    (array([0, 3, 4]), array([ 8,  1,  1, 29]), array([False,  True]))
-    """
-    if isinstance(structures, Structures):
-        return structures
-    if hasattr(structures, "columns") and hasattr(structures, "offsets"):
-        return _of_columns(structures.offsets, structures.columns)
-    if isinstance(structures, Mapping):
-        if "ptr" in structures:
-            return _of_columns(structures["ptr"], structures)
-        return _of_parts([_one(structures)])
-    if hasattr(structures, "numbers") and hasattr(structures, "positions"):
-        return _of_parts([_one(structures)])
-    if isinstance(structures, Sequence | Iterable) and not isinstance(structures, str | bytes):
-        return _of_parts([_one(structure) for structure in structures])
-    raise TypeError(
-        f"structures are ase.Atoms, mappings with numbers and positions, or batches, not {type(structures)}"
-    )
 
 
 _Part = tuple[NDArray, NDArray, NDArray, NDArray]

@@ -245,7 +245,7 @@ def _scattered(store: Store, name: str, chosen: NDArray[np.int64]) -> NDArray[An
 
 def _runs(store: Store, name: str, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[Any]:
     """Return ranges of rows of an array, ascending, end to end; chunks side by side are read in one go."""
-    chunk = store.layout(name).chunk_rows
+    chunk = store.grid(name).chunk_rows
     grid = max(chunk, _PIECE_ATOMS)
     far = (starts[1:] - stops[:-1] > chunk) | (np.diff(starts // grid) > 0)
     edges = [0, *(np.flatnonzero(far) + 1).tolist(), len(starts)]

@@ -23,7 +23,7 @@ from zstruct.schema import STRUCTURE
 from zstruct.splits.allocation import dealt, dealt_whole, rounded
 from zstruct.splits.strata import By, grouped, stratified
 from zstruct.store.groups import check_place, keep, open_kept
-from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 from zstruct.text import counted, html_list, html_table
 
@@ -499,9 +499,9 @@ def _drawn(
 def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:
     """Write a split into its store, unless it is there."""
     codes = _codes(opened, rows, parts)
-    layout = choose_layout(len(codes), 1, STRUCTURE)
+    grid = choose_grid(len(codes), 1, STRUCTURE)
     said = {"long_name": "place of the structure's part in labels, -1 for none"}
-    spec = ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, layout)
+    spec = ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, grid)
     attrs = {"labels": list(parts.labels), "recipe": parts.recipe}
     keep(opened, _KIND, name, "split", attrs, [(spec, codes)], overwrite)
 

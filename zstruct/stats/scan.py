@@ -230,7 +230,7 @@ def _stretches(part: Part) -> tuple[list[Stretch], list[int]]:
     """Return ranges of about a shard of atoms, cut between structures, and the atoms of each."""
     store, rows = part.store, part.rows
     offsets = store.read("offsets")
-    step = store.layout("numbers").shard_rows
+    step = store.grid("numbers").shard_rows
     cuts = np.searchsorted(offsets, np.arange(0, store.n_atoms + step, step))
     cuts = np.unique(np.minimum(cuts, store.n_structures))
     made, atoms = [], []

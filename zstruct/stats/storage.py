@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zstruct.stats.scan import Part, check_part
 from zstruct.stats.summary import Statistics
 from zstruct.store.groups import keep, open_kept, understanding
-from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 
 __all__ = ["NOUN", "keep_statistics", "open_statistics"]
@@ -35,8 +35,8 @@ def keep_statistics(part: Part, found: Statistics, name: str, overwrite: bool) -
 
 
 def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[ArraySpec, NDArray]:
-    layout = choose_layout(len(values), 8)
-    return ArraySpec(path, (dim,), values.shape, "int64", {"long_name": text}, 0, layout), values
+    grid = choose_grid(len(values), 8)
+    return ArraySpec(path, (dim,), values.shape, "int64", {"long_name": text}, 0, grid), values
 
 
 def open_statistics(

@@ -69,7 +69,7 @@ def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
     CorruptStoreError
         If one is missing: it would read as fill values.
     """
-    require_shards(path, spec.path, spec.layout.n_shards(spec.shape[0]), len(spec.shape))
+    require_shards(path, spec.path, spec.grid.n_shards(spec.shape[0]), len(spec.shape))
 
 
 def require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim: int) -> None:
@@ -94,8 +94,8 @@ def is_own_profile(said: Mapping[str, Any], spec: ArraySpec) -> bool:
     keys, across = _configured(said["chunk_key_encoding"]), list(spec.shape[1:])
     return (
         spec.dtype in DTYPES
-        and said["chunk_grid"]["configuration"]["chunk_shape"] == [spec.layout.shard_rows, *across]
-        and sharding["chunk_shape"] == [spec.layout.chunk_rows, *across]
+        and said["chunk_grid"]["configuration"]["chunk_shape"] == [spec.grid.shard_rows, *across]
+        and sharding["chunk_shape"] == [spec.grid.chunk_rows, *across]
         and keys[0] == "default"
         and keys[1].get("separator", "/") == "/"
         and [codec for codec, _ in inner] == ["bytes", "blosc", "crc32c"]

@@ -87,7 +87,7 @@ class ArrayReader:
         if self._spec is None:
             self._copy(start, self.store.read(self.name, start, stop), out)
             return
-        rows = self._spec.layout.chunk_rows
+        rows = self._spec.grid.chunk_rows
         for chunk in range(start // rows, -(-stop // rows)):
             first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
             try:
@@ -116,7 +116,7 @@ class ArrayReader:
     def _decode(self, spec: ArraySpec, chunk: int) -> NDArray:
         """Return the rows of a chunk."""
         encoded = self._encoded(spec, chunk)
-        shape, stored = (spec.layout.chunk_rows, *spec.shape[1:]), np.dtype(spec.dtype)
+        shape, stored = (spec.grid.chunk_rows, *spec.shape[1:]), np.dtype(spec.dtype)
         nbytes = stored.itemsize * math.prod(shape)
         # Blosc trusts its header, which only fits if nobody else wrote this chunk.
         decoded, _, taken = encoded[4:_HEADER_BYTES].view("<u4").tolist()
@@ -130,7 +130,7 @@ class ArrayReader:
 
     def _encoded(self, spec: ArraySpec, chunk: int) -> NDArray[np.uint8]:
         """Return the bytes of a chunk as Blosc made them, their checksum verified."""
-        per_shard = spec.layout.shard_rows // spec.layout.chunk_rows
+        per_shard = spec.grid.shard_rows // spec.grid.chunk_rows
         shard, inside = divmod(chunk, per_shard)
         fd = os.open(shard_path(self.store.path, spec.path, shard, len(spec.shape)), os.O_RDONLY)
         try:

@@ -21,10 +21,10 @@ __all__ = [
     "FORMULA",
     "GROUP_KINDS",
     "ArraySpec",
-    "Layout",
+    "ChunkGrid",
     "array_digest",
     "categories_specs",
-    "choose_layout",
+    "choose_grid",
     "formulas_specs",
     "is_content",
     "spec_of",
@@ -71,7 +71,7 @@ _CHUNKS_PER_SHARD = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ChunkGrid:
     """Rows of an inner chunk (the unit of reading) and of a shard (the unit of writing)."""
 
     chunk_rows: int
@@ -86,7 +86,7 @@ def _power_of_two(x: float) -> int:
     return 1 << max(0, int(x).bit_length() - 1)
 
 
-def choose_layout(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> Layout:
+def choose_grid(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> ChunkGrid:
     """Return chunk and shard sizes for an array of `n_rows` rows of `row_bytes` bytes.
 
     An inner chunk has 65,536 rows of atoms or 16,384 of structures, fewer where rows are so wide
@@ -95,16 +95,16 @@ def choose_layout(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> Layo
 
     Examples
     --------
-    >>> choose_layout(10_000_000, 24, "atom")
-    Layout(chunk_rows=65536, shard_rows=1048576)
-    >>> choose_layout(500, 24)
-    Layout(chunk_rows=500, shard_rows=500)
+    >>> choose_grid(10_000_000, 24, "atom")
+    ChunkGrid(chunk_rows=65536, shard_rows=1048576)
+    >>> choose_grid(500, 24)
+    ChunkGrid(chunk_rows=500, shard_rows=500)
     """
     widest = _power_of_two(_CHUNK_BYTES / max(1, row_bytes))
     chunk = min(_CHUNK_ROWS[level], widest)
     if n_rows <= chunk:
-        return Layout(max(1, n_rows), max(1, n_rows))
-    return Layout(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
+        return ChunkGrid(max(1, n_rows), max(1, n_rows))
+    return ChunkGrid(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class ArraySpec:
     dtype: str
     attrs: Mapping[str, Any]
     fill_value: float | int | bool
-    layout: Layout
+    grid: ChunkGrid
 
 
 def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> ArraySpec:
@@ -133,7 +133,7 @@ def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> A
         dtype=field.dtype,
         attrs=described | dict(attrs),
         fill_value=field.missing,
-        layout=choose_layout(n_rows, field.row_bytes, field.level),
+        grid=choose_grid(n_rows, field.row_bytes, field.level),
     )
 
 
@@ -167,8 +167,8 @@ def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray]]:
 
 
 def table_spec(path: str, dims: tuple[str, ...], values: NDArray, text: str) -> tuple[ArraySpec, NDArray]:
-    layout = choose_layout(len(values), values.itemsize * int(np.prod(values.shape[1:], dtype=int)))
-    return ArraySpec(path, dims, values.shape, values.dtype.name, {"long_name": text}, 0, layout), values
+    grid = choose_grid(len(values), values.itemsize * int(np.prod(values.shape[1:], dtype=int)))
+    return ArraySpec(path, dims, values.shape, values.dtype.name, {"long_name": text}, 0, grid), values
 
 
 def is_content(array: str) -> bool:
@@ -184,6 +184,6 @@ def is_content(array: str) -> bool:
     return array != FORMULA
 
 
-def array_digest(dtype: str, shape: tuple[int, ...], layout: Layout, shards: Iterable[str]) -> str:
+def array_digest(dtype: str, shape: tuple[int, ...], grid: ChunkGrid, shards: Iterable[str]) -> str:
     """Return the content digest of an array from those of its shards."""
-    return combine_digests([f"{dtype} {tuple(shape)} {layout.shard_rows}", *shards])
+    return combine_digests([f"{dtype} {tuple(shape)} {grid.shard_rows}", *shards])

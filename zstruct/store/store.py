@@ -49,7 +49,7 @@ from zstruct.store.spec import (
     ENCODING_VERSION,
     SHARDS,
     ArraySpec,
-    Layout,
+    ChunkGrid,
 )
 
 __all__ = ["Store"]
@@ -334,8 +334,8 @@ class Store:
         """
         if not os.path.isdir(self.path):
             return None
-        file, layout = shard_path(self.path, name, shard, len(self.shape(name))), self.layout(name)
-        nbytes = 16 * (layout.shard_rows // layout.chunk_rows)
+        file, grid = shard_path(self.path, name, shard, len(self.shape(name))), self.grid(name)
+        nbytes = 16 * (grid.shard_rows // grid.chunk_rows)
         try:
             with open(file, "rb") as opened:
                 opened.seek(-nbytes - CRC_BYTES, os.SEEK_END)
@@ -346,13 +346,13 @@ class Store:
                 f"{file} is missing or cut off; restore the store from a copy or build it again"
             ) from error
 
-    def layout(self, name: str) -> Layout:
+    def grid(self, name: str) -> ChunkGrid:
         """Return chunk and shard rows of an array."""
         said = self._said(name)
         outer = said["chunk_grid"]["configuration"]["chunk_shape"][0]
         codec = said["codecs"][0]
         sharded = isinstance(codec, Mapping) and codec["name"] == "sharding_indexed"
-        return Layout(codec["configuration"]["chunk_shape"][0] if sharded else outer, outer)
+        return ChunkGrid(codec["configuration"]["chunk_shape"][0] if sharded else outer, outer)
 
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not.
@@ -370,7 +370,7 @@ class Store:
             dtype=said["data_type"],
             attrs={},
             fill_value=0,
-            layout=self.layout(name),
+            grid=self.grid(name),
         )
         return spec if is_own_profile(said, spec) else None
 
@@ -427,8 +427,8 @@ class Store:
         """
         if not os.path.isdir(self.path) or stop <= start:
             return
-        layout, n_dimensions = self.layout(name), len(self.shape(name))
-        shards = range(start // layout.shard_rows, -(-stop // layout.shard_rows))
+        grid, n_dimensions = self.grid(name), len(self.shape(name))
+        shards = range(start // grid.shard_rows, -(-stop // grid.shard_rows))
         new = [k for k in shards if (name, k) not in self._seen]
         if not new:
             return

@@ -90,11 +90,11 @@ def _check_as_it_is(store: Store, group: str, offsets: NDArray[np.int64]) -> Non
 
 def _check_content(store: Store, name: str) -> str:
     """Raise unless an array has its digest; return that."""
-    layout, shape = store.layout(name), store.shape(name)
+    grid, shape = store.grid(name), store.shape(name)
     shards = []
-    for k in range(layout.n_shards(shape[0])):
-        start = k * layout.shard_rows
-        rows = store.read(name, start, min(start + layout.shard_rows, shape[0]))
+    for k in range(grid.n_shards(shape[0])):
+        start = k * grid.shard_rows
+        rows = store.read(name, start, min(start + grid.shard_rows, shape[0]))
         shards.append(rows_digest(rows))
     expected, sums = store.shard_digests(name), store.checksums(name)
     if expected is not None and sums is not None:
@@ -103,7 +103,7 @@ def _check_content(store: Store, name: str) -> str:
         there = [store.shard_checksum(name, k) for k in range(len(shards))]
         _require(None in there or there == sums.tolist(), store, name, "has shards that were written again")
     recorded = str(store.array_attrs(name)["digest"])
-    found = array_digest(store.dtype(name).name, shape, layout, shards)
+    found = array_digest(store.dtype(name).name, shape, grid, shards)
     _require(found == recorded, store, name, "does not have the content it was built with")
     return recorded
 
@@ -123,7 +123,7 @@ def _check_group(store: Store, group: str, atom_offsets: NDArray[np.int64]) -> N
     for name in arrays:
         per_pair = name not in (f"{group}/offsets", f"{group}/counts")
         _require(not per_pair or store.shape(name)[0] == n_pairs, store, name, f"should have {n_pairs} rows")
-    step = store.layout(indices).shard_rows
+    step = store.grid(indices).shard_rows
     n_atoms = np.diff(atom_offsets)
     for start in range(0, n_pairs, step):
         stop = min(start + step, n_pairs)

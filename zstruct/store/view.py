@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zstruct.schema import ATOM, Level
 from zstruct.store.digests import combine_digests
-from zstruct.store.spec import ArraySpec, Layout
+from zstruct.store.spec import ArraySpec, ChunkGrid
 from zstruct.store.store import Store
 
 __all__ = ["Column", "StoreView"]
@@ -83,9 +83,9 @@ class StoreView:
         self.digest = combine_digests([store.digest, *digest])
         self._paths = {_OFFSETS: offsets} | {name: c.path for name, c in self.columns.items()}
 
-    def layout(self, name: str) -> Layout:
+    def grid(self, name: str) -> ChunkGrid:
         """Return chunk and shard rows of an array."""
-        return self.store.layout(self._paths[name])
+        return self.store.grid(self._paths[name])
 
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not."""

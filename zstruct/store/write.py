@@ -85,8 +85,8 @@ def _document(spec: ArraySpec) -> dict[str, Any]:
         spec.dtype,
         np.dtype(spec.dtype).itemsize,
         spec.dims,
-        spec.layout.chunk_rows,
-        spec.layout.shard_rows,
+        spec.grid.chunk_rows,
+        spec.grid.shard_rows,
         _compression(spec.dtype),
         spec.fill_value,
         spec.attrs,
@@ -112,7 +112,7 @@ class WrittenArray:
     def digest(self) -> str:
         """The content digest of the array."""
         digests = [shard.digest for shard in self.shards]
-        return array_digest(self.spec.dtype, self.spec.shape, self.spec.layout, digests)
+        return array_digest(self.spec.dtype, self.spec.shape, self.spec.grid, digests)
 
 
 def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray) -> Shard:
@@ -147,8 +147,8 @@ def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
 def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
     """Yield the pieces of a shard: chunks and index, each followed by its checksum."""
     codec, level = _compression(spec.dtype)
-    chunk_rows = spec.layout.chunk_rows
-    index = np.full((spec.layout.shard_rows // chunk_rows, 2), ABSENT, dtype="<u8")
+    chunk_rows = spec.grid.chunk_rows
+    index = np.full((spec.grid.shard_rows // chunk_rows, 2), ABSENT, dtype="<u8")
     position = 0
     for k, start in enumerate(range(0, len(rows), chunk_rows)):
         chunk = rows[start : start + chunk_rows]
@@ -169,10 +169,10 @@ def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
 
 def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray) -> WrittenArray:
     """Write all shards of an array."""
-    rows = spec.layout.shard_rows
+    rows = spec.grid.shard_rows
     shards = [
         write_shard(path, spec, k, values[k * rows : (k + 1) * rows])
-        for k in range(spec.layout.n_shards(len(values)))
+        for k in range(spec.grid.n_shards(len(values)))
     ]
     return WrittenArray(spec, shards)
 

@@ -8,7 +8,7 @@ import pytest
 from zstruct.errors import CorruptStoreError
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.store.shards import ArrayReader
-from zstruct.store.spec import ArraySpec, choose_layout
+from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 from zstruct.store.write import write_array
 
@@ -19,8 +19,8 @@ DTYPES = {"numbers": U1, "positions": F4, "energy": F8}
 def test_blocks_are_cut_at_the_largest_chunks(source):
     cache = BlockCache(Store(source.path), DTYPES)
 
-    assert cache.store.layout("positions").chunk_rows == 8
-    assert cache.tables["atom"].block_rows == cache.store.layout("numbers").chunk_rows == 16
+    assert cache.store.grid("positions").chunk_rows == 8
+    assert cache.tables["atom"].block_rows == cache.store.grid("numbers").chunk_rows == 16
     assert cache.tables["structure"].block_rows == 4
     assert cache.nbytes == source.counts.sum() * (1 + 12) + len(source) * 8
 
@@ -191,7 +191,7 @@ def test_a_child_forked_while_a_thread_decodes_can_decode(source):
 
 def test_offsets_that_are_no_edges_are_refused(make_store, tmp_path):
     made = make_store(tmp_path / "s.zarr", np.array([2, 3, 4]), {"numbers": np.ones(9, np.uint8)})
-    spec = ArraySpec("offsets", ("structure_edge",), (4,), "int64", {}, 0, choose_layout(4, 8))
+    spec = ArraySpec("offsets", ("structure_edge",), (4,), "int64", {}, 0, choose_grid(4, 8))
     write_array(made.path, spec, np.array([0, 7, 5, 9]))
 
     with pytest.raises(CorruptStoreError, match="offsets are not the edges of 3 structures with 9 atoms"):

@@ -132,5 +132,5 @@ def table_of(store: Store | StoreView, level: Level, dtypes: Mapping[str, np.dty
         tuple(store.columns[name].shape for name in names),
         n_rows,
         # Chunks are powers of two or the whole array: the largest is a whole number of the others.
-        max(store.layout(name).chunk_rows for name in names),
+        max(store.grid(name).chunk_rows for name in names),
     )
