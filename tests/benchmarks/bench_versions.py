@@ -2,8 +2,7 @@
 
 The environment variable AGAINST names the other version, a revision of the repository, by default the
 last one before the package was laid out anew. WORKLOADS chooses some of the workloads, as patterns
-separated by commas: ``take-*,import``. After MINUTES, by default 18, no
-further round begins.
+separated by commas: ``take-*,import``. After MINUTES, by default 18, no further round begins.
 
 Both versions run in the same interpreter and read the same stores, which the other one has built, on a
 file system in memory if there is one. Each round starts a process for each; of every workload it times
@@ -172,17 +171,17 @@ def _round(old: Path, new: Path, data: Path, chosen: Mapping[str, Measured], k: 
     with _both(old, new, data) as workers:
         for name, measured in chosen.items():
             _set_up(workers, name)
-            pairs = [_pair(workers, measured, k + pair * measured.slices) for pair in range(PAIRS)]
+            pairs = [_pair(workers, measured, pair) for pair in range(k * PAIRS, (k + 1) * PAIRS)]
             measured.wall.append([new.wall / old.wall for old, new in pairs])
             measured.cpu.append([new.cpu / old.cpu for old, new in pairs])
             measured.old += [old.wall for old, _ in pairs]
             measured.new += [new.wall for _, new in pairs]
 
 
-def _pair(workers: Sequence[Worker], measured: Measured, first: int) -> tuple[Seconds, Seconds]:
+def _pair(workers: Sequence[Worker], measured: Measured, pair: int) -> tuple[Seconds, Seconds]:
     """Return what a call takes each of the two, on average over slices in turn: ABBABAAB and so on."""
     passed = np.zeros((2, 2))
-    for k in range(first, first + measured.slices):
+    for k in range(pair * measured.slices, (pair + 1) * measured.slices):
         for side in (0, 1) if k.bit_count() % 2 else (1, 0):
             passed[side] += workers[side].ask("time", measured.calls)
     old, new = (passed / (measured.calls * measured.slices)).tolist()
