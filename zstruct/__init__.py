@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import StructureReader, ZarrStructureDataset
     from zstruct.precompilation import warmup
+    from zstruct.query.selection import Selection
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
@@ -61,6 +62,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "References",
+    "Selection",
     "Split",
     "StaleGroupError",
     "Statistics",
@@ -99,6 +101,7 @@ _LAZY = {
     "FeaturizeReport": "zstruct.features.featurize",
     "Frame": "zstruct.building",
     "References": "zstruct.stats.references",
+    "Selection": "zstruct.query.selection",
     "Split": "zstruct.splits",
     "Statistics": "zstruct.stats",
     "Store": "zstruct.store.store",

@@ -97,7 +97,10 @@ _FORCE, _STRESS = FIELDS["forces"].unit, FIELDS["stress"].unit
 _ROWS = (
     Quantity("n_atoms", "1", "number of atoms", ("n_atoms",), compute=lambda counts: counts),
     Quantity("n_elements", "1", "number of different elements", ("numbers",), ATOM, _n_elements),
-    Quantity(FORMULA, "", "chemical formula; the order in a text does not matter: `formula == 'TiO2'`", ("numbers",)),
+    Quantity(
+        FORMULA, "", "chemical formula; the order in a text does not matter: `formula == 'TiO2'`",
+        ("numbers",),
+    ),
     Quantity(INDEX, "1", "position of the structure in what is selected from, from 0"),
     Quantity(
         "energy_per_atom", "eV", "energy divided by the number of atoms", ("energy", "n_atoms"),
