@@ -499,7 +499,7 @@ class Table:
 
 
 def test_fit_is_numpy_on_the_whole_array(monkeypatch):
-    monkeypatch.setattr("zstruct.transforms.scaling._CHUNK", 7)
+    monkeypatch.setattr("zstruct.transforms.normalize._CHUNK", 7)
     batch = make_batch(np.random.default_rng(0).integers(1, 6, 40))
     batch.columns["forces"][batch.offsets[3] : batch.offsets[4]] = np.nan
     batch.columns["energy"][5] = np.nan

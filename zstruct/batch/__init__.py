@@ -1,1 +1,1 @@
-"""Packed structures, and how samples are put together into them."""
+"""Packed structures, how samples are put together into them, and the tensors that they become."""

@@ -1,24 +1,22 @@
-"""What layouts have in common: samples end to end, edges, tensors or arrays.
+"""Samples end to end, whatever holds them: what all layouts begin with.
 
 Batches of the dataset are packed already; `pack` makes the same of a list of samples from anywhere.
-This module knows none of the layouts, and loads torch only where tensors are wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import check
 from zstruct.batch.packed import ATOMS, PackedBatch, Pairs, PerPair, Sample
+from zstruct.batch.tensors import as_array
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS
 
-__all__ = ["Batch", "Samples", "converter", "no_pairs", "pack", "which"]
+__all__ = ["Batch", "Samples", "no_pairs", "pack", "which"]
 
 #: What plain dicts call what a dataset adds to fields: pairs of atoms with what each of them carries, and
 #: what has a row per atom.
@@ -108,22 +106,6 @@ def no_pairs(packed: PackedBatch, layout: str) -> None:
         raise ValueError(f"a {layout} batch has no rows for {names}: use layout='graph' (layouts.graph)")
 
 
-def converter(as_numpy: bool) -> Callable[[NDArray], Any]:
-    """Return what makes of an array what a batch holds: a tensor that shares its memory, or itself."""
-    if type(as_numpy) is not bool:
-        check(as_numpy=as_numpy)
-    return _converter(bool(as_numpy))
-
-
-@cache  # an import statement takes as long as a tensor
-def _converter(as_numpy: bool) -> Callable[[NDArray], Any]:
-    if as_numpy:
-        return np.asarray
-    from torch import from_numpy
-
-    return from_numpy
-
-
 def which(packed: PackedBatch, i: int) -> str:
     """Return the words for a structure of a batch: its index in the store, where that is known."""
     if packed.structures is None:
@@ -177,8 +159,7 @@ def _pairs(
 
 
 def _array(name: str, value: Any) -> NDArray:
-    # A tensor, by what it can do: who has none need not have torch.
-    array = value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
+    array = as_array(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} holds {array.dtype} values, which no tensor can hold")
     return array

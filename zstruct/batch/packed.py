@@ -1,8 +1,7 @@
 """What one gather brings: structures packed end to end, read as a sequence of samples.
 
 A `PackedBatch` holds NumPy arrays, so it crosses process borders cheaply; its samples are dicts of
-tensors that share its memory. Pairs of atoms come along as `Pairs`. It knows nothing of stores or
-caches, and torch is only loaded for samples.
+tensors that share its memory. Pairs of atoms come along as `Pairs`. Torch is only loaded for samples.
 """
 
 from __future__ import annotations
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.batch.tensors import converter, scalar
+
 if TYPE_CHECKING:
-    import torch
+    from zstruct.batch.tensors import Tensor
 
 __all__ = ["ATOMS", "NO_PAIRS", "PackedBatch", "Pairs", "Sample"]
 
@@ -28,7 +29,7 @@ ATOMS = "atoms"
 _NONE: frozenset[str] = frozenset()
 
 
-class Sample(dict[str, "torch.Tensor"]):
+class Sample(dict[str, "Tensor"]):
     """One structure: a dict of tensors that also knows which structure it is.
 
     Code that only wants a dict can treat it as one; the collate functions use the rest. The number of
@@ -55,7 +56,7 @@ class Sample(dict[str, "torch.Tensor"]):
 
     def __init__(
         self,
-        tensors: Mapping[str, torch.Tensor] | tuple[()],
+        tensors: Mapping[str, Tensor] | tuple[()],
         structure: int | None,
         n_atoms: int,
         per_atom: frozenset[str],
@@ -66,18 +67,16 @@ class Sample(dict[str, "torch.Tensor"]):
         self.structure, self.n_atoms, self.per_atom, self.per_pair = structure, n_atoms, per_atom, per_pair
         self.wide = wide
 
-    def __missing__(self, name: str) -> torch.Tensor:
+    def __missing__(self, name: str) -> Tensor:
         if name != "n_atoms":
             raise KeyError(name)
-        import torch
-
-        return torch.tensor(self.n_atoms)
+        return scalar(self.n_atoms)
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
         return type(self), (dict(self), *known)
 
-    def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> Sample:
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Sample:
         """Return the same structure with other tensors of the same names."""
         return Sample(tensors, self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
 
@@ -164,12 +163,11 @@ class PackedBatch(Sequence[Sample]):
         return map(self._sample, range(len(self)))
 
     def _sample(self, i: int) -> Sample:
-        import torch
-
+        tensor = converter(as_numpy=False)
         start, stop = int(self.offsets[i]), int(self.offsets[i + 1])
         tensors: dict[str, Any] = {
             # The ellipsis keeps a scalar an array, which from_numpy can share.
-            name: torch.from_numpy(column[start:stop] if name in self.per_atom else column[i, ...])
+            name: tensor(column[start:stop] if name in self.per_atom else column[i, ...])
             for name, column in self.columns.items()
         }
         structure = None if self.structures is None else int(self.structures[i])
@@ -179,9 +177,9 @@ class PackedBatch(Sequence[Sample]):
             return Sample(tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide)
         for pairs in self.pairs:
             first, last = pairs.offsets[i : i + 2].tolist()
-            tensors[pairs.name] = torch.from_numpy(pairs.index[:, first:last] - start)
+            tensors[pairs.name] = tensor(pairs.index[:, first:last] - start)
             for name, column in pairs.columns.items():
-                tensors[name] = torch.from_numpy(column[first:last])
+                tensors[name] = tensor(column[first:last])
         per_pair = {pairs.name: tuple(pairs.columns) for pairs in self.pairs}
         return Sample(tensors, structure, stop - start, self.per_atom, per_pair, self.wide)
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.batch.pack import Batch, converter
+from zstruct.batch.pack import Batch
 from zstruct.batch.packed import PackedBatch
+from zstruct.batch.tensors import converter
 from zstruct.voigt import voigt_to_full
 
 __all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors"]

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from zstruct.arguments import shown
-from zstruct.batch.pack import Batch, Samples, converter, pack
+from zstruct.batch.pack import Batch, Samples, pack
 from zstruct.batch.packed import ATOMS, PackedBatch
+from zstruct.batch.tensors import converter
 from zstruct.errors import ArgumentTypeError
 from zstruct.layouts.vocabulary import Names, vocabulary_of
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
-from zstruct.batch.pack import Batch, Samples, converter, no_pairs, pack, which
+from zstruct.batch.pack import Batch, Samples, no_pairs, pack, which
 from zstruct.batch.packed import ATOMS, PackedBatch
+from zstruct.batch.tensors import converter
 from zstruct.layouts.kernels import mark_pairs, mark_rows, pad
 from zstruct.layouts.vocabulary import Names, vocabulary_of
 

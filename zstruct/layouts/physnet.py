@@ -11,7 +11,8 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.batch.pack import Batch, Samples, converter, no_pairs, pack
+from zstruct.batch.pack import Batch, Samples, no_pairs, pack
+from zstruct.batch.tensors import converter
 from zstruct.layouts.conversion import in_single
 from zstruct.layouts.padded import real_pairs, real_rows, rectangle, rows_of
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zstruct.batch.pack import Samples, pack
+from zstruct.batch.tensors import converter
 from zstruct.errors import MissingExtraError
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import find_edges
@@ -83,7 +84,6 @@ def pyg(
             "layout='pyg' (layouts.pyg) needs torch-geometric, which is not installed: "
             "pip install torch-geometric"
         )
-    from torch import from_numpy
     from torch_geometric.data import Batch, Data
 
     packed = in_single(in_units(pack(samples, per_atom), units))
@@ -107,9 +107,9 @@ def pyg(
     values = assembled("pyg", fields, _NAMES, own, names)
     indices = {names.get(pairs.name, pairs.name) if names else pairs.name for pairs in packed.pairs}
 
-    batch = Batch(_base_cls=Data)
+    tensor, batch = converter(as_numpy=False), Batch(_base_cls=Data)
     slices, increments = {}, {}
-    ptr = from_numpy(packed.offsets)
+    ptr = tensor(packed.offsets)
     none, firsts = ptr.new_zeros(n), ptr[:-1]
     for key, (array, starts) in values.items():
         if (_counts_atoms(key) != (key in indices)) or key == "ptr":
@@ -117,10 +117,10 @@ def pyg(
                 f"torch_geometric would take {key!r} for something else because of its name: "
                 "give it another with names="
             )
-        batch[key] = from_numpy(array)
-        slices[key] = from_numpy(starts)
+        batch[key] = tensor(array)
+        slices[key] = tensor(starts)
         increments[key] = firsts if key in indices else none
-    batch.batch, batch.ptr = from_numpy(packed.batch), ptr
+    batch.batch, batch.ptr = tensor(packed.batch), ptr
     # As `Batch.from_data_list` does it; what takes batches apart reads these.
     batch._num_graphs, batch._slice_dict, batch._inc_dict = n, slices, increments
     return batch

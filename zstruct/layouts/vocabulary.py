@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
-from zstruct.batch.pack import Batch, converter
+from zstruct.batch.pack import Batch
 from zstruct.batch.packed import PackedBatch
+from zstruct.batch.tensors import converter
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.layouts.conversion import assembled, in_single
 

@@ -37,8 +37,8 @@ from zstruct.store.store import Store
 from zstruct.text import html_table
 from zstruct.to_ase import atoms_at
 from zstruct.transforms import Transform, as_transform
+from zstruct.transforms.compose import steps_of
 from zstruct.transforms.fused import Carrying, Motion, motion_of
-from zstruct.transforms.transform import steps_of
 
 __all__ = ["StructureReader"]
 

@@ -18,8 +18,9 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import Field
 from zstruct.transforms.kernels import add_normal, mirrors, rotations, turn_tensors, turn_vectors
+from zstruct.transforms.streams import seed_of
 from zstruct.transforms.subset import indices, on_some, probability
-from zstruct.transforms.transform import Transform, column_of, flat, seed_of
+from zstruct.transforms.transform import Transform, column_of, flat
 from zstruct.voigt import VOIGT_OF_FULL
 
 __all__ = ["AddNoise", "RandomReflection", "RandomRotation", "Turning", "turn_all", "turning"]

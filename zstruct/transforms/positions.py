@@ -18,8 +18,9 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import Field
 from zstruct.transforms.kernels import wrap
+from zstruct.transforms.streams import seed_of
 from zstruct.transforms.subset import on_some, probability
-from zstruct.transforms.transform import Transform, column_of, flat, seed_of
+from zstruct.transforms.transform import Transform, column_of, flat
 
 __all__ = ["Center", "Wrap"]
 

@@ -1,20 +1,16 @@
-"""What a transform is, how functions and lists become one, and where randomness comes from.
+"""What a transform is, and how functions become one: of whole batches, or of one sample after the other.
 
-A transform changes a packed batch; one structure is a batch of one. What it draws at random is a
-function of its seed, the epoch, the index of the structure in the store and its own place among
-other transforms, so that neither workers, threads, ranks nor the other structures of a batch matter.
-This module knows none of the transforms.
+A transform changes a packed batch; one structure is a batch of one.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -24,25 +20,11 @@ from zstruct.arguments import names, shown, whole
 from zstruct.batch.pack import pack
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.errors import ArgumentTypeError
-from zstruct.random import hashes
 from zstruct.schema import FIELDS, Field
-from zstruct.transforms.kernels import keys_of
+from zstruct.transforms.streams import random_keys, stream
 from zstruct.transforms.subset import indices, on_some, probability
 
-__all__ = [
-    "Compose",
-    "OnBatch",
-    "OnSample",
-    "Transform",
-    "as_transform",
-    "column_of",
-    "flat",
-    "indices",
-    "random_keys",
-    "seed_of",
-    "steps_of",
-    "stream",
-]
+__all__ = ["OnBatch", "OnSample", "Transform", "column_of", "flat", "indices"]
 
 
 class Transform(ABC):
@@ -162,54 +144,6 @@ class Transform(ABC):
         return stream(seed, epoch, type(self).__name__, what, *self._place)
 
 
-def seed_of(seed: Any) -> int:
-    """Return a seed of any kind of integer as Python's.
-
-    Raises
-    ------
-    TypeError
-        If it is anything else, None too.
-    """
-    if seed is None:
-        raise TypeError("seed is a whole number, not None: who gives none gets 0, and the same each time")
-    return whole("seed", seed)
-
-
-@lru_cache(maxsize=1024)
-def stream(*parts: int | str) -> np.uint64:
-    """Return the number of a random stream: a hash of what it is for."""
-    state = 0
-    for part in parts:
-        state = int(hashes(1, state + (zlib.crc32(part.encode()) if isinstance(part, str) else part))[0])
-    return np.uint64(state)
-
-
-def random_keys(batch: PackedBatch, seed: int, epoch: int = 0) -> NDArray[np.uint64]:
-    """Return a random number for each structure of a batch, to seed one's own generators with.
-
-    Parameters
-    ----------
-    batch
-        The structures.
-    seed, epoch
-        With the index of a structure in the store, they alone determine its number.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (n,), uniform on all integers of 64 bits.
-
-    Examples
-    --------
-    >>> batch = pack([{"numbers": [8, 1, 1]}, {"numbers": [1]}])
-    >>> random_keys(batch, seed=1).dtype, len(random_keys(batch, seed=1))
-    (dtype('uint64'), 2)
-    """
-    keys = np.empty(len(batch), np.uint64)
-    keys_of(indices(batch), stream(seed, epoch, "keys"), keys)
-    return keys
-
-
 def column_of(transform: Transform, batch: PackedBatch, name: str) -> NDArray:
     """Return a column that a transform can't do without.
 
@@ -250,54 +184,6 @@ def _on_samples(self: Transform, batch: PackedBatch, epoch: int = 0) -> PackedBa
 
 def _waiting(self: Transform, computes: bool) -> bool:
     return True  # samples are finished
-
-
-class Compose(Transform):
-    """Several transforms, one after the other.
-
-    Parameters
-    ----------
-    transforms
-        Transforms, or anything that `as_transform` takes. Random ones draw different numbers at
-        different places, also with the same seed.
-
-    Examples
-    --------
-    >>> from zstruct.transforms import Center, Wrap
-    >>> Compose([Wrap(), Center(periodic=True, p=0.5)])
-    Compose([Wrap(eps=1e-07, p=1.0, seed=0), \
-Center(weights='mean', at='origin', periodic=True, p=0.5, seed=0)])
-    """
-
-    def __init__(self, transforms: Iterable[Any]):
-        listed = isinstance(transforms, Iterable) and getattr(transforms, "ndim", 1) > 0
-        if not listed or isinstance(transforms, str | bytes | Mapping):
-            raise ArgumentTypeError(f"Compose takes a list of transforms, not {shown(transforms)}")
-        self.transforms = tuple(as_transform(t)._placed((k,)) for k, t in enumerate(list(transforms)))
-
-    def __repr__(self) -> str:
-        return f"Compose([{', '.join(map(repr, self.transforms))}])"
-
-    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
-        """Apply all transforms; see `Transform.on_batch`."""
-        for transform in self.transforms:
-            batch = transform.on_batch(batch, epoch)
-        return batch
-
-    def bound(self, fields: Mapping[str, Field], extras: Collection[str] = ()) -> Self:
-        """Return the transforms for batches of a store; see `Transform.bound`."""
-        return self._with(t.bound(fields, extras) for t in self.transforms)
-
-    def _waits(self, computes: bool) -> bool:
-        return any(transform._waits(computes) for transform in self.transforms)
-
-    def _placed(self, place: tuple[int, ...]) -> Self:
-        return self._with(t._placed((*place, k)) for k, t in enumerate(self.transforms))
-
-    def _with(self, transforms: Iterable[Transform]) -> Self:
-        changed = copy.copy(self)
-        changed.transforms = tuple(transforms)
-        return changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -437,40 +323,3 @@ class OnSample(Transform):
 def _check_function(transform: Transform, function: Any) -> None:
     if not callable(function):
         raise ArgumentTypeError(f"{type(transform).__name__} takes a function, not {shown(function)}")
-
-
-def as_transform(what: Any) -> Transform:
-    """Return a transform for what users may give in place of one.
-
-    Parameters
-    ----------
-    what
-        A transform; a function of samples (see `OnSample`); a list of these (see `Compose`); or
-        None, which changes nothing.
-
-    Raises
-    ------
-    TypeError
-        If it is anything else.
-
-    Examples
-    --------
-    >>> as_transform(None)
-    Compose([])
-    """
-    if isinstance(what, Transform):
-        return what
-    if what is None:
-        return Compose([])
-    if isinstance(what, list | tuple):
-        return Compose(what)
-    if callable(what):
-        return OnSample(what)
-    raise TypeError(f"a transform is a Transform, a function of samples, or a list of these, not {what!r}")
-
-
-def steps_of(transform: Transform) -> list[Transform]:
-    """Return transforms one by one, those of lists in lists, too."""
-    if type(transform) is not Compose:  # whoever made a class of it may do otherwise
-        return [transform]
-    return [step for inner in transform.transforms for step in steps_of(inner)]

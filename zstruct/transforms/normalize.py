@@ -1,14 +1,13 @@
-"""Transforms of labels: normalised energies and forces, and back; other units.
+"""`Normalize` and `Denormalize`: energies and forces for a model, and back.
 
 Forces are minus the derivatives of energies, so both are scaled by one number, or the forces that
 a model derives from its energy would not be those it is trained on. What is an energy or a
-derivative of one, and in which unit, is what the field table says.
+derivative of one is what the field table says.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
@@ -19,21 +18,14 @@ from numpy.typing import NDArray
 from zstruct.arguments import integer, real, shown
 from zstruct.batch.pack import pack, which
 from zstruct.batch.packed import PackedBatch, Sample
+from zstruct.batch.tensors import as_array, beside
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.schema import ATOM, SYMBOLS, Field, atomic_number
 from zstruct.transforms.transform import Transform, column_of
-from zstruct.units import factor
 
-__all__ = ["CastUnits", "Denormalize", "Normalize"]
+__all__ = ["Denormalize", "Normalize"]
 
 _CHUNK = 4096  # structures
-# What a field's unit is made of, each with a field that has it.
-_QUANTITIES = {"energy": ("energy", "eV"), "length": ("positions", "angstrom")}
-# Units of what batches have beyond fields.
-_BESIDE = {"edge_vec": "angstrom", "edge_dist": "angstrom", "deriv_values": "angstrom-1"}
-
-
-_GEOMETRY = frozenset({"positions", "cell"})
 
 
 class _Takes(Protocol):
@@ -294,7 +286,7 @@ class Denormalize(Transform):
 
 def _packed_about(batch: Mapping[str, Any]) -> PackedBatch | None:
     """Return how many atoms, and which, the structures of a batch have; None if that isn't known."""
-    found = {name: _host(batch[name]) for name in ("n_atoms", "numbers") if name in batch}
+    found = {name: as_array(batch[name]) for name in ("n_atoms", "numbers") if name in batch}
     numbers = found.get("numbers")
     if "n_atoms" not in found:
         return None if numbers is None or numbers.ndim != 1 else pack([{"numbers": numbers}])
@@ -307,95 +299,10 @@ def _packed_about(batch: Mapping[str, Any]) -> PackedBatch | None:
     return PackedBatch(None, offsets, counts, owners, columns, frozenset(columns))
 
 
-def _host(value: Any) -> NDArray:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
-
-
 def _alike(offsets: NDArray[np.float64], value: Any) -> Any:
     """Return offsets in the shape of a prediction, (n,), (n, 1) or (), and of its kind."""
     if math.prod(value.shape) != len(offsets):
         raise ValueError(
             f"predictions have the shape {tuple(value.shape)}, but the batch says {len(offsets)}"
         )
-    shaped = offsets.reshape(value.shape)
-    if not hasattr(value, "detach"):
-        return shaped
-    import torch
-
-    # Total energies in single precision would lose what a model says of them; some devices have no other.
-    dtype = value.dtype if value.device.type == "mps" else torch.float64
-    return torch.as_tensor(shaped, dtype=dtype, device=value.device)
-
-
-@dataclass(frozen=True, eq=False)
-class CastUnits(Transform):
-    """Gives values in other units than eV, angstrom and what is made of these.
-
-    Parameters
-    ----------
-    units
-        The unit of ``"energy"`` and of ``"length"``, such as ``"kcal/mol"`` and ``"bohr"``: every field whose
-        unit is made of these follows, forces, stress and dipole among them. A field by its name
-        has a unit of its own: ``{"stress": "GPa", "dipole": "debye"}``. Values are those of `ase.units`.
-        Fields whose unit nobody knows stay as they are.
-
-    Raises
-    ------
-    InputError
-        If a unit is unknown, or of another kind than the field.
-    TypeError
-        If `units` is no dict.
-    ValueError
-        If a field is named that batches don't have.
-
-    Examples
-    --------
-    >>> cast = CastUnits({"energy": "meV", "length": "nm"})
-    >>> cast({"positions": np.ones((1, 3)), "forces": np.ones((1, 3))})
-    {'positions': array([[0.1, 0.1, 0.1]]), 'forces': array([[10000., 10000., 10000.]])}
-    """
-
-    units: Mapping[str, str]
-
-    _bases: dict[str, float] = field(init=False, repr=False)
-    _own: dict[str, float] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.units, Mapping):
-            raise TypeError(f"units is a dict of units by quantity or field, not {self.units!r}")
-        inverse = {name: factor(_QUANTITIES.get(name, (name,))[0], unit) for name, unit in self.units.items()}
-        bases = {_QUANTITIES[name][1]: 1.0 / value for name, value in inverse.items() if name in _QUANTITIES}
-        own = {name: 1.0 / value for name, value in inverse.items() if name not in _QUANTITIES}
-        object.__setattr__(self, "_bases", bases)
-        object.__setattr__(self, "_own", own)
-
-    def _waits(self, computes: bool) -> bool:
-        # What is computed is so in angstrom: cutoffs and descriptors are.
-        return computes and ("length" in self.units or not _GEOMETRY.isdisjoint(self.units))
-
-    def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
-        """Convert all that has a unit; see `Transform.on_batch`."""
-        for name, column in batch.columns.items():
-            self._cast(name, column)
-        for pairs in batch.pairs:
-            for name, column in pairs.columns.items():
-                self._cast(name, column)
-        return batch
-
-    def _cast(self, name: str, column: NDArray) -> None:
-        known = self._fields.get(name)
-        unit = _BESIDE.get(name, "") if known is None else known.unit
-        value = self._own.get(name)
-        if value is None:
-            value = 1.0
-            for base, power in re.findall(r"([A-Za-z_]+)(-?[\d.]*)", unit):
-                value *= self._bases.get(base, 1.0) ** float(power or 1)
-        if value != 1.0:
-            column *= value
-
-    def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
-        if absent := [name for name in self._own if name not in fields]:
-            raise ValueError(
-                f"CastUnits names {', '.join(absent)}, but batches have only {', '.join(fields)}; "
-                "beside fields, it takes 'energy' and 'length'"
-            )
+    return beside(offsets.reshape(value.shape), value)
