@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ase.data import chemical_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,12 +24,6 @@ def test_no_alias_means_two_fields_of_one_level():
         rows = [f for f in FIELDS.values() if f.level == level]
         names = [alias for f in rows for alias in (f.name, *f.aliases)]
         assert len(names) == len(set(names))
-
-
-def test_symbols_are_those_of_ase():
-    assert chemical_symbols == schema.SYMBOLS
-    assert schema.atomic_number("CL") == 17
-    assert schema.atomic_number("Xx") is None
 
 
 def test_provenance_can_not_be_reached_by_name():
@@ -88,9 +81,3 @@ def test_safe_names_are_distinct_and_safe(names):
         assert safe.isidentifier()
         assert safe.isascii()
         assert safe == name or safe not in schema.RESERVED | FIELDS.keys()
-
-
-def test_formula_is_in_hill_order():
-    numbers = [schema.atomic_number(s) for s in ("O", "H", "C", "H", "Br")]
-    assert schema.formula(np.array(numbers)) == "CH2BrO"
-    assert schema.formula(np.array([22, 8, 8])) == "O2Ti"

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.elements import hill
 from zstruct.errors import InputError
-from zstruct.schema import ATOM, FIELDS, Field, hill, merge
+from zstruct.schema import ATOM, FIELDS, Field, merge
 
 __all__ = [
     "Packed",

@@ -26,13 +26,9 @@ __all__ = [
     "PROVENANCE",
     "SIZES",
     "STRUCTURE",
-    "SYMBOLS",
     "Field",
-    "atomic_number",
     "by_alias",
-    "formula",
     "given_name",
-    "hill",
     "infer",
     "merge",
     "resolve_name",
@@ -57,15 +53,6 @@ LABELS: dict[str, tuple[str, ...]] = {
     "cell_vector": ("a", "b", "c"),
     "voigt": VOIGT,
 }
-
-#: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
-SYMBOLS = (
-    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As "
-    "Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd "
-    "Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am "
-    "Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
-).split()
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,34 +413,3 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
 
 def _is_safe(name: str) -> bool:
     return len(name) <= _LONGEST and re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None
-
-
-def atomic_number(symbol: str) -> int | None:
-    """Return the atomic number of a chemical symbol in any case, or None if there is none."""
-    return _NUMBERS.get(symbol.capitalize())
-
-
-def formula(numbers: np.ndarray) -> str:
-    """Return the Hill formula of `numbers` (carbon, hydrogen, then the alphabet).
-
-    Examples
-    --------
-    >>> formula(np.array([8, 1, 1, 6]))
-    'CH2O'
-    """
-    values, counts = np.unique(np.asarray(numbers), return_counts=True)
-    return hill(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-
-
-def hill(counts: Mapping[int, int]) -> str:
-    """Return the Hill formula of so many atoms of each atomic number.
-
-    Examples
-    --------
-    >>> hill({8: 1, 1: 2})
-    'H2O'
-    """
-    count = {SYMBOLS[z]: n for z, n in counts.items()}
-    first = [s for s in ("C", "H") if s in count] if "C" in count else []
-    order = first + sorted(s for s in count if s not in first)
-    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in order)

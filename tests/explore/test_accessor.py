@@ -178,7 +178,7 @@ def test_many_distinct_compositions():
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 1000, (50, 30))
     counts[10] = counts[3]
-    symbols = [zstruct.schema.SYMBOLS[z] for z in range(1, 31)]
+    symbols = [zstruct.elements.SYMBOLS[z] for z in range(1, 31)]
 
     texts = zstruct.explore.composition.formulas(symbols, counts)
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zstruct.elements import SYMBOLS
 from zstruct.query import Atoms
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import SYMBOLS, infer
+from zstruct.schema import infer
 
 __all__ = ["MemoryTable"]
 

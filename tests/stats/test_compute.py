@@ -129,7 +129,7 @@ def test_all_of_it_is_numpys(path):
         check(moments, store.read("stress")[:, k])
     numbers = store.read("numbers")
     for symbol, species in found.species.items():
-        own = forces[numbers == zstruct.schema.SYMBOLS.index(symbol)]
+        own = forces[numbers == zstruct.elements.SYMBOLS.index(symbol)]
         assert species.atoms == len(own)
         assert species.force_rms == pytest.approx(np.sqrt(np.nanmean(own**2)), rel=1e-12)
     assert dict(zip(found.sizes.tolist(), found.size_counts.tolist(), strict=True)) == {

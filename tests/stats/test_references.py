@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct import InputError, References, StaleGroupError, StoreExistsError
-from zstruct.schema import SYMBOLS
+from zstruct.elements import SYMBOLS
 from zstruct.stats.references import _Triangle, chosen_references
 from zstruct.store.store import Store
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import check, real
+from zstruct.elements import SYMBOLS, atomic_number, formula
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, segment_reduce
-from zstruct.schema import ATOM, SYMBOLS, atomic_number, formula
+from zstruct.schema import ATOM
 
 __all__ = ["Filters", "Frame"]
 

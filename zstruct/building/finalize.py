@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zstruct.building.manifest import Manifest
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
-from zstruct.schema import SYMBOLS
+from zstruct.elements import SYMBOLS
 from zstruct.sources.remarks import Remarks
 from zstruct.store.digests import combine_digests
 from zstruct.store.spec import ArraySpec, choose_grid, is_content

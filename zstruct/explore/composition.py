@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS, formula
 from zstruct.explore.selection import row_blocks
-from zstruct.schema import SYMBOLS, formula
 
 __all__ = ["composition", "distinct_formulas", "elements", "formulas"]
 

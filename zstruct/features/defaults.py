@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zstruct.schema import SYMBOLS
+from zstruct.elements import SYMBOLS
 from zstruct.store.store import Store
 
 __all__ = ["completed"]

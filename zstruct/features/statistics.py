@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS
 from zstruct.features.kernels.statistics import summarize
-from zstruct.schema import SYMBOLS
 
 __all__ = ["Moments", "by_species", "described"]
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from zstruct.arguments import integer, shown
 from zstruct.batch.pack import Batch, Samples, pack, which
 from zstruct.batch.packed import PackedBatch
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.layouts.columns import columns_of, need, spread, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
 from zstruct.precision import narrowed
-from zstruct.schema import SYMBOLS, atomic_number
 
 __all__ = ["mace"]
 

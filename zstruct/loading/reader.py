@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zstruct import layouts
 from zstruct.arguments import array_of, check, shown, whole
 from zstruct.batch.packed import ATOMS, PackedBatch
+from zstruct.elements import SYMBOLS
 from zstruct.errors import ArgumentTypeError, UnknownNameError
 from zstruct.features.descriptor import Descriptor
 from zstruct.layouts.vocabulary import Names
@@ -31,7 +32,6 @@ from zstruct.loading.order.cuts import Batches
 from zstruct.loading.recipe import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
 from zstruct.loading.selection import Where, as_int, chosen_structures, is_plain, kept, positions_of
 from zstruct.precision import narrowed
-from zstruct.schema import SYMBOLS
 from zstruct.stats.references import References, chosen_references, references_of_build
 from zstruct.store.store import Store
 from zstruct.text import html_table

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS
 from zstruct.ragged import segment_reduce
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, SYMBOLS, Level
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Level
 
 __all__ = [
     "ELEMENTS",

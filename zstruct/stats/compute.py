@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.arguments import check
+from zstruct.elements import SYMBOLS
 from zstruct.geometry.distances import shortest_distances
-from zstruct.schema import SYMBOLS
 from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import Magnitudes, check_fractions, collected
 from zstruct.stats.kernels import summarize_forces

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import check
+from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError, StoreExistsError
 from zstruct.geometry.distances import shortest_distances
-from zstruct.schema import STRUCTURE, SYMBOLS, safe_names
+from zstruct.schema import STRUCTURE, safe_names
 from zstruct.splits.split import Dataset
 from zstruct.stats.references import KIND, NOUN, References, keep_references
 from zstruct.stats.scan import Part, Stretch, scan

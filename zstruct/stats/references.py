@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.arguments import check, real, shown
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import chosen_rows, counts_to_offsets
-from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.splits.split import Dataset
 from zstruct.stats.scan import Part, Stretch, check_part, scan
 from zstruct.store.groups import check_place, keep, open_kept, understanding

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
+from zstruct.elements import SYMBOLS
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.schema import SYMBOLS
 from zstruct.stats.histogram import Magnitudes
 from zstruct.stats.moments import Moments
 from zstruct.stats.records import Record

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, STRUCTURE, SYMBOLS, Field, Level
+from zstruct.schema import ATOM, STRUCTURE, Field, Level
 from zstruct.store.digests import combine_digests
 
 __all__ = [

@@ -19,8 +19,9 @@ from zstruct.arguments import integer, real, shown
 from zstruct.batch.pack import pack, which
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.batch.tensors import as_array, beside
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.schema import ATOM, SYMBOLS, Field, atomic_number
+from zstruct.schema import ATOM, Field
 from zstruct.transforms.transform import Transform, column_of
 
 __all__ = ["Denormalize", "Normalize"]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
-from zstruct.schema import SYMBOLS
 from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.source import Raw, RawColumn

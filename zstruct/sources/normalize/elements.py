@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets, segment_reduce
-from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.sources.normalize.checks import Bad
 from zstruct.sources.source import Raw, RawColumn
 

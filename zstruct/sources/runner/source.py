@@ -16,7 +16,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.schema import SYMBOLS, atomic_number
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.sources.columns import atom_columns, structure_columns
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
 from zstruct.sources.xsf.lines import opened

@@ -17,8 +17,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import InputError
-from zstruct.schema import SYMBOLS, atomic_number
 from zstruct.sources.columns import atom_columns, structure_columns
 from zstruct.sources.numerals import number
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice

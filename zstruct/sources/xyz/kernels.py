@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from zstruct.elements import SYMBOLS
 from zstruct.jit.kernel import helper, kernel
-from zstruct.schema import SYMBOLS
 from zstruct.sources.xyz.words import (
     address_of,
     bits_of,

@@ -1,0 +1,18 @@
+"""Symbols are those of ASE, and formulas are in the order of Hill."""
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from zstruct import elements
+
+
+def test_symbols_are_those_of_ase():
+    assert chemical_symbols == elements.SYMBOLS
+    assert elements.atomic_number("CL") == 17
+    assert elements.atomic_number("Xx") is None
+
+
+def test_formula_is_in_hill_order():
+    numbers = [elements.atomic_number(s) for s in ("O", "H", "C", "H", "Br")]
+    assert elements.formula(np.array(numbers)) == "CH2BrO"
+    assert elements.formula(np.array([22, 8, 8])) == "O2Ti"

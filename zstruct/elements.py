@@ -1,0 +1,52 @@
+"""The chemical elements: symbols by atomic number, and formulas made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+__all__ = ["SYMBOLS", "atomic_number", "formula", "hill"]
+
+
+#: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
+SYMBOLS = (
+    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As "
+    "Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd "
+    "Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am "
+    "Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
+).split()
+
+
+_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+
+
+def atomic_number(symbol: str) -> int | None:
+    """Return the atomic number of a chemical symbol in any case, or None if there is none."""
+    return _NUMBERS.get(symbol.capitalize())
+
+
+def formula(numbers: np.ndarray) -> str:
+    """Return the Hill formula of `numbers` (carbon, hydrogen, then the alphabet).
+
+    Examples
+    --------
+    >>> formula(np.array([8, 1, 1, 6]))
+    'CH2O'
+    """
+    values, counts = np.unique(np.asarray(numbers), return_counts=True)
+    return hill(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def hill(counts: Mapping[int, int]) -> str:
+    """Return the Hill formula of so many atoms of each atomic number.
+
+    Examples
+    --------
+    >>> hill({8: 1, 1: 2})
+    'H2O'
+    """
+    count = {SYMBOLS[z]: n for z, n in counts.items()}
+    first = [s for s in ("C", "H") if s in count] if "C" in count else []
+    order = first + sorted(s for s in count if s not in first)
+    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in order)
