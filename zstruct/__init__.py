@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
-    from zstruct.stats.references import References, fit_references, open_references
+    from zstruct.stats.reference_fit import fit_references
+    from zstruct.stats.references import References, open_references
     from zstruct.store.store import Store
     from zstruct.store.verify import verify
 
@@ -109,7 +110,7 @@ _LAZY = {
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
     "featurize": "zstruct.features.featurize",
-    "fit_references": "zstruct.stats.references",
+    "fit_references": "zstruct.stats.reference_fit",
     "isolated_references": "zstruct.stats.isolated_atoms",
     "kfold": "zstruct.splits",
     "open": "zstruct.explore",

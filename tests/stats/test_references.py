@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import zstruct
 from zstruct import InputError, References, StaleGroupError, StoreExistsError
 from zstruct.elements import SYMBOLS
-from zstruct.stats.references import _Triangle, chosen_references
+from zstruct.stats.reference_fit import _Triangle
+from zstruct.stats.references import chosen_references
 from zstruct.store.store import Store
 
 
@@ -89,7 +90,7 @@ def test_fixed_ratios_are_said(tmp_path, ridge):
 def test_parts_and_blocks(path, monkeypatch):
     zstruct.split(path, [0.6, 0.4], name="default")
     whole_fit, train = zstruct.fit_references(path), zstruct.fit_references(path, "train")
-    monkeypatch.setattr("zstruct.stats.references._BLOCK", 2)
+    monkeypatch.setattr("zstruct.stats.reference_fit._BLOCK", 2)
     np.testing.assert_allclose(
         list(zstruct.fit_references(path).values()), list(whole_fit.values()), rtol=1e-10
     )

@@ -24,7 +24,7 @@ from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
-from zstruct.splits.split import open_split
+from zstruct.splits.storage import open_split
 from zstruct.store.store import Store
 
 __all__ = ["FORMULA", "open", "open_features", "open_labels"]

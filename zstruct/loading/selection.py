@@ -16,7 +16,7 @@ from zstruct.arguments import array_of, check, integer, real
 from zstruct.errors import InputError, ZstructError
 from zstruct.loading.gather.gather import out_of_range
 from zstruct.ragged import segment_ranges, segment_reduce
-from zstruct.splits.split import open_split
+from zstruct.splits.storage import open_split
 from zstruct.stats.references import References
 from zstruct.store.store import Store
 

@@ -1,35 +1,31 @@
-"""Splits: which structures to train, validate and test on, drawn once and kept with the store.
+"""Draw splits: which structures to train, validate and test on.
 
-A split gives every structure one of a few labels. Here it is drawn, written into the group
-``splits/<name>`` and read again; this module knows fields, not samples, batches or torch.
+`split` and `kfold` turn what users want into parts of a store or dataset, and keep them there if they
+are given a name.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.arguments import check, integer, names, shown
-from zstruct.errors import InputError, StoreExistsError, UnknownNameError
-from zstruct.schema import STRUCTURE
+from zstruct.arguments import check, integer, shown
+from zstruct.errors import InputError
 from zstruct.splits.allocation import dealt, dealt_whole, rounded
+from zstruct.splits.parts import Split
+from zstruct.splits.sizes import codes_of, counts_of, is_row, labels_of, parts_of_file
+from zstruct.splits.storage import check_folds, keep_split
 from zstruct.splits.strata import By, grouped, stratified
-from zstruct.store.groups import check_place, keep, open_kept
-from zstruct.store.spec import ArraySpec, choose_grid
+from zstruct.store.groups import check_place
 from zstruct.store.store import Store
-from zstruct.text import counted, html_list, html_table
+from zstruct.text import counted
 
-__all__ = ["Dataset", "Split", "kfold", "open_split", "split"]
-
-_KIND = "splits"
+__all__ = ["Dataset", "kfold", "split"]
 
 
 class Dataset(Protocol):
@@ -44,56 +40,6 @@ class Dataset(Protocol):
 
 
 Strata = By | Sequence[By]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """The parts of a store or dataset, by label.
-
-    ``parts["train"]`` are the indices of that part, ascending, int64; iterating goes over the parts in
-    the order of their labels, so ``train, val, test = parts`` works. Indices count the structures of
-    what was split: those of a dataset that is a subset are positions in it.
-
-    Parameters
-    ----------
-    labels
-        Names of the parts.
-    codes
-        The place of its label in `labels` for every structure, int8; -1 for those in no part.
-    recipe
-        How it was drawn: ``method``, ``sizes``, ``seed``, ``stratify`` and the number of
-        ``structures`` that were split.
-    """
-
-    labels: tuple[str, ...]
-    codes: NDArray[np.int8]
-    recipe: dict[str, Any] = field(default_factory=dict)
-
-    def __getitem__(self, label: str) -> NDArray[np.int64]:
-        if not isinstance(label, str) or label not in self.labels:
-            raise UnknownNameError(f"the split has no part {shown(label)}; it has {', '.join(self.labels)}")
-        return np.flatnonzero(self.codes == self.labels.index(label)).astype(np.int64, copy=False)
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        return (self[label] for label in self.labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def keys(self) -> tuple[str, ...]:
-        """Return the labels: ``dict(parts)`` and ``np.savez(file, **parts)`` work."""
-        return self.labels
-
-    def __repr__(self) -> str:
-        parts = ", ".join(f"{label}: {len(self[label]):,}" for label in self.labels)
-        return f"Split({parts})"
-
-    def _repr_html_(self) -> str:
-        parts = [(label, len(self[label])) for label in self.labels]
-        left = int(np.count_nonzero(self.codes < 0))
-        counts = [(label, f"{n:,}") for label, n in [*parts, *([("in no part", left)] if left else [])]]
-        recipe = [f"{key}: {value}" for key, value in self.recipe.items() if value is not None]
-        return html_table(counts, ("part", "structures")) + html_list(recipe)
 
 
 def split(
@@ -194,7 +140,7 @@ def split(
     recipe: dict[str, Any]
     codes: NDArray[Any]
     if isinstance(sizes, os.PathLike) or (isinstance(sizes, str) and sizes.endswith((".npz", ".npy"))):
-        sizes = _of_file(sizes)
+        sizes = parts_of_file(sizes)
     if isinstance(sizes, Split):
         if by != "random" or stratify is not None or labels is not None:
             raise InputError("a split that is given needs no by, stratify or labels")
@@ -206,20 +152,20 @@ def split(
     elif isinstance(sizes, Mapping):
         if by != "random" or stratify is not None or labels is not None:
             raise InputError("parts that are given need no by, stratify or labels")
-        named, codes = _labels(list(sizes), len(sizes)), _given(sizes, len(rows))
+        named, codes = labels_of(list(sizes), len(sizes)), codes_of(sizes, len(rows))
         recipe = {"method": "given", "seed": None, "stratify": None}
         recipe["sizes"] = [int(np.count_nonzero(codes == k)) for k in range(len(named))]
     else:
-        if isinstance(sizes, str) or not _is_row(sizes):
+        if isinstance(sizes, str) or not is_row(sizes):
             raise InputError(f"sizes is a list of one size for each part, not {shown(sizes)}")
-        named = _labels(labels, len(sizes))
-        codes = _drawn(opened, rows, _counts(sizes, len(rows)), seed, by, stratify, bins)
+        named = labels_of(labels, len(sizes))
+        codes = _drawn(opened, rows, counts_of(sizes, len(rows)), seed, by, stratify, bins)
         recipe = _recipe(by, seed, stratify, bins) | {
             "sizes": [int(x) if isinstance(x, Integral) else float(x) for x in sizes]
         }
     parts = Split(named, codes.astype(np.int8), recipe | {"structures": len(rows)})
     if name is not None:
-        _keep(opened, rows, parts, name, overwrite)
+        keep_split(opened, rows, parts, name, overwrite)
     return parts
 
 
@@ -274,79 +220,10 @@ def kfold(
         Split(("train", "val"), (folds == fold).astype(np.int8), recipe | {"fold": fold}) for fold in range(k)
     ]
     if name is not None:
-        _check_folds(opened, rows, made, name, overwrite)
+        check_folds(opened, rows, made, name, overwrite)
         for fold, parts in enumerate(made):
-            _keep(opened, rows, parts, f"{name}-{fold}", overwrite)
+            keep_split(opened, rows, parts, f"{name}-{fold}", overwrite)
     return made
-
-
-def _check_folds(
-    opened: Store, rows: NDArray[np.int64], made: Sequence[Split], name: str, overwrite: bool
-) -> None:
-    """Refuse to write folds, before any is written, where those of another call would be among them."""
-    there = opened.again().group_names(_KIND)
-    more = [x for x in there if re.fullmatch(re.escape(name) + r"-\d+", x) and _fold_of(x) >= len(made)]
-    if more:
-        raise StoreExistsError(
-            f"{opened.path} has {', '.join(more)}, of more folds than {len(made)}, and they would stay "
-            "there: choose another name"
-        )
-    for fold, parts in enumerate(made):
-        if f"{name}-{fold}" in there and not overwrite:
-            kept = opened.read(f"{_KIND}/{name}-{fold}/codes")
-            if not np.array_equal(kept, _codes(opened, rows, parts)):
-                raise StoreExistsError(
-                    f"{opened.path} has another split '{name}-{fold}' already; pass overwrite=True to "
-                    "replace it, or another name"
-                )
-
-
-def _fold_of(name: str) -> int:
-    return int(name.rpartition("-")[2])
-
-
-def open_split(
-    store: str | os.PathLike[str] | Store,
-    name: str = "default",
-    *,
-    storage_options: Mapping[str, Any] | None = None,
-) -> Split:
-    """Return a split that is kept in a store.
-
-    Parameters
-    ----------
-    store
-        A store or its path.
-    name
-        The name it was given by `split`.
-    storage_options
-        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
-
-    Returns
-    -------
-    Split
-        Its indices are those of structures of the store.
-
-    Raises
-    ------
-    InputError
-        If there is no such split; names those that there are.
-    StaleGroupError
-        If it was drawn for other content than the store has now.
-    StoreFormatError
-        If it was written by a newer zstruct.
-
-    Examples
-    --------
-    >>> import tempfile, ase.build, zstruct
-    >>> path = tempfile.mkdtemp() + "/water.zarr"
-    >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
-    >>> parts = zstruct.split(path, {"train": [0, 3], "val": [1]}, name="mine")
-    >>> zstruct.open_split(path, "mine")["train"]
-    array([0, 3])
-    """
-    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, "split", "zstruct.split")
-    return Split(tuple(attrs["labels"]), opened.read(f"{_KIND}/{name}/codes"), attrs["recipe"])
 
 
 def _opened(
@@ -368,17 +245,6 @@ def _opened(
     return given.store, rows
 
 
-def _labels(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    if labels is None and n > 3:
-        raise InputError(f"{n} parts need labels=[...], a name for each")
-    chosen = ("train", "val", "test")[:n] if labels is None else tuple(names("labels", labels))
-    if not all(chosen):
-        raise InputError(f"labels are names, not {shown(chosen)}")
-    if len(chosen) != n or len(set(chosen)) < n or not 1 <= n <= 127:
-        raise InputError(f"labels are 1 to 127 different names, one for each part, not {chosen!r} for {n}")
-    return chosen
-
-
 def _recipe(by: By, seed: int, stratify: Strata | None, bins: int) -> dict[str, Any]:
     criteria = _criteria(stratify)
     said = ["function" if callable(how) else how for how in criteria]
@@ -395,75 +261,6 @@ def _criteria(stratify: Strata | None) -> list[By]:
     if stratify is None:
         return []
     return [stratify] if isinstance(stratify, str) or callable(stratify) else list(stratify)
-
-
-def _is_row(sizes: Any) -> bool:
-    try:
-        return np.ndim(sizes) == 1
-    except ValueError:  # lists of different lengths
-        return False
-
-
-def _of_file(path: str | os.PathLike[str]) -> dict[str, NDArray]:
-    """Return the parts that a file holds."""
-    where = os.fspath(path)
-    wanted = "an .npz file of indices, as np.savez(file, train=..., val=...) writes it"
-    try:
-        with open(path, "rb") as opened:
-            if opened.read(2) != b"PK":
-                raise InputError(f"{where}: it is not {wanted}")
-            opened.seek(0)
-            with np.load(opened, allow_pickle=False) as file:
-                names = [name for name in file.files if _part(name) != name] or file.files
-                found = {name: file[name] for name in names}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{where}: it can't be read as {wanted}: {error}") from error
-    parts = {_part(name): index for name, index in found.items()}
-    if len(parts) < len(found):
-        raise InputError(f"{where}: two of {', '.join(found)} are one part: rename one, or leave it out")
-    return parts
-
-
-def _part(name: str) -> str:
-    """Return the label that an array of a file has."""
-    return name.removeprefix("idx_").removesuffix("_idx")
-
-
-def _counts(sizes: Sequence[float], n: int) -> NDArray[np.int64]:
-    """Return how many structures each part gets."""
-    if not all(isinstance(x, Real) and not isinstance(x, bool) and 0 <= x < np.inf for x in sizes):
-        raise InputError(f"sizes are fractions or whole numbers, none below zero, not {sizes!r}")
-    if all(isinstance(x, Integral) for x in sizes):
-        if sum(sizes) != n:
-            raise InputError(
-                f"whole numbers as sizes sum to the {n:,} structures there are, not {sum(sizes):,}"
-            )
-        return np.array(sizes, dtype=np.int64)
-    if abs(sum(sizes) - 1) > 1e-6:
-        raise InputError(f"fractions sum to 1, not {sum(sizes):g}; give what is left a label of its own")
-    return rounded(np.array(sizes, dtype=np.float64), n)
-
-
-def _given(parts: Mapping[str, ArrayLike], n: int) -> NDArray[np.int64]:
-    codes = np.full(n, -1, dtype=np.int64)
-    for k, (label, chosen) in enumerate(parts.items()):
-        index = np.asarray(chosen)
-        if index.dtype == bool and index.shape == (n,):
-            index = np.flatnonzero(index)
-        elif index.size == 0 and index.ndim == 1:
-            continue
-        if index.dtype.kind not in "iu" or index.ndim != 1:
-            raise InputError(
-                f"the part {label!r} is neither a list of indices nor a mask of {n:,} structures"
-            )
-        if index.min() < 0 or index.max() >= n:
-            raise InputError(f"the part {label!r} has an index outside 0 to {n - 1:,}")
-        taken = index[codes[index] >= 0]
-        if len(taken) or len(np.unique(index)) < len(index):
-            where = f"structure {taken[0]}, which is in another part" if len(taken) else "a structure twice"
-            raise InputError(f"the part {label!r} has {where}")
-        codes[index] = k
-    return codes
 
 
 def _drawn(
@@ -494,20 +291,3 @@ def _drawn(
             f"by={by!r} makes {counted(n_groups, 'group')}, which stay whole: too few for {n_parts} parts"
         )
     return dealt_whole(groups, counts, int(seed))
-
-
-def _keep(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:
-    """Write a split into its store, unless it is there."""
-    codes = _codes(opened, rows, parts)
-    grid = choose_grid(len(codes), 1, STRUCTURE)
-    said = {"long_name": "place of the structure's part in labels, -1 for none"}
-    spec = ArraySpec("codes", (STRUCTURE,), codes.shape, "int8", said, -1, grid)
-    attrs = {"labels": list(parts.labels), "recipe": parts.recipe}
-    keep(opened, _KIND, name, "split", attrs, [(spec, codes)], overwrite)
-
-
-def _codes(opened: Store, rows: NDArray[np.int64], parts: Split) -> NDArray[np.int8]:
-    """Return the code of every structure of a store, of which some were split."""
-    codes = np.full(opened.n_structures, -1, dtype=np.int8)
-    codes[rows] = parts.codes
-    return codes

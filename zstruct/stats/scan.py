@@ -20,7 +20,8 @@ from zstruct.arguments import check, shown
 from zstruct.errors import InputError, StaleGroupError
 from zstruct.progress import Runner
 from zstruct.schema import ATOM
-from zstruct.splits.split import Dataset, open_split
+from zstruct.splits.split import Dataset
+from zstruct.splits.storage import open_split
 from zstruct.store.digests import rows_digest
 from zstruct.store.store import Store
 
