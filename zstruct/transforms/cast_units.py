@@ -53,6 +53,7 @@ class CastUnits(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> cast = CastUnits({"energy": "meV", "length": "nm"})
     >>> cast({"positions": np.ones((1, 3)), "forces": np.ones((1, 3))})
     {'positions': array([[0.1, 0.1, 0.1]]), 'forces': array([[10000., 10000., 10000.]])}

@@ -62,6 +62,7 @@ def random_keys(batch: PackedBatch, seed: int, epoch: int = 0) -> NDArray[np.uin
 
     Examples
     --------
+    >>> from zstruct.batch.pack import pack
     >>> batch = pack([{"numbers": [8, 1, 1]}, {"numbers": [1]}])
     >>> random_keys(batch, seed=1).dtype, len(random_keys(batch, seed=1))
     (dtype('uint64'), 2)
