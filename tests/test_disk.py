@@ -11,7 +11,7 @@ import pytest
 
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
-from zstruct.disk import allocate, naming, save_array, writing
+from zstruct.disk import WholeFile, allocate, naming, save_array, writing
 from zstruct.errors import WriteError
 from zstruct.features import Chebyshev, NeighborList
 
@@ -183,3 +183,55 @@ def test_room_is_made_for_a_mapped_file(tmp_path):
     allocate(tmp_path / "a.npy")
     assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 800_000
     assert not array.any()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_file_replaces_another_only_when_it_is_whole(tmp_path, shared):
+    path = tmp_path / "a"
+    path.write_bytes(b"before")
+
+    def half(whole):
+        whole.file.write(b"half")
+        whole.file.flush()
+        assert whole.partial.read_bytes() == b"half"
+        raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"), WholeFile(path, shared=shared) as whole:
+        half(whole)
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["a"]
+
+    with WholeFile(path, shared=shared) as whole:
+        whole.file.write(b"after")
+        assert path.read_bytes() == b"before"
+    assert path.read_bytes() == b"after"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_files_that_several_write_at_once_are_those_of_one_of_them(tmp_path):
+    path = tmp_path / "a"
+    with WholeFile(path, shared=True) as one, WholeFile(path, shared=True) as other:
+        one.file.write(b"1" * 100)
+        other.file.write(b"2" * 100)
+    assert path.read_bytes() == b"1" * 100  # the outer block ends last
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_was_to_be_durable_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda fd: done.append("on disk"))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: done.append("named") or replace(a, b))
+
+    for durable in (True, False):
+        with WholeFile(tmp_path / "a", durable=durable) as whole:
+            whole.file.write(b"a")
+
+    assert done == ["on disk", "named", "named"]
+
+
+def test_errors_name_the_file_and_leave_nothing(tmp_path):
+    with pytest.raises(OSError, match="full") as caught, WholeFile(tmp_path / "a") as whole:
+        raise OSError(errno.ENOSPC, "full")
+    assert caught.value.filename == str(whole.partial)
+    assert os.listdir(tmp_path) == []

@@ -1,7 +1,7 @@
-"""What is said when a file can't be written: which one, why, what is safe, and what to do.
+"""Files that appear only when they are whole, and what is said when one can't be written.
 
-The system says it in an error number, often without the name of the file. What is written is not known
-here.
+The system says that in an error number, often without the name of the file; here it is which one, why, what
+is safe, and what to do. What is written is not known here.
 """
 
 from __future__ import annotations
@@ -9,15 +9,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import WriteError, ZstructError
 
-__all__ = ["allocate", "is_full", "naming", "save_array", "sync_to_disk", "writing"]
+__all__ = ["PARTIAL", "WholeFile", "allocate", "is_full", "naming", "save_array", "sync_to_disk", "writing"]
+
+#: What the names of files end in that are not whole.
+PARTIAL = ".partial"
 
 _DO = {
     errno.ENOSPC: "free some space there",
@@ -39,9 +45,13 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = os.fspath(path)
+        _name(error, path)
         raise
+
+
+def _name(error: OSError, path: str | os.PathLike[str]) -> None:
+    if error.errno is not None and error.filename is None:
+        error.filename = os.fspath(path)
 
 
 @contextlib.contextmanager
@@ -95,16 +105,94 @@ def sync_to_disk(path: Path) -> None:
         os.close(fd)
 
 
+class WholeFile:
+    """A new file that has another name until it is whole, and then replaces what had its name.
+
+    As a context manager it is kept when the block ends, and discarded when the block raises. Only a kill
+    leaves a part of it, whose name ends in `PARTIAL`.
+
+    Parameters
+    ----------
+    path
+        Where it will be; its directory is there.
+    durable
+        Whether to wait until it is on the disk before it gets its name, so that it survives a power failure.
+    shared
+        Whether others may be writing the same file at the same time.
+
+    Attributes
+    ----------
+    file
+        What is written to.
+    partial
+        What it is called until it is whole.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.txt")
+    >>> with WholeFile(path) as whole:
+    ...     _ = whole.file.write(b"whole")
+    ...     path.exists()
+    False
+    >>> path.read_text()
+    'whole'
+    """
+
+    file: BinaryIO
+
+    def __init__(self, path: Path, *, durable: bool = True, shared: bool = False):
+        own = f".{uuid.uuid4().hex}" if shared else ""
+        self._path, self._durable = path, durable
+        self.partial = path.with_name(f"{path.name}{own}{PARTIAL}")
+        self.file = open(self.partial, "wb")  # noqa: SIM115 (closed by keep and discard)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.keep()
+            return
+        if isinstance(error, OSError):
+            _name(error, self.partial)
+        self.discard()
+
+    def keep(self) -> None:
+        """Give it its name.
+
+        Raises
+        ------
+        OSError
+            If the rest of it can't be written; it is discarded then.
+        """
+        try:
+            with naming(self.partial):
+                self.file.flush()
+                if self._durable:
+                    os.fsync(self.file.fileno())
+                self.file.close()
+            os.replace(self.partial, self._path)
+        except OSError:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written of it."""
+        with contextlib.suppress(OSError):  # of a disk that is full: what is in the buffer is lost anyway
+            self.file.close()
+        with contextlib.suppress(OSError):
+            self.partial.unlink()
+
+
 def save_array(path: Path, array: NDArray) -> None:
     """Write an array as `numpy.save` does, to a file that appears only when it is whole.
 
     NumPy itself does not say why it could not write.
     """
-    partial = path.with_name(path.name + ".partial")
     rows = np.ascontiguousarray(array)
-    with naming(partial), open(partial, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(rows))
-        file.write(rows.reshape(-1).view(np.uint8).data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with WholeFile(path) as whole:
+        np.lib.format.write_array_header_1_0(whole.file, np.lib.format.header_data_from_array_1_0(rows))
+        whole.file.write(rows.reshape(-1).view(np.uint8).data)

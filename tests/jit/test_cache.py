@@ -137,4 +137,4 @@ def test_processes_that_compile_at_once_agree(tmp_path):
         process.communicate()
         assert process.returncode == 0
     assert not compiles(NUMBA_CACHE_DIR=str(tmp_path))
-    assert not list(tmp_path.rglob("partial-*"))
+    assert not list(tmp_path.rglob("*.partial"))

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.disk import naming
+from zstruct.disk import WholeFile, naming
 from zstruct.ragged import Packed
 from zstruct.schema import Field
 
@@ -39,9 +39,8 @@ class PartWriter:
     """
 
     def __init__(self, path: Path, *, durable: bool = True):
-        self._path, self._durable = path, durable
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by close or __exit__)
+        self._whole = WholeFile(path, durable=durable, shared=True)
+        self._file = self._whole.file
         self._blocks: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -51,8 +50,7 @@ class PartWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._file.closed:
-            self._partial.unlink(missing_ok=True)
-            self._file.close()
+            self._whole.discard()
 
     def add(self, packed: Packed) -> None:
         """Append a block."""
@@ -77,7 +75,7 @@ class PartWriter:
 
     def _array(self, values: NDArray) -> dict[str, Any]:
         data = np.ascontiguousarray(values)
-        with naming(self._partial):
+        with naming(self._whole.partial):
             self._file.write(b"\0" * (-self._file.tell() % _ALIGN))
             start = self._file.tell()
             self._file.write(data.reshape(-1).view(np.uint8).data)
@@ -86,13 +84,9 @@ class PartWriter:
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the footer with a JSON-able `summary` and give the part its name."""
         footer = json.dumps({"blocks": self._blocks, "summary": dict(summary)}).encode()
-        with naming(self._partial):
+        with naming(self._whole.partial):
             self._file.write(footer + len(footer).to_bytes(8, "little") + _END)
-            if self._durable:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-            self._file.close()
-        os.replace(self._partial, self._path)
+        self._whole.keep()
 
 
 @dataclasses.dataclass(frozen=True)

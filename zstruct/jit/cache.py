@@ -8,7 +8,6 @@ types of arguments, written whole or not at all, with a checksum in front. Nothi
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -16,8 +15,9 @@ import re
 import shutil
 import sys
 import time
-import uuid
 from pathlib import Path
+
+from zstruct.disk import WholeFile
 
 __all__ = ["folders", "is_kept", "load", "save"]
 
@@ -58,24 +58,16 @@ def load(module: str, name: str) -> bytes | None:
 def save(module: str, name: str, code: bytes) -> Path | None:
     """Save code under a name in the first folder that can be written; return that, if there is one."""
     for folder in folders(module):
-        partial = folder / f"partial-{uuid.uuid4().hex}"
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
                 _forget(folder, module)
-            partial.write_bytes(hashlib.sha256(code).digest() + code)
-            os.replace(partial, folder / name)
+            with WholeFile(folder / name, durable=False, shared=True) as whole:
+                whole.file.write(hashlib.sha256(code).digest() + code)
         except OSError:
-            if folder.is_dir():
-                _remove(partial)
             continue
         return folder
     return None
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def _forget(folder: Path, module: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from zstruct.disk import naming
+from zstruct.disk import WholeFile
 from zstruct.store.metadata_checks import documents_within, read_document
 
 __all__ = [
@@ -107,13 +107,8 @@ def write_document(path: str | os.PathLike[str], document: Document, *, durable:
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{DOCUMENT}.partial"
-    with naming(partial), open(partial, "w") as file:
-        json.dump(document, file, indent=2)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(partial, folder / DOCUMENT)
+    with WholeFile(folder / DOCUMENT, durable=durable) as whole:
+        whole.file.write(json.dumps(document, indent=2).encode())
 
 
 def read_documents(path: str | os.PathLike[str]) -> dict[str, Document]:

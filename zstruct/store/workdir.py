@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from zstruct.disk import naming
+from zstruct.disk import WholeFile
 from zstruct.errors import BuildLockedError, InputError
 
 __all__ = ["WorkingDirectory", "exchange", "read_json", "write_json"]
@@ -181,9 +181,5 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON to a file that appears only when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    with naming(partial), open(partial, "w") as file:
-        file.write(json.dumps(value))  # in one go, which C does; "dump" is Python
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with WholeFile(path) as whole:
+        whole.file.write(json.dumps(value).encode())

@@ -14,7 +14,7 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from zstruct.disk import naming, sync_to_disk
+from zstruct.disk import PARTIAL, WholeFile, sync_to_disk
 from zstruct.store.digests import rows_digest
 from zstruct.store.files import (
     ABSENT,
@@ -124,18 +124,14 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
     rows = np.ascontiguousarray(rows, dtype=spec.dtype)
     file = shard_path(path, spec.path, shard, len(spec.shape))
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
     sums, index = [], b""
-    with naming(partial), open(partial, "wb") as out:
+    with WholeFile(file) as whole:
         for piece in _encode_shard(spec, rows):
-            out.write(piece)
+            whole.file.write(piece)
             if len(piece) == CRC_BYTES:
                 sums.append(piece)
             else:
                 index = piece  # the last that is no checksum
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(partial, file)
     return Shard(rows_digest(rows), google_crc32c.value(b"".join(sums[:-1]) + index))
 
 
@@ -213,7 +209,7 @@ def _completed(
 ) -> dict[str, dict[str, Any]]:
     """Write all documents but the root's, and return them all, complete."""
     written = list(arrays)
-    for left_by_a_kill in Path(path).rglob("*.partial"):
+    for left_by_a_kill in Path(path).rglob(f"*{PARTIAL}"):
         left_by_a_kill.unlink()
     documents = read_documents(path)
     for array in written:
