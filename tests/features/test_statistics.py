@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zstruct.features.statistics import Moments, by_species, described
+from zstruct.features.statistics import by_species, described
 
 
 @settings(deadline=None, max_examples=60)
@@ -37,16 +37,6 @@ def test_a_large_mean_costs_no_digits_of_the_spread():
     tasks = [by_species(values[a : a + 700], numbers[a : a + 700]) for a in range(0, 5000, 700)]
     found = described(tasks)["H"]
     np.testing.assert_allclose(found["std"], (values - 1e8).std(axis=0), rtol=1e-8)
-
-
-def test_moments_survive_json_bit_for_bit():
-    import json
-
-    moments = by_species(np.random.default_rng(2).normal(size=(9, 4)), np.full(9, 6))[6]
-    again = Moments.from_json(json.loads(json.dumps(moments.to_json())))
-    assert again.count == moments.count
-    for name in ("mean", "squares", "low", "high"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(moments, name))
 
 
 def test_single_precision_is_summed_in_double():

@@ -66,27 +66,6 @@ def check_same(a, b):
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-11)
 
 
-@given(st.lists(st.lists(floats, max_size=6), min_size=1, max_size=6), st.integers(0, 4))
-@settings(deadline=None)
-def test_moments_merge_in_any_grouping(lists, cut):
-    parts = [Moments.of(np.array(values)) for values in lists]
-    whole = np.concatenate([np.array(values, float) for values in lists])
-    left, right = Moments(), Moments()
-    for part in parts[:cut]:
-        left = left.merge(part)
-    for part in reversed(parts[cut:]):
-        right = part.merge(right)
-    total = left.merge(right)
-    assert total.count == len(whole)
-    if len(whole):
-        scale = np.abs(whole).max()
-        np.testing.assert_allclose(total.mean, whole.mean(), rtol=1e-12, atol=1e-14 * scale)
-        squares = ((whole - whole.mean()) ** 2).sum()
-        least = np.finfo(float).tiny  # below it numbers lose their digits
-        np.testing.assert_allclose(total.squares, squares, atol=1e-12 * scale**2 + least)
-        assert (total.min, total.max) == (whole.min(), whole.max())
-
-
 def test_a_small_spread_about_a_large_mean_keeps_its_digits(rng):
     values = -2e4 + 1e-3 * rng.normal(size=10_000)
     total = Moments()

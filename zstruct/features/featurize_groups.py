@@ -29,7 +29,8 @@ from zstruct.features.featurize_tasks import (
     values_spec,
 )
 from zstruct.features.groups import Kind
-from zstruct.features.statistics import Moments, described
+from zstruct.features.statistics import described
+from zstruct.moments import ColumnMoments
 from zstruct.progress import Runner
 from zstruct.schema import ATOM
 from zstruct.store.spec import ArraySpec, choose_grid
@@ -92,7 +93,8 @@ def make(job: Job, opened: Store, attrs: Mapping[Kind, dict[str, Any]], runner: 
     done = _run(runner, "features" if values is not None else "neighbors", do_atoms, tasks)
     if values is not None:
         summaries = [
-            {int(z): Moments.from_json(found) for z, found in task["statistics"].items()} for task in done
+            {int(z): ColumnMoments.from_dict(found) for z, found in task["statistics"].items()}
+            for task in done
         ]
         written = WrittenArray(values, [Shard(*task["shard"]) for task in done])
         complete(job.work / "features", {"statistics": described(summaries)}, [written])

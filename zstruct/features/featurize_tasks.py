@@ -204,7 +204,7 @@ def do_atoms(task: AtomTask) -> dict[str, Any]:
             row = task.start + int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             lost = int(np.searchsorted(offsets, row, side="right")) - 1
             raise InputError(f"structure {lost} has features that are not finite")
-        summary["statistics"] = {str(z): found.to_json() for z, found in statistics.items()}
+        summary["statistics"] = {str(z): found.to_dict() for z, found in statistics.items()}
         summary["shard"] = write_shard(job.work / "features", task.values, task.number, values)
     if job.pairs_kind is not None:
         save_array(task.counts, counts)

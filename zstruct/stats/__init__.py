@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from zstruct.moments import Moments
 from zstruct.stats.compute import statistics
 from zstruct.stats.histogram import Magnitudes
-from zstruct.stats.moments import Moments
 from zstruct.stats.storage import open_statistics
 from zstruct.stats.summary import Species, Statistics
 

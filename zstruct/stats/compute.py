@@ -17,10 +17,10 @@ from zstruct import parallel
 from zstruct.arguments import check
 from zstruct.elements import SYMBOLS
 from zstruct.geometry.distances import shortest_distances
+from zstruct.moments import Moments
 from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import Magnitudes, check_fractions, collected
 from zstruct.stats.kernels import summarize_forces
-from zstruct.stats.moments import Moments
 from zstruct.stats.references import References, chosen_references
 from zstruct.stats.scan import Part, Stretch, scan
 from zstruct.stats.storage import NOUN, keep_statistics

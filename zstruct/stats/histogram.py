@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.stats.records import Record
+from zstruct.records import Record
 
 __all__ = ["Magnitudes", "check_fractions", "collected"]
 

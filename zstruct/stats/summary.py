@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from zstruct.arguments import shown
 from zstruct.elements import SYMBOLS
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.moments import Moments
+from zstruct.records import Record
 from zstruct.stats.histogram import Magnitudes
-from zstruct.stats.moments import Moments
-from zstruct.stats.records import Record
 from zstruct.stats.references import References
 from zstruct.text import counted, html_list, html_table
 from zstruct.voigt import VOIGT
