@@ -69,18 +69,19 @@ def test_a_damaged_file_is_compiled_again_and_replaced(folder, tmp_path):
 
 def test_code_is_kept_by_the_sources_of_all_that_is_imported(tmp_path, monkeypatch):
     package = tmp_path / "zstruct"
-    (package / "loading").mkdir(parents=True)
-    (package / "loading" / "kernels.py").write_text("from zstruct.jit.pointers import move\n")
-    (package / "loading" / "pointers.py").write_text("from zstruct import schema\nA = 1\n")
+    (package / "gather").mkdir(parents=True)
+    (package / "jit").mkdir()
+    (package / "gather" / "kernels.py").write_text("from zstruct.jit.pointers import move\n")
+    (package / "jit" / "pointers.py").write_text("from zstruct import schema\nA = 1\n")
     (package / "schema.py").write_text("B = 1\n")
     monkeypatch.setattr(cache, "_PACKAGE", package)
     seen = set()
-    for file in ("loading/kernels.py", "loading/pointers.py", "schema.py"):
+    for file in ("gather/kernels.py", "jit/pointers.py", "schema.py"):
         cache._digest.cache_clear()
-        seen.add(cache._digest("zstruct.loading.gather.kernels"))
+        seen.add(cache._digest("zstruct.gather.kernels"))
         (package / file).write_text((package / file).read_text() + "# changed\n")
     cache._digest.cache_clear()
-    seen.add(cache._digest("zstruct.loading.gather.kernels"))
+    seen.add(cache._digest("zstruct.gather.kernels"))
     cache._digest.cache_clear()
     assert len(seen) == 4
 
