@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["SYMBOLS", "atomic_number", "formula", "hill"]
+__all__ = ["SYMBOLS", "atomic_number", "formula", "hill", "parsed_formula"]
 
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
@@ -50,3 +51,22 @@ def hill(counts: Mapping[int, int]) -> str:
     first = [s for s in ("C", "H") if s in count] if "C" in count else []
     order = first + sorted(s for s in count if s not in first)
     return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in order)
+
+
+def parsed_formula(text: str) -> dict[int, int] | None:
+    """Return how many atoms of each atomic number a formula has, or None if it is none.
+
+    Examples
+    --------
+    >>> parsed_formula("TiO2"), parsed_formula("CH3CH3"), parsed_formula("water")
+    ({22: 1, 8: 2}, {6: 2, 1: 6}, None)
+    """
+    if not re.fullmatch(r"(?:[A-Z][a-z]?(?:[1-9][0-9]{0,8})?)+", text):
+        return None
+    found: dict[int, int] = {}
+    for symbol, count in re.findall(r"([A-Z][a-z]?)([0-9]*)", text):
+        if symbol not in _NUMBERS:
+            return None
+        number = _NUMBERS[symbol]
+        found[number] = found.get(number, 0) + int(count or 1)
+    return found

@@ -61,9 +61,10 @@ class MemoryTable:
     def texts(self, name):
         return self._texts[name]
 
-    def atoms(self, names, structures):
+    def atoms(self, name, structures):
+        assert name == "numbers"
         for start in range(0, len(structures), 3):  # in small pieces
             here = structures[start : start + 3]
             rows = [self._numbers[self._offsets[k] : self._offsets[k + 1]] for k in here]
             offsets = counts_to_offsets([len(one) for one in rows])
-            yield Atoms(slice(start, start + len(here)), offsets, [np.concatenate(rows)])
+            yield Atoms(slice(start, start + len(here)), offsets, np.concatenate(rows))

@@ -218,15 +218,15 @@ def test_what_is_dear_is_read_last_and_only_where_it_matters():
     table = MemoryTable({"energy": [1.0, None, 3.0, 4.0], "weight": [1.0] * 4}, structures)
     asked = []
     atoms = table.atoms
-    table.atoms = lambda names, which: asked.append((names, which.tolist())) or atoms(names, which)
+    table.atoms = lambda name, which: asked.append((name, which.tolist())) or atoms(name, which)
 
     found = holding(bound("(Ti or O) and energy > 2 and not n_elements > 5", table), table)
 
     assert found.tolist() == [False, False, False, True]
     assert table.read == ["energy"]
     # The energies leave two; "O" is asked of the one without Ti, whose counts are known by then.
-    assert asked[0] == (["numbers"], [2, 3])
-    assert asked[1:] == [(["numbers"], []), (["numbers"], [3])]
+    assert asked[0] == ("numbers", [2, 3])
+    assert asked[1:] == [("numbers", []), ("numbers", [3])]
 
 
 def test_what_decides_early_spares_the_rest():

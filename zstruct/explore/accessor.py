@@ -6,7 +6,7 @@ way back to `ase.Atoms`. It works on the Dataset at hand, not on the store it ca
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from zstruct.errors import UnknownNameError
 from zstruct.explore.arguments import check_labels, fields_of, labelled, mask_over, the_structures
 from zstruct.explore.attributes import nested
 from zstruct.explore.composition import composition, elements, formulas
+from zstruct.explore.dataset_table import DatasetTable
 from zstruct.explore.html import dataset_page
 from zstruct.explore.open_store import FORMULA, open_features, open_labels
 from zstruct.explore.selection import (
@@ -33,8 +34,10 @@ from zstruct.explore.selection import (
     segments,
 )
 from zstruct.explore.table import to_table
+from zstruct.query import Choice, Selection
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE
+from zstruct.stats.references import References
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,14 +46,16 @@ if TYPE_CHECKING:
 
 __all__ = ["StructureAccessor"]
 
+_SELECTION = "selection"  # the attribute of a Dataset that says how its structures were chosen
+
 
 @xr.register_dataset_accessor("zs")
 class StructureAccessor:
     """Structures and their atoms in a Dataset that `zstruct.open` returned, or a part of one.
 
     Plain xarray may select and sort structures in any way: `offsets` and `n_atoms` go with
-    them and keep saying where their atoms are. Only `isel`, `sel` and `where` of this accessor also leave
-    out the atoms that are no longer anyone's.
+    them and keep saying where their atoms are. Only `isel`, `sel`, `where` and `select` of this accessor
+    also leave out the atoms that are no longer anyone's.
 
     Methods that read (all but `isel` by position) say so; what they return is in memory, and has the
     coordinates of its structures: ``ds.zs.fmax.groupby("config_type").max()``.
@@ -169,6 +174,81 @@ class StructureAccessor:
             If it is a text.
         """
         return self.isel(mask_over(mask, self._ds))
+
+    def select(
+        self,
+        which: Any = None,
+        *,
+        split: str | tuple[str, str] | None = None,
+        elements: Iterable[str] | None = None,
+        max_energy: float | None = None,
+        max_force: float | None = None,
+        max_force_component: float | None = None,
+        where: Any = None,
+    ) -> xr.Dataset:
+        """Return the structures that an expression or other means choose; reads what that needs.
+
+        The language is on the page on selecting. It may name any variable over structures, also one that
+        was added: ``ds.assign(score=...).zs.select("score > 2 and Ti")``. How the structures were chosen is
+        in the attribute ``selection`` of the Dataset that is returned.
+
+        Parameters
+        ----------
+        which
+            An expression; or positions in this Dataset, as for `isel`.
+        split
+            A label of the split "default" of the store, or the name of a split and a label.
+        elements
+            Chemical symbols; structures with any other element are left out.
+        max_energy
+            Largest energy per atom, less that of free atoms if the store was built with
+            ``atomic_energies``, in eV. As all limits, it lets structures pass that have no such label.
+        max_force
+            Largest norm of the force on any atom, in eV/angstrom.
+        max_force_component
+            Largest absolute component of any force, in eV/angstrom.
+        where
+            A boolean for each structure, or a function of the Dataset that returns that.
+
+        Raises
+        ------
+        InputError
+            If the Dataset has not what is asked for, or an expression is none; points at the place.
+        UnknownNameError
+            If there is no such quantity; names the nearest.
+        IndexError
+            If there are no such positions, or a mask is one of other structures.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> out = tempfile.mkdtemp() + "/mixed.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CH4", "C2H6")]
+        >>> report = zstruct.build(molecules, out, progress=False)
+        >>> found = zstruct.open(out).zs.select("C and not O and n_atoms <= 5")
+        >>> found.formula.values, found.attrs["selection"]
+        (array(['CH4'], dtype=object), 'where "C and not O and n_atoms <= 5"')
+        """
+        check_labels(which, self._ds)
+        check_labels(where, self._ds)
+        choice = Choice(
+            which=the_structures(which, "select"),
+            split=split,
+            elements=elements,
+            max_energy=max_energy,
+            max_force=max_force,
+            max_force_component=max_force_component,
+            where=where,
+        )
+        built = nested(self._ds.attrs.get("atomic_energies", "null"))
+        references = References.given(built) if built else None
+        found = choice.positions(DatasetTable(self._ds), references)
+        selected = self._cut(
+            slice(0, self.n_structures) if found is None else picked(found, self.n_structures)
+        )
+        said = [selected.attrs.get(_SELECTION), str(Selection((choice,))) if choice else None]
+        text = ", then ".join(one for one in said if one)
+        return selected.assign_attrs({_SELECTION: text} if text else {})
 
     def to_ase(self, structure: Any = None) -> Atoms | list[Atoms]:
         """Return structures as `ase.Atoms`; reads them, every array once.

@@ -49,8 +49,8 @@ def mask_over(mask: Any, dataset: xr.Dataset) -> Any:
     """
     if isinstance(mask, str):
         raise TypeError(
-            f"where takes a boolean mask, not the text {mask!r}: write ds.zs.where(ds.energy < 0); or have "
-            f'xarray read it: ds.zs.sel(structure=ds.drop_dims("atom").query(structure={mask!r}).structure)'
+            f"where takes a boolean mask, not the text {mask!r}: write ds.zs.select({mask!r}), or "
+            "ds.zs.where(ds.energy < 0)"
         )
     try:
         made = mask(dataset) if callable(mask) else mask

@@ -24,10 +24,10 @@ from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
-from zstruct.splits.storage import open_split
+from zstruct.splits.storage import open_part, open_split
 from zstruct.store.store import Store
 
-__all__ = ["FORMULA", "open", "open_features", "open_labels"]
+__all__ = ["FORMULA", "in_part", "open", "open_features", "open_labels"]
 
 Chunks = str | int | Mapping[Any, Any] | None
 
@@ -270,15 +270,33 @@ def open_labels(dataset: xr.Dataset, name: str) -> NDArray[np.object_]:
     StaleGroupError
         If the split was drawn for other content than the store has now.
     """
+    store, rows = _rows_of_store(dataset)
+    parts = open_split(store, name)
+    labels = np.array([*parts.labels, np.nan], dtype=object)  # code -1 finds the last
+    return labels[parts.codes[rows]]
+
+
+def in_part(dataset: xr.Dataset, name: str, label: str) -> NDArray[np.bool_]:
+    """Return which structures of a Dataset are in a part of a split of its store.
+
+    Raises
+    ------
+    InputError, StaleGroupError
+        As for `open_labels`, and if the split has no such part.
+    """
+    store, rows = _rows_of_store(dataset)
+    return open_part(store, name, label)[rows]
+
+
+def _rows_of_store(dataset: xr.Dataset) -> tuple[Store, NDArray[np.int64]]:
+    """Return the store of a Dataset, and which of its structures the Dataset has."""
     store = _store_of(dataset, "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())")
     index = dataset.indexes.get(STRUCTURE)
     if index is None:
         raise InputError(
             f"this Dataset has no coordinate structure, which says what rows of {store.path} it has"
         )
-    parts = open_split(store, name)
-    labels = np.array([*parts.labels, np.nan], dtype=object)  # code -1 finds the last
-    return labels[parts.codes[index.to_numpy()]]
+    return store, index.to_numpy()
 
 
 def _store_of(dataset: xr.Dataset, instead: str) -> Store:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from zstruct.elements import parsed_formula
 from zstruct.errors import InputError, UnknownNameError
 from zstruct.query import syntax
 from zstruct.query.conditions import (
@@ -26,7 +27,7 @@ from zstruct.query.conditions import (
 )
 from zstruct.query.messages import nearest, pointed
 from zstruct.query.parse import parse
-from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity, parsed_formula
+from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity
 from zstruct.query.table import Table
 from zstruct.query.values import (
     ATOMS,

@@ -150,7 +150,7 @@ class Block:
             return self.lookup.counts_by_formula(elements)[self.rows(formulas.codes)[which]]
         known = self.lookup.elements
         found = self._of_atoms(
-            "", which, ["numbers"], lambda edges, numbers: element_counts(edges, numbers, known)
+            "", which, "numbers", lambda edges, numbers: element_counts(edges, numbers, known)
         )
         return found[:, [known.index(z) for z in elements]].sum(axis=1, dtype=np.int64)
 
@@ -167,21 +167,20 @@ class Block:
                 lambda: quantity.compute(formulas.offsets, formulas.numbers),  # type: ignore[misc]
             )
             return Values(by_formula[self.rows(formulas.codes)[which]])
-        return Values(self._of_atoms(quantity.name, which, list(quantity.needs), quantity.compute))
+        return Values(self._of_atoms(quantity.name, which, quantity.needs[0], quantity.compute))
 
     def _of_atoms(
-        self, key: str, which: NDArray[np.int64], needs: list[str], compute: Callable[..., NDArray[Any]]
+        self, key: str, which: NDArray[np.int64], field: str, compute: Callable[..., NDArray[Any]]
     ) -> NDArray[Any]:
         """Return what is worked out from the atoms of some structures, of those only that are not known."""
         values, known = self._worked_out.get(key, (None, np.zeros(self.stop - self.start, dtype=bool)))
         new = which[~known[which]]
-        for atoms in self.lookup.table.atoms(needs, new + self.start):
-            found = compute(atoms.offsets, *atoms.rows)
+        for atoms in self.lookup.table.atoms(field, new + self.start):
+            found = compute(atoms.offsets, atoms.rows)
             if values is None:
                 values = np.zeros((len(known), *found.shape[1:]), found.dtype)
             values[new[atoms.part]] = found
         known[new] = True
-        if values is None:  # of no structure at all
-            return compute(np.zeros(1, np.int64), *(np.empty((0, 3)) for _ in needs))
+        assert values is not None  # nobody asks about no structure
         self._worked_out[key] = values, known
         return values[which]

@@ -5,7 +5,6 @@ Each is computed from fields, by a function of arrays. What reads them is not kn
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,6 @@ __all__ = [
     "QUANTITIES",
     "Quantity",
     "element_counts",
-    "parsed_formula",
 ]
 
 #: Atomic numbers by chemical symbol: a symbol stands for the number of its atoms.
@@ -50,8 +48,8 @@ class Quantity:
     level
         Whether it is computed from rows of atoms or of structures.
     compute
-        Called with the rows of these fields, and before them with the edges of the structures in them if
-        they are of atoms; returns a number for each structure, NaN for a missing one.
+        Called with the rows of these fields; where that is one of atoms, with the edges of the structures
+        in its rows, and these. Returns a number for each structure, NaN for a missing one.
     """
 
     name: str
@@ -156,22 +154,3 @@ def element_counts(
     column[list(elements)] = np.arange(1, width)
     places = np.repeat(np.arange(n) * width, np.diff(offsets)) + column[numbers]
     return np.bincount(places, minlength=n * width).reshape(n, width)[:, 1:].astype(np.int32)
-
-
-def parsed_formula(text: str) -> dict[int, int] | None:
-    """Return how many atoms of each atomic number a formula has, or None if it is none.
-
-    Examples
-    --------
-    >>> parsed_formula("TiO2"), parsed_formula("CH3CH3"), parsed_formula("water")
-    ({22: 1, 8: 2}, {6: 2, 1: 6}, None)
-    """
-    if not re.fullmatch(r"(?:[A-Z][a-z]?(?:[1-9][0-9]{0,8})?)+", text):
-        return None
-    found: dict[int, int] = {}
-    for symbol, count in re.findall(r"([A-Z][a-z]?)([0-9]*)", text):
-        if symbol not in ELEMENTS:
-            return None
-        number = ELEMENTS[symbol]
-        found[number] = found.get(number, 0) + int(count or 1)
-    return found

@@ -6,6 +6,7 @@ how they are read is not known.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
@@ -107,6 +108,10 @@ class Choice:
             object.__setattr__(self, name, limit)
             if limit is not None and limit < 0 and name != "max_energy":
                 raise InputError(f"{name} is a limit of what is never negative, not {limit!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return _choice, (values | {"where": _carried(self.where)},)
 
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) is not None for one in fields(self))
@@ -328,6 +333,40 @@ def _checked(which: Any) -> NDArray[Any]:
     return whole.copy() if whole.dtype == bool else whole.astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """A function on its way to another process, as bytes; None if there is no way for it."""
+
+    name: str
+    content: bytes | None
+
+    def __call__(self, store: Any) -> Any:
+        raise InputError(
+            f"the function {self.name} that was given as where= can't go to another process: define it in a "
+            "module, without what can't be pickled"
+        )
+
+
+def _carried(where: Any) -> Any:
+    """Return a function so that any process can take it, and all else as it is."""
+    if not callable(where) or isinstance(where, _Carried):
+        return where
+    import cloudpickle
+
+    try:
+        return _Carried(_said(where), cloudpickle.dumps(where))
+    except Exception:  # noqa: BLE001 (whatever a stranger's object does)
+        return _Carried(_said(where), None)
+
+
+def _choice(values: dict[str, Any]) -> Choice:
+    """Return a choice that was on its way."""
+    where = values["where"]
+    if isinstance(where, _Carried) and where.content is not None:
+        where = pickle.loads(where.content)
+    return Choice(**(values | {"where": where}))
+
+
 def _mask(where: Any) -> NDArray[np.bool_]:
     given = array_of("where", where)
     if given.dtype != bool or given.ndim != 1:
@@ -373,6 +412,8 @@ def _said(value: Any) -> str:
         if value.dtype == bool:
             return f"<mask of {np.count_nonzero(value):,} of {len(value):,}>"
         return str(value.tolist()) if len(value) <= _FEW else f"<{len(value):,} positions>"
-    return (
-        str(getattr(value, "__qualname__", f"<{type(value).__name__}>")) if callable(value) else repr(value)
-    )
+    if isinstance(value, _Carried):
+        return value.name
+    if callable(value):
+        return str(getattr(value, "__qualname__", f"<{type(value).__name__}>"))
+    return repr(value)

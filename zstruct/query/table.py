@@ -18,7 +18,7 @@ from zstruct.arguments import array_of
 from zstruct.errors import InputError, ZstructError
 from zstruct.ragged import atom_rows, counts_to_offsets, segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
-from zstruct.splits import open_split
+from zstruct.splits.storage import open_part
 from zstruct.store.store import Store
 
 __all__ = ["Atoms", "Formulas", "StoreTable", "Table"]
@@ -55,12 +55,12 @@ class Atoms(NamedTuple):
     offsets
         Their edges in the rows, shape (n + 1,).
     rows
-        One array for each field that was asked for, shape (n_atoms, ...).
+        Of the field that was asked for, shape (n_atoms, ...).
     """
 
     part: slice
     offsets: NDArray[np.int64]
-    rows: list[NDArray[Any]]
+    rows: NDArray[Any]
 
 
 class Table(Protocol):
@@ -93,8 +93,8 @@ class Table(Protocol):
     def texts(self, name: str) -> Sequence[str]:
         """Return the texts that the codes of a field stand for."""
 
-    def atoms(self, names: Sequence[str], structures: NDArray[np.int64]) -> Iterator[Atoms]:
-        """Yield the rows of fields of atoms of some structures, ascending, a bounded number at a time."""
+    def atoms(self, name: str, structures: NDArray[np.int64]) -> Iterator[Atoms]:
+        """Yield the rows of a field of the atoms of some structures, ascending, some at a time."""
 
 
 class StoreTable:
@@ -160,8 +160,8 @@ class StoreTable:
         if field.level != ATOM:
             return _given(_scattered(store, name, chosen), field)
         found = np.zeros(len(chosen), dtype=bool)
-        for atoms in self.atoms([name], structures):
-            there = _given(atoms.rows[0], field)
+        for atoms in self.atoms(name, structures):
+            there = _given(atoms.rows, field)
             found[atoms.part] = segment_reduce(there.astype(np.int64), atoms.offsets, "sum") > 0
         return found
 
@@ -169,8 +169,8 @@ class StoreTable:
         """Return the texts that the codes of a field stand for."""
         return self.store.categories(name)
 
-    def atoms(self, names: Sequence[str], structures: NDArray[np.int64]) -> Iterator[Atoms]:
-        """Yield the rows of fields of atoms of some structures, ascending, some megabytes at a time."""
+    def atoms(self, name: str, structures: NDArray[np.int64]) -> Iterator[Atoms]:
+        """Yield the rows of a field of the atoms of some structures, ascending, some megabytes at a time."""
         if len(structures) == 0:
             return
         chosen = structures if self._structures is None else self._structures[structures]
@@ -178,7 +178,7 @@ class StoreTable:
         offsets = counts_to_offsets(_scattered(self.store, "n_atoms", chosen))
         stops = starts + np.diff(offsets)
         for a, b in segment_ranges(offsets, _PIECE_ATOMS):
-            rows = [_runs(self.store, name, starts[a:b], stops[a:b]) for name in names]
+            rows = _runs(self.store, name, starts[a:b], stops[a:b])
             yield Atoms(slice(a, b), offsets[a : b + 1] - offsets[a], rows)
 
     def mask(self, where: Any) -> NDArray[np.bool_]:
@@ -216,15 +216,8 @@ class StoreTable:
         StaleGroupError
             If it was drawn for other content than the store has now.
         """
-        split = open_split(self.store, name)
-        if label not in split.labels:
-            raise InputError(
-                f"the split {name!r} of {self.store.path} has no part {label!r}; "
-                f"it has {', '.join(split.labels)}"
-            )
-        codes = split.codes if self._structures is None else split.codes[self._structures]
-        inside: NDArray[np.bool_] = codes == split.labels.index(label)
-        return inside
+        inside = open_part(self.store, name, label)
+        return inside if self._structures is None else inside[self._structures]
 
 
 def _given(rows: NDArray[Any], field: Field) -> NDArray[np.bool_]:

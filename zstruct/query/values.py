@@ -135,9 +135,9 @@ class ReferencedEnergy:
         energies = block.field("energy", which).values
         known = np.flatnonzero(~np.isnan(energies))
         found = np.full(len(which), np.nan)
-        for atoms in block.lookup.table.atoms(["numbers"], which[known] + block.start):
+        for atoms in block.lookup.table.atoms("numbers", which[known] + block.start):
             here = known[atoms.part]
-            left = self.references.subtract(atoms.rows[0], atoms.offsets, energies[here])
+            left = self.references.subtract(atoms.rows, atoms.offsets, energies[here])
             found[here] = left / np.diff(atoms.offsets)
         return Values(found)
 

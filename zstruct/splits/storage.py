@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import StoreExistsError
+from zstruct.errors import InputError, StoreExistsError
 from zstruct.schema import STRUCTURE
 from zstruct.splits.parts import Split
 from zstruct.store.groups import keep, open_kept
 from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 
-__all__ = ["check_folds", "keep_split", "open_split"]
+__all__ = ["check_folds", "keep_split", "open_part", "open_split"]
 
 
 _KIND = "splits"
@@ -90,6 +90,25 @@ def open_split(
     """
     opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, "split", "zstruct.split")
     return Split(tuple(attrs["labels"]), opened.read(f"{_KIND}/{name}/codes"), attrs["recipe"])
+
+
+def open_part(store: Store, name: str, label: str) -> NDArray[np.bool_]:
+    """Return which structures of a store are in a part of a split that is kept in it, shape (n,).
+
+    Raises
+    ------
+    InputError
+        If there is no such split, or it has no such part.
+    StaleGroupError, StoreFormatError
+        As for `open_split`.
+    """
+    found = open_split(store, name)
+    if label not in found.labels:
+        raise InputError(
+            f"the split {name!r} of {store.path} has no part {label!r}; it has {', '.join(found.labels)}"
+        )
+    inside: NDArray[np.bool_] = found.codes == found.labels.index(label)
+    return inside
 
 
 def keep_split(opened: Store, rows: NDArray[np.int64], parts: Split, name: str, overwrite: bool) -> None:

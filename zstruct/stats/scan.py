@@ -21,7 +21,7 @@ from zstruct.errors import InputError, StaleGroupError
 from zstruct.progress import Runner
 from zstruct.schema import ATOM
 from zstruct.splits.split import Dataset
-from zstruct.splits.storage import open_split
+from zstruct.splits.storage import open_part
 from zstruct.store.digests import rows_digest
 from zstruct.store.store import Store
 
@@ -84,13 +84,7 @@ class Part:
             if split is None:
                 return cls(store)
             name, label = ("default", split) if isinstance(split, str) else split
-            found = open_split(store, name)
-            if label not in found.labels:
-                raise InputError(
-                    f"the split {name!r} of {store.path} has no part {label!r}; "
-                    f"it has {', '.join(found.labels)}"
-                )
-            return cls(store, found[label], (name, label))
+            return cls(store, np.flatnonzero(open_part(store, name, label)), (name, label))
         if not (hasattr(given, "store") and hasattr(given, "structures")):
             raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
         if split is not None:

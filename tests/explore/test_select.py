@@ -1,0 +1,197 @@
+"""``ds.zs.select``: the language of selections, asked of a Dataset however it was made."""
+
+import pickle
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import zstruct
+from zstruct.errors import InputError, UnknownNameError
+from zstruct.explore.dataset_table import DatasetTable
+from zstruct.query import Choice, Selection
+from zstruct.store.store import Store
+
+EXPRESSIONS = (
+    "Ti and not O",
+    "H + C > 1 and n_elements >= 2",
+    "only(H, O)",
+    "formula == 'H' or formula != 'TiO' and O",
+    "fmax < 2 and energy_per_atom < -2",
+    "not fmax < 2",
+    "has(forces) and not has(site)",
+    "not has(tags)",
+    "has(site)",
+    "config_type in ('bulk', 'liquid')",
+    "config_type != 'bulk'",
+    "n_k > 4",
+    "not n_k > 4 or index < 3",
+    "not converged",
+    "has(converged)",
+    "spectrum[2] > 0",
+    "norm(spectrum) > 2",
+    "volume > 100 and n_periodic == 2",
+    "cell[a, x] > 4 or pbc[c]",
+    "R2 > 0",
+    "frame >= 10",
+    "max_force_component > 1 and volume_per_atom < 80",
+)
+
+
+def labels(dataset):
+    return dataset.structure.values.tolist()
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+@pytest.mark.parametrize("chunks", ["atom", None, {}])
+def test_a_dataset_selects_what_its_store_does(path, expression, chunks):
+    expected = Selection().select(expression).structures(Store(path))
+    found = zstruct.open(path, chunks=chunks).zs.select(expression)
+
+    assert labels(found) == expected.tolist()
+    assert found.sizes["atom"] == int(found.n_atoms.sum())
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_a_part_selects_what_its_structures_of_the_store_do(path, ds, expression):
+    rows = np.array([31, 5, 6, 5, 0, 22, 38])
+    expected = Selection().select(expression).structures(Store(path), rows)
+
+    found = ds.zs.isel(rows).zs.select(expression)
+    sorted_by_xarray = ds.isel(structure=rows).zs.select(expression)
+
+    assert labels(found) == labels(sorted_by_xarray) == (rows if expected is None else expected).tolist()
+    assert found.sizes["atom"] == int(found.n_atoms.sum())
+
+
+def test_atoms_go_along(ds, structures):
+    found = ds.zs.select("Ti and fmax < 3")
+
+    expected = [structures[i] for i in labels(found)]
+    assert len(expected) > 2
+    assert found.numbers.values.tolist() == [z for atoms in expected for z in atoms.numbers.tolist()]
+    assert found.positions.values.tolist() == [row for atoms in expected for row in atoms.positions.tolist()]
+
+
+def test_what_was_added_can_be_asked_for(ds):
+    scored = ds.assign(
+        score=("structure", np.arange(40.0)),
+        batch=("structure", np.array(["a", "b"] * 20, dtype=object)),
+        charge=("atom", np.ones(ds.sizes["atom"])),
+    )
+
+    assert labels(scored.zs.select("score > 30 and batch == 'b'")) == [31, 33, 35, 37, 39]
+    assert labels(scored.zs.select("has(charge) and index < 2")) == [0, 1]
+
+
+def test_a_dataset_that_was_never_a_store_can_be_asked():
+    water = xr.Dataset(
+        {
+            "numbers": ("atom", np.array([8, 1, 1, 22, 8, 8], dtype=np.uint8)),
+            "n_atoms": ("structure", [3, 3]),
+            "offsets": ("structure", [0, 3]),
+        }
+    )
+
+    assert water.zs.select("Ti and formula == 'TiO2'").numbers.values.tolist() == [22, 8, 8]
+    assert water.zs.select("O == 1").numbers.values.tolist() == [8, 1, 1]
+
+
+def test_keywords(path, ds):
+    parts = zstruct.split(path, [0.5, 0.5], name="half", labels=["a", "b"])
+
+    assert labels(ds.zs.select(split=("half", "a"))) == parts["a"].tolist()
+    assert labels(ds.zs.select("Ti", split=("half", "b"))) == [
+        i for i in Selection().select("Ti").structures(Store(path)) if i in parts["b"]
+    ]
+    for keywords in (
+        {"max_force": 2.0},
+        {"max_energy": -3.0},
+        {"max_force_component": 1.0},
+        {"elements": ["H", "O"]},
+    ):
+        expected = Selection().select(**keywords).structures(Store(path))
+        assert labels(ds.zs.select(**keywords)) == expected.tolist()
+
+
+def test_a_part_without_structures_of_a_split_is_empty(path, ds):
+    parts = zstruct.split(path, [0.5, 0.5], name="half", labels=["a", "b"])
+    one = ds.zs.isel(parts["a"])
+
+    assert one.zs.select(split=("half", "b")).sizes["structure"] == 0
+    with pytest.raises(InputError, match="has no part 'c'; it has a, b"):
+        one.zs.select(split=("half", "c"))
+
+
+def test_references_of_the_build_are_taken_off_energies(tmp_path, structures):
+    energies = {"H": -3.0, "C": -1.0, "O": -2.0, "Ti": -5.0}
+    zstruct.build(structures, tmp_path / "x.zarr", atomic_energies=energies, progress=False)
+
+    def passes(atoms):
+        free = sum(energies[symbol] for symbol in atoms.symbols)
+        return (atoms.calc.results["energy"] - free) / len(atoms) <= 0.5
+
+    expected = [i for i, atoms in enumerate(structures) if passes(atoms)]
+    assert labels(zstruct.open(tmp_path / "x.zarr").zs.select(max_energy=0.5)) == expected
+    assert 0 < len(expected) < 40
+
+
+def test_where_is_a_function_of_the_dataset_or_a_mask(ds):
+    expected = np.flatnonzero(ds.energy.values < -10).tolist()
+
+    assert labels(ds.zs.select(where=lambda data: data.energy < -10)) == expected
+    assert labels(ds.zs.select(where=ds.energy < -10)) == expected
+    assert labels(ds.zs.select(ds.energy < -10)) == expected
+    assert labels(ds.zs.select(where=(ds.energy < -10).values, split=None)) == expected
+
+
+def test_masks_of_other_structures_are_refused(ds):
+    mask = ds.sortby("energy").energy < -10
+
+    with pytest.raises(IndexError, match="of other structures"):
+        ds.zs.select(where=mask)
+    with pytest.raises(IndexError, match="of other structures"):
+        ds.zs.select(mask)
+
+
+def test_positions_are_those_in_the_dataset(ds):
+    part = ds.zs.isel([5, 3, 9])
+
+    assert labels(part.zs.select([2, 0])) == [9, 5]
+    assert labels(part.zs.select("index >= 1")) == [3, 9]
+    assert labels(part.zs.select(slice(1, None)).zs.select(-1)) == [9]
+
+
+def test_a_selection_says_how_it_came_about(ds):
+    once = ds.zs.select("Ti", max_force=9.0)
+
+    assert once.attrs["selection"] == 'where "Ti", max_force=9.0'
+    assert once.zs.select("O").attrs["selection"] == 'where "Ti", max_force=9.0, then where "O"'
+    assert 'where "Ti", max_force=9.0' in repr(once)
+    assert "selection" not in ds.zs.select().attrs
+    assert pickle.loads(pickle.dumps(once)).attrs["selection"] == once.attrs["selection"]
+
+
+def test_what_a_dataset_has_not_is_said(ds):
+    with pytest.raises(UnknownNameError, match="this Dataset has no quantity 'fmx'; did you mean fmax"):
+        ds.zs.select("fmx < 10")
+    with pytest.raises(UnknownNameError, match="fmax needs forces, and this Dataset has none"):
+        ds.drop_vars("forces").zs.select("fmax < 10")
+    with pytest.raises(InputError, match="lost offsets"):
+        ds.drop_vars("offsets").zs.select("fmax < 10")
+
+
+def test_atoms_are_read_only_of_structures_that_are_not_decided(path, monkeypatch):
+    ds = zstruct.open(path)
+    read, found = Store.read, []
+
+    def counted(self, name, start=0, stop=None):
+        if not name.startswith("shards/"):  # looked at once for each shard
+            found.append(name)
+        return read(self, name, start, stop)
+
+    monkeypatch.setattr(Store, "read", counted)
+    positions = Choice("fmax < 3 and n_atoms > 1000").positions(DatasetTable(ds))
+
+    assert positions.tolist() == []
+    assert set(found) == {"n_atoms"}

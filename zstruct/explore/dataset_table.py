@@ -1,0 +1,157 @@
+"""A Dataset as a table that conditions are asked of: its variables, as they were selected, sorted or added.
+
+Values of structures are read when they are named, and atoms only of the structures that are asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from zstruct.elements import parsed_formula
+from zstruct.errors import InputError
+from zstruct.explore.arguments import check_labels, fields_of, mask_over
+from zstruct.explore.open_store import FORMULA, in_part
+from zstruct.explore.selection import cut, row_blocks, segments
+from zstruct.query import Atoms, Formulas
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, STRUCTURE, Field, Kind
+
+__all__ = ["DatasetTable"]
+
+_KINDS: dict[str, Kind] = {
+    "f": "float",
+    "i": "int",
+    "u": "int",
+    "b": "bool",
+    "O": "category",
+    "U": "category",
+}
+
+
+class DatasetTable:
+    """The structures of a Dataset.
+
+    Parameters
+    ----------
+    dataset
+        What `zstruct.open` returned, or any part of it.
+    """
+
+    name = "this Dataset"
+
+    def __init__(self, dataset: xr.Dataset):
+        self._ds = dataset
+        self._texts: dict[str, tuple[NDArray[np.int64], list[str]]] = {}
+        self._given: dict[str, NDArray[np.bool_]] = {}
+
+    def __len__(self) -> int:
+        return int(self._ds.sizes.get(STRUCTURE, 0))
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The variables over structures and over atoms that have numbers, booleans or texts."""
+        names = [name for name in fields_of(self._ds) if name not in ("offsets", "n_atoms")]
+        masks = {f"has_{name}" for name in names}
+        found = {}
+        for name in names:
+            variable = self._ds.variables[name]
+            kind = _KINDS.get(variable.dtype.kind)
+            if kind is None or (name in masks and variable.dtype == bool):
+                continue
+            said = variable.attrs.get("kind", kind)
+            found[name] = Field(
+                name=name,
+                dims=tuple(map(str, variable.dims)),
+                kind=said if said in _KINDS.values() else kind,
+                dtype="int32" if kind == "category" else str(variable.dtype),
+                unit=str(variable.attrs.get("units", "")),
+                description=str(variable.attrs.get("long_name", name)),
+                rotates="none",
+                shape=variable.shape[1:],
+            )
+        return found
+
+    @cached_property
+    def formulas(self) -> Formulas | None:
+        """The different formulas, if the Dataset still has those of zstruct."""
+        known = self._ds.variables.get("formula")
+        if known is None or known.attrs.get("long_name") != FORMULA or known.dims != (STRUCTURE,):
+            return None
+        counts = [parsed_formula(text) for text in self.texts("formula")]
+        if any(one is None for one in counts) or (self._codes("formula") < 0).any():
+            return None
+        elements = [list(one.items()) for one in counts if one is not None]
+        flat = np.array([pair for one in elements for pair in one], dtype=np.int64).reshape(-1, 2)
+        return Formulas("formula", counts_to_offsets([len(one) for one in elements]), flat[:, 0], flat[:, 1])
+
+    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Return the positions of structures ``start:stop``."""
+        return np.arange(start, stop)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return the rows of a variable of structures ``start:stop``; texts as codes."""
+        if (
+            name in self.fields
+            and self.fields[name].dtype == "int32"
+            and self.fields[name].kind == "category"
+        ):
+            return self._codes(name)[start:stop]
+        if name not in self._ds.variables:
+            raise InputError(f"this Dataset has lost {name}: keep it where you choose variables")
+        return self._ds.variables[name].isel({STRUCTURE: slice(start, stop)}).to_numpy()
+
+    def present(self, name: str, structures: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of some structures, ascending, have a variable."""
+        if self.fields[name].level == ATOM:
+            part = self._part([name, *(x for x in [f"has_{name}"] if x in self._ds.variables)], structures)
+            return part.zs.has(name).to_numpy()
+        if name not in self._given:
+            self._given[name] = self._ds.zs.has(name).to_numpy()
+        return self._given[name][structures]
+
+    def texts(self, name: str) -> Sequence[str]:
+        """Return the different texts of a variable."""
+        self._codes(name)
+        return self._texts[name][1]
+
+    def atoms(self, name: str, structures: NDArray[np.int64]) -> Iterator[Atoms]:
+        """Yield the rows of a variable of the atoms of some structures, some megabytes at a time."""
+        part = self._part([name], structures)
+        offsets = counts_to_offsets(part.variables["n_atoms"].to_numpy())
+        for which, rows, edges in row_blocks(part.variables[name], offsets):
+            yield Atoms(which, edges, rows)
+
+    def part(self, name: str, label: str) -> NDArray[np.bool_]:
+        """Return which of the structures are in a part of a split of the store."""
+        return in_part(self._ds, name, label)
+
+    def mask(self, where: Any) -> NDArray[np.bool_]:
+        """Return which of the structures pass a test: a function of the Dataset, or booleans."""
+        found = mask_over(where, self._ds)
+        check_labels(found, self._ds)
+        values = np.asarray(found)
+        if values.shape != (len(self),):
+            raise InputError(
+                f"where is a boolean for each of the {len(self):,} structures of this Dataset, not an array "
+                f"of shape {values.shape}"
+            )
+        return values
+
+    def _codes(self, name: str) -> NDArray[np.int64]:
+        if name not in self._texts:
+            codes, texts = pd.factorize(self._ds.variables[name].to_numpy())
+            self._texts[name] = codes.astype(np.int64, copy=False), [str(text) for text in texts]
+        return self._texts[name][0]
+
+    def _part(self, names: list[str], structures: NDArray[np.int64]) -> xr.Dataset:
+        """Return some variables of some structures, with their atoms."""
+        found = segments(self._ds)
+        bare = self._ds.drop_vars([x for x in self._ds.variables if x not in (*names, "offsets", "n_atoms")])
+        return cut(bare, structures, found)
