@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.voigt import VOIGT
@@ -117,6 +118,17 @@ class Field:
         if np.dtype(self.dtype).kind == "f":
             return float("nan")
         return -1 if self.kind == "category" else np.dtype(self.dtype).type(0).item()
+
+    def given(self, rows: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which rows hold any value that is not the `missing` one, shape (n,).
+
+        All of them where the values can't say so: what integers and booleans mean is said by a `presence`.
+        """
+        if self.kind != "category" and rows.dtype.kind != "f":
+            return np.ones(len(rows), dtype=bool)
+        there = rows >= 0 if self.kind == "category" else ~np.isnan(rows)
+        found: NDArray[np.bool_] = np.any(there.reshape(len(rows), -1), axis=1)
+        return found
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Field:

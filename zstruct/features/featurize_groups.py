@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.features.featurize_tasks import (
@@ -61,22 +60,9 @@ def _threads(runner: Runner, n_tasks: int) -> int:
 def prepare(job: Job, opened: Store, only: str | None) -> None:
     """Write what the tasks read: the offsets of the atoms, and which structures have pairs."""
     (job.work / "done").mkdir()
-    offsets = opened.read("offsets")
-    save_array(job.work / OFFSETS, offsets)
-    selected = np.ones(opened.n_structures, dtype=bool)
-    if only == "forces" and opened.coverage("forces") < opened.n_structures:
-        selected = _with_forces(opened, offsets)
+    save_array(job.work / OFFSETS, opened.read("offsets"))
+    selected = np.ones(opened.n_structures, dtype=bool) if only is None else opened.present(only)
     save_array(job.work / SELECTED, selected)
-
-
-def _with_forces(opened: Store, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which structures have forces: they are missing for all atoms of one or for none."""
-    found, rows = [], opened.grid("forces").shard_rows
-    for start in range(0, opened.n_atoms, rows):
-        stop = min(start + rows, opened.n_atoms)
-        first = offsets[np.searchsorted(offsets, start) : np.searchsorted(offsets, stop)] - start
-        found.append(~np.isnan(opened.read("forces", start, stop)[first]).all(axis=1))
-    return np.concatenate(found)
 
 
 def make(job: Job, opened: Store, attrs: Mapping[Kind, dict[str, Any]], runner: Runner) -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from zstruct.arguments import real, shown, whole
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
-from zstruct.loading.selection import structures_with
 from zstruct.random import permuted
 from zstruct.store.store import Store
 
@@ -81,7 +80,7 @@ class ForcePolicy:
             raise ValueError(f"force_fraction needs forces, and {store.path} has none")
         self.fraction, self.sampling, self.every = fraction, sampling, every
         self.minimum, self.seed = minimum, seed
-        self._has = np.zeros(store.n_structures, bool) if none else structures_with(store, "forces")
+        self._has = np.zeros(store.n_structures, bool) if none else store.present("forces")
         self._choose_from(rows)
 
     def _choose_from(self, rows: NDArray[np.int64] | None) -> None:

@@ -20,7 +20,7 @@ from zstruct.splits.storage import open_split
 from zstruct.stats.references import References
 from zstruct.store.store import Store
 
-__all__ = ["Where", "as_int", "chosen_structures", "is_plain", "kept", "positions_of", "structures_with"]
+__all__ = ["Where", "as_int", "chosen_structures", "is_plain", "kept", "positions_of"]
 
 Where = Callable[[Store], ArrayLike] | ArrayLike
 
@@ -95,18 +95,6 @@ def kept(
                 largest = segment_reduce(np.abs(forces).max(axis=1), edges, "max")
                 passing[here] &= ~(largest > max_force_component)
     return np.flatnonzero(passing) if rows is None else rows[passing[rows]]
-
-
-def structures_with(store: Store, name: str) -> NDArray[np.bool_]:
-    """Return which structures have a per-atom field of floats: not all of its values are missing."""
-    given = np.ones(store.n_structures, dtype=bool)
-    if store.coverage(name) == store.n_structures:
-        return given
-    for here, start, stop, edges in _ranges(store.read("offsets")):
-        values = store.read(name, start, stop)
-        there = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
-        given[here] = segment_reduce(there.astype(np.int64), edges, "sum") > 0
-    return given
 
 
 def _mask(store: Store, where: Where) -> NDArray[np.bool_]:

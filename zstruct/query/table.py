@@ -158,11 +158,10 @@ class StoreTable:
         if name in store.presence:
             return _scattered(store, store.presence[name], chosen).astype(bool, copy=False)
         if field.level != ATOM:
-            return _given(_scattered(store, name, chosen), field)
+            return field.given(_scattered(store, name, chosen))
         found = np.zeros(len(chosen), dtype=bool)
         for atoms in self.atoms(name, structures):
-            there = _given(atoms.rows, field)
-            found[atoms.part] = segment_reduce(there.astype(np.int64), atoms.offsets, "sum") > 0
+            found[atoms.part] = segment_reduce(field.given(atoms.rows), atoms.offsets, "sum") > 0
         return found
 
     def texts(self, name: str) -> Sequence[str]:
@@ -218,15 +217,6 @@ class StoreTable:
         """
         inside = open_part(self.store, name, label)
         return inside if self._structures is None else inside[self._structures]
-
-
-def _given(rows: NDArray[Any], field: Field) -> NDArray[np.bool_]:
-    """Return which rows have a value at all."""
-    if field.kind != "category" and rows.dtype.kind != "f":
-        return np.ones(len(rows), dtype=bool)
-    given = rows >= 0 if field.kind == "category" else ~np.isnan(rows)
-    found: NDArray[np.bool_] = np.any(given.reshape(len(rows), -1), axis=1)
-    return found
 
 
 def _scattered(store: Store, name: str, chosen: NDArray[np.int64]) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from zstruct.errors import (
     ZstructError,
 )
 from zstruct.locations import check_options, is_url, path_of, refused
-from zstruct.ragged import segment_reduce
+from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
 from zstruct.store.attribute_checks import check_contents, check_group
 from zstruct.store.catalog import Catalog, Listing, check_name, group_of
@@ -53,6 +53,8 @@ from zstruct.store.spec import (
 )
 
 __all__ = ["Store"]
+
+_PIECE_BYTES = 1 << 25  # of a field, looked at together
 
 
 class Store:
@@ -273,7 +275,9 @@ class Store:
         return int(self.array_attrs(name).get("coverage", self.n_structures))
 
     def present(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
-        """Return which structures have a field.
+        """Return which structures have a field; reads it, some megabytes at a time, if nothing else says so.
+
+        A structure has a field if any of its values is not missing: builds see to it that all are, or none.
 
         Parameters
         ----------
@@ -292,15 +296,13 @@ class Store:
             return np.ones(max(0, stop - start), dtype=bool)
         if name in self.presence:
             return self.read(self.presence[name], start, stop).astype(bool, copy=False)
-        field = self.fields[name]
-        edges = self.read("offsets", start, stop + 1) if field.level == ATOM else np.array([start, stop])
-        rows = self.read(name, int(edges[0]), int(edges[-1]))
-        # All values of a structure are missing, or none of them counts as missing.
-        given = (rows >= 0) if field.kind == "category" else ~np.isnan(rows)
-        there: NDArray[np.bool_] = np.any(given.reshape(len(rows), -1), axis=1)
-        if field.level == ATOM:
-            there = segment_reduce(there, edges - edges[0], "max")
-        return there
+        field, found = self.fields[name], np.zeros(max(0, stop - start), dtype=bool)
+        edges = self.read("offsets", start, stop + 1) if field.level == ATOM else np.arange(start, stop + 1)
+        for first, last in segment_ranges(edges, max(1, _PIECE_BYTES // field.row_bytes)):
+            given = field.given(self.read(name, int(edges[first]), int(edges[last])))
+            rows = edges[first : last + 1] - edges[first]
+            found[first:last] = segment_reduce(given, rows, "sum") > 0
+        return found
 
     def checksums(self, name: str) -> NDArray[np.uint32] | None:
         """Return the checksum of each shard of an array, as `seal_of` computes it, shape (n_shards,).
