@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.loading.conftest import write_store
+from tests.handmade import write_store
 from zstruct.loading import ZarrStructureDataset
 from zstruct.schema import FIELDS, Field
 from zstruct.transforms import AddNoise, RandomRotation

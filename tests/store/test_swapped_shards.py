@@ -16,7 +16,7 @@ from zstruct.store.store import Store
 
 
 @pytest.fixture
-def swapped(tmp_path, small_chunks):
+def swapped(tmp_path, narrow_chunks):
     """Two stores of structures of the same sizes; in the first, a shard is the other's."""
     paths = []
     for seed in (1, 2):

@@ -1,4 +1,4 @@
-"""Stores made by hand, with chunks so small that structures straddle them."""
+"""Stores made by hand, column by column, with chunks so small that structures straddle them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.loading.groups import Bumps, write_descriptor, write_list
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, infer
 from zstruct.store import spec
@@ -72,7 +71,7 @@ def write_store(
 
 
 @pytest.fixture(scope="module")
-def small_chunks():
+def narrow_chunks():
     """Chunks of 16 rows of atoms (8 where rows are wide) and 4 structures, 2 of them in a shard."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
@@ -82,7 +81,8 @@ def small_chunks():
 
 
 @pytest.fixture(scope="module")
-def make_store(small_chunks) -> Callable[..., Source]:
+def make_store(narrow_chunks) -> Callable[..., Source]:
+    """`write_store`, in a module whose stores have narrow chunks."""
     return write_store
 
 
@@ -171,6 +171,8 @@ def plain(make_store, tmp_path_factory) -> Source:
 @pytest.fixture(scope="module")
 def featured(make_store, tmp_path_factory) -> Source:
     """The same structures with features and derivatives "bumps" (and "single"), and a list "rc3"."""
+    from tests.loading.groups import Bumps, write_descriptor, write_list  # it registers a descriptor
+
     source = _ragged(tmp_path_factory.mktemp("featured") / "featured.zarr", make_store)
     write_descriptor(source, "bumps", Bumps(), "float64")
     write_descriptor(source, "single", Bumps(2.5), "float32")
