@@ -2,7 +2,7 @@
 
 The file is read through a window that is moved along it and holds whole frames, so memory is
 bounded by the size of a slice (or of the largest frame). What is inside a frame is left to
-`xyz_comment` and `xyz_atoms`; Numba is loaded only when a file is scanned or read.
+`comment_lines` and `atoms`; Numba is loaded only when a file is scanned or read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
 from zstruct.sources.source import SLICE_BYTES, BadFrame, FileSource, Raw, RawColumn, Slice
 
 if TYPE_CHECKING:
-    from zstruct.sources.xyz.comment import Comments
+    from zstruct.sources.xyz.comments import Comments
 
 __all__ = ["XYZSource"]
 
@@ -183,7 +183,7 @@ class _Window:
     base
         Position of ``text[0]`` in the file.
     frames, codes
-        What `xyz_kernels.index_frames` found.
+        What `zstruct.sources.xyz.kernels.index_frames` found.
     reasons
         A sentence for each frame that is bad, by its place in `frames`.
     last
@@ -294,7 +294,7 @@ def _index_reason(text: NDArray[np.uint8], code: int, count: int, at: int, done:
 
 def _read_window(window: _Window, first_frame: int) -> Iterator[Raw]:
     """Yield the frames of a window, in one block if that takes ordinary memory."""
-    from zstruct.sources.xyz.comment import split_comments
+    from zstruct.sources.xyz.comment_lines import split_comments
 
     bad = [BadFrame(first_frame + k, reason) for k, reason in window.reasons.items()]
     good = np.flatnonzero(window.codes == 0)
@@ -324,7 +324,8 @@ def _read_block(
 ) -> Raw | None:
     """Read some frames of a window; None if that would take too much memory for one block."""
     from zstruct.sources.xyz.atoms import frame_formats, read_atoms, row_bytes
-    from zstruct.sources.xyz.comment import Faults, find_unclosed
+    from zstruct.sources.xyz.comment_lines import find_unclosed
+    from zstruct.sources.xyz.faults import Faults
     from zstruct.sources.xyz.geometry import geometry
 
     faults = Faults(len(index))

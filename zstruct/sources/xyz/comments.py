@@ -1,9 +1,8 @@
-"""Comment lines of extended XYZ: keys and values of all frames, then columns by key.
+"""The values in comment lines of extended XYZ, by key, and the columns that they become.
 
-Lines are split and numbers read by `xyz_kernels`, one call for all frames; Python works per key,
-and per value only for JSON that is more than a flat list of numbers. What the keys mean is not
-known here, but for the three that are the format's own, in any case: Lattice, pbc and Properties.
-The comment of a plain XYZ file is a value too, ``comment``.
+Python works per key, and per value only for JSON that is more than a flat list of numbers. What the keys
+mean is not known here, but for the three that are the format's own: Lattice, pbc and Properties. The
+comment of a plain XYZ file is a value too, ``comment``.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from zstruct.schema import GEOMETRY
 from zstruct.sources.columns import structure_columns
 from zstruct.sources.source import RawColumn
 from zstruct.sources.xyz import kernels
+from zstruct.sources.xyz.texts import intern, spell
 
-__all__ = ["Comments", "Faults", "decided", "find_unclosed", "intern", "spell", "split_comments"]
+__all__ = ["NUMERIC", "RESERVED", "SPECIAL", "TWICE", "Comments"]
 
-_SPECIAL = ("Lattice", "pbc", "Properties")
+SPECIAL = ("Lattice", "pbc", "Properties")
 _REMARK = "comment"
 #: A sentence about a key that has several values.
 TWICE = "{!r} comes twice with different values"
@@ -36,20 +36,6 @@ _MARK = "_JSON "
 NUMERIC = 1 << kernels.V_INT | 1 << kernels.V_FLOAT | 1 << kernels.V_J_INTS | 1 << kernels.V_J_FLOATS
 _EXACT = 2**53  # whole numbers below this are floats
 _INTEGERS = 1 << kernels.V_INT | 1 << kernels.V_J_INTS
-
-
-class Faults:
-    """Which frames of a block are bad, and the first reason for each; which have lines partly unread."""
-
-    def __init__(self, n: int):
-        self.mask = np.zeros(n, dtype=bool)
-        self.unread = np.zeros(n, dtype=bool)
-        self.reasons: dict[int, str] = {}
-
-    def add(self, frame: int, reason: str) -> None:
-        """Note that a frame is bad."""
-        self.mask[frame] = True
-        self.reasons.setdefault(frame, reason)
 
 
 @dataclass(frozen=True)
@@ -72,13 +58,13 @@ class Comments:
         Start and end of each value in the text, shape (m, 2).
     kinds, lengths, at
         What each value is, its number of elements (0 for a scalar) and where the first of them is
-        in `words`, shape (m,); see `xyz_kernels.read_values`.
+        in `words`, shape (m,); see `zstruct.sources.xyz.kernels.read_values`.
     words
         Elements of all values, as the bits of int64 or float64.
     doubled
         Which values were preceded, in the same frame, by another value of their key, shape (m,).
     marks
-        What is known of each line, shape (n,); see `xyz_kernels.split_comments`.
+        What is known of each line, shape (n,); see `zstruct.sources.xyz.kernels.split_comments`.
     kept, remarks
         Bytes, and start and end of each plain comment in them, shape (n, 2).
     """
@@ -141,7 +127,7 @@ class Comments:
         edges = self.edges.tolist()
         flags = np.left_shift(1, self.kinds.astype(np.int64))
         for k, name in enumerate(self.names):
-            if name in _SPECIAL:
+            if name in SPECIAL:
                 continue
             rows = np.arange(edges[k], edges[k + 1])
             twice = self.doubled[edges[k] : edges[k + 1]]
@@ -246,7 +232,7 @@ class Comments:
         broken: list[int] = []
         for row in rows.tolist():
             if self.kinds[row] != kernels.V_JSON:
-                values.append(self._value(row))
+                values.append(self.value(row))
                 continue
             written = spell(self.text, *self.spans[row]).removeprefix(_MARK)
             try:
@@ -267,7 +253,7 @@ class Comments:
             columns.append(RawColumn(np.zeros(self.n), self._mask(rows[gone]), fault=fault))
         return columns
 
-    def _value(self, row: int) -> Any:
+    def value(self, row: int) -> Any:
         """Return one value as a number, a boolean or an array."""
         return self.numeric_rows(np.array([row]), int(self.lengths[row]), 1 << int(self.kinds[row]))[0]
 
@@ -296,181 +282,3 @@ def _without(column: RawColumn, frames: NDArray[np.bool_]) -> RawColumn | None:
     """Return a column without some frames; None if no other frame has it."""
     present = ~frames if column.present is None else column.present & ~frames
     return replace(column, present=present) if present.any() else None
-
-
-def spell(text: NDArray[np.uint8], start: int, stop: int) -> str:
-    """Return a piece of the text as a string; bytes that are not UTF-8 are written as escapes."""
-    return text[start:stop].tobytes().decode("utf-8", "backslashreplace")
-
-
-def intern(text: NDArray[np.uint8], spans: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[str]]:
-    """Return codes for pieces of the text and the strings they stand for, by first appearance."""
-    codes = np.empty(len(spans), dtype=np.int32)
-    room = 1 << 10
-    while True:
-        table = np.full(2 * room, -1, dtype=np.int32)
-        hashes = np.empty(room, dtype=np.uint64)
-        places = np.empty((room, 2), dtype=np.int64)
-        n = kernels.intern.for_work(1e-5 * len(spans))(text, spans, table, hashes, places, codes)
-        if n >= 0:
-            view = text.data  # NumPy's slices take longer than the texts themselves
-            return codes, [str(view[i:j], "utf-8", "backslashreplace") for i, j in places[:n].tolist()]
-        room *= 8
-
-
-def decided(text: NDArray[np.uint8], start: int, stop: int) -> float:
-    """Return a number that the kernels left undecided; Python knows no D for the exponent."""
-    return float(text[start:stop].tobytes().lower().replace(b"d", b"e"))
-
-
-def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comments:
-    """Split comment lines into keys and values, and read the values.
-
-    Parameters
-    ----------
-    text
-        The bytes; lines with escapes or odd quotes are overwritten by their unquoted form.
-    lines
-        Start and end of each comment line, shape (n, 2).
-    """
-    n = len(lines)
-    longest_line = int((lines[:, 1] - lines[:, 0]).max(initial=0))
-    longest = longest_line // 2 + 2
-    true_at = len(text) - kernels.PAD // 2
-    text[true_at : true_at + 2] = ord("T"), ord("\n")
-    pairs, recent = np.empty((longest, 4), dtype=np.int64), np.full(64, -1, dtype=np.int64)
-    tokens = np.empty((8 * n + longest, 4), dtype=np.int64)
-    room = 1 << 10 | longest
-    table, hashes, places, last = _key_table(room)
-    marks, remarks = np.zeros(n, dtype=np.uint8), np.zeros((n, 2), dtype=np.int64)
-    kept = np.zeros(2 * longest_line + kernels.PAD, dtype=np.uint8)
-    state = np.zeros(4, dtype=np.int64)
-    work = 1e-6 * float((lines[:, 1] - lines[:, 0]).sum())  # seconds of Python, for each of two kernels
-    split, done = kernels.split_comments.for_work(work), 0
-    while True:
-        done = split(
-            text, lines, done, state, true_at, tokens, pairs, table, hashes, places, last, recent,
-            marks, kept, remarks,
-        )  # fmt: skip
-        if done == n:
-            break
-        if state[0] + longest > len(tokens):
-            tokens = np.concatenate([tokens, np.empty_like(tokens)])
-        if state[1] + longest > len(hashes):
-            room *= 4
-            table, new_hashes, new_places, new_last = _key_table(room)
-            for new, old in ((new_hashes, hashes), (new_places, places), (new_last, last)):
-                new[: len(old)] = old
-            hashes, places, last = new_hashes, new_places, new_last
-            kernels.refill.for_work(1e-5 * len(hashes))(table, hashes, int(state[1]))
-        if state[2] + longest_line + kernels.PAD > len(kept):
-            kept = np.concatenate([kept, np.zeros_like(kept)])
-    tokens = tokens[: state[0]]
-    names = [spell(text, *place) for place in places[: state[1]].tolist()]
-    edges = counts_to_offsets(np.bincount(tokens[:, 1], minlength=len(names)))
-    m = len(tokens)
-    frame, lengths, at = (np.empty(m, dtype=np.int64) for _ in range(3))
-    spans, kinds = np.empty((m, 2), dtype=np.int64), np.empty(m, dtype=np.uint8)
-    words = np.empty(int((lines[:, 1] - lines[:, 0]).sum()) // 2 + m + 1, dtype=np.int64)
-    floats = words.view(np.float64)
-    read, room = kernels.read_values.for_work(work), 1 << 10
-    while True:
-        pending = np.empty((room, 3), dtype=np.int64)
-        left = read(text, tokens, edges[:-1].copy(), frame, spans, kinds, lengths, at, words, floats, pending)
-        if left <= room:
-            break
-        room *= 8
-    for place, start, stop in pending[:left].tolist():
-        floats[place] = decided(text, start, stop)
-    doubled = np.zeros(m, dtype=bool)
-    comments = Comments(
-        text, n, names, edges, frame, spans, kinds, lengths, at, words, doubled, marks, kept, remarks
-    )
-    if state[3]:
-        comments = _without_doubles(comments)
-    return _with_special_keys(comments)
-
-
-def _without_doubles(comments: Comments) -> Comments:
-    """Keep the last of several values that a key has in one frame, and note where they differ."""
-    key = np.repeat(np.arange(len(comments.names)), np.diff(comments.edges))
-    follows = (comments.frame[1:] == comments.frame[:-1]) & (key[1:] == key[:-1])
-    first = np.flatnonzero(np.concatenate([[True], ~follows]))
-    counts = np.diff([*first, len(key)])
-    keep, doubled = np.zeros(len(key), dtype=bool), np.zeros(len(key), dtype=bool)
-    keep[first[counts == 1]] = True
-    for start, count in zip(first[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
-        rows = range(start, start + count)
-        last = max(rows, key=lambda row: (comments.kinds[row] != kernels.V_EMPTY, row))
-        keep[last] = True
-        doubled[last] = any(
-            comments.kinds[row] != kernels.V_EMPTY and not _equal(comments, row, last) for row in rows
-        )
-    return _reordered(replace(comments, doubled=doubled), key[keep], np.flatnonzero(keep))
-
-
-def _equal(comments: Comments, row: int, other: int) -> bool:
-    """Whether two values are equal as they are read."""
-    same = (comments.kinds[row], comments.lengths[row]) == (comments.kinds[other], comments.lengths[other])
-    if same and 1 << int(comments.kinds[row]) & (NUMERIC | 1 << kernels.V_BOOL):
-        return np.array_equal(comments._value(row), comments._value(other), equal_nan=True)
-    return spell(comments.text, *comments.spans[row]) == spell(comments.text, *comments.spans[other])
-
-
-def _with_special_keys(comments: Comments) -> Comments:
-    """Give the format's own keys their names, where a frame has them only in another case.
-
-    What can't be such a value (``lattice=bcc``) stays a property of the name that it has.
-    """
-    by_name = {name.lower(): name for name in _SPECIAL}
-    others = [k for k, name in enumerate(comments.names) if name not in _SPECIAL and name.lower() in by_name]
-    if not others:
-        return comments
-    names = [*comments.names, *(name for name in _SPECIAL if name not in comments.names)]
-    key = np.repeat(np.arange(len(comments.names)), np.diff(comments.edges))
-    for k in others:
-        special = names.index(by_name[names[k].lower()])
-        taken = np.zeros(comments.n, dtype=bool)
-        taken[comments.frame[key == special]] = True
-        flags = np.left_shift(1, comments.kinds.astype(np.int64))
-        wanted = {"Lattice": NUMERIC, "Properties": 1 << kernels.V_TEXT}.get(names[special], ~0)
-        key[(key == k) & ~taken[comments.frame] & (flags & wanted > 0)] = special
-    order = np.lexsort((comments.frame, key))
-    return _reordered(replace(comments, names=names), key[order], order)
-
-
-def _reordered(comments: Comments, key: NDArray[np.int64], order: NDArray[np.int64]) -> Comments:
-    """Return some of the values in another order; `key` is the key of each."""
-    counts = np.bincount(key, minlength=len(comments.names))
-    used = np.flatnonzero(counts)
-    return replace(
-        comments,
-        names=[comments.names[k] for k in used],
-        edges=counts_to_offsets(counts[used]),
-        frame=comments.frame[order],
-        spans=comments.spans[order],
-        kinds=comments.kinds[order],
-        lengths=comments.lengths[order],
-        at=comments.at[order],
-        doubled=comments.doubled[order],
-    )
-
-
-def _key_table(
-    room: int,
-) -> tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    size = 1 << (2 * room).bit_length()
-    return (
-        np.full(size, -1, dtype=np.int32),
-        np.empty(room, dtype=np.uint64),
-        np.empty((room, 2), dtype=np.int64),
-        np.empty(room, dtype=np.int64),
-    )
-
-
-def find_unclosed(comments: Comments, faults: Faults) -> None:
-    """Make frames bad in which a quote or bracket that is never closed swallows the keys behind it."""
-    for frame in np.flatnonzero(comments.marks & kernels.UNCLOSED).tolist():
-        line = spell(comments.kept, *comments.remarks[frame])
-        if comments.marks[frame] & kernels.EXTENDED or re.search(r"(?i)\b(properties|lattice)\s*=", line):
-            faults.add(frame, "a quote or bracket in the comment line is opened and never closed")
