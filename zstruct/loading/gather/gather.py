@@ -2,7 +2,6 @@
 
 Two kernels make a batch: `locate` checks the indices and finds out how large the batch is, then
 `fill` copies everything in one pass. Here is what they need to know, and what their memory becomes.
-This module knows nothing of torch.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -20,6 +19,8 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.loading.cache.blocks import Resident, Table
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.gather import kernels
+from zstruct.loading.gather.block_groups import block_ends, block_groups, blocks_between
+from zstruct.loading.gather.carrier import Carrier
 from zstruct.loading.gather.kernels import (
     COPY,
     FROM_INT32,
@@ -31,10 +32,9 @@ from zstruct.loading.gather.kernels import (
     NO_MASK,
     NOTHING,
 )
-from zstruct.ragged import atom_rows
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["Carrier", "Gather", "kept_dtype"]
+__all__ = ["Gather", "kept_dtype"]
 
 _OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
 _MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
@@ -59,28 +59,6 @@ def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
     (dtype('uint8'), dtype('float32'))
     """
     return stored if wanted == _INT64 and stored in _OPERATIONS else wanted
-
-
-class Carrier(Protocol):
-    """Fills in some per-atom columns of a batch, in place of the copy that a gather makes of them."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns: for all of them, `Gather.copies`."""
-
-    def __call__(
-        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
-    ) -> None:
-        """Fill them in.
-
-        Parameters
-        ----------
-        n, head, body
-            The batch, as `zstruct.loading.gather.kernels` lays it out; `head` is filled in.
-        columns
-            For each of them, the address of the column that it comes from, and the bytes that an atom
-            has before it in `body`.
-        """
 
 
 class _Plan(NamedTuple):
@@ -374,7 +352,7 @@ class Gather:
         *_, fill_some, number = self._compiled or self._kernels(n)
         for level, table in self.cache.tables.items():
             starts, lengths = (rows, counts) if level == ATOM else (structures, np.ones_like(counts))
-            for members, blocks in _groups(self.cache, table, starts, lengths):
+            for members, blocks in block_groups(self.cache, table, starts, lengths):
                 # The kernel holds no reference: `resident` must outlive the call.
                 resident = self.cache.hold(level, blocks)
                 fill_some(
@@ -392,7 +370,7 @@ class Gather:
         counts = self.cache.offsets[structures + 1] - starts
         for level, table in self.cache.tables.items():
             first = (starts, counts) if level == ATOM else (structures, np.ones_like(counts))
-            self.cache.prefetch(level, _span(*_ends(table, *first)))
+            self.cache.prefetch(level, blocks_between(*block_ends(table, *first)))
 
 
 def _has(values: NDArray) -> NDArray[np.bool_]:
@@ -414,36 +392,3 @@ def _padded(nbytes: int) -> int:
 def _room(rows: int) -> int:
     """Return the rows that per-atom fields have room for: so many that all of them are aligned."""
     return (rows + 15) & -16
-
-
-def _ends(
-    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first and the last block of every run of rows."""
-    first = starts // table.block_rows
-    last = np.maximum(starts + counts - 1, starts) // table.block_rows
-    return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
-
-
-def _groups(
-    cache: BlockCache, table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Cut a request into groups whose blocks fit into the budget together, with those blocks.
-
-    Usually one group. Where the budget is small, each group takes what lies in neighbouring
-    blocks, so that no block is decoded twice for one request.
-    """
-    first, last = _ends(table, starts, counts)
-    needed = _span(first, last)
-    if cache.flat is not None or table.nbytes(needed) <= cache.cache_bytes:
-        return [(np.arange(len(starts)), needed)]
-    # Half of the budget, for the blocks of the other dimension want to stay as well.
-    together = max(1, cache.cache_bytes // (2 * table.row_bytes * table.block_rows))
-    group = np.searchsorted(needed, first) // together
-    members = [np.flatnonzero(group == g) for g in np.unique(group)]
-    return [(those, _span(first[those], last[those])) for those in members]
-
-
-def _span(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sorted blocks from `first` to `last` of any structure, each once."""
-    return np.unique(atom_rows(first, last - first + 1))

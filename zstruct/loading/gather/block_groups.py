@@ -1,0 +1,45 @@
+"""The blocks that a batch needs, in groups that fit into the budget of a cache together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.loading.cache.blocks import Table
+from zstruct.loading.cache.cache import BlockCache
+from zstruct.ragged import atom_rows
+
+__all__ = ["block_ends", "block_groups", "blocks_between"]
+
+
+def block_ends(
+    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and the last block of every run of rows."""
+    first = starts // table.block_rows
+    last = np.maximum(starts + counts - 1, starts) // table.block_rows
+    return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
+
+
+def block_groups(
+    cache: BlockCache, table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Cut a request into groups whose blocks fit into the budget together, with those blocks.
+
+    Usually one group. Where the budget is small, each group takes what lies in neighbouring
+    blocks, so that no block is decoded twice for one request.
+    """
+    first, last = block_ends(table, starts, counts)
+    needed = blocks_between(first, last)
+    if cache.flat is not None or table.nbytes(needed) <= cache.cache_bytes:
+        return [(np.arange(len(starts)), needed)]
+    # Half of the budget, for the blocks of the other dimension want to stay as well.
+    together = max(1, cache.cache_bytes // (2 * table.row_bytes * table.block_rows))
+    group = np.searchsorted(needed, first) // together
+    members = [np.flatnonzero(group == g) for g in np.unique(group)]
+    return [(those, blocks_between(first[those], last[those])) for those in members]
+
+
+def blocks_between(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sorted blocks from `first` to `last` of any structure, each once."""
+    return np.unique(atom_rows(first, last - first + 1))

@@ -1,0 +1,32 @@
+"""What a gather lets others do: fill in columns of a batch in place of the copy that it makes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Carrier"]
+
+
+class Carrier(Protocol):
+    """Fills in some per-atom columns of a batch, in place of the copy that a gather makes of them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns: for all of them, `Gather.copies`."""
+
+    def __call__(
+        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
+    ) -> None:
+        """Fill them in.
+
+        Parameters
+        ----------
+        n, head, body
+            The batch, as `zstruct.loading.gather.kernels` lays it out; `head` is filled in.
+        columns
+            For each of them, the address of the column that it comes from, and the bytes that an atom
+            has before it in `body`.
+        """
