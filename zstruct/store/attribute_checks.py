@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from zstruct.errors import CorruptStoreError
+from zstruct.errors import CorruptStoreError, StoreFormatError
 from zstruct.schema import ATOM, STRUCTURE, Kind, Rotation
+from zstruct.store.spec import DATASET_TYPE, ENCODING_TYPE, ENCODING_VERSION
 
-__all__ = ["check_contents", "check_group"]
+__all__ = ["check_contents", "check_group", "check_no_dataset", "check_type"]
 
 _Check = Callable[[Any], bool]
 _MEND = "restore the store from a copy or build it again"
@@ -146,6 +147,44 @@ _ARRAYS: dict[str, dict[str, tuple[str, ...]]] = {
 _EDGES = {"offsets": "int64", "n_atoms": "int32"}
 # What fields of a kind are stored as; integers and booleans with gaps were float64 in format 1.0.
 _STORED = {"float": "f", "int": "iuf", "bool": "bf", "category": "i"}
+
+
+def check_type(path: str, document: Mapping[str, Any]) -> None:
+    """Raise unless the document of a root group is that of a store of this format, and finished.
+
+    Raises
+    ------
+    StoreFormatError
+        If not.
+    """
+    attrs = document.get("attributes", {})
+    check_no_dataset(path, document)
+    if attrs.get("encoding-type") != ENCODING_TYPE:
+        raise StoreFormatError(f"{path} is a Zarr group, but not a zstruct store")
+    version, known = str(attrs.get("encoding-version")), ENCODING_VERSION.split(".")[0]
+    if version.split(".")[0] != known:
+        raise StoreFormatError(
+            f"{path} has format version {version}; this zstruct reads {known}.x; install a newer zstruct"
+        )
+    if attrs.get("status") != "complete":
+        raise StoreFormatError(f"{path} is unfinished: run the build that makes it again")
+
+
+def check_no_dataset(path: str, document: Mapping[str, Any]) -> None:
+    """Raise where xarray wrote a Dataset of a store, which may have arrays that no store has.
+
+    Raises
+    ------
+    StoreFormatError
+        If it is one.
+    """
+    attrs = document.get("attributes")
+    if isinstance(attrs, dict) and attrs.get("encoding-type") == DATASET_TYPE:
+        raise StoreFormatError(
+            f"{path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
+            "read it with xarray.open_zarr; to have a store of these structures, build one of them: "
+            "zstruct.build(ds.zs.to_ase(), path)"
+        )
 
 
 def check_contents(path: str, attrs: Mapping[str, Any], documents: Mapping[str, Mapping[str, Any]]) -> None:

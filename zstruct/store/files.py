@@ -23,7 +23,16 @@ from zstruct.store.spec import (
     ArraySpec,
 )
 
-__all__ = ["ABSENT", "CRC_BYTES", "check_shards", "is_own_profile", "require_shards", "seal_of", "shard_path"]
+__all__ = [
+    "ABSENT",
+    "CRC_BYTES",
+    "check_shards",
+    "checksum_of",
+    "is_own_profile",
+    "require_shards",
+    "seal_of",
+    "shard_path",
+]
 
 
 CRC_BYTES = 4
@@ -59,6 +68,21 @@ def seal_of(file: int, index: NDArray[np.uint64]) -> int:
                 raise ValueError("its index is damaged")
             sums.append(os.pread(file, CRC_BYTES, position + nbytes - CRC_BYTES))
     return google_crc32c.value(b"".join(sums) + index.tobytes())
+
+
+def checksum_of(file: str | os.PathLike[str], n_chunks: int) -> int:
+    """Return the checksum of the file of a shard that has room for so many chunks; see `seal_of`.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file is not there or too short.
+    """
+    nbytes = 16 * n_chunks
+    with open(file, "rb") as opened:
+        opened.seek(-nbytes - CRC_BYTES, os.SEEK_END)
+        index = np.frombuffer(opened.read(nbytes), dtype="<u8").reshape(-1, 2)
+        return seal_of(opened.fileno(), index)
 
 
 def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zstruct.elements import SYMBOLS
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, STRUCTURE, Field, Level
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 from zstruct.store.digests import combine_digests
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "array_digest",
     "categories_specs",
     "choose_grid",
+    "columns_of",
     "formulas_specs",
     "is_content",
     "spec_of",
@@ -188,3 +189,25 @@ def is_content(array: str) -> bool:
 def array_digest(dtype: str, shape: tuple[int, ...], grid: ChunkGrid, shards: Iterable[str]) -> str:
     """Return the content digest of an array from those of its shards."""
     return combine_digests([f"{dtype} {tuple(shape)} {grid.shard_rows}", *shards])
+
+
+def columns_of(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
+    """Return the arrays over structures or atoms that documents of a store describe, in the table's order."""
+    found = {}
+    for name, said in documents.items():
+        dims = tuple(map(str, said.get("dimension_names") or ()))
+        if "/" in name or name in ("offsets", "n_atoms") or not dims or dims[0] not in (ATOM, STRUCTURE):
+            continue
+        attrs = said["attributes"]
+        found[name] = Field(
+            name=name,
+            dims=dims,
+            kind=attrs["kind"],
+            dtype=said["data_type"],
+            unit=attrs.get("units", ""),
+            description=attrs.get("long_name", name),
+            rotates=attrs["rotates"],
+            shape=tuple(said["shape"][1:]),
+        )
+    order = {name: i for i, name in enumerate(FIELDS)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))

@@ -1,14 +1,12 @@
-"""The on-disk format: a plain Zarr v3 group that any xarray user can open.
+"""`Store`: a finished store, opened for reading: its fields, rows, attributes and groups.
 
-The only module that imports zarr. It knows arrays, shards, attributes and checksums; it knows
-nothing of inputs or of how a build is organised. ``docs/format.md`` states the format in prose;
-`zstruct.store.metadata` has its JSON documents.
+A store is a plain Zarr v3 group that any xarray user can open; ``docs/format.md`` states the format in
+prose, `zstruct.store.metadata` has its JSON documents.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -24,32 +22,29 @@ from zstruct.errors import (
     ChangedInputError,
     CorruptStoreError,
     InputError,
-    StoreFormatError,
     UnknownNameError,
     ZstructError,
 )
-from zstruct.locations import check_options, is_url, path_of, refused
+from zstruct.locations import check_options, path_of, refused
 from zstruct.ragged import segment_ranges, segment_reduce
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
-from zstruct.store.attribute_checks import check_contents, check_group
+from zstruct.schema import ATOM, Field
+from zstruct.store.attribute_checks import check_contents, check_group, check_no_dataset, check_type
 from zstruct.store.catalog import Catalog, Listing, check_name, group_of
 from zstruct.store.files import (
-    CRC_BYTES,
+    checksum_of,
     is_own_profile,
     require_shards,
-    seal_of,
     shard_path,
 )
-from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
+from zstruct.store.handles import Handles, chunks_there
+from zstruct.store.metadata_checks import read_document
 from zstruct.store.spec import (
     BESIDE,
     CATEGORIES,
-    DATASET_TYPE,
-    ENCODING_TYPE,
-    ENCODING_VERSION,
     SHARDS,
     ArraySpec,
     ChunkGrid,
+    columns_of,
 )
 
 __all__ = ["Store"]
@@ -87,44 +82,23 @@ class Store:
         self.storage_options = check_options(self.path, storage_options)
         if self.path.endswith(".zip") and os.path.isfile(self.path):
             self.path = f"zip://::{self.path}"
-        # Handles of this process: the root group where zarr has to be asked for it, and arrays.
-        self._opened: tuple[int, dict[str, Any]] | None = None
+        self._handles = Handles(self.path, self.storage_options)
         # Arrays of which no shard is missing, and shards that are those that were built.
         self._whole: set[str] = set()
         self._seen: set[tuple[str, int]] = set()
         try:
-            self._catalog = Catalog(self.path) if os.path.isdir(self.path) else self._listed()
+            local = os.path.isdir(self.path)
+            self._catalog = Catalog(self.path) if local else Listing(self.path, self._handles.listing())
         except FileNotFoundError as error:
-            raise (self._unopened(error) or error) from error
+            raise (self._handles.reason(error) or error) from error
         except ZstructError:
             if os.path.isdir(self.path):
-                self._check_type(read_document(Path(self.path, "zarr.json")))
+                check_no_dataset(self.path, read_document(Path(self.path, "zarr.json")))
             raise
-        attrs = self._catalog.root.get("attributes", {})
-        found = attrs.get("encoding-type")
-        self._check_type(self._catalog.root)
-        if found != ENCODING_TYPE:
-            raise StoreFormatError(f"{self.path} is a Zarr group, but not a zstruct store")
-        version = str(attrs.get("encoding-version"))
-        if version.split(".")[0] != ENCODING_VERSION.split(".")[0]:
-            raise StoreFormatError(
-                f"{self.path} has format version {version}; this zstruct reads "
-                f"{ENCODING_VERSION.split('.')[0]}.x; install a newer zstruct"
-            )
-        if attrs.get("status") != "complete":
-            raise StoreFormatError(f"{self.path} is unfinished: run the build that makes it again")
+        check_type(self.path, self._catalog.root)
+        attrs = self._catalog.root["attributes"]
         check_contents(self.path, attrs, self._catalog.documents())
         self.attrs: dict[str, Any] = dict(attrs)
-
-    def _check_type(self, document: Mapping[str, Any]) -> None:
-        """Raise where xarray wrote a Dataset of a store, which may have arrays that no store has."""
-        attrs = document.get("attributes")
-        if isinstance(attrs, dict) and attrs.get("encoding-type") == DATASET_TYPE:
-            raise StoreFormatError(
-                f"{self.path} was written by xarray, as a Dataset of structures, and is no zstruct store: "
-                "read it with xarray.open_zarr; to have a store of these structures, build one of them: "
-                "zstruct.build(ds.zs.to_ase(), path)"
-            )
 
     @classmethod
     def of(cls, given: Any, storage_options: Mapping[str, Any] | None = None) -> Store:
@@ -151,62 +125,6 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.path!r}, {self.n_structures:,} structures, {self.n_atoms:,} atoms)"
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state["_opened"] = None
-        return state
-
-    def _root(self) -> zarr.Group:
-        """Return the root group of a store that is not in a local directory."""
-        handles = self._handles()
-        if "" not in handles:
-            try:
-                handles[""] = zarr.open_group(
-                    self.path, mode="r", zarr_format=3, storage_options=self.storage_options
-                )
-            except Exception as error:
-                raise (self._unopened(error) or error) from error
-        group: zarr.Group = handles[""]
-        return group
-
-    def _handles(self) -> dict[str, Any]:
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), {}
-        return self._opened[1]
-
-    def _listed(self) -> Catalog | Listing:
-        """Return what is in a store that is not in a local directory, as zarr lists it."""
-        root = self._root()
-        try:
-            said = _plain(root.metadata.to_dict())
-            if said.get("consolidated_metadata") is None:
-                found = {name: node.metadata.to_dict() for name, node in root.members(max_depth=DEEPEST)}
-                said["consolidated_metadata"] = {"metadata": _plain(found)}
-        except Exception as error:  # whatever it is, it is counted
-            raise (self._unopened(error) or error) from error
-        return Listing(self.path, said)
-
-    def _unopened(self, error: Exception) -> ZstructError | None:
-        """Return why there is no store to open, if that is what an error says."""
-        reason = refused(self.path, error)
-        if reason is not None:
-            return reason
-        if isinstance(error, ValueError) and is_url(self.path):
-            return StoreFormatError(f"can't open the store {self.path}: {error}")
-        if isinstance(error, FileNotFoundError | ValueError):
-            what = "no Zarr group there" if os.path.exists(self.path) else "no such file or directory"
-            return StoreFormatError(f"can't open the store {self.path}: {what}")
-        if isinstance(error, OSError):
-            return StoreFormatError(f"can't open the store {self.path}: {error.strerror or error}")
-        if isinstance(error, TypeError) and self.storage_options:
-            return InputError(f"{self.path} can't be opened with these storage_options: {error}")
-        if isinstance(error, KeyError | TypeError | AttributeError | RecursionError):
-            return CorruptStoreError(
-                f"{self.path}: its metadata is damaged ({error!r}); restore the store from a copy or build "
-                "it again"
-            )
-        return None
 
     @property
     def root_document(self) -> dict[str, Any]:
@@ -235,24 +153,7 @@ class Store:
     @cached_property
     def columns(self) -> dict[str, Field]:
         """The arrays over structures or atoms as stored: the fields, then who has which of them."""
-        found = {}
-        for name, said in self._catalog.documents().items():
-            dims = tuple(map(str, said.get("dimension_names") or ()))
-            if "/" in name or name in ("offsets", "n_atoms") or not dims or dims[0] not in (ATOM, STRUCTURE):
-                continue
-            attrs = said["attributes"]
-            found[name] = Field(
-                name=name,
-                dims=dims,
-                kind=attrs["kind"],
-                dtype=said["data_type"],
-                unit=attrs.get("units", ""),
-                description=attrs.get("long_name", name),
-                rotates=attrs["rotates"],
-                shape=tuple(said["shape"][1:]),
-            )
-        order = {name: i for i, name in enumerate(FIELDS)}
-        return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+        return columns_of(self._catalog.documents())
 
     @cached_property
     def presence(self) -> dict[str, str]:
@@ -337,12 +238,8 @@ class Store:
         if not os.path.isdir(self.path):
             return None
         file, grid = shard_path(self.path, name, shard, len(self.shape(name))), self.grid(name)
-        nbytes = 16 * (grid.shard_rows // grid.chunk_rows)
         try:
-            with open(file, "rb") as opened:
-                opened.seek(-nbytes - CRC_BYTES, os.SEEK_END)
-                index = np.frombuffer(opened.read(nbytes), dtype="<u8").reshape(-1, 2)
-                return seal_of(opened.fileno(), index)
+            return checksum_of(file, grid.shard_rows // grid.chunk_rows)
         except (OSError, ValueError) as error:
             raise refused(self.path, error) or CorruptStoreError(
                 f"{file} is missing or cut off; restore the store from a copy or build it again"
@@ -406,7 +303,7 @@ class Store:
         end = rows_there if stop is None else stop
         try:
             self._check_indexes(name, start, min(end, rows_there))
-            rows = np.asarray(self._array(name)[start:end])
+            rows = np.asarray(self._opened(name)[start:end])
         except Exception as error:  # whatever it is, it is counted
             reason: ZstructError | None = refused(self.path, error)
             if reason is None:
@@ -540,46 +437,14 @@ class Store:
                 n_shards = -(-said["shape"][0] // rows[0]) if rows else 0
                 require_shards(self.path, name, n_shards, len(said["shape"]))
             else:
-                array = self._array(name)
-                if array.store.supports_listing and self._n_there(array) < array.nchunks:
+                array = self._opened(name)
+                if array.store.supports_listing and chunks_there(self.path, array) < array.nchunks:
                     raise CorruptStoreError(
                         f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
                     )
             self._whole.add(name)
         return said
 
-    def _array(self, name: str) -> zarr.Array:
-        """Return an array as zarr opens it, which must be as its document says."""
-        handles = self._handles()
-        if name not in handles:
-            if os.path.isdir(self.path):
-                folder = os.path.join(self.path, name)
-                read_document(os.path.join(folder, "zarr.json"))  # zarr would read a device for ever
-                node = zarr.open_array(folder, mode="r", zarr_format=3)
-            else:
-                found = self._root()[name]
-                assert isinstance(found, zarr.Array)
-                node = found
-            said, known = _plain(node.metadata.to_dict()), self._catalog.documents(group_of(name))[name]
-            check_array(self.path, name, said)
-            if any(said.get(key) != known.get(key) for key in ("shape", "data_type")):
-                raise CorruptStoreError(
-                    f"{self.path}: {name} has another shape or data type than the store's metadata says; "
-                    "restore the store from a copy or build it again"
-                )
-            handles[name] = node
-        array: zarr.Array = handles[name]
-        return array
-
-    def _n_there(self, array: zarr.Array) -> int:
-        """Return how many chunks of an array a server lists."""
-        try:
-            return array.nchunks_initialized
-        except Exception as error:  # whatever it is, it is counted
-            raise (refused(self.path, error) or error) from error
-
-
-def _plain(said: Any) -> dict[str, Any]:
-    """Return a document of zarr's as it is in a file."""
-    document: dict[str, Any] = json.loads(json.dumps(said))
-    return document
+    def _opened(self, name: str) -> zarr.Array:
+        """Return an array as zarr opens it."""
+        return self._handles.array(name, self._catalog.documents(group_of(name))[name])

@@ -1,0 +1,131 @@
+"""A store as zarr opens it: its root group and its arrays, and why there is nothing to open.
+
+Handles are opened on first use in each process, so a forked child never inherits one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import zarr
+
+from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
+from zstruct.locations import is_url, refused
+from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
+
+__all__ = ["Handles", "chunks_there"]
+
+
+class Handles:
+    """Opens the root group and the arrays of a store with zarr.
+
+    Parameters
+    ----------
+    path, storage_options
+        As for a `Store`.
+    """
+
+    def __init__(self, path: str, storage_options: dict[str, Any] | None):
+        self.path, self.storage_options = path, storage_options
+        # Those of this process: the root group where zarr has to be asked for it, and arrays.
+        self._opened: tuple[int, dict[str, Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    def _of_this_process(self) -> dict[str, Any]:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), {}
+        return self._opened[1]
+
+    def root(self) -> zarr.Group:
+        """Return the root group of a store that is not in a local directory."""
+        handles = self._of_this_process()
+        if "" not in handles:
+            try:
+                handles[""] = zarr.open_group(
+                    self.path, mode="r", zarr_format=3, storage_options=self.storage_options
+                )
+            except Exception as error:
+                raise (self.reason(error) or error) from error
+        group: zarr.Group = handles[""]
+        return group
+
+    def listing(self) -> dict[str, Any]:
+        """Return the document of the root group, with those of all that is in it, as zarr lists it."""
+        root = self.root()
+        try:
+            said = _plain(root.metadata.to_dict())
+            if said.get("consolidated_metadata") is None:
+                found = {name: node.metadata.to_dict() for name, node in root.members(max_depth=DEEPEST)}
+                said["consolidated_metadata"] = {"metadata": _plain(found)}
+        except Exception as error:  # whatever it is, it is counted
+            raise (self.reason(error) or error) from error
+        return said
+
+    def array(self, name: str, known: Mapping[str, Any]) -> zarr.Array:
+        """Return an array, which must be as its document says, which is `known`.
+
+        Raises
+        ------
+        CorruptStoreError
+            If it is not.
+        """
+        handles = self._of_this_process()
+        if name not in handles:
+            if os.path.isdir(self.path):
+                folder = os.path.join(self.path, name)
+                read_document(os.path.join(folder, "zarr.json"))  # zarr would read a device for ever
+                node = zarr.open_array(folder, mode="r", zarr_format=3)
+            else:
+                found = self.root()[name]
+                assert isinstance(found, zarr.Array)
+                node = found
+            said = _plain(node.metadata.to_dict())
+            check_array(self.path, name, said)
+            if any(said.get(key) != known.get(key) for key in ("shape", "data_type")):
+                raise CorruptStoreError(
+                    f"{self.path}: {name} has another shape or data type than the store's metadata says; "
+                    "restore the store from a copy or build it again"
+                )
+            handles[name] = node
+        array: zarr.Array = handles[name]
+        return array
+
+    def reason(self, error: Exception) -> ZstructError | None:
+        """Return why there is no store to open, if that is what an error says."""
+        path, said = self.path, refused(self.path, error)
+        if said is not None:
+            return said
+        if isinstance(error, ValueError) and is_url(path):
+            return StoreFormatError(f"can't open the store {path}: {error}")
+        if isinstance(error, FileNotFoundError | ValueError):
+            what = "no Zarr group there" if os.path.exists(path) else "no such file or directory"
+            return StoreFormatError(f"can't open the store {path}: {what}")
+        if isinstance(error, OSError):
+            return StoreFormatError(f"can't open the store {path}: {error.strerror or error}")
+        if isinstance(error, TypeError) and self.storage_options:
+            return InputError(f"{path} can't be opened with these storage_options: {error}")
+        if isinstance(error, KeyError | TypeError | AttributeError | RecursionError):
+            return CorruptStoreError(
+                f"{path}: its metadata is damaged ({error!r}); restore the store from a copy or build "
+                "it again"
+            )
+        return None
+
+
+def chunks_there(path: str, array: zarr.Array) -> int:
+    """Return how many chunks of an array a server lists."""
+    try:
+        return array.nchunks_initialized
+    except Exception as error:  # whatever it is, it is counted
+        raise (refused(path, error) or error) from error
+
+
+def _plain(said: Any) -> dict[str, Any]:
+    """Return a document of zarr's as it is in a file."""
+    document: dict[str, Any] = json.loads(json.dumps(said))
+    return document
