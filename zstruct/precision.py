@@ -1,8 +1,7 @@
 """In which precision floating-point fields come, and the one cast from double to single.
 
 A total energy of -17,660 eV in single precision is a ladder with rungs of 2 meV, so energies come in
-double; what is per atom is small and many, and comes in single. This module knows nothing of stores,
-batches or torch.
+double; what is per atom is small and many, and comes in single.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hashes", "permuted", "shuffled", "uniform"]
+__all__ = ["hashes", "mixed", "permuted", "shuffled", "uniform"]
 
 _ROUNDS = 6
 _LEAST_BITS = 12  # smaller networks mix badly
@@ -122,10 +122,11 @@ def hashes(n: int, seed: int) -> NDArray[np.uint64]:
     """
     start = np.array([seed % 2**64], dtype=np.uint64)
     gamma = np.uint64(0x9E3779B97F4A7C15)
-    return _mixed(_mixed(start + gamma) + gamma * np.arange(1, n + 1, dtype=np.uint64))
+    return mixed(mixed(start + gamma) + gamma * np.arange(1, n + 1, dtype=np.uint64))
 
 
-def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return 64-bit words whose every bit depends on all bits of the given ones (SplitMix64), same shape."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -1,8 +1,8 @@
 """The field table: what every array of a store is called, and what it means.
 
-One row per field gives its dimensions, kind, unit, description and how it turns when the
-structure is rotated. Sources, the store, the loader, transforms and the docs all read this
-table; adding a field is adding a row. It knows nothing of files, stores or frames.
+One row per field gives its dimensions, kind, unit, description and how it turns when the structure is
+rotated. Sources, the store, the loader, transforms and the docs all read this table; adding a field is
+adding a row.
 """
 
 from __future__ import annotations

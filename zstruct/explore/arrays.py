@@ -1,7 +1,7 @@
 """Arrays of a store as xarray indexes them: rows are read when they are asked for, and only those.
 
-They hold a store and a name, so they pickle, fork and go to other machines as paths do, and what is
-damaged is reported by the store itself. They know nothing of Datasets.
+They hold a store and a name, so they pickle, fork and go to other machines as paths do, and what is damaged
+is reported by the store itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cut a ragged Dataset by structures, so that its atoms go with them.
 
-Atoms of structure i are rows ``offsets[i] : offsets[i] + n_atoms[i]`` of the arrays over atoms.
-Selections may leave those rows in any order and with gaps, as plain xarray does; `cut` makes
-them follow the structures again. It knows nothing of fields or units.
+Atoms of structure i are rows ``offsets[i] : offsets[i] + n_atoms[i]`` of the arrays over atoms. Selections
+may leave those rows in any order and with gaps, as plain xarray does; `cut` makes them follow the
+structures again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a descriptor is: hyperparameters, the kernels' results for a piece of a neighbour list, a manifest.
 
-A descriptor turns the neighbourhood of each atom into a row of features. It works on pieces of
-neighbour lists, so its memory is bounded whatever the size of a structure, and any number of
-threads may work on different pieces. It knows nothing of stores.
+A descriptor turns the neighbourhood of each atom into a row of features. It works on pieces of neighbour
+lists, so its memory is bounded whatever the size of a structure, and any number of threads may work on
+different pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.geometry.neighbors import PAIRS, Neighbors, neighbor_list
-from zstruct.geometry.pieces import _bounds, _cut, in_threads, visit
+from zstruct.geometry.pieces import in_threads, pieces_of, shares_of, visit
 from zstruct.geometry.structures import Structures
 
 __all__ = ["Descriptor", "PairDerivatives", "compute", "make_manifest", "on_atoms", "unknown_species"]
@@ -290,13 +290,13 @@ def compute(
         for name, made in descriptor.derivatives(packed, piece).items():
             arrays[name][first : first + piece.n_pairs] = made
 
-    in_threads(fill_pairs, list(_cut(near)), n_threads)
+    in_threads(fill_pairs, list(pieces_of(near)), n_threads)
     return values, PairDerivatives(descriptor, packed, near, arrays)
 
 
 def _all_neighbors(structures: Structures, cutoff: float, n_threads: int | None) -> Neighbors:
     """Return what `neighbor_list` does, found by threads."""
-    bounds = _bounds(structures, 0, structures.n_atoms, n_threads)
+    bounds = shares_of(structures, 0, structures.n_atoms, n_threads)
     pieces = in_threads(lambda rows: neighbor_list(structures, cutoff, *rows), bounds, n_threads)
     if len(pieces) == 1:
         return pieces[0]

@@ -1,7 +1,6 @@
 """How near the atoms of structures come to one another, periodic images included.
 
-Arrays in, arrays out: the public side of the kernel in `zstruct.geometry.kernels.distances`. It knows nothing
-of stores.
+Arrays in, arrays out: the public side of the kernel in `zstruct.geometry.kernels.distances`.
 """
 
 from __future__ import annotations

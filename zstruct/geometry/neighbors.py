@@ -1,7 +1,6 @@
 """Neighbour lists of packed structures: whole, piece by piece, or by an object that holds the cutoff.
 
 The public side of the kernels in `zstruct.geometry.kernels.neighbors`: it allocates what they fill.
-It knows nothing of what neighbours are for.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from zstruct.geometry.neighbors import PAIRS, Neighbors, neighbor_pieces
 from zstruct.geometry.structures import Structures
 from zstruct.parallel import cpu_count
 
-__all__ = ["in_threads", "numbered_from", "visit"]
+__all__ = ["in_threads", "numbered_from", "pieces_of", "shares_of", "visit"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -76,11 +76,11 @@ def visit(
             pieces = neighbor_pieces(part, cutoff, pairs, rows[0] - row, rows[1] - row)
             return [function(row, part, piece) for piece in pieces]
 
-    shares = in_threads(share, _bounds(structures, start, end, n_threads), n_threads)
+    shares = in_threads(share, shares_of(structures, start, end, n_threads), n_threads)
     return [made for some in shares for made in some]
 
 
-def _bounds(structures: Structures, start: int, stop: int, n_threads: int | None) -> list[tuple[int, int]]:
+def shares_of(structures: Structures, start: int, stop: int, n_threads: int | None) -> list[tuple[int, int]]:
     """Return the first and last rows of shares of the atoms in rows ``start:stop``, one after the other."""
     threads = _threads(n_threads)
     shares = min(threads * _SHARES_PER_THREAD, (stop - start) // _SHARE) if threads > 1 else 1
@@ -109,7 +109,7 @@ def _threads(n_threads: int | None) -> int:
     return cpu_count() if n_threads is None else n_threads
 
 
-def _cut(whole: Neighbors) -> Iterator[Neighbors]:
+def pieces_of(whole: Neighbors) -> Iterator[Neighbors]:
     """Yield the pieces of a list of all neighbours."""
     at = 0
     while at < len(whole):

@@ -1,7 +1,7 @@
 """Batches with other units and other names than the store's, for libraries that have their own.
 
-Conversions keep what belongs together: whoever asks for another unit of energy gets forces and
-stresses in it, too. This module knows nothing of layouts.
+Conversions keep what belongs together: whoever asks for another unit of energy gets forces and stresses in
+it, too.
 """
 
 from __future__ import annotations

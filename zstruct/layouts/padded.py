@@ -1,7 +1,4 @@
-"""Structures in rectangles: the same number of rows for each, filled up with zeros.
-
-It knows nothing of fields, layouts and torch.
-"""
+"""Structures in rectangles: the same number of rows for each, filled up with zeros."""
 
 from __future__ import annotations
 

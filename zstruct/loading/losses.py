@@ -1,6 +1,6 @@
 """The loss of predictions against a batch: what is missing or left out does not count.
 
-Plain torch, differentiable in the predictions. This module knows nothing of stores or of models.
+Plain torch, differentiable in the predictions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Deal structures out to parts: exact sizes, proportional strata, groups that stay whole.
 
-Arrays of numbers in, arrays of numbers out, the same on every machine. This module knows nothing of
-stores, fields or labels.
+Arrays of numbers in, arrays of numbers out, the same on every machine.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.random import _mixed, hashes
+from zstruct.random import hashes, mixed
 
 __all__ = ["dealt", "dealt_whole", "rounded"]
 
@@ -59,7 +58,7 @@ def dealt_whole(groups: NDArray[np.int64], counts: NDArray[np.int64], seed: int)
     for draw in range(_DRAWS):
         luck = hashes(len(sizes), seed + (draw << 32))
         # Not the hashes that make the order, which say where in it a group is.
-        chances = _mixed(luck).tolist()
+        chances = mixed(luck).tolist()
         room, part = counts.tolist(), np.empty(len(sizes), np.int64)
         order = np.lexsort((luck, -sizes)).tolist()
         for g in order:

@@ -1,7 +1,7 @@
 """Which structures belong together: by a field, a formula, ranges of numbers, or a function.
 
-Here structures get numbers, the same for those that have something in common. Who stays with whom, or
-is dealt out where, is the affair of `splits`.
+Here structures get numbers, the same for those that have something in common. Who stays with whom, or is
+dealt out where, is settled in `splits`.
 """
 
 from __future__ import annotations

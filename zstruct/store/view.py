@@ -1,8 +1,7 @@
 """Arrays from anywhere in a store as the columns of one: what the cache reads beside plain fields.
 
-Features are one more column over atoms; the pairs of a group are rows of their own, with row edges
-of their own. To the cache and the gather, both look like a store. This module knows nothing of
-what the arrays mean.
+Features are one more column over atoms; the pairs of a group are rows of their own, with row edges of their
+own. To the cache and the gather, both look like a store.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A working directory beside a target: a lock that dies with its process, and what is renamed away.
 
 Work that may be interrupted is kept there until it is whole. All of it is removed in the end, so only a
-directory that holds a lock of ours is taken for one, and no link is followed. It knows nothing of what
-is made.
+directory that holds a lock of ours is taken for one, and no link is followed.
 """
 
 from __future__ import annotations

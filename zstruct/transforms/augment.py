@@ -1,7 +1,6 @@
 """Random transforms: structures turned, mirrored and shaken, each label with them as it must.
 
 How a field turns is what the field table says; what nobody knows is refused rather than left behind.
-This module knows nothing of how random numbers are made.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Transforms of positions that change no distance: atoms wrapped into their cells, structures centred.
 
-Energies and forces stay right, and so do edges. This module knows nothing of random numbers.
+Energies and forces stay right, and so do edges.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Blocks: how the loaded fields of a store are cut, and which pieces are in memory.
 
-A block is a range of rows of every loaded field of one dimension (atoms or structures). This
-module only describes; decoding and keeping blocks is the `cache`'s affair.
+A block is a range of rows of every loaded field of one dimension (atoms or structures). This module only
+describes; decoding and keeping blocks is done by `cache`.
 """
 
 from __future__ import annotations

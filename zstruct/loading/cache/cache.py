@@ -1,8 +1,7 @@
 """Decoded blocks of a store: which are there, who decodes the others, and where they are kept.
 
-A block is decoded once, in the dtype that the reader works with. Readers get the addresses of the
-blocks they need; what they do with them is theirs. This module knows nothing of batches, of torch
-or of Numba.
+A block is decoded once, in the dtype that the reader works with. Readers get the addresses of the blocks
+they need; what they do with them is theirs.
 
 Where everything fits, each field is one contiguous column of an `Arena`, in private memory or
 shared by all processes of the node. Where it does not, blocks are kept one by one and the least

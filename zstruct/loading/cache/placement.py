@@ -1,7 +1,7 @@
 """Choose where decoded blocks are kept: private memory, memory shared by processes, or nowhere.
 
-The choice is made once, from the sizes of the data and of the machine, and is then carried along
-to other processes. This module knows neither stores nor blocks.
+The choice is made once, from the sizes of the data and of the machine, and is then carried along to other
+processes.
 """
 
 from __future__ import annotations
