@@ -42,6 +42,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python docs/check_docstrings.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks $(BENCH)
