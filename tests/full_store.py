@@ -21,7 +21,7 @@ def write_full_store(path: Path) -> None:
         if k % 2:
             atoms.info |= {"flag": True, "many": k}
     energies = {"H": -1.0, "C": -2.0, "O": -3.0, "Ti": -4.0}
-    zstruct.build(frames, path, progress=False, atomic_energies=energies)
+    zstruct.build(frames, path, progress=False, filters={"atomic_energies": energies})
     zstruct.featurize(path, NeighborList(2.0), progress=False)
     zstruct.featurize(path, Chebyshev(["H", "C", "O", "Ti"], 3, 2.5, 2, 2.0), True, progress=False)
     zstruct.split(path, [0.5, 0.5], name="default")

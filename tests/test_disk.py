@@ -105,7 +105,7 @@ def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
         with pytest.raises(
             WriteError, match=r"can't write /.*new\.zarr\.building/store/.*partial: "
         ) as caught:
-            zstruct.build("train.xyz", "new.zarr", progress=False, n_workers=1)
+            zstruct.build("train.xyz", "new.zarr", progress=False, workers=1)
     assert WHERE[number].replace("\\", "") in str(caught.value)
     assert os.strerror(number).lower() in str(caught.value)
     assert "what is whole stays in " in str(caught.value)
@@ -113,7 +113,7 @@ def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
     again = []
     with monkeypatch.context() as patch:
         patch.setattr(write, "_encode_shard", lambda spec, rows: again.append(spec.path) or real(spec, rows))
-        zstruct.build("train.xyz", "new.zarr", progress=False, n_workers=1)
+        zstruct.build("train.xyz", "new.zarr", progress=False, workers=1)
     assert not set(again) & set(written)
     assert len(again) > 3
     zstruct.verify("new.zarr")

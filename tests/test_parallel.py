@@ -7,6 +7,7 @@ import textwrap
 import threading
 import time
 
+import numpy as np
 import pytest
 
 import zstruct
@@ -20,6 +21,10 @@ def _square(x):
     return x * x
 
 
+def _pid(_):
+    return os.getpid()
+
+
 def _fail_on_three(x):
     if x >= 3:
         raise InputError(f"bad {x}", "file.xyz", x)
@@ -28,14 +33,14 @@ def _fail_on_three(x):
 
 @pytest.mark.parametrize("runs_in", PLACES)
 def test_every_task_runs_once(runs_in):
-    results = dict(parallel.run(_square, list(range(20)), runs_in=runs_in, n_workers=2))
+    results = dict(parallel.run(_square, list(range(20)), runs_in=runs_in, workers=2))
     assert results == {i: i * i for i in range(20)}
 
 
 @pytest.mark.parametrize("runs_in", PLACES)
 def test_first_failure_is_raised_with_its_place(runs_in):
     with pytest.raises(InputError, match="bad 3") as caught:
-        list(parallel.run(_fail_on_three, list(range(8)), runs_in=runs_in, n_workers=2))
+        list(parallel.run(_fail_on_three, list(range(8)), runs_in=runs_in, workers=2))
     assert (caught.value.source, caught.value.frame) == ("file.xyz", 3)
 
 
@@ -67,7 +72,7 @@ def test_threads_keep_few_tasks_in_flight():
         with lock:
             running -= 1
 
-    list(parallel.run(work, list(range(30)), n_workers=3))
+    list(parallel.run(work, list(range(30)), workers=3))
     assert 1 < most <= 3
 
 
@@ -80,7 +85,7 @@ def test_passing_trouble_with_files_is_tried_again():
             raise OSError("interrupted")
         return x
 
-    assert list(parallel.run(flaky, [5], n_workers=1)) == [(0, 5)]
+    assert list(parallel.run(flaky, [5], workers=1)) == [(0, 5)]
     assert calls == [5, 5, 5]
 
 
@@ -110,29 +115,35 @@ def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
 
 
 def test_an_active_client_is_found_and_used(cluster):
-    assert parallel.chosen_client() is cluster
-    results = dict(parallel.run(_square, list(range(9)), client=cluster))
+    assert parallel.chosen_workers() is cluster
+    results = dict(parallel.run(_square, list(range(9)), workers=cluster))
     assert results == {i: i * i for i in range(9)}
     with pytest.raises(InputError, match="bad 3"):
-        list(parallel.run(_fail_on_three, list(range(5)), client=cluster))
+        list(parallel.run(_fail_on_three, list(range(5)), workers=cluster))
+
+
+def test_a_number_of_workers_is_of_this_machine(cluster):
+    assert parallel.chosen_workers(3) == 3
+    done = dict(parallel.run(_pid, [0, 1], workers=parallel.chosen_workers(np.int64(2))))
+    assert set(done.values()) == {os.getpid()}
+    with pytest.raises(InputError, match="workers is a whole number from 1, not 0"):
+        parallel.chosen_workers(0)
 
 
 def test_a_cluster_is_no_client(cluster, tmp_path, frames):
-    with pytest.raises(
-        TypeError, match=r"client is a distributed.Client, not .*: give distributed.Client\(clu"
-    ):
-        zstruct.build(frames, tmp_path / "s.zarr", client=cluster.cluster)
-    for value in ("127.0.0.1:8786", 3, True):
-        with pytest.raises(TypeError, match=r"client is a distributed.Client, not .*: give one, or None"):
-            zstruct.build(frames, tmp_path / "s.zarr", client=value)
+    with pytest.raises(TypeError, match=r"or a distributed.Client, not .*: give distributed.Client\(clu"):
+        zstruct.build(frames, tmp_path / "s.zarr", workers=cluster.cluster)
+    for value in ("127.0.0.1:8786", 3.0, True, [2]):
+        with pytest.raises(TypeError, match=r"workers is a whole number from 1 or a distributed.Client, not"):
+            zstruct.build(frames, tmp_path / "s.zarr", workers=value)
     assert list(tmp_path.iterdir()) == []
-    assert zstruct.build(frames, tmp_path / "s.zarr", client=cluster, progress=False).n_structures == 30
+    assert zstruct.build(frames, tmp_path / "s.zarr", workers=cluster, progress=False).n_structures == 30
 
 
 def test_a_client_that_is_closed_is_said_to_be(cluster):
     distributed = pytest.importorskip("distributed")
     other = distributed.Client(cluster.cluster, set_as_default=False)
-    assert parallel.chosen_client(other) is other
+    assert parallel.chosen_workers(other) is other
     other.close()
     with pytest.raises(InputError, match=r"the distributed\.Client is closed: connect a new one"):
-        parallel.chosen_client(other)
+        parallel.chosen_workers(other)

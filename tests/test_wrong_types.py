@@ -90,6 +90,8 @@ def cases(folder):
     structures, rows = Structures.of(frames[:1]), {"store": path}
     reader = zstruct.StructureReader(path)
     yield zstruct.build, lambda: {"paths": frames[:1], "out": next(fresh), **quiet}
+    yield zstruct.Filters, lambda: {"max_force": 9.0}
+    yield zstruct.Encoding, lambda: {"dtype": "float32"}
     yield zstruct.open, lambda: {"path": path}
     yield zstruct.verify, lambda: {"path": path}
     yield zstruct.Store, lambda: {"path": path}

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from zstruct import stats as stats
     from zstruct import transforms as transforms
     from zstruct.building.build import build
-    from zstruct.building.filters import Frame
+    from zstruct.building.encoding import Encoding
+    from zstruct.building.filters import Filters, Frame
     from zstruct.building.report import BuildReport
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
@@ -58,7 +59,9 @@ __all__ = [
     "BuildReport",
     "ChangedInputError",
     "CorruptStoreError",
+    "Encoding",
     "FeaturizeReport",
+    "Filters",
     "Frame",
     "InputError",
     "MissingExtraError",
@@ -99,7 +102,9 @@ __all__ = [
 
 _LAZY = {
     "BuildReport": "zstruct.building",
+    "Encoding": "zstruct.building",
     "FeaturizeReport": "zstruct.features.featurize",
+    "Filters": "zstruct.building",
     "Frame": "zstruct.building",
     "References": "zstruct.stats.references",
     "Selection": "zstruct.query.selection",

@@ -73,10 +73,10 @@ def check(**given: Any) -> None:
 
     Examples
     --------
-    >>> check(n_workers=4, progress=False)
-    >>> check(n_workers=True)
+    >>> check(shuffle_seed=4, progress=False)
+    >>> check(shuffle_seed=True)
     Traceback (most recent call last):
-    zstruct.errors.ArgumentTypeError: n_workers is a whole number from 1, or None, not True
+    zstruct.errors.ArgumentTypeError: shuffle_seed is a whole number from 0, or None, not True
     """
     for name, value in given.items():
         option = OPTIONS[name]
@@ -412,7 +412,6 @@ _KEYS = _texts("a mapping of fields to names in the input, both texts", _is_text
 
 #: What every option takes that more than one function has, or that needs nothing but itself to be checked.
 OPTIONS: Mapping[str, Option] = {
-    "n_workers": _whole(1),
     "progress": _FLAG,
     "overwrite": _FLAG,
     "resume": _FLAG,

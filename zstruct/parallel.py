@@ -19,14 +19,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zstruct.arguments import shown
+from zstruct.arguments import integer, shown, whole
 from zstruct.disk import is_full
 from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, ZstructError
 
 if TYPE_CHECKING:
     from distributed import Client as Client
 
-__all__ = ["RunsIn", "chosen_client", "cpu_count", "run"]
+    #: Where tasks run: a number of workers of this machine, a cluster, or None for whatever there is.
+    Workers = int | Client | None
+
+__all__ = ["RunsIn", "Workers", "chosen_workers", "cpu_count", "run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,37 +54,44 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def chosen_client(client: Any = None) -> Client | None:
-    """Return the `distributed.Client` to run on: the one given, else that in use here, if there is one.
+def chosen_workers(workers: Any = None) -> Workers:
+    """Return where to run: what is given, else the `distributed.Client` in use here, if there is one.
 
     Does not import distributed.
 
     Raises
     ------
     ArgumentTypeError
-        If what is given is no client: a cluster, say.
+        If what is given is neither a whole number nor a client: a cluster, say.
     InputError
-        If it is one that can't be used: closed, or of asynchronous code.
+        If it is a number below 1, or a client that can't be used: closed, or of asynchronous code.
+
+    Examples
+    --------
+    >>> chosen_workers(4)
+    4
     """
     distributed = sys.modules.get("distributed")
-    if client is not None:
-        if distributed is None or not isinstance(client, distributed.Client):
-            cluster = hasattr(client, "scheduler_address") or hasattr(client, "scale")
-            hint = "give distributed.Client(cluster)" if cluster else "give one, or None"
-            raise ArgumentTypeError(f"client is a distributed.Client, not {shown(client)}: {hint}")
-        if client.status != "running":
-            raise InputError(f"the distributed.Client is {client.status}: connect a new one")
-        if client.asynchronous:
-            raise InputError("the distributed.Client is asynchronous: give one made with asynchronous=False")
-        given: Client = client
-        return given
-    if distributed is None:
-        return None
-    try:
-        active: Client = distributed.default_client()
-    except ValueError:
-        return None
-    return active
+    if workers is None:
+        try:
+            active: Client | None = None if distributed is None else distributed.default_client()
+        except ValueError:
+            return None
+        return active
+    if integer(workers) is not None:
+        return whole("workers", workers, 1)
+    if distributed is None or not isinstance(workers, distributed.Client):
+        cluster = hasattr(workers, "scheduler_address") or hasattr(workers, "scale")
+        hint = ": give distributed.Client(cluster)" if cluster else ""
+        raise ArgumentTypeError(
+            f"workers is a whole number from 1 or a distributed.Client, not {shown(workers)}{hint}"
+        )
+    if workers.status != "running":
+        raise InputError(f"the distributed.Client is {workers.status}: connect a new one")
+    if workers.asynchronous:
+        raise InputError("the distributed.Client is asynchronous: give one made with asynchronous=False")
+    client: Client = workers
+    return client
 
 
 def run(
@@ -89,8 +99,7 @@ def run(
     tasks: Sequence[T],
     *,
     runs_in: RunsIn = "threads",
-    client: Client | None = None,
-    n_workers: int | None = None,
+    workers: Workers = None,
 ) -> Iterator[tuple[int, R]]:
     """Call `function` on every task and yield ``(index, result)`` as they finish.
 
@@ -103,10 +112,9 @@ def run(
         time, so that results do not pile up.
     runs_in
         Local threads (for code that releases the GIL), local processes, or the calling thread.
-    client
-        A cluster to run on; ``runs_in="caller"`` stays here all the same.
-    n_workers
-        Number of local workers; by default one per processor.
+    workers
+        Number of local workers, by default one per processor; or a cluster to run on, where
+        ``runs_in="caller"`` stays here all the same.
 
     Raises
     ------
@@ -120,30 +128,30 @@ def run(
         for index, task in enumerate(tasks):
             yield index, function(task)
         return
-    if client is not None:
-        yield from _run_on_cluster(function, tasks, client)
+    if workers is not None and not isinstance(workers, int):
+        yield from _run_on_cluster(function, tasks, workers)
         return
-    workers = max(1, min(n_workers or cpu_count(), len(tasks)))
+    n_workers = max(1, min(workers or cpu_count(), len(tasks)))
     if runs_in == "threads":
-        with ThreadPoolExecutor(workers, thread_name_prefix="zstruct") as pool:
-            yield from _collect(lambda task: pool.submit(_guarded, function, task), tasks, 2 * workers)
+        with ThreadPoolExecutor(n_workers, thread_name_prefix="zstruct") as pool:
+            yield from _collect(lambda task: pool.submit(_guarded, function, task), tasks, 2 * n_workers)
     else:
-        yield from _run_in_processes(function, tasks, workers)
+        yield from _run_in_processes(function, tasks, n_workers)
 
 
 def _run_in_processes(
-    function: Callable[[T], R], tasks: Sequence[T], workers: int
+    function: Callable[[T], R], tasks: Sequence[T], n_workers: int
 ) -> Iterator[tuple[int, R]]:
     """Run in spawned processes; a killed worker costs its tasks another try, not the run."""
     todo = list(range(len(tasks)))
     for attempt in range(_BROKEN_POOLS):
         done: set[int] = set()
         pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+            n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
         submit = partial(_submit_pickled, pool, function)
         try:
-            for k, result in _collect(submit, [tasks[i] for i in todo], 2 * workers):
+            for k, result in _collect(submit, [tasks[i] for i in todo], 2 * n_workers):
                 done.add(todo[k])
                 yield todo[k], result
             return

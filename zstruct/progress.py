@@ -10,7 +10,7 @@ from zstruct import parallel
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from zstruct.parallel import Client
+    from zstruct.parallel import Workers
 
 __all__ = ["Runner"]
 
@@ -20,17 +20,21 @@ class Runner:
 
     Parameters
     ----------
-    client
-        The cluster to run on; None: this machine.
-    n_workers
-        Local workers; None: one for each processor.
+    workers
+        Local workers, or the cluster to run on; None: one for each processor here.
     progress
         Whether to show the bar.
     """
 
-    def __init__(self, client: Client | None, n_workers: int | None, progress: bool):
-        self.client, self.n_workers, self._progress = client, n_workers, progress
+    def __init__(self, workers: Workers, progress: bool):
+        self._workers, self._progress = workers, progress
         self._bar: tqdm | None = None
+
+    @property
+    def n_workers(self) -> int | None:
+        """Workers of this machine; None on a cluster."""
+        workers = parallel.cpu_count() if self._workers is None else self._workers
+        return workers if isinstance(workers, int) else None
 
     def begin(self, step: str, nbytes: int, done: int) -> None:
         """Begin a step of `nbytes`, of which `done` are there from an earlier run."""
@@ -60,7 +64,7 @@ class Runner:
         sizes
             The bytes by which each task moves the bar.
         """
-        done = parallel.run(function, tasks, runs_in=runs_in, client=self.client, n_workers=self.n_workers)
+        done = parallel.run(function, tasks, runs_in=runs_in, workers=self._workers)
         for k, result in done:
             yield k, result
             if self._bar is not None:

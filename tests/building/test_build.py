@@ -50,7 +50,7 @@ def test_any_structures_come_back(tmp_path_factory, small_chunks, seed, n, shuff
     frames = [random_atoms(rng, labels=bool(rng.integers(4))) for _ in range(n)]
     frames[0] = random_atoms(rng, periodic=True)
     path = tmp_path_factory.mktemp("any") / "s.zarr"
-    zstruct.build(frames, path, shuffle_seed=seed if shuffled else None, progress=False)
+    zstruct.build(frames, path, encoding={"shuffle_seed": seed if shuffled else None}, progress=False)
     if shuffled:
         order = np.random.default_rng(seed).permutation(n)
         assert Store(path).read("frame").tolist() == order.tolist()
@@ -86,8 +86,8 @@ def test_stores_are_byte_identical_for_any_number_of_workers(
     for k in range(30):
         (tmp_path / "in" / f"f{k}.xyz").write_text(extxyz_text(frames[k : k + 1]))
     monkeypatch.chdir(tmp_path)
-    zstruct.build("in", "one.zarr", n_workers=1, progress=False, shuffle_seed=3)
-    zstruct.build("in", "many.zarr", n_workers=n_workers, progress=False, shuffle_seed=3)
+    zstruct.build("in", "one.zarr", workers=1, progress=False, encoding={"shuffle_seed": 3})
+    zstruct.build("in", "many.zarr", workers=n_workers, progress=False, encoding={"shuffle_seed": 3})
     one = tree_bytes("one.zarr")
     assert len(one) > 50
     assert one == tree_bytes("many.zarr")
@@ -97,10 +97,10 @@ def test_a_cluster_builds_the_same_bytes(tmp_path, frames, monkeypatch, request)
     monkeypatch.chdir(tmp_path)
     for k in range(6):
         (tmp_path / f"f{k}.xyz").write_text(extxyz_text(frames[5 * k : 5 * k + 5]))
-    zstruct.build("*.xyz", "here.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
+    zstruct.build("*.xyz", "here.zarr", progress=False, filters=lambda frame: frame.n_atoms > 1)
     request.getfixturevalue("cluster")  # from here on there is an active client
     monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
-    zstruct.build("*.xyz", "there.zarr", progress=False, where=lambda frame: frame.n_atoms > 1)
+    zstruct.build("*.xyz", "there.zarr", progress=False, filters=lambda frame: frame.n_atoms > 1)
     assert tree_bytes("here.zarr") == tree_bytes("there.zarr")
 
 
@@ -131,7 +131,7 @@ def test_odd_names_are_made_safe_and_kept(tmp_path):
 
 
 def test_single_precision_on_request(tmp_path, frames):
-    zstruct.build(frames, tmp_path / "s.zarr", dtype="float32", progress=False)
+    zstruct.build(frames, tmp_path / "s.zarr", encoding="float32", progress=False)
     store = Store(tmp_path / "s.zarr")
     positions = np.concatenate([a.positions for a in frames])
     np.testing.assert_array_equal(store.read("positions"), positions.astype(np.float32))
@@ -165,11 +165,13 @@ def test_filters_count_what_they_drop(tmp_path, rng):
     report = zstruct.build(
         frames,
         tmp_path / "s.zarr",
-        max_energy=12.0,
-        max_force=3.0,
-        max_force_component=2.2,
-        atomic_energies=reference,
-        where=lambda frame: 6 in frame["numbers"],
+        filters=zstruct.Filters(
+            max_energy=12.0,
+            max_force=3.0,
+            max_force_component=2.2,
+            atomic_energies=reference,
+            where=lambda frame: 6 in frame["numbers"],
+        ),
         progress=False,
     )
     low, weak, small = excess <= 12.0, norm <= 3.0, component <= 2.2
@@ -192,14 +194,17 @@ def test_filters_count_what_they_drop(tmp_path, rng):
     ("options", "message"),
     [
         ({"on_error": "ignore"}, "on_error is 'raise' or 'skip'"),
-        ({"dtype": "float16"}, "dtype is 'float32', 'float64' or None"),
-        ({"shuffle_seed": -1}, "shuffle_seed is a whole number"),
-        ({"max_energy": float("nan")}, "max_energy is a number of eV per atom, or None, not nan"),
-        ({"atomic_energies": {"Xx": 1.0}}, "no chemical symbol"),
-        ({"atomic_energies": {"H": -1.0}, "max_energy": 1.0}, "no energy for"),
-        ({"where": 3}, "where must be a callable"),
-        ({"where": lambda frame: frame["nothing"]}, "frame 0: the filter given as where= raised KeyError"),
-        ({"where": lambda frame: False}, "no structure is left"),
+        ({"encoding": "float16"}, "dtype is 'float32', 'float64' or None"),
+        ({"encoding": {"shuffle_seed": -1}}, "shuffle_seed is a whole number"),
+        (
+            {"filters": {"max_energy": float("nan")}},
+            "max_energy is a number of eV per atom.* not nan",
+        ),
+        ({"filters": {"atomic_energies": {"Xx": 1.0}}}, "no chemical symbol"),
+        ({"filters": {"atomic_energies": {"H": -1.0}, "max_energy": 1.0}}, "no energy for"),
+        ({"filters": 3}, "where is a function that takes a Frame and says whether to keep it, not 3"),
+        ({"filters": lambda frame: frame["nothing"]}, "frame 0: the filter given as where= raised KeyError"),
+        ({"filters": lambda frame: False}, "no structure is left"),
         ({"exclude": "energy"}, r"exclude is a list"),
         ({"units": {"energy": "parsec"}}, "'parsec' in 'parsec' is not known"),
         ({"units": {"energy": "A"}}, "no unit of energy"),
@@ -209,9 +214,14 @@ def test_filters_count_what_they_drop(tmp_path, rng):
         ({"keys": {"enregy": "E"}}, "no field 'enregy'; is it 'energy'"),
         ({"keys": {"energy": "E"}}, "no input has 'E'; they have energy, forces, stress"),
         ({"exclude": ["E"]}, "no input has 'E'"),
-        ({"max_energy": "3"}, "max_energy is a number of eV per atom, or None, not '3'"),
-        ({"max_force": -1.0}, "no force passes a negative limit"),
-        ({"n_workers": 0}, "n_workers is a whole number from 1"),
+        ({"filters": {"max_energy": "3"}}, "max_energy is a number of eV per atom, or None, not '3'"),
+        ({"filters": {"max_force": -1.0}}, "no force passes a negative limit"),
+        ({"workers": 0}, "workers is a whole number from 1"),
+        ({"max_force": 3.0}, r"build has max_force in filters: filters=Filters\(max_force=\.\.\.\)"),
+        ({"dtype": "float32"}, r"build has dtype in encoding: encoding=Encoding\(dtype=\.\.\.\)"),
+        ({"filters": {"max_forces": 3.0}}, r"Filters has no option 'max_forces'; is it max_force\?"),
+        ({"unit": "atomic"}, r"build has no option 'unit'; is it units\?"),
+        ({"n_workers": 2}, r"build has no option 'n_workers'; is it workers\?"),
     ],
 )
 def test_bad_options_are_sentences_and_leave_nothing(tmp_path, frames, options, message):
@@ -308,6 +318,6 @@ def test_sources_of_ones_own_run_in_processes(tmp_path, monkeypatch):
     path = tmp_path / "in.lines"
     path.write_text("".join(f"{k / 4}\n" for k in range(30)))
     report = zstruct.build(
-        Lines(path), tmp_path / "s.zarr", where=lambda frame: frame["energy"] > 1, n_workers=2, progress=False
+        Lines(path), tmp_path / "s.zarr", filters=lambda frame: frame["energy"] > 1, workers=2, progress=False
     )
     assert Store(report.path).read("energy").tolist() == [k / 4 for k in range(5, 30)]

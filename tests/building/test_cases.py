@@ -115,7 +115,7 @@ def test_float32_never_makes_an_infinity(tmp_path):
     frame = "1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=1e39\nH 0 0 0 {} 0 0\n"
     file.write_text(frame.format("1e38") + frame.format("1e39"))
     with pytest.raises(InputError, match=r"large.xyz, frame 1: forces: a value such as 1e\+39 is too large"):
-        build(tmp_path, file, dtype="float32")
-    ds, report = build(tmp_path, file, dtype="float32", on_error="skip")
+        build(tmp_path, file, encoding="float32")
+    ds, report = build(tmp_path, file, encoding="float32", on_error="skip")
     assert (ds.forces.dtype, ds.forces.values.max()) == (np.float32, np.float32(1e38))
     assert (ds.energy.values.tolist(), report.n_skipped) == ([1e39], 1)

@@ -49,22 +49,23 @@ def test_notes_are_counted(build, capsys):
     assert "unconverged: 2 structures" in told
     assert "cut: 2 structures" in told
     text = str(report)
-    assert "unconverged: 2 structures (the calculation did not converge); leave_out=['unconverged']" in text
-    assert "cut: 2 structures (the input ends before the calculation did); leave_out=['cut']" in text
+    assert "unconverged: 2 structures (the calculation did not converge); filters=" in text
+    assert "cut: 2 structures (the input ends before the calculation did); filters=" in text
+    assert "filters={'leave_out': ['cut']} leaves them out" in text
 
 
 def test_only_what_is_in_the_store_is_counted(build):
-    report, energies = build(where=lambda frame: frame["energy"] > -2.5)
+    report, energies = build(filters=lambda frame: frame["energy"] > -2.5)
     assert energies == [-1.0, -2.0]
     assert report.noted == {"unconverged": 1}
 
 
 def test_notes_leave_out(build):
-    report, energies = build(leave_out=["unconverged"])
+    report, energies = build(filters={"leave_out": ["unconverged"]})
     assert energies == [-1.0, -5.0, -6.0]
     assert report.dropped == {"unconverged": 2}
     assert report.noted == {"cut": 1}
-    report, energies = build(leave_out=("cut", "unconverged"))
+    report, energies = build(filters={"leave_out": ("cut", "unconverged")})
     assert energies == [-1.0, -5.0]
     assert report.dropped == {"cut": 2, "unconverged": 1}
     assert report.noted == {}
@@ -82,4 +83,4 @@ def test_notes_leave_out(build):
 )
 def test_notes_that_do_not_exist(build, leave_out, reason):
     with pytest.raises((InputError, TypeError), match=reason):
-        build(leave_out=leave_out)
+        build(filters={"leave_out": leave_out})

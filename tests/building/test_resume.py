@@ -191,7 +191,7 @@ def test_an_input_that_changes_during_the_build_is_named(tmp_path, inputs):
         return True
 
     with pytest.raises(ChangedInputError, match=r"0\.xyz"):
-        zstruct.build(inputs, tmp_path / "out.zarr", where=meddle, progress=False)
+        zstruct.build(inputs, tmp_path / "out.zarr", filters=meddle, progress=False)
     assert not (tmp_path / "out.zarr").exists()
 
 
@@ -199,7 +199,7 @@ def test_other_options_begin_anew(spawner, tmp_path, inputs, monkeypatch):
     out = tmp_path / "out.zarr"
     _interrupt(spawner, inputs, out)
     monkeypatch.chdir(tmp_path)
-    report = zstruct.build("in", "out.zarr", progress=False, max_force=2.0)
+    report = zstruct.build("in", "out.zarr", progress=False, filters={"max_force": 2.0})
     assert 0 < report.n_structures < FILES * 25
     assert report.dropped["max_force"] == FILES * 25 - report.n_structures
 
@@ -209,7 +209,7 @@ def _hold(folder, out, ready, go_on):
         ready.set()
         return go_on.wait(60)
 
-    zstruct.build(folder, out, where=wait, progress=False)
+    zstruct.build(folder, out, filters=wait, progress=False)
 
 
 def test_a_second_build_of_one_target_is_refused(spawner, tmp_path, inputs):

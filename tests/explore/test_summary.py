@@ -83,8 +83,8 @@ def test_tells_what_the_build_left_out(tmp_path, structures):
         [*structures[:6], bad],
         tmp_path / "x.zarr",
         on_error="skip",
-        max_energy=limit,
-        dtype="float32",
+        filters={"max_energy": limit},
+        encoding="float32",
         progress=False,
     )
 

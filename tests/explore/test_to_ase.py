@@ -103,7 +103,7 @@ def test_own_variables_go_along(ds):
 
 
 def test_single_precision(tmp_path, structures):
-    zstruct.build(structures, tmp_path / "x.zarr", dtype="float32", progress=False)
+    zstruct.build(structures, tmp_path / "x.zarr", encoding="float32", progress=False)
 
     back = zstruct.open(tmp_path / "x.zarr").zs.to_ase(1)
 

@@ -217,7 +217,7 @@ def test_an_unknown_element_is_named_with_its_structure(built, structures):
     before = tree_bytes(built)
     lost = {k for k, atoms in enumerate(structures) if 22 in atoms.numbers and len(atoms) > 1}
     with pytest.raises(InputError, match=r"^structure \d+ has Ti") as caught:
-        run(built, Gaussians(knows_titanium=False), n_workers=1)
+        run(built, Gaussians(knows_titanium=False), workers=1)
     assert int(str(caught.value).split()[1]) in lost
     assert tree_bytes(built) == before
     assert not built.with_name("s.zarr.featurizing").exists()
@@ -259,7 +259,7 @@ def test_a_function_is_stored_and_found_again(built, structures):
         (Gaussians(), {"name": "../evil"}, "can't name a group"),
         (Gaussians(), {"name": "long" * 60}, "can't name a group"),  # of a directory, it would be too long
         (Gaussians(), {"name": 5}, "5 can't name a group"),
-        (Gaussians(), {"n_workers": 0}, "n_workers is a whole number from 1"),
+        (Gaussians(), {"workers": 0}, "workers is a whole number from 1"),
     ],
 )
 def test_arguments_that_make_no_sense(built, descriptor, options, message):
@@ -279,9 +279,7 @@ def test_a_cluster_makes_the_same_bytes(built, tmp_path, cluster):
         shutil.copytree(built, out)
     cluster.run(lambda: None)
     run(remote, Gaussians(), True)  # the active client
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zstruct.parallel.chosen_client", lambda _: None)
-        run(local, Gaussians(), True, n_workers=2)
+    run(local, Gaussians(), True, workers=2)
     assert tree_bytes(local) == tree_bytes(remote)
 
 
@@ -300,7 +298,7 @@ def test_threads_do_not_change_the_bytes(built, tmp_path, monkeypatch):
     for n in (1, 7):
         out = tmp_path / f"{n}.zarr"
         shutil.copytree(built, out)
-        run(out, Gaussians(), True, n_workers=n)
+        run(out, Gaussians(), True, workers=n)
         made.append(tree_bytes(out))
     assert made[0] == made[1]
 

@@ -124,9 +124,9 @@ def test_resuming_computes_nothing_again_that_was_done(small, monkeypatch):
 
     monkeypatch.setattr(assembling, "do_atoms", one_more)
     with pytest.raises(KeyboardInterrupt):
-        run(small, Gaussians(), n_workers=1)
+        run(small, Gaussians(), workers=1)
     assert group_names(small)["features"] == []
-    run(small, Gaussians(), n_workers=1)
+    run(small, Gaussians(), workers=1)
     assert sorted(done) == sorted([*range(max(done) + 1), done[2]])
 
 
@@ -190,6 +190,6 @@ def test_a_store_that_is_replaced_meanwhile_gets_no_groups(small, structures):
     done = []
     descriptor = register(meddle, cutoff=2.0, feature_names=["one"])
     with pytest.raises(zstruct.ChangedInputError, match="was replaced by another store meanwhile"):
-        run(small, descriptor, n_workers=1)
+        run(small, descriptor, workers=1)
     assert group_names(small)["features"] == []
     assert run(small, Gaussians()).computed == ["features/gaussians"]

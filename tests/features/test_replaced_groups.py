@@ -95,7 +95,7 @@ def test_what_was_open_is_refused_once_it_is_replaced(small):
 def test_a_store_that_is_replaced_is_not_mixed_with_the_old_one(small, structures):
     opened = Store(small)
     opened.read("energy")
-    zstruct.build(structures, small, overwrite=True, progress=False, shuffle_seed=1)
+    zstruct.build(structures, small, overwrite=True, progress=False, encoding={"shuffle_seed": 1})
     with pytest.raises(zstruct.ChangedInputError, match="was replaced after it was opened"):
         opened.read("energy")
 

@@ -138,7 +138,7 @@ def test_what_a_build_took_off_energies_is_taken_off_at_load(tmp_path):
         frames.append(atoms)
     options = {"atomic_energies": atomic, "progress": False}
     zstruct.build(frames, tmp_path / "all.zarr", **options)
-    left = zstruct.build(frames, tmp_path / "left.zarr", max_energy=-0.5, **options)
+    left = zstruct.build(frames, tmp_path / "left.zarr", filters={"max_energy": -0.5}, **options)
     path = tmp_path / "all.zarr"
 
     built = ZarrStructureDataset(tmp_path / "left.zarr", ["frame"]).take(range(left.n_structures))
@@ -159,6 +159,6 @@ def test_what_a_build_took_off_energies_is_taken_off_at_load(tmp_path):
 def test_elements_without_energies_of_the_build_are_named(tmp_path):
     atoms = ase.build.molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
-    zstruct.build([atoms], tmp_path / "water.zarr", atomic_energies={"H": -13.6}, progress=False)
+    zstruct.build([atoms], tmp_path / "water.zarr", filters={"atomic_energies": {"H": -13.6}}, progress=False)
     with pytest.raises(InputError, match="there is no reference energy of O; there are those of H"):
         StructureReader(tmp_path / "water.zarr", max_energy=1.0)

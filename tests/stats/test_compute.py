@@ -92,7 +92,7 @@ def test_quantiles_are_numpys(values, repeat):
 
 def test_all_of_it_is_numpys(path):
     store = Store(path)
-    found = zstruct.statistics(path, quantiles=FRACTIONS, n_workers=2)
+    found = zstruct.statistics(path, quantiles=FRACTIONS, workers=2)
     n, energy, forces = store.read("n_atoms"), store.read("energy"), store.read("forces")
     assert found.structures == 60
     check(found.atoms, n.astype(float))
@@ -207,7 +207,7 @@ def test_empty_histograms_are_kept(tmp_path):
 
 
 def test_on_a_cluster(path, cluster):
-    check_same(zstruct.statistics(path, client=cluster), zstruct.statistics(path, n_workers=1))
+    check_same(zstruct.statistics(path, workers=cluster), zstruct.statistics(path, workers=1))
 
 
 @pytest.mark.parametrize(

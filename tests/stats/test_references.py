@@ -197,7 +197,9 @@ def test_kept_read_and_chosen(path, tmp_path):
     with pytest.raises(InputError, match="it has default, soft"):
         chosen_references(store, "hard")
     with_energies = tmp_path / "given.zarr"
-    zstruct.build([labelled("H2", -32.0)], with_energies, atomic_energies={"H": -13.6}, progress=False)
+    zstruct.build(
+        [labelled("H2", -32.0)], with_energies, filters={"atomic_energies": {"H": -13.6}}, progress=False
+    )
     assert dict(chosen_references(Store(with_energies), True)) == {"H": -13.6}
 
 

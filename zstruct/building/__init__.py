@@ -1,7 +1,8 @@
 """Build a store: scan → parse → plan → encode → finalize → publish, each step restartable."""
 
 from zstruct.building.build import build
-from zstruct.building.filters import Frame
+from zstruct.building.encoding import Encoding
+from zstruct.building.filters import Filters, Frame
 from zstruct.building.report import BuildReport
 
-__all__ = ["BuildReport", "Frame", "build"]
+__all__ = ["BuildReport", "Encoding", "Filters", "Frame", "build"]

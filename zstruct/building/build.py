@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import DTypeLike
-
 from zstruct import parallel
-from zstruct.arguments import check, names, shown, whole
+from zstruct.arguments import as_options, check, keywords, names
 from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
+from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
 from zstruct.building.finalize import edge_arrays, finalize_store
 from zstruct.building.manifest import (
@@ -36,18 +34,18 @@ from zstruct.sources import Source
 from zstruct.sources.inputs import expand
 from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions
-from zstruct.sources.source import NOTES
 from zstruct.store.spec import ENCODING_VERSION
 from zstruct.store.write import create
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Client
+    from zstruct.parallel import Workers
 
-__all__ = ["BuildReport", "Frame", "build"]
+__all__ = ["build"]
 
 _PROCESSES_FROM = 8 << 20  # below this much input, starting processes costs more than it gains
 
 
+@keywords(filters=Filters, encoding=Encoding)
 def build(
     paths: Any,
     out: str | os.PathLike[str],
@@ -57,19 +55,12 @@ def build(
     units: str | Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
     elements: Mapping[Any, Any] | Iterable[Any] | None = None,
-    leave_out: Iterable[str] = (),
+    filters: Filters | Mapping[str, Any] | Callable[[Frame], Any] | None = None,
+    encoding: Encoding | Mapping[str, Any] | Literal["float32", "float64"] | None = None,
     overwrite: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
-    max_energy: float | None = None,
-    max_force: float | None = None,
-    max_force_component: float | None = None,
-    atomic_energies: Mapping[str, float] | None = None,
-    where: Callable[[Frame], Any] | None = None,
-    dtype: DTypeLike | None = None,
-    shuffle_seed: int | None = None,
     resume: bool = True,
-    client: Client | None = None,
-    n_workers: int | None = None,
+    workers: Workers = None,
     progress: bool = True,
 ) -> BuildReport:
     """Build one store from any number of inputs, in parallel.
@@ -100,34 +91,21 @@ def build(
     elements
         Which elements the atom types of the input are, where it names none (LAMMPS): a mapping
         ``{1: "Ti", 2: "O"}``, or the symbols of types 1, 2, ... in a list.
-    leave_out
-        Structures to leave out by what a reader knows of them: ``"unconverged"``, ``"cut"`` (from an
-        input that ends before the calculation did). They are kept and counted if not given.
+    filters
+        Which structures to keep, as `Filters`; or its fields by name, ``{"max_force": 20}``; or a
+        function that takes a `Frame`. By default all.
+    encoding
+        How to store them, as `Encoding`; or its fields by name, ``{"shuffle_seed": 1}``; or the dtype
+        of per-atom floats.
     overwrite
         Whether a store at `out` may be replaced; it stays until the new one is complete.
     on_error
         What a bad frame does: end the build, or be left out and reported.
-    max_energy
-        Keep structures with (energy - sum of `atomic_energies`) / n_atoms up to this, in eV.
-    max_force
-        Keep structures in which no force has a norm above this, in eV/angstrom.
-    max_force_component
-        The same for the largest absolute Cartesian component.
-    atomic_energies
-        Reference energy in eV by chemical symbol, zero for all if not given; kept in the store.
-    where
-        Called with a `Frame`; structures for which it returns something false are dropped.
-    dtype
-        Precision of per-atom floats (positions, forces, ...): ``"float32"`` or ``"float64"``, which
-        is the default.
-    shuffle_seed
-        If given, structures are stored in an order shuffled with this seed.
     resume
         Whether to go on with an interrupted build of the same inputs and options.
-    client
-        A `distributed.Client` to run on; by default the active one, else this machine.
-    n_workers
-        Number of local workers; by default one per processor.
+    workers
+        Number of workers of this machine, by default one per processor; or a `distributed.Client` to
+        run on, by default the active one.
     progress
         Whether to show a progress bar, in bytes.
 
@@ -147,31 +125,28 @@ def build(
     """
     began = time.perf_counter()
     check(reader=reader, keys=keys, units=units, overwrite=overwrite, on_error=on_error)
-    check(shuffle_seed=shuffle_seed, resume=resume, n_workers=n_workers, progress=progress)
-    shuffle_seed, n_workers = whole("shuffle_seed", shuffle_seed), whole("n_workers", n_workers)
-    client = parallel.chosen_client(client)
+    check(resume=resume, progress=progress)
+    workers = parallel.chosen_workers(workers)
+    kept, stored = as_options(Filters, filters), as_options(Encoding, encoding)
     left_out = frozenset(names("exclude", exclude))
-    precision = _precision(dtype)
     options = ReadOptions(
-        dict(keys or {}), {} if units is None else units, left_out, element_table(elements), precision
+        dict(keys or {}), {} if units is None else units, left_out, element_table(elements), stored.precision
     )
-    filters = Filters(max_energy, max_force, max_force_component, atomic_energies, where)
-    notes = _notes(leave_out)
     target = Target(check_writable(out, "a store is built"), overwrite=overwrite)
     if not target.work.exists():
         target.check()
     sources, ignored = expand(paths, reader=reader)
-    runner = Runner(client, n_workers, progress)
+    runner = Runner(workers, progress)
     settings = {
         "format": ENCODING_VERSION,
         "keys": dict(options.keys),
         "units": dict(options.choice.said),
         "exclude": sorted(options.exclude),
         "elements": dict(options.elements),
-        "leave_out": sorted(notes),
-        "filters": filters.identity(),
-        "dtype": precision,
-        "shuffle_seed": shuffle_seed,
+        "leave_out": sorted(kept.leave_out),
+        "filters": kept.identity(),
+        "dtype": stored.precision,
+        "shuffle_seed": stored.shuffle_seed,
         "reader": reader,
     }
     with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
@@ -186,15 +161,15 @@ def build(
                 target.clear()
                 target.parts.mkdir()
                 target.encoded.mkdir()
-                manifest = make_manifest(sources, settings, skip=on_error == "skip", n_workers=n_workers)
+                manifest = make_manifest(sources, settings, skip=on_error == "skip", workers=runner.n_workers)
                 if manifest.resumable:
                     manifest.save(target.work / "manifest.json")
-            parts = _parse(runner, target, manifest, sources, options, filters, notes, on_error)
-            plan = _plan(target, manifest, parts, options, precision, shuffle_seed)
+            parts = _parse(runner, target, manifest, sources, options, kept, on_error)
+            plan = _plan(target, manifest, parts, options, stored)
             summaries = _encode(runner, target, plan, manifest.identity)
             now, _ = fingerprints(sources, skip=on_error == "skip")
             check_unchanged(manifest.inputs, now)
-            described = {**settings, "filters": filters.describe(), "on_error": on_error}
+            described = {**settings, "filters": kept.describe(), "on_error": on_error}
             digest = finalize_store(target.store, plan, summaries, manifest, parts, described)
             target.publish(build_id, digest)
         except InputError:
@@ -205,27 +180,6 @@ def build(
             load_plan.cache_clear()
         target.remove()
     return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
-
-
-def _notes(leave_out: Iterable[str]) -> frozenset[str]:
-    notes = names("leave_out", leave_out)
-    for note in notes:
-        if note not in NOTES:
-            known = " and ".join(map(repr, NOTES))
-            raise InputError(f"leave_out={notes!r}: there is nothing called {note!r}; known are {known}")
-    return frozenset(notes)
-
-
-def _precision(dtype: DTypeLike | None) -> str | None:
-    if dtype is None:
-        return None
-    try:
-        name = np.dtype(dtype).name
-    except (TypeError, ValueError):
-        name = ""
-    if name not in ("float32", "float64"):
-        raise InputError(f"dtype is 'float32', 'float64' or None, not {shown(dtype)}")
-    return name
 
 
 def _resumed(
@@ -249,7 +203,6 @@ def _parse(
     sources: list[Source],
     options: ReadOptions,
     filters: Filters,
-    leave_out: frozenset[str],
     on_error: Literal["raise", "skip"],
 ) -> list[Path]:
     """Make the parts that are not there yet; return all of them, in order."""
@@ -271,13 +224,12 @@ def _parse(
                 [(sources[i], piece) for i, piece in manifest.jobs[k].pieces],
                 options,
                 filters,
-                leave_out,
                 on_error,
                 durable=manifest.resumable,
             )
             for k in todo
         ]
-        here = small and runner.client is None
+        here = small and runner.n_workers is not None
         for _ in runner.run(parse_job, tasks, sizes, "caller" if here else runs_in):
             pass
     return parts
@@ -294,13 +246,12 @@ def _plan(
     manifest: Manifest,
     parts: list[Path],
     options: ReadOptions,
-    dtype: str | None,
-    shuffle_seed: int | None,
+    encoding: Encoding,
 ) -> Plan:
     """Make the plan and the empty store, unless an earlier run did."""
     file = target.work / "plan.json"
     if not file.exists():
-        plan = make_plan(parts, target.work, dtype=dtype, shuffle_seed=shuffle_seed, options=options)
+        plan = make_plan(parts, target.work, options, encoding)
         specs = [plan.spec(planned) for planned in plan.fields]
         for planned in plan.fields:
             if planned.categories is not None:

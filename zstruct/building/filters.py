@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import check, real
+from zstruct.arguments import check, keywords, names, real, shown
 from zstruct.elements import SYMBOLS, atomic_number, formula
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, segment_reduce
 from zstruct.schema import ATOM
+from zstruct.sources.source import NOTES
 
 __all__ = ["Filters", "Frame"]
 
@@ -68,31 +69,46 @@ class Frame(Mapping[str, Any]):
         return f"Frame({self.formula}: {', '.join(self)})"
 
 
+@keywords()
 @dataclass(frozen=True)
 class Filters:
-    """The limits of a build; a structure is kept if it passes all that apply to it.
+    """Which structures a build keeps: those that pass all filters that apply to them.
 
     A limit on a label does not apply to a structure without that label.
 
     Parameters
     ----------
+    where
+        Called with a `Frame`; structures for which it returns something false are dropped.
     max_energy
-        Largest (energy - sum of atomic reference energies) / n_atoms, in eV.
+        Largest (energy - sum of `atomic_energies`) / n_atoms, in eV.
     max_force
         Largest norm of the force on any atom, in eV/angstrom.
     max_force_component
         Largest absolute Cartesian component of any force, in eV/angstrom.
     atomic_energies
-        Reference energy in eV by chemical symbol; zero for all if empty.
-    where
-        The user's test, called with a `Frame`.
+        Reference energy in eV by chemical symbol, zero for all if not given; kept in the store.
+    leave_out
+        Structures to leave out by what a reader knows of them: ``"unconverged"``, ``"cut"`` (from an
+        input that ends before the calculation did). They are kept and counted if not given.
+
+    Raises
+    ------
+    InputError
+        If one of them can't be used.
+
+    Examples
+    --------
+    >>> Filters(max_force=20, leave_out=["unconverged"]).max_force
+    20.0
     """
 
+    where: Callable[[Frame], Any] | None = None
     max_energy: float | None = None
     max_force: float | None = None
     max_force_component: float | None = None
     atomic_energies: Mapping[str, float] | None = None
-    where: Callable[[Frame], Any] | None = None
+    leave_out: Collection[str] = frozenset()
 
     def __post_init__(self) -> None:
         check(max_energy=self.max_energy, max_force=self.max_force)
@@ -109,10 +125,18 @@ class Filters:
             energies = {symbol: float(energy) for symbol, energy in self.atomic_energies.items()}
             object.__setattr__(self, "atomic_energies", energies)
         if self.where is not None and not callable(self.where):
-            raise InputError("where must be a callable that takes a frame and returns True to keep it")
+            raise InputError(
+                f"where is a function that takes a Frame and says whether to keep it, not {shown(self.where)}"
+            )
+        notes = names("leave_out", self.leave_out)
+        for note in notes:
+            if note not in NOTES:
+                known = " and ".join(map(repr, NOTES))
+                raise InputError(f"leave_out={notes!r}: there is nothing called {note!r}; known are {known}")
+        object.__setattr__(self, "leave_out", frozenset(notes))
 
     def describe(self) -> dict[str, Any]:
-        """Return the filters as JSON, the callable by its name."""
+        """Return the limits as JSON, the callable by its name."""
         where = None if self.where is None else getattr(self.where, "__qualname__", repr(self.where))
         return {
             "max_energy": self.max_energy,
@@ -123,7 +147,7 @@ class Filters:
         }
 
     def identity(self) -> dict[str, Any]:
-        """Return JSON that differs where the filters do, the code of the callable included."""
+        """Return JSON that differs where the limits do, the code of the callable included."""
         code = "" if self.where is None else hashlib.sha256(_code_of(self.where).encode()).hexdigest()
         return self.describe() | {"where_code": code}
 

@@ -129,7 +129,7 @@ def check_unchanged(
 
 
 def make_manifest(
-    sources: Sequence[Source], options: Mapping[str, Any], *, skip: bool, n_workers: int | None
+    sources: Sequence[Source], options: Mapping[str, Any], *, skip: bool, workers: int | None
 ) -> Manifest:
     """Scan the sources and cut them into jobs.
 
@@ -142,7 +142,7 @@ def make_manifest(
     lost = {i for i, _ in unreadable}
     todo = [i for i in range(len(sources)) if i not in lost]
     slices: dict[int, list[Slice]] = {}
-    for k, scanned in parallel.run(_scan, [sources[i] for i in todo], n_workers=n_workers):
+    for k, scanned in parallel.run(_scan, [sources[i] for i in todo], workers=workers):
         if isinstance(scanned, InputError):
             if not skip:
                 raise scanned

@@ -37,7 +37,6 @@ class ParseTask:
     pieces: list[tuple[Source, Slice]]
     options: ReadOptions
     filters: Filters
-    leave_out: frozenset[str]
     on_error: Literal["raise", "skip"]
     durable: bool
 
@@ -62,7 +61,7 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
         for label, packed, bad, notes in _blocks(task, properties, remarks):
             n_skipped += len(bad)
             skipped += [(label, b.frame, b.reason) for b in bad[: _REPORTED - len(skipped)]]
-            for note in sorted(notes.keys() & task.leave_out):
+            for note in sorted(notes.keys() & set(task.filters.leave_out)):
                 out = np.isin(packed.columns["frame"], notes[note])
                 dropped[note] += int(out.sum())
                 packed = packed.select(~out)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
+from zstruct.building.encoding import Encoding
 from zstruct.building.parts import Block, read_blocks, read_summary
 from zstruct.disk import save_array
 from zstruct.errors import InputError
@@ -148,14 +149,7 @@ def load_plan(path: Path, identity: str) -> Plan:
     )
 
 
-def make_plan(
-    parts: Sequence[Path],
-    work: Path,
-    *,
-    dtype: str | None,
-    shuffle_seed: int | None,
-    options: ReadOptions,
-) -> Plan:
+def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding: Encoding) -> Plan:
     """Merge what the parts hold into the final fields and write the order of structures.
 
     Raises
@@ -193,8 +187,8 @@ def make_plan(
     attrs: dict[str, dict[str, Any]] = {}
     for name in present:
         field = merged[name]
-        if dtype is not None and field.level == ATOM and field.kind == "float":
-            field = replace(field, dtype=dtype)
+        if encoding.precision is not None and field.level == ATOM and field.kind == "float":
+            field = replace(field, dtype=encoding.precision)
         field = replace(field, name=names[name], dims=_safe_dims(field, name, names[name]))
         categories = _categories(name, blocks) if field.kind == "category" else None
         fields.append(PlannedField(field, name, coverage[name], categories))
@@ -214,8 +208,8 @@ def make_plan(
         attrs[names[name]] = extra
     counts = np.concatenate([block.counts() for block in blocks])
     order_file = None
-    if shuffle_seed is not None:
-        order = np.random.default_rng(shuffle_seed).permutation(n)
+    if encoding.shuffle_seed is not None:
+        order = np.random.default_rng(encoding.shuffle_seed).permutation(n)
         counts = counts[order]
         order_file = work / "order.npy"
         save_array(order_file, order)

@@ -33,7 +33,7 @@ class BuildReport:
     seconds
         How long this run of the build took.
     dropped
-        Structures left out by each filter and by ``leave_out=``.
+        Structures left out by each filter.
     noted
         Structures in the store that are ``"unconverged"``, or from an input that is ``"cut"`` off.
     source_units
@@ -125,7 +125,8 @@ class BuildReport:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         for note, count in self.noted.items():
             lines.append(
-                f"{note}: {counted(count, 'structure')} ({NOTES[note]}); leave_out=[{note!r}] leaves them out"
+                f"{note}: {counted(count, 'structure')} ({NOTES[note]}); "
+                f"filters={{'leave_out': [{note!r}]}} leaves them out"
             )
         lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
         if self.n_skipped:

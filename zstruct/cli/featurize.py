@@ -74,7 +74,7 @@ def _featurize(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         only=arguments.only,
         overwrite=arguments.overwrite,
-        n_workers=arguments.workers,
+        workers=arguments.workers,
         progress=not arguments.quiet,
     )
     print(report)

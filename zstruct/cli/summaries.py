@@ -84,7 +84,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         references=arguments.references,
         name=arguments.name,
         overwrite=arguments.overwrite,
-        n_workers=arguments.workers,
+        workers=arguments.workers,
         progress=not arguments.quiet,
         storage_options=storage_options(arguments),
     )
@@ -124,7 +124,7 @@ def _references(arguments: argparse.Namespace) -> int:
             arguments.store,
             part(arguments.split),
             ridge=arguments.ridge,
-            n_workers=arguments.workers,
+            workers=arguments.workers,
             progress=not arguments.quiet,
             **kept,
         )

@@ -40,7 +40,7 @@ from zstruct.store.workdir import read_json, write_json
 from zstruct.text import counted, sized
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Client
+    from zstruct.parallel import Workers
 
 __all__ = ["FeaturizeReport", "featurize"]
 
@@ -97,8 +97,7 @@ def featurize(
     dtype: Literal["float32", "float64"] = "float32",
     only: Literal["forces"] | None = None,
     overwrite: bool = False,
-    client: Client | None = None,
-    n_workers: int | None = None,
+    workers: Workers = None,
     progress: bool = True,
 ) -> FeaturizeReport:
     """Compute a descriptor or a neighbour list for all structures of a store, and keep it there.
@@ -130,10 +129,9 @@ def featurize(
         Whether groups of this name may be replaced; they stay until the new ones are whole. Whoever
         opens them meanwhile gets the old or the new ones, and whoever has the old ones open is told that
         they were replaced when more of them is read.
-    client
-        A `distributed.Client` to run on; by default the active one, else this machine.
-    n_workers
-        Number of local workers; by default one per processor.
+    workers
+        Number of workers of this machine, by default one per processor; or a `distributed.Client` to
+        run on, by default the active one.
     progress
         Whether to show a progress bar, in bytes.
 
@@ -169,8 +167,8 @@ def featurize(
     """
     began = time.perf_counter()
     given = check_writable(store.path if isinstance(store, Store) else store)
-    check(derivatives=derivatives, only=only, overwrite=overwrite, n_workers=n_workers, progress=progress)
-    client = parallel.chosen_client(client)
+    check(derivatives=derivatives, only=only, overwrite=overwrite, progress=progress)
+    workers = parallel.chosen_workers(workers)
     opened = Store(given)
     _check(opened, descriptor, derivatives, name, dtype, only)
     called = _default_name(descriptor) if name is None else name
@@ -193,7 +191,7 @@ def featurize(
             whole = not todo
         if not whole:
             job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype)
-            runner = Runner(client, n_workers, progress)
+            runner = Runner(workers, progress)
             if read_json(work.path / JOB) != [identity, todo]:
                 work.clear()
                 prepare(job, opened, only)

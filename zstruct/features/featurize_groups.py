@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from zstruct import parallel
 from zstruct.features.featurize_tasks import (
     EDGES,
     OFFSETS,
@@ -53,8 +52,7 @@ def _run(runner: Runner, step: str, function: Any, tasks: list[Any]) -> list[Any
 
 def _threads(runner: Runner, n_tasks: int) -> int:
     """Return how many threads each task may use, if there are fewer tasks than workers."""
-    n_workers = runner.n_workers or parallel.cpu_count()
-    return 1 if runner.client is not None else max(1, n_workers // max(1, n_tasks))
+    return 1 if runner.n_workers is None else max(1, runner.n_workers // max(1, n_tasks))
 
 
 def prepare(job: Job, opened: Store, only: str | None) -> None:

@@ -29,7 +29,7 @@ from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Client
+    from zstruct.parallel import Workers
 
 __all__ = ["QUANTILES", "statistics"]
 
@@ -44,8 +44,7 @@ def statistics(
     quantiles: Sequence[float] = QUANTILES,
     name: str | None = None,
     overwrite: bool = False,
-    client: Client | None = None,
-    n_workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Statistics:
@@ -73,10 +72,9 @@ def statistics(
         returned.
     overwrite
         Whether other statistics of this name may be replaced.
-    client
-        A `distributed.Client` to run on; by default the active one, else threads.
-    n_workers
-        Number of threads; by default one per processor.
+    workers
+        Number of threads, by default one per processor; or a `distributed.Client` to run on, by default
+        the active one.
     progress
         Whether to show a progress bar, in bytes.
     storage_options
@@ -101,23 +99,22 @@ def statistics(
     >>> found.atoms.mean, round(found.distance.min, 4), found.species["H"].atoms, found.missing["energy"]
     (4.0, 0.9686, 6, 2)
     """
-    check(overwrite=overwrite, n_workers=n_workers, progress=progress)
-    client = parallel.chosen_client(client)
+    check(overwrite=overwrite, progress=progress)
+    workers = parallel.chosen_workers(workers)
     check_place(store, name, NOUN)
     part = Part.of(store, split, storage_options)
     check_fractions(quantiles)
     chosen = chosen_references(part.store, references)
     there = [f for f in ("numbers", "positions", "forces", "energy", "stress") if f in part.store.fields]
-    run: dict[str, Any] = {"client": client, "n_workers": n_workers}
     look = partial(_summarize, references=chosen)
     total = Statistics.empty(chosen)
-    for one in scan(look, part, there, progress="statistics" if progress else False, **run):
+    for one in scan(look, part, there, progress=progress and "statistics", workers=workers):
         total = total.merge(one)
     if total.force_norms.count and len(quantiles):
         table = total.force_norms.wanted(quantiles)
         bins = np.flatnonzero(table)  # few: the table itself is large to send to a cluster
         look_again = partial(_norms_in, bins=bins, n_bins=len(table))
-        parts = scan(look_again, part, ["forces"], progress="quantiles" if progress else False, **run)
+        parts = scan(look_again, part, ["forces"], progress=progress and "quantiles", workers=workers)
         values, where = np.unique(np.concatenate([v for v, _ in parts]), return_inverse=True)
         times = np.zeros(len(values), np.int64)
         np.add.at(times, where, np.concatenate([t for _, t in parts]))

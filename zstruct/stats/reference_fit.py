@@ -25,7 +25,7 @@ from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Client
+    from zstruct.parallel import Workers
 from zstruct.stats.references import NOUN, References, keep_references
 
 __all__ = ["fit_references"]
@@ -46,8 +46,7 @@ def fit_references(
     ridge: float | None = None,
     name: str | None = None,
     overwrite: bool = False,
-    client: Client | None = None,
-    n_workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> References:
@@ -71,10 +70,9 @@ def fit_references(
         returned. "default" is what a dataset looks for.
     overwrite
         Whether other references of this name may be replaced.
-    client
-        A `distributed.Client` to run on; by default the active one, else threads.
-    n_workers
-        Number of threads; by default one per processor.
+    workers
+        Number of threads, by default one per processor; or a `distributed.Client` to run on, by default
+        the active one.
     progress
         Whether to show a progress bar.
     storage_options
@@ -108,17 +106,16 @@ def fit_references(
     >>> zstruct.fit_references(path)
     References(H: -15.8333, O: -2049; fitted from 3 structures; RMSE 0.167 eV/atom)
     """
-    check(ridge=ridge, overwrite=overwrite, n_workers=n_workers, progress=progress)
-    client = parallel.chosen_client(client)
+    check(ridge=ridge, overwrite=overwrite, progress=progress)
+    workers = parallel.chosen_workers(workers)
     check_place(store, name, NOUN)
     part = Part.of(store, split, storage_options)
     if "energy" not in part.store.fields:
         raise InputError(f"references are fitted to energies, and {part.store.path} has none")
-    where: dict[str, Any] = {"client": client, "n_workers": n_workers}
     fields = ["numbers", "energy"]
-    found = scan(_decompose, part, fields, progress="fitting" if progress else False, **where)
+    found = scan(_decompose, part, fields, progress=progress and "fitting", workers=workers)
     references = _solved(found, part, None if ridge is None else float(ridge))
-    residuals = scan(partial(_residuals, references=references), part, fields, **where)
+    residuals = scan(partial(_residuals, references=references), part, fields, workers=workers)
     rmse = float(np.sqrt(sum(residuals) / references.n_structures))
     references = replace(references, rmse=rmse)
     if references.singular:

@@ -26,7 +26,7 @@ from zstruct.store.digests import rows_digest
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Client
+    from zstruct.parallel import Workers
 
 __all__ = ["Part", "Stretch", "check_part", "scan"]
 
@@ -186,8 +186,7 @@ def scan(
     part: Part,
     fields: Sequence[str],
     *,
-    client: Client | None = None,
-    n_workers: int | None = None,
+    workers: Workers = None,
     progress: bool | str = False,
 ) -> list[R]:
     """Call a function on all ranges of some structures and return what it returned, in their order.
@@ -200,17 +199,16 @@ def scan(
         The structures.
     fields
         What the function reads, to measure progress in bytes.
-    client
-        A `distributed.Client` to run on; by default the active one, else threads of this process.
-    n_workers
-        Number of threads; by default one per processor.
+    workers
+        Number of threads, by default one per processor; or a `distributed.Client` to run on, by default
+        the active one.
     progress
         Whether to show a progress bar, or what it says.
     """
     stretches, atoms = _stretches(part)
     per_atom = [part.store.fields[n].row_bytes for n in fields if part.store.fields[n].level == ATOM]
     sizes = [n * sum(per_atom) for n in atoms]
-    runner = Runner(parallel.chosen_client(client), n_workers, bool(progress))
+    runner = Runner(parallel.chosen_workers(workers), bool(progress))
     found: list[Any] = [None] * len(stretches)
     try:
         runner.begin(progress if isinstance(progress, str) else "", sum(sizes), 0)

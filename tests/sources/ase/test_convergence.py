@@ -75,7 +75,7 @@ def test_structures_that_did_not_converge(outputs, format):
     report, energies = outputs(good + bad + good + end, format, 3)
     assert report.noted == {"unconverged": 1}
     assert energies == [0.0, 1.0, 2.0]
-    report, energies = outputs(good + bad + good + end, format, 3, leave_out=["unconverged"])
+    report, energies = outputs(good + bad + good + end, format, 3, filters={"leave_out": ["unconverged"]})
     assert (report.noted, report.dropped) == ({}, {"unconverged": 1})
     assert energies == [0.0, 2.0]
     assert outputs(good + good + end, format, 2)[0].noted == {}
@@ -89,7 +89,7 @@ def test_outputs_that_break_off(outputs, format, packed):
     assert report.noted == {"cut": 2, "unconverged": 1}
     assert "cut: 2 structures (the input ends before the calculation did)" in str(report)
     with pytest.raises(zstruct.InputError, match="no structure is left"):
-        outputs(good, format, 1, leave_out=["cut"])
+        outputs(good, format, 1, filters={"leave_out": ["cut"]})
 
 
 @pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - TEXTS.keys() - {"vasp-xml"}))
@@ -151,7 +151,7 @@ def test_vasprun(tmp_path, name):
     whole = vasprun(2, 3, 1) + "</modeling>\n"
     report, energies = build(whole)
     assert (report.noted, energies) == ({"unconverged": 1}, [-1.0, -2.0, -3.0])
-    report, energies = build(whole, leave_out=["unconverged"])
+    report, energies = build(whole, filters={"leave_out": ["unconverged"]})
     assert (report.dropped, energies) == ({"unconverged": 1}, [-1.0, -3.0])
     assert build(vasprun(2, 2) + "</modeling>\n")[0].noted == {}
     broken = vasprun(2, 2) + " <calculation>\n" + SCF.format(e=-3.0)
@@ -163,6 +163,6 @@ def test_notes_of_many_structures_meet_their_own(outputs):
     rng = np.random.default_rng(0)
     ok = rng.random(3000) < 0.9
     text = "".join(TEXTS["vasp-out"][0 if here else 1] for here in ok) + TEXTS["vasp-out"][2]
-    report, energies = outputs(text, "vasp-out", 3000, leave_out=["unconverged"])
+    report, energies = outputs(text, "vasp-out", 3000, filters={"leave_out": ["unconverged"]})
     assert energies == np.flatnonzero(ok).tolist()
     assert report.dropped == {"unconverged": int((~ok).sum())}

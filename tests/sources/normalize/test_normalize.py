@@ -507,7 +507,7 @@ def test_values_too_large_for_the_precision_asked_for(name):
     assert faults(raw) == {}
     assert faults(raw, dtype="float64") == {}
     assert faults(raw, dtype="float32") == {
-        11: f"{name}: a value such as 1e+39 is too large for float32; store in dtype='float64'"
+        11: f"{name}: a value such as 1e+39 is too large for float32; store in encoding='float64'"
     }
 
 

@@ -113,7 +113,7 @@ def check_precision(packed: Packed, dtype: str, offsets: NDArray[np.int64], bad:
             largest = np.abs(values[lost]).max()
             bad.add(
                 here & packed.present.get(name, np.ones(len(packed), dtype=bool)),
-                f"{name}: a value such as {largest:g} is too large for {dtype}; store in dtype='float64'",
+                f"{name}: a value such as {largest:g} is too large for {dtype}; store in encoding='float64'",
             )
 
 
