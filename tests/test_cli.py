@@ -270,3 +270,37 @@ def test_names_that_are_not_utf_8_are_printed(tmp_path, xyz_file):
         )
         assert done.returncode == 0, done.stderr
         assert b"\\udcff.zarr" in done.stdout
+
+
+def test_what_is_selected_is_counted_summed_up_fitted_and_split(tmp_path, xyz_file, frames, capsys):
+    path = str(tmp_path / "x.zarr")
+    assert main(["build", str(xyz_file), path, "--quiet"]) == 0
+    chosen = [i for i, atoms in enumerate(frames) if "Ti" in atoms.symbols and len(atoms) <= 5]
+    select = ["--select", "Ti and n_atoms <= 5"]
+    capsys.readouterr()
+
+    assert main(["info", path, *select]) == 0
+    n_atoms = sum(len(frames[i]) for i in chosen)
+    said = f'{len(chosen)} of 30 structures, {n_atoms} atoms: where "Ti and n_atoms <= 5"\n'
+    assert capsys.readouterr().out == said
+    assert main(["info", path, *select, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_structures"] == len(chosen)
+    assert main(["stats", path, *select, "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["structures"] == len(chosen)
+    assert main(["split", path, *select, "--sizes", "1.0", "--labels", "few", "--name", "mine"]) == 0
+    parts = zstruct.open_split(path, "mine")
+    assert parts["few"].tolist() == chosen
+    assert parts.recipe["selection"] == 'where "Ti and n_atoms <= 5"'
+    capsys.readouterr()
+    assert main(["references", path, *select, "--quiet"]) == 0
+    assert f"from {len(chosen)} structures" in capsys.readouterr().out
+
+
+def test_what_is_wrong_in_an_expression_is_shown(tmp_path, xyz_file, capsys):
+    path = str(tmp_path / "x.zarr")
+    assert main(["build", str(xyz_file), path, "--quiet"]) == 0
+
+    assert main(["info", path, "--select", "Ti and fmx < 3"]) == 1
+
+    shown = capsys.readouterr().err
+    assert "has no quantity 'fmx'; did you mean fmax?\n  Ti and fmx < 3\n         ^^^" in shown

@@ -287,3 +287,27 @@ def test_statistics_read_as_mappings(tmp_path, frames):
             found[name]
     assert found
     assert len({found, found}) == 1  # hashed by what it is, as before
+
+
+def test_a_selection_is_summed_up_as_its_structures_are(path):
+    opened = Store(path)
+    rows = zstruct.Selection().select("Ti and n_atoms > 2").structures(opened)
+    zstruct.split(path, {"these": rows}, name="same")
+
+    found = zstruct.statistics(path, select="Ti and n_atoms > 2", name="chosen")
+
+    assert found.to_dict() == zstruct.statistics(path, ("same", "these")).to_dict()
+    assert zstruct.open_statistics(path, "chosen").to_dict() == found.to_dict()
+    both = zstruct.statistics(path, ("same", "these"), select="O")
+    assert both.structures == len(zstruct.Selection().select("Ti and O and n_atoms > 2").structures(opened))
+
+
+def test_a_selection_of_nothing_has_no_structures(path):
+    assert zstruct.statistics(path, select="n_atoms > 1000").structures == 0
+    with pytest.raises(InputError):
+        zstruct.fit_references(path, select="n_atoms > 1000")
+
+
+def test_a_dataset_takes_no_selection_of_a_store(path):
+    with pytest.raises(InputError, match="a dataset is a part already"):
+        zstruct.statistics(zstruct.StructureReader(path), select="Ti")

@@ -8,7 +8,7 @@ import textwrap
 from typing import Any
 
 import zstruct
-from zstruct.cli.values import add_storage_option, storage_options
+from zstruct.cli.values import add_select_option, add_storage_option, storage_options
 from zstruct.text import counted
 
 __all__ = ["add_info", "add_verify"]
@@ -19,6 +19,7 @@ def add_info(commands: Any) -> None:
     info = commands.add_parser("info", help="show what is in a store")
     info.add_argument("store", metavar="STORE")
     info.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_select_option(info)
     add_storage_option(info)
     info.set_defaults(run=_info)
 
@@ -35,6 +36,8 @@ def _info(arguments: argparse.Namespace) -> int:
     from zstruct.explore.summary import WIDTH, format_summary, summarize
 
     store = zstruct.Store(arguments.store, storage_options(arguments))
+    if arguments.select is not None:
+        return _selected(store, arguments.select, arguments.json)
     summary, groups = summarize(store), _groups(store)
     if arguments.json:
         print(json.dumps(summary | {"groups": groups}, indent=2))
@@ -44,6 +47,22 @@ def _info(arguments: argparse.Namespace) -> int:
         stale = "; stale: the store has other content now" if group["stale"] else ""
         line = f"{path}: {group['made_by']}{stale}"
         print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+    return 0
+
+
+def _selected(store: zstruct.Store, expression: str, as_json: bool) -> int:
+    """Print how many structures and atoms of a store an expression selects."""
+    selection = zstruct.Selection().select(expression)
+    rows = selection.structures(store)
+    n_structures, n_atoms = store.n_structures, store.n_atoms
+    if rows is not None:
+        n_structures, n_atoms = len(rows), int(store.read("n_atoms")[rows].sum())
+    if as_json:
+        said = {"select": expression, "n_structures": n_structures, "n_atoms": n_atoms}
+        print(json.dumps(said, indent=2))
+        return 0
+    of = f"{n_structures:,} of {counted(store.n_structures, 'structure')}"
+    print(f"{of}, {counted(n_atoms, 'atom')}: {selection}")
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zstruct
-from zstruct.cli.values import add_storage_option, part, storage_options
+from zstruct.cli.values import add_select_option, add_storage_option, part, storage_options
 
 __all__ = ["add_references", "add_split", "add_stats"]
 
@@ -27,6 +27,7 @@ def add_split(commands: Any) -> None:
     split.add_argument("--labels", metavar="A,B,C", help="names of the parts; train, val and test")
     split.add_argument("--name", default="default", help="of the split in the store")
     split.add_argument("--overwrite", action="store_true", help="replace a split that is there")
+    add_select_option(split)
     split.set_defaults(run=_split)
 
 
@@ -42,8 +43,13 @@ def _split(arguments: argparse.Namespace) -> int:
                 f"--sizes {arguments.sizes}: give numbers separated by commas, as in 0.8,0.1,0.1"
             ) from None
     strata = arguments.stratify.split(",") if arguments.stratify else None
+    store: Any = arguments.store
+    if arguments.select is not None:
+        from zstruct.stats.scan import Part
+
+        store = Part.of(store, select=arguments.select)
     parts = zstruct.split(
-        arguments.store,
+        store,
         sizes,
         arguments.seed,
         arguments.by,
@@ -61,6 +67,7 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is computed from a part of a store and may be kept in it."""
     parser.add_argument("store", metavar="STORE")
     parser.add_argument("--split", metavar="[NAME/]LABEL", help="a part of the store; by default all of it")
+    add_select_option(parser)
     parser.add_argument("--name", help="keep them in the store under this name")
     parser.add_argument("--overwrite", action="store_true", help="replace what has this name")
     add_storage_option(parser)
@@ -81,6 +88,7 @@ def _stats(arguments: argparse.Namespace) -> int:
     found = zstruct.statistics(
         arguments.store,
         part(arguments.split),
+        select=arguments.select,
         references=arguments.references,
         name=arguments.name,
         overwrite=arguments.overwrite,
@@ -110,8 +118,8 @@ def _references(arguments: argparse.Namespace) -> int:
     kept: dict[str, Any] = {"name": arguments.name, "overwrite": arguments.overwrite}
     kept["storage_options"] = storage_options(arguments)
     if arguments.isolated:
-        if arguments.split or arguments.ridge is not None:
-            raise zstruct.InputError("--isolated takes no --split or --ridge")
+        if arguments.split or arguments.select or arguments.ridge is not None:
+            raise zstruct.InputError("--isolated takes no --split, --select or --ridge")
         isolated = zstruct.isolated_references(arguments.store, by=arguments.by, **kept)
         of_labels = isinstance(isolated, dict)
         print("\n".join(f"{label}: {one}" for label, one in isolated.items()) if of_labels else isolated)
@@ -123,6 +131,7 @@ def _references(arguments: argparse.Namespace) -> int:
         found = zstruct.fit_references(
             arguments.store,
             part(arguments.split),
+            select=arguments.select,
             ridge=arguments.ridge,
             workers=arguments.workers,
             progress=not arguments.quiet,

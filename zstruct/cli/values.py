@@ -10,7 +10,16 @@ from typing import Any
 
 import zstruct
 
-__all__ = ["add_storage_option", "from_json", "numbers", "pairs", "part", "storage_options", "value"]
+__all__ = [
+    "add_select_option",
+    "add_storage_option",
+    "from_json",
+    "numbers",
+    "pairs",
+    "part",
+    "storage_options",
+    "value",
+]
 
 
 def add_storage_option(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +30,15 @@ def add_storage_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="of a URL, for fsspec, as in anon=true (repeatable)",
+    )
+
+
+def add_select_option(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses structures."""
+    parser.add_argument(
+        "--select",
+        metavar="EXPRESSION",
+        help="only structures for which this holds, as in 'Ti and n_atoms <= 60'",
     )
 
 

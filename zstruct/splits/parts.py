@@ -32,7 +32,7 @@ class Split:
         The place of its label in `labels` for every structure, int8; -1 for those in no part.
     recipe
         How it was drawn: ``method``, ``sizes``, ``seed``, ``stratify`` and the number of
-        ``structures`` that were split.
+        ``structures`` that were split; and, of a selection, how that came about.
     """
 
     labels: tuple[str, ...]

@@ -163,7 +163,7 @@ def split(
         recipe = _recipe(by, seed, stratify, bins) | {
             "sizes": [int(x) if isinstance(x, Integral) else float(x) for x in sizes]
         }
-    parts = Split(named, codes.astype(np.int8), recipe | {"structures": len(rows)})
+    parts = Split(named, codes.astype(np.int8), recipe | {"structures": len(rows)} | _selection_of(store))
     if name is not None:
         keep_split(opened, rows, parts, name, overwrite)
     return parts
@@ -216,6 +216,7 @@ def kfold(
         )
     folds = _drawn(opened, rows, rounded(np.full(k, 1 / k), len(rows)), seed, by, stratify, bins)
     recipe = _recipe(by, seed, stratify, bins) | {"structures": len(rows), "folds": int(k)}
+    recipe |= _selection_of(store)
     made = [
         Split(("train", "val"), (folds == fold).astype(np.int8), recipe | {"fold": fold}) for fold in range(k)
     ]
@@ -224,6 +225,12 @@ def kfold(
         for fold, parts in enumerate(made):
             keep_split(opened, rows, parts, f"{name}-{fold}", overwrite)
     return made
+
+
+def _selection_of(given: Any) -> dict[str, str]:
+    """Return how the structures that are split were chosen, where what is given says so."""
+    said = str(getattr(given, "selection", None) or "")
+    return {"selection": said} if said else {}
 
 
 def _opened(

@@ -40,6 +40,7 @@ def statistics(
     store: str | os.PathLike[str] | Store | Dataset,
     split: str | tuple[str, str] | None = None,
     *,
+    select: str | None = None,
     references: bool | str | Mapping[str, float] | None = None,
     quantiles: Sequence[float] = QUANTILES,
     name: str | None = None,
@@ -61,6 +62,9 @@ def statistics(
     split
         The part of a store: a label of the split "default", or the name of a split and a label. By
         default all of it.
+    select
+        An expression that holds for the structures to take, as on the page on selecting:
+        ``"Ti and fmax < 10"``.
     references
         Reference energies to subtract for `Statistics.referenced_energy_per_atom`: energies in eV by
         chemical symbol, the name they are kept under, or True for those of "default".
@@ -102,7 +106,7 @@ def statistics(
     check(overwrite=overwrite, progress=progress)
     workers = parallel.chosen_workers(workers)
     check_place(store, name, NOUN)
-    part = Part.of(store, split, storage_options)
+    part = Part.of(store, split, storage_options, select)
     check_fractions(quantiles)
     chosen = chosen_references(part.store, references)
     there = [f for f in ("numbers", "positions", "forces", "energy", "stress") if f in part.store.fields]

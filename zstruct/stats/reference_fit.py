@@ -43,6 +43,7 @@ def fit_references(
     store: str | os.PathLike[str] | Store | Dataset,
     split: str | tuple[str, str] | None = None,
     *,
+    select: str | None = None,
     ridge: float | None = None,
     name: str | None = None,
     overwrite: bool = False,
@@ -63,6 +64,9 @@ def fit_references(
     split
         The part of a store to fit to: a label of the split "default", or the name of a split and a
         label. By default all of it.
+    select
+        An expression that holds for the structures to take, as on the page on selecting:
+        ``"Ti and fmax < 10"``.
     ridge
         Adds ridge * sum_z e_z^2 to what is minimised.
     name
@@ -109,7 +113,7 @@ def fit_references(
     check(ridge=ridge, overwrite=overwrite, progress=progress)
     workers = parallel.chosen_workers(workers)
     check_place(store, name, NOUN)
-    part = Part.of(store, split, storage_options)
+    part = Part.of(store, split, storage_options, select)
     if "energy" not in part.store.fields:
         raise InputError(f"references are fitted to energies, and {part.store.path} has none")
     fields = ["numbers", "energy"]

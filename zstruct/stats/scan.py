@@ -19,6 +19,7 @@ from zstruct import parallel
 from zstruct.arguments import check, shown
 from zstruct.errors import InputError, StaleGroupError
 from zstruct.progress import Runner
+from zstruct.query import Selection
 from zstruct.schema import ATOM
 from zstruct.splits.split import Dataset
 from zstruct.splits.storage import open_part
@@ -44,12 +45,15 @@ class Part:
     rows
         Which of its structures, ascending, each once, shape (n,); None for all.
     split
-        Name and label of the split that they are a part of, if they were given as such.
+        Name and label of the split that they are a part of, if they were given as such and are all of it.
+    selection
+        How they were chosen, if by more than that.
     """
 
     store: Store
     rows: NDArray[np.int64] | None = None
     split: tuple[str, str] | None = None
+    selection: Selection | None = None
 
     @classmethod
     def of(
@@ -57,6 +61,7 @@ class Part:
         given: str | os.PathLike[str] | Store | Dataset | Part,
         split: str | tuple[str, str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        select: str | None = None,
     ) -> Part:
         """Return the structures of a store, its path or a dataset.
 
@@ -68,11 +73,13 @@ class Part:
             Of a store, the part to take: a label of the split "default", or name and label.
         storage_options
             Of a store that is given as a URL.
+        select
+            An expression that holds for the structures to take.
 
         Raises
         ------
         InputError
-            If it is something else, or there is no such split or part.
+            If it is something else, there is no such split or part, or the expression is none.
         StaleGroupError
             If the split was drawn for other content.
         """
@@ -81,19 +88,29 @@ class Part:
             return given
         if isinstance(given, str | os.PathLike | Store):
             store = Store.of(given, storage_options)
+            if select is not None:
+                selection = Selection().select(select, split=split)
+                return cls(store, selection.structures(store), selection=selection)
             if split is None:
                 return cls(store)
             name, label = ("default", split) if isinstance(split, str) else split
             return cls(store, np.flatnonzero(open_part(store, name, label)), (name, label))
         if not (hasattr(given, "store") and hasattr(given, "structures")):
             raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
-        if split is not None:
-            raise InputError("a dataset is a part already: give it without split, or give the store")
+        if split is not None or select is not None:
+            raise InputError(
+                "a dataset is a part already: give it without split and select, or give the store"
+            )
         rows = np.unique(np.asarray(given.structures, dtype=np.int64))
         return cls(given.store, None if len(rows) == given.store.n_structures else rows)
 
     def __len__(self) -> int:
         return self.store.n_structures if self.rows is None else len(self.rows)
+
+    @property
+    def structures(self) -> NDArray[np.int64]:
+        """Which structures of the store these are, as datasets say it, shape (n,)."""
+        return np.arange(self.store.n_structures) if self.rows is None else self.rows
 
     @property
     def digest(self) -> str | None:
