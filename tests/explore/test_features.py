@@ -82,9 +82,9 @@ def test_a_variable_made_of_them_is_cut_with_the_rest(featured, expected):
 
 
 def test_unknown_names_and_lost_stores_are_explained(featured, ds):
-    with pytest.raises(InputError, match="has no features 'soap'; it has cheb"):
+    with pytest.raises(InputError, match="has no set of features 'soap'; it has cheb"):
         zstruct.open(featured).zs.features("soap")
-    with pytest.raises(InputError, match="has no features 'cheb'; it has none"):
+    with pytest.raises(InputError, match="has no set of features 'cheb'; it has none"):
         ds.zs.features("cheb")
     with pytest.raises(InputError, match="no longer knows its store; go back to the one"):
         zstruct.open(featured)[["energy"]].where(ds.n_atoms > 3).zs.features("cheb")
@@ -102,7 +102,7 @@ def test_a_store_built_anew_is_not_mixed_with_an_old_dataset(featured, tmp_path)
     root.write_text(json.dumps(said))
     with pytest.raises(InputError, match="has other content than when it was opened; open it again"):
         ds.zs.features("cheb")
-    with pytest.raises(StaleGroupError, match="were computed from other content than the store has now"):
+    with pytest.raises(StaleGroupError, match="made for other content than the store has now"):
         zstruct.open(path).zs.features("cheb")
 
 

@@ -192,7 +192,7 @@ def test_a_rebuilt_store_has_no_groups_and_stale_ones_are_refused(built, structu
     assert group_names(built) == {"features": [], "derivatives": [], "neighbors": []}
     shutil.copytree(tmp_path / "features", built / "features")
     consolidate_again(built, tmp_path)
-    with pytest.raises(StaleGroupError, match="computed from other content than the store has now; run zstr"):
+    with pytest.raises(StaleGroupError, match="made for other content than the store has now; run zstr"):
         open_group(built, "features", "gaussians")
     with pytest.raises(StoreExistsError, match="from other content than the store has now; pass overwrite"):
         run(built, Gaussians())
@@ -204,10 +204,10 @@ def test_a_rebuilt_store_has_no_groups_and_stale_ones_are_refused(built, structu
 
 
 def test_groups_that_are_not_there_are_named(built):
-    with pytest.raises(InputError, match="no features 'chebyshev'; it has none; run"):
+    with pytest.raises(InputError, match="no set of features 'chebyshev'; it has none; make one with"):
         open_group(built, "features", "chebyshev")
     run(built, Gaussians())
-    with pytest.raises(InputError, match="no features 'chebyshev'; it has gaussians"):
+    with pytest.raises(InputError, match="no set of features 'chebyshev'; it has gaussians"):
         open_group(built, "features", "chebyshev")
     with pytest.raises(InputError, match="a kind of group is one of features, derivatives, neighbors"):
         open_group(built, "feature", "gaussians")

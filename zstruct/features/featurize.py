@@ -22,10 +22,11 @@ from zstruct.errors import CorruptStoreError, InputError, StoreExistsError, Zstr
 from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.featurize_groups import make, prepare
 from zstruct.features.featurize_tasks import Job
-from zstruct.features.groups import GROUP_VERSION, Kind
+from zstruct.features.groups import Kind
 from zstruct.geometry.neighbors import NeighborList
 from zstruct.locations import check_writable
 from zstruct.progress import Runner
+from zstruct.store.groups import GROUP_VERSION
 from zstruct.store.publish import (
     JOB,
     check_distinct,

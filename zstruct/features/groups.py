@@ -14,17 +14,17 @@ from functools import cached_property
 from typing import Any, Literal
 
 from zstruct.arguments import shown
-from zstruct.errors import InputError, StaleGroupError, StoreFormatError
+from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.registry import from_manifest
-from zstruct.store.publish import find_group
+from zstruct.store.groups import require_group
 from zstruct.store.spec import GROUP_KINDS
 from zstruct.store.store import Store
 
-__all__ = ["GROUP_VERSION", "FeatureGroup", "Kind", "group_names", "open_group"]
+__all__ = ["FeatureGroup", "Kind", "group_names", "open_group"]
 
 Kind = Literal["features", "derivatives", "neighbors"]
-GROUP_VERSION = "1.0"
+_NOUNS = {"features": "set of features", "derivatives": "set of derivatives", "neighbors": "neighbour list"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,23 +139,5 @@ def open_group(
     opened = Store.of(store, storage_options)
     if not isinstance(kind, str) or kind not in GROUP_KINDS:
         raise InputError(f"a kind of group is one of {', '.join(GROUP_KINDS)}, not {shown(kind)}")
-    found = find_group(opened, kind, name)
-    if found is None:
-        there = opened.group_names(kind)
-        has = f"it has {', '.join(there)}" if there else "it has none"
-        raise InputError(
-            f"the store {opened.path} has no {kind} {shown(name)}; {has}; run zstruct.featurize first"
-        )
-    group = FeatureGroup(found[0], kind, name, found[1])
-    version = str(group.attrs.get("encoding-version"))
-    if version.split(".")[0] != GROUP_VERSION.split(".")[0]:
-        raise StoreFormatError(
-            f"{kind} {name!r} of {opened.path} have format version {version}; this zstruct reads "
-            f"{GROUP_VERSION.split('.')[0]}.x; install a newer zstruct"
-        )
-    if group.attrs["store_digest"] != opened.digest:
-        raise StaleGroupError(
-            f"{kind} {name!r} of {opened.path} were computed from other content than the store has now; "
-            "run zstruct.featurize again with overwrite=True"
-        )
-    return group
+    current, attrs = require_group(opened, kind, name, _NOUNS[kind], "zstruct.featurize")
+    return FeatureGroup(current, kind, name, attrs)

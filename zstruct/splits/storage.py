@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError, StoreExistsError
 from zstruct.schema import STRUCTURE
 from zstruct.splits.parts import Split
-from zstruct.store.groups import keep, open_kept
+from zstruct.store.groups import keep, require_group
 from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 
@@ -88,7 +88,7 @@ def open_split(
     >>> zstruct.open_split(path, "mine")["train"]
     array([0, 3])
     """
-    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, "split", "zstruct.split")
+    opened, attrs = require_group(Store.of(store, storage_options), _KIND, name, "split", "zstruct.split")
     return Split(tuple(attrs["labels"]), opened.read(f"{_KIND}/{name}/codes"), attrs["recipe"])
 
 

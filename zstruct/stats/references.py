@@ -20,7 +20,7 @@ from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.stats.scan import Part, check_part
-from zstruct.store.groups import keep, open_kept, understanding
+from zstruct.store.groups import keep, require_group, understanding
 from zstruct.store.store import Store
 from zstruct.text import counted
 
@@ -224,7 +224,9 @@ def open_references(
     StoreFormatError
         If they were written by a newer zstruct.
     """
-    opened, attrs = open_kept(Store.of(store, storage_options), KIND, name, NOUN, "zstruct.fit_references")
+    opened, attrs = require_group(
+        Store.of(store, storage_options), KIND, name, NOUN, "zstruct.fit_references"
+    )
     check_part(opened, attrs, f"{NOUN} {name!r}", "zstruct.fit_references")
     with understanding(opened, KIND, name):
         return References.from_dict(attrs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zstruct.stats.scan import Part, check_part
 from zstruct.stats.summary import Statistics
-from zstruct.store.groups import keep, open_kept, understanding
+from zstruct.store.groups import keep, require_group, understanding
 from zstruct.store.spec import ArraySpec, choose_grid
 from zstruct.store.store import Store
 
@@ -75,7 +75,7 @@ def open_statistics(
     >>> zstruct.open_statistics(path).structures
     4
     """
-    opened, attrs = open_kept(Store.of(store, storage_options), _KIND, name, NOUN, "zstruct.statistics")
+    opened, attrs = require_group(Store.of(store, storage_options), _KIND, name, NOUN, "zstruct.statistics")
     check_part(opened, attrs, f"{NOUN} {name!r}", "zstruct.statistics")
     arrays = ("sizes", "size_counts", "force_bins", "force_bin_counts")
     with understanding(opened, _KIND, name):

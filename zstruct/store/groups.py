@@ -1,7 +1,6 @@
-"""Small groups of a store, written at once and read again: splits, references, statistics.
+"""Groups of a store, found again by name; and small ones, written at once: splits, references, statistics.
 
-Such a group has attributes and perhaps a few short arrays, and records the content of the store that
-it belongs to. What is in it is not known here.
+A group records the content of the store that it belongs to. What is in it is not known here.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.write import complete, create, write_array
 
-__all__ = ["VERSION", "check_place", "keep", "open_kept", "understanding"]
+__all__ = ["GROUP_VERSION", "check_place", "keep", "require_group", "understanding"]
 
-VERSION = "1.0"
+GROUP_VERSION = "1.0"
 
 
 def keep(
@@ -87,7 +86,7 @@ def keep(
     check_place(opened, name, noun)
     said = {
         "encoding-type": f"zstruct-{kind}",
-        "encoding-version": VERSION,
+        "encoding-version": GROUP_VERSION,
         "store_digest": opened.digest,
         **json.loads(json.dumps(attrs)),  # as they will be read again
     }
@@ -176,10 +175,10 @@ def understanding(opened: Store, kind: str, name: str) -> Iterator[None]:
         ) from error
 
 
-def open_kept(
+def require_group(
     store: str | os.PathLike[str] | Store, kind: str, name: str, noun: str, function: str
 ) -> tuple[Store, dict[str, Any]]:
-    """Return a store, opened anew, and the attributes of one of its groups.
+    """Return a store that shows one of its groups as it is now, and the attributes of that group.
 
     Parameters
     ----------
@@ -202,19 +201,21 @@ def open_kept(
         If it was written by a newer zstruct.
     """
     given = Store.of(store)
-    found = find_group(given.again(), kind, name)  # what was opened before may not show a group that is new
+    # What was listed elsewhere before may not show what is new there, or what was replaced.
+    listed = given if os.path.isdir(given.path) else given.again()
+    found = find_group(listed, kind, name)
     if found is None:
-        there = given.again().group_names(kind)
+        there = listed.group_names(kind)
         has = f"it has {', '.join(there)}" if there else "it has none"
         raise InputError(
             f"the store {given.path} has no {noun} {shown(name)}; {has}; make one with {function}"
         )
     opened, attrs = found
     version = str(attrs.get("encoding-version"))
-    if version.split(".")[0] != VERSION.split(".")[0]:
+    if version.split(".")[0] != GROUP_VERSION.split(".")[0]:
         raise StoreFormatError(
             f"the {noun} {name!r} of {opened.path} has format version {version}; this zstruct reads "
-            f"{VERSION.split('.')[0]}.x; install a newer zstruct"
+            f"{GROUP_VERSION.split('.')[0]}.x; install a newer zstruct"
         )
     if attrs["store_digest"] != given.digest:
         raise StaleGroupError(

@@ -306,11 +306,11 @@ def test_repr_says_where_things_come_from(featured, plain):
 
 
 def test_arguments_that_make_no_sense(featured, plain):
-    with pytest.raises(InputError, match="has no features 'chebyshev'; it has bumps, single"):
+    with pytest.raises(InputError, match="has no set of features 'chebyshev'; it has bumps, single"):
         opened(featured, features="chebyshev")
-    with pytest.raises(InputError, match="has no derivatives 'bumps'; it has none"):
+    with pytest.raises(InputError, match="has no set of derivatives 'bumps'; it has none"):
         opened(plain, derivatives="bumps")
-    with pytest.raises(InputError, match="has no neighbors 'rc5'; it has rc3"):
+    with pytest.raises(InputError, match="has no neighbour list 'rc5'; it has rc3"):
         opened(featured, neighbors="rc5")
     with pytest.raises(TypeError, match="features is the name of what is stored or a descriptor, not 5"):
         opened(featured, features=5)
@@ -346,7 +346,7 @@ def test_stale_groups(featured, tmp_path):
     for file in path.rglob("zarr.json"):
         file.write_text(file.read_text().replace('"store_digest": "made by hand"', '"store_digest": "old"'))
     for wanted in ({"features": "bumps"}, {"derivatives": "bumps"}, {"neighbors": "rc3"}):
-        with pytest.raises(StaleGroupError, match="computed from other content than the store has now"):
+        with pytest.raises(StaleGroupError, match="made for other content than the store has now"):
             ZarrStructureDataset(path, **wanted)
     assert "edges: within 3 angstrom, computed" in repr(ZarrStructureDataset(path, neighbors=3.0))
 
