@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["SYMBOLS", "atomic_number", "formula", "hill", "parsed_formula"]
+__all__ = ["NUMBERS", "SYMBOLS", "atomic_number", "formula", "hill", "parsed_formula"]
 
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
@@ -19,12 +19,13 @@ SYMBOLS = (
 ).split()
 
 
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+#: Atomic numbers by chemical symbol.
+NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 
 def atomic_number(symbol: str) -> int | None:
     """Return the atomic number of a chemical symbol in any case, or None if there is none."""
-    return _NUMBERS.get(symbol.capitalize())
+    return NUMBERS.get(symbol.capitalize())
 
 
 def formula(numbers: np.ndarray) -> str:
@@ -65,8 +66,8 @@ def parsed_formula(text: str) -> dict[int, int] | None:
         return None
     found: dict[int, int] = {}
     for symbol, count in re.findall(r"([A-Z][a-z]?)([0-9]*)", text):
-        if symbol not in _NUMBERS:
+        if symbol not in NUMBERS:
             return None
-        number = _NUMBERS[symbol]
+        number = NUMBERS[symbol]
         found[number] = found.get(number, 0) + int(count or 1)
     return found

@@ -11,10 +11,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from zstruct.arguments import integer, shown
+from zstruct.elements import NUMBERS, SYMBOLS
 from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor, unknown_species
 from zstruct.geometry.neighbors import Neighbors
@@ -108,7 +108,7 @@ class ACSF(Descriptor):
             if isinstance(getattr(self, name), str) or not np.iterable(getattr(self, name)):
                 raise InputError(f"{name} is a sequence, not {getattr(self, name)!r}")
         made = {
-            "species": tuple(chemical_symbols[z] for z in _sorted_numbers(self.species)),
+            "species": tuple(SYMBOLS[z] for z in _sorted_numbers(self.species)),
             "r_cut": float(self.r_cut),
             "g2_params": _rows("g2_params", self.g2_params, ("eta", "Rs")),
             "g3_params": tuple(
@@ -240,8 +240,8 @@ class ACSF(Descriptor):
 
     def _species_of(self) -> NDArray[np.int64]:
         """Return the index of the species of each atomic number, -1 for unknown ones."""
-        table = np.full(len(chemical_symbols), -1)
-        table[[atomic_numbers[str(symbol)] for symbol in self.species]] = np.arange(len(self.species))
+        table = np.full(len(SYMBOLS), -1)
+        table[[NUMBERS[str(symbol)] for symbol in self.species]] = np.arange(len(self.species))
         return table
 
     def _tables(self) -> tuple[Any, ...]:
@@ -312,8 +312,8 @@ def _sorted_numbers(species: Sequence[str | int]) -> list[int]:
         raise InputError(f"species is a sequence of chemical symbols, such as ['Ti', 'O'], not {species!r}")
     numbers = []
     for one in species:
-        z = atomic_numbers.get(one, 0) if isinstance(one, str) else integer(one)
-        if z is None or not 0 < z < len(chemical_symbols):
+        z = NUMBERS.get(one, 0) if isinstance(one, str) else integer(one)
+        if z is None or not 0 < z < len(SYMBOLS):
             raise InputError(f"{shown(one)} is not a chemical element")
         numbers.append(z)
     if len(set(numbers)) < len(numbers):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
+from zstruct.elements import NUMBERS
 from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor, unknown_species
 from zstruct.geometry.neighbors import Neighbors
@@ -90,7 +91,6 @@ class Chebyshev(Descriptor):
     min_cutoff: float = 0.55
 
     def __post_init__(self) -> None:
-        from ase.data import atomic_numbers
 
         if isinstance(self.species, str) or not np.iterable(self.species):
             raise InputError(
@@ -100,7 +100,7 @@ class Chebyshev(Descriptor):
         if not self.species:
             raise InputError("the list of species is empty: give the chemical symbols of all that may occur")
         for symbol in self.species:
-            if not isinstance(symbol, str) or not atomic_numbers.get(symbol):
+            if not isinstance(symbol, str) or not NUMBERS.get(symbol):
                 raise InputError(
                     f"{shown(symbol)} is not the symbol of an element; species are symbols such as 'Ti'"
                 )
@@ -274,15 +274,13 @@ class Chebyshev(Descriptor):
     @cached_property
     def _model(self) -> Model:
         """What the kernels take."""
-        from ase.data import atomic_numbers
-
         from zstruct.features.kernels import chebyshev as kernels
 
         n = len(self.species)
         steps = range(-(n // 2), n // 2 + 1)
         spins = [s for s in steps if s != 0 or n % 2 == 1]
-        weights = np.full(max(atomic_numbers.values()) + 1, np.nan)
-        weights[[atomic_numbers[symbol] for symbol in self.species]] = spins
+        weights = np.full(max(NUMBERS.values()) + 1, np.nan)
+        weights[[NUMBERS[symbol] for symbol in self.species]] = spins
         cutoffs = (self.min_cutoff, self.rad_cutoff, self.ang_cutoff)
         return kernels.Model(weights, cutoffs, self.rad_order, *kernels.tables(self.ang_order))
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
 from zstruct.geometry.neighbors import PAIRS, Neighbors, neighbor_list
 from zstruct.geometry.pieces import in_threads, pieces_of, shares_of, visit
@@ -317,8 +317,8 @@ def _all_neighbors(structures: Structures, cutoff: float, n_threads: int | None)
 def unknown_species(structures: Structures, row: int, species: Sequence[str]) -> InputError:
     """Return the error for the atom in a packed row, which is none of some species."""
     number = int(structures.numbers[row])
-    known = 0 < number < len(chemical_symbols)
-    element = chemical_symbols[number] if known else f"an atom with atomic number {number}"
+    known = 0 < number < len(SYMBOLS)
+    element = SYMBOLS[number] if known else f"an atom with atomic number {number}"
     structure = int(np.searchsorted(structures.offsets, row, side="right")) - 1
     return InputError(
         f"structure {structure} has {element}, which is not among the species of the descriptor: "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zstruct.batch.pack import Batch, Samples, no_pairs, pack
 from zstruct.batch.tensors import converter
 from zstruct.layouts.conversion import in_single
-from zstruct.layouts.padded import real_pairs, real_rows, rectangle, rows_of
+from zstruct.layouts.rectangles import real_pairs, real_rows, rectangle, rows_of
 
 __all__ = ["physnet"]
 

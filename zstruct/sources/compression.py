@@ -1,14 +1,19 @@
-"""Compressed inputs: known by their first bytes, read as streams, and what reading a damaged one raises."""
+"""Compressed inputs: known by their first bytes, read as streams, and what a damaged one raises."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["DAMAGED", "HEAD", "compression", "decompressed"]
+from zstruct.errors import InputError
+
+__all__ = ["DAMAGED", "HEAD", "compression", "decompressed", "opened"]
 
 #: Bytes of a file's beginning that `compression` needs.
 HEAD = 8
@@ -43,3 +48,23 @@ def decompressed(path: str, name: str) -> Any:
 
 def _is_text(head: bytes) -> bool:
     return bool(head) and all(c >= 32 or c in b"\t\n\v\f\r" for c in head)
+
+
+@contextmanager
+def opened(path: str, label: str) -> Iterator[io.TextIOBase]:
+    """Open a file, plain or compressed, as text; whatever fails is an `InputError`."""
+    try:
+        with open(path, "rb") as file:
+            name = compression(file.read(HEAD), path)
+        with decompressed(path, name) as binary:
+            head = binary.peek(1024)[:1024]
+            if not head:
+                raise InputError("the file is empty", label)
+            if b"\0" in head:
+                raise InputError("this is not a text file, as it should be", label)
+            # Comments may be in any encoding; anything odd in the data is found as a wrong word.
+            yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")
+    except DAMAGED as error:
+        raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror or error}", label) from error

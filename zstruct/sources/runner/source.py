@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.sources.columns import atom_columns, structure_columns
+from zstruct.sources.compression import opened
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
-from zstruct.sources.xsf.lines import opened
 
 __all__ = ["RunnerSource", "is_runner_file"]
 

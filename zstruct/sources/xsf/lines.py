@@ -1,4 +1,4 @@
-"""The lines of an XSF file: open it, leave out comments, keep the energies in them.
+"""The lines of an XSF file: without comments, but for the energies in them.
 
 What the lines mean together is read in `zstruct.sources.xsf.source`.
 """
@@ -7,39 +7,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from zstruct.errors import InputError
-from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
+from zstruct.sources.compression import opened
 from zstruct.sources.numerals import number
 
-__all__ = ["Lines", "has_energy", "opened"]
+__all__ = ["Lines", "has_energy"]
 
 _ENERGY = re.compile(
     r"#+\s*total[\s_-]*energy\s*(?:[(\[](?P<before>[^)\]]*)[)\]])?\s*[=:]\s*(?P<after>.*)", re.IGNORECASE
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?![\d.])", re.ASCII)
-
-
-@contextmanager
-def opened(path: str, label: str) -> Iterator[io.TextIOBase]:
-    """Open a file, plain or compressed, as text; whatever fails is an `InputError`."""
-    try:
-        with open(path, "rb") as file:
-            name = compression(file.read(HEAD), path)
-        with decompressed(path, name) as binary:
-            head = binary.peek(1024)[:1024]
-            if not head:
-                raise InputError("the file is empty", label)
-            if b"\0" in head:
-                raise InputError("this is not a text file, as it should be", label)
-            # Comments may be in any encoding; anything odd in the data is found as a wrong word.
-            yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")
-    except DAMAGED as error:
-        raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
-    except OSError as error:
-        raise InputError(f"can't be read: {error.strerror or error}", label) from error
 
 
 def has_energy(path: str, label: str) -> bool:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import InputError
 from zstruct.sources.columns import atom_columns, structure_columns
+from zstruct.sources.compression import opened
 from zstruct.sources.numerals import number
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
-from zstruct.sources.xsf.lines import Lines, has_energy, opened
+from zstruct.sources.xsf.lines import Lines, has_energy
 
 __all__ = ["XSFSource"]
 
