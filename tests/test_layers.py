@@ -1,9 +1,41 @@
 """Imports go downwards, each library has its importers, and `import zstruct` stays light."""
 
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+# For each contract, an import that it does not allow.
+OFFENCES = {
+    "Imports go downwards": ("schema", "import zstruct.store.spec"),
+    "No circles among siblings": ("jit/registry", "import zstruct.jit.compiler"),
+    "Training reads: the dataset, then how a batch is made, then where its rows are": (
+        "loading/cache/blocks", "import zstruct.loading.gather.gather",
+    ),
+    "A build goes from step to step": ("building/parse", "import zstruct.building.plan"),
+    "No format of sources knows another": ("sources/runner/source", "import zstruct.sources.xsf.lines"),
+    "No layout knows another": ("layouts/mace", "import zstruct.layouts.graph"),
+    "No transform knows another, but for those that are made of others": (
+        "transforms/augment", "import zstruct.transforms.positions",
+    ),
+    "No descriptor knows another": ("features/acsf", "import zstruct.features.chebyshev"),
+    "Only the store imports zarr and its codecs": ("loading/reader", "import zarr"),
+    "Only parallel imports Dask": ("building/build", "import distributed"),
+    "Nothing imports Dask but through its scheduler": ("parallel", "import dask"),
+    "Only jit imports Numba": ("stats/kernels", "import numba"),
+    "Instructions of the processor are for kernels alone": ("loading/reader", "from llvmlite import ir"),
+    "Only explore imports xarray, pandas and matplotlib": ("stats/summary", "import pandas"),
+    "ASE is for what comes in and goes out, and for its tables": ("store/store", "from ase import Atoms"),
+    "Only the layout of torch_geometric imports it": ("layouts/graph", "import torch_geometric.data"),
+    "Torch is for the tensor side alone": ("loading/reader", "import torch"),
+}  # fmt: skip
 
 HEAVY = ("torch", "numba", "dask", "ase", "zarr", "xarray", "scipy", "pandas", "matplotlib")
 
@@ -71,3 +103,45 @@ except zstruct.MissingExtraError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "zstruct[torch]" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A folder with a copy of the package and of its contracts."""
+    folder = tmp_path_factory.mktemp("contracts")
+    shutil.copytree(ROOT / "zstruct", folder / "zstruct", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def _broken(package):
+    """Return the contracts that a package breaks."""
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [command, "--no-cache", "--no-logo"], cwd=package, capture_output=True, text=True, check=False
+    )
+    assert "Contracts: " in done.stdout, done.stdout + done.stderr
+    assert (done.returncode == 0) == (" BROKEN" not in done.stdout)
+    return set(re.findall("^(.*) BROKEN", done.stdout, re.MULTILINE))
+
+
+def test_the_package_keeps_its_contracts(package):
+    pytest.importorskip("importlinter")
+    assert _broken(package) == set()
+
+
+def test_an_offence_is_known_for_each_contract():
+    assert set(OFFENCES) == {contract["name"] for contract in SETTINGS["contracts"]}
+
+
+@pytest.mark.parametrize("contract", OFFENCES)
+def test_contracts_are_broken_by_what_they_forbid(package, contract):
+    pytest.importorskip("importlinter")
+    module, offence = OFFENCES[contract]
+    file = package / "zstruct" / f"{module}.py"
+    text = file.read_text()
+    file.write_text(f"{text}\n\ndef _offence():\n    {offence}\n")
+    try:
+        assert contract in _broken(package)
+    finally:
+        file.write_text(text)
