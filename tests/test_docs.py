@@ -62,7 +62,7 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def own_readers(monkeypatch):
     """Forget the readers that an example registers."""
-    monkeypatch.setattr(zstruct.sources, "_READERS", dict(zstruct.sources.registry._READERS))
+    monkeypatch.setattr(zstruct.sources.registry, "_READERS", dict(zstruct.sources.registry._READERS))
 
 
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.name)
