@@ -7,7 +7,6 @@ itself: `as_options` makes it of what the user typed, `keywords` answers a name 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.text import nearest
 
 __all__ = [
     "OPTIONS",
@@ -32,7 +32,6 @@ __all__ = [
     "integer",
     "keywords",
     "names",
-    "nearest",
     "real",
     "shown",
     "whole",
@@ -180,17 +179,6 @@ def _unknown(function: str, name: str, own: list[str], objects: Mapping[str, typ
         return f"{function} has no option {name!r}; it has {', '.join(own)}"
     where = "" if near in own else f" in {places[near]}"
     return f"{function} has no option {name!r}; is it {near}{where}?"
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that one may have been meant for, or None.
-
-    Examples
-    --------
-    >>> nearest("max_forces", ["max_energy", "max_force"]), nearest("colour", ["max_force"])
-    ('max_force', None)
-    """
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)), None)
 
 
 def shown(value: Any) -> str:

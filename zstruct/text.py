@@ -1,11 +1,14 @@
-"""How counts and sizes are written for people. Knows nothing of what is counted."""
+"""How counts, sizes and names are written for people. Knows nothing of what they are of."""
 
 from __future__ import annotations
 
+import difflib
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "html_list", "html_table", "sized"]
+__all__ = ["counted", "html_list", "html_table", "nearest", "sized"]
+
+_LONGEST = 128  # of a name that is compared with others
 
 
 def counted(n: int, noun: str) -> str:
@@ -32,6 +35,22 @@ def sized(nbytes: float) -> str:
             return f"{nbytes:,.3g} {unit}" if unit != "B" else f"{nbytes:,.0f} B"
         nbytes /= 1000
     return f"{nbytes:,.3g} TB"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return which of some names was probably meant, or None.
+
+    Examples
+    --------
+    >>> nearest("Energy", ["energy", "fmax"]), nearest("natoms", ["n_atoms"]), nearest("bulk", ["energy"])
+    ('energy', 'n_atoms', None)
+    """
+    by_case = {one.casefold(): one for one in reversed(list(known))}
+    folded = name.casefold()[:_LONGEST]
+    if folded in by_case:
+        return by_case[folded]
+    found = difflib.get_close_matches(folded, by_case, n=1, cutoff=0.7)
+    return by_case[found[0]] if found else None
 
 
 def html_table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str:

@@ -25,7 +25,7 @@ from zstruct.query.conditions import (
     IsText,
     SameText,
 )
-from zstruct.query.messages import nearest, pointed
+from zstruct.query.messages import pointed
 from zstruct.query.parse import parse
 from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity
 from zstruct.query.table import Table
@@ -44,6 +44,7 @@ from zstruct.query.values import (
     Value,
 )
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field, by_alias
+from zstruct.text import nearest
 
 __all__ = ["FUNCTIONS", "Bound", "bound", "count_of", "quantity_of"]
 

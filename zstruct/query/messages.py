@@ -1,14 +1,10 @@
-"""Sentences about an expression that point at the place they are about, and name what was probably meant."""
+"""Sentences about an expression that point at the place they are about."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
-__all__ = ["nearest", "pointed"]
+__all__ = ["pointed"]
 
 _WIDTH = 100  # of the part of a line that is shown
-_LONGEST = 128  # of a name that is compared with others
 
 
 def pointed(reason: str, expression: str, start: int, stop: int) -> str:
@@ -39,20 +35,3 @@ def pointed(reason: str, expression: str, start: int, stop: int) -> str:
     before, after = "..." if left > first else "", "..." if right < last else ""
     mark = "^" * max(1, min(stop, right) - start)
     return f"{reason}\n  {before}{line}{after}\n  {' ' * (len(before) + start - left)}{mark}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return which of some names was probably meant, or None.
-
-    Examples
-    --------
-    >>> nearest("Energy", ["energy", "fmax"]), nearest("natoms", ["n_atoms"]), nearest("bulk", ["energy"])
-    ('energy', 'n_atoms', None)
-    """
-    names = list(known)
-    by_case = {one.casefold(): one for one in reversed(names)}
-    folded = name.casefold()[:_LONGEST]
-    if folded in by_case:
-        return by_case[folded]
-    found = difflib.get_close_matches(folded, by_case, n=1, cutoff=0.7)
-    return by_case[found[0]] if found else None

@@ -19,13 +19,12 @@ from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 from zstruct.query.bind import Bound, bound, count_of, quantity_of
 from zstruct.query.conditions import All, Compare, Condition, Unless
 from zstruct.query.evaluate import holding
-from zstruct.query.messages import nearest
 from zstruct.query.parse import parse
 from zstruct.query.quantities import ELEMENTS, QUANTITIES
 from zstruct.query.table import StoreTable, Table
 from zstruct.query.values import ATOMS, Literal, ReferencedEnergy, Totals
 from zstruct.store.store import Store
-from zstruct.text import counted
+from zstruct.text import counted, nearest
 
 __all__ = ["Choice", "Selectable", "Selection", "positions_of"]
 
