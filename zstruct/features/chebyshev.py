@@ -91,7 +91,6 @@ class Chebyshev(Descriptor):
     min_cutoff: float = 0.55
 
     def __post_init__(self) -> None:
-
         if isinstance(self.species, str) or not np.iterable(self.species):
             raise InputError(
                 f"species is a list of chemical symbols, such as ['Ti', 'O'], not {self.species!r}"
