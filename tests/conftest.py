@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from tests.handmade import featured, make_store, narrow_chunks, plain, source  # noqa: F401
+from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
 from zstruct.store import spec
 
 

@@ -145,6 +145,15 @@ def source(make_store, tmp_path_factory) -> Source:
     )
 
 
+@pytest.fixture(scope="module")
+def data(source):
+    """The 61 structures as a dataset of tensors in double precision."""
+    torch = pytest.importorskip("torch")
+    from zstruct.loading import ZarrStructureDataset
+
+    return ZarrStructureDataset(source.path, dtype=torch.float64)
+
+
 def _ragged(path: Path, make: Callable[..., Source]) -> Source:
     """53 structures of 1 to 9 atoms, half of them periodic along one to three vectors."""
     rng = np.random.default_rng(11)
