@@ -195,3 +195,11 @@ def test_atoms_are_read_only_of_structures_that_are_not_decided(path, monkeypatc
 
     assert positions.tolist() == []
     assert set(found) == {"n_atoms"}
+
+
+def test_a_store_may_be_opened_selected(path):
+    expected = zstruct.open(path).zs.select("Ti and fmax < 3")
+
+    xr.testing.assert_identical(zstruct.open(path, select="Ti and fmax < 3"), expected)
+    with pytest.raises(UnknownNameError, match="did you mean fmax"):
+        zstruct.open(path, select="fmx < 3")

@@ -43,6 +43,7 @@ def open(
     path: str | os.PathLike[str] | Store,
     chunks: Chunks = ATOM,
     *,
+    select: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open a store as an `xarray.Dataset`; arrays are read when they are used.
@@ -73,6 +74,9 @@ def open(
         Which variables are dask arrays. ``"atom"``: as above. None: none. ``{}``: all, in chunks of whole
         shards. Anything else as in `xarray.Dataset.chunk`: a number of rows, a mapping of dimensions
         to those, or ``"auto"``.
+    select
+        An expression that holds for the structures to have, as for ``ds.zs.select``: ``"Ti and fmax < 10"``.
+        What it names is read at once.
     storage_options
         Of a URL, for fsspec: keys, endpoints and the like.
 
@@ -127,7 +131,8 @@ def open(
     dataset.encoding |= {"source": _lasting(store.path), "digest": store.digest}
     if store.storage_options:
         dataset.encoding["storage_options"] = store.storage_options
-    return _rechunked(dataset, chunks)
+    whole = _rechunked(dataset, chunks)
+    return whole if select is None else whole.zs.select(select)
 
 
 def _no_path(path: Any) -> str:
