@@ -16,3 +16,13 @@ def test_formula_is_in_hill_order():
     numbers = [elements.atomic_number(s) for s in ("O", "H", "C", "H", "Br")]
     assert elements.formula(np.array(numbers)) == "CH2BrO"
     assert elements.formula(np.array([22, 8, 8])) == "O2Ti"
+
+
+def test_values_by_number_are_those_of_the_atoms(rng):
+    numbers = rng.integers(0, 119, 500).astype(np.uint8)
+    values = {symbol: rng.normal() for symbol in rng.permutation(chemical_symbols)[:80].tolist()}
+
+    found = elements.by_number(values)[numbers]
+
+    expected = [values.get(chemical_symbols[z], np.nan) for z in numbers]
+    np.testing.assert_array_equal(found, expected)

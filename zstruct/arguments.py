@@ -19,6 +19,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.text import nearest
 
@@ -205,6 +206,20 @@ def integer(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def element_number(value: Any) -> int | None:
+    """Return the atomic number that a chemical symbol in any case or an integer of any kind stands for.
+
+    None is returned for what is no element; zero, ASE's dummy atom, is one.
+
+    Examples
+    --------
+    >>> element_number("ti"), element_number(8), element_number("X"), element_number(119)
+    (22, 8, 0, None)
+    """
+    number = atomic_number(value) if isinstance(value, str) else integer(value)
+    return number if number is not None and 0 <= number < len(SYMBOLS) else None
 
 
 @overload

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["NUMBERS", "SYMBOLS", "atomic_number", "formula", "hill", "parsed_formula"]
+__all__ = ["NUMBERS", "SYMBOLS", "atomic_number", "by_number", "formula", "hill", "parsed_formula"]
 
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
@@ -26,6 +27,22 @@ NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 def atomic_number(symbol: str) -> int | None:
     """Return the atomic number of a chemical symbol in any case, or None if there is none."""
     return NUMBERS.get(symbol.capitalize())
+
+
+def by_number(values: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return values of elements by atomic number, NaN where there is none, shape (256,).
+
+    There are as many as atomic numbers have bits for: ``table[numbers]`` is of any atoms.
+
+    Examples
+    --------
+    >>> by_number({"H": -13.6, "C": -1029.0})[[6, 1, 8]]
+    array([-1029. ,   -13.6,     nan])
+    """
+    table = np.full(256, np.nan)
+    for symbol, value in values.items():
+        table[NUMBERS[symbol]] = value
+    return table
 
 
 def formula(numbers: np.ndarray) -> str:

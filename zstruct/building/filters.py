@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import check, keywords, names, real, shown
-from zstruct.elements import SYMBOLS, atomic_number, formula
+from zstruct.elements import SYMBOLS, by_number, formula
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, segment_reduce
 from zstruct.schema import ATOM
@@ -114,7 +114,7 @@ class Filters:
         check(max_energy=self.max_energy, max_force=self.max_force)
         check(max_force_component=self.max_force_component, atomic_energies=self.atomic_energies)
         for symbol in self.atomic_energies or {}:
-            if atomic_number(symbol) is None or symbol not in SYMBOLS:
+            if symbol not in SYMBOLS:
                 raise InputError(f"atomic_energies has {symbol!r}, which is no chemical symbol")
         for name in ("max_energy", "max_force", "max_force_component"):
             limit = real(name, getattr(self, name))
@@ -190,10 +190,7 @@ class Filters:
     def _references(self, packed: Packed, label: str) -> NDArray[np.float64]:
         if not self.atomic_energies:
             return np.zeros(len(packed))
-        table = np.full(256, np.nan)
-        for symbol, energy in self.atomic_energies.items():
-            table[atomic_number(symbol)] = energy
-        per_atom = table[packed.columns["numbers"]]
+        per_atom = by_number(self.atomic_energies)[packed.columns["numbers"]]
         if np.isnan(per_atom).any():
             first = SYMBOLS[packed.columns["numbers"][np.isnan(per_atom)][0]]
             raise InputError(f"atomic_energies has no energy for {first}, which occurs here", label)

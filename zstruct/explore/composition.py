@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from zstruct.elements import SYMBOLS, formula
+from zstruct.elements import NUMBERS, SYMBOLS, formula
 from zstruct.explore.selection import row_blocks
 
 __all__ = ["composition", "distinct_formulas", "elements", "formulas"]
@@ -84,7 +84,7 @@ def distinct_formulas(
     >>> distinct_formulas(["H", "C"], np.array([[4, 1], [6, 2], [4, 1]]))
     (array(['CH4', 'C2H6'], dtype=object), array([0, 1, 0], dtype=int32))
     """
-    numbers = np.array([SYMBOLS.index(symbol) for symbol in symbols], dtype=np.int64)
+    numbers = np.array([NUMBERS[symbol] for symbol in symbols], dtype=np.int64)
     first, codes = _distinct_rows(counts)
     texts = np.empty(len(first), dtype=object)
     texts[:] = [formula(np.repeat(numbers, row)) for row in counts[first]]

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import integer, shown
+from zstruct.arguments import element_number, shown
 from zstruct.batch.pack import Batch, Samples, pack, which
 from zstruct.batch.packed import PackedBatch
-from zstruct.elements import SYMBOLS, atomic_number
+from zstruct.elements import SYMBOLS
 from zstruct.layouts.columns import columns_of, need, spread, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
@@ -152,8 +152,8 @@ def _one_hot(packed: PackedBatch, elements: Iterable[str | int]) -> NDArray[np.b
         raise ValueError(f"elements is a list of symbols or atomic numbers, not {shown(elements)}")
     known: list[int] = []
     for element in elements:
-        number = atomic_number(element) if isinstance(element, str) else integer(element)
-        if number is None or not 0 < number < len(SYMBOLS):
+        number = element_number(element)
+        if not number:
             raise ValueError(f"elements has {element!r}, which is no element")
         known.append(number)
     table = np.unique(known)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from zstruct.elements import parsed_formula
+from zstruct.elements import NUMBERS, parsed_formula
 from zstruct.errors import InputError, UnknownNameError
 from zstruct.query import syntax
 from zstruct.query.conditions import (
@@ -27,7 +27,7 @@ from zstruct.query.conditions import (
 )
 from zstruct.query.messages import pointed
 from zstruct.query.parse import parse
-from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity
+from zstruct.query.quantities import FORMULA, INDEX, QUANTITIES, Quantity
 from zstruct.query.table import Table
 from zstruct.query.values import (
     ATOMS,
@@ -298,8 +298,8 @@ class _Binder:
     def _name(self, node: syntax.Name, beside_text: bool = False) -> _Operand:
         name, fields = node.name, self._table.fields
         if not node.stored:
-            if name in ELEMENTS:
-                return _Number(self._count(ELEMENTS[name]))
+            if name in NUMBERS:
+                return _Number(self._count(NUMBERS[name]))
             if name == FORMULA:
                 return _Formula()
             if name in QUANTITIES:
@@ -322,7 +322,7 @@ class _Binder:
 
     def _component(self, node: syntax.Component) -> _Operand:
         name = node.of.name
-        if not node.of.stored and (name in ELEMENTS or name in QUANTITIES):
+        if not node.of.stored and (name in NUMBERS or name in QUANTITIES):
             self._fail(f"{name} is one number, without components", node)
         if name not in self._table.fields:
             self._no_field(node.of)
@@ -367,11 +367,11 @@ class _Binder:
     def _only(self, node: syntax.Call) -> _Operand:
         elements = []
         for one in node.arguments:
-            if not isinstance(one, syntax.Name) or one.stored or one.name not in ELEMENTS:
+            if not isinstance(one, syntax.Name) or one.stored or one.name not in NUMBERS:
                 self._fail(
                     f"only takes chemical symbols, as in only(Ti, O), and {self._said(one)} is none", one
                 )
-            elements.append(ELEMENTS[one.name])
+            elements.append(NUMBERS[one.name])
         if not elements:
             self._fail("only takes chemical symbols, as in only(Ti, O)", node)
         count = self._count(*dict.fromkeys(elements))
@@ -383,7 +383,7 @@ class _Binder:
             self._fail(f"has takes the name of a quantity or a field, and {self._said(one)} is none", one)
         name, fields = one.name, self._table.fields
         if not one.stored:
-            if name in ELEMENTS:
+            if name in NUMBERS:
                 self._fail(f"write {name} to ask for the element, or has(field('{name}')) for a field", node)
             if name in (FORMULA, INDEX):
                 return _Condition(Constant(True))
@@ -406,7 +406,7 @@ class _Binder:
     def _norm(self, node: syntax.Call) -> _Operand:
         one = self._single(node, "the name of a field, as in norm(dipole)")
         if isinstance(one, syntax.Name) and (
-            one.stored or (one.name not in ELEMENTS and one.name not in QUANTITIES)
+            one.stored or (one.name not in NUMBERS and one.name not in QUANTITIES)
         ):
             if one.name not in self._table.fields:
                 self._no_field(one)
@@ -427,7 +427,7 @@ class _Binder:
         what = "field" if node.stored else "quantity"
         reason = f"{self._table.name} has no {what} {name!r}"
         usable = [one for one, field in fields.items() if field.level == STRUCTURE]
-        known: Sequence[str] = list(fields) if node.stored else [*QUANTITIES, *usable, *ELEMENTS]
+        known: Sequence[str] = list(fields) if node.stored else [*QUANTITIES, *usable, *NUMBERS]
         alias = by_alias(name, STRUCTURE)
         near = alias.name if alias is not None and alias.name in fields else nearest(name, known)
         if beside_text:

@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import SYMBOLS
 from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Level
 
 __all__ = [
-    "ELEMENTS",
     "FORMULA",
     "INDEX",
     "QUANTITIES",
@@ -25,8 +23,6 @@ __all__ = [
     "element_counts",
 ]
 
-#: Atomic numbers by chemical symbol: a symbol stands for the number of its atoms.
-ELEMENTS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 #: The quantities that are not computed by a function of their own.
 INDEX, FORMULA = "index", "formula"
 

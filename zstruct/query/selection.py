@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import array_of, check, integer, names, real, shown
+from zstruct.elements import NUMBERS
 from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 from zstruct.query.bind import Bound, bound, count_of, quantity_of
 from zstruct.query.conditions import All, Compare, Condition, Unless
 from zstruct.query.evaluate import holding
 from zstruct.query.parse import parse
-from zstruct.query.quantities import ELEMENTS, QUANTITIES
+from zstruct.query.quantities import QUANTITIES
 from zstruct.query.table import StoreTable, Table
 from zstruct.query.values import ATOMS, Literal, ReferencedEnergy, Totals
 from zstruct.store.store import Store
@@ -174,7 +175,7 @@ class Choice:
             whole = bound(self.which, table)
             found, elements = [whole.condition], whole.elements
         if self.elements is not None:
-            numbers = tuple(ELEMENTS[symbol] for symbol in self.elements)
+            numbers = tuple(NUMBERS[symbol] for symbol in self.elements)
             total = quantity_of(QUANTITIES["n_atoms"], table)
             found.append(Compare(count_of(numbers, table), "==", total))
             elements |= set(numbers)
@@ -379,8 +380,8 @@ def _mask(where: Any) -> NDArray[np.bool_]:
 def _symbols(elements: Any) -> tuple[str, ...]:
     found = names("elements", elements)
     for symbol in found:
-        if symbol not in ELEMENTS:
-            near = nearest(symbol, ELEMENTS)
+        if symbol not in NUMBERS:
+            near = nearest(symbol, NUMBERS)
             raise UnknownNameError(
                 f"elements has {symbol!r}, which is no chemical symbol"
                 + (f"; did you mean {near}?" if near else "")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import real, shown
-from zstruct.elements import SYMBOLS, atomic_number
+from zstruct.elements import SYMBOLS, atomic_number, by_number
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.stats.scan import Part, check_part
@@ -123,10 +123,7 @@ class References(Mapping[str, float]):
     @cached_property
     def _table(self) -> NDArray[np.float64]:
         """Energy by atomic number, shape (256,); NaN where there is none."""
-        table = np.full(256, np.nan)
-        for symbol, energy in self.energies.items():
-            table[SYMBOLS.index(symbol)] = energy
-        return table
+        return by_number(self.energies)
 
     def totals(self, numbers: NDArray, offsets: NDArray) -> NDArray[np.float64]:
         """Return the sum of the references of each structure's atoms, in eV, shape (n,).

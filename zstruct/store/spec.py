@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import SYMBOLS
+from zstruct.elements import NUMBERS
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
 from zstruct.store.digests import combine_digests
@@ -157,8 +157,7 @@ def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray]]:
     """Return the arrays that say which elements Hill formulas have, with their contents."""
     words = [re.findall(r"([A-Z][a-z]?)([0-9]*)", text) for text in formulas]
     edges = counts_to_offsets([len(w) for w in words])
-    number = {symbol: z for z, symbol in enumerate(SYMBOLS)}
-    elements = np.array([number[symbol] for w in words for symbol, _ in w], dtype=np.uint8)
+    elements = np.array([NUMBERS[symbol] for w in words for symbol, _ in w], dtype=np.uint8)
     counts = np.array([int(count or 1) for w in words for _, count in w], dtype=np.int32)
     where = "of the formulas that the codes of formula stand for"
     return [

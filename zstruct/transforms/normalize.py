@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import integer, real, shown
+from zstruct.arguments import element_number, real, shown
 from zstruct.batch.pack import pack, which
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.batch.tensors import as_array, beside
-from zstruct.elements import SYMBOLS, atomic_number
+from zstruct.elements import SYMBOLS, by_number
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.schema import ATOM, Field
 from zstruct.transforms.transform import Transform, column_of
@@ -196,15 +196,15 @@ def _by_number(references: Mapping[str | int, float] | None) -> NDArray[np.float
         raise ArgumentTypeError(
             f"references are energies in eV by chemical symbol or atomic number, not {shown(references)}"
         )
-    table = np.full(256, np.nan)  # as many as atomic numbers have bits for
+    checked: dict[str, float] = {}
     for element, energy in references.items():
-        number = atomic_number(element) if isinstance(element, str) else integer(element)
+        number = element_number(element)
         if real(f"the reference energy of {shown(element)}", energy) is None:
             raise ArgumentTypeError(f"the reference energy of {shown(element)} is a number, not None")
-        if number is None or not 0 <= number < len(SYMBOLS):
+        if number is None:
             raise ValueError(f"references are by chemical symbol or atomic number, not {element!r}")
-        table[number] = energy
-    return table
+        checked[SYMBOLS[number]] = energy
+    return by_number(checked)
 
 
 def _role(known: Field | None) -> Literal["energy", "derivative", None]:

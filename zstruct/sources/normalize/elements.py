@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import element_number
 from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets, segment_reduce
@@ -52,10 +53,8 @@ def element_table(elements: Mapping[Any, Any] | Iterable[Any] | None) -> dict[st
     pairs = elements.items() if isinstance(elements, Mapping) else enumerate(elements, start=1)
     table: dict[str, str] = {}
     for key, element in pairs:
-        number = atomic_number(element) if isinstance(element, str) else element
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
-            raise InputError(f"elements: type {key!r} is {element!r}, which is no chemical element")
-        if not 0 < number < len(SYMBOLS):
+        number = element_number(element)
+        if not number:
             raise InputError(f"elements: type {key!r} is {element!r}, which is no chemical element")
         if isinstance(key, bool) or not isinstance(key, (str, int, np.integer)) or not str(key).strip():
             raise InputError(f"elements: {key!r} is no type; give {_HOW}")

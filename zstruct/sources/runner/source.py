@@ -16,7 +16,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import SYMBOLS, atomic_number
+from zstruct.elements import NUMBERS, atomic_number
 from zstruct.sources.columns import atom_columns, structure_columns
 from zstruct.sources.compression import opened
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
@@ -33,7 +33,6 @@ _NAMES = {
     **dict.fromkeys(("atom_energy", "atom_energies", "energies"), "energies"),
     **dict.fromkeys(("magmom", "magmoms", "magnetic_moment", "magnetic_moments"), "magmoms"),
 }
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
 _OPEN_UNIT = ("positions", "energy", "energies", "forces")
 # The format has columns for these whether they are known or not; all zero then.
 _PLACEHOLDERS = ("charges", "energies")
@@ -237,7 +236,9 @@ def _complete(frame: _Frame) -> None:
     if len(frame.lattice) not in (0, 3):
         raise _FaultError(f"the lattice has {len(frame.lattice)} vectors, it should have three or none")
     try:
-        frame.numbers = [_NUMBERS[words[4]] for _, words in frame.atoms]
+        frame.numbers = [NUMBERS[words[4]] for _, words in frame.atoms]
+        if not all(frame.numbers):
+            raise ValueError("the dummy atom is no element")
         flat = chain.from_iterable(words[1:4] + words[5:] for _, words in frame.atoms)
         frame.table = np.array(list(map(float, flat))).reshape(len(frame.atoms), -1)
     except (KeyError, ValueError):  # a symbol in other letters, or something wrong: look closer

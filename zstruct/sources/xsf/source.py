@@ -17,7 +17,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import SYMBOLS, atomic_number
+from zstruct.elements import NUMBERS, SYMBOLS, atomic_number
 from zstruct.errors import InputError
 from zstruct.sources.columns import atom_columns, structure_columns
 from zstruct.sources.compression import opened
@@ -35,7 +35,6 @@ _PERIODIC_AXES = {"CRYSTAL": 3, "SLAB": 2, "POLYMER": 1, "MOLECULE": 0}
 _UNUSED_CELLS = ("CONVVEC", "RECIP-PRIMVEC", "RECIP-CONVVEC")
 _OF_FRAMES = ("PRIMVEC", "PRIMCOORD", "ATOMS")
 _KEYWORDS = frozenset({*_PERIODIC_AXES, *_UNUSED_CELLS, *_OF_FRAMES, "ANIMSTEPS", "CONVCOORD", "DIM-GROUP"})
-_NUMBERS = {symbol: z for z, symbol in enumerate(SYMBOLS)}
 
 
 class XSFSource(FileSource):
@@ -234,7 +233,7 @@ class _Parser:
 
     def _species(self, symbols: list[str], at: int) -> list[int]:
         try:
-            return [_NUMBERS[symbol] for symbol in symbols]
+            return [NUMBERS[symbol] for symbol in symbols]
         except KeyError:
             numbers = []
         for i, symbol in enumerate(symbols, start=1):
