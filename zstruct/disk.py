@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +187,7 @@ class WholeFile:
             self.partial.unlink()
 
 
-def save_array(path: Path, array: NDArray) -> None:
+def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as `numpy.save` does, to a file that appears only when it is whole.
 
     NumPy itself does not say why it could not write.

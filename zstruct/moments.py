@@ -71,7 +71,7 @@ class Moments(Record):
     rest: float = 0.0
 
     @classmethod
-    def of(cls, values: NDArray) -> Moments:
+    def of(cls, values: NDArray[Any]) -> Moments:
         """Return those of the values that are not NaN."""
         given = np.asarray(values, dtype=np.float64).ravel()
         missing = np.isnan(given)

@@ -163,7 +163,7 @@ def _run_in_processes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit_pickled(pool: ProcessPoolExecutor, function: Callable[[T], R], task: T) -> Future:
+def _submit_pickled(pool: ProcessPoolExecutor, function: Callable[[T], R], task: T) -> Future[Any]:
     import cloudpickle
 
     call = cloudpickle.dumps((function, task))  # takes lambdas and what a notebook defines
@@ -189,7 +189,7 @@ def _wait_on_cluster(pending: Sequence[Any]) -> set[Any]:
     return set(distributed.wait(list(pending), return_when="FIRST_COMPLETED").done)
 
 
-def _wait_locally(pending: Sequence[Future]) -> set[Future]:
+def _wait_locally(pending: Sequence[Future[Any]]) -> set[Future[Any]]:
     return wait(pending, return_when=FIRST_COMPLETED).done
 
 

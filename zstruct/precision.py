@@ -6,6 +6,8 @@ double; what is per atom is small and many, and comes in single.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ def default_dtype(field: Field) -> np.dtype:
     return _DOUBLE if field.name in _ENERGIES or unknown else _SINGLE
 
 
-def copied(values: NDArray, out: NDArray) -> None:
+def copied(values: NDArray[Any], out: NDArray[Any]) -> None:
     """Copy values into an array of another dtype.
 
     Raises
@@ -46,7 +48,7 @@ def copied(values: NDArray, out: NDArray) -> None:
         np.copyto(out, values, casting="unsafe")
 
 
-def narrowed(name: str, values: NDArray, dtype: np.dtype) -> NDArray:
+def narrowed(name: str, values: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
     """Return values of a batch in another dtype, of which none may become infinite.
 
     Raises
@@ -64,7 +66,7 @@ def narrowed(name: str, values: NDArray, dtype: np.dtype) -> NDArray:
     return out
 
 
-def too_large(name: str, values: NDArray) -> tuple[int, str]:
+def too_large(name: str, values: NDArray[Any]) -> tuple[int, str]:
     """Return the first row with a number that single precision makes infinite, and a sentence on it."""
     with np.errstate(over="ignore"):
         lost = np.isinf(values.astype(_SINGLE)) & np.isfinite(values)

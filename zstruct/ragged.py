@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,7 +95,7 @@ def segment_ranges(offsets: NDArray[np.int64], rows: int) -> Iterator[tuple[int,
         first = last
 
 
-def segment_reduce(values: ArrayLike, offsets: ArrayLike, how: str) -> NDArray:
+def segment_reduce(values: ArrayLike, offsets: ArrayLike, how: str) -> NDArray[Any]:
     """Reduce the rows of each segment to one row.
 
     Parameters
@@ -158,7 +159,7 @@ class Packed:
     """
 
     n_atoms: NDArray[np.int64]
-    columns: dict[str, NDArray] = field(default_factory=dict)
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
     fields: dict[str, Field] = field(default_factory=dict)
     present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     categories: dict[str, list[str]] = field(default_factory=dict)
@@ -176,7 +177,7 @@ class Packed:
         """Bytes of all columns."""
         return sum(c.nbytes for c in self.columns.values())
 
-    def add(self, spec: Field, values: NDArray, present: NDArray[np.bool_] | None = None) -> None:
+    def add(self, spec: Field, values: NDArray[Any], present: NDArray[np.bool_] | None = None) -> None:
         """Add a column; `present` may be left out where every structure has it."""
         self.columns[spec.name], self.fields[spec.name] = values, spec
         if present is not None and not present.all():
@@ -203,7 +204,7 @@ class Packed:
         )
 
 
-def as_texts(values: NDArray, texts: list[str] | None) -> tuple[NDArray, list[str]]:
+def as_texts(values: NDArray[Any], texts: list[str] | None) -> tuple[NDArray[Any], list[str]]:
     """Return codes and texts of a column; numbers and booleans are written out."""
     if texts is not None:
         return values, texts
@@ -212,8 +213,8 @@ def as_texts(values: NDArray, texts: list[str] | None) -> tuple[NDArray, list[st
 
 
 def convert(
-    values: NDArray, target: Field, texts: list[str] | None = None, index: dict[str, int] | None = None
-) -> NDArray:
+    values: NDArray[Any], target: Field, texts: list[str] | None = None, index: dict[str, int] | None = None
+) -> NDArray[Any]:
     """Return rows of a column as the rows of a field that `merge` made of it and others.
 
     Parameters
@@ -237,7 +238,7 @@ def convert(
     return np.array([*lookup, -1], dtype=np.int32)[codes]
 
 
-def _refuse_rounding(values: NDArray, target: Field) -> None:
+def _refuse_rounding(values: NDArray[Any], target: Field) -> None:
     """Raise if whole numbers would not survive beside fractions: from 2^53 on floats skip some."""
     large = (values > _EXACT) | (values < -_EXACT)
     if large.any():

@@ -70,7 +70,7 @@ def original_name(name: str, attrs: Mapping[str, Any]) -> str:
     return PROVENANCE.get(name) or str(attrs.get("original_name", given_name(name)))
 
 
-def restored(value: NDArray, kind: str, per_atom: bool) -> Any:
+def restored(value: NDArray[Any], kind: str, per_atom: bool) -> Any:
     """Return a value in the type that it had before it was stored.
 
     Parameters
@@ -113,7 +113,7 @@ def atoms_at(store: Store, structure: int) -> Any:
     return atoms_of(values, per_atom, originals)
 
 
-def _given(store: Store, name: str, field: Field, structure: int, value: NDArray) -> Any:
+def _given(store: Store, name: str, field: Field, structure: int, value: NDArray[Any]) -> Any:
     """Return a value as it was built, or None where it is missing."""
     if not store.present(name, structure, structure + 1)[0]:
         return None

@@ -6,6 +6,8 @@ strains.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ _ROWS, _COLUMNS = (tuple("xyz".index(name[k]) for name in VOIGT) for k in (0, 1)
 VOIGT_OF_FULL = np.array([[VOIGT.index("".join(sorted(a + b))) for b in "xyz"] for a in "xyz"])
 
 
-def voigt_to_full(values: NDArray) -> NDArray:
+def voigt_to_full(values: NDArray[Any]) -> NDArray[Any]:
     """Return symmetric matrices, shape (..., 3, 3), of their six components, shape (..., 6).
 
     Examples
@@ -31,7 +33,7 @@ def voigt_to_full(values: NDArray) -> NDArray:
     return values[..., VOIGT_OF_FULL]
 
 
-def full_to_voigt(values: NDArray) -> NDArray:
+def full_to_voigt(values: NDArray[Any]) -> NDArray[Any]:
     """Return the six components, shape (..., 6), of symmetric matrices, shape (..., 3, 3).
 
     They are those of the upper triangle.

@@ -140,7 +140,7 @@ def _pairs_in(names: Collection[str]) -> PerPair:
 
 
 def _pairs(
-    per_pair: PerPair, parts: Mapping[str, list[NDArray]], offsets: NDArray[np.int64]
+    per_pair: PerPair, parts: Mapping[str, list[NDArray[Any]]], offsets: NDArray[np.int64]
 ) -> tuple[Pairs, ...]:
     """Return the pairs of samples end to end, counting the atoms of the batch."""
     made = []
@@ -158,14 +158,14 @@ def _pairs(
     return tuple(made)
 
 
-def _array(name: str, value: Any) -> NDArray:
+def _array(name: str, value: Any) -> NDArray[Any]:
     array = as_array(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} holds {array.dtype} values, which no tensor can hold")
     return array
 
 
-def _count(i: int, sample: Mapping[str, Any], rows: dict[str, NDArray]) -> int:
+def _count(i: int, sample: Mapping[str, Any], rows: dict[str, NDArray[Any]]) -> int:
     """Return the atoms of a sample."""
     found = {name: len(array) for name, array in rows.items() if array.ndim > 0}
     if isinstance(sample, Sample):
@@ -175,7 +175,7 @@ def _count(i: int, sample: Mapping[str, Any], rows: dict[str, NDArray]) -> int:
     return next(iter(found.values()))
 
 
-def _join(name: str, arrays: list[NDArray], per_atom: bool) -> NDArray:
+def _join(name: str, arrays: list[NDArray[Any]], per_atom: bool) -> NDArray[Any]:
     try:
         return np.concatenate(arrays) if per_atom else np.stack(arrays)
     except ValueError as error:

@@ -100,7 +100,7 @@ class Pairs:
     name: str
     offsets: NDArray[np.int64]
     index: NDArray[np.int64]
-    columns: dict[str, NDArray]
+    columns: dict[str, NDArray[Any]]
 
 
 @dataclass(eq=False, slots=True)
@@ -134,7 +134,7 @@ class PackedBatch(Sequence[Sample]):
     offsets: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
     batch: NDArray[np.int64]
-    columns: dict[str, NDArray]
+    columns: dict[str, NDArray[Any]]
     per_atom: frozenset[str]
     pairs: tuple[Pairs, ...] = field(default=())
     wide: frozenset[str] = _NONE

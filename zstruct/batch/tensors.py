@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["as_array", "beside", "converter", "scalar"]
 
 
-def converter(as_numpy: bool) -> Callable[[NDArray], Any]:
+def converter(as_numpy: bool) -> Callable[[NDArray[Any]], Any]:
     """Return what makes of an array what a batch holds: a tensor that shares its memory, or itself."""
     if type(as_numpy) is not bool:
         check(as_numpy=as_numpy)
@@ -29,7 +29,7 @@ def converter(as_numpy: bool) -> Callable[[NDArray], Any]:
 
 
 @cache  # an import statement takes as long as a tensor
-def _converter(as_numpy: bool) -> Callable[[NDArray], Any]:
+def _converter(as_numpy: bool) -> Callable[[NDArray[Any]], Any]:
     if as_numpy:
         return np.asarray
     from torch import from_numpy
@@ -44,9 +44,9 @@ def scalar(number: int) -> Tensor:
     return tensor(number)
 
 
-def as_array(value: Any) -> NDArray:
+def as_array(value: Any) -> NDArray[Any]:
     """Return a tensor, on any device, or what else holds numbers as an array."""
-    array: NDArray = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    array: NDArray[Any] = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     return array
 
 

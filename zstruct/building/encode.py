@@ -81,7 +81,7 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
 
 def _ordered(
     plan: Plan, planned: PlannedField, start: int, stop: int
-) -> tuple[NDArray, NDArray[np.bool_] | None]:
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Rows ``start:stop`` of a field, and which are given; the structures being in the order of the parts."""
     edges = plan.atom_edges if planned.field.level == ATOM else plan.structure_edges
     out, given = _nothing(plan, planned, stop - start)
@@ -109,7 +109,7 @@ def _ordered(
 
 def _shuffled(
     plan: Plan, planned: PlannedField, start: int, stop: int
-) -> tuple[NDArray, NDArray[np.bool_] | None]:
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Rows ``start:stop`` of a field, and which are given; the structures being in the plan's order."""
     assert plan.order is not None
     if planned.field.level == ATOM:
@@ -140,14 +140,14 @@ def _shuffled(
     return out, given
 
 
-def _nothing(plan: Plan, planned: PlannedField, n: int) -> tuple[NDArray, NDArray[np.bool_] | None]:
+def _nothing(plan: Plan, planned: PlannedField, n: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Return n rows in which everything is missing, and a mask of given ones where values don't say so."""
     field = planned.field
     silent = field.presence() is not None and planned.coverage < len(plan.counts)
     return np.full((n, *field.shape), field.missing, field.dtype), np.zeros(n, bool) if silent else None
 
 
-def _finished(plan: Plan, planned: PlannedField, block: Block, rows: NDArray) -> NDArray:
+def _finished(plan: Plan, planned: PlannedField, block: Block, rows: NDArray[Any]) -> NDArray[Any]:
     index = plan.category_index.get(planned.field.name)
     return convert(rows, planned.field, block.categories.get(planned.original), index)
 

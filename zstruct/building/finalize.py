@@ -24,7 +24,7 @@ __all__ = ["edge_arrays", "finalize_store"]
 _REPORTED = 100  # skipped frames that are listed one by one
 
 
-def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray]]:
+def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
     """Return the two arrays that say which atoms are whose."""
     n = len(plan.counts)
     counts = ArraySpec(

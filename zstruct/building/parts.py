@@ -73,7 +73,7 @@ class PartWriter:
             }
         )
 
-    def _array(self, values: NDArray) -> dict[str, Any]:
+    def _array(self, values: NDArray[Any]) -> dict[str, Any]:
         data = np.ascontiguousarray(values)
         with naming(self._whole.partial):
             self._file.write(b"\0" * (-self._file.tell() % _ALIGN))
@@ -106,11 +106,11 @@ class Block:
         """Return the atoms of each structure."""
         return self._read(self._counts)
 
-    def rows(self, name: str, start: int, stop: int) -> NDArray:
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return rows ``start:stop`` of a column."""
         return self._read(self._columns[name]["values"], start, stop)
 
-    def column(self, name: str) -> NDArray:
+    def column(self, name: str) -> NDArray[Any]:
         """Return a column as a memory map, for scattered access."""
         entry = self._columns[name]["values"]
         shape = tuple(entry["shape"])
@@ -123,7 +123,7 @@ class Block:
         entry = self._columns[name]["present"]
         return np.ones(self.n_structures, dtype=bool) if entry is None else self._read(entry)
 
-    def _read(self, entry: Mapping[str, Any], start: int = 0, stop: int | None = None) -> NDArray:
+    def _read(self, entry: Mapping[str, Any], start: int = 0, stop: int | None = None) -> NDArray[Any]:
         # Reading instead of mapping keeps the memory of a build bounded by what it asks for.
         n, *rest = entry["shape"]
         dtype, row = np.dtype(entry["dtype"]), int(np.prod(rest, dtype=int))

@@ -113,7 +113,7 @@ class Plan:
         attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
         return spec_of(planned.field, planned.field.name, rows, attrs)
 
-    def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray]]:
+    def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray[Any]]]:
         """Return the arrays, with their contents, that say what the codes of a category stand for."""
         name, texts = planned.field.name, planned.categories
         assert texts is not None

@@ -643,7 +643,7 @@ class StructureAccessor:
     def _composition(self) -> tuple[list[str], NDArray[np.int32]]:
         return composition(self._numbers(), counts_to_offsets(self._segments()[1]))
 
-    def _reduced(self, values: xr.Variable, how: str) -> NDArray:
+    def _reduced(self, values: xr.Variable, how: str) -> NDArray[Any]:
         starts, counts = self._segments()
         packed, offsets = values.isel({ATOM: rows_of(starts, counts)}), counts_to_offsets(counts)
         parts = [segment_reduce(rows, edges, how) for _, rows, edges in row_blocks(packed, offsets)]
@@ -652,6 +652,6 @@ class StructureAccessor:
         return np.concatenate(parts)
 
 
-def _volume(cell: NDArray) -> NDArray:
+def _volume(cell: NDArray[Any]) -> NDArray[Any]:
     volume = np.abs(np.linalg.det(cell))
     return np.where(volume > 0, volume, np.nan)

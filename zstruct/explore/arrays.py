@@ -79,7 +79,7 @@ class StoredRows(_Stored):
         self.dtype = store.dtype(name)
         nbytes = self.dtype.itemsize * int(np.prod(self.shape, dtype=int))
         self._store, self._name, self._hold = store, name, hold and nbytes <= _HELD_BYTES
-        self._held: NDArray | None = None
+        self._held: NDArray[Any] | None = None
         self._decoded = 0  # rows, in reads of scattered ones
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class StoredRows(_Stored):
             return _columns(np.empty((0, *self.shape[1:]), self.dtype), rest, 1)
         return np.concatenate(parts)
 
-    def _runs(self, which: slice | NDArray, narrow: bool) -> Iterator[tuple[int, int, Any]]:
+    def _runs(self, which: slice | NDArray[Any], narrow: bool) -> Iterator[tuple[int, int, Any]]:
         """Yield what to read and which rows of it are wanted: chunks side by side in one go."""
         row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=int))
         chunk = self._store.grid(self._name).chunk_rows
@@ -139,7 +139,7 @@ class StoredRows(_Stored):
             yield first, last, slice(None) if len(part) == last - first else part - first
 
 
-def _columns(rows: NDArray, rest: tuple[Any, ...], axis: int) -> Any:
+def _columns(rows: NDArray[Any], rest: tuple[Any, ...], axis: int) -> Any:
     """Index the axes from `axis` on, each on its own."""
     for k in reversed(range(len(rest))):
         rows = rows[(slice(None),) * (axis + k) + (rest[k],)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -47,7 +49,7 @@ def composition(numbers: xr.Variable, offsets: NDArray[np.int64]) -> tuple[list[
     (['H', 'O'], array([[2, 1],
            [1, 0]], dtype=int32))
     """
-    blocks: list[tuple[slice, NDArray, NDArray[np.int32]]] = []
+    blocks: list[tuple[slice, NDArray[Any], NDArray[np.int32]]] = []
     for which, rows, edges in row_blocks(numbers, offsets):
         here, n = np.flatnonzero(np.bincount(rows, minlength=1)), which.stop - which.start
         column = np.zeros(256, dtype=np.int64)

@@ -273,14 +273,14 @@ def _gather(data: Any, rows: NDArray[np.int64], indices: dict[Any, Any]) -> Any:
     )
 
 
-def _rows_of_block(block: NDArray, index: NDArray[np.int64]) -> NDArray:
-    rows: NDArray = block[index.reshape(-1)]
+def _rows_of_block(block: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
+    rows: NDArray[Any] = block[index.reshape(-1)]
     return rows
 
 
 def row_blocks(
     values: xr.Variable, offsets: NDArray[np.int64]
-) -> Iterator[tuple[slice, NDArray, NDArray[np.int64]]]:
+) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.int64]]]:
     """Yield runs of whole structures: which, their rows, and the offsets in these rows.
 
     Blocks of rows are read once each, a number of dask chunks at a time, so memory stays bounded

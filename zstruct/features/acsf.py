@@ -172,8 +172,8 @@ class ACSF(Descriptor):
         return arrays
 
     def expand(
-        self, arrays: Mapping[str, NDArray], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
-    ) -> NDArray:
+        self, arrays: Mapping[str, NDArray[Any]], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
+    ) -> NDArray[Any]:
         """Return dG_i/dr_ij, shape (p, F, 3), of what `derivatives` returns."""
         n_species, radial, angular = self._sizes
         pairs = np.arange(len(vectors))
@@ -296,7 +296,7 @@ class ACSF(Descriptor):
             raise unknown_species(structures, unknown, list(map(str, self.species)))
 
 
-def _read_only(array: NDArray) -> NDArray:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array as kernels take it; they would be compiled again for arrays that may be written."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,8 +178,8 @@ class Chebyshev(Descriptor):
         return arrays
 
     def expand(
-        self, arrays: Mapping[str, NDArray], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
-    ) -> NDArray:
+        self, arrays: Mapping[str, NDArray[Any]], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
+    ) -> NDArray[Any]:
         """Return dG_i/dr_ij, shape (p, F, 3), of what `derivatives` returns.
 
         Parameters
@@ -283,14 +283,16 @@ class Chebyshev(Descriptor):
         cutoffs = (self.min_cutoff, self.rad_cutoff, self.ang_cutoff)
         return kernels.Model(weights, cutoffs, self.rad_order, *kernels.tables(self.ang_order))
 
-    def _values(self, structures: Structures, piece: Piece) -> NDArray:
+    def _values(self, structures: Structures, piece: Piece) -> NDArray[Any]:
         from zstruct.features.kernels import chebyshev as kernels
 
         out = np.empty((len(piece.offsets) - 1, self.n_features), piece.vectors.dtype)
         self._check(structures, kernels.values(piece, self._model, kernels.scratch(piece, self._model), out))
         return out
 
-    def _pair_gradient(self, structures: Structures, piece: Piece, gradient: NDArray[np.float64]) -> NDArray:
+    def _pair_gradient(
+        self, structures: Structures, piece: Piece, gradient: NDArray[np.float64]
+    ) -> NDArray[Any]:
         from zstruct.features.kernels import chebyshev as kernels
 
         out = np.zeros(piece.vectors.shape, piece.vectors.dtype)

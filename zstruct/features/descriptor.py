@@ -143,8 +143,8 @@ class Descriptor(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no derivatives")
 
     def expand(
-        self, arrays: Mapping[str, NDArray], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
-    ) -> NDArray:
+        self, arrays: Mapping[str, NDArray[Any]], numbers: NDArray[np.int64], vectors: NDArray[np.float64]
+    ) -> NDArray[Any]:
         """Return dG_i/dr_ij, shape (p, F, 3), of what `derivatives` returns.
 
         Parameters

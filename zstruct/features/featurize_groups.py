@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zstruct.disk import save_array
 from zstruct.features.featurize_tasks import (
     EDGES,
     OFFSETS,
@@ -23,7 +24,6 @@ from zstruct.features.featurize_tasks import (
     do_atoms,
     do_pairs,
     pair_specs,
-    save_array,
     values_spec,
 )
 from zstruct.features.groups import Kind

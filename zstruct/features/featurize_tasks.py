@@ -282,7 +282,7 @@ def do_pairs(task: PairTask) -> dict[str, Shard]:
         begin = int(edges[offsets[chosen[k]] + at - structures.offsets[k]]) - start
         inside = slice(max(0, -begin), min(neighbors.n_pairs, stop - start - begin))
         rows = slice(begin + inside.start, begin + inside.stop)
-        arrays: dict[str, NDArray] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         if isinstance(job.what, Descriptor):
             arrays |= job.what.derivatives(part, neighbors)
         arrays["indices"] = neighbors.indices - _first_rows(part, neighbors)

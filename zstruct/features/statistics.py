@@ -18,7 +18,7 @@ from zstruct.moments import ColumnMoments
 __all__ = ["by_species", "described"]
 
 
-def by_species(values: NDArray, numbers: NDArray) -> dict[int, ColumnMoments]:
+def by_species(values: NDArray[Any], numbers: NDArray[Any]) -> dict[int, ColumnMoments]:
     """Return the moments of the rows of each atomic number.
 
     Parameters

@@ -5,6 +5,8 @@ positions and cells. Both have derivatives by the kernels of the descriptor, to 
 of forces needs. This is the only module of features that imports torch; it knows no descriptor.
 """
 
+# What calls autograd's functions has no types.
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -163,7 +165,7 @@ class _Pairs:
     edges: NDArray[np.int64]  # of the pairs of structures, shape (n + 1,)
     periodic: list[int]  # structures
 
-    def differences(self, positions: NDArray, cells: NDArray) -> NDArray[np.float64]:
+    def differences(self, positions: NDArray[Any], cells: NDArray[Any]) -> NDArray[np.float64]:
         """Return what positions and cells say between the atoms of all pairs, shape (P, 3)."""
         out = np.take(positions, self.indices, axis=0)
         out -= np.take(positions, self.centres, axis=0)
@@ -172,7 +174,7 @@ class _Pairs:
             out[pairs] += self.shifts[pairs] @ cells[s]
         return out
 
-    def sums(self, pulls: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def sums(self, pulls: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what pulls (P, 3) come to at positions (N, 3) and cells (n, 3, 3): the transpose."""
         positions = on_atoms(pulls, self.centres, self.indices, self.n_atoms)
         cells = np.zeros((len(self.edges) - 1, 3, 3))
@@ -247,7 +249,7 @@ class _Features(torch.autograd.Function):
     """Vectors of pairs (P, 3) to features (N, F), which the search has computed."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, pairs: _Pairs, values: NDArray) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, pairs: _Pairs, values: NDArray[Any]) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(vectors)
         return torch.from_numpy(values)

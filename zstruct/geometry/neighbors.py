@@ -214,7 +214,7 @@ def _work(structures: Structures, cutoff: float) -> float:
     return seconds if np.isfinite(seconds) else np.inf
 
 
-def _allocate(n: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _allocate(n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     return np.empty(n, np.int64), np.empty((n, 3), np.int32), np.empty((n, 3)), np.empty(n)
 
 

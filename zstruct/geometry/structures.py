@@ -145,7 +145,7 @@ class Structures:
         return made
 
 
-_Part = tuple[NDArray, NDArray, NDArray, NDArray]
+_Part = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 def _one(structure: Any) -> _Part:

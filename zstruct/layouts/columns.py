@@ -23,7 +23,7 @@ def need(packed: PackedBatch, layout: str, *names: str) -> None:
             raise ValueError(f"a {layout} batch needs the field {name!r}: ask the dataset for it, too")
 
 
-def columns_of(packed: PackedBatch) -> dict[str, NDArray]:
+def columns_of(packed: PackedBatch) -> dict[str, NDArray[Any]]:
     """Return the columns, with stresses as matrices, and what pairs carry that no layout has a name for."""
     fields = dict(packed.columns)
     if "stress" in fields:
@@ -35,12 +35,12 @@ def columns_of(packed: PackedBatch) -> dict[str, NDArray]:
     return fields
 
 
-def spread(values: NDArray, shape: tuple[int, ...]) -> NDArray:
+def spread(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Return values once for each component, (n, *shape)."""
     return np.broadcast_to(values.reshape(-1, *[1] * len(shape)), (len(values), *shape))
 
 
-def integers(values: NDArray) -> NDArray[np.int64]:
+def integers(values: NDArray[Any]) -> NDArray[np.int64]:
     """Return whole numbers, zero for those that are missing."""
     return np.nan_to_num(values).round().astype(np.int64)
 
@@ -51,7 +51,7 @@ def tensors(batch: Mapping[str, Any]) -> Batch:
     return {name: made(value) if isinstance(value, np.ndarray) else value for name, value in batch.items()}
 
 
-def completed_cells(cells: NDArray) -> NDArray:
+def completed_cells(cells: NDArray[Any]) -> NDArray[Any]:
     """Return cells whose missing vectors are made up, at right angles to the others."""
     n_missing = 3 - np.count_nonzero(cells.any(axis=2), axis=1)
     if not n_missing.any():

@@ -77,7 +77,7 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
     }
     single = {name: 1 / factor(name, unit) for name, unit in units.items() if name not in _QUANTITIES}
 
-    def scaled(columns: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def scaled(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         scales = {name: single.get(name) or _scale(name, base) for name in columns}
         return {n: column if scales[n] == 1 else column * scales[n] for n, column in columns.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ class EdgeList:
 
     offsets: NDArray[np.int64]
     index: NDArray[np.int64]
-    unit_shifts: NDArray
-    shifts: NDArray
+    unit_shifts: NDArray[Any]
+    shifts: NDArray[Any]
 
 
 def find_edges(packed: PackedBatch, layout: str) -> EdgeList | None:

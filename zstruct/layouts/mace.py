@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ def mace(
         name: narrowed(name, column, dtype) if column.dtype.kind == "f" else column
         for name, column in columns_of(packed).items()
     }
-    own: dict[str, NDArray] = {}
+    own: dict[str, NDArray[Any]] = {}
     for name, axes in _MACE_LABELS.items():
         if name not in fields:
             continue

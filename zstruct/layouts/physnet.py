@@ -7,6 +7,7 @@ of stores.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +115,7 @@ def physnet(
             f"the field {taken[0]!r} has a name that physnet batches use themselves; "
             "choose the fields to load without it (fields=...)"
         )
-    arrays: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, column in packed.columns.items():
         wanted = column.astype(_INT32) if name == "numbers" else column
         if name in packed.per_atom:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def rows_of(packed: PackedBatch, num_atoms: int | None) -> int:
     return int(num_atoms)
 
 
-def rectangle(column: NDArray, offsets: NDArray[np.int64], n_rows: int) -> NDArray:
+def rectangle(column: NDArray[Any], offsets: NDArray[np.int64], n_rows: int) -> NDArray[Any]:
     """Return packed rows as (structures, `n_rows`, ...), zero where a structure has fewer.
 
     Parameters
@@ -81,7 +82,7 @@ def rectangle(column: NDArray, offsets: NDArray[np.int64], n_rows: int) -> NDArr
     return out
 
 
-def _bytes(array: NDArray) -> NDArray[np.uint8]:
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ndarray(array.nbytes, _UINT8, array)
 
 

@@ -82,7 +82,7 @@ class Vocabulary:
         return assembled(layout, values, {}, own, names)
 
 
-def _zero(column: NDArray | None, n: int, like: NDArray | None) -> NDArray:
+def _zero(column: NDArray[Any] | None, n: int, like: NDArray[Any] | None) -> NDArray[Any]:
     """Return the values of structures, zero where there are none."""
     if column is None:
         return np.zeros(n, np.float32 if like is None else like.dtype)

@@ -266,7 +266,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice | list[int] | NDArray | Tensor) -> ZarrStructureDataset: ...
+    def __getitem__(self, index: slice | list[int] | NDArray[Any] | Tensor) -> ZarrStructureDataset: ...
     def __getitem__(self, index: Any) -> Sample | ZarrStructureDataset:
         """Return a sample, or a view of several structures.
 
@@ -299,7 +299,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             sample[name] = from_numpy(arrays[name])
         return sample
 
-    def __getitems__(self, indices: list[int] | NDArray | Tensor) -> PackedBatch:
+    def __getitems__(self, indices: list[int] | NDArray[Any] | Tensor) -> PackedBatch:
         """Return several samples in one gather; a torch ``DataLoader`` calls this by itself.
 
         Raises

@@ -175,7 +175,7 @@ def positions_of(indices: Any, n: int) -> NDArray[np.int64]:
     return np.where(array < 0, array + n, array) if low < 0 else array
 
 
-def is_plain(array: NDArray) -> bool:
+def is_plain(array: NDArray[Any]) -> bool:
     """Return whether an index is what the gather takes as it is."""
     # carray: aligned, writable and contiguous.
     return array.dtype is _INT64 and array.ndim == 1 and array.flags.carray

@@ -172,13 +172,13 @@ def _advice(key: str) -> str:
     return f"remove it or leave it out with exclude=[{key!r}]"
 
 
-def _numeric(values: NDArray) -> NDArray:
+def _numeric(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind in "iu":
         return values.astype(np.int64, copy=False)
     return values if values.dtype == bool else values.astype(np.float64, copy=False)
 
 
-def _size(values: NDArray) -> str:
+def _size(values: NDArray[Any]) -> str:
     """Return whether whole numbers are exact as floats ("number"), as int64 ("large"), or not ("huge").
 
     Large ones make a column of their own, since fractions beside them would have them rounded.
@@ -191,7 +191,7 @@ def _size(values: NDArray) -> str:
     return "large" if low >= -(2**63) and high < 2**63 else "huge"
 
 
-def _scatter(values: NDArray, index: NDArray[np.int64] | None, n: int) -> RawColumn:
+def _scatter(values: NDArray[Any], index: NDArray[np.int64] | None, n: int) -> RawColumn:
     if index is None:
         return RawColumn(values)
     rows = np.zeros((n, *values.shape[1:]), dtype=values.dtype)
@@ -267,7 +267,7 @@ def atom_columns(
     return columns
 
 
-def _array(value: Any) -> NDArray:
+def _array(value: Any) -> NDArray[Any]:
     """Return a value that should be an array; one that is none has no rows."""
     try:
         array = np.asarray(value)
@@ -276,12 +276,12 @@ def _array(value: Any) -> NDArray:
     return array if array.ndim else np.empty(0)
 
 
-def _mismatch(key: str, array: NDArray, n_atoms: int) -> str:
+def _mismatch(key: str, array: NDArray[Any], n_atoms: int) -> str:
     return f"the per-atom property {key!r} has {len(array)} rows for {n_atoms} atoms; {_advice(key)}"
 
 
 def _rows(
-    key: str, arrays: list[NDArray], index: NDArray[np.int64] | None, n_atoms: NDArray[np.int64]
+    key: str, arrays: list[NDArray[Any]], index: NDArray[np.int64] | None, n_atoms: NDArray[np.int64]
 ) -> RawColumn:
     """Join the arrays of the structures `index`, which agree in kind and shape."""
     n = len(n_atoms)
@@ -308,7 +308,7 @@ def _rows(
     return RawColumn(values, present, texts)
 
 
-def _strings(values: NDArray) -> NDArray | None:
+def _strings(values: NDArray[Any]) -> NDArray[Any] | None:
     """Return an array of texts as numpy texts, or None if something in it is no text."""
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8", "replace")

@@ -88,7 +88,7 @@ class RawColumn:
         the user gives it.
     """
 
-    values: NDArray
+    values: NDArray[Any]
     present: NDArray[np.bool_] | None = None
     texts: list[str] | None = None
     fault: str | None = None

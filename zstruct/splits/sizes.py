@@ -47,7 +47,7 @@ def is_row(sizes: Any) -> bool:
         return False
 
 
-def parts_of_file(path: str | os.PathLike[str]) -> dict[str, NDArray]:
+def parts_of_file(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """Return the parts that a file holds."""
     where = os.fspath(path)
     wanted = "an .npz file of indices, as np.savez(file, train=..., val=...) writes it"

@@ -7,6 +7,7 @@ dealt out where, is settled in `splits`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,7 +76,7 @@ def stratified(
     return strata
 
 
-def _stratifying(opened: Store, how: By) -> tuple[str, NDArray]:
+def _stratifying(opened: Store, how: By) -> tuple[str, NDArray[Any]]:
     """Return a value for each structure of the store, and their kind; see `_kind`."""
     if callable(how):
         values = _values(opened, how)
@@ -107,7 +108,7 @@ def _usable(opened: Store, kinds: Sequence[str]) -> list[str]:
     ]
 
 
-def _values(opened: Store, how: By) -> NDArray:
+def _values(opened: Store, how: By) -> NDArray[Any]:
     """Return a value for each structure of the store."""
     if callable(how):
         try:
@@ -126,18 +127,18 @@ def _values(opened: Store, how: By) -> NDArray:
     if how == "energy_per_atom":
         if "energy" not in opened.fields:
             raise InputError(f"strata by energy_per_atom need energies, and {opened.path} has none")
-        per_atom: NDArray = opened.read("energy") / opened.read("n_atoms")
+        per_atom: NDArray[Any] = opened.read("energy") / opened.read("n_atoms")
         return per_atom
     return opened.read(how)
 
 
-def _has_many(values: NDArray, bins: int) -> bool:
+def _has_many(values: NDArray[Any], bins: int) -> bool:
     """Return whether whole numbers have so many values that few structures share one."""
     n_values = len(np.unique(values))
     return n_values > bins and n_values * _SHARING > len(values)
 
 
-def _ranges(values: NDArray, bins: int) -> NDArray[np.int64]:
+def _ranges(values: NDArray[Any], bins: int) -> NDArray[np.int64]:
     """Return which of some ranges of equal number each value is in; missing ones are in one of their own."""
     codes = np.zeros(len(values), np.int64)
     known = np.flatnonzero(~np.isnan(values))
@@ -148,7 +149,7 @@ def _ranges(values: NDArray, bins: int) -> NDArray[np.int64]:
     return codes
 
 
-def _numbered(values: NDArray) -> NDArray[np.int64]:
+def _numbered(values: NDArray[Any]) -> NDArray[np.int64]:
     """Return a number for each value, the same for equal ones."""
     try:
         return np.unique(values, return_inverse=True)[1]

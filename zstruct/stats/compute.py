@@ -168,7 +168,7 @@ def _summarize(stretch: Stretch, references: References | None) -> Statistics:
 
 
 def _of_forces(
-    stretch: Stretch, numbers: NDArray, offsets: NDArray[np.int64]
+    stretch: Stretch, numbers: NDArray[Any], offsets: NDArray[np.int64]
 ) -> tuple[int, Moments, Moments, Magnitudes, dict[str, Species]]:
     """Return how many structures have forces; moments of components and norms, their bins; species."""
     there = np.bincount(numbers, minlength=256)

@@ -125,7 +125,7 @@ class References(Mapping[str, float]):
         """Energy by atomic number, shape (256,); NaN where there is none."""
         return by_number(self.energies)
 
-    def totals(self, numbers: NDArray, offsets: NDArray) -> NDArray[np.float64]:
+    def totals(self, numbers: NDArray[Any], offsets: NDArray[Any]) -> NDArray[np.float64]:
         """Return the sum of the references of each structure's atoms, in eV, shape (n,).
 
         Parameters
@@ -151,7 +151,9 @@ class References(Mapping[str, float]):
             )
         return sums
 
-    def subtract(self, numbers: NDArray, offsets: NDArray, energies: NDArray) -> NDArray[np.float64]:
+    def subtract(
+        self, numbers: NDArray[Any], offsets: NDArray[Any], energies: NDArray[Any]
+    ) -> NDArray[np.float64]:
         """Return total energies less the references of their atoms, in eV, float64, shape (n,).
 
         Parameters

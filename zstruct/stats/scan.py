@@ -187,7 +187,7 @@ class Stretch:
         """Return whether the store has a field."""
         return name in self.store.fields
 
-    def read(self, name: str) -> NDArray:
+    def read(self, name: str) -> NDArray[Any]:
         """Return the rows of a field, shape (n, ...) or (atoms, ...)."""
         edges = self._edges
         self.store.shape(name)  # says so if the store has none

@@ -34,7 +34,7 @@ def keep_statistics(part: Part, found: Statistics, name: str, overwrite: bool) -
     keep(part.store, _KIND, name, NOUN, attrs, arrays, overwrite)
 
 
-def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[ArraySpec, NDArray]:
+def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[ArraySpec, NDArray[Any]]:
     grid = choose_grid(len(values), 8)
     return ArraySpec(path, (dim,), values.shape, "int64", {"long_name": text}, 0, grid), values
 

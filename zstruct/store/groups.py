@@ -52,7 +52,7 @@ def keep(
     name: str,
     noun: str,
     attrs: Mapping[str, Any],
-    arrays: Sequence[tuple[ArraySpec, NDArray]],
+    arrays: Sequence[tuple[ArraySpec, NDArray[Any]]],
     overwrite: bool,
 ) -> None:
     """Write a group into its store, whole or not at all, unless this very group is there.
@@ -141,7 +141,7 @@ def check_place(given: Any, name: str | None, noun: str) -> None:
 
 
 def _is_there(
-    there: Store, group: str, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray]]
+    there: Store, group: str, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray[Any]]]
 ) -> bool:
     """Return whether a store has this very group."""
     kind, name = group.split("/")
@@ -150,7 +150,7 @@ def _is_there(
     return all(np.array_equal(there.read(f"{group}/{s.path}"), values) for s, values in arrays)
 
 
-def _write(path: Path, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray]]) -> None:
+def _write(path: Path, attrs: Mapping[str, Any], arrays: Sequence[tuple[ArraySpec, NDArray[Any]]]) -> None:
     create(path, [spec for spec, _ in arrays], attrs)
     complete(path, {}, [write_array(path, spec, values) for spec, values in arrays])
 

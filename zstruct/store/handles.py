@@ -66,7 +66,7 @@ class Handles:
             raise (self.reason(error) or error) from error
         return said
 
-    def array(self, name: str, known: Mapping[str, Any]) -> zarr.Array:
+    def array(self, name: str, known: Mapping[str, Any]) -> zarr.Array[Any]:
         """Return an array, which must be as its document says, which is `known`.
 
         Raises
@@ -92,7 +92,7 @@ class Handles:
                     "restore the store from a copy or build it again"
                 )
             handles[name] = node
-        array: zarr.Array = handles[name]
+        array: zarr.Array[Any] = handles[name]
         return array
 
     def reason(self, error: Exception) -> ZstructError | None:
@@ -117,7 +117,7 @@ class Handles:
         return None
 
 
-def chunks_there(path: str, array: zarr.Array) -> int:
+def chunks_there(path: str, array: zarr.Array[Any]) -> int:
     """Return how many chunks of an array a server lists."""
     try:
         return array.nchunks_initialized

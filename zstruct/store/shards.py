@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -67,7 +68,7 @@ class ArrayReader:
         """Where the array is in its store, if its shards are read without zarr."""
         return None if self._spec is None else self._spec.path
 
-    def read_into(self, start: int, stop: int, out: NDArray) -> None:
+    def read_into(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Decode rows ``start:stop`` into an array, cast to its dtype as by `numpy.ndarray.astype`.
 
         Parameters
@@ -101,7 +102,7 @@ class ArrayReader:
                 ) from error
             self._copy(first, whole[first - chunk * rows : last - chunk * rows], out[first - start :])
 
-    def _copy(self, start: int, values: NDArray, out: NDArray) -> None:
+    def _copy(self, start: int, values: NDArray[Any], out: NDArray[Any]) -> None:
         """Copy rows from `start` on to the beginning of an array."""
         try:
             copied(values, out[: len(values)])
@@ -113,7 +114,7 @@ class ArrayReader:
                 row = int(np.searchsorted(offsets, row, side="right")) - 1
             raise InputError(f"{self.store.path}, structure {row}: {sentence}") from None
 
-    def _decode(self, spec: ArraySpec, chunk: int) -> NDArray:
+    def _decode(self, spec: ArraySpec, chunk: int) -> NDArray[Any]:
         """Return the rows of a chunk."""
         encoded = self._encoded(spec, chunk)
         shape, stored = (spec.grid.chunk_rows, *spec.shape[1:]), np.dtype(spec.dtype)

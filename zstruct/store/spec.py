@@ -139,7 +139,7 @@ def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> A
     )
 
 
-def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArray]]:
+def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArray[Any]]]:
     """Return the two arrays of a category table, with their contents: UTF-8 bytes and edges."""
     encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     edges = counts_to_offsets([len(e) for e in encoded])
@@ -153,7 +153,7 @@ def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArr
     ]
 
 
-def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray]]:
+def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray[Any]]]:
     """Return the arrays that say which elements Hill formulas have, with their contents."""
     words = [re.findall(r"([A-Z][a-z]?)([0-9]*)", text) for text in formulas]
     edges = counts_to_offsets([len(w) for w in words])
@@ -167,7 +167,9 @@ def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray]]:
     ]
 
 
-def table_spec(path: str, dims: tuple[str, ...], values: NDArray, text: str) -> tuple[ArraySpec, NDArray]:
+def table_spec(
+    path: str, dims: tuple[str, ...], values: NDArray[Any], text: str
+) -> tuple[ArraySpec, NDArray[Any]]:
     grid = choose_grid(len(values), values.itemsize * int(np.prod(values.shape[1:], dtype=int)))
     return ArraySpec(path, dims, values.shape, values.dtype.name, {"long_name": text}, 0, grid), values
 

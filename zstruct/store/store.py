@@ -216,7 +216,7 @@ class Store:
         """Return the SHA-256 of the rows of each shard of an array, shape (n_shards, 32), or None."""
         return self._of_shards(name, "digests")
 
-    def _of_shards(self, name: str, what: str) -> NDArray | None:
+    def _of_shards(self, name: str, what: str) -> NDArray[Any] | None:
         group = group_of(name)
         before = f"{group}/" if group else ""
         inner, documents = name.removeprefix(before), self._catalog.documents(group)
@@ -289,7 +289,7 @@ class Store:
         """Return the bytes of all files of a local store."""
         return sum(f.stat().st_size for f in Path(self.path).rglob("*") if f.is_file())
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray:
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return rows ``start:stop`` of an array, decoded and checked.
 
         Raises
@@ -445,6 +445,6 @@ class Store:
             self._whole.add(name)
         return said
 
-    def _opened(self, name: str) -> zarr.Array:
+    def _opened(self, name: str) -> zarr.Array[Any]:
         """Return an array as zarr opens it."""
         return self._handles.array(name, self._catalog.documents(group_of(name))[name])

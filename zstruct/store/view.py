@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ class StoreView:
         """Return the dtype of an array."""
         return self.store.dtype(self._paths[name])
 
-    def read(self, name: str, start: int, stop: int) -> NDArray:
+    def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return rows ``start:stop`` of an array, decoded and checked."""
         return self.store.read(self._paths[name], start, stop)
 

@@ -115,7 +115,7 @@ class WrittenArray:
         return array_digest(self.spec.dtype, self.spec.shape, self.spec.grid, digests)
 
 
-def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray) -> Shard:
+def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray[Any]) -> Shard:
     """Write one whole shard durably and atomically; return its digest and checksum.
 
     The bytes are those of Zarr's sharding codec (inner chunks, then their index with its
@@ -140,7 +140,7 @@ def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
     return _SMALL if np.dtype(dtype).itemsize == 1 else _FAST
 
 
-def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
+def _encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
     """Yield the pieces of a shard: chunks and index, each followed by its checksum."""
     codec, level = _compression(spec.dtype)
     chunk_rows = spec.grid.chunk_rows
@@ -163,7 +163,7 @@ def _encode_shard(spec: ArraySpec, rows: NDArray) -> Iterator[bytes]:
     yield google_crc32c.value(table).to_bytes(4, "little")
 
 
-def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray) -> WrittenArray:
+def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray[Any]) -> WrittenArray:
     """Write all shards of an array."""
     rows = spec.grid.shard_rows
     shards = [

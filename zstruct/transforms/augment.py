@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,7 +161,7 @@ def turn_all(
 
 def _apply(
     transform: RandomRotation | RandomReflection,
-    columns: dict[str, NDArray],
+    columns: dict[str, NDArray[Any]],
     name: str,
     edges: NDArray[np.int64],
     matrices: NDArray[np.float64],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -86,7 +87,7 @@ class CastUnits(Transform):
                 self._cast(name, column)
         return batch
 
-    def _cast(self, name: str, column: NDArray) -> None:
+    def _cast(self, name: str, column: NDArray[Any]) -> None:
         known = self._fields.get(name)
         unit = _BESIDE.get(name, "") if known is None else known.unit
         value = self._own.get(name)

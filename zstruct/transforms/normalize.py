@@ -145,14 +145,14 @@ class Normalize(Transform):
         """What turns predictions of a model back into energies and forces."""
         return Denormalize(self)
 
-    def _offsets(self, batch: PackedBatch, energies: NDArray | None = None) -> NDArray[np.float64]:
+    def _offsets(self, batch: PackedBatch, energies: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """Return what is taken off the energy of each structure, shape (n,); see `_atomic`."""
         if self._table is None:
             return np.multiply(batch.n_atoms, self.mean, dtype=np.float64)
         of_atoms = None if energies is None else energies[batch.batch]
         return np.bincount(batch.batch, self._atomic(batch, of_atoms), len(batch)).astype(np.float64)
 
-    def _atomic(self, batch: PackedBatch, energies: NDArray | None = None) -> NDArray[np.float64]:
+    def _atomic(self, batch: PackedBatch, energies: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """Return what is taken off the energy of each atom, shape (atoms,).
 
         Where there are energies and one is missing, its atoms need no reference.

@@ -144,7 +144,7 @@ class Transform(ABC):
         return stream(seed, epoch, type(self).__name__, what, *self._place)
 
 
-def column_of(transform: Transform, batch: PackedBatch, name: str) -> NDArray:
+def column_of(transform: Transform, batch: PackedBatch, name: str) -> NDArray[Any]:
     """Return a column that a transform can't do without.
 
     Raises
@@ -158,7 +158,7 @@ def column_of(transform: Transform, batch: PackedBatch, name: str) -> NDArray:
     return batch.columns[name]
 
 
-def flat(columns: dict[str, NDArray], name: str) -> NDArray:
+def flat(columns: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
     """Return the values of a column in one row, as kernels take them to change them in place."""
     column = columns[name]
     if not column.flags.carray:  # what a function of the user's left, strided or read-only

@@ -489,7 +489,7 @@ def _angular(operation, kind, a, rows, edges, functions, scratch, arrays):  # ty
                 while first < stop:
                     last = min(stop, first + block - count)  # as many as fit for sure
                     count = _collect(j, first, last, count, longest, near, room, work, corners)
-                    first = last
+                    first = last  # type: ignore[assignment]
                     if count == block or (count > 0 and first == stop and j + np.uint64(1) == end):
                         _triangles(operation, kind, count, a, s, t, rows, functions, scratch, arrays)
                         count = np.uint64(0)

@@ -70,8 +70,8 @@ class Piece(NamedTuple):
     start: int
     offsets: NDArray[np.int64]
     indices: NDArray[np.int64]
-    vectors: NDArray  # float64 or complex128, as distances
-    distances: NDArray
+    vectors: NDArray[Any]  # float64 or complex128, as distances
+    distances: NDArray[Any]
     numbers: NDArray[np.int64]
 
 
@@ -110,7 +110,7 @@ def tables(ang_order: int) -> tuple[NDArray[np.float64], ...]:
     return series, ratio, alpha, beta
 
 
-def scratch(piece: Piece, model: Model) -> tuple[NDArray, ...]:
+def scratch(piece: Piece, model: Model) -> tuple[NDArray[Any], ...]:
     """Return room for the neighbours of any one centre, their pairs, moments, and sums over orders."""
     most = int(np.diff(piece.offsets).max(initial=0))
     n_ang, dtype = len(model.ratio), piece.vectors.dtype

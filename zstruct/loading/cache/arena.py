@@ -91,7 +91,7 @@ class Arena:
             memory = mmap.mmap(self._fd, nbytes)
             weakref.finalize(self, _leave, self._fd, self.path, os.getpid())
         self._positions = positions
-        self.arrays: dict[str, NDArray] = {
+        self.arrays: dict[str, NDArray[Any]] = {
             name: np.ndarray(tuple(shape), dtype, buffer=memory, offset=positions[name])
             for name, (dtype, shape) in arrays.items()
         }

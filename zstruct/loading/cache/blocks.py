@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Resident:
     present: dict[Level, NDArray[np.uint8]]
     addresses: dict[Level, NDArray[np.int64]]
     span: dict[Level, int]
-    arrays: dict[tuple[Level, int], list[NDArray]] = field(default_factory=dict)
+    arrays: dict[tuple[Level, int], list[NDArray[Any]]] = field(default_factory=dict)
 
     def has(self, level: Level, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of some blocks are in memory."""

@@ -89,7 +89,7 @@ class BlockCache:
         """Begin with nothing decoded, or with what others have decoded into the shared arena."""
         self._renew()
         self._arena = self._make_arena()
-        self.flat: dict[str, NDArray] | None = None
+        self.flat: dict[str, NDArray[Any]] | None = None
         if self.place.flat:
             columns = self._arena.arrays
             self.flat = {name: columns[name] for name in self._readers if name != _OFFSETS}

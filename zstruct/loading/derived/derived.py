@@ -302,7 +302,7 @@ class Extras:
         remembered = {}
         for cutoff, memo in self._kept_lists.items():
 
-            def find(missing: NDArray[np.int64], cutoff: float = cutoff) -> list[tuple[NDArray, ...]]:
+            def find(missing: NDArray[np.int64], cutoff: float = cutoff) -> list[tuple[NDArray[Any], ...]]:
                 chosen = some(structures, missing)
                 return apart(neighbor_list(chosen, cutoff), chosen.offsets)
 
@@ -310,12 +310,12 @@ class Extras:
             remembered[cutoff] = together(parts, gathered.offsets)
         return _Lists(structures, remembered)
 
-    def _features_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists) -> NDArray:
+    def _features_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists) -> NDArray[Any]:
         """Return computed features of all atoms, some of which may have been computed before."""
         if self._kept_features is None:
             return self._values(wanted, lists)
 
-        def compute(missing: NDArray[np.int64]) -> list[tuple[NDArray, ...]]:
+        def compute(missing: NDArray[np.int64]) -> list[tuple[NDArray[Any], ...]]:
             chosen = some(lists.structures, missing)
             values = self._values(wanted, _Lists(chosen, {}))
             return [(part.copy(),) for part in np.split(values, chosen.offsets[1:-1])]
@@ -324,7 +324,7 @@ class Extras:
         empty = np.empty((0, wanted.descriptor.n_features), self._dtypes[_FEATURES])  # type: ignore[union-attr]
         return np.concatenate([empty, *parts])
 
-    def _values(self, wanted: Wanted, lists: _Lists) -> NDArray:
+    def _values(self, wanted: Wanted, lists: _Lists) -> NDArray[Any]:
         """Return computed features of all atoms."""
         descriptor: Any = wanted.descriptor
         out = np.empty((lists.structures.n_atoms, descriptor.n_features), self._dtypes[_FEATURES])
@@ -351,7 +351,7 @@ class Extras:
                 lengths[used] = np.diff(stored.offsets)
                 offsets = counts_to_offsets(lengths)
             index = self._index(gathered, counts, stored.columns["indices"], True)
-            arrays: Mapping[str, NDArray] = stored.columns
+            arrays: Mapping[str, NDArray[Any]] = stored.columns
         else:
             assert lists is not None
             found = lists.by_cutoff[wanted.cutoff]
@@ -388,10 +388,10 @@ class Extras:
         gathered: PackedBatch,
         counts: NDArray[np.int64],
         index: NDArray[np.int64],
-        arrays: Mapping[str, NDArray],
-    ) -> dict[str, NDArray]:
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> dict[str, NDArray[Any]]:
         """Return what edges carry, in the order that was asked for."""
-        carried: dict[str, NDArray] = {}
+        carried: dict[str, NDArray[Any]] = {}
         if _LENGTHS & set(self._carried):
             vectors, distances = np.empty((index.shape[1], 3)), np.empty(index.shape[1])
             shifts = arrays["shifts"].astype(_INT32, copy=False)

@@ -42,7 +42,7 @@ class Featurizer:
     def __repr__(self) -> str:
         return f"features by {getattr(self.function, '__name__', repr(self.function))}"
 
-    def of(self, sample: Sample) -> dict[str, NDArray]:
+    def of(self, sample: Sample) -> dict[str, NDArray[Any]]:
         """Return the features of a sample, by name.
 
         Raises
@@ -64,7 +64,7 @@ class Featurizer:
         ValueError
             If the samples of a batch got features of other names or shapes.
         """
-        made: list[dict[str, NDArray]] = []
+        made: list[dict[str, NDArray[Any]]] = []
         if self._memo is None or batch.structures is None:
             made = [self.of(sample) for sample in batch]
         else:
@@ -95,5 +95,5 @@ class Featurizer:
                 batch.per_atom |= {name}
 
 
-def _array(value: Any) -> NDArray:
+def _array(value: Any) -> NDArray[Any]:
     return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)

@@ -73,7 +73,7 @@ class _Whole(NamedTuple):
     """Everything decoded: row edges, columns with their kind, and what `fill` takes."""
 
     offsets: NDArray[np.int64]
-    columns: list[tuple[str, NDArray, bool, np.dtype]]
+    columns: list[tuple[str, NDArray[Any], bool, np.dtype]]
     sources: tuple[Any, ...]
 
 
@@ -274,7 +274,7 @@ class Gather:
         size = self.cache.store.n_structures if subset is None else len(subset)
         return out_of_range(int(indices[MISSING - 1 - found]), size)
 
-    def one(self, structure: int) -> tuple[int, dict[str, NDArray], int] | None:
+    def one(self, structure: int) -> tuple[int, dict[str, NDArray[Any]], int] | None:
         """Return the index, columns and atoms of one structure, if all its rows are decoded.
 
         Slices of whole columns take less time than two kernels. None asks for the kernels.
@@ -291,7 +291,7 @@ class Gather:
         if structure < 0:
             structure += len(offsets) - 1
         start, stop = offsets.item(structure), offsets.item(structure + 1)
-        found: dict[str, NDArray] = {}
+        found: dict[str, NDArray[Any]] = {}
         for name, column, per_atom, dtype in whole.columns:
             # The ellipsis keeps a scalar an array.
             found[name] = (column[start:stop] if per_atom else column[structure, ...]).astype(dtype)
@@ -373,7 +373,7 @@ class Gather:
             self.cache.prefetch(level, blocks_between(*block_ends(table, *first)))
 
 
-def _has(values: NDArray) -> NDArray[np.bool_]:
+def _has(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return, as an array without axes, whether any value is not missing."""
     there = values >= 0 if values.dtype == _INT64 else values == values
     return np.array(there.any())

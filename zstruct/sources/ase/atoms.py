@@ -264,7 +264,9 @@ def _current(atoms: Any) -> Mapping[str, Any] | None:
     return results
 
 
-def _same_geometry(block: Sequence[Any], z: NDArray, xyz: NDArray, cells: NDArray, pbc: NDArray) -> bool:
+def _same_geometry(
+    block: Sequence[Any], z: NDArray[Any], xyz: NDArray[Any], cells: NDArray[Any], pbc: NDArray[Any]
+) -> bool:
     """Tell, for the whole block at once, whether results belong to the structures as they are."""
     references: list[Any] = [getattr(atoms.calc, "atoms", None) for atoms in block]
     if type(None) in set(map(type, references)):
@@ -284,7 +286,7 @@ def _reference(atoms: Any) -> Any:
     return atoms if then is None else then
 
 
-def _equal(pieces: Sequence[NDArray], whole: NDArray) -> bool:
+def _equal(pieces: Sequence[NDArray[Any]], whole: NDArray[Any]) -> bool:
     return np.array_equal(np.concatenate(pieces).ravel(), whole.ravel())
 
 
@@ -306,7 +308,7 @@ def _unmoved(now: Any, then: Any) -> bool:
     )
 
 
-def _unknown_elements(z: NDArray, n_atoms: NDArray[np.int64]) -> dict[int, str]:
+def _unknown_elements(z: NDArray[Any], n_atoms: NDArray[np.int64]) -> dict[int, str]:
     wrong = (z < 0) | (z >= len(SYMBOLS))
     if not wrong.any():
         return {}

@@ -6,6 +6,8 @@ structures that have it. What is done about bad structures is decided elsewhere.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,7 +119,7 @@ def check_precision(packed: Packed, dtype: str, offsets: NDArray[np.int64], bad:
             )
 
 
-def not_symmetric(full: NDArray) -> NDArray[np.bool_]:
+def not_symmetric(full: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which 3x3 matrices are not symmetric; NaN and infinity are left for others to find."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(full - full.transpose(0, 2, 1)).max(axis=(1, 2))

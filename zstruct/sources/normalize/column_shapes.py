@@ -6,6 +6,8 @@ same is taken; what does not makes the frames that have it bad.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -116,7 +118,7 @@ def kind_of(column: RawColumn) -> Kind:
     return kinds[column.values.dtype.kind]
 
 
-def _to_voigt(values: NDArray, here: NDArray[np.bool_], bad: Bad) -> NDArray:
+def _to_voigt(values: NDArray[Any], here: NDArray[np.bool_], bad: Bad) -> NDArray[Any]:
     full = values.reshape(-1, 3, 3).astype(np.float64)
     if values.ndim == 2:
         full = full.transpose(0, 2, 1)  # nine numbers come in Fortran order

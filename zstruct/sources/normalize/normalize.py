@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,7 +266,7 @@ def _field_name(key: str, level: Level, renamed: Mapping[str, str], options: Rea
 
 def _combine(
     name: str, level: Level, by_key: Mapping[str, list[RawColumn]], block: _Block
-) -> tuple[Field, NDArray, NDArray[np.bool_] | None, list[str] | None] | None:
+) -> tuple[Field, NDArray[Any], NDArray[np.bool_] | None, list[str] | None] | None:
     """Merge the columns that feed one field into one array of the field's shape and unit."""
     raw, bad, label = block.raw, block.bad, block.label
     known = FIELDS.get(name)

@@ -6,6 +6,7 @@ A virial W is -V times the stress. Works on fields, after names, units and shape
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def _given(packed: Packed, name: str) -> NDArray[np.bool_]:
     return here & ~np.isnan(values).all(axis=tuple(range(1, values.ndim)))
 
 
-def _drop_infinite(packed: Packed, name: str, volume: NDArray, bad: Bad, remarks: Remarks) -> None:
+def _drop_infinite(packed: Packed, name: str, volume: NDArray[Any], bad: Bad, remarks: Remarks) -> None:
     """Take as missing what writers make of a division by no volume: infinities, with NaN for 0/0."""
     values = packed.columns[name]
     axes = tuple(range(1, values.ndim))
@@ -129,14 +130,14 @@ def _drop_infinite(packed: Packed, name: str, volume: NDArray, bad: Bad, remarks
     )
 
 
-def _contradictory(stress: NDArray, turned: NDArray, both: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _contradictory(stress: NDArray[Any], turned: NDArray[Any], both: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which structures have a stress and a virial that differ by more than their rounding."""
     with np.errstate(invalid="ignore"):
         largest = np.maximum(np.abs(stress), np.abs(turned)).max(axis=1)
         return both & (np.abs(stress - turned).max(axis=1) > _CONTRADICTION * largest + _TINY)
 
 
-def _reason(stress: NDArray, turned: NDArray) -> str:
+def _reason(stress: NDArray[Any], turned: NDArray[Any]) -> str:
     """Return what would explain the difference of two stresses: a sign, a unit."""
     size = float(turned @ turned)
     ratio = float(stress @ turned) / size if size > 0 else 0.0

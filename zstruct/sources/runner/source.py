@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class _Frame:
     numbers: list[int] = field(default_factory=list)
     atoms: list[tuple[int, list[str]]] = field(default_factory=list)
     """Line number and words of every atom."""
-    table: NDArray = field(default_factory=lambda: np.empty((0, 3)))
+    table: NDArray[Any] = field(default_factory=lambda: np.empty((0, 3)))
     """Position and properties of every atom, shape (n_atoms, 3 + properties)."""
     lattice: list[list[float]] = field(default_factory=list)
     known: dict[str, float | str] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class _Frame:
         """Words on the line of an atom."""
         return 5 + sum(width for _, width in self.columns)
 
-    def column(self, name: str) -> NDArray | None:
+    def column(self, name: str) -> NDArray[Any] | None:
         """Return the values of a property; None if the structure has none."""
         at = 3
         for key, width in self.columns:

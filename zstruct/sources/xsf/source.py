@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,10 +79,10 @@ class _Frame:
     line: int | None = None
     """Where its first section begins."""
     energy: float | None = None
-    cell: NDArray | None = None
+    cell: NDArray[Any] | None = None
     pbc: tuple[bool, ...] = (False, False, False)
     numbers: list[int] = field(default_factory=list)
-    rows: NDArray = field(default_factory=lambda: np.empty((0, 3)))
+    rows: NDArray[Any] = field(default_factory=lambda: np.empty((0, 3)))
     """Positions, and forces where given, shape (n_atoms, 3 or 6)."""
 
 
@@ -93,7 +94,7 @@ class _Parser:
         self.periodic_axes: int | None = None
         self.n_steps: int | None = None
         self.steps_line = 0
-        self.fixed_cell: NDArray | None = None
+        self.fixed_cell: NDArray[Any] | None = None
         self.steps_have_cells = False
         self.energies_lead: bool | None = None
         """Whether energies stand before or inside their frames; None if none has been seen."""
@@ -205,7 +206,7 @@ class _Parser:
         self.n_atoms += len(rows)
         self.frame, self.index = _Frame(), self.index + 1
 
-    def _frame_cell(self, key: str) -> NDArray | None:
+    def _frame_cell(self, key: str) -> NDArray[Any] | None:
         cell = self.frame.cell
         if cell is None and self.steps_have_cells:
             raise self._fault(f"frame {self.index + 1} has no PRIMVEC of its own, but others have")
@@ -244,7 +245,7 @@ class _Parser:
             numbers.append(z)
         return numbers
 
-    def _table(self, rows: list[list[str]], at: int) -> NDArray:
+    def _table(self, rows: list[list[str]], at: int) -> NDArray[Any]:
         """Return the numbers of the atoms, shape (n_atoms, 3 or 6)."""
         width = len(rows[0])
         for i, words in enumerate(rows, start=1):
@@ -272,7 +273,7 @@ class _Parser:
                 raise self._fault(f"{word[:40]!r} is not a number", at) from None
         return values
 
-    def _three_vectors(self, key: str) -> NDArray:
+    def _three_vectors(self, key: str) -> NDArray[Any]:
         at, values = self.lines.number, []
         for _ in range(3):
             words = self.lines.peek()

@@ -199,12 +199,12 @@ class Comments:
             columns.append(RawColumn(np.zeros(self.n), self._mask(rows[rest[lost]]), fault=fault))
         return columns
 
-    def numeric_rows(self, rows: NDArray[np.int64], length: int, kinds: int) -> NDArray:
+    def numeric_rows(self, rows: NDArray[np.int64], length: int, kinds: int) -> NDArray[Any]:
         """Return values with equally many elements as int64, float64 or bool; `kinds` as flags."""
         n_rows, n_columns = length >> kernels.ROWS, length & ((1 << kernels.ROWS) - 1)
         words = self.elements(rows, max(n_rows, 1) * n_columns)
         words = words.reshape(-1, n_rows, n_columns) if n_rows else words
-        values: NDArray
+        values: NDArray[Any]
         if kinds & 1 << kernels.V_BOOL:
             values = words.astype(bool)
         elif not kinds & ~_INTEGERS:
@@ -257,7 +257,7 @@ class Comments:
         """Return one value as a number, a boolean or an array."""
         return self.numeric_rows(np.array([row]), int(self.lengths[row]), 1 << int(self.kinds[row]))[0]
 
-    def _scatter(self, values: NDArray, rows: NDArray[np.int64], texts: list[str] | None) -> RawColumn:
+    def _scatter(self, values: NDArray[Any], rows: NDArray[np.int64], texts: list[str] | None) -> RawColumn:
         if len(rows) == self.n:
             return RawColumn(values, None, texts)
         out = np.zeros((self.n, *values.shape[1:]), dtype=values.dtype)

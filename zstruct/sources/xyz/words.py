@@ -5,8 +5,11 @@ call, which takes longer than reading a number. Positions are trusted: no wrapar
 Python the address is a view of the memory.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# What emits LLVM has no types.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -43,7 +46,7 @@ def _emit_address(context, builder, signature, arguments):
 
 
 @primitive(lambda types, array: types.int64(array), _emit_address)
-def address_of(array):
+def address_of(array: Any) -> Any:
     """Return the address of an array's first element."""
     return memoryview(array).cast("B")
 
@@ -53,7 +56,7 @@ def _emit_byte(context, builder, signature, arguments):
 
 
 @primitive("int64(int64, int64)", _emit_byte)
-def byte_at(text, at):
+def byte_at(text: Any, at: Any) -> Any:
     """Return the byte at a position as int64."""
     return text[at]
 
@@ -63,7 +66,7 @@ def _emit_put(context, builder, signature, arguments):
 
 
 @primitive("void(int64, int64, int64)", _emit_put)
-def put_byte(text, at, byte):
+def put_byte(text: Any, at: Any, byte: Any) -> None:
     """Write a byte."""
     text[at] = byte
 
@@ -75,7 +78,7 @@ def _emit_word(context, builder, signature, arguments):
 
 
 @primitive("uint64(int64, int64)", _emit_word)
-def word_at(text, at):
+def word_at(text: Any, at: Any) -> Any:
     """Return the eight bytes from a position on as uint64, the first one lowest."""
     return np.uint64(int.from_bytes(text[at : at + 8], "little"))
 
@@ -102,7 +105,7 @@ def _emit_which(context, builder, signature, arguments):
 
 
 @primitive("uint64(int64, int64, int64)", _emit_which)
-def which_are(text, at, byte):
+def which_are(text: Any, at: Any, byte: Any) -> Any:
     """Return which of the 64 bytes from a position on equal a byte, as bits of an uint64."""
     lanes, found = bytes(text[at : at + 64]), 0
     place = lanes.find(byte)
@@ -121,7 +124,7 @@ def _emit_which_spaces(context, builder, signature, arguments):
 
 
 @primitive("uint64(int64, int64)", _emit_which_spaces)
-def which_are_spaces(text, at):
+def which_are_spaces(text: Any, at: Any) -> Any:
     """Return which of the 64 bytes from a position on separate words (9 to 13 and 28 to 32), as bits."""
     return np.uint64(int(bytes(text[at : at + 64]).translate(_SPACES)[::-1], 2))
 
@@ -131,7 +134,7 @@ def _emit_trailing(context, builder, signature, arguments):
 
 
 @primitive("int64(uint64)", _emit_trailing)
-def trailing_zeros(word):
+def trailing_zeros(word: Any) -> Any:
     """Return the number of zero bits below the lowest one, 64 if there is none."""
     bits = int(word)
     return (bits & -bits).bit_length() - 1 if bits else 64
@@ -142,7 +145,7 @@ def _emit_leading(context, builder, signature, arguments):
 
 
 @primitive("int64(uint64)", _emit_leading)
-def leading_zeros(word):
+def leading_zeros(word: Any) -> Any:
     """Return the number of zero bits above the highest one."""
     return 64 - int(word).bit_length()
 
@@ -152,7 +155,7 @@ def _emit_ones(context, builder, signature, arguments):
 
 
 @primitive("int64(uint64)", _emit_ones)
-def count_ones(word):
+def count_ones(word: Any) -> Any:
     """Return the number of one bits."""
     return int(word).bit_count()
 
@@ -163,7 +166,7 @@ def _emit_high(context, builder, signature, arguments):
 
 
 @primitive("uint64(uint64, uint64)", _emit_high)
-def high_product(a, b):
+def high_product(a: Any, b: Any) -> Any:
     """Return the upper 64 bits of a 128-bit product."""
     return np.uint64(int(a) * int(b) >> 64)
 
@@ -173,12 +176,12 @@ def _emit_bits(context, builder, signature, arguments):
 
 
 @primitive("uint64(float64)", _emit_bits)
-def bits_of(value):
+def bits_of(value: Any) -> Any:
     """Return the bits of a float64."""
     return np.float64(value).view(np.uint64)
 
 
 @primitive("float64(uint64)", _emit_bits)
-def from_bits(word):
+def from_bits(word: Any) -> Any:
     """Return the float64 that has these bits."""
     return word.view(np.float64)
