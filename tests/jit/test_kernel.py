@@ -1,6 +1,5 @@
 """Kernels give the same bits as Python runs them and compiled; which of the two is a matter of work."""
 
-import math
 import pickle
 import subprocess
 import sys
@@ -10,29 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zstruct.features.kernels.acsf import _as_float, _as_integer
+from tests.jit.both import both
 from zstruct.features.kernels.statistics import summarize
 from zstruct.geometry.kernels.distances import SEARCHED, shortest, shortest_searched
-from zstruct.geometry.kernels.neighbors import _count, _lowest
 from zstruct.geometry.kernels.neighbors import search as neighbors_kernel
 from zstruct.geometry.neighbors import _Search
 from zstruct.geometry.structures import Structures
 from zstruct.jit import kernel as module
 from zstruct.jit.kernel import Kernel, helper, kernel, primitive
-from zstruct.jit.pointers import (
-    array_at,
-    at_float32,
-    at_float64,
-    at_int32,
-    at_int64,
-    at_uint8,
-    expect,
-    first_line,
-    move,
-)
-from zstruct.jit.registry import FACTORIES
 from zstruct.stats.kernels import summarize_forces
-from zstruct.transforms.kernels import _to_bits, _to_float
 
 
 def _emit_sum(context, builder, signature, arguments):
@@ -100,11 +85,6 @@ def test_what_is_compiled_is_used():
     assert _four_times.for_work(0.0) is _four_times
 
 
-def both(run, *kernels):
-    """Return what `run` makes of the kernels as Python runs them, and compiled."""
-    return run(*(one.interpreted for one in kernels)), run(*kernels)
-
-
 # Cells of all kinds: none, thin, skewed, left-handed, flat, far too large numbers.
 cells = st.one_of(
     st.just(np.zeros((3, 3))),
@@ -113,6 +93,8 @@ cells = st.one_of(
     ),
     st.sampled_from([np.diag([2.0, 2.0, 30.0]), -np.eye(3), np.ones((3, 3)), np.diag([5.0, 5.0, 0.0])]),
 )
+
+
 structures = st.lists(
     st.tuples(st.integers(1, 7), cells, st.tuples(*[st.booleans()] * 3)), min_size=1, max_size=4
 )
@@ -215,45 +197,3 @@ def test_feature_statistics(rng):
         return np.concatenate([counts, outs.ravel().view(np.int64)])
 
     np.testing.assert_array_equal(*both(run, summarize))
-
-
-@kernel
-def _bits_of(x, y):
-    return _as_integer(x), _as_float(y), _count(y), _lowest(y)
-
-
-@kernel
-def _single_bits_of(x, y):
-    return _to_bits(x), _to_float(y)
-
-
-@kernel
-def _addresses(memory, other):
-    begin = first_line(memory)
-    move(begin, first_line(other), 24)
-    expect(begin, 64)
-    words, bytes_there = at_int64(begin), array_at(at_uint8(begin), 8)
-    doubles, singles = at_float64(begin + 8), at_float32(begin + 16)
-    halves = at_int32(begin + 20)
-    return words[0], bytes_there[1], doubles[0], singles[0], halves[0]
-
-
-@pytest.mark.parametrize("bits", [0, 1, -1, 12, 1 << 40, -(1 << 63)])
-def test_primitives_mean_in_python_what_they_are_compiled_to(bits):
-    np.testing.assert_array_equal(*both(lambda one: np.array(one(math.pi, bits)).view(np.int64), _bits_of))
-    single = np.float32(0.1), np.uint32(bits & 0xFFFFFFFF)
-    np.testing.assert_array_equal(*both(lambda one: [float(x) for x in one(*single)], _single_bits_of))
-
-
-def test_bytes_at_addresses():
-    other = np.zeros(256, np.uint8)
-    start = int(first_line(other)) - other.ctypes.data
-    other[start : start + 24] = np.arange(1, 25)
-    ours, compiled = both(lambda one: one(np.zeros(256, np.uint8), other), _addresses)
-    assert ours == compiled
-    assert ours[:2] == (0x0807060504030201, 2)
-
-
-def test_every_primitive_has_a_form_for_the_compiler():
-    for function, make in FACTORIES.items():
-        assert make() is not None, function

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import zstruct
-from tests.stats.test_references import built, labelled
+from tests.stats.conftest import built, labelled
 from zstruct import InputError, StoreExistsError
 
 BOX = {"cell": np.eye(3) * 12, "pbc": True}

@@ -1,0 +1,33 @@
+"""Permutations of which any part can be had: complete, fair, and the same for ever."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zstruct.random import permuted
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**63), st.integers(0, 100))
+@settings(max_examples=50, deadline=None)
+def test_a_permutation_is_one_and_any_part_of_it_can_be_had(n, seed, epoch):
+    whole = permuted(np.arange(n), n, seed, epoch)
+    assert np.array_equal(np.sort(whole), np.arange(n))
+    assert np.array_equal(permuted(np.arange(n // 2, n), n, seed, epoch), whole[n // 2 :])
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_all_permutations_are_equally_likely(n):
+    draws = 3000
+    seen = np.array([permuted(np.arange(n), n, seed, 0) for seed in range(draws)]) @ 10 ** np.arange(n)
+    counts = np.unique(seen, return_counts=True)[1]
+    expected = draws / {3: 6, 4: 24}[n]
+    assert len(counts) == {3: 6, 4: 24}[n]
+    # The 99.9 % quantiles of chi-square with 5 and 23 degrees of freedom.
+    assert ((counts - expected) ** 2 / expected).sum() < {3: 20.5, 4: 49.7}[n]
+
+
+def test_the_permutation_never_changes():
+    # Who resumes an epoch with a later version must find the same order.
+    assert permuted(np.arange(8), 8, 1, 2).tolist() == [4, 7, 6, 3, 2, 0, 5, 1]
+    assert permuted(np.array([0, 10**8 - 1]), 10**8, 3).tolist() == [53567023, 85633240]
