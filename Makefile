@@ -14,13 +14,17 @@ NEWEST := .venv-newest-$(notdir $(PYTHON))
 # pyenv lets a Python that is not its default be called only where its version is asked for.
 MAKE_VENV := PYENV_VERSION=$${PYENV_VERSION-$(patsubst python%,%,$(notdir $(PYTHON)))} $(PYTHON) -m venv
 
-.PHONY: demo test test-all test-long test-lowest test-newest lint bench docs clean
+.PHONY: demo test test-one test-all test-long test-lowest test-newest lint bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python notebooks/demo.py
 
 test: $(VENV)/.dev
 	$(BIN)/python $(PYTEST)
+
+# The tests of one module, and its examples: make test-one MODULE=store/shards
+test-one: $(VENV)/.dev
+	$(BIN)/python -m pytest $$($(BIN)/python tests/mirror.py $(MODULE))
 
 # All that make test runs and what takes long, then the same without torch on the lowest and the newest versions.
 test-all: test-long

@@ -220,18 +220,6 @@ def test_featurize_needs_no_parameters(tmp_path, xyz_file, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("out.zarr: ")  # all was given: nothing to tell
 
 
-def test_the_defaults_are_those_of_all_elements(tmp_path):
-    import ase.build
-
-    from zstruct.features.defaults import completed
-
-    zstruct.build([ase.build.bulk("NaCl", "rocksalt", a=5.6)], tmp_path / "s.zarr", progress=False)
-    store = Store(tmp_path / "s.zarr")
-    assert completed("Chebyshev", {"rad_order": 3}, store)["species"] == ["Na", "Cl"]
-    assert completed("chebyshev", {"species": ["Cl"]}, store)["species"] == ["Cl"]
-    assert completed("mine", {}, store) == {}
-
-
 def test_the_help_of_featurize_has_an_example_that_runs(tmp_path, xyz_file, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["build", "train.xyz", "train.zarr", "--quiet"]) == 0

@@ -1,0 +1,127 @@
+"""Which tests test a module: those in the file of the same name, or those that are named here.
+
+``python tests/mirror.py store/shards`` prints the test files of ``zstruct/store/shards.py``, and the module
+itself for its examples. `make test-one MODULE=store/shards` hands them to pytest.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Modules without a test file of their own, by the file that tests what they do. These are the parts that
+#: something larger is made of: kernels, which are tested where arrays go in and come out, and the steps of
+#: what users call.
+THROUGH = {
+    "batch/test_pack.py": ["batch/tensors"],
+    "building/test_build.py": [
+        "building/encode",
+        "building/encoding",
+        "building/filters",
+        "building/finalize",
+        "building/parse",
+        "building/parts",
+        "building/plan",
+        "building/report",
+        "progress",
+    ],
+    "building/test_resume.py": ["building/manifest"],
+    "building/test_round_trip.py": ["building/provenance", "to_ase"],
+    "explore/test_accessor.py": ["explore/composition"],
+    "explore/test_guides.py": ["explore/arguments"],
+    "explore/test_open_store.py": ["explore/attributes"],
+    "explore/test_select.py": ["explore/dataset_table"],
+    "features/test_acsf.py": ["features/kernels/acsf"],
+    "features/test_chebyshev.py": ["features/kernels/chebyshev"],
+    "features/test_descriptor.py": ["geometry/pieces"],
+    "features/test_featurize.py": [
+        "features/featurize_groups",
+        "features/featurize_tasks",
+        "features/groups",
+    ],
+    "features/test_statistics.py": ["features/kernels/statistics"],
+    "geometry/test_distances.py": ["geometry/kernels/distances"],
+    "geometry/test_neighbors.py": ["geometry/kernels/neighbors"],
+    "jit/test_kernel.py": ["jit/compiler", "jit/registry"],
+    "layouts/test_columns.py": [
+        "layouts/conversion",
+        "layouts/fairchem",
+        "layouts/mace",
+        "layouts/schnetpack",
+    ],
+    "layouts/test_graph.py": ["layouts/edges"],
+    "layouts/test_padded.py": ["layouts/kernels", "layouts/rectangles"],
+    "loading/cache/test_cache.py": ["loading/cache/blocks"],
+    "loading/derived/test_derived.py": ["loading/derived/featurizer", "loading/derived/lookup"],
+    "loading/gather/test_gather.py": ["loading/gather/block_groups", "loading/gather/kernels"],
+    "loading/order/test_batch_samplers.py": ["loading/order/cuts"],
+    "loading/test_dataset.py": ["loading/recipe"],
+    "loading/test_loader.py": ["loading/lifetime", "loading/order/choose", "loading/prefetch"],
+    "loading/test_precision.py": ["precision"],
+    "query/test_against_duckdb.py": ["query/block", "query/conditions", "query/evaluate", "query/values"],
+    "query/test_bind.py": ["query/messages", "query/quantities"],
+    "query/test_parse.py": ["query/syntax", "query/tokens"],
+    "query/test_selection.py": ["query/table"],
+    "sources/ase/test_source.py": ["sources/ase/atoms"],
+    "sources/normalize/test_normalize.py": [
+        "sources/normalize/candidates",
+        "sources/normalize/checks",
+        "sources/normalize/column_shapes",
+        "sources/remarks",
+    ],
+    "sources/test_registry.py": ["sources/compression", "sources/source"],
+    "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
+    "sources/xyz/test_dialects.py": ["sources/xyz/comments", "sources/xyz/geometry", "sources/xyz/texts"],
+    "sources/xyz/test_kernels.py": [
+        "sources/xyz/characters",
+        "sources/xyz/decimals",
+        "sources/xyz/pairs",
+        "sources/xyz/words",
+    ],
+    "sources/xyz/test_source.py": ["sources/xyz/atoms", "sources/xyz/comment_lines", "sources/xyz/faults"],
+    "stats/test_compute.py": ["stats/kernels", "stats/scan"],
+    "stats/test_summary.py": ["records"],
+    "store/test_format.py": ["store/catalog", "store/digests", "store/metadata", "store/zarr_check"],
+    "store/test_metadata_checks.py": ["store/attribute_checks"],
+    "store/test_shards.py": ["store/files", "store/view"],
+    "store/test_store.py": ["store/handles"],
+    "store/test_swapped_shards.py": ["store/watch"],
+    "test_arguments.py": ["errors", "text"],
+    "test_cli.py": ["cli/build", "cli/featurize", "cli/show", "cli/summaries", "cli/values"],
+    "test_precompilation.py": ["cli/warmup"],
+    "transforms/test_fused.py": ["loading/gather/carrier"],
+}
+
+
+def modules() -> list[str]:
+    """Return all modules of zstruct but those that only gather names: ``store/shards`` and so on."""
+    package = ROOT / "zstruct"
+    found = (path.relative_to(package).with_suffix("") for path in package.rglob("[!_]*.py"))
+    return sorted(path.as_posix() for path in found)
+
+
+def mirror_of(module: str) -> Path:
+    """Return the path of the test file that a module has, or would have."""
+    path = Path(module)
+    return ROOT / "tests" / path.parent / f"test_{path.name}.py"
+
+
+def files_testing(module: str) -> list[Path]:
+    """Return the test files of a module."""
+    mirror = mirror_of(module)
+    if mirror.is_file():
+        return [mirror]
+    return [ROOT / "tests" / test for test, tested in THROUGH.items() if module in tested]
+
+
+def main(module: str) -> None:
+    """Print what is to be handed to pytest for a module, or say what there is in place of it."""
+    name = module.removeprefix("zstruct/").removesuffix(".py")
+    if name not in modules():
+        raise SystemExit(f"zstruct/{name}.py does not exist; a module is named like store/shards")
+    paths = [*files_testing(name), ROOT / "zstruct" / f"{name}.py"]
+    print(*(path.relative_to(ROOT) for path in paths))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
