@@ -125,7 +125,7 @@ def test_a_part_without_structures_of_a_split_is_empty(path, ds):
 
 def test_references_of_the_build_are_taken_off_energies(tmp_path, structures):
     energies = {"H": -3.0, "C": -1.0, "O": -2.0, "Ti": -5.0}
-    zstruct.build(structures, tmp_path / "x.zarr", atomic_energies=energies, progress=False)
+    zstruct.build(structures, tmp_path / "x.zarr", filters={"atomic_energies": energies}, progress=False)
 
     def passes(atoms):
         free = sum(energies[symbol] for symbol in atoms.symbols)

@@ -14,13 +14,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from zstruct.elements import parsed_formula
 from zstruct.errors import InputError
 from zstruct.explore.arguments import check_labels, fields_of, mask_over
-from zstruct.explore.open_store import FORMULA, in_part
+from zstruct.explore.open_store import in_part
 from zstruct.explore.selection import cut, row_blocks, segments
 from zstruct.query import Atoms, Formulas
-from zstruct.ragged import counts_to_offsets
+from zstruct.ragged import counts_to_offsets, segment_ranges
 from zstruct.schema import ATOM, STRUCTURE, Field, Kind
 
 __all__ = ["DatasetTable"]
@@ -34,6 +33,8 @@ _KINDS: dict[str, Kind] = {
     "U": "category",
 }
 
+_PIECE_ATOMS = 1 << 20  # worked on together
+
 
 class DatasetTable:
     """The structures of a Dataset.
@@ -45,6 +46,8 @@ class DatasetTable:
     """
 
     name = "this Dataset"
+    #: Numbers of atoms of elements are counted: reading them takes less time than parsing formulas.
+    formulas: Formulas | None = None
 
     def __init__(self, dataset: xr.Dataset):
         self._ds = dataset
@@ -77,19 +80,6 @@ class DatasetTable:
                 shape=variable.shape[1:],
             )
         return found
-
-    @cached_property
-    def formulas(self) -> Formulas | None:
-        """The different formulas, if the Dataset still has those of zstruct."""
-        known = self._ds.variables.get("formula")
-        if known is None or known.attrs.get("long_name") != FORMULA or known.dims != (STRUCTURE,):
-            return None
-        counts = [parsed_formula(text) for text in self.texts("formula")]
-        if any(one is None for one in counts) or (self._codes("formula") < 0).any():
-            return None
-        elements = [list(one.items()) for one in counts if one is not None]
-        flat = np.array([pair for one in elements for pair in one], dtype=np.int64).reshape(-1, 2)
-        return Formulas("formula", counts_to_offsets([len(one) for one in elements]), flat[:, 0], flat[:, 1])
 
     def positions(self, start: int, stop: int) -> NDArray[np.int64]:
         """Return the positions of structures ``start:stop``."""
@@ -126,7 +116,9 @@ class DatasetTable:
         part = self._part([name], structures)
         offsets = counts_to_offsets(part.variables["n_atoms"].to_numpy())
         for which, rows, edges in row_blocks(part.variables[name], offsets):
-            yield Atoms(which, edges, rows)
+            for a, b in segment_ranges(edges, _PIECE_ATOMS):
+                here = slice(which.start + a, which.start + b)
+                yield Atoms(here, edges[a : b + 1] - edges[a], rows[edges[a] : edges[b]])
 
     def part(self, name: str, label: str) -> NDArray[np.bool_]:
         """Return which of the structures are in a part of a split of the store."""
