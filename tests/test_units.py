@@ -3,7 +3,8 @@
 import pytest
 
 from zstruct.errors import InputError
-from zstruct.units import factor
+from zstruct.schema import FIELDS, infer
+from zstruct.units import Conversion, factor
 
 # CODATA 2014, from the tables of NIST.
 HARTREE = 27.21138602
@@ -107,3 +108,31 @@ def test_units_that_are_no_text_are_refused():
 def test_momenta_must_be_in_ase_units():
     with pytest.raises(InputError, match="convert them beforehand"):
         factor("momenta", "amu A/fs")
+
+
+@pytest.mark.parametrize(
+    ("field", "unit"),
+    [
+        ("energy", "kcal/mol"),
+        ("energies", "kcal/mol"),
+        ("positions", "bohr"),
+        ("forces", "kcal/mol/bohr"),
+        ("stress", "kcal/mol/bohr^3"),
+        ("virial", "kcal/mol"),
+        ("dipole", "e*bohr"),
+        ("velocities", "bohr/fs"),
+    ],
+)
+def test_units_made_of_others_change_with_them(field, unit):
+    conversion = Conversion.to({"energy": "kcal/mol", "length": "bohr"})
+    assert conversion.scale(field, FIELDS[field]) == pytest.approx(1 / factor(field, unit), rel=1e-14)
+
+
+def test_what_has_a_unit_of_its_own_or_none_does_not_follow():
+    conversion = Conversion.to({"energy": "Ha", "length": "nm", "stress": "GPa"})
+    assert conversion.scale("stress", FIELDS["stress"]) == pytest.approx(1 / GPA)
+    assert conversion.scale("charges", FIELDS["charges"]) == 1.0
+    assert conversion.scale("mu", infer("mu", "structure", "float", ())) == 1.0
+    assert conversion.scale("edge_dist", None) == pytest.approx(0.1)
+    assert conversion.scale("deriv_values", None) == pytest.approx(10.0)
+    assert conversion.scale("edge_shift", None) == 1.0

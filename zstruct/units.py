@@ -8,11 +8,18 @@ Which unit a field has, given what somebody said, is the business of `zstruct.so
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from zstruct.errors import InputError
-from zstruct.schema import FIELDS
+from zstruct.schema import FIELDS, Field
 
-__all__ = ["factor", "is_unit", "ratio"]
+__all__ = ["QUANTITIES", "Conversion", "factor", "is_unit", "ratio"]
+
+#: Units that others are made of, with a field that has just this one, and as the field table writes it.
+QUANTITIES = {"energy": ("energy", "eV"), "length": ("positions", "angstrom")}
+#: Units of what batches have of pairs of atoms, beside fields.
+_OF_PAIRS = {"edge_vec": "angstrom", "edge_dist": "angstrom", "deriv_values": "angstrom-1"}
 
 # Powers of (energy, length, charge, time, mass, magnetic moment) beside each unit's name in `ase.units`.
 _ENERGY, _LENGTH, _CHARGE, _TIME, _MASS, _MAGNETIC = (tuple(int(i == k) for i in range(6)) for k in range(6))
@@ -171,3 +178,55 @@ def factor(field: str, unit: str) -> float:
         return ratio(unit, spec.unit, field)
     except InputError as error:
         raise InputError(f"units={{{field!r}: {unit!r}}}: {error.reason}") from None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """From the units of the field table to others; all that is made of a unit changes with it.
+
+    Parameters
+    ----------
+    bases
+        What values are multiplied with for each unit, as the field table writes it, that is another one.
+    own
+        The same for fields that have a unit of their own.
+
+    Examples
+    --------
+    >>> conversion = Conversion.to({"energy": "meV", "length": "nm", "stress": "eV/A^3"})
+    >>> [round(conversion.scale(name, FIELDS.get(name))) for name in ("energy", "forces", "stress")]
+    [1000, 10000, 1]
+    """
+
+    bases: Mapping[str, float]
+    own: Mapping[str, float]
+
+    @classmethod
+    def to(cls, units: Mapping[str, str]) -> Conversion:
+        """Return the conversion to units of ``"energy"``, of ``"length"`` and of fields by their names.
+
+        Raises
+        ------
+        InputError
+            If a unit is unknown or of the wrong dimension, or a field has none.
+        """
+        scales = {n: 1.0 / factor(QUANTITIES.get(n, (n,))[0], unit) for n, unit in units.items()}
+        bases = {QUANTITIES[name][1]: scale for name, scale in scales.items() if name in QUANTITIES}
+        return cls(bases, {name: scale for name, scale in scales.items() if name not in QUANTITIES})
+
+    def scale(self, name: str, field: Field | None) -> float:
+        """Return what values are multiplied with; one if nobody knows their unit.
+
+        Parameters
+        ----------
+        name
+            A field, or what batches have of pairs.
+        field
+            The field, if it is one that is known.
+        """
+        if name in self.own:
+            return self.own[name]
+        unit, scale = _OF_PAIRS.get(name, "") if field is None else field.unit, 1.0
+        for base, power in re.findall(r"([A-Za-z_]+)(-?[\d.]*)", unit):
+            scale *= self.bases.get(base, 1.0) ** float(power or 1)
+        return scale

@@ -6,7 +6,6 @@ it, too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,14 +18,9 @@ from zstruct.batch.packed import PackedBatch, Pairs
 from zstruct.errors import ArgumentTypeError
 from zstruct.precision import narrowed
 from zstruct.schema import FIELDS
-from zstruct.units import factor
+from zstruct.units import Conversion
 
 __all__ = ["assembled", "in_single", "in_units"]
-
-#: Units that others follow, with a field that has just this one, and as the field table writes it.
-_QUANTITIES = {"energy": ("energy", "eV"), "length": ("positions", "angstrom")}
-#: The units of what pairs carry.
-_PAIR_UNITS = {"edge_vec": "angstrom", "edge_dist": "angstrom", "deriv_values": "angstrom-1"}
 
 
 def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatch:
@@ -70,15 +64,10 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
                 f"units={{{name!r}: {units[name]!r}}}: positions and cells change together: "
                 "give the unit of 'length'"
             )
-    base = {
-        written: 1 / factor(field, units[quantity])
-        for quantity, (field, written) in _QUANTITIES.items()
-        if quantity in units
-    }
-    single = {name: 1 / factor(name, unit) for name, unit in units.items() if name not in _QUANTITIES}
+    conversion = Conversion.to(units)
 
     def scaled(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        scales = {name: single.get(name) or _scale(name, base) for name in columns}
+        scales = {name: conversion.scale(name, FIELDS.get(name)) for name in columns}
         return {n: column if scales[n] == 1 else column * scales[n] for n, column in columns.items()}
 
     return PackedBatch(
@@ -109,15 +98,6 @@ def in_single(packed: PackedBatch) -> PackedBatch:
         return packed
     columns = {n: narrowed(n, c, dtype) if n in wide else c for n, c in packed.columns.items()}
     return replace(packed, columns=columns, wide=frozenset())
-
-
-def _scale(name: str, base: Mapping[str, float]) -> float:
-    """Return what values are multiplied with where the units that theirs is made of change."""
-    unit = FIELDS[name].unit if name in FIELDS else _PAIR_UNITS.get(name, "")
-    scale = 1.0
-    for written, power in re.findall(r"(eV|angstrom)([-\d.]*)", unit):
-        scale *= base.get(written, 1.0) ** float(power or 1)
-    return scale
 
 
 def assembled(

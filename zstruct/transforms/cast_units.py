@@ -5,7 +5,6 @@ The unit of a field follows from those that it is made of, as the field table wr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,17 +14,9 @@ from numpy.typing import NDArray
 from zstruct.batch.packed import PackedBatch
 from zstruct.schema import Field
 from zstruct.transforms.transform import Transform
-from zstruct.units import factor
+from zstruct.units import Conversion
 
 __all__ = ["CastUnits"]
-
-
-# What a field's unit is made of, each with a field that has it.
-_QUANTITIES = {"energy": ("energy", "eV"), "length": ("positions", "angstrom")}
-
-
-# Units of what batches have beyond fields.
-_BESIDE = {"edge_vec": "angstrom", "edge_dist": "angstrom", "deriv_values": "angstrom-1"}
 
 
 _GEOMETRY = frozenset({"positions", "cell"})
@@ -62,17 +53,12 @@ class CastUnits(Transform):
 
     units: Mapping[str, str]
 
-    _bases: dict[str, float] = field(init=False, repr=False)
-    _own: dict[str, float] = field(init=False, repr=False)
+    _conversion: Conversion = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.units, Mapping):
             raise TypeError(f"units is a dict of units by quantity or field, not {self.units!r}")
-        inverse = {name: factor(_QUANTITIES.get(name, (name,))[0], unit) for name, unit in self.units.items()}
-        bases = {_QUANTITIES[name][1]: 1.0 / value for name, value in inverse.items() if name in _QUANTITIES}
-        own = {name: 1.0 / value for name, value in inverse.items() if name not in _QUANTITIES}
-        object.__setattr__(self, "_bases", bases)
-        object.__setattr__(self, "_own", own)
+        object.__setattr__(self, "_conversion", Conversion.to(self.units))
 
     def _waits(self, computes: bool) -> bool:
         # What is computed is so in angstrom: cutoffs and descriptors are.
@@ -88,18 +74,12 @@ class CastUnits(Transform):
         return batch
 
     def _cast(self, name: str, column: NDArray[Any]) -> None:
-        known = self._fields.get(name)
-        unit = _BESIDE.get(name, "") if known is None else known.unit
-        value = self._own.get(name)
-        if value is None:
-            value = 1.0
-            for base, power in re.findall(r"([A-Za-z_]+)(-?[\d.]*)", unit):
-                value *= self._bases.get(base, 1.0) ** float(power or 1)
-        if value != 1.0:
-            column *= value
+        scale = self._conversion.scale(name, self._fields.get(name))
+        if scale != 1.0:
+            column *= scale
 
     def _check(self, fields: Mapping[str, Field], extras: Collection[str]) -> None:
-        if absent := [name for name in self._own if name not in fields]:
+        if absent := [name for name in self._conversion.own if name not in fields]:
             raise ValueError(
                 f"CastUnits names {', '.join(absent)}, but batches have only {', '.join(fields)}; "
                 "beside fields, it takes 'energy' and 'length'"
