@@ -22,7 +22,6 @@ from zstruct.errors import CorruptStoreError, InputError, StoreExistsError, Zstr
 from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.featurize_groups import make, prepare
 from zstruct.features.featurize_tasks import Job
-from zstruct.features.groups import Kind
 from zstruct.geometry.neighbors import NeighborList
 from zstruct.locations import check_writable
 from zstruct.progress import Runner
@@ -36,6 +35,7 @@ from zstruct.store.publish import (
     recover,
     working_directory,
 )
+from zstruct.store.spec import GroupKind
 from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json
 from zstruct.text import counted, sized
@@ -173,7 +173,7 @@ def featurize(
     opened = Store(given)
     _check(opened, descriptor, derivatives, name, dtype, only)
     called = _default_name(descriptor) if name is None else name
-    kinds: list[Kind] = ["features", "derivatives"] if derivatives else ["features"]
+    kinds: list[GroupKind] = ["features", "derivatives"] if derivatives else ["features"]
     if isinstance(descriptor, NeighborList):
         kinds = ["neighbors"]
     wanted = {kind: _attrs(opened, kind, descriptor, dtype, only) for kind in kinds}
@@ -242,7 +242,7 @@ def _default_name(what: Descriptor | NeighborList) -> str:
 
 
 def _attrs(
-    opened: Store, kind: Kind, what: Descriptor | NeighborList, dtype: str, only: str | None
+    opened: Store, kind: GroupKind, what: Descriptor | NeighborList, dtype: str, only: str | None
 ) -> dict[str, Any]:
     """Return the attributes that say what a group is: it is the same if they are."""
     said: dict[str, Any] = {
@@ -257,7 +257,7 @@ def _attrs(
     return said | ({"only": only} if kind == "derivatives" else {})
 
 
-def _missing(opened: Store, kind: Kind, name: str, wanted: dict[str, Any], overwrite: bool) -> bool:
+def _missing(opened: Store, kind: GroupKind, name: str, wanted: dict[str, Any], overwrite: bool) -> bool:
     """Return whether a group has to be made; refuse if another one is in its place."""
     if name not in opened.group_names(kind) or overwrite:
         return True
@@ -279,7 +279,9 @@ def _missing(opened: Store, kind: Kind, name: str, wanted: dict[str, Any], overw
     )
 
 
-def _report(path: str, name: str, kinds: list[Kind], computed: list[Kind], seconds: float) -> FeaturizeReport:
+def _report(
+    path: str, name: str, kinds: list[GroupKind], computed: list[GroupKind], seconds: float
+) -> FeaturizeReport:
     opened = Store(path)
     paths = {kind: f"{kind}/{name}" for kind in kinds}
     by_pairs = next((path for kind, path in paths.items() if kind != "features"), None)

@@ -26,12 +26,11 @@ from zstruct.features.featurize_tasks import (
     pair_specs,
     values_spec,
 )
-from zstruct.features.groups import Kind
 from zstruct.features.statistics import described
 from zstruct.moments import ColumnMoments
 from zstruct.progress import Runner
 from zstruct.schema import ATOM
-from zstruct.store.spec import ArraySpec, choose_grid
+from zstruct.store.spec import ArraySpec, GroupKind, choose_grid
 from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json
 from zstruct.store.write import Shard, WrittenArray, complete, create, write_array, write_shard
@@ -63,7 +62,7 @@ def prepare(job: Job, opened: Store, only: str | None) -> None:
     save_array(job.work / SELECTED, selected)
 
 
-def make(job: Job, opened: Store, attrs: Mapping[Kind, dict[str, Any]], runner: Runner) -> None:
+def make(job: Job, opened: Store, attrs: Mapping[GroupKind, dict[str, Any]], runner: Runner) -> None:
     """Make the groups of a job, complete, with the given attributes and those found on the way."""
     n_atoms = opened.n_atoms
     counts = _edge_spec("counts", ATOM, n_atoms, "int32", "number of pairs")
@@ -89,7 +88,7 @@ def make(job: Job, opened: Store, attrs: Mapping[Kind, dict[str, Any]], runner: 
 
 def _make_pairs(
     job: Job,
-    kind: Kind,
+    kind: GroupKind,
     counted: list[AtomTask],
     largest_shift: int,
     counts: ArraySpec,
@@ -122,7 +121,7 @@ def _edge_spec(name: str, dim: str, n: int, dtype: str, text: str) -> ArraySpec:
     return ArraySpec(name, (dim,), (n,), dtype, {"long_name": text}, 0, grid)
 
 
-def _create(job: Job, kind: Kind, specs: list[ArraySpec], attrs: dict[str, Any]) -> None:
+def _create(job: Job, kind: GroupKind, specs: list[ArraySpec], attrs: dict[str, Any]) -> None:
     """Create a group without data, unless an earlier run did."""
     marker = job.work / "done" / f"{kind}.json"
     if read_json(marker) is None:

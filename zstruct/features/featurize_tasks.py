@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from zstruct.disk import allocate, naming, save_array
 from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor
-from zstruct.features.groups import Kind
 from zstruct.features.statistics import by_species
 from zstruct.geometry.neighbors import PAIRS, NeighborList, Neighbors
 from zstruct.geometry.pieces import numbered_from, visit
 from zstruct.geometry.structures import Structures
 from zstruct.ragged import atom_rows, counts_to_offsets
 from zstruct.schema import ATOM
-from zstruct.store.spec import ArraySpec, choose_grid
+from zstruct.store.spec import ArraySpec, GroupKind, choose_grid
 from zstruct.store.store import Store
 from zstruct.store.workdir import write_json
 from zstruct.store.write import Shard, write_shard
@@ -73,12 +72,12 @@ class Job:
     store: str
     work: Path
     what: Descriptor | NeighborList
-    kinds: tuple[Kind, ...]
+    kinds: tuple[GroupKind, ...]
     dtype: str
     n_threads: int = 1
 
     @property
-    def pairs_kind(self) -> Kind | None:
+    def pairs_kind(self) -> GroupKind | None:
         """The group that has a row for each pair, if there is one to make."""
         return next((kind for kind in self.kinds if kind != "features"), None)
 

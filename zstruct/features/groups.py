@@ -11,19 +11,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.registry import from_manifest
 from zstruct.store.groups import require_group
-from zstruct.store.spec import GROUP_KINDS
+from zstruct.store.spec import GROUP_KINDS, GroupKind
 from zstruct.store.store import Store
 
-__all__ = ["FeatureGroup", "Kind", "group_names", "open_group"]
+__all__ = ["FeatureGroup", "group_names", "open_group"]
 
-Kind = Literal["features", "derivatives", "neighbors"]
 _NOUNS = {"features": "set of features", "derivatives": "set of derivatives", "neighbors": "neighbour list"}
 
 
@@ -44,7 +43,7 @@ class FeatureGroup:
     """
 
     store: Store
-    kind: Kind
+    kind: GroupKind
     name: str
     attrs: dict[str, Any] = field(repr=False)
 
@@ -91,7 +90,7 @@ class FeatureGroup:
 
 def group_names(
     store: Store | str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
-) -> dict[Kind, list[str]]:
+) -> dict[GroupKind, list[str]]:
     """Return the names of the groups of a store, stale ones too, by kind."""
     opened = Store.of(store, storage_options)
     return {kind: opened.group_names(kind) for kind in GROUP_KINDS}
@@ -99,7 +98,7 @@ def group_names(
 
 def open_group(
     store: Store | str | os.PathLike[str],
-    kind: Kind,
+    kind: GroupKind,
     name: str,
     *,
     storage_options: Mapping[str, Any] | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ __all__ = [
     "GROUP_KINDS",
     "ArraySpec",
     "ChunkGrid",
+    "GroupKind",
     "array_digest",
     "categories_specs",
     "choose_grid",
@@ -51,11 +52,11 @@ FORMULA, FORMULAS = "formula", "formulas"
 SHARDS = "shards"
 
 
-GROUP_KINDS: tuple[Literal["features", "derivatives", "neighbors"], ...] = (
-    "features",
-    "derivatives",
-    "neighbors",
-)
+#: The kinds of groups that `zstruct.featurize` makes.
+GroupKind = Literal["features", "derivatives", "neighbors"]
+
+
+GROUP_KINDS: tuple[GroupKind, ...] = get_args(GroupKind)
 
 
 # Groups beside the content of a store; the last three are names kept for what comes.
