@@ -16,7 +16,7 @@ from zstruct.errors import InputError
 from zstruct.sources import FileSource
 from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
 from zstruct.sources.inputs import expand
-from zstruct.sources.registry import register
+from zstruct.sources.registry import _READERS, register
 from zstruct.sources.runner.source import RunnerSource
 from zstruct.sources.xsf.source import XSFSource
 from zstruct.sources.xyz.source import XYZSource
@@ -39,10 +39,10 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def registry():
-    before = dict(sources._READERS)
+    before = dict(_READERS)
     yield
-    sources._READERS.clear()
-    sources._READERS.update(before)
+    _READERS.clear()
+    _READERS.update(before)
 
 
 def labels(paths, **options):

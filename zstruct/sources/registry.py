@@ -15,37 +15,77 @@ from zstruct.errors import InputError
 from zstruct.sources.ase.detection import DetectionError, UnreadableSource, ase_format, ase_format_by_name
 from zstruct.sources.source import Source
 
-__all__ = ["CLASSES", "NAME_IT", "Factory", "detect", "forced", "reader_of", "register"]
-
-#: The modules of the classes of sources.
-CLASSES = {
-    "ASEDatabaseSource": "zstruct.sources.ase.source",
-    "ASESource": "zstruct.sources.ase.source",
-    "AtomsSource": "zstruct.sources.ase.source",
-    "RunnerSource": "zstruct.sources.runner.source",
-    "XSFSource": "zstruct.sources.xsf.source",
-    "XYZSource": "zstruct.sources.xyz.source",
-}
-
-
-# ASE's formats that a reader of ours reads better: units that a file states, labels that ASE drops.
-_BETTER = {
-    "xsf": "xsf",
-    "extxyz": "xyz",
-    "xyz": "xyz",
-    "runnerdata": "runner",
-    "db": "ase-db",
-    "json": "ase-db",
-}
-
-
-NAME_IT = (
-    "name the format with reader='xyz', 'xsf', 'runner', 'ase', 'ase-db', 'ase:FORMAT' (one of ASE's) or one "
-    "given to zstruct.sources.register"
-)
-
+__all__ = ["CLASSES", "FORMATS", "NAME_IT", "Factory", "Format", "detect", "forced", "reader_of", "register"]
 
 Factory = Callable[[str], Source]
+
+
+def _begins_as_runner(path: str) -> bool:
+    if not path.lower().endswith(tuple(_compressible(".data"))):
+        return False
+    from zstruct.sources.runner.source import is_runner_file
+
+    return is_runner_file(path)
+
+
+def _compressible(*suffixes: str) -> list[str]:
+    return [s + c for s in suffixes for c in ("", ".gz", ".bz2", ".xz")]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table of formats.
+
+    Parameters
+    ----------
+    name
+        What ``reader=`` calls it.
+    module, source
+        Where its source is, and the name of that class.
+    suffixes
+        Ends of file names, in lower case, that are this format.
+    matches
+        Tells from a path whether the file is of this format, where suffixes don't.
+    ase
+        Formats of ASE that this reads better: units that a file states, labels that ASE drops.
+    """
+
+    name: str
+    module: str
+    source: str
+    suffixes: Sequence[str] = ()
+    matches: Callable[[str], bool] | None = None
+    ase: tuple[str, ...] = ()
+
+
+#: The formats that are built in. Adding one is adding its source and a row.
+FORMATS = (
+    Format("xyz", "zstruct.sources.xyz.source", "XYZSource", _compressible(".xyz"), ase=("xyz", "extxyz")),
+    Format("extxyz", "zstruct.sources.xyz.source", "XYZSource", _compressible(".extxyz")),
+    Format("xsf", "zstruct.sources.xsf.source", "XSFSource", _compressible(".xsf"), ase=("xsf",)),
+    Format(
+        "runner",
+        "zstruct.sources.runner.source",
+        "RunnerSource",
+        matches=_begins_as_runner,
+        ase=("runnerdata",),
+    ),
+    Format("ase", "zstruct.sources.ase.source", "ASESource", _compressible(".traj", ".cif")),
+    Format(
+        "ase-db", "zstruct.sources.ase.source", "ASEDatabaseSource", (".db", ".aselmdb"), ase=("db", "json")
+    ),
+)
+
+#: The modules of the classes of sources.
+CLASSES = {row.source: row.module for row in FORMATS} | {"AtomsSource": "zstruct.sources.ase.source"}
+
+# The reader of ours by ASE's word for the format.
+_BETTER = {format: row.name for row in FORMATS for format in row.ase}
+
+NAME_IT = (
+    f"name the format with reader={', '.join(repr(row.name) for row in FORMATS)}, 'ase:FORMAT' (one of "
+    "ASE's) or one given to zstruct.sources.register"
+)
 
 
 @dataclass(frozen=True)
@@ -111,18 +151,6 @@ def _by_class(name: str) -> Factory:
     return lambda path: _class(name)(path)
 
 
-def _begins_as_runner(path: str) -> bool:
-    if not path.lower().endswith(tuple(_compressible(".data"))):
-        return False
-    from zstruct.sources.runner.source import is_runner_file
-
-    return is_runner_file(path)
-
-
-def _compressible(*suffixes: str) -> list[str]:
-    return [s + c for s in suffixes for c in ("", ".gz", ".bz2", ".xz")]
-
-
 def forced(reader: str) -> Factory:
     """Return the reader that users ask for by name."""
     if not isinstance(reader, str):
@@ -169,9 +197,5 @@ def detect(path: str, by_content: bool) -> Factory | None:
     return None if format is None else _of_ase(format)
 
 
-register("ase", _by_class("ASESource"), _compressible(".traj", ".cif"))
-register("ase-db", _by_class("ASEDatabaseSource"), [".db", ".aselmdb"])
-register("runner", _by_class("RunnerSource"), matches=_begins_as_runner)
-register("xsf", _by_class("XSFSource"), _compressible(".xsf"))
-register("xyz", _by_class("XYZSource"), _compressible(".xyz"))
-register("extxyz", _by_class("XYZSource"), _compressible(".extxyz"))
+for _row in FORMATS:
+    register(_row.name, _by_class(_row.source), _row.suffixes, _row.matches)

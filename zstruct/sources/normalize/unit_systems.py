@@ -1,7 +1,7 @@
 """Which unit a field has, given what somebody said of units: of systems, of quantities, of fields.
 
 The user says it once for all inputs (``units="atomic"``, ``units={"length": "bohr"}``), an input may say
-it of itself (`zstruct.sources.source.StatedUnit`). The unit of a field follows from those that it is
+it of itself (`zstruct.sources.source.RawColumn`). The unit of a field follows from those that it is
 made of, as the field table writes it: forces in eV angstrom-1 are an energy over a length.
 """
 
