@@ -1,10 +1,8 @@
 """The one table of options: right values pass, wrong ones are sentences."""
 
 import enum
-import inspect
 import itertools
 import pickle
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,16 +11,15 @@ import pytest
 
 import zstruct
 from zstruct.arguments import (
+    KEPT,
     OPTIONS,
     array_of,
-    as_options,
     check,
     count,
     integer,
-    keywords,
     names,
-    nearest,
     real,
+    require,
     shown,
     whole,
 )
@@ -38,7 +35,6 @@ RIGHT = {
     "shuffle_seed": [None, 0, np.int32(7), np.uint8(1), Level.LOW, 10**30],
     "seed": [-1, 0, 2**70],
     "bins": [1, np.int64(10)],
-    "cache_features": [False, True, np.True_, 0, 5, np.int64(5)],
     "reader": [None, "xyz", np.str_("xyz")],
     "on_error": ["raise", "skip"],
     "only": [None, "forces"],
@@ -55,7 +51,6 @@ WRONG_TYPE = {
     "shuffle_seed": ["3", 3.0, True, np.True_, [3], np.array([3]), object(), b"3", Decimal(3)],
     "seed": [None, True, 1.5, "1"],
     "bins": [None, True, 2.0],
-    "cache_features": [None, "all", 1.5, [1], np.arange(5)],
     "reader": [3, b"xyz", ["xyz"]],
     "on_error": [3, ["raise"], True],
     "only": [True, 3],
@@ -70,7 +65,6 @@ WRONG_TYPE = {
 NO_SENSE = {
     "shuffle_seed": [-1],
     "bins": [0],
-    "cache_features": [-5],
     "on_error": ["ignore", "", None],
     "only": ["energy", ""],
     "atomic_energies": [{"H": float("nan")}, {"H": float("inf")}, {"H": 10**400}],
@@ -104,6 +98,19 @@ def test_values_that_make_no_sense_are_input_errors(name, value):
     with pytest.raises(InputError, match=f"^{name} is ") as caught:
         check(**{name: value})
     assert not isinstance(caught.value, TypeError) or value is None
+
+
+@pytest.mark.parametrize("value", [False, True, np.True_, 0, 5, np.int64(5)])
+def test_a_number_to_keep(value):
+    require("features", KEPT, value)
+
+
+def test_what_is_no_number_to_keep():
+    for value in (None, "all", 1.5, [1], np.arange(5)):
+        with pytest.raises(ArgumentTypeError, match="features is a number of structures, or True for all"):
+            require("features", KEPT, value)
+    with pytest.raises(InputError, match="features is a number of structures, or True for all, not -5"):
+        require("features", KEPT, -5)
 
 
 def test_every_option_refuses_what_is_none_of_its_kind():
@@ -168,74 +175,6 @@ def test_names_stop_at_the_first_that_is_none():
     for value in ("a", b"a", 3, None, {"a": "b"}, np.array("a"), range(10**30), itertools.count(), [["a"]]):
         with pytest.raises(ArgumentTypeError, match="fields is a list of names"):
             names("fields", value)
-
-
-@keywords()
-@dataclass(frozen=True)
-class Window:
-    """Options that belong together."""
-
-    width: int = 1
-    offset: float = 0.0
-
-    def __post_init__(self):
-        whole("width", self.width, 1)
-
-
-@keywords(window=Window)
-def smooth(values, *, window=None, mode="mean"):
-    """Return what it was called with."""
-    return values, as_options(Window, window), mode
-
-
-@pytest.mark.parametrize(
-    ("given", "made"),
-    [
-        (None, Window()),
-        (3, Window(3)),
-        ({"offset": 0.5}, Window(1, 0.5)),
-        (Window(2, 1.0), Window(2, 1.0)),
-        ({}, Window()),
-    ],
-)
-def test_options_that_belong_together_have_short_forms(given, made):
-    assert smooth([1], window=given) == ([1], made, "mean")
-
-
-def test_options_that_belong_together_check_themselves():
-    for given in (0, {"width": 0}, "wide"):
-        with pytest.raises(InputError, match="width is a whole number"):
-            smooth([1], window=given)
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"width": 3}, r"smooth has width in window: window=Window\(width=...\)"),
-        ({"widht": 3}, r"smooth has no option 'widht'; is it width in window: window=Window\(width=...\)\?"),
-        ({"mdoe": "sum"}, r"smooth has no option 'mdoe'; is it mode\?"),
-        ({"colour": "red"}, "smooth has no option 'colour'; it has values, window, mode"),
-        ({"mode": "sum", "colour": "red"}, "smooth has no option 'colour'"),
-        ({"window": {"ofset": 1}}, r"Window has no option 'ofset'; is it offset\?"),
-    ],
-)
-def test_unknown_keywords_are_sentences(options, sentence):
-    with pytest.raises(ArgumentTypeError, match=f"^{sentence}"):
-        smooth([1], **options)
-
-
-def test_what_answers_unknown_keywords_looks_as_it_did():
-    assert str(inspect.signature(smooth)) == "(values, *, window=None, mode='mean')"
-    assert str(inspect.signature(Window)) == "(width: int = 1, offset: float = 0.0) -> None"
-    assert smooth.__doc__ == "Return what it was called with."
-    assert pickle.loads(pickle.dumps(Window(2))) == Window(2)
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'values'"):
-        smooth()
-
-
-def test_nearest_is_no_guess():
-    assert nearest("max_forces", ["max_energy", "max_force"]) == "max_force"
-    assert nearest("forces", ["max_energy"]) is None
 
 
 def test_shown_survives_anything():

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
 from zstruct import StructureReader, layouts, transforms
+from zstruct.loading import Shuffle
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_arrays_are_those_that_were_built(path, frames):
 @pytest.mark.parametrize("layout", [layouts.graph, layouts.padded, layouts.physnet])
 def test_an_epoch_of_arrays(path, frames, layout):
     reader = StructureReader(path, split=None)[5:]
-    made = list(reader.batches(8, shuffle=True, seed=1, layout=functools.partial(layout, as_numpy=True)))
+    made = list(reader.batches(8, Shuffle(seed=1), layout=functools.partial(layout, as_numpy=True)))
 
     assert sorted(np.concatenate([batch["structure"] for batch in made])) == list(range(5, len(frames)))
     assert all(isinstance(array, np.ndarray) for batch in made for array in batch.values())

@@ -1,45 +1,38 @@
 """Options as users give them: one table of what each takes, numbers of any kind, or a sentence.
 
 An option of one name means the same wherever it is taken. What only one function takes, and what
-depends on a store, is checked there. Options that belong together are a frozen dataclass that checks
-itself: `as_options` makes it of what the user typed, `keywords` answers a name that is none.
+depends on a store, is checked there. This module knows nothing of what options are for.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.text import nearest
 
 __all__ = [
+    "KEPT",
     "OPTIONS",
     "Option",
     "array_of",
-    "as_options",
     "check",
     "count",
     "integer",
-    "keywords",
     "names",
     "real",
+    "require",
     "shown",
     "whole",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,107 +72,23 @@ def check(**given: Any) -> None:
     zstruct.errors.ArgumentTypeError: shuffle_seed is a whole number from 0, or None, not True
     """
     for name, value in given.items():
-        option = OPTIONS[name]
-        if not option.takes(value):
-            raise ArgumentTypeError(f"{name} is {option.says}, not {shown(value)}")
-        if not option.within(value):
-            raise InputError(f"{name} is {option.says}, not {shown(value)}")
+        require(name, OPTIONS[name], value)
 
 
-def as_options(kind: type[T], given: Any) -> T:
-    """Return options that belong together as the object that checks them.
-
-    Parameters
-    ----------
-    kind
-        Its class.
-    given
-        One of these, or its fields by name; anything else is the short form, its first field. None
-        leaves all as they are.
-
-    Examples
-    --------
-    >>> as_options(complex, {"imag": 2.0}), as_options(complex, 3), as_options(complex, None)
-    (2j, (3+0j), 0j)
-    """
-    if isinstance(given, kind):
-        return given
-    made: Callable[..., T] = kind
-    if given is None:
-        return made()
-    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
-        return made(**given)
-    return made(given)
-
-
-def keywords(**objects: type) -> Callable[[F], F]:
-    """Return a decorator of functions, and of classes: a keyword that they don't have gets a sentence.
-
-    The signature stays what it is, for people and for programs.
-
-    Parameters
-    ----------
-    **objects
-        Which options are objects, see `as_options`: their fields are looked for there.
+def require(name: str, option: Option, value: Any) -> None:
+    """Refuse a value that an option doesn't take.
 
     Raises
     ------
     ArgumentTypeError
-        By what was decorated, for keywords that it doesn't have.
-
-    Examples
-    --------
-    >>> @keywords(window=complex)
-    ... def smooth(*, width=1, window=None): ...
-    >>> smooth(wdith=3)
-    Traceback (most recent call last):
-    zstruct.errors.ArgumentTypeError: smooth has no option 'wdith'; is it width?
-    >>> smooth(imag=3)
-    Traceback (most recent call last):
-    zstruct.errors.ArgumentTypeError: smooth has imag in window: window=complex(imag=...)
+        If it is of another type.
+    InputError
+        If it is of the type, but makes no sense.
     """
-
-    def decorated(function: F) -> F:
-        made: Any = vars(function)["__init__"] if isinstance(function, type) else function
-        own = _keywords_of(made)
-        allowed = frozenset(own)
-
-        @functools.wraps(made)
-        def checked(*args: Any, **given: Any) -> Any:
-            if not allowed.issuperset(given):
-                name = next(name for name in given if name not in allowed)
-                raise ArgumentTypeError(_unknown(function.__name__, name, own, objects))
-            return made(*args, **given)
-
-        if not isinstance(function, type):
-            return checked  # type: ignore[return-value]
-        function.__init__ = checked  # type: ignore[misc]
-        return function
-
-    return decorated
-
-
-def _keywords_of(function: Callable[..., Any]) -> list[str]:
-    """Return the names by which arguments can be given."""
-    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    parameters = inspect.signature(function).parameters.values()
-    return [one.name for one in parameters if one.kind in named and one.name != "self"]
-
-
-def _unknown(function: str, name: str, own: list[str], objects: Mapping[str, type]) -> str:
-    """Return the sentence about a keyword that is none."""
-    places = {
-        part: f"{option}: {option}={kind.__name__}({part}=...)"
-        for option, kind in objects.items()
-        for part in _keywords_of(kind)
-    }
-    if name in places:
-        return f"{function} has {name} in {places[name]}"
-    near = nearest(name, [*own, *places])
-    if near is None:
-        return f"{function} has no option {name!r}; it has {', '.join(own)}"
-    where = "" if near in own else f" in {places[near]}"
-    return f"{function} has no option {name!r}; is it {near}{where}?"
+    if not option.takes(value):
+        raise ArgumentTypeError(f"{name} is {option.says}, not {shown(value)}")
+    if not option.within(value):
+        raise InputError(f"{name} is {option.says}, not {shown(value)}")
 
 
 def shown(value: Any) -> str:
@@ -406,7 +315,8 @@ def _is_text(value: Any) -> bool:
 _FLAG = Option("True or False", lambda value: isinstance(value, bool | np.bool_))
 _TEXT = Option("a text, or None", lambda value: value is None or isinstance(value, str))
 
-_KEPT = Option(
+#: Of how many structures to keep something.
+KEPT = Option(
     "a number of structures, or True for all",
     lambda value: isinstance(value, bool | np.bool_) or integer(value) is not None,
     lambda value: (integer(value) or 0) >= 0,
@@ -419,14 +329,11 @@ OPTIONS: Mapping[str, Option] = {
     "overwrite": _FLAG,
     "resume": _FLAG,
     "derivatives": _FLAG,
-    "features_only": _FLAG,
     "as_numpy": _FLAG,
     "fmax": _FLAG,
     "composition": _FLAG,
     "drop_last": _FLAG,
     "pin_memory": _FLAG,
-    "cache_features": _KEPT,
-    "cache_neighbors": _KEPT,
     "reader": _TEXT,
     "on_error": _choice("raise", "skip"),
     "only": _choice("forces", None),

@@ -24,6 +24,7 @@ from tests.benchmarks.findings import Finding, conclude
 from zstruct.layouts import physnet
 from zstruct.layouts.graph import graph
 from zstruct.layouts.padded import padded
+from zstruct.loading import Batches, Shuffle
 from zstruct.transforms import AddNoise, RandomRotation
 
 BATCH = 256
@@ -59,7 +60,7 @@ def _layouts(files: Files) -> list[Finding]:
     """Shuffled batches in each layout, from indices to tensors or arrays, and the bytes made for them."""
     dataset = Ours(files.path(Ours)).dataset
     fixed, bucketed = (
-        list(dataset.loader(BATCH, shuffle=True, seed=0, bucket_size=size).batch_sampler)
+        list(dataset.loader(Batches(BATCH, bucket=size), Shuffle(seed=0)).batch_sampler)
         for size in (None, RECOMMENDED * BATCH)
     )
     chosen = [("graph", graph, fixed), ("padded", padded, fixed), ("physnet", physnet, fixed)]
@@ -109,7 +110,7 @@ def _padding(files: Files) -> list[Finding]:
     sides: dict[str, Callable[[], float]] = {}
     wasted: dict[str, float] = {}
     for n in (0, 8, 16, RECOMMENDED, 64):
-        loader = dataset.loader(BATCH, shuffle=True, seed=0, layout="padded", bucket_size=n * BATCH or None)
+        loader = dataset.loader(Batches(BATCH, bucket=n * BATCH or None), Shuffle(seed=0), layout="padded")
         name = f"{n} batches" if n else "no buckets"
         efficiency = loader.padding_efficiency()
         masks = [batch["mask"] for batch in loader]
@@ -138,8 +139,8 @@ def _epochs(files: Files) -> list[Finding]:
     fixed, by_atoms = f"{BATCH} structures", f"up to {budget:,} atoms"
     loaders = {
         fixed: dataset.loader(BATCH, shuffle=True),
-        by_atoms: dataset.loader(max_atoms=budget, shuffle=True),
-        f"{fixed}, bucketed": dataset.loader(BATCH, shuffle=True, bucket_size=RECOMMENDED * BATCH),
+        by_atoms: dataset.loader(Batches(max_atoms=budget), shuffle=True),
+        f"{fixed}, bucketed": dataset.loader(Batches(BATCH, bucket=RECOMMENDED * BATCH), shuffle=True),
     }
     for name, loader in loaders.items():
         files.check_epoch(f"batches of {name}", loader)

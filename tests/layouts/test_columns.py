@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tests.loading.frames import CUTOFF, frames, write_frames
 from zstruct.errors import InputError
 from zstruct.layouts import LAYOUTS, Layout, fairchem, mace, schnetpack
-from zstruct.loading import ZarrStructureDataset
+from zstruct.loading import Edges, ZarrStructureDataset
 
 ELEMENTS = ["Cu", "O", "H", "C"]
 EVERY = range(8)
@@ -365,7 +365,7 @@ def test_other_units(data):
 
 def test_units_of_what_pairs_carry(store):
     data = ZarrStructureDataset(
-        store, dtype=torch.float64, neighbors=CUTOFF, edges=["edge_shift", "edge_vec", "edge_dist"]
+        store, dtype=torch.float64, neighbors=Edges(CUTOFF, carry=["edge_shift", "edge_vec", "edge_dist"])
     )
     batch, plain = (fairchem(data.take(EVERY), units=units) for units in ({"length": "pm"}, None))
     assert_allclose(batch["edge_vec"], 100 * plain["edge_vec"], rtol=1e-12)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from tests.loading.frames import CUTOFF, frames, write_frames
 from zstruct.errors import MissingExtraError
 from zstruct.layouts import pyg
-from zstruct.loading import ZarrStructureDataset
+from zstruct.loading import Edges, ZarrStructureDataset
 
 geometric = pytest.importorskip("torch_geometric.data")
 PICK = [3, 0, 5, 4, 3, 6]
@@ -21,7 +21,9 @@ PICK = [3, 0, 5, 4, 3, 6]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     path = write_frames(tmp_path_factory.mktemp("pyg") / "frames.zarr")
-    return ZarrStructureDataset(path, dtype=torch.float64, neighbors=CUTOFF, edges=["edge_shift", "edge_vec"])
+    return ZarrStructureDataset(
+        path, dtype=torch.float64, neighbors=Edges(CUTOFF, carry=["edge_shift", "edge_vec"])
+    )
 
 
 def single(sample):
@@ -142,7 +144,7 @@ def test_edges_need_cells_and_shifts(data):
     for options, missing in (
         ({"fields": ["numbers", "positions"]}, "the field 'cell'"),
         ({"fields": ["numbers", "cell"]}, "the field 'positions'"),
-        ({"edges": ["edge_dist"]}, r"edges=\['edge_shift'\]"),
+        ({"neighbors": Edges(CUTOFF, carry="edge_dist")}, "edges that carry edge_shift"),
     ):
         with pytest.raises(ValueError, match=f"the edges of a pyg batch need {missing}"):
-            pyg(ZarrStructureDataset(data.store, neighbors=CUTOFF, **options).take([0]))
+            pyg(ZarrStructureDataset(data.store, **{"neighbors": CUTOFF} | options).take([0]))

@@ -143,7 +143,7 @@ def test_samples_know_how_many_atoms_they_have(data, frames):
 class TestAtoms:
     @pytest.fixture
     def with_atoms(self, path):
-        return ZarrStructureDataset(path, ["numbers", "positions"], return_atoms=True)
+        return ZarrStructureDataset(path, ["numbers", "positions", "atoms"])
 
     @staticmethod
     def same(found, expected):
@@ -151,7 +151,7 @@ class TestAtoms:
 
     def test_samples_have_them(self, with_atoms, frames):
         samples = [with_atoms[5], with_atoms[-7], with_atoms.take([-7])[0], with_atoms[2:][3]]
-        for sample in [*samples, StructureReader(with_atoms.store, return_atoms=True)[5]]:
+        for sample in [*samples, StructureReader(with_atoms.store, [..., "atoms"])[5]]:
             assert self.same(sample["atoms"], frames[5])
         assert set(with_atoms[0]) == {"numbers", "positions", "atoms"}
         assert "atoms" not in ZarrStructureDataset(with_atoms.store)[0]
@@ -173,7 +173,7 @@ class TestAtoms:
 
     def test_transforms_leave_them(self, path, frames):
         steps = [transforms.RandomRotation(p=0.5), dict, transforms.CastUnits({"length": "nm"})]
-        data = ZarrStructureDataset(path, ["numbers", "positions"], transform=steps, return_atoms=True)
+        data = ZarrStructureDataset(path, ["numbers", "positions", "atoms"], transform=steps)
         assert self.same(data[5]["atoms"], frames[5])
 
     def test_a_field_of_that_name_stays_a_field(self, tmp_path):
@@ -185,11 +185,11 @@ class TestAtoms:
         assert layouts.graph([data[0]])[fields[0]].tolist() == [3.0]
         if fields == ["atoms"]:
             with pytest.raises(ValueError, match="'atoms' has a name that batches use"):
-                ZarrStructureDataset(tmp_path / "named.zarr", return_atoms=True)
+                ZarrStructureDataset(tmp_path / "named.zarr", [..., "atoms"])
 
     def test_it_is_yes_or_no(self, path):
         with pytest.raises(TypeError, match="return_atoms is True or False, not 'yes'"):
-            ZarrStructureDataset(path, return_atoms="yes")
+            ZarrStructureDataset(path, [..., "atoms"])
 
 
 class TestClosing:

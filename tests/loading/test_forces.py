@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.loading.groups import Bumps
 from zstruct import ZarrStructureDataset
+from zstruct.loading import Forces
 from zstruct.loading.forces import ForcePolicy
 from zstruct.store.store import Store
 
@@ -22,8 +23,8 @@ def with_forces(source):
     return ~np.isnan(firsts)
 
 
-def policy(source, rows=None, fraction=0.5, sampling="random", every=1, minimum=1, seed=0):
-    return ForcePolicy(Store(source.path), rows, fraction, sampling, every, minimum, seed)
+def policy(source, rows=None, fraction=0.5, minimum=1, **options):
+    return ForcePolicy(Store(source.path), rows, Forces(fraction, minimum=minimum, **options))
 
 
 @given(fraction=st.floats(0.01, 1), minimum=st.integers(0, 100), epoch=st.integers(0, 1000))
@@ -37,22 +38,22 @@ def test_as_many_as_said_and_none_without_forces(source, with_forces, fraction, 
 
 
 def test_none_is_a_fraction_too(source, plain):
-    data = ZarrStructureDataset(source.path, force_fraction=0.0, derivatives=Bumps())
+    data = ZarrStructureDataset(source.path, derivatives=Bumps()).with_forces(0.0)
     batch = next(iter(data.loader(61)))
     assert not batch["use_forces"].any()
     assert batch["deriv_index"].shape[1] == 0
     assert data.loss({"forces": batch["forces"].nan_to_num()}, batch) == 0
     assert "forces of 0 of" in repr(data)
-    at_least = ZarrStructureDataset(source.path, force_fraction=0.0, force_min_structures=3)
+    at_least = ZarrStructureDataset(source.path).with_forces(0.0, minimum=3)
     assert sum(bool(sample["use_forces"]) for sample in at_least) == 3
-    assert sum(bool(s["use_forces"]) for s in ZarrStructureDataset(source.path, force_fraction=1e-9)) == 1
+    assert sum(bool(s["use_forces"]) for s in ZarrStructureDataset(source.path).with_forces(1e-9)) == 1
 
 
 def test_without_forces_none_are_used(make_store, tmp_path):
     made = make_store(tmp_path / "none.zarr", np.ones(3, int), {"numbers": np.ones(3, np.uint8)})
-    assert not any(sample["use_forces"] for sample in ZarrStructureDataset(made.path, force_fraction=0.0))
-    with pytest.raises(ValueError, match="force_fraction needs forces"):
-        ZarrStructureDataset(made.path, force_fraction=0.5)
+    assert not any(sample["use_forces"] for sample in ZarrStructureDataset(made.path).with_forces(0.0))
+    with pytest.raises(ValueError, match="training on forces needs some"):
+        ZarrStructureDataset(made.path).with_forces(0.5)
 
 
 def test_random_draws_anew_in_each_window_of_epochs(source):
@@ -81,7 +82,7 @@ def test_over_many_epochs_every_structure_has_its_turn(source, with_forces):
 
 
 def test_a_subset_chooses_among_its_own(source, with_forces):
-    data = ZarrStructureDataset(source.path, ["forces"], force_fraction=0.5)
+    data = ZarrStructureDataset(source.path, ["forces"]).with_forces(0.5)
     rows = np.flatnonzero(with_forces)[:8]
 
     part = data[rows]
@@ -92,7 +93,7 @@ def test_a_subset_chooses_among_its_own(source, with_forces):
 
 
 def test_samples_batches_and_epochs(source):
-    data = ZarrStructureDataset(source.path, ["energy", "forces"], force_fraction=0.5, force_seed=3)
+    data = ZarrStructureDataset(source.path, ["energy", "forces"]).with_forces(0.5, seed=3)
 
     masks = []
     for epoch in range(3):
@@ -109,7 +110,7 @@ def test_samples_batches_and_epochs(source):
 @pytest.mark.parametrize("rows", [np.arange(61), np.arange(5, 50)])
 @pytest.mark.parametrize("options", [{}, {"num_workers": 2, "persistent_workers": True}])
 def test_a_loader_draws_anew_in_each_epoch(source, rows, options):
-    data = ZarrStructureDataset(source.path, ["energy"], force_fraction=0.5)[rows]
+    data = ZarrStructureDataset(source.path, ["energy"]).with_forces(0.5)[rows]
     loader = data.loader(16, shuffle=True, **options)
     drawn = policy(source, rows)
 
@@ -121,7 +122,7 @@ def test_a_loader_draws_anew_in_each_epoch(source, rows, options):
 
 
 def test_copies_of_a_dataset_have_epochs_of_their_own(source):
-    data = ZarrStructureDataset(source.path, ["energy"], force_fraction=0.5)
+    data = ZarrStructureDataset(source.path, ["energy"]).with_forces(0.5)
     view, pickled = data[:30], pickle.loads(pickle.dumps(data))
 
     data.set_epoch(5)
@@ -132,7 +133,7 @@ def test_copies_of_a_dataset_have_epochs_of_their_own(source):
 @pytest.mark.parametrize("derivatives", ["bumps", Bumps()])
 def test_derivatives_come_for_used_structures_only(featured, derivatives):
     everything = ZarrStructureDataset(featured.path, ["forces"], derivatives=derivatives)
-    some = ZarrStructureDataset(featured.path, ["forces"], derivatives=derivatives, force_fraction=0.4)
+    some = ZarrStructureDataset(featured.path, ["forces"], derivatives=derivatives).with_forces(0.4)
     indices = np.arange(len(some))
 
     pairs = 0
@@ -148,12 +149,12 @@ def test_derivatives_come_for_used_structures_only(featured, derivatives):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"fraction": -0.1}, "force_fraction is at least 0 and"),
-        ({"fraction": 1.5}, "force_fraction is at least 0 and"),
-        ({"fraction": float("nan")}, "force_fraction is a number, not nan"),
-        ({"sampling": "best"}, "force_sampling is 'random' or 'fixed'"),
-        ({"every": 0}, "force_resample_epochs is a whole number from 1, not 0"),
-        ({"minimum": -1}, "force_min_structures"),
+        ({"fraction": -0.1}, "fraction is at least 0 and"),
+        ({"fraction": 1.5}, "fraction is at least 0 and"),
+        ({"fraction": float("nan")}, "fraction is a number, not nan"),
+        ({"sampling": "best"}, "sampling is 'random' or 'fixed'"),
+        ({"every": 0}, "every is a whole number from 1, not 0"),
+        ({"minimum": -1}, "minimum is a whole number from 0, not -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(source, options, sentence):
@@ -165,14 +166,12 @@ def test_a_store_without_forces_is_refused(make_store, tmp_path):
     counts = np.array([2, 1])
     bare = make_store(tmp_path / "bare.zarr", counts, {"numbers": np.array([1, 1, 8], np.uint8)})
 
-    with pytest.raises(ValueError, match="force_fraction needs forces"):
+    with pytest.raises(ValueError, match="training on forces needs some"):
         policy(bare)
 
 
 def test_what_is_no_number_is_refused(source):
-    for options in ({"force_fraction": "0.5"}, {"force_fraction": True}, {"force_seed": 1.5}):
+    data = ZarrStructureDataset(source.path)
+    for options in ({"fraction": "0.5"}, {"fraction": True}, {"seed": 1.5}, {"fraction": None}):
         with pytest.raises(TypeError, match=f"{next(iter(options))} is a"):
-            ZarrStructureDataset(source.path, **{"force_fraction": 0.5} | options)
-    for options in ({"force_sampling": "fixed"}, {"force_min_structures": 5}):
-        with pytest.raises(ValueError, match="say how force_fraction is drawn: give that, too"):
-            ZarrStructureDataset(source.path, **options)
+            data.with_forces(**{"fraction": 0.5} | options)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subs
 
 from zstruct import layouts
 from zstruct.batch.packed import Sample
-from zstruct.loading import PackedBatch, ZarrStructureDataset, loader
+from zstruct.loading import Batches, Cache, PackedBatch, Ranks, Shuffle, Threads, ZarrStructureDataset, loader
 from zstruct.loading.cache import placement
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.order.batch_samplers import BatchSampler
@@ -24,7 +24,7 @@ from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.loading.prefetch import Prefetcher
 
 FORK = {"num_workers": 2, "multiprocessing_context": "fork"}
-WAYS = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch": 2}, {}, FORK]
+WAYS = [{"threads": 0}, {"threads": 1}, {"threads": Threads(3, ahead=2)}, {}, FORK]
 IDS = ["inline", "one thread", "three threads", "default", "fork"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -52,8 +52,9 @@ def joined(lists):
 @pytest.mark.parametrize("way", WAYS, ids=IDS)
 @pytest.mark.parametrize("shuffle", [False, "full", "block"])
 def test_however_they_are_made_batches_are_the_same(source, data, shuffle, way):
-    batches = list(data.loader(8, shuffle, seed=5, **way))
-    assert structures(batches) == structures(data.loader(8, shuffle, seed=5, threads=0))
+    order = shuffle and Shuffle(shuffle, seed=5)
+    batches = list(data.loader(8, order, **way))
+    assert structures(batches) == structures(data.loader(8, order, threads=0))
     assert sorted(joined(structures(batches))) == list(range(len(source)))
     for batch in batches:
         expected = np.concatenate([source.value("positions", i) for i in batch["structure"].tolist()])
@@ -63,7 +64,7 @@ def test_however_they_are_made_batches_are_the_same(source, data, shuffle, way):
 @pytest.mark.parametrize(("threads", "expected"), [(0, False), (1, True)])
 def test_threads_decode_ahead_what_an_epoch_needs(source, threads, expected):
     data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory")
-    batches = iter(data[5:].loader(2, "full", threads=threads, prefetch=1 if threads else None))
+    batches = iter(data[5:].loader(2, "full", threads=Threads(threads, ahead=1 if threads else None)))
     next(batches)
     del batches  # its thread finishes first: it may be decoding a block for the next batch
     cache = data._gather.cache
@@ -76,9 +77,9 @@ def test_threads_decode_ahead_what_an_epoch_needs(source, threads, expected):
 
 @pytest.mark.parametrize("way", [*WAYS, {**FORK, "persistent_workers": True}], ids=[*IDS, "persistent"])
 def test_every_iteration_is_a_new_epoch(data, way):
-    orders = structures(itertools.chain(*[data.loader(61, True, seed=2, **way)] * 3))
+    orders = structures(itertools.chain(*[data.loader(61, Shuffle(seed=2), **way)] * 3))
     assert len({tuple(order) for order in orders}) == 3
-    chosen = data.loader(61, True, seed=2, **way)
+    chosen = data.loader(61, Shuffle(seed=2), **way)
     for epoch in (2, 0, 1):
         chosen.set_epoch(epoch)
         assert structures(chosen) == [orders[epoch]]
@@ -87,8 +88,8 @@ def test_every_iteration_is_a_new_epoch(data, way):
 
 
 def test_the_seed_comes_from_the_generator(data):
-    def order(**options):
-        return structures(data.loader(61, shuffle=True, **options))
+    def order(shuffle=True, **options):
+        return structures(data.loader(61, shuffle, **options))
 
     assert order(generator=torch.Generator().manual_seed(3)) == order(
         generator=torch.Generator().manual_seed(3)
@@ -98,25 +99,25 @@ def test_the_seed_comes_from_the_generator(data):
     assert order() != first
     torch.manual_seed(4)
     assert order() == first
-    assert order(seed=1) == order(seed=1) != order(seed=2)
+    assert order(Shuffle(seed=1)) == order({"seed": 1}) != order(Shuffle(seed=2))
     # All ranks must agree, also where each has a generator of its own.
-    shares = [order(rank=r, world_size=2) for r in (0, 1)]
+    shares = [order(ranks=(r, 2)) for r in (0, 1)]
     assert sorted(joined(joined(shares))) == list(range(61))
 
 
 @pytest.mark.parametrize("way", WAYS, ids=IDS)
 @pytest.mark.parametrize("shuffle", ["full", "block"])
 def test_an_epoch_is_resumed(data, shuffle, way):
-    whole = data.loader(7, shuffle, seed=8, **way)
+    whole = data.loader(7, Shuffle(shuffle, seed=8), **way)
     epochs = [structures(whole) for _ in range(3)]
     for taken in (0, 1, 4, len(whole)):
-        old = data.loader(7, shuffle, seed=8, **way)
+        old = data.loader(7, Shuffle(shuffle, seed=8), **way)
         list(old)
         run = iter(old)
         assert structures(itertools.islice(run, taken)) == epochs[1][:taken]
         state = torch.load(saved(old.state_dict()))
         del run
-        new = data.loader(7, shuffle, seed=0, **way)
+        new = data.loader(7, Shuffle(shuffle, seed=0), **way)
         new.load_state_dict(state)
         new.set_epoch(1)  # a loop that counts epochs does this, and it changes nothing
         assert new.state_dict() == state
@@ -125,20 +126,24 @@ def test_an_epoch_is_resumed(data, shuffle, way):
 
 
 SIZED = [
-    {"max_atoms": 50, "shuffle": True},
-    {"batch_size": 4, "bucket_size": 16, "shuffle": "block"},
-    {"max_atoms": 60, "bucket_size": 30, "shuffle": True, "rank": 1, "world_size": 3, "even": "pad"},
-    {"batch_size": 7, "weights": np.arange(61)},
+    {"batch_size": Batches(max_atoms=50), "shuffle": Shuffle(seed=8)},
+    {"batch_size": Batches(4, bucket=16), "shuffle": Shuffle("block", seed=8)},
+    {
+        "batch_size": Batches(max_atoms=60, bucket=30),
+        "shuffle": Shuffle(seed=8),
+        "ranks": Ranks(1, 3, even="pad"),
+    },
+    {"batch_size": 7, "shuffle": Shuffle(seed=8, weights=np.arange(61))},
 ]
 
 
 @pytest.mark.parametrize("way", WAYS[::2], ids=IDS[::2])
 @pytest.mark.parametrize("options", SIZED, ids=["atoms", "buckets", "both, on a rank", "weights"])
 def test_batches_of_any_size_are_the_same_however_made_and_resumed(data, options, way):
-    whole = data.loader(seed=8, threads=0, **options)
+    whole = data.loader(threads=0, **options)
     epochs = [structures(whole) for _ in range(3)]
     for taken in (0, 2, len(epochs[1])):
-        old = data.loader(seed=8, **options, **way)
+        old = data.loader(**options, **way)
         assert structures(old) == epochs[0]
         assert len(old) == len(epochs[1])
         run = iter(old)
@@ -146,7 +151,7 @@ def test_batches_of_any_size_are_the_same_however_made_and_resumed(data, options
         state = torch.load(saved(old.state_dict()))
         assert state["position"] == len(joined(epochs[1][:taken]))
         del run
-        new = data.loader(seed=0, **options, **way)
+        new = data.loader(**options, **way)
         new.load_state_dict(state)
         assert structures(new) == epochs[1][taken:]
         assert structures(new) == epochs[2]
@@ -157,34 +162,34 @@ def test_no_batch_has_too_many_atoms_or_edges(featured):
     sizes = [(len(sample["numbers"]), sample["edge_index"].shape[1]) for sample in data]
     atoms, edges = (2 * max(column) for column in zip(*sizes, strict=True))
     for part in (data, data[5:50], data[::-2]):
-        made = part.loader(max_atoms=atoms, max_edges=edges, shuffle=True, seed=1)
+        made = part.loader(Batches(max_atoms=atoms, max_edges=edges), Shuffle(seed=1))
         batches = list(made)
         assert sorted(joined(structures(batches))) == sorted(part.structures.tolist())
         for batch in batches:
             assert len(batch["numbers"]) <= atoms
             assert batch["edge_index"].shape[1] <= edges
-        few = part.loader(max_atoms=atoms, batch_size=2, shuffle=True, seed=1)
+        few = part.loader(Batches(2, max_atoms=atoms), Shuffle(seed=1))
         assert {len(batch) for batch in structures(few)} <= {1, 2}
     worst = int(np.argmax([size[0] for size in sizes]))
     with pytest.raises(
         ValueError, match=f"structure {worst} of the dataset has {atoms // 2} atoms, more than"
     ):
-        data.loader(max_atoms=atoms // 2 - 1)
+        data.loader(Batches(max_atoms=atoms // 2 - 1))
 
 
 def test_edges_are_counted_for_stored_lists_only(data, featured):
     for other in (data, ZarrStructureDataset(featured.path, ["numbers"], neighbors=2.5)):
-        with pytest.raises(ValueError, match="max_edges"):
-            other.loader(max_edges=1000)
+        with pytest.raises(ValueError, match="the number of edges is known of those that are stored"):
+            other.loader(Batches(max_edges=1000))
 
 
 def test_padding_efficiency_is_that_of_the_next_epoch(data):
     for options in (
-        {"batch_size": 8},
-        {"batch_size": 8, "bucket_size": 32, "shuffle": True},
-        {"max_atoms": 80, "bucket_size": 61, "shuffle": True},
+        (8,),
+        (Batches(8, bucket=32), Shuffle(seed=2)),
+        (Batches(max_atoms=80, bucket=61), Shuffle(seed=2)),
     ):
-        made = data[3:].loader(seed=2, layout="padded", **options)
+        made = data[3:].loader(*options, layout="padded")
         for _ in range(2):
             said = made.padding_efficiency()
             masks = [batch["mask"] for batch in made]
@@ -198,7 +203,7 @@ def test_padding_efficiency_is_that_of_the_next_epoch(data):
 def test_weights_are_updated_between_epochs(data):
     low, high = np.arange(61) < 30, np.arange(61) >= 30
     for way in WAYS:
-        made = data.loader(8, weights=low, seed=3, **way)
+        made = data.loader(8, Shuffle(seed=3, weights=low), **way)
         run = iter(made)
         made.sampler.update(high)  # the epoch has begun, if with no batch yet
         first = joined(structures(run))
@@ -206,22 +211,22 @@ def test_weights_are_updated_between_epochs(data):
         assert max(first) < 30
         assert min(joined(structures(made))) >= 30
     # The rest of an epoch is resumed with the weights it began with, the next one with the new ones.
-    old = data.loader(8, weights=low, seed=3)
+    old = data.loader(8, Shuffle(seed=3, weights=low))
     run = iter(old)
     next(run)
     old.sampler.update(high)
-    resumed = data.loader(8, weights=low)
+    resumed = data.loader(8, Shuffle(weights=low))
     resumed.load_state_dict(old.state_dict())
     list(run)
     with pytest.raises(ValueError, match=r"can't be resumed: it was saved by WeightedSampler.* digest"):
-        data.loader(8, weights=low).load_state_dict(old.state_dict())
-    data.loader(8, weights=high).load_state_dict(old.state_dict())
+        data.loader(8, Shuffle(weights=low)).load_state_dict(old.state_dict())
+    data.loader(8, Shuffle(weights=high)).load_state_dict(old.state_dict())
     assert joined(structures(resumed)) == first[8:]
 
 
 def test_a_weighted_sampler_of_its_own(data):
     sampler = WeightedSampler(np.arange(61), 20, replacement=False, seed=1)
-    found = joined(structures(data.loader(max_atoms=80, bucket_size=10, sampler=sampler)))
+    found = joined(structures(data.loader(Batches(max_atoms=80, bucket=10), sampler=sampler)))
     assert len(set(found)) == len(found) == 20
     assert 0 not in found
 
@@ -236,7 +241,7 @@ def saved(state):
 
 
 def test_the_state_after_an_epoch_is_the_next_one(data):
-    first = data.loader(10, True, seed=1)
+    first = data.loader(10, Shuffle(seed=1))
     assert (first.state_dict()["epoch"], first.state_dict()["position"]) == (0, 0)
     list(first)
     assert (first.state_dict()["epoch"], first.state_dict()["position"]) == (1, 0)
@@ -278,8 +283,8 @@ def test_threads_stop_when_nobody_listens(data):
 
 
 def test_several_iterators_are_independent(data):
-    both = data.loader(5, True, seed=1, threads=2)
-    epochs = [structures(data.loader(5, True, seed=1)), structures(both)]
+    both = data.loader(5, Shuffle(seed=1), threads=2)
+    epochs = [structures(data.loader(5, Shuffle(seed=1))), structures(both)]
     assert epochs[0] == epochs[1]
     both.set_epoch(0)
     pairs = list(zip(both, both, strict=True))
@@ -290,7 +295,7 @@ def test_several_iterators_are_independent(data):
 
 def test_no_more_is_made_ahead_than_asked(data):
     made = []
-    run = iter(data.loader(1, layout=lambda packed: made.append(1) or packed, threads=2, prefetch=6))
+    run = iter(data.loader(1, threads=Threads(2, ahead=6), layout=lambda packed: made.append(1) or packed))
     for taken in range(1, 20):
         next(run)
         time.sleep(0.002)
@@ -372,16 +377,16 @@ def test_a_child_is_told_to_begin_anew(data):
 
 def test_the_shuffle_is_chosen_by_size_and_shown(source):
     roomy = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory")
-    tight = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", cache_bytes=1000)
+    tight = ZarrStructureDataset(source.path, ["positions", "energy"], cache=Cache("memory", bytes=1000))
     assert isinstance(roomy.loader(8, False).sampler, SequentialSampler)
     assert isinstance(roomy.loader(8, True).sampler, ShuffleSampler)
     assert isinstance(tight.loader(8, True).sampler, BlockShuffleSampler)
     assert isinstance(tight.loader(8, "full").sampler, ShuffleSampler)
-    assert repr(tight.loader(8, True, seed=3, threads=2, prefetch=5)).startswith(
+    assert repr(tight.loader(8, Shuffle(seed=3), threads=Threads(2, ahead=5))).startswith(
         "StructureLoader(<8 batches of 8: <BlockShuffleSampler: 61 structures, "
     )
     assert "<ShuffleSampler: 61 structures, seed 3>>, 2 threads, prefetch 5)" in repr(
-        roomy.loader(8, True, seed=3, threads=2, prefetch=5)
+        roomy.loader(8, Shuffle(seed=3), threads=Threads(2, ahead=5))
     )
     assert repr(roomy.loader(8, threads=0, device="cpu")).endswith(", no threads, device cpu)")
     assert repr(roomy.loader(8, **FORK)).endswith(", 2 worker processes)")
@@ -393,11 +398,11 @@ def test_the_shuffle_is_chosen_by_size_and_shown(source):
     ids=["slice", "backwards", "repeats", "random", "empty"],
 )
 def test_the_block_shuffle_of_a_part_reads_block_by_block(source, rows):
-    data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", cache_bytes=150)[rows]
+    data = ZarrStructureDataset(source.path, ["positions", "energy"], cache=Cache("memory", bytes=150))[rows]
     expected = sorted(np.arange(61)[rows].tolist())
-    found = joined(structures(data.loader(5, True, seed=1)))
+    found = joined(structures(data.loader(5, Shuffle(seed=1))))
     assert sorted(found) == expected
-    blocks = data.loader(5, True, seed=1).sampler
+    blocks = data.loader(5, Shuffle(seed=1)).sampler
     if len(data) > 30:
         assert blocks.window == 1
         order = np.arange(61)[rows] if blocks.order is None else np.sort(np.arange(61)[rows])
@@ -410,12 +415,12 @@ def test_ranks_agree_whatever_memory_they_have(source, monkeypatch):
         found = []
         for rank, memory in enumerate((64 << 30, 2000)):
             monkeypatch.setattr(placement, "available_bytes", lambda memory=memory: memory)
-            data = ZarrStructureDataset(source.path, ["positions", "energy"], cache="memory", **options)
-            loaders = [data.loader(4, shuffle, rank=rank, world_size=2) for shuffle in (True, "block")]
+            data = ZarrStructureDataset(source.path, ["positions", "energy"], **{"cache": "memory"} | options)
+            loaders = [data.loader(4, shuffle, ranks=Ranks(rank, 2)) for shuffle in (True, "block")]
             found.append([(loader.batch_sampler.recipe(), joined(structures(loader))) for loader in loaders])
         return found
 
-    for options in ({}, {"cache_bytes": 1000}):
+    for options in ({}, {"cache": Cache("memory", bytes=1000)}):
         first, second = orders(**options)
         for (recipe, mine), (other, theirs) in zip(first, second, strict=True):
             assert recipe == other
@@ -430,15 +435,15 @@ def test_blocks_are_not_decoded_again_and_again(source, monkeypatch):
     )
     columns = ["positions", "energy"]
     nbytes = ZarrStructureDataset(source.path, columns)._gather.cache.nbytes
-    data = ZarrStructureDataset(source.path, columns, cache="memory", cache_bytes=nbytes // 2)
-    loader = data.loader(4, "block", seed=1, threads=2, prefetch=2)
+    data = ZarrStructureDataset(source.path, columns, cache=Cache("memory", bytes=nbytes // 2))
+    loader = data.loader(4, Shuffle("block", seed=1), threads=Threads(2, ahead=2))
     assert isinstance(loader.sampler, BlockShuffleSampler)
     assert sorted(joined(structures(loader))) == list(range(61))
     assert len(set(reads)) <= len(reads) <= 2 * len(set(reads))
 
 
 def test_no_fields_can_be_shuffled_too(source):
-    loaded = structures(ZarrStructureDataset(source.path, []).loader(61, "block", seed=1))
+    loaded = structures(ZarrStructureDataset(source.path, []).loader(61, Shuffle("block", seed=1)))
     assert sorted(loaded[0]) == list(range(61)) != loaded[0]
 
 
@@ -449,14 +454,14 @@ def test_ranks_come_from_torch_distributed(data, monkeypatch):
     for rank in range(3):
         monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
         found.append(joined(structures(data.loader(4, True))))
-        assert len(data.loader(4, True, even="drop")) == 5
-        assert len(data.loader(4, True, even="drop", rank=0, world_size=1)) == 16
+        assert len(data.loader(4, True, ranks=Ranks(even="drop"))) == 5
+        assert len(data.loader(4, True, ranks=Ranks(0, 1, even="drop"))) == 16
     assert [len(f) for f in found] == [20, 20, 21]
     assert sorted(joined(found)) == list(range(61))
 
 
 def test_it_is_a_dataloader_and_tells_what_it_was_given(data):
-    made = data.loader(8, drop_last=True)
+    made = data.loader(Batches(8, drop_last=True))
     assert isinstance(made, DataLoader)
     assert (made.batch_size, made.drop_last, len(made), made.dataset) == (8, True, 7, data)
     assert len(structures(made)) == 7
@@ -476,10 +481,10 @@ def test_samplers_of_torch(data):
     assert len(set(joined(shares))) == 60
     assert structures(data.loader(batch_sampler=[[3, 1], [2]])) == [[3, 1], [2]]
     own = data.loader(8, sampler=ShuffleSampler(61, seed=1))
-    assert structures(own) == structures(data.loader(8, True, seed=1))
+    assert structures(own) == structures(data.loader(8, Shuffle(seed=1)))
     assert own.state_dict()["epoch"] == 1
     own = data.loader(batch_sampler=BatchSampler(ShuffleSampler(61, seed=1), 8))
-    assert structures(own) == structures(data.loader(8, True, seed=1))
+    assert structures(own) == structures(data.loader(8, Shuffle(seed=1)))
     foreign = data.loader(8, sampler=RandomSampler(data))
     for call in (foreign.state_dict, lambda: foreign.load_state_dict({}), lambda: foreign.epoch):
         with pytest.raises(TypeError, match="this one has BatchSampler of RandomSampler"):
@@ -515,31 +520,33 @@ def test_parts_by_torch_are_fetched_a_batch_at_a_time(data, monkeypatch, split):
     ("options", "words"),
     [
         ({"shuffle": "blocks"}, "shuffle is True, False, 'full' or 'block', not 'blocks'"),
-        ({"batch_size": 0}, "batch_size is a number of structures, at least 1, not 0"),
-        ({"batch_size": None}, "batch_size is a number of structures"),
-        ({"seed": 1, "generator": torch.Generator()}, "give one of them"),
-        ({"rank": 1}, "rank and world_size go together"),
-        ({"rank": 2, "world_size": 2}, r"rank must be in range\(2\)"),
-        ({"even": "both"}, "even is 'pad', 'drop' or None"),
-        ({"threads": 1, "num_workers": 1}, "threads and prefetch are for num_workers=0"),
-        ({"prefetch": 1, "num_workers": 1}, "threads and prefetch are for num_workers=0"),
-        ({"threads": -1}, "threads must not be negative"),
-        ({"prefetch": 0}, "prefetch at least 1"),
+        ({"batch_size": 0}, "a batch is a number of structures, at least 1, not 0"),
+        ({"batch_size": None}, "nothing says how large batches are"),
+        ({"shuffle": {"seed": 1}, "generator": torch.Generator()}, "give one of them"),
+        ({"ranks": {"rank": 1}}, "rank and world_size go together"),
+        ({"ranks": (2, 2)}, r"rank must be in range\(2\)"),
+        ({"ranks": {"even": "both"}}, "even is 'pad', 'drop' or None"),
+        ({"threads": 1, "num_workers": 1}, "threads are for num_workers=0"),
+        ({"threads": {"ahead": 1}, "num_workers": 1}, "threads are for num_workers=0"),
+        ({"threads": -1}, "threads is a whole number from 0 up to 4,096, not -1"),
+        ({"threads": {"ahead": 0}}, "batches ahead is a whole number from 1 up to"),
         ({"timeout": 1}, "timeout is for worker processes"),
         ({"worker_init_fn": print}, "worker_init_fn is for worker processes"),
         ({"prefetch_factor": 2}, "prefetch_factor option could only be specified in multiprocessing"),
         ({"persistent_workers": True}, "persistent_workers option needs num_workers > 0"),
         ({"shuffle": True, "sampler": [1]}, "shuffle can't be combined with sampler"),
-        ({"seed": 1, "sampler": [1]}, "seed can't be combined with sampler"),
-        ({"batch_size": 2, "drop_last": True, "batch_sampler": [[1]]}, "batch_size, drop_last can't be"),
-        ({"max_atoms": 99, "bucket_size": 9, "batch_sampler": [[1]]}, "max_atoms, bucket_size can't be"),
-        ({"weights": [1.0], "sampler": [1]}, "weights can't be combined with sampler"),
-        ({"weights": np.ones(61), "shuffle": True}, "shuffle can't be combined with weights"),
-        ({"weights": np.ones(60)}, "there are 60 weights for the 61 structures of the dataset"),
-        ({"max_atoms": 99, "sampler": [1]}, "max_atoms needs a sampler of zstruct, not list"),
-        ({"batch_size": 8, "bucket_size": 60}, "a multiple of batch_size=8 such as 256, not 60"),
+        ({"ranks": (0, 2), "sampler": [1]}, "ranks can't be combined with sampler"),
+        ({"batch_size": 2, "sampler": [1], "batch_sampler": [[1]]}, "batch_size, sampler can't be"),
+        ({"batch_size": Batches(max_atoms=99), "batch_sampler": [[1]]}, "batch_size can't be combined with"),
+        ({"shuffle": {"how": "full", "weights": np.ones(61)}}, "they can't be combined with 'full'"),
+        ({"shuffle": {"weights": np.ones(60)}}, "there are 60 weights for the 61 structures of the dataset"),
+        ({"batch_size": {"max_atoms": 99}, "sampler": [1]}, "by size need a sampler of zstruct, not list"),
+        ({"batch_size": {"size": 8, "bucket": 60}}, "a multiple of the 8 of a batch such as 256, not 60"),
         ({"sampler": ShuffleSampler(60)}, "one of 60 structures, and the dataset has 61"),
-        ({"weights": {"H": 1.0}}, "weights is one number for each structure, not {'H': 1.0}"),
+        ({"shuffle": {"weights": {"H": 1.0}}}, "weights is one number for each structure, not {'H': 1.0}"),
+        ({"suffle": True}, "loader has no option 'suffle'; is it shuffle"),
+        ({"drop_last": True}, r"loader has drop_last in batch_size: batch_size=Batches\(drop_last=...\)"),
+        ({"seed": 1}, r"loader has seed in shuffle: shuffle=Shuffle\(seed=...\)"),
         ({"layout": ["graph"]}, r"layout is 'graph', .* or a function, not \['graph'\]"),
     ],
 )
@@ -548,15 +555,18 @@ def test_what_does_not_fit_together_is_refused(data, options, words):
         data.loader(**options)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "max_atoms", "bucket_size", "seed", "rank"])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("batch_size", "max_atoms"), ("batch_size", "bucket"), ("shuffle", "seed"), ("ranks", "rank")],
+)
 @pytest.mark.parametrize("value", ["4", 4.0, True])
-def test_whole_numbers_are_whole_numbers(data, name, value):
+def test_whole_numbers_are_whole_numbers(data, option, name, value):
     with pytest.raises(TypeError, match=f"{name} is a whole number, not {value!r}"):
-        data.loader(**{name: value})
-    options = {"bucket_size": np.int64(8), "max_atoms": np.int32(80)}
-    assert structures(data.loader(np.int64(4), **options)) == structures(
-        data.loader(4, bucket_size=8, max_atoms=80)
-    )
+        data.loader(**{option: {name: value}})
+    with pytest.raises(TypeError, match=f"the size of a batch is a whole number, not {value!r}"):
+        data.loader(value)
+    batches = Batches(np.int64(4), max_atoms=np.int32(80), bucket=np.int64(8))
+    assert structures(data.loader(batches)) == structures(data.loader(Batches(4, max_atoms=80, bucket=8)))
 
 
 @pytest.mark.parametrize("shuffle", [1, np.True_, True])

@@ -11,8 +11,8 @@ from zstruct.loading.losses import weighted_loss
 @pytest.fixture
 def data(source):
     return ZarrStructureDataset(
-        source.path, ["energy", "forces", "numbers"], dtype=torch.float64, force_fraction=0.5
-    )
+        source.path, ["energy", "forces", "numbers"], dtype=torch.float64
+    ).with_forces(0.5)
 
 
 def expected(batch, predictions, weights):
@@ -68,15 +68,15 @@ def test_where_nothing_counts_the_loss_is_zero_with_a_gradient(data):
 
 
 def test_the_observation_model_comes_first(source):
-    data = ZarrStructureDataset(
-        source.path,
-        ["energy"],
-        torch.float64,
-        observation_model=lambda predicted, batch: {"energy": batch["n_atoms"] * predicted["per_atom"]},
-    )
+    data = ZarrStructureDataset(source.path, ["energy"], torch.float64)
     batch = next(iter(data.loader(8)))
 
-    assert data.loss({"per_atom": batch["energy"] / batch["n_atoms"]}, batch) == pytest.approx(0, abs=1e-20)
+    def total(predicted, batch):
+        return {"energy": batch["n_atoms"] * predicted["per_atom"]}
+
+    found = data.loss({"per_atom": batch["energy"] / batch["n_atoms"]}, batch, observation_model=total)
+
+    assert found == pytest.approx(0, abs=1e-20)
 
 
 @pytest.mark.parametrize(

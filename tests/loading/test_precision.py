@@ -85,9 +85,7 @@ def test_naming_another_field_leaves_energies_as_they_are(deep):
 
 def test_references_normalisation_and_units_go_on_in_double(deep):
     data = ZarrStructureDataset(
-        deep,
-        energy_reference={"H": -20.0, "O": DEEP + 40.0},
-        transform=transforms.CastUnits({"energy": "meV"}),
+        deep, references={"H": -20.0, "O": DEEP + 40.0}, transform=transforms.CastUnits({"energy": "meV"})
     )
     np.testing.assert_allclose(data.take(range(12)).columns["energy"], 0.1 * np.arange(12), atol=1e-8)
     fitted = transforms.Normalize.fit(ZarrStructureDataset(deep), scale="energy")
@@ -154,7 +152,7 @@ def test_they_have_them_whichever_way_samples_come(deep):
 
 def test_units_are_changed_before_digits_are_lost(deep):
     layout = copy.copy(OTHERS["schnetpack"][1])
-    data = ZarrStructureDataset(deep, **layout, energy_reference={"H": 0.0, "O": DEEP})
+    data = ZarrStructureDataset(deep, **layout, references={"H": 0.0, "O": DEEP})
     batch = layouts.schnetpack(data.take(range(12)), units={"energy": "meV"})
     np.testing.assert_allclose(batch["energy"], 0.1 * np.arange(12), atol=1e-6)
 

@@ -1,6 +1,5 @@
 """The reader without torch, and what is done to batches on their way: references, transforms, memory."""
 
-import functools
 import subprocess
 import sys
 
@@ -16,11 +15,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 import zstruct
 from tests.loading.groups import Bumps
 from zstruct import StructureReader, ZarrStructureDataset, layouts, transforms
+from zstruct.loading import Batches, Cache, Edges, Shuffle, Threads
 from zstruct.random import permuted
 from zstruct.stats.references import References
 
 ATOMS = {"H": -1.0, "C": -2.5, "O": 3.0, "Ti": 40.0}
-EVERYTHING = {"features": Bumps(), "neighbors": 3.0, "edges": ["edge_shift", "edge_vec", "edge_dist"]}
+EVERYTHING = {
+    "features": Bumps(),
+    "neighbors": Edges(3.0, carry=["edge_shift", "edge_vec", "edge_dist"]),
+}
 
 
 @pytest.fixture
@@ -37,8 +40,9 @@ import functools, sys
 import zstruct  # noqa: E402
 turn = zstruct.transforms.RandomRotation()
 reader = zstruct.StructureReader({str(plain.path)!r}, neighbors=3.0, transform=turn)
+size = zstruct.loading.Batches(16, bucket=32)
 layout = functools.partial(zstruct.layouts.physnet, as_numpy=True)
-batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(16, True, bucket_size=32, layout=layout))
+batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(size, True, layout=layout))
 reader[0], reader[:5].take([0, -1])
 assert len(batches) == 4 and batches[0]["R"].shape[1] == 3
 assert "torch" not in sys.modules
@@ -61,49 +65,47 @@ def test_batches_are_an_epoch(source):
 
     orders = []
     for epoch in range(2):
-        batches = list(reader.batches(16, shuffle=True, seed=4, epoch=epoch))
+        batches = list(reader.batches(16, Shuffle(seed=4), epoch=epoch))
         assert [len(batch) for batch in batches] == [16, 16, 16, 13]
         orders.append(np.concatenate([batch.structures for batch in batches]).tolist())
-    plainly = [batch.structures.tolist() for batch in reader.batches(16, drop_last=True)]
+    plainly = [batch.structures.tolist() for batch in reader.batches(Batches(16, drop_last=True))]
 
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(61))
     assert orders[0] != orders[1]
     assert plainly == [list(range(k, k + 16)) for k in (0, 16, 32)]
-    with pytest.raises(ValueError, match="batch_size"):
+    with pytest.raises(ValueError, match="a batch is a number of structures, at least 1, not 0"):
         next(reader.batches(0))
 
 
-OPTIONS = [
-    {"batch_size": 7},
-    {"batch_size": 7, "drop_last": True},
-    {"max_atoms": 45},
-    {"max_atoms": 45, "batch_size": 3, "drop_last": True},
-    {"batch_size": 4, "bucket_size": 16},
-    {"batch_size": 4, "bucket_size": 20, "drop_last": True},
-    {"max_atoms": 60, "bucket_size": 30},
-    {"batch_size": 100},
+BATCHES = [
+    Batches(7),
+    Batches(7, drop_last=True),
+    Batches(max_atoms=45),
+    Batches(3, max_atoms=45, drop_last=True),
+    Batches(4, bucket=16),
+    Batches(4, bucket=20, drop_last=True),
+    Batches(max_atoms=60, bucket=30),
+    Batches(100),
 ]
+ORDERS = [False, Shuffle(seed=3), Shuffle("block", seed=3), Shuffle(seed=3, weights=np.arange(61))]
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_batches_are_those_of_a_loader(source, shuffle, options):
-    data = ZarrStructureDataset(source.path, ["serial"])
-    loader = data.loader(shuffle="full" if shuffle else False, seed=3, **options)
+@pytest.mark.parametrize("shuffle", ORDERS, ids=["in order", "full", "block", "weighted"])
+@pytest.mark.parametrize("batches", BATCHES, ids=str)
+def test_batches_are_those_of_a_loader(source, shuffle, batches):
+    loader = ZarrStructureDataset(source.path, ["serial"]).loader(batches, shuffle)
     loader.set_epoch(2)
 
-    found = list(
-        StructureReader(source.path, ["serial"]).batches(shuffle=shuffle, seed=3, epoch=2, **options)
-    )
+    found = list(StructureReader(source.path, ["serial"]).batches(batches, shuffle, epoch=2))
 
     assert [batch.structures.tolist() for batch in found] == [b["structure"].tolist() for b in loader]
 
 
 def test_a_stored_list_bounds_edges(featured):
     reader = StructureReader(featured.path, neighbors=3.0)
-    batches = list(reader.batches(max_edges=200, shuffle=True))
+    batches = list(reader.batches(Batches(max_edges=200), shuffle=True))
     assert sorted(np.concatenate([b.structures for b in batches]).tolist()) == list(range(53))
-    assert max(batch.pairs[0].index.shape[1] for batch in batches) <= 200 < reader._edge_counts().sum()
+    assert max(batch.pairs[0].index.shape[1] for batch in batches) <= 200 < reader.n_edges.sum()
 
 
 def test_a_large_epoch_is_one_permutation(tmp_path, make_store):
@@ -111,7 +113,7 @@ def test_a_large_epoch_is_one_permutation(tmp_path, make_store):
     numbers = np.ones(n, np.uint8)
     source = make_store(tmp_path / "atoms.zarr", np.ones(n, int), {"numbers": numbers})
     reader = StructureReader(source.path, ["numbers"])
-    found = np.concatenate([batch.structures for batch in reader.batches(999, shuffle=True, seed=5)])
+    found = np.concatenate([batch.structures for batch in reader.batches(999, Shuffle(seed=5))])
     assert_array_equal(found, permuted(np.arange(n), n, 5, 0))
 
 
@@ -133,23 +135,31 @@ def test_layouts_by_name_are_arrays(plain, layout):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"batch_size": "3"}, TypeError, "batch_size is a whole number, not '3'"),
-        ({"batch_size": True}, TypeError, "batch_size is a whole number, not True"),
-        ({"batch_size": None}, TypeError, "batch_size is a whole number, not None"),
-        ({"batch_size": 0}, ValueError, "batch_size is a number of structures, at least 1, not 0"),
-        ({"batch_size": 2.0}, TypeError, "batch_size is a whole number"),
-        ({"seed": -1}, ValueError, "seed and epoch must not be negative, but are -1 and 0"),
+        ({"batch_size": "3"}, TypeError, "the size of a batch is a whole number, not '3'"),
+        ({"batch_size": True}, TypeError, "the size of a batch is a whole number, not True"),
+        ({"batch_size": None}, ValueError, "nothing says how large batches are"),
+        ({"batch_size": 0}, ValueError, "a batch is a number of structures, at least 1, not 0"),
+        ({"batch_size": 2.0}, TypeError, "the size of a batch is a whole number"),
+        ({"shuffle": {"seed": -1}}, ValueError, "seed is a whole number from 0, not -1"),
         ({"epoch": "a"}, TypeError, "epoch is a whole number, not 'a'"),
-        ({"shuffle": "block"}, TypeError, "shuffle is True or False, not 'block'"),
-        ({"drop_last": 1}, TypeError, "drop_last is True or False, not 1"),
+        ({"epoch": -1}, ValueError, "epoch is a whole number from 0, not -1"),
+        ({"shuffle": "random"}, ValueError, "shuffle is True, False, 'full' or 'block', not 'random'"),
+        ({"shuffle": {"how": "full", "weights": [1]}}, ValueError, "weights draw in random order"),
+        ({"batch_size": {"size": 3, "drop_last": 1}}, TypeError, "drop_last is True or False, not 1"),
+        ({"batch_size": {"size": 4, "bucket": 6}}, ValueError, "a multiple of the 4 of a batch such as 128"),
         (
-            {"batch_size": 4, "bucket_size": 6},
+            {"batch_size": {"size": 1, "bucket": 0}},
             ValueError,
-            "bucket_size is a number of structures, a multiple",
+            "a bucket is a number of structures, at",
         ),
-        ({"bucket_size": 0}, ValueError, "bucket_size is a number of structures, at least 1, not 0"),
-        ({"max_atoms": 39}, ValueError, "structure 5 of the dataset has 40 atoms, more than max_atoms=39"),
-        ({"max_edges": 39}, ValueError, "max_edges needs edges that are stored"),
+        ({"batch_size": {"max_atoms": 39}}, ValueError, "structure 5 of the dataset has 40 atoms, more than"),
+        (
+            {"batch_size": {"max_edges": 39}},
+            ValueError,
+            "the number of edges is known of those that",
+        ),
+        ({"max_atoms": 9}, TypeError, r"max_atoms in batch_size: batch_size=Batches\(max_atoms=...\)"),
+        ({"suffle": True}, TypeError, "batches has no option 'suffle'; is it shuffle?"),
         (
             {"layout": "mace"},
             ValueError,
@@ -167,7 +177,7 @@ def test_batches_that_make_no_sense(source, options, error, said):
 @pytest.mark.parametrize("given", [ATOMS, References.given(ATOMS)])
 @pytest.mark.parametrize("fields", [["energy"], ["numbers", "energy", "positions"]])
 def test_references_are_subtracted_in_double_precision(plain, atom_energies, given, fields):
-    data = ZarrStructureDataset(plain.path, fields, energy_reference=given)
+    data = ZarrStructureDataset(plain.path, fields, references=given)
 
     batch = data.take(range(len(data)))
 
@@ -189,7 +199,7 @@ def test_references_that_are_stored(tmp_path):
     zstruct.build(frames, path, progress=False)
     zstruct.fit_references(path, name="default")
 
-    data = ZarrStructureDataset(path, ["energy"], energy_reference=True)
+    data = ZarrStructureDataset(path, ["energy"], references=True)
 
     assert_allclose(data.take(range(30)).columns["energy"], 0, atol=1e-6)
 
@@ -205,7 +215,7 @@ def test_a_function_sees_finished_samples(plain, layout, before):
     steps = double if before is None else [before, double]
     references = ATOMS
     data = ZarrStructureDataset(
-        plain.path, ["energy"], features=Bumps(), energy_reference=references, transform=steps
+        plain.path, ["energy"], features=Bumps(), references=references, transform=steps
     )
     batch = next(iter(data.loader(8, layout=layout)))
 
@@ -215,7 +225,7 @@ def test_a_function_sees_finished_samples(plain, layout, before):
 
 
 def test_functions_may_leave_things_out(plain):
-    some = {"energy_reference": ATOMS, "neighbors": 3.0}
+    some = {"references": ATOMS, "neighbors": 3.0}
     for function in (lambda sample: {"positions": sample["positions"]}, [lambda s: {"energy": s["energy"]}]):
         data = ZarrStructureDataset(plain.path, ["positions", "energy"], transform=function, **some)
         assert len(data[3]) == 1
@@ -228,7 +238,10 @@ def test_cutoffs_are_angstrom_whatever_the_unit(featured, apply):
     for neighbors in ("rc3", 3.0 + 1e-9):
         still, cast = (
             ZarrStructureDataset(
-                featured.path, features=Bumps(), neighbors=neighbors, edges=["edge_vec"], transform=transform
+                featured.path,
+                features=Bumps(),
+                neighbors=Edges(neighbors, carry=["edge_vec"]),
+                transform=transform,
             ).take(range(50))
             for transform in (None, bohr)
         )
@@ -278,7 +291,7 @@ def test_stored_edges_turn_with_the_structure(featured):
     def opened(transform):
         edges = ["edge_shift", "edge_vec"]
         return ZarrStructureDataset(
-            featured.path, dtype=torch.float64, neighbors="rc3", edges=edges, transform=transform
+            featured.path, dtype=torch.float64, neighbors=Edges("rc3", carry=edges), transform=transform
         )
 
     still, turned = opened(None), opened(transforms.RandomRotation(seed=2))
@@ -299,7 +312,7 @@ def test_noise_beside_stored_features_is_refused(featured):
         ZarrStructureDataset(featured.path, features="bumps", transform=transforms.AddNoise(0.1))
 
 
-@pytest.mark.parametrize("options", [{}, {"num_workers": 2}, {"threads": 2, "prefetch": 2}])
+@pytest.mark.parametrize("options", [{}, {"num_workers": 2}, {"threads": Threads(2, ahead=2)}])
 def test_random_transforms_depend_on_the_epoch_only(plain, options):
     data = ZarrStructureDataset(plain.path, ["positions"], transform=transforms.RandomRotation(seed=3))
     loader = data.loader(7, shuffle=True, **options)
@@ -315,7 +328,7 @@ def test_random_transforms_depend_on_the_epoch_only(plain, options):
             assert torch.equal(found[i], again[i]["positions"])
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": 1, "prefetch": 2}, {"num_workers": 1}])
+@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": Threads(1, ahead=2)}, {"num_workers": 1}])
 def test_loaders_of_one_dataset_have_epochs_of_their_own(plain, options):
     data = ZarrStructureDataset(plain.path, ["positions"], transform=transforms.RandomRotation(seed=3))
     undisturbed = list(data.loader(7, **options))
@@ -335,19 +348,15 @@ def test_loaders_of_one_dataset_have_epochs_of_their_own(plain, options):
 def test_features_of_what_was_transformed_are_not_kept(plain):
     with pytest.raises(ValueError, match="what a transform changes can't be kept"):
         ZarrStructureDataset(
-            plain.path, featurizer=len, cache_features=True, transform=transforms.AddNoise(0.1)
+            plain.path, features=len, cache=Cache(features=True), transform=transforms.AddNoise(0.1)
         )
 
 
 def test_what_is_kept_is_what_is_computed(plain):
     computed = ZarrStructureDataset(plain.path, dtype=torch.float64, derivatives=Bumps(), **EVERYTHING)
+    cache = Cache(features=20, neighbors=True)
     kept = ZarrStructureDataset(
-        plain.path,
-        dtype=torch.float64,
-        derivatives=Bumps(),
-        cache_features=20,
-        cache_neighbors=True,
-        **EVERYTHING,
+        plain.path, dtype=torch.float64, derivatives=Bumps(), cache=cache, **EVERYTHING
     )
     pick = [3, 40, 3, 11, 52, 0]
 
@@ -359,7 +368,7 @@ def test_what_is_kept_is_what_is_computed(plain):
 
 
 def test_what_is_kept_is_not_computed_again(plain, monkeypatch):
-    data = ZarrStructureDataset(plain.path, ["energy"], features=Bumps(), cache_features=True)
+    data = ZarrStructureDataset(plain.path, ["energy"], features=Bumps(), cache=Cache(features=True))
     data.cache_warmup()
 
     monkeypatch.setattr(Bumps, "values", None)
@@ -370,14 +379,13 @@ def test_what_is_kept_is_not_computed_again(plain, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"cache_features": True}, "there is nothing"),
-        ({"cache_features": True, "features": "bumps"}, "give features a descriptor"),
-        ({"cache_neighbors": True, "neighbors": "rc3"}, "cutoff that is not stored"),
-        ({"cache_features": -5, "features": Bumps()}, "cache_features is a number of structures"),
-        ({"features_only": True}, "features_only takes features"),
-        ({"features_only": True, "features": "bumps", "neighbors": 3.0}, "features_only takes features"),
+        ({"cache": {"features": True}}, "give features a descriptor or a function"),
+        ({"cache": {"features": True}, "features": "bumps"}, "give features a descriptor or a function"),
+        ({"cache": {"neighbors": True}, "features": len}, "give neighbors a cutoff"),
+        ({"cache": {"neighbors": True}, "neighbors": "rc3"}, "cutoff that is not stored"),
+        ({"cache": {"features": -5}, "features": Bumps()}, "features of a cache is a number of structures"),
         (
-            {"features": Bumps(), "cache_features": 9, "transform": transforms.AddNoise(0.1)},
+            {"features": Bumps(), "cache": {"features": 9}, "transform": transforms.AddNoise(0.1)},
             "what a transform changes can't be kept",
         ),
         (
@@ -391,12 +399,12 @@ def test_options_that_contradict_each_other_are_refused(featured, options, sente
         StructureReader(featured.path, **options)
 
 
-def test_features_only_reads_nothing_else(featured):
-    data = ZarrStructureDataset(featured.path, features="bumps", features_only=True)
+def test_what_models_of_features_take_is_all_that_is_read(featured):
+    data = ZarrStructureDataset(featured.path, features="bumps", fields="energies")
 
     assert set(data[0]) == {"numbers", "energy", "features"}
     assert set(data._gather.cache.flat) == {"numbers", "energy", "features"}
-    assert (data.input_size, data.estimate_input_size()) == (2, (int(featured.counts[0]), 2))
+    assert data.input_size == 2
 
 
 def test_sizes_of_what_is_not_there(featured):
@@ -405,12 +413,11 @@ def test_sizes_of_what_is_not_there(featured):
 
 
 def test_sizes_that_nothing_tells(plain):
-    data = ZarrStructureDataset(plain.path, featurizer=lambda sample: sample["numbers"].sum())
-    assert data.estimate_input_size() == ()
+    data = ZarrStructureDataset(plain.path, features=lambda sample: sample["numbers"].sum())
     with pytest.raises(ValueError, match="one number for each structure: atoms have none"):
         data.input_size  # noqa: B018
     with pytest.raises(ValueError, match="there is no structure whose features could tell"):
-        data[:0].estimate_input_size()
+        data[:0].input_size  # noqa: B018
 
 
 def test_a_featurizer_is_called_once_for_each_structure_if_it_is_kept(plain):
@@ -423,7 +430,9 @@ def test_a_featurizer_is_called_once_for_each_structure_if_it_is_kept(plain):
             "size": np.array([len(sample["numbers"])]),
         }
 
-    data = ZarrStructureDataset(plain.path, ["numbers"], featurizer=size_and_species, cache_features=True)
+    data = ZarrStructureDataset(
+        plain.path, ["numbers"], features=size_and_species, cache=Cache(features=True)
+    )
     for _ in range(2):
         batch = layouts.graph(data.take(range(10)))
         assert torch.equal(batch["features"], batch["numbers"][:, None].float() ** 2)
@@ -443,7 +452,7 @@ def test_a_featurizer_is_called_once_for_each_structure_if_it_is_kept(plain):
     ],
 )
 def test_features_that_do_not_fit_are_refused(plain, featurizer, sentence):
-    data = ZarrStructureDataset(plain.path, ["numbers"], featurizer=featurizer)
+    data = ZarrStructureDataset(plain.path, ["numbers"], features=featurizer)
 
     with pytest.raises(ValueError, match=sentence):
         data.take([0, 1, 2])
@@ -472,17 +481,6 @@ def test_atoms_come_back_as_they_were_built(tmp_path):
     assert first.calc is None
     with pytest.raises(IndexError, match="structure 2 is out of range"):
         data.get_atoms(2)
-
-
-def test_torch_words_for_a_loader(source):
-    data = ZarrStructureDataset(source.path, ["numbers"])
-
-    loader = data.as_dataloader(
-        batch_size=8, shuffle=True, collate_fn=functools.partial(layouts.padded, num_atoms=40)
-    )
-
-    assert {batch["numbers"].shape[1] for batch in loader} == {40}
-    assert loader.batch_size == 8
 
 
 def test_statistics_are_of_these_structures(source):

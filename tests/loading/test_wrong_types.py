@@ -8,12 +8,14 @@ import pytest
 
 from zstruct import StructureReader, layouts, transforms
 from zstruct.errors import ZstructError
+from zstruct.loading import Batches, Cache, Edges, Forces, Ranks, Shuffle, Threads
 from zstruct.store.store import Store
 
 torch = pytest.importorskip("torch")
 
 from zstruct import ZarrStructureDataset  # noqa: E402
 
+OBJECTS = [Batches, Cache, Edges, Forces, Ranks, Shuffle, Threads]
 VALUES = [
     None, True, 0, -1, 3.5, float("nan"), float("inf"), 10**30, "", "3", b"x", [], [1], ["a"], {}, {"a": 1},
     {1: 2}, (1, 2), (), object(), np.zeros(3), np.array("x"), torch.zeros(2), range(3), {1, 2}, 1 + 2j,
@@ -46,13 +48,6 @@ def check(name, made):
     assert not wrong
 
 
-WITH = {
-    "edges": {"neighbors": 3.0},
-    "force_sampling": {"force_fraction": 0.5},
-    "force_resample_epochs": {"force_fraction": 0.5},
-    "force_min_structures": {"force_fraction": 0.5},
-    "force_seed": {"force_fraction": 0.5},
-}
 OF_DATASETS = [
     name
     for name in inspect.signature(ZarrStructureDataset).parameters
@@ -62,7 +57,14 @@ OF_DATASETS = [
 OF_LOADERS = [
     name
     for name in inspect.signature(ZarrStructureDataset.loader).parameters
-    if name not in ("self", "num_workers", "options", "device", "generator", "pin_memory")
+    if name not in ("self", "num_workers", "options", "device")
+]
+OF_OBJECTS = [(kind, name) for kind in OBJECTS for name in inspect.signature(kind).parameters]
+OF_VIEWS = [
+    (view, name)
+    for view in ("select", "with_forces")
+    for name in inspect.signature(getattr(ZarrStructureDataset, view)).parameters
+    if name != "self"
 ]
 OF_BATCHES = [name for name in inspect.signature(StructureReader.batches).parameters if name != "self"]
 
@@ -71,15 +73,29 @@ OF_BATCHES = [name for name in inspect.signature(StructureReader.batches).parame
 @pytest.mark.parametrize("option", OF_DATASETS)
 def test_of_datasets(plain, option):
     store = Store(plain.path)
-    check(option, lambda value: ZarrStructureDataset(store, **{option: value}, **WITH.get(option, {})))
+    check(option, lambda value: ZarrStructureDataset(store, **{option: value}))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", OF_LOADERS)
 def test_of_loaders(plain, option):
     data = ZarrStructureDataset(plain.path, ["numbers", "positions"])
-    both = {"world_size": 4} if option == "rank" else {}
-    check(option, lambda value: next(iter(data.loader(**{option: value}, **both)), None))
+    check(option, lambda value: next(iter(data.loader(**{option: value})), None))
+
+
+@pytest.mark.parametrize(("kind", "option"), OF_OBJECTS)
+def test_of_objects(kind, option):
+    first = {"within": 3.0, "fraction": 0.5, "size": 4, "world_size": 4}
+    beside = {name: first[name] for name in inspect.signature(kind).parameters if name in first}
+    check(f"{kind.__name__} {option}", lambda value: kind(**beside | {option: value}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("view", "option"), OF_VIEWS)
+def test_of_views(plain, view, option):
+    data = ZarrStructureDataset(plain.path, ["numbers"])
+    beside = {"fraction": 0.5} if view == "with_forces" else {}
+    check(f"{view} {option}", lambda value: getattr(data, view)(**beside | {option: value}))
 
 
 @pytest.mark.slow

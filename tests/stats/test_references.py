@@ -29,7 +29,7 @@ def test_references_of_a_part_that_was_drawn_again_are_stale(path):
     ):
         zstruct.open_references(path)
     with pytest.raises(StaleGroupError, match="fit_references again with overwrite=True"):
-        zstruct.StructureReader(path, energy_reference=True)
+        zstruct.StructureReader(path, references=True)
 
 
 def test_subtracting():

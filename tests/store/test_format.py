@@ -63,7 +63,7 @@ def test_a_store_of_version_0_1_is_read_and_verified(old):
 def test_a_store_of_version_0_1_trains(old):
     torch = pytest.importorskip("torch")
     data = zstruct.ZarrStructureDataset(
-        old, split="train", features="cheb", neighbors="near", energy_reference="default"
+        old, split="train", features="cheb", neighbors="near", references="default"
     )
     (batch,) = data.loader(batch_size=len(data), shuffle=False)
     frames = [structures()[k] for k in data.structures]

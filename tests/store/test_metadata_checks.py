@@ -69,7 +69,7 @@ def test_a_hostile_store_gets_a_sentence_and_nothing_else(good, tmp_path, trick)
 
 USERS = READERS | {
     "groups": lambda path: zstruct.StructureReader(
-        path, features="chebyshev", derivatives="chebyshev", neighbors="rc2", energy_reference=True
+        path, features="chebyshev", derivatives="chebyshev", neighbors="rc2", references=True
     ).take([0, 1]),
     "kept": lambda path: (
         zstruct.open_split(path),

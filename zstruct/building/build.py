@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zstruct import parallel
-from zstruct.arguments import as_options, check, keywords, names
+from zstruct.arguments import check, names
 from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
@@ -28,6 +28,7 @@ from zstruct.building.report import BuildReport
 from zstruct.building.target import Target
 from zstruct.disk import writing
 from zstruct.errors import InputError
+from zstruct.keywords import as_options, keywords
 from zstruct.locations import check_writable
 from zstruct.progress import Runner
 from zstruct.sources import Source

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from zstruct.arguments import check, keywords, shown, whole
+from zstruct.arguments import check, shown, whole
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 
 __all__ = ["Encoding"]
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import check, keywords, names, real, shown
+from zstruct.arguments import check, names, real, shown
 from zstruct.elements import SYMBOLS, by_number, formula
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 from zstruct.ragged import Packed, segment_reduce
 from zstruct.schema import ATOM
 from zstruct.sources.source import NOTES

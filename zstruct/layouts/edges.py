@@ -49,7 +49,7 @@ def find_edges(packed: PackedBatch, layout: str) -> EdgeList | None:
     for name, there in (
         ("the field 'cell'", "cell" in packed.columns),
         ("the field 'positions'", "positions" in packed.columns),
-        ("edges=['edge_shift']", "edge_shift" in pairs.columns),
+        ("edges that carry edge_shift", "edge_shift" in pairs.columns),
     ):
         if not there:
             raise ValueError(f"the edges of a {layout} batch need {name}: ask the dataset for it, too")

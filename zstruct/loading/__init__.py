@@ -1,9 +1,10 @@
 """Serve a store to training: readers, datasets and loaders.
 
 `StructureReader` makes packed NumPy batches and needs no torch; `ZarrStructureDataset` is the same for
-torch, and ``loader`` and ``losses`` are torch's, too. Inside, ``order`` says which structures come when,
-``cache`` has decoded blocks of a store, ``gather`` copies rows of them into batches, and ``derived``
-adds features, edges and derivatives.
+torch, and ``loader`` and ``losses`` are torch's, too. What users ask for is a `Recipe`, of small objects in
+``options``; ``pipeline`` does it. Inside, ``order`` says which structures come when, ``cache`` has decoded
+blocks of a store, ``gather`` copies rows of them into batches, and ``derived`` adds features, edges and
+derivatives.
 """
 
 import importlib
@@ -11,12 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.errors import MissingExtraError
+from zstruct.loading.options import Batches, Cache, Edges, Forces, Ranks, Shuffle, Threads
 from zstruct.loading.reader import StructureReader
+from zstruct.loading.recipe import Recipe
 
 if TYPE_CHECKING:
     from zstruct.loading.dataset import ZarrStructureDataset
 
-__all__ = ["PackedBatch", "Sample", "StructureReader", "ZarrStructureDataset"]
+__all__ = [
+    "Batches",
+    "Cache",
+    "Edges",
+    "Forces",
+    "PackedBatch",
+    "Ranks",
+    "Recipe",
+    "Sample",
+    "Shuffle",
+    "StructureReader",
+    "Threads",
+    "ZarrStructureDataset",
+]
 
 
 # Of these modules users take objects by name; those of torch are loaded when they are asked for.

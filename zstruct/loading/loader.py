@@ -6,31 +6,34 @@ function lays them out, `prefetch` runs that ahead of the loop.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zstruct.arguments import check, count, shown, whole
 from zstruct.batch.packed import Sample
-from zstruct.errors import InputError
+from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.keywords import as_options, refuse
+from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
 from zstruct.loading.order.batch_samplers import BatchSampler
-from zstruct.loading.order.choose import Shuffle, batches_of, order_of
-from zstruct.loading.order.samplers import EpochPass, Even
+from zstruct.loading.order.choice import batches_of, check_alone, order_of
+from zstruct.loading.order.samplers import EpochPass, StructureSampler
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.parallel import cpu_count
-
-if TYPE_CHECKING:
-    from zstruct.loading.dataset import ZarrStructureDataset
 
 __all__ = ["StructureLoader", "make_loader"]
 
 _AHEAD = 4  # batches
+# What the dataset's `loader` takes beside the options of torch, and of these what it says in other words.
+_OWN = ("batch_size", "shuffle", "layout", "names", "ranks", "threads", "device", "num_workers")
+_OBJECTS = {"batch_size": Batches, "shuffle": Shuffle, "ranks": Ranks, "threads": Threads}
+_REPLACED = ("dataset", "collate_fn", "drop_last")
 _WITHOUT_DOUBLE = ("mps",)  # devices that have no double precision
 _MOST = 1 << 12  # of threads, processes or batches ahead: more would be a slip of the pen
 _PATIENCE = 1e-4  # seconds; measured: batches that take less are made faster without threads
@@ -56,12 +59,10 @@ class StructureLoader(DataLoader[Any]):
     num_workers
         Worker processes.
     threads
-        Threads that make batches if there are no worker processes; a training loop that has to
-        wait helps them. With 0, a batch is made when it is asked for. By default 2, or 1 where
-        there are only two cores, and those not before batches turn out to take more than 0.1 ms:
-        taking turns with threads costs as much.
-    prefetch
-        Batches that these threads make ahead, by default 4.
+        Threads that make batches if there are no worker processes, or `zstruct.loading.Threads`; a
+        training loop that has to wait helps them. With 0, a batch is made when it is asked for. By
+        default 2, or 1 where there are only two cores, and those not before batches turn out to take
+        more than 0.1 ms: taking turns with threads costs as much.
     device
         Where to put the batches; for CUDA they are copied from pinned memory, without waiting.
         ``"mps"`` has no float64: what is in double precision becomes float32 on the way.
@@ -83,29 +84,24 @@ class StructureLoader(DataLoader[Any]):
         collate_fn: Callable[[Any], Any],
         *,
         num_workers: int = 0,
-        threads: int | None = None,
-        prefetch: int | None = None,
+        threads: int | Threads | None = None,
         device: str | torch.device | None = None,
         pin_memory: bool = False,
         **options: Any,
     ):
         num_workers = count("num_workers", num_workers, most=_MOST)
         check(pin_memory=pin_memory)
-        threads, prefetch = whole("threads", threads, most=_MOST), whole("prefetch", prefetch, most=_MOST)
-        if num_workers > 0 and (threads is not None or prefetch is not None):
-            raise ValueError("threads and prefetch are for num_workers=0; processes have prefetch_factor")
+        asked = as_options(Threads, threads)
+        if num_workers > 0 and asked != Threads():
+            raise InputError("threads are for num_workers=0; processes have prefetch_factor")
         if num_workers == 0:
             for name in ("timeout", "worker_init_fn"):
                 if options.get(name):
-                    raise ValueError(f"{name} is for worker processes: it needs num_workers > 0")
-        if (threads or 0) < 0 or (prefetch is not None and prefetch < 1):
-            raise ValueError(
-                f"threads must not be negative, prefetch at least 1, but they are {threads}, {prefetch}"
-            )
+                    raise InputError(f"{name} is for worker processes: it needs num_workers > 0")
         self.device = _device(device)
-        self.threads = 0 if num_workers else _default_threads() if threads is None else threads
-        self.prefetch = _AHEAD if prefetch is None else prefetch
-        self._patience = _PATIENCE if threads is None and prefetch is None else 0.0
+        self.threads = 0 if num_workers else _default_threads() if asked.number is None else asked.number
+        self.prefetch = _AHEAD if asked.ahead is None else asked.ahead
+        self._patience = _PATIENCE if asked == Threads() else 0.0
         on_cuda = self.device is not None and self.device.type == "cuda"
         # A loader has an epoch of its own: others may be elsewhere with the same dataset. Workers that
         # live on see it change, and each that is forked for one iteration keeps that of its beginning.
@@ -189,7 +185,7 @@ class StructureLoader(DataLoader[Any]):
         TypeError
             If the loader was given a sampler of another library.
         """
-        ours, n_atoms = self._ours(), self.dataset._counts()  # type: ignore[attr-defined]
+        ours, n_atoms = self._ours(), self.dataset.n_atoms  # type: ignore[attr-defined]
         atoms = rows = 0
         for structures in ours.batches(self.epoch):
             counts = n_atoms[structures]
@@ -357,74 +353,84 @@ def _device(given: Any) -> torch.device | None:
 
 
 def make_loader(
-    dataset: ZarrStructureDataset,
-    batch_size: int,
-    shuffle: Shuffle,
+    dataset: Any,
+    batches: Batches,
+    shuffle: Shuffle | None,
     collate_fn: Callable[[Any], Any],
-    *,
-    max_atoms: int | None,
-    max_edges: int | None,
-    bucket_size: int | None,
-    drop_last: bool,
-    weights: ArrayLike | None,
-    seed: int | None,
-    generator: torch.Generator | None,
-    rank: int | None,
-    world_size: int | None,
-    even: Even,
-    sampler: Any = None,
-    batch_sampler: Any = None,
-    **options: Any,
+    ranks: Ranks,
+    options: Mapping[str, Any],
+    **own: Any,
 ) -> StructureLoader:
-    """Return a loader over a dataset; `ZarrStructureDataset.loader` says what the options mean."""
-    if not isinstance(shuffle, str | int | np.bool_) or shuffle not in (True, False, "full", "block"):
-        raise ValueError(f"shuffle is True, False, 'full' or 'block', not {shown(shuffle)}")
-    check(drop_last=drop_last)
-    drop_last = bool(drop_last)
-    if not isinstance(shuffle, str):
-        shuffle = bool(shuffle)  # 1 and numpy.True_ are True
+    """Return a loader over a dataset.
+
+    Parameters
+    ----------
+    dataset
+        A `zstruct.loading.order.choice.Loadable`.
+    batches, shuffle, ranks
+        Which structures come when.
+    collate_fn, own
+        As for `StructureLoader`.
+    options
+        Those of torch. A seed is drawn from the ``generator`` where one is needed and none is given; a
+        ``sampler`` or ``batch_sampler`` stands in place of what the others say.
+
+    Raises
+    ------
+    InputError
+        If options contradict each other or the dataset.
+    ArgumentTypeError
+        If one is none of torch's.
+    """
+    refuse("loader", options, _taken(), _OBJECTS, MOVED)
+    rest = dict(options)
+    sampler, batch_sampler = rest.pop("sampler", None), rest.pop("batch_sampler", None)
+    generator = rest.get("generator")
     if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator is a torch.Generator, not {generator!r}")
-    batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
-    max_atoms, max_edges = whole("max_atoms", max_atoms), whole("max_edges", max_edges)
-    bucket_size = whole("bucket_size", bucket_size)
-    rank, world_size = whole("rank", rank), whole("world_size", world_size)
-    if batch_size is None or batch_size < 1:
-        raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
-    if seed is not None and generator is not None:
-        raise ValueError("seed and generator both choose the order: give one of them")
-    if shuffle and weights is not None:
-        raise ValueError("shuffle can't be combined with weights, which draw in random order")
-    ordered = {"weights": weights, "seed": seed, "rank": rank, "world_size": world_size, "even": even}
-    sized = {"max_atoms": max_atoms, "max_edges": max_edges, "bucket_size": bucket_size}
-    given = [name for name, value in ({"shuffle": shuffle or None} | ordered).items() if value is not None]
-    if batch_sampler is not None:
-        batched = {"batch_size": None if batch_size == 1 else batch_size, "drop_last": drop_last or None}
-        given += [
-            name for name, value in (batched | sized | {"sampler": sampler}).items() if value is not None
-        ]
-    if given and (sampler is not None or batch_sampler is not None):
-        which = "sampler" if batch_sampler is None else "batch_sampler"
-        raise ValueError(f"{', '.join(given)} can't be combined with {which}, which says it all")
+        raise ArgumentTypeError(f"generator is a torch.Generator, not {shown(generator)}")
+    if generator is not None and shuffle is not None and shuffle.seed is not None:
+        raise InputError("seed and generator both choose the order: give one of them")
+    check_alone(batches, shuffle, ranks, sampler, batch_sampler)
     if batch_sampler is None:
         if sampler is None:
-            sampler = order_of(
-                dataset,
-                shuffle,
-                weights,
-                seed=seed,
-                generator=generator,
-                rank=rank,
-                world_size=world_size,
-                even=even,
-            )
-        batch_sampler = batches_of(
-            dataset,
-            sampler,
-            batch_size,
-            max_atoms=max_atoms,
-            max_edges=max_edges,
-            bucket_size=bucket_size,
-            drop_last=drop_last,
-        )
-    return StructureLoader(dataset, batch_sampler, collate_fn, generator=generator, **options)
+            ranks = _known(ranks)
+            sampler = order_of(dataset, shuffle, _seed(shuffle, generator, ranks), ranks)
+        if isinstance(sampler, StructureSampler):
+            batch_sampler = batches_of(dataset, sampler, batches)
+        else:
+            batch_sampler = _foreign(sampler, batches)
+    return StructureLoader(dataset, batch_sampler, collate_fn, **own, **rest)
+
+
+def _taken() -> list[str]:
+    """Return the keywords that a dataset's `loader` takes."""
+    torchs = [name for name in inspect.signature(DataLoader).parameters if name not in _REPLACED]
+    return [*dict.fromkeys([*_OWN, *torchs])]
+
+
+def _known(ranks: Ranks) -> Ranks:
+    """Return ranks in numbers: those of torch if none were given."""
+    if ranks.rank is not None:
+        return ranks
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return Ranks(distributed.get_rank(), distributed.get_world_size(), ranks.even)
+    return Ranks(0, 1, ranks.even)
+
+
+def _seed(shuffle: Shuffle | None, generator: torch.Generator | None, ranks: Ranks) -> int:
+    """Return the seed of an order, drawn where none was given."""
+    if shuffle is None:
+        return 0
+    if shuffle.seed is not None:
+        return shuffle.seed
+    if generator is None and ranks.world_size != 1:
+        return 0  # all ranks must agree
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+
+
+def _foreign(sampler: Any, batches: Batches) -> Sampler[Any]:
+    """Return batches of the structures of a sampler that is not ours."""
+    if batches.bounded or batches.bucket is not None or batches.size is None:
+        raise InputError(f"batches by size need a sampler of zstruct, not {type(sampler).__name__}")
+    return torch.utils.data.BatchSampler(sampler, batches.size, batches.drop_last)

@@ -1,103 +1,145 @@
-"""Which structures and fields a dataset loads, as which dtypes and under which names.
+"""`Recipe`: how stored structures become samples. Readers and datasets hold one, and views change theirs.
 
-Users say it in few words; here it is checked against what the store has. This module knows
-nothing of how anything is read.
+It says what is wanted, checked as far as that needs no store. `pipeline` does it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import copy
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Self
 
-import numpy as np
+from zstruct.features.descriptor import Descriptor
+from zstruct.keywords import as_options
+from zstruct.loading.fields import named
+from zstruct.loading.options import Cache, Edges, Forces
+from zstruct.query import Choice, Selection
+from zstruct.stats.references import References
 
-from zstruct.arguments import names
-from zstruct.batch.packed import OWN
-from zstruct.errors import UnknownNameError
-from zstruct.precision import default_dtype
-from zstruct.store.store import Store
-
-__all__ = ["check_names", "chosen_dtypes", "chosen_fields", "dtype_of_features", "mask_name"]
-
-_FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
-_DESCRIBING = ("formula", "source", "frame")
-
-
-def chosen_fields(store: Store, fields: Iterable[str] | None) -> list[str]:
-    """Return the names of the fields to load; by default all but the formula and the provenance."""
-    if fields is None:
-        return [name for name in store.fields if name not in _DESCRIBING]
-    chosen = list(dict.fromkeys(names("fields", fields)))
-    for name in chosen:
-        if name not in store.fields:
-            raise UnknownNameError(
-                f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}"
-            )
-    return chosen
+__all__ = ["Recipe"]
 
 
-def chosen_dtypes(
-    store: Store,
-    names: Sequence[str],
-    dtype: Any,
-    extras: Sequence[str] = (),
-) -> tuple[dict[str, np.dtype], dict[str, np.dtype], frozenset[str]]:
-    """Return the dtype of every field in a batch, and of the floating-point `extras` beside them.
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How stored structures become samples.
 
-    Last come the fields that are in double precision because nobody said otherwise.
+    Parameters
+    ----------
+    fields
+        The fields of a sample, by name; ``...`` stands for the usual ones: all but the formula and the
+        provenance, ``source`` and ``frame``. ``"atoms"`` among them adds ``atoms``, an `ase.Atoms` as
+        `get_atoms` returns it, to samples, and a list of these to batches of the layouts ``"graph"``,
+        ``"padded"`` and ``"list"``; transforms leave it as it was built, and each is read on its own, in
+        some milliseconds. Or ``"energies"``: the numbers and the energy, for models of features.
+        By default the usual ones.
+    dtype
+        ``torch.float32`` or ``torch.float64``, or NumPy's, for all floating-point fields, or a mapping
+        of names to these; it may also name ``features``, ``edge_shift``, ``edge_vec``, ``edge_dist`` and
+        ``deriv_values``. What nobody names comes as float32, but for ``energy``, ``free_energy`` and
+        numbers of structures that the field table does not know, which may be energies, too: these
+        come as float64. Layouts of other libraries make them what those libraries expect.
+    split
+        The part of the store to load: a label of the split that `zstruct.split` stored as ``"default"``,
+        such as ``"train"``, or the name of a split and a label. By default all of the store. Short for
+        ``.select(split=...)``.
+    features
+        Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored. Or a
+        descriptor: where the store has its features with as many digits, they are read, else computed
+        for each batch in the thread that makes it (also with a `transform`, or if they are to be kept).
+        Or a function of a sample that returns its features, an array that becomes ``features`` or a
+        mapping of names to arrays: per atom where they have a row for each, else per structure.
+    derivatives
+        Adds ``deriv_values`` (P, F, 3), the derivatives of the features of the centre by the position
+        of the neighbour, for pairs ``deriv_index`` (2, P), as in ``edge_index``. Those by the
+        centre's own position are minus the sum over its pairs. A name or a descriptor, as above.
+    neighbors
+        Adds ``edge_index`` (2, E), the rows of centre (first) and neighbour (second) of each pair of
+        atoms within a distance; every pair comes from both of its ends; and what the edges carry, by
+        default ``edge_shift`` (E, 3). A cutoff in angstrom, the name of a stored list, or `Edges`.
+    references
+        Energies of free atoms to subtract from ``energy`` and ``free_energy``, in double precision:
+        True for those that `zstruct.fit_references` or the like stored, the name of others, a mapping
+        of symbols to eV, or `References`. None and False: nothing is subtracted. Limits on energies are
+        less these; with None, less the ``atomic_energies`` that the store was built with, as in
+        `zstruct.build`; with False, less nothing.
+    transform
+        What is done to structures as they are loaded: a `zstruct.transforms.Transform`, a function of
+        a sample that returns one, or a list of these. What is computed for a batch (features, edges,
+        derivatives) sees the outcome of transforms; a function of samples, and what comes after it in a
+        list, takes finished ones, and so does a change of the unit of length.
+    cache
+        Where decoded fields are kept: ``"memory"``, ``"shared"``, a directory, None or ``"auto"``; or a
+        `Cache`, which also says how much of them, and whether to keep what is computed.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
+
+    Attributes
+    ----------
+    selection
+        How structures were chosen, the split included.
+    forces
+        Of how many structures the forces are used; None: of all.
+
+    Raises
+    ------
+    InputError
+        If options contradict each other, or a number makes no sense.
+    ArgumentTypeError
+        If an option is of a type that makes no sense there.
+
+    Examples
+    --------
+    >>> recipe = Recipe(["positions", "energy"], neighbors=5.0, split="train")
+    >>> recipe.neighbors, recipe.selection
+    (Edges(within=5.0, carry=('edge_shift',)), Selection().select(split='train'))
     """
-    several = isinstance(dtype, Mapping)
-    said = None if dtype is None or several else _float("dtype", dtype)
-    asked = {name: _float(name, kind) for name, kind in dtype.items()} if several else {}
-    chosen: dict[str, np.dtype] = {}
-    wide: set[str] = set()
-    for name in names:
-        field = store.fields[name]
-        stored = np.dtype(field.dtype)
-        if stored.kind == "f":
-            # Integers with gaps are stored as float64: float32 would not hold all of them.
-            plain = (said or default_dtype(field)) if field.kind == "float" else np.dtype(np.float64)
-            if name not in asked and said is None and field.kind == "float" and plain == np.float64:
-                wide.add(name)
-            chosen[name] = asked.pop(name, plain)
-        else:
-            chosen[name] = np.dtype(np.bool_) if field.kind == "bool" else np.dtype(np.int64)
-    beside = {name: asked.pop(name, said or np.dtype(np.float32)) for name in extras}
-    if asked:
-        floats = [name for name in names if store.fields[name].dtype.startswith("float")]
-        raise UnknownNameError(
-            f"dtype names {', '.join(asked)}; only loaded floating-point fields have one: "
-            f"{', '.join([*floats, *extras])}"
+
+    fields: Iterable[Any] | str | None = None
+    dtype: Any = None
+    _: KW_ONLY
+    split: str | tuple[str, str] | None = None
+    features: str | Descriptor | Callable[[Any], Any] | None = None
+    derivatives: str | Descriptor | None = None
+    neighbors: float | str | Edges | None = None
+    references: bool | str | Mapping[str, float] | References | None = None
+    transform: Any = None
+    cache: str | os.PathLike[str] | Cache | None = "auto"
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    selection: Selection = field(default=Selection(), init=False)
+    forces: Forces | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._set(
+            fields=named(self.fields),
+            cache=Cache(None) if self.cache is None else as_options(Cache, self.cache),
         )
-    return chosen, beside, frozenset(wide)
+        if self.neighbors is not None:
+            self._set(neighbors=as_options(Edges, self.neighbors))
+        self._set(selection=Selection().select(split=self.split))
 
+    @property
+    def function(self) -> Callable[[Any], Any] | None:
+        """The user's function that makes features, if there is one."""
+        made = callable(self.features) and not isinstance(self.features, str | Descriptor)
+        return self.features if made else None  # type: ignore[return-value]
 
-def dtype_of_features(dtype: Any) -> np.dtype:
-    """Return the dtype of ``features`` that `dtype`, of a dataset, asks for."""
-    asked = dtype.get("features") if isinstance(dtype, Mapping) else dtype
-    return np.dtype(np.float32) if asked is None else _float("dtype", asked)
+    def selected(self, choice: Choice) -> Self:
+        """Return the recipe with one more choice of structures."""
+        return self._with(
+            selection=Selection((*self.selection.choices, choice)) if choice else self.selection
+        )
 
+    def with_forces(self, forces: Forces) -> Self:
+        """Return the recipe with the forces of some structures used."""
+        return self._with(forces=forces)
 
-def _float(name: str, choice: Any) -> np.dtype:
-    """Return a floating-point dtype that may be said in torch's words or NumPy's."""
-    said = str(choice).removeprefix("torch.")
-    if isinstance(choice, type) and issubclass(choice, np.generic):
-        said = choice.__name__
-    if said not in _FLOATS:
-        raise TypeError(f"{name} is float32 or float64, of torch or NumPy, not {choice!r}")
-    return _FLOATS[said]
+    def _with(self, **values: Any) -> Self:
+        other = copy.copy(self)
+        other._set(**values)
+        return other
 
-
-def mask_name(field: str) -> str:
-    """Return the name of the tensor that says which structures have a field."""
-    return f"has_{field}"
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Raise if tensors of a batch would share a name."""
-    for name in names:
-        if name in OWN or names.count(name) > 1:
-            raise ValueError(
-                f"the store's field {name!r} has a name that batches use themselves; "
-                "choose the fields to load without it (fields=...)"
-            )
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)

@@ -56,9 +56,7 @@ def test_the_caller_s_choice(tmp_path, monkeypatch):
 def test_choices_that_make_no_sense(tmp_path):
     with pytest.raises(ValueError, match="'shared', None or an existing directory, not 'shard'"):
         choose_placement("shard", None, 1, 8)
-    with pytest.raises(
-        ValueError, match=r"a shared cache holds all 1,000 bytes .* than cache_bytes=10; raise"
-    ):
+    with pytest.raises(ValueError, match=r"a shared cache holds all 1,000 bytes .* than bytes=10; raise"):
         choose_placement("shared", 10, 1000, 8)
     with pytest.raises(ValueError, match="must not be negative, but is -1"):
         choose_placement("memory", -1, 1000, 8)

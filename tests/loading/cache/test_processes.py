@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from zstruct import layouts
-from zstruct.loading import ZarrStructureDataset
+from zstruct.loading import Cache, ZarrStructureDataset
 from zstruct.store.shards import ArrayReader
 
 pytestmark = [
@@ -23,7 +23,7 @@ pytestmark = [
 def opened(source, kind, directory):
     fields = ["numbers", "positions", "energy"]
     cache, budget = {"small": ("memory", 500), "directory": (directory, None)}.get(kind, (kind, None))
-    return ZarrStructureDataset(source.path, fields, torch.float64, cache=cache, cache_bytes=budget)
+    return ZarrStructureDataset(source.path, fields, torch.float64, cache=Cache(cache, bytes=budget))
 
 
 @pytest.mark.parametrize(

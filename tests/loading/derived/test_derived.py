@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import time
+from types import SimpleNamespace
 
 import ase
 import numpy as np
@@ -17,14 +18,18 @@ from zstruct import layouts
 from zstruct.errors import CorruptStoreError, InputError, StaleGroupError
 from zstruct.features.registry import register
 from zstruct.geometry.neighbors import neighbor_list
-from zstruct.loading import ZarrStructureDataset
+from zstruct.loading import Cache, Edges, Shuffle, ZarrStructureDataset
 from zstruct.schema import infer
 
 ALL = ("edge_shift", "edge_vec", "edge_dist")
 PICK = [7, 0, 52, 7, -3]
 
 
-def opened(source, features=None, derivatives=None, neighbors=None, dtype=torch.float64, **options):
+def opened(
+    source, features=None, derivatives=None, neighbors=None, edges=None, dtype=torch.float64, **options
+):
+    if edges is not None:
+        neighbors = Edges(neighbors, carry=edges)
     return ZarrStructureDataset(
         source.path, dtype=dtype, features=features, derivatives=derivatives, neighbors=neighbors, **options
     )
@@ -124,7 +129,7 @@ class TestDescriptorsThatAreStored:
             {"features": Bumps(2.5), "dtype": torch.float64},  # stored with fewer digits
             {"features": Bumps(2.5), "dtype": {"features": torch.float64}},
             {"features": Bumps(), "transform": dict},
-            {"features": Bumps(), "cache_features": 10},
+            {"features": Bumps(), "cache": Cache(features=10)},
         ],
         ids=str,
     )
@@ -151,7 +156,7 @@ def test_fields_that_are_needed_only_inside_stay_there(data):
     few = ZarrStructureDataset(data.store, ["energy"], neighbors=3.0)
     assert few.fields == ("energy",)
     assert list(few[4]) == ["energy", "edge_index", "edge_shift"]
-    bare = ZarrStructureDataset(data.store, [], neighbors=3.0, edges=())
+    bare = ZarrStructureDataset(data.store, [], neighbors=Edges(3.0, carry=()))
     assert list(bare[4]) == ["edge_index"]
 
 
@@ -189,18 +194,16 @@ def test_subsets(data, truth):
 def test_any_cache(data, truth, cache):
     kind, budget = cache
     which = SOURCES["stored" if "stored" in repr(data) else "computed"]
-    again = ZarrStructureDataset(
-        data.store, dtype=torch.float64, **which, edges=ALL, cache=kind, cache_bytes=budget
-    )
+    again = opened(SimpleNamespace(path=data.store), **which, edges=ALL, cache=Cache(kind, bytes=budget))
     for indices in np.random.default_rng(3).permutation(len(data)).reshape(-1, 1).tolist():
         check(layouts.graph(again.take(indices)), truth)
     check(layouts.graph(again.take(range(len(data)))), truth)
 
 
 def test_the_budget_is_shared_by_the_caches(featured):
-    data = opened(featured, **SOURCES["stored"], cache="memory", cache_bytes=3000)
-    assert len(data._caches) == 3
-    assert sum(cache.cache_bytes for cache in data._caches) <= 3000 + len(data._caches)
+    data = opened(featured, **SOURCES["stored"], cache=Cache("memory", bytes=3000))
+    assert len(data.caches) == 3
+    assert sum(cache.cache_bytes for cache in data.caches) <= 3000 + len(data.caches)
     assert "BlockShuffleSampler" in repr(data.loader(4, shuffle=True))
 
 
@@ -216,7 +219,7 @@ def test_the_budget_is_shared_by_the_caches(featured):
 )
 def test_loaders(data, truth, options):
     seen = []
-    for batch in data.loader(8, shuffle=True, seed=1, **options):
+    for batch in data.loader(8, Shuffle(seed=1), **options):
         check(batch, truth)
         seen += batch["structure"].tolist()
     assert sorted(seen) == list(range(len(data)))
@@ -289,7 +292,7 @@ def test_nothing_to_gather(data):
 def test_prefetching_decodes_pairs_too(featured):
     data = opened(featured, **SOURCES["stored"])
     data.prefetch(range(len(data)))
-    for cache in data._caches:
+    for cache in data.caches:
         for _ in range(1000):
             if cache.decoded_bytes < cache.nbytes:
                 time.sleep(0.01)
@@ -314,12 +317,10 @@ def test_arguments_that_make_no_sense(featured, plain):
         opened(featured, neighbors="rc5")
     with pytest.raises(TypeError, match="features is the name of what is stored or a descriptor, not 5"):
         opened(featured, features=5)
-    with pytest.raises(ValueError, match=r"edges is a list of names, not 5"):
+    with pytest.raises(ValueError, match=r"carry is a list of names, not 5"):
         opened(plain, neighbors=3.0, edges=5)
     with pytest.raises(ValueError, match="edges carry edge_shift, edge_vec, edge_dist, not 'vector'"):
         opened(featured, neighbors=3.0, edges=["vector"])
-    with pytest.raises(ValueError, match="edges say what neighbors carry: give neighbors a cutoff or a name"):
-        opened(featured, edges=["edge_vec"])
     with pytest.raises(ValueError, match="cutoff"):
         opened(featured, neighbors=-1.0)
 

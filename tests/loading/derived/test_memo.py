@@ -25,7 +25,7 @@ class Squares:
 @given(st.lists(st.lists(st.integers(0, 9), max_size=12), max_size=8), st.integers(1, 12))
 @settings(deadline=None)
 def test_any_requests_get_what_was_computed(requests, most):
-    memo = Memo(most, "cache_features")
+    memo = Memo(most)
     for request in requests:
         structures = np.array(request, dtype=np.int64)
         found = memo.through(structures, Squares(structures))
@@ -34,7 +34,7 @@ def test_any_requests_get_what_was_computed(requests, most):
 
 
 def test_nothing_is_computed_twice_while_it_is_kept():
-    memo, structures = Memo(True, "cache_features"), np.array([4, 7, 4, 1])
+    memo, structures = Memo(True), np.array([4, 7, 4, 1])
 
     first, second = Squares(structures), Squares(structures)
     memo.through(structures, first)
@@ -44,7 +44,7 @@ def test_nothing_is_computed_twice_while_it_is_kept():
 
 
 def test_those_used_longest_ago_go_first():
-    memo = Memo(2, "cache_features")
+    memo = Memo(2)
     for structure in (1, 2, 1, 3):
         memo.through(np.array([structure]), Squares(np.array([structure])))
 
@@ -56,7 +56,7 @@ def test_those_used_longest_ago_go_first():
 
 
 def test_another_process_begins_with_nothing():
-    memo = Memo(5, "cache_features")
+    memo = Memo(5)
     memo.through(np.array([1]), Squares(np.array([1])))
 
     assert (len(memo), len(pickle.loads(pickle.dumps(memo)))) == (1, 0)
@@ -65,15 +65,10 @@ def test_another_process_begins_with_nothing():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_forked_while_a_thread_is_at_it_goes_on():
-    memo = Memo(5, "cache_features")
+    memo = Memo(5)
     with memo._lock:  # as a thread of the parent would hold it
         pid = os.fork()
         if pid == 0:
             found = memo.through(np.array([3]), Squares(np.array([3])))
             os._exit(0 if found == [(9,)] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-def test_room_for_nothing_is_refused():
-    with pytest.raises(ValueError, match="cache_neighbors is a number of structures, or True"):
-        Memo(-1, "cache_neighbors")

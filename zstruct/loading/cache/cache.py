@@ -69,7 +69,7 @@ class BlockCache:
         store: Store | StoreView,
         dtypes: Mapping[str, np.dtype],
         cache: str | os.PathLike[str] | None = "auto",
-        cache_bytes: int | None = None,
+        cache_bytes: float | None = None,
     ):
         self.store = store
         self.tables = {

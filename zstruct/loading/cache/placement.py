@@ -105,8 +105,8 @@ def choose_placement(
         If `cache` is none of these, if `cache_bytes` is negative or less than a shared file needs,
         or if the system can't share memory.
     """
-    if cache_bytes is not None and real("cache_bytes", cache_bytes) < 0:
-        raise ValueError(f"cache_bytes must not be negative, but is {cache_bytes}")
+    if cache_bytes is not None and real("bytes of a cache", cache_bytes) < 0:
+        raise ValueError(f"bytes of a cache must not be negative, but are {cache_bytes}")
     cache_bytes = None if cache_bytes is None else int(min(cache_bytes, 1 << 62))
     if not (cache is None or isinstance(cache, str | os.PathLike)):
         raise ValueError(f"cache is 'auto', 'memory', 'shared', None or an existing directory, not {cache!r}")
@@ -128,7 +128,7 @@ def choose_placement(
     if cache_bytes is not None and nbytes > cache_bytes:
         raise ValueError(
             f"a shared cache holds all {nbytes:,} bytes of the decoded fields, more than "
-            f"cache_bytes={cache_bytes}; raise it, load fewer fields, or choose cache='memory'"
+            f"bytes={cache_bytes}; raise it, load fewer fields, or choose cache='memory'"
         )
     if cache != "shared":
         return Placement(True, (os.path.abspath(cache),), budget)

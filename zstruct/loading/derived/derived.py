@@ -9,16 +9,14 @@ and knows nothing of tensors.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import names
 from zstruct.batch.packed import PackedBatch, Pairs
-from zstruct.errors import CorruptStoreError
+from zstruct.errors import CorruptStoreError, InputError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.groups import FeatureGroup
 from zstruct.geometry.neighbors import (
@@ -38,6 +36,7 @@ from zstruct.loading.derived.lookup import Wanted, find_descriptor, find_neighbo
 from zstruct.loading.derived.memo import Memo
 from zstruct.loading.forces import USED
 from zstruct.loading.gather.gather import Gather, kept_dtype
+from zstruct.loading.options import Cache, Edges
 from zstruct.precision import narrowed
 from zstruct.ragged import counts_to_offsets
 from zstruct.store.store import Store
@@ -47,7 +46,7 @@ __all__ = ["Extras"]
 
 # The names of tensors: what edges may carry, and the only thing that derivatives do.
 _FEATURES, _INDEX = "features", {"edges": "edge_index", "derivatives": "deriv_index"}
-_CARRIED, _DENSE = ("edge_shift", "edge_vec", "edge_dist"), "deriv_values"
+_DENSE = "deriv_values"
 _LENGTHS = {"edge_vec", "edge_dist"}
 
 _ALL = "all"  # beside gathers of pairs, that of atoms and structures
@@ -65,12 +64,9 @@ class Extras:
         The store.
     features, derivatives
         A name: of what `zstruct.featurize` stored. A descriptor: computed. None: not wanted.
-    neighbors
-        The name of a stored neighbour list, or a cutoff in angstrom: a stored list if there is one
-        with this cutoff, else computed. None: no edges.
     edges
-        What edges carry; by default their shifts.
-    cache_features, cache_neighbors
+        Which edges, and what they carry. None: no edges.
+    kept_features, kept_neighbors
         Of how many structures to keep what is computed; True: of all.
     dtype
         Has features of a descriptor read where it has stored them with no fewer digits than this has;
@@ -82,10 +78,8 @@ class Extras:
         If the store has no group of that name, or a cutoff makes no sense.
     StaleGroupError
         If a group was computed from other content than the store has now.
-    TypeError
+    ArgumentTypeError
         If `features` or `derivatives` is neither a name nor a descriptor.
-    ValueError
-        If `edges` names anything that edges can't carry.
     """
 
     def __init__(
@@ -93,17 +87,16 @@ class Extras:
         store: Store,
         features: str | Descriptor | None,
         derivatives: str | Descriptor | None,
-        neighbors: str | float | None,
-        edges: Iterable[str] | None,
-        cache_features: bool | int = False,
-        cache_neighbors: bool | int = False,
+        edges: Edges | None,
+        kept_features: bool | int = False,
+        kept_neighbors: bool | int = False,
         dtype: np.dtype | None = None,
     ):
         self._store = store
         self._features = None if features is None else find_descriptor(store, "features", features, dtype)
         # Edges and derivatives: what there is of each pair.
-        self._paired = [] if neighbors is None else [find_neighbors(store, neighbors)]
-        self._carried = () if neighbors is None else _edge_names(edges)
+        self._paired = [] if edges is None else [find_neighbors(store, edges.within)]
+        self._carried: tuple[str, ...] = () if edges is None else tuple(edges.carry)
         if derivatives is not None:
             self._paired.append(find_descriptor(store, "derivatives", derivatives))
         self._wanted = [*([] if self._features is None else [self._features]), *self._paired]
@@ -118,19 +111,19 @@ class Extras:
         # The cutoffs of the lists that a batch needs whole.
         self._cutoffs = {wanted.cutoff for wanted in self._paired if wanted.group is None}
         self._kept_features = self._kept_lists = None
-        if cache_features:
+        if kept_features:
             if self._features is None or self._features.group is not None:
-                raise ValueError(
-                    "cache_features keeps features that are computed: give features a descriptor"
+                raise InputError(
+                    "a cache keeps features that are computed: give features a descriptor or a function"
                 )
-            self._kept_features = Memo(cache_features, "cache_features")
-        if cache_neighbors:
+            self._kept_features = Memo(kept_features)
+        if kept_neighbors:
             if not self._cutoffs:
-                raise ValueError(
-                    "cache_neighbors keeps neighbours that are computed: give neighbors a cutoff that is not "
-                    "stored, or derivatives a descriptor"
+                raise InputError(
+                    "a cache keeps neighbours that are computed: give neighbors a cutoff that is not stored, "
+                    "or derivatives a descriptor"
                 )
-            self._kept_lists = {cutoff: Memo(cache_neighbors, "cache_neighbors") for cutoff in self._cutoffs}
+            self._kept_lists = {cutoff: Memo(kept_neighbors) for cutoff in self._cutoffs}
         self._dtypes: dict[str, np.dtype] = {}
         self._casts: dict[str, np.dtype] = {}
         self._hidden: tuple[str, ...] = ()
@@ -195,8 +188,7 @@ class Extras:
         dtypes: Mapping[str, np.dtype],
         extra: Mapping[str, np.dtype],
         masks: Mapping[str, str],
-        cache: str | os.PathLike[str] | None,
-        cache_bytes: int | None,
+        cache: Cache,
         wide: frozenset[str] = frozenset(),
     ) -> Gather:
         """Return what gathers fields, stored features, and whatever `complete` needs.
@@ -207,10 +199,10 @@ class Extras:
             Of the fields that batches shall have.
         extra
             Of `floats`.
-        masks, cache, cache_bytes
-            As for a `Gather` and a `BlockCache`; the bytes are shared by all caches.
-        wide
+        masks, wide
             As for a `Gather`.
+        cache
+            Where to keep blocks; its bytes are shared by all caches.
         """
         needed = self._needed()
         self._dtypes = dict(extra)
@@ -231,11 +223,11 @@ class Extras:
             what: {name: kept_dtype(view.dtype(name), dtype) for name, dtype in columns.items()}
             for what, (view, columns) in views.items()
         }
-        budgets = _budgets(cache, cache_bytes, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
+        budgets = _budgets(cache, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
         self._pairs = {
-            what: Gather(BlockCache(view, kept[what], cache, budget), columns, masks, wide)
+            what: Gather(BlockCache(view, kept[what], cache.where, budget), columns, masks, wide)
             if what == _ALL
-            else Gather(BlockCache(view, kept[what], cache, budget), columns)
+            else Gather(BlockCache(view, kept[what], cache.where, budget), columns)
             for (what, (view, columns)), budget in zip(views.items(), budgets, strict=True)
         }
         return self._pairs.pop(_ALL)
@@ -422,21 +414,10 @@ def _counts(wanted: Wanted) -> str:
     return f"{wanted.what}/counts"
 
 
-def _edge_names(edges: Iterable[str] | None) -> tuple[str, ...]:
-    if edges is None:
-        return _CARRIED[:1]
-    asked = [edges] if isinstance(edges, str) else names("edges", edges)
-    if unknown := [name for name in asked if name not in _CARRIED]:
-        raise ValueError(f"edges carry {', '.join(_CARRIED)}, not {', '.join(map(repr, unknown))}")
-    return tuple(dict.fromkeys(asked))
-
-
-def _budgets(
-    cache: str | os.PathLike[str] | None, cache_bytes: int | None, sizes: list[int]
-) -> list[int | None]:
+def _budgets(cache: Cache, sizes: list[int]) -> list[float | None]:
     """Divide the bytes of a cache among several, each in proportion to what it has to keep."""
-    if len(sizes) == 1 or (cache_bytes is None and cache not in ("auto", "memory")):
-        return [cache_bytes] * len(sizes)
-    total = available_bytes() // 2 if cache_bytes is None else cache_bytes
+    if len(sizes) == 1 or (cache.bytes is None and cache.where not in ("auto", "memory")):
+        return [cache.bytes] * len(sizes)
+    total = available_bytes() // 2 if cache.bytes is None else cache.bytes
     whole = max(1, sum(sizes))
     return [math.ceil(total * size / whole) for size in sizes]

@@ -29,15 +29,13 @@ class Featurizer:
         Takes a `Sample` and returns an array or tensor, which becomes ``features``, or a mapping of
         names to these. What has as many rows as the sample has atoms, and more than one axis, is per
         atom; everything else is per structure and has the same shape in all.
-    cache_features
+    kept
         Of how many structures to keep what it returned; True for all, False for none.
     """
 
-    def __init__(self, function: Callable[[Sample], Any], cache_features: bool | int):
-        if not callable(function):
-            raise TypeError(f"featurizer is a function of a sample, not {function!r}")
+    def __init__(self, function: Callable[[Sample], Any], kept: bool | int):
         self.function = function
-        self._memo = Memo(cache_features, "cache_features") if cache_features else None
+        self._memo = Memo(kept) if kept else None
 
     def __repr__(self) -> str:
         return f"features by {getattr(self.function, '__name__', repr(self.function))}"
@@ -53,7 +51,9 @@ class Featurizer:
         found = self.function(sample)
         named = found if isinstance(found, Mapping) else {_NAME: found}
         if taken := [name for name in named if name in sample]:
-            raise ValueError(f"the featurizer returned {', '.join(taken)}, which the sample has already")
+            raise ValueError(
+                f"the function of features returned {', '.join(taken)}, which the sample has already"
+            )
         return {name: _array(value) for name, value in named.items()}
 
     def __call__(self, batch: PackedBatch) -> None:
@@ -78,7 +78,7 @@ class Featurizer:
         for i, found in enumerate(made):
             if found.keys() != made[0].keys():
                 raise ValueError(
-                    f"the featurizer returned {', '.join(found)} for sample {i} of a batch, but "
+                    f"the function of features returned {', '.join(found)} for sample {i} of a batch, but "
                     f"{', '.join(made[0])} for sample 0"
                 )
         for name in made[0]:
@@ -89,7 +89,7 @@ class Featurizer:
             except ValueError as error:
                 shapes = ", ".join(map(str, dict.fromkeys(part.shape for part in parts)))
                 raise ValueError(
-                    f"the featurizer returned {name} in shapes that do not join: {shapes}"
+                    f"the function of features returned {name} in shapes that do not join: {shapes}"
                 ) from error
             if per_atom:
                 batch.per_atom |= {name}

@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from zstruct.errors import InputError, StaleGroupError, StoreFormatError
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError, StoreFormatError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.groups import FeatureGroup, group_names, open_group
 from zstruct.geometry.neighbors import NeighborList
@@ -91,7 +92,7 @@ def find_descriptor(
             raise InputError(f"the descriptor {wanted.manifest()['class']} has no derivatives")
         return Wanted(what, wanted.cutoff, wanted, _stored(store, what, wanted, dtype))
     if not isinstance(wanted, str):
-        raise TypeError(f"{what} is the name of what is stored or a descriptor, not {wanted!r}")
+        raise ArgumentTypeError(f"{what} is the name of what is stored or a descriptor, not {shown(wanted)}")
     group = open_group(store, what, wanted)
     return Wanted(what, group.cutoff, group.descriptor, group)
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import whole
 from zstruct.loading.lifetime import renew_after_fork
 
 __all__ = ["Memo"]
@@ -30,25 +29,16 @@ class Memo:
     Parameters
     ----------
     most
-        Structures to keep; True for all.
-    what
-        The name of the option, for the sentence if it makes no sense.
-
-    Raises
-    ------
-    ValueError
-        If `most` is below 1.
+        Structures to keep, at least 1; True for all.
 
     Examples
     --------
-    >>> memo, structures = Memo(2, "cache_features"), np.array([3, 1, 3])
+    >>> memo, structures = Memo(2), np.array([3, 1, 3])
     >>> [int(square) for square, in memo.through(structures, lambda i: [(s * s,) for s in structures[i]])]
     [9, 1, 9]
     """
 
-    def __init__(self, most: bool | int, what: str):
-        if most is not True and whole(what, most) < 1:
-            raise ValueError(f"{what} is a number of structures, or True for all, not {most!r}")
+    def __init__(self, most: bool | int):
         self.most = None if most is True else int(most)
         self._kept: OrderedDict[int, Arrays] = OrderedDict()
         self._renew()

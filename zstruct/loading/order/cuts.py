@@ -6,32 +6,21 @@ Numbers in, numbers out: nothing here knows of stores, samplers or torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.arguments import whole
-from zstruct.random import permuted, shuffled
+from zstruct.random import shuffled
 
-__all__ = ["Batches", "alike", "budget", "check_size", "cut", "in_rows", "order", "sizes_of", "stops_of"]
+__all__ = ["alike", "budget", "cut", "in_rows", "sizes_of", "stops_of"]
 
 #: Sizes by structure, and the most that a batch may have of them together.
 Budget = tuple[NDArray[Any], int]
 #: Returns where the batches of some structures end, but for a last one that would take more.
 Stops = Callable[[NDArray[np.int64]], Sequence[int]]
 
-_CHUNK = 1 << 14  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
 _BUCKETS = 3  # the samplers use other numbers in the place of this in their keys
-
-
-def order(n: int, shuffle: bool, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
-    """Yield ``range(n)``, or a permutation of it, in pieces."""
-    for k in range(0, n, _CHUNK):
-        places = np.arange(k, min(k + _CHUNK, n), dtype=np.int64)
-        yield permuted(places, n, seed, epoch) if shuffle else places
 
 
 def cut(chunks: Iterator[NDArray[np.int64]], stops: Stops, drop_last: bool) -> Iterator[NDArray[np.int64]]:
@@ -156,82 +145,3 @@ def in_rows(chunks: Iterator[NDArray[np.int64]], n: int) -> Iterator[NDArray[np.
         missing -= len(chunk)
     if missing < n:
         yield np.concatenate(parts)
-
-
-def check_size(batch_size: int | None, bucket_size: int | None, bounded: bool) -> None:
-    """Raise if so many structures make no batch or no bucket; `bounded` says whether there is a budget."""
-    if batch_size is None and not bounded:
-        raise ValueError("nothing says how large batches are: give max_atoms, max_edges or batch_size")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is a number of structures, at least 1, not {batch_size}")
-    if bucket_size is not None and bucket_size < 1:
-        raise ValueError(f"bucket_size is a number of structures, at least 1, not {bucket_size}")
-    if bucket_size is not None and batch_size is not None and not bounded and bucket_size % batch_size:
-        raise ValueError(
-            f"bucket_size is a number of structures, a multiple of batch_size={batch_size} such as "
-            f"{32 * batch_size}, not {bucket_size}"
-        )
-
-
-@dataclass(frozen=True)
-class Batches:
-    """How all structures come in batches, once; `StructureReader.batches` says what the options mean."""
-
-    batch_size: int = 1
-    shuffle: bool = False
-    seed: int = 0
-    epoch: int = 0
-    bucket_size: int | None = None
-    max_atoms: int | None = None
-    max_edges: int | None = None
-    drop_last: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "seed", "epoch", "bucket_size", "max_atoms", "max_edges"):
-            object.__setattr__(self, name, whole(name, getattr(self, name)))
-        for name in ("batch_size", "seed", "epoch"):
-            if getattr(self, name) is None:
-                raise TypeError(f"{name} is a whole number, not None")
-        for name in ("shuffle", "drop_last"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise TypeError(f"{name} is True or False, not {getattr(self, name)!r}")
-        if self.seed < 0 or self.epoch < 0:
-            raise ValueError(f"seed and epoch must not be negative, but are {self.seed} and {self.epoch}")
-        check_size(self.batch_size, self.bucket_size, self._bounded)
-
-    @property
-    def _bounded(self) -> bool:
-        return self.max_atoms is not None or self.max_edges is not None
-
-    def of(
-        self, n: int, n_atoms: Callable[[], ArrayLike], n_edges: Callable[[], ArrayLike]
-    ) -> Iterator[NDArray[np.int64]]:
-        """Return batches of ``range(n)``.
-
-        Parameters
-        ----------
-        n
-            Structures.
-        n_atoms, n_edges
-            Return the atoms and the edges of every structure, where these are asked for.
-
-        Raises
-        ------
-        ValueError
-            If a structure alone has more than `max_atoms` or `max_edges`.
-        """
-        # As of the torch loader: an order of its own would be another shuffle with the same seed.
-        budgets, atoms = [], np.empty(0, np.int64)
-        if self.max_atoms is not None or self.bucket_size is not None:
-            atoms = sizes_of(n_atoms(), "n_atoms", n)
-        if self.max_atoms is not None:
-            budgets.append(budget(atoms, self.max_atoms, "atoms"))
-        if self.max_edges is not None:
-            budgets.append(budget(sizes_of(n_edges(), "n_edges", n), self.max_edges, "edges"))
-        most = None if budgets and self.batch_size == 1 else self.batch_size
-        stops = partial(stops_of, size=most, budgets=budgets)
-        chunks = order(n, self.shuffle, self.seed, self.epoch)
-        if self.bucket_size is None:
-            return cut(chunks, stops, self.drop_last)
-        buckets, last = in_rows(chunks, self.bucket_size), (n - 1) // self.bucket_size
-        return alike(buckets, atoms, stops, self.drop_last, self.seed, self.epoch, last=last)

@@ -12,25 +12,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.arguments import count, shown
+from zstruct.arguments import count
+from zstruct.loading.options import Even, check_ranks
 from zstruct.random import permuted, shuffled
 
 __all__ = [
     "BlockShuffleSampler",
     "EpochPass",
-    "Even",
     "SequentialSampler",
     "ShuffleSampler",
     "StructureSampler",
     "block_edges",
 ]
-
-Even = Literal["pad", "drop"] | None
 
 _MANY_AHEAD = 8  # blocks to decode before they are needed: more would drive out what is in use
 _CHUNK = 1 << 14  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
@@ -72,10 +70,7 @@ class StructureSampler:
     def __init__(self, n: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, even: Even = None):
         n, seed = count("n", n), count("seed", seed)
         world_size, rank = count("world_size", world_size, 1), count("rank", rank)
-        if rank >= world_size:
-            raise ValueError(f"rank must be in range({world_size}), the world_size, but is {rank}")
-        if not (even is None or (isinstance(even, str) and even in ("pad", "drop"))):
-            raise ValueError(f"even is 'pad', 'drop' or None, not {shown(even)}")
+        check_ranks(rank, world_size, even)
         self.n, self.seed, self.rank, self.world_size, self.even = n, seed, rank, world_size, even
         self._next = self._latest = EpochPass(0, 0)
 

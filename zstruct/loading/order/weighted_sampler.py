@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.loading.order.samplers import Even, StructureSampler
+from zstruct.loading.options import Even
+from zstruct.loading.order.samplers import StructureSampler
 from zstruct.random import shuffled, uniform
 
 __all__ = ["WeightedSampler"]

@@ -1,0 +1,248 @@
+"""`Pipeline`: what a recipe comes to with a store, from decoded blocks to finished batches.
+
+It is put together once and shared by all views of a dataset. Structures are gathered; references,
+transforms, features, edges and derivatives follow, in the order that each of them needs. Which structures
+come, in which epoch, and whose forces are used is said with each batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.batch.packed import ATOMS, PackedBatch
+from zstruct.errors import InputError
+from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.derived.derived import Extras
+from zstruct.loading.derived.featurizer import Featurizer
+from zstruct.loading.fields import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
+from zstruct.loading.gather.gather import Gather, kept_dtype
+from zstruct.loading.options import Cache
+from zstruct.loading.recipe import Recipe
+from zstruct.precision import narrowed
+from zstruct.schema import Field
+from zstruct.stats.references import References, chosen_references, references_of_build
+from zstruct.store.store import Store
+from zstruct.to_ase import atoms_at
+from zstruct.transforms import Transform, as_transform
+from zstruct.transforms.compose import steps_of
+from zstruct.transforms.fused import Carrying, Motion, motion_of
+
+__all__ = ["Pipeline"]
+
+_ENERGIES = ("energy", "free_energy")
+
+#: Marks in a batch, of an epoch, the structures whose forces are used.
+Policy = Callable[[PackedBatch, int], None] | None
+
+
+class Pipeline:
+    """Makes batches of structures of a store, as a recipe says.
+
+    Parameters
+    ----------
+    store
+        The store.
+    recipe
+        What batches have.
+
+    Attributes
+    ----------
+    gather
+        Brings what is stored.
+    fields
+        The fields of a sample, without their masks.
+    extras
+        What there is beside fields; None: nothing.
+    references
+        Energies of free atoms that are subtracted; None: none.
+    limited
+        Those less which limits on energies are.
+    plain
+        Whether a batch is done when it is gathered.
+    """
+
+    def __init__(self, store: Store, recipe: Recipe):
+        cache = recipe.cache
+        assert isinstance(cache, Cache)
+        self.store = store
+        names, self._atoms = chosen_fields(store, recipe.fields)  # type: ignore[arg-type] # named ones
+        self.references: References | None = chosen_references(store, recipe.references)
+        # As a build limits energies; False says that the limit is one of energies as they are.
+        self.limited = references_of_build(store) if recipe.references is None else self.references
+        self._featurizer = None if recipe.function is None else Featurizer(recipe.function, cache.features)
+        _check_kept(recipe, cache)
+        self.extras = _extras(store, recipe, cache)
+        dtypes, beside, wide = chosen_dtypes(
+            store, names, recipe.dtype, self.extras.floats if self.extras else ()
+        )
+        self.fields = tuple(dtypes)
+        # Whole numbers and booleans have no missing value: who has them is stored, under the mask's name.
+        stored_masks = {n: store.presence[n] for n in names if n in store.presence}
+        partial = [n for n in names if store.coverage(n) < store.n_structures]
+        masks = {n: mask_name(n) for n in partial if n not in stored_masks}
+        others = [*(self.extras.names if self.extras else ()), *([ATOMS] if self._atoms else ())]
+        check_names([*names, *masks.values(), *stored_masks.values(), *others])
+        # What references need is gathered, too, and put right when the batch is done.
+        self._energies = [name for name in _ENERGIES if name in names] if self.references is not None else []
+        gathered = dtypes | dict.fromkeys(self._energies, np.dtype(np.float64))
+        if self._energies:
+            gathered |= {"numbers": np.dtype(np.int64)}
+        gathered |= dict.fromkeys(stored_masks.values(), np.dtype(np.bool_))
+        self._casts = {name: dtypes[name] for name in self._energies}
+        said = {*dtypes, *stored_masks.values()}
+        self._hidden = tuple(name for name in gathered if name not in said)
+        if self.extras is None:
+            stored = {name: kept_dtype(store.dtype(name), kind) for name, kind in gathered.items()}
+            blocks = BlockCache(store, stored, cache.where, cache.bytes)
+            self.gather = Gather(blocks, gathered, masks, wide)
+        else:
+            self.gather = self.extras.gather(gathered, beside, masks, cache, wide)
+        # What is left to do once everything is gathered.
+        self._completes = None if self.extras is None or self.extras.is_gathered else self.extras
+        self.transform: Transform | None = None
+        # What is done to what was gathered, how much of that the gather does, and what is done last.
+        self._before: list[Transform] = []
+        self._motion: Motion | None = None
+        self._after: list[Transform] = []
+        if recipe.transform is not None:
+            self._transform(recipe.transform, {name: store.fields[name] for name in names})
+        done = (self._completes, self._energies or None, self.transform, self._featurizer)
+        self.plain = all(step is None for step in done) and not self._atoms
+
+    def _transform(self, transform: Any, known: dict[str, Field]) -> None:
+        """Divide transforms into those that see what was gathered and those that come last."""
+        extras = self.extras
+        computes, stored = (False, ()) if extras is None else (extras.computes, extras.stored_names)
+        if computes and "deriv_values" in stored:
+            raise InputError("stored derivatives can't be transformed beside what is computed: compute both")
+        self.transform = as_transform(transform)
+        steps = steps_of(self.transform)
+        waiting = (k for k, step in enumerate(steps) if step._waits(computes))
+        last = next(waiting, len(steps))
+        self._before = [step.bound(known, stored) for step in steps[:last]]
+        everything = () if extras is None else extras.names
+        self._after = [step.bound(known, everything) for step in steps[last:]]
+        if self._completes is None:
+            self._motion = motion_of(self._before, known, self._copied)
+
+    def _copied(self, name: str) -> bool:
+        """Return whether the gather copies a field as it is, per atom and in single precision."""
+        return self.gather.dtypes.get(name) == np.float32 and self.gather.copies(name)
+
+    def __call__(
+        self, positions: NDArray[np.int64], rows: NDArray[np.int64] | None, epoch: int, policy: Policy
+    ) -> PackedBatch:
+        """Return a batch.
+
+        Parameters
+        ----------
+        positions
+            Which structures, shape (n,).
+        rows
+            What the positions count: structures of the store; None: all of them.
+        epoch
+            What random transforms and the choice of forces depend on.
+        policy
+            Marks the structures whose forces are used.
+        """
+        carrier = None
+        if self._motion is not None and self.gather.everything:
+            carrier = Carrying(self._motion, epoch)
+        batch = self.gather(positions, rows, carrier)
+        if self.references is not None:
+            for name in self._energies:
+                batch.columns[name] = self.references.subtract(
+                    batch.columns["numbers"], batch.offsets, batch.columns[name]
+                )
+        if policy is not None:
+            policy(batch, epoch)
+        # What is computed has to see what transforms do, and what was stored has to change along.
+        completes = self._completes
+        if completes is not None and not completes.computes:
+            batch = completes.complete(batch)
+        if carrier is not None:
+            batch = carrier.finish(batch)
+        else:
+            for step in self._before:
+                batch = step.on_batch(batch, epoch)
+        if completes is not None and completes.computes:
+            batch = completes.complete(batch)
+        for name in self._hidden:
+            batch.columns.pop(name, None)  # a function may have left it out
+        for name, kind in self._casts.items():
+            if name in batch.columns:
+                batch.columns[name] = narrowed(name, batch.columns[name], kind)
+        if self._hidden:
+            batch.per_atom -= set(self._hidden)
+        for step in self._after:
+            batch = step.on_batch(batch, epoch)
+        if self._featurizer is not None:
+            self._featurizer(batch)
+        if self._atoms:
+            n = self.store.n_structures
+            structures = (positions if rows is None else rows[positions]).tolist()
+            batch.atoms = tuple(atoms_at(self.store, structure % n) for structure in structures)
+        return batch
+
+    @property
+    def caches(self) -> list[BlockCache]:
+        """All caches of decoded blocks."""
+        return [self.gather.cache, *(self._completes.caches if self._completes is not None else ())]
+
+    def describe(self) -> list[str]:
+        """Return what is done beside reading fields, for people."""
+        said = [] if self.extras is None else [self.extras.describe()]
+        if self.references is not None and self._energies:
+            said.append(f"energies less those of {len(self.references)} elements, {self.references.method}")
+        return said
+
+    def steps(self) -> list[str]:
+        """Return what is done last, for people."""
+        return [repr(step) for step in (self.transform, self._featurizer) if step is not None]
+
+    def prefetch(self, structures: NDArray[np.int64]) -> None:
+        """Have what some structures need decoded by threads; return at once."""
+        self.gather.prefetch(structures)
+        if self._completes is not None:
+            self._completes.prefetch(structures)
+
+    def warm(self) -> None:
+        """Load kernels and offsets, for workers to share; leave alone what is the user's own."""
+        batch = self.gather(np.empty(0, np.int64), None)
+        if self._completes is not None:
+            self._completes.complete(batch)
+
+
+def _extras(store: Store, recipe: Recipe, cache: Cache) -> Extras | None:
+    """Return what there is beside fields."""
+    features = recipe.features if recipe.function is None else None
+    if features is recipe.derivatives is recipe.neighbors is None:
+        return None
+    kept = cache.features if recipe.function is None else False
+    # What a transform changes has to be computed, and so has what is to be kept.
+    read = None if recipe.transform is not None or kept else dtype_of_features(recipe.dtype)
+    return Extras(
+        store,
+        features,  # type: ignore[arg-type] # no function
+        recipe.derivatives,
+        recipe.neighbors,  # type: ignore[arg-type] # of a recipe, edges
+        kept,
+        cache.neighbors,
+        read,
+    )
+
+
+def _check_kept(recipe: Recipe, cache: Cache) -> None:
+    """Raise if what is to be kept is not computed, or changes."""
+    if cache.features and recipe.features is None:
+        raise InputError("a cache keeps features that are computed: give features a descriptor or a function")
+    if cache.neighbors and recipe.neighbors is recipe.derivatives is None:
+        raise InputError("a cache keeps neighbours that are computed: give neighbors a cutoff")
+    if recipe.transform is not None and (cache.features or cache.neighbors):
+        raise InputError(
+            "what a transform changes can't be kept: leave features and neighbors of the cache out"
+        )
