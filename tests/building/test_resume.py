@@ -1,5 +1,6 @@
 """Builds that are killed: the same call resumes, to the same bytes; the target is never torn."""
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -157,7 +158,7 @@ def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):
     def fail(task):
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr("zstruct.building.parse_job", fail)
+    monkeypatch.setattr(importlib.import_module("zstruct.building.build"), "parse_job", fail)
     monkeypatch.chdir(tmp_path)
     zstruct.build("in", "out.zarr", progress=False)
     assert Store(out).n_structures == FILES * 25

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.building.parts import Block
+from zstruct.building.parts import PartBlock
 from zstruct.building.plan import Plan, PlannedField, load_plan
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
@@ -147,12 +147,12 @@ def _nothing(plan: Plan, planned: PlannedField, n: int) -> tuple[NDArray[Any], N
     return np.full((n, *field.shape), field.missing, field.dtype), np.zeros(n, bool) if silent else None
 
 
-def _finished(plan: Plan, planned: PlannedField, block: Block, rows: NDArray[Any]) -> NDArray[Any]:
+def _finished(plan: Plan, planned: PlannedField, block: PartBlock, rows: NDArray[Any]) -> NDArray[Any]:
     index = plan.category_index.get(planned.field.name)
     return convert(rows, planned.field, block.categories.get(planned.original), index)
 
 
-def _present_rows(block: Block, planned: PlannedField) -> NDArray[np.bool_] | None:
+def _present_rows(block: PartBlock, planned: PlannedField) -> NDArray[np.bool_] | None:
     if block.coverage[planned.original] == block.n_structures:
         return None
     present = block.present(planned.original)

@@ -18,14 +18,14 @@ from zstruct.errors import ChangedInputError, InputError
 from zstruct.sources import Slice, Source
 from zstruct.store.workdir import write_json
 
-__all__ = ["Job", "Manifest", "check_unchanged", "fingerprints", "make_manifest"]
+__all__ = ["Manifest", "ParseJob", "check_unchanged", "fingerprints", "make_manifest"]
 
 _FILES_PER_JOB = 512
 _JOB_BYTES = 32 << 20  # of sources that are smaller than a slice
 
 
 @dataclass(frozen=True)
-class Job:
+class ParseJob:
     """A unit of parsing: consecutive slices, with the index of the source each belongs to."""
 
     pieces: list[tuple[int, Slice]]
@@ -54,7 +54,7 @@ class Manifest:
 
     identity: str
     inputs: list[tuple[str, dict[str, Any] | None]]
-    jobs: list[Job]
+    jobs: list[ParseJob]
     unreadable: list[tuple[int, str]]
 
     @property
@@ -84,7 +84,7 @@ class Manifest:
         return cls(
             entry["identity"],
             [(label, fingerprint) for label, fingerprint in entry["inputs"]],
-            [Job([(i, Slice(**piece)) for i, piece in job]) for job in entry["jobs"]],
+            [ParseJob([(i, Slice(**piece)) for i, piece in job]) for job in entry["jobs"]],
             [(i, reason) for i, reason in entry["unreadable"]],
         )
 
@@ -149,7 +149,7 @@ def make_manifest(
             unreadable.append((todo[k], scanned.reason))
         else:
             slices[todo[k]] = scanned
-    jobs: list[Job] = []
+    jobs: list[ParseJob] = []
     for i in sorted(slices):
         for piece in slices[i]:
             last = jobs[-1] if jobs else None
@@ -162,7 +162,7 @@ def make_manifest(
             ):
                 last.pieces.append((i, piece))
             else:
-                jobs.append(Job([(i, piece)]))
+                jobs.append(ParseJob([(i, piece)]))
     return Manifest(identity(options), inputs, jobs, sorted(unreadable))
 
 

@@ -21,7 +21,7 @@ from zstruct.disk import WholeFile, naming
 from zstruct.ragged import Packed
 from zstruct.schema import Field
 
-__all__ = ["Block", "PartWriter", "read_blocks", "read_summary"]
+__all__ = ["PartBlock", "PartWriter", "read_blocks", "read_summary"]
 
 _ALIGN = 64
 _END = b"zstruct part 1\n\n"
@@ -90,7 +90,7 @@ class PartWriter:
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class PartBlock:
     """One block of a part: what it holds, and its arrays on demand."""
 
     path: Path
@@ -150,13 +150,13 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def read_blocks(path: Path) -> list[Block]:
+def read_blocks(path: Path) -> list[PartBlock]:
     """Return the blocks of a part, arrays unread."""
     blocks = []
     for entry in _footer(path)["blocks"]:
         columns = entry["columns"]
         blocks.append(
-            Block(
+            PartBlock(
                 path=path,
                 n_structures=entry["n_structures"],
                 n_atoms=entry["n_atoms"],

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.building.encoding import Encoding
-from zstruct.building.parts import Block, read_blocks, read_summary
+from zstruct.building.parts import PartBlock, read_blocks, read_summary
 from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
@@ -59,7 +59,7 @@ class Plan:
     attrs: dict[str, dict[str, Any]]
 
     @cached_property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[PartBlock]:
         """The blocks of all parts, in order."""
         return [block for path in self.parts for block in read_blocks(path)]
 
@@ -235,7 +235,7 @@ def _safe_dims(field: Field, name: str, safe: str) -> tuple[str, ...]:
     return tuple(d.replace(f"{name}_component", f"{safe}_component") for d in field.dims)
 
 
-def _categories(name: str, blocks: Sequence[Block]) -> list[str]:
+def _categories(name: str, blocks: Sequence[PartBlock]) -> list[str]:
     """Return the texts of a category field in the order in which the parts bring them."""
     texts: dict[str, None] = {}
     for block in blocks:
