@@ -21,22 +21,13 @@ from zstruct.explore.composition import composition, elements, formulas
 from zstruct.explore.dataset_table import DatasetTable
 from zstruct.explore.html import dataset_page
 from zstruct.explore.open_store import FORMULA, open_features, open_labels
-from zstruct.explore.selection import (
-    Rows,
-    always_given,
-    cut,
-    given,
-    mask_of,
-    of_store,
-    picked,
-    row_blocks,
-    rows_of,
-    segments,
-)
+from zstruct.explore.presence import structures_with
+from zstruct.explore.reductions import check_reducible, reduced_rows, repeated, volumes
+from zstruct.explore.selection import Rows, cut, of_store, picked, rows_of, segments
 from zstruct.explore.table import to_table
 from zstruct.query import Choice, Selection
-from zstruct.ragged import counts_to_offsets, segment_reduce
-from zstruct.schema import ATOM, FIELDS, STRUCTURE
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, STRUCTURE
 from zstruct.stats.references import References
 
 if TYPE_CHECKING:
@@ -304,21 +295,8 @@ class StructureAccessor:
         KeyError
             If there is no such field.
         """
-        variable, mask = self._variable(field), mask_of(field, self._ds)
-        if mask is not None:
-            values = mask.to_numpy()
-        elif always_given(variable, self._ds):
-            values = np.ones(self.n_structures, dtype=bool)
-        elif variable.dims[0] == STRUCTURE:
-            values = given(variable).to_numpy()
-        elif field in FIELDS or variable.attrs.get("kind") != "float":
-            # The build sees to it that all atoms of a structure have the field, or none.
-            starts, counts = self._segments()
-            values = counts > 0
-            first = variable.isel({ATOM: starts[values], **dict.fromkeys(variable.dims[1:], 0)})
-            values[values] = given(first).to_numpy()
-        else:
-            values = self._reduced(given(variable), "max").astype(bool) & (self._segments()[1] > 0)
+        self._variable(field)
+        values = structures_with(field, self._ds, self._segments)
         attrs = {"long_name": f"whether the structure has {field}"}
         return self._array(values, f"has_{field}", attrs)
 
@@ -412,19 +390,13 @@ class StructureAccessor:
         if isinstance(values, str):
             self._variable(values)
             values = self._ds[values]
-        if values.dims[:1] != (ATOM,) or values.sizes[ATOM] != self._ds.sizes.get(ATOM):
-            raise ValueError(
-                f"reduce takes values over the {self._ds.sizes.get(ATOM, 0):,} atoms of this Dataset, "
-                f"but these have the dimensions {dict(values.sizes)}"
-            )
-        if values.dtype.kind not in "fiub":
-            raise ValueError(f"reduce takes numbers; {values.name} holds {values.dtype} values")
+        check_reducible(values, self._ds)
         attrs = {"long_name": f"{how} of {values.attrs.get('long_name', values.name)} in the structure"}
         if "units" in values.attrs:
             attrs["units"] = values.attrs["units"]
         coords = {dim: values.coords[dim] for dim in values.dims[1:] if dim in values.coords}
         name = "values" if values.name is None else values.name
-        reduced = self._reduced(values.variable, how)
+        reduced = reduced_rows(values.variable, *self._segments(), how)
         return self._array(reduced, f"{name}_{how}", attrs, values.dims[1:], coords)
 
     def repeat(self, values: str | xr.DataArray) -> xr.DataArray:
@@ -453,27 +425,7 @@ class StructureAccessor:
         if isinstance(values, str):
             self._variable(values)
             values = self._ds[values]
-        if values.dims[:1] != (STRUCTURE,) or values.sizes[STRUCTURE] != self.n_structures:
-            raise ValueError(
-                f"repeat takes values over the {self.n_structures:,} structures of this Dataset, "
-                f"but these have the dimensions {dict(values.sizes)}"
-            )
-        check_labels(values, self._ds)
-        starts, counts = self._segments()
-        repeated = np.repeat(values.to_numpy(), counts, axis=0)
-        rows, n_rows = rows_of(starts, counts), self._ds.sizes[ATOM]
-        if rows != slice(0, n_rows) if isinstance(rows, slice) else True:
-            if repeated.dtype.kind in "iu" and len(repeated) < n_rows:
-                raise ValueError(
-                    f"some of the {n_rows:,} atoms belong to no structure here, and integers can't say so: "
-                    "cut the Dataset with ds.zs.isel(slice(None)) first"
-                )
-            missing = np.nan if repeated.dtype.kind == "f" else None if repeated.dtype == object else 0
-            whole = np.full((n_rows, *repeated.shape[1:]), missing, repeated.dtype)
-            whole[rows] = repeated
-            repeated = whole
-        coords = {dim: values.coords[dim] for dim in values.dims[1:] if dim in values.coords}
-        return xr.DataArray(repeated, coords, (ATOM, *values.dims[1:]), values.name, values.attrs)
+        return repeated(values, self._ds, *self._segments())
 
     @property
     def fmax(self) -> xr.DataArray:
@@ -488,7 +440,7 @@ class StructureAccessor:
     def volume(self) -> xr.DataArray:
         """Volume of each cell in cubic angstrom; NaN where lattice vectors are missing. Reads the cells."""
         attrs = {"long_name": "volume of the cell", "units": "angstrom3"}
-        return self._array(self._volumes(), "volume", attrs)
+        return self._array(volumes(self._variable("cell")), "volume", attrs)
 
     @property
     def energy_per_atom(self) -> xr.DataArray:
@@ -501,7 +453,9 @@ class StructureAccessor:
     def volume_per_atom(self) -> xr.DataArray:
         """Volume divided by the number of atoms, cubic angstrom. Reads the cells."""
         attrs = {"long_name": "volume per atom", "units": "angstrom3"}
-        return self._array(self._volumes() / self._counts().to_numpy(), "volume_per_atom", attrs)
+        return self._array(
+            volumes(self._variable("cell")) / self._counts().to_numpy(), "volume_per_atom", attrs
+        )
 
     @property
     def elements(self) -> list[str]:
@@ -617,12 +571,6 @@ class StructureAccessor:
         counts = self._variable("n_atoms")
         return counts.where(counts > 0)
 
-    def _volumes(self) -> NDArray[np.float64]:
-        cells = self._variable("cell")
-        edges = np.arange(len(cells) + 1)
-        parts = [_volume(rows) for _, rows, _ in row_blocks(cells, edges)]
-        return np.concatenate(parts) if parts else np.zeros(0)
-
     def _segments(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return first rows and numbers of atoms, read once as long as they are the same arrays."""
         variables = self._ds.variables
@@ -642,16 +590,3 @@ class StructureAccessor:
 
     def _composition(self) -> tuple[list[str], NDArray[np.int32]]:
         return composition(self._numbers(), counts_to_offsets(self._segments()[1]))
-
-    def _reduced(self, values: xr.Variable, how: str) -> NDArray[Any]:
-        starts, counts = self._segments()
-        packed, offsets = values.isel({ATOM: rows_of(starts, counts)}), counts_to_offsets(counts)
-        parts = [segment_reduce(rows, edges, how) for _, rows, edges in row_blocks(packed, offsets)]
-        if not parts:
-            return segment_reduce(np.empty((0, *values.shape[1:]), values.dtype), offsets, how)
-        return np.concatenate(parts)
-
-
-def _volume(cell: NDArray[Any]) -> NDArray[Any]:
-    volume = np.abs(np.linalg.det(cell))
-    return np.where(volume > 0, volume, np.nan)

@@ -13,7 +13,7 @@ import xarray as xr
 from zstruct.arguments import names
 from zstruct.errors import UnknownNameError
 from zstruct.explore.arguments import fields_of
-from zstruct.explore.selection import mask_of
+from zstruct.explore.presence import mask_of
 from zstruct.schema import STRUCTURE
 
 __all__ = ["to_table"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from zstruct.explore.arguments import fields_of
 from zstruct.explore.open_store import FORMULA
-from zstruct.explore.selection import always_given, given, mask_of, segments
+from zstruct.explore.presence import always_given, given, mask_of
+from zstruct.explore.selection import segments
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM
 from zstruct.to_ase import atoms_of, original_name, restored
