@@ -92,8 +92,10 @@ class Recipe:
     Examples
     --------
     >>> recipe = Recipe(["positions", "energy"], neighbors=5.0, split="train")
-    >>> recipe.neighbors, recipe.selection
-    (Edges(within=5.0, carry=('edge_shift',)), Selection().select(split='train'))
+    >>> recipe.neighbors
+    Edges(within=5.0, carry=('edge_shift',))
+    >>> print(recipe.selection)
+    where split="train"
     """
 
     fields: Iterable[Any] | str | None = None
