@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["pointed"]
+from dataclasses import dataclass
+from typing import NoReturn
 
+from zstruct.errors import InputError, UnknownNameError
+from zstruct.query.syntax import Node
+
+__all__ = ["Complaints", "pointed"]
+
+_SHOWN = 40  # characters of the expression in a sentence
 _WIDTH = 100  # of the part of a line that is shown
 
 
@@ -35,3 +42,29 @@ def pointed(reason: str, expression: str, start: int, stop: int) -> str:
     before, after = "..." if left > first else "", "..." if right < last else ""
     mark = "^" * max(1, min(stop, right) - start)
     return f"{reason}\n  {before}{line}{after}\n  {' ' * (len(before) + start - left)}{mark}"
+
+
+@dataclass(frozen=True)
+class Complaints:
+    """Raises errors about an expression.
+
+    Parameters
+    ----------
+    expression
+        All of it.
+    """
+
+    expression: str
+
+    def said(self, node: Node) -> str:
+        """Return what is written, cut short."""
+        text = " ".join(self.expression[slice(*node.span)].split())
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+    def of(self, reason: str, *nodes: Node) -> NoReturn:
+        """Raise an error about nodes in a row."""
+        raise InputError(pointed(reason, self.expression, nodes[0].span[0], nodes[-1].span[1]))
+
+    def of_name(self, reason: str, node: Node) -> NoReturn:
+        """Raise an error about a name that means nothing."""
+        raise UnknownNameError(pointed(reason, self.expression, *node.span))
