@@ -165,7 +165,7 @@ def test_layouts_by_name_are_arrays(plain, layout):
             ValueError,
             "layout without torch is 'graph', 'padded', 'physnet' or a function",
         ),
-        ({"layout": 3}, TypeError, "layout is a name or a function of a PackedBatch, not 3"),
+        ({"layout": 3}, TypeError, "layout without torch is .* or a function, not 3"),
     ],
     ids=str,
 )

@@ -7,8 +7,6 @@ it is the reader's affair, how batches are laid out is `layouts`'s.
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -17,11 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 from torch.utils.data import Dataset
 
-from zstruct import layouts
-from zstruct.arguments import array_of, count, shown
+from zstruct.arguments import array_of, count
 from zstruct.batch.packed import NO_PAIRS, PackedBatch, Sample
-from zstruct.errors import InputError
 from zstruct.keywords import as_options
+from zstruct.layouts.registry import Layout, function_of
 from zstruct.layouts.vocabulary import Names
 from zstruct.loading.indices import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
@@ -137,7 +134,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         batch_size: int | Batches = 1,
         shuffle: bool | Literal["full", "block"] | Shuffle = False,
         *,
-        layout: layouts.Layout | Callable[[PackedBatch], Any] = "graph",
+        layout: Layout = "graph",
         names: Names | None = None,
         ranks: Ranks | tuple[int, int] | None = None,
         threads: int | Threads | None = None,
@@ -195,16 +192,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         ArgumentTypeError
             If there is no such option, or if one is of a type that makes no sense there.
         """
-        join: Callable[[Any], Any] | None = layout if callable(layout) else None
-        if isinstance(layout, str):
-            join = layouts.LAYOUTS.get(layout)
-        if join is None:
-            raise InputError(
-                f"layout is {', '.join(map(repr, layouts.LAYOUTS))} or a function, not {shown(layout)}"
-            )
-        if layout == "mace":  # the parts of a store have the same table of elements
-            join = functools.partial(layouts.mace, elements=self.elements)
-        join = layouts.renaming(layout, join, names)
+        join = function_of(layout, names, elements=lambda: self.elements)
         if count("num_workers", num_workers):
             self._pipeline.warm()
         return make_loader(

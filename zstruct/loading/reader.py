@@ -14,12 +14,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct import layouts
 from zstruct.arguments import array_of, count
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError, UnknownNameError
 from zstruct.keywords import as_options, keywords, takes
+from zstruct.layouts.registry import Layout, function_of
 from zstruct.layouts.vocabulary import Names
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.forces import ForcePolicy
@@ -301,7 +301,7 @@ class StructureReader:
         shuffle: bool | str | Shuffle = False,
         *,
         epoch: int = 0,
-        layout: str | Callable[[PackedBatch], Any] | None = None,
+        layout: Layout | None = None,
         names: Names | None = None,
     ) -> Iterator[Any]:
         """Return all structures once, in batches: those of a loader with the same options.
@@ -333,7 +333,11 @@ class StructureReader:
         """
         batches, order = as_options(Batches, batch_size), Shuffle.asked(shuffle)
         epoch = count("epoch", epoch)
-        join = layouts.in_numpy(layout, names)
+        if layout is None and names is not None:
+            raise InputError("names are for batches that a layout makes: give one, such as layout='graph'")
+        join: Callable[[PackedBatch], Any] | None = None
+        if layout is not None:
+            join = function_of(layout, names, as_numpy=True, elements=lambda: self.elements)
         seed = 0 if order is None or order.seed is None else order.seed
         chosen = batches_of(self, order_of(self, order, seed, Ranks(0, 1)), batches)
         return self._batches(chosen.batches(epoch), epoch, join)
