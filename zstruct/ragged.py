@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.elements import hill
 from zstruct.errors import InputError
-from zstruct.schema import ATOM, FIELDS, Field, merge
+from zstruct.schema import ATOM, Field, merge
 
 __all__ = [
     "Packed",
-    "add_formulas",
     "as_texts",
     "atom_rows",
     "by_appearance",
@@ -248,34 +246,6 @@ def _refuse_rounding(values: NDArray[Any], target: Field) -> None:
         )
 
 
-def add_formulas(packed: Packed) -> None:
-    """Add to a block the formula of each structure, a category.
-
-    Examples
-    --------
-    >>> water = Packed(np.array([3, 1]), {"numbers": np.array([8, 1, 1, 2], dtype=np.uint8)})
-    >>> add_formulas(water)
-    >>> water.categories["formula"], water.columns["formula"]
-    (['H2O', 'He'], array([0, 1], dtype=int32))
-    """
-    numbers, n = packed.columns["numbers"], len(packed)
-    elements = np.flatnonzero(np.bincount(numbers, minlength=1))
-    column = np.zeros(int(elements[-1]) + 1, dtype=np.int64)
-    column[elements] = np.arange(len(elements))
-    places = np.repeat(np.arange(n) * len(elements), packed.n_atoms) + column[numbers]
-    counts = np.bincount(places, minlength=n * len(elements)).reshape(n, len(elements))
-    _, first, codes = np.unique(_keys(counts), return_index=True, return_inverse=True)
-    if not np.array_equal(counts, counts[first][codes]):  # two compositions with one key
-        _, first, codes = np.unique(counts, axis=0, return_index=True, return_inverse=True)
-    order, ranks = by_appearance(first, codes.ravel())  # whatever the keys
-    texts = []
-    for row in counts[first[order]]:
-        there = np.flatnonzero(row)
-        texts.append(hill(dict(zip(elements[there].tolist(), row[there].tolist(), strict=True))))
-    packed.add(FIELDS["formula"], ranks)
-    packed.categories["formula"] = texts
-
-
 def by_appearance(
     first: NDArray[np.intp], codes: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
@@ -296,13 +266,6 @@ def by_appearance(
     rank = np.empty(len(order), dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     return order, rank[codes]
-
-
-def _keys(counts: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a number for each row: the same for equal rows, nearly always another for other ones."""
-    factors = np.random.default_rng(0).integers(0, 2**64, counts.shape[1], dtype=np.uint64)
-    keys: NDArray[np.uint64] = counts.astype(np.uint64) @ factors
-    return keys
 
 
 def concatenate(blocks: Sequence[Packed]) -> Packed:

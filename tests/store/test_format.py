@@ -20,8 +20,9 @@ from tests.data.make_store_0_1 import structures
 from tests.strategies import assert_same
 from zstruct import CorruptStoreError
 from zstruct.building import finalize
+from zstruct.compositions import add_formulas
 from zstruct.elements import SYMBOLS, formula
-from zstruct.ragged import Packed, add_formulas
+from zstruct.ragged import Packed
 from zstruct.store.files import shard_path
 from zstruct.store.metadata import read_documents
 from zstruct.store.store import Store

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from zstruct.building.filters import Filters
 from zstruct.building.parts import PartWriter
 from zstruct.building.provenance import restore_provenance
+from zstruct.compositions import add_formulas
 from zstruct.errors import InputError
-from zstruct.ragged import Packed, add_formulas, concatenate
+from zstruct.ragged import Packed, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
 from zstruct.sources.normalize.comments import take_numbers

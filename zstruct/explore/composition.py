@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from zstruct.elements import NUMBERS, SYMBOLS, formula
+from zstruct.compositions import compositions, distinct_compositions
+from zstruct.elements import NUMBERS, SYMBOLS
 from zstruct.explore.selection import row_blocks
 
 __all__ = ["composition", "distinct_formulas", "elements", "formulas"]
@@ -51,12 +52,8 @@ def composition(numbers: xr.Variable, offsets: NDArray[np.int64]) -> tuple[list[
     """
     blocks: list[tuple[slice, NDArray[Any], NDArray[np.int32]]] = []
     for which, rows, edges in row_blocks(numbers, offsets):
-        here, n = np.flatnonzero(np.bincount(rows, minlength=1)), which.stop - which.start
-        column = np.zeros(256, dtype=np.int64)
-        column[here] = np.arange(len(here))
-        cell = np.repeat(np.arange(n) * len(here), np.diff(edges)) + column[rows]
-        flat = np.bincount(cell, minlength=n * len(here)).astype(np.int32)
-        blocks.append((which, here, flat.reshape(n, len(here))))
+        here, found = compositions(rows, edges)
+        blocks.append((which, here, found.astype(np.int32)))
     known = np.unique(np.concatenate([here for _, here, _ in blocks] or [np.zeros(0, np.int64)]))
     total = np.zeros((len(offsets) - 1, len(known)), dtype=np.int32)
     for which, here, counts in blocks:
@@ -87,24 +84,7 @@ def distinct_formulas(
     (array(['CH4', 'C2H6'], dtype=object), array([0, 1, 0], dtype=int32))
     """
     numbers = np.array([NUMBERS[symbol] for symbol in symbols], dtype=np.int64)
-    first, codes = _distinct_rows(counts)
-    texts = np.empty(len(first), dtype=object)
-    texts[:] = [formula(np.repeat(numbers, row)) for row in counts[first]]
-    return texts, codes.astype(np.int32)
-
-
-def _distinct_rows(table: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return one index of each distinct row, and for every row which of them it equals.
-
-    Columns are joined into one number each row until it would overflow, then renumbered; that
-    sorts integers a few times, where sorting rows would compare them element by element.
-    """
-    code, size = np.zeros(len(table), dtype=np.int64), 1
-    for column in table.T:
-        width = int(column.max(initial=0)) + 1
-        if size * width >= 2**63:
-            unique, code = np.unique(code, return_inverse=True)
-            size = len(unique)
-        code, size = code * width + column, size * width
-    _, first, code = np.unique(code, return_index=True, return_inverse=True)
-    return first, code
+    found, codes = distinct_compositions(numbers, counts)
+    texts = np.empty(len(found), dtype=object)
+    texts[:] = found
+    return texts, codes

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.query.quantities import Quantity, element_counts
+from zstruct.compositions import element_counts
+from zstruct.query.quantities import Quantity
 from zstruct.query.table import Table
 from zstruct.schema import ATOM
 
@@ -150,7 +151,7 @@ class Block:
             return self.lookup.counts_by_formula(elements)[self.rows(formulas.codes)[which]]
         known = self.lookup.elements
         found = self._of_atoms(
-            "", which, "numbers", lambda edges, numbers: element_counts(edges, numbers, known)
+            "", which, "numbers", lambda edges, numbers: element_counts(numbers, edges, known)
         )
         return found[:, [known.index(z) for z in elements]].sum(axis=1, dtype=np.int64)
 

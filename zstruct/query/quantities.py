@@ -20,7 +20,6 @@ __all__ = [
     "INDEX",
     "QUANTITIES",
     "Quantity",
-    "element_counts",
 ]
 
 #: The quantities that are not computed by a function of their own.
@@ -126,30 +125,3 @@ _ROWS = (
 
 #: The quantities by name.
 QUANTITIES: dict[str, Quantity] = {row.name: row for row in _ROWS}
-
-
-def element_counts(
-    offsets: NDArray[np.int64], numbers: NDArray[Any], elements: tuple[int, ...]
-) -> NDArray[np.int32]:
-    """Return how many atoms of some elements each structure has, shape (n_structures, n_elements).
-
-    Parameters
-    ----------
-    offsets
-        Row edges of the structures, shape (n_structures + 1,).
-    numbers
-        Atomic numbers, shape (n_atoms,).
-    elements
-        Atomic numbers of the elements.
-
-    Examples
-    --------
-    >>> element_counts(np.array([0, 3, 4]), np.array([8, 1, 1, 2], dtype=np.uint8), (1, 22))
-    array([[2, 0],
-           [0, 0]], dtype=int32)
-    """
-    n, width = len(offsets) - 1, len(elements) + 1
-    column = np.zeros(256, dtype=np.int64)
-    column[list(elements)] = np.arange(1, width)
-    places = np.repeat(np.arange(n) * width, np.diff(offsets)) + column[numbers]
-    return np.bincount(places, minlength=n * width).reshape(n, width)[:, 1:].astype(np.int32)

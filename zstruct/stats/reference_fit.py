@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.arguments import check
+from zstruct.compositions import compositions
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
 from zstruct.splits.split import Dataset
@@ -168,12 +169,7 @@ def _decompose(stretch: Stretch) -> _Triangle:
         y = energies[start : start + _BLOCK]
         edges = offsets[start : start + _BLOCK + 1]
         known = np.isfinite(y)
-        block = numbers[edges[0] : edges[-1]]
-        here = np.flatnonzero(np.bincount(block, minlength=1))
-        column = np.zeros(256, np.int64)
-        column[here] = np.arange(len(here))
-        cells = np.repeat(np.arange(len(y)) * len(here), np.diff(edges)) + column[block]
-        counts = np.bincount(cells, minlength=len(y) * len(here)).reshape(len(y), len(here))
+        here, counts = compositions(numbers[edges[0] : edges[-1]], edges)
         used = counts[known].any(axis=0)
         rows = np.column_stack([counts[known][:, used], y[known]]).astype(np.float64)
         made = _Triangle(here[used], rows, int(known.sum()), int((~known).sum()))
