@@ -1,9 +1,14 @@
 """Seeds, and the numbers that structures draw by."""
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.transforms.batches import make_batch, same
+from tests.transforms.batches import RANDOM, make_batch, same
+from zstruct.batch.packed import Sample
 from zstruct.transforms import (
     AddNoise,
     Compose,
@@ -43,3 +48,38 @@ def test_seeds(make):
     for seed in (None, 1.5, "a", True):
         with pytest.raises(TypeError, match="seed is a whole number, not"):
             make(seed=seed)
+
+
+@pytest.mark.parametrize("transform", RANDOM, ids=lambda t: type(t).__name__)
+def test_what_is_drawn_depends_on_the_structure_alone(transform):
+    counts = {0: 4, 1: 1, 2: 70, 3: 9, 4: 600}
+    whole = transform(make_batch(list(counts.values()), structures=list(counts)), epoch=1)
+    other = transform(make_batch([counts[i] for i in (3, 4, 1)], structures=[3, 4, 1]), epoch=1)
+    for k, i in enumerate((3, 4, 1)):
+        for name in other.columns:
+            np.testing.assert_array_equal(other[k][name], whole[i][name], err_msg=name)
+    alone = transform(make_batch([70], structures=[2])[0], epoch=1)
+    assert isinstance(alone, Sample)
+    np.testing.assert_array_equal(alone["positions"], whole[2]["positions"])
+    # Another epoch, another seed, another structure: other numbers.
+    again = [transform(make_batch([70], structures=[2]), epoch=e).columns["positions"] for e in range(30)]
+    again += [
+        replace(transform, seed=6 + e)(make_batch([70], structures=[2])).columns["positions"]
+        for e in range(30)
+    ]
+    unmoved = make_batch([70], structures=[2]).columns["positions"]
+    assert len({a.tobytes() for a in again if not np.array_equal(a, unmoved)}) > 20
+
+
+def test_the_same_in_another_process():
+    code = """
+import sys
+import numpy as np
+from zstruct.transforms import AddNoise, RandomRotation
+sample = {"positions": np.arange(30.0).reshape(10, 3)}
+moved = AddNoise(0.3, seed=2)(RandomRotation(seed=1)(sample, 3), 3)["positions"]
+sys.stdout.buffer.write(moved.tobytes())
+"""
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    here = AddNoise(0.3, seed=2)(RandomRotation(seed=1)({"positions": np.arange(30.0).reshape(10, 3)}, 3), 3)
+    assert there == here["positions"].tobytes()

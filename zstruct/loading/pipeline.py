@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.errors import InputError
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.derived.derived import Extras
+from zstruct.loading.derived.extras import Extras
 from zstruct.loading.derived.featurizer import Featurizer
 from zstruct.loading.fields import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
 from zstruct.loading.gather.gather import Gather, kept_dtype

@@ -1,17 +1,18 @@
 """Transforms: change structures on their way from the store to the model, whole batches at a time.
 
 ``transform`` is what a transform is, and how functions become some; ``compose`` makes one of several;
-``augment`` has the random ones, ``normalize`` and ``cast_units`` those of labels and units, ``positions``
-those that change no distance, ``random_apply`` what is done to some structures only. ``kernels`` does the
-work on arrays.
+``rotations`` and ``noise`` have the random ones, ``normalize`` and ``cast_units`` those of labels and units,
+``positions`` those that change no distance, ``random_apply`` what is done to some structures only.
+``kernels`` does the work on arrays.
 """
 
-from zstruct.transforms.augment import AddNoise, RandomReflection, RandomRotation
 from zstruct.transforms.cast_units import CastUnits
 from zstruct.transforms.compose import Compose, as_transform
+from zstruct.transforms.noise import AddNoise
 from zstruct.transforms.normalize import Denormalize, Normalize
 from zstruct.transforms.positions import Center, Wrap
 from zstruct.transforms.random_apply import RandomApply
+from zstruct.transforms.rotations import RandomReflection, RandomRotation
 from zstruct.transforms.streams import random_keys
 from zstruct.transforms.transform import OnBatch, OnSample, Transform
 

@@ -16,15 +16,9 @@ from numpy.typing import NDArray
 
 from zstruct.batch.packed import PackedBatch
 from zstruct.schema import Field
-from zstruct.transforms.augment import (
-    AddNoise,
-    RandomReflection,
-    RandomRotation,
-    Turning,
-    turn_all,
-    turning,
-)
 from zstruct.transforms.kernels import MIRROR, ROTATE, SHAKE, TURN, carry
+from zstruct.transforms.noise import AddNoise
+from zstruct.transforms.rotations import RandomReflection, RandomRotation, Turning, turn_all, turning
 from zstruct.transforms.transform import Transform
 
 __all__ = ["Carrying", "Motion", "motion_of"]

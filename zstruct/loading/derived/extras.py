@@ -2,8 +2,7 @@
 
 What is stored is gathered like any field; what is not is computed from the batch at hand, by the
 same kernels, in the thread that makes the batch. Positions and cells are read in double precision
-for it, whatever users want, so that both ways give the same pairs. This module works on arrays
-and knows nothing of tensors.
+for it, whatever users want, so that both ways give the same pairs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,6 @@
-"""Rotations, reflections and noise: every field follows, or it is said why it can't."""
+"""Rotations and reflections: every field follows, or it is said why it can't."""
 
 import math
-import subprocess
-import sys
-from dataclasses import replace
 
 import ase
 import ase.units
@@ -14,12 +11,9 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.batches import COUNTS, RANDOM, edge_vectors, make_batch, same, with_edges
-from zstruct.batch.packed import Sample
-from zstruct.layouts.graph import graph
+from tests.transforms.batches import edge_vectors, make_batch, with_edges
 from zstruct.schema import FIELDS, infer
 from zstruct.transforms import (
-    AddNoise,
     RandomReflection,
     RandomRotation,
 )
@@ -139,73 +133,6 @@ def test_flags_with_gaps_do_not_turn():
     # Some structures lack pbc: it comes as floating-point numbers.
     sample = {"positions": np.eye(3), "pbc": np.array([1.0, 0.0, np.nan])}
     np.testing.assert_array_equal(RandomRotation()(sample)["pbc"], sample["pbc"])
-
-
-@pytest.mark.parametrize("transform", RANDOM, ids=lambda t: type(t).__name__)
-def test_what_is_drawn_depends_on_the_structure_alone(transform):
-    counts = {0: 4, 1: 1, 2: 70, 3: 9, 4: 600}
-    whole = transform(make_batch(list(counts.values()), structures=list(counts)), epoch=1)
-    other = transform(make_batch([counts[i] for i in (3, 4, 1)], structures=[3, 4, 1]), epoch=1)
-    for k, i in enumerate((3, 4, 1)):
-        for name in other.columns:
-            np.testing.assert_array_equal(other[k][name], whole[i][name], err_msg=name)
-    alone = transform(make_batch([70], structures=[2])[0], epoch=1)
-    assert isinstance(alone, Sample)
-    np.testing.assert_array_equal(alone["positions"], whole[2]["positions"])
-    # Another epoch, another seed, another structure: other numbers.
-    again = [transform(make_batch([70], structures=[2]), epoch=e).columns["positions"] for e in range(30)]
-    again += [
-        replace(transform, seed=6 + e)(make_batch([70], structures=[2])).columns["positions"]
-        for e in range(30)
-    ]
-    unmoved = make_batch([70], structures=[2]).columns["positions"]
-    assert len({a.tobytes() for a in again if not np.array_equal(a, unmoved)}) > 20
-
-
-def test_the_same_in_another_process():
-    code = """
-import sys
-import numpy as np
-from zstruct.transforms import AddNoise, RandomRotation
-sample = {"positions": np.arange(30.0).reshape(10, 3)}
-moved = AddNoise(0.3, seed=2)(RandomRotation(seed=1)(sample, 3), 3)["positions"]
-sys.stdout.buffer.write(moved.tobytes())
-"""
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    here = AddNoise(0.3, seed=2)(RandomRotation(seed=1)({"positions": np.arange(30.0).reshape(10, 3)}, 3), 3)
-    assert there == here["positions"].tobytes()
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_noise_moves_positions_and_says_so(dtype):
-    batch = make_batch(dtype=dtype)
-    moved = AddNoise(0.05)(batch)
-    step = moved.columns["positions"] - batch.columns["positions"]
-    assert step.std() == pytest.approx(0.05, rel=0.05)
-    assert moved.columns["stale"].tolist() == [True] * len(COUNTS)
-    np.testing.assert_array_equal(moved.columns["forces"], batch.columns["forces"])
-    assert "stale" in graph(moved)
-    labels = AddNoise(0.1, fields=["forces", "stress"])(batch)
-    assert "stale" not in labels.columns
-    assert (labels.columns["stress"] != batch.columns["stress"]).all()
-    np.testing.assert_array_equal(labels.columns["positions"], batch.columns["positions"])
-    same(AddNoise(0.0, fields=["forces"])(batch), batch)
-
-
-def test_noise_is_refused_where_it_would_lie():
-    with pytest.raises(ValueError, match="edge_index, edge_shift, edge_vec"):
-        AddNoise(0.1)(with_edges(make_batch([3])))
-    with pytest.raises(ValueError, match="features would still be those of where they were"):
-        AddNoise(0.1).bound({"positions": FIELDS["positions"]}, ["features"])
-    with pytest.raises(ValueError, match="AddNoise needs velocities, but there are only numbers"):
-        AddNoise(0.1, ("velocities",))(make_batch([3]))
-    with pytest.raises(ValueError, match="floating-point numbers, but numbers has int64"):
-        AddNoise(0.1, ("numbers",))(make_batch([3]))
-    with pytest.raises(ValueError, match="not negative"):
-        AddNoise(-0.1)
-    with pytest.raises(TypeError, match=r"fields=\['forces'\]"):
-        AddNoise(0.1, "forces")
-    AddNoise(0.1, ("forces",)).bound({"forces": FIELDS["forces"]}, ["features"])
 
 
 def test_unknown_vectors_are_not_left_behind():
