@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +73,7 @@ class Choice:
     """
 
     which: Any = None
+    _: KW_ONLY
     split: str | tuple[str, str] | None = None
     elements: Iterable[str] | None = None
     max_energy: float | None = None

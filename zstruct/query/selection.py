@@ -5,13 +5,12 @@ Each call of `select` on a view adds a `Choice`. How structures are read is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.keywords import takes
 from zstruct.query.choice import Choice
 from zstruct.query.table import StoreTable
 from zstruct.query.values import Totals
@@ -39,31 +38,16 @@ class Selection:
 
     choices: tuple[Choice, ...] = ()
 
-    def select(
-        self,
-        which: Any = None,
-        *,
-        split: str | tuple[str, str] | None = None,
-        elements: Iterable[str] | None = None,
-        max_energy: float | None = None,
-        max_force: float | None = None,
-        max_force_component: float | None = None,
-        where: Any = None,
-    ) -> Selection:
+    @takes(Choice)
+    def select(self, choice: Choice) -> Selection:
         """Return what is left when some more is asked for.
-
-        Parameters
-        ----------
-        which, split, elements, max_energy, max_force, max_force_component, where
-            As for `Choice`.
 
         Raises
         ------
         ArgumentTypeError, InputError, UnknownNameError
             As for `Choice`.
         """
-        made = Choice(which, split, elements, max_energy, max_force, max_force_component, where)
-        return Selection((*self.choices, made)) if made else self
+        return Selection((*self.choices, choice)) if choice else self
 
     def __bool__(self) -> bool:
         return bool(self.choices)
