@@ -1,7 +1,12 @@
 """How Sphinx makes the site: ``make docs``."""
 
+import inspect
 import sys
 from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util.inspect import stringify_signature
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -26,3 +31,30 @@ autodoc_typehints = "signature"
 default_role = "code"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+
+
+def signature_as_written(
+    app: Sphinx,
+    what: str,
+    name: str,
+    documented: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str] | None:
+    """Return parameters and result with the types as the source writes them.
+
+    Sphinx would write out what ``ArrayLike`` stands for, and of a class whose base is mocked show the mock.
+    """
+    function = documented.__init__ if inspect.isclass(documented) else documented
+    if signature is None or not (getattr(function, "__module__", None) or "").startswith("zstruct"):
+        return None
+    own = inspect.signature(function)
+    parameters = [one for one in own.parameters.values() if one.name not in ("self", "cls")]
+    result = "" if function is not documented or own.return_annotation is own.empty else own.return_annotation
+    return stringify_signature(own.replace(parameters=parameters), show_return_annotation=False), result
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is above with Sphinx."""
+    app.connect("autodoc-process-signature", signature_as_written)

@@ -26,10 +26,7 @@ from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, Zstr
 if TYPE_CHECKING:
     from distributed import Client as Client
 
-    #: Where tasks run: a number of workers of this machine, a cluster, or None for whatever there is.
-    Workers = int | Client | None
-
-__all__ = ["RunsIn", "Workers", "chosen_workers", "cpu_count", "run"]
+__all__ = ["RunsIn", "chosen_workers", "cpu_count", "run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,7 +51,7 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def chosen_workers(workers: Any = None) -> Workers:
+def chosen_workers(workers: Any = None) -> int | Client | None:
     """Return where to run: what is given, else the `distributed.Client` in use here, if there is one.
 
     Does not import distributed.
@@ -99,7 +96,7 @@ def run(
     tasks: Sequence[T],
     *,
     runs_in: RunsIn = "threads",
-    workers: Workers = None,
+    workers: int | Client | None = None,
 ) -> Iterator[tuple[int, R]]:
     """Call `function` on every task and yield ``(index, result)`` as they finish.
 

@@ -10,7 +10,7 @@ from zstruct import parallel
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from zstruct.parallel import Workers
+    from zstruct.parallel import Client
 
 __all__ = ["Runner"]
 
@@ -26,7 +26,7 @@ class Runner:
         Whether to show the bar.
     """
 
-    def __init__(self, workers: Workers, progress: bool):
+    def __init__(self, workers: int | Client | None, progress: bool):
         self._workers, self._progress = workers, progress
         self._bar: tqdm | None = None
 

@@ -39,7 +39,7 @@ from zstruct.store.spec import ENCODING_VERSION
 from zstruct.store.write import create
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Workers
+    from zstruct.parallel import Client
 
 __all__ = ["build"]
 
@@ -61,7 +61,7 @@ def build(
     overwrite: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
     resume: bool = True,
-    workers: Workers = None,
+    workers: int | Client | None = None,
     progress: bool = True,
 ) -> BuildReport:
     """Build one store from any number of inputs, in parallel.

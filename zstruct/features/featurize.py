@@ -41,7 +41,7 @@ from zstruct.store.workdir import read_json, write_json
 from zstruct.text import counted, sized
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Workers
+    from zstruct.parallel import Client
 
 __all__ = ["FeaturizeReport", "featurize"]
 
@@ -98,7 +98,7 @@ def featurize(
     dtype: Literal["float32", "float64"] = "float32",
     only: Literal["forces"] | None = None,
     overwrite: bool = False,
-    workers: Workers = None,
+    workers: int | Client | None = None,
     progress: bool = True,
 ) -> FeaturizeReport:
     """Compute a descriptor or a neighbour list for all structures of a store, and keep it there.

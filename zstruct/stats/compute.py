@@ -29,7 +29,7 @@ from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Workers
+    from zstruct.parallel import Client
 
 __all__ = ["QUANTILES", "statistics"]
 
@@ -45,7 +45,7 @@ def statistics(
     quantiles: Sequence[float] = QUANTILES,
     name: str | None = None,
     overwrite: bool = False,
-    workers: Workers = None,
+    workers: int | Client | None = None,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Statistics:

@@ -26,7 +26,7 @@ from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Workers
+    from zstruct.parallel import Client
 from zstruct.stats.references import NOUN, References, keep_references
 
 __all__ = ["fit_references"]
@@ -48,7 +48,7 @@ def fit_references(
     ridge: float | None = None,
     name: str | None = None,
     overwrite: bool = False,
-    workers: Workers = None,
+    workers: int | Client | None = None,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> References:

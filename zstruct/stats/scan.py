@@ -27,7 +27,7 @@ from zstruct.store.digests import rows_digest
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
-    from zstruct.parallel import Workers
+    from zstruct.parallel import Client
 
 __all__ = ["Part", "Stretch", "check_part", "scan"]
 
@@ -203,7 +203,7 @@ def scan(
     part: Part,
     fields: Sequence[str],
     *,
-    workers: Workers = None,
+    workers: int | Client | None = None,
     progress: bool | str = False,
 ) -> list[R]:
     """Call a function on all ranges of some structures and return what it returned, in their order.
