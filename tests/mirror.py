@@ -89,7 +89,16 @@ THROUGH = {
     "store/test_store.py": ["store/handles"],
     "store/test_swapped_shards.py": ["store/watch"],
     "test_arguments.py": ["errors", "text"],
-    "test_cli.py": ["cli/build", "cli/featurize", "cli/show", "cli/summaries", "cli/values"],
+    "test_cli.py": [
+        "cli/build",
+        "cli/featurize",
+        "cli/info",
+        "cli/references",
+        "cli/split",
+        "cli/stats",
+        "cli/values",
+        "cli/verify",
+    ],
     "test_precompilation.py": ["cli/warmup"],
     "transforms/test_fused.py": ["loading/gather/carrier"],
 }

@@ -47,11 +47,17 @@ class Option:
         Whether a value is of the right type; it is called with anything.
     within
         Whether a value of that type is one of those that make sense.
+    read
+        Makes a value of a text that was typed.
+    choices
+        All values that are texts, if these are few.
     """
 
     says: str
     takes: Callable[[Any], bool]
     within: Callable[[Any], bool] = lambda value: True
+    read: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
 
 
 def check(**given: Any) -> None:
@@ -274,7 +280,7 @@ def _whole(least: int | None = None, none: bool = True) -> Option:
     def within(value: Any) -> bool:
         return value is None or least is None or (integer(value) or 0) >= least
 
-    return Option(says, lambda value: (none and value is None) or integer(value) is not None, within)
+    return Option(says, lambda value: (none and value is None) or integer(value) is not None, within, int)
 
 
 def _number(says: str, within: Callable[[Any], bool] = _is_finite) -> Option:
@@ -282,12 +288,17 @@ def _number(says: str, within: Callable[[Any], bool] = _is_finite) -> Option:
         f"{says}, or None",
         lambda value: value is None or _is_real(value),
         lambda value: value is None or within(value),
+        float,
     )
 
 
 def _choice(*choices: str | None) -> Option:
-    said = " or ".join(map(repr, choices))
-    return Option(said, lambda value: value is None or isinstance(value, str), lambda value: value in choices)
+    return Option(
+        " or ".join(map(repr, choices)),
+        lambda value: value is None or isinstance(value, str),
+        lambda value: value in choices,
+        choices=tuple(choice for choice in choices if choice is not None),
+    )
 
 
 def _texts(

@@ -79,18 +79,18 @@ def build(
     reader
         Name of the reader for all files, where their names don't tell.
     keys
-        Field → property of the input, for unusual or ambiguous names: ``{"energy": "REF_energy"}``.
-        A text with ``{}`` is the form of the comment that holds a number, ``...`` in it any text:
-        ``{"energy": "energy: {} ..."}``.
+        Which property of the input a field is, where names are unusual or ambiguous. Field first:
+        ``{"energy": "REF_energy"}``. A text with ``{}`` is the form of the comment that holds a number,
+        ``...`` in it any text: ``{"energy": "energy: {} ..."}``.
     units
-        Units of the input, if not the store's (eV, angstrom, e, amu): of ``"energy"`` and ``"length"``
+        Units of the input, if not the store's (eV, angstrom, e, amu). Of ``"energy"`` and ``"length"``
         (also ``"time"``, ``"charge"`` and ``"mass"``), which forces, stress and all others follow, or of
         single fields: ``{"length": "bohr", "energy": "kcal/mol", "stress": "GPa"}``. Or a system of
         units: ``"atomic"`` (hartree, bohr), ``"ase"``, or ``"metal"`` and ``"real"`` of LAMMPS.
     exclude
         Properties of the input to leave out.
     elements
-        Which elements the atom types of the input are, where it names none (LAMMPS): a mapping
+        Which elements the atom types of the input are, where it names none (LAMMPS). A mapping
         ``{1: "Ti", 2: "O"}``, or the symbols of types 1, 2, ... in a list.
     filters
         Which structures to keep, as `Filters`; or its fields by name, ``{"max_force": 20}``; or a
@@ -105,10 +105,10 @@ def build(
     resume
         Whether to go on with an interrupted build of the same inputs and options.
     workers
-        Number of workers of this machine, by default one per processor; or a `distributed.Client` to
+        Number of workers of this machine, by default one per processor. Or a `distributed.Client` to
         run on, by default the active one.
     progress
-        Whether to show a progress bar, in bytes.
+        Whether to show a progress bar.
 
     Returns
     -------

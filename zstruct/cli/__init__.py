@@ -1,7 +1,8 @@
 """The ``zstruct`` command: build, featurize, split, sum up, show and check stores from a shell.
 
-A module for each group of commands; what they share, words typed on the command line as values, is in
-``values``. Nothing here does more than call a public function and print what it returned.
+A module for each command; ``options`` makes their options of the functions that they call, ``values`` what
+these take of the words that were typed. Nothing here does more than call a public function and print what
+it returned.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from collections.abc import Sequence
 import zstruct
 from zstruct.cli.build import add_build
 from zstruct.cli.featurize import add_featurize
-from zstruct.cli.show import add_info, add_verify
-from zstruct.cli.summaries import add_references, add_split, add_stats
+from zstruct.cli.info import add_info
+from zstruct.cli.options import Command
+from zstruct.cli.references import add_references
+from zstruct.cli.split import add_split
+from zstruct.cli.stats import add_stats
+from zstruct.cli.verify import add_verify
 from zstruct.cli.warmup import add_warmup
 from zstruct.errors import ZstructError
 
@@ -48,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="zstruct", description="Atomistic structures in one packed ragged Zarr store."
     )
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    summaries = add_split, add_stats, add_references
-    for add in (add_build, add_featurize, *summaries, add_info, add_verify, add_warmup):
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
+    kept = add_split, add_stats, add_references
+    for add in (add_build, add_featurize, *kept, add_info, add_verify, add_warmup):
         add(commands)
     return parser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,42 +9,12 @@ from typing import Any
 
 import zstruct
 
-__all__ = [
-    "add_select_option",
-    "add_storage_option",
-    "from_json",
-    "numbers",
-    "pairs",
-    "part",
-    "storage_options",
-    "value",
-]
+__all__ = ["criteria", "from_json", "numbers", "pairs", "part", "settings", "units", "value"]
 
 
-def add_storage_option(parser: argparse.ArgumentParser) -> None:
-    """Add what stores behind servers need."""
-    parser.add_argument(
-        "--storage-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="of a URL, for fsspec, as in anon=true (repeatable)",
-    )
-
-
-def add_select_option(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses structures."""
-    parser.add_argument(
-        "--select",
-        metavar="EXPRESSION",
-        help="only structures for which this holds, as in 'Ti and n_atoms <= 60'",
-    )
-
-
-def storage_options(arguments: argparse.Namespace) -> dict[str, Any] | None:
-    """Return what was given, or None."""
-    given = pairs("--storage-option", arguments.storage_option)
-    return {name: _from_text(text) for name, text in given.items()} or None
+def settings(option: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return what an option gives as NAME=VALUE, by name; a value that is JSON is what it says."""
+    return {name: _from_text(text) for name, text in pairs(option, texts).items()}
 
 
 def _from_text(text: str) -> Any:
@@ -55,12 +24,15 @@ def _from_text(text: str) -> Any:
         return text
 
 
-def part(text: str | None) -> str | tuple[str, str] | None:
+def part(text: str) -> str | tuple[str, str]:
     """Return LABEL, or NAME/LABEL as a pair."""
-    if text is None or "/" not in text:
-        return text
-    name, _, label = text.partition("/")
-    return name, label
+    name, slash, label = text.partition("/")
+    return (name, label) if slash else text
+
+
+def criteria(text: str) -> str | list[str]:
+    """Return names separated by commas as a list, and a single one as it is."""
+    return text.split(",") if "," in text else text
 
 
 def from_json(text: str) -> dict[str, Any]:
@@ -94,9 +66,18 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def numbers(texts: dict[str, str]) -> dict[str, float]:
-    """Return energies that were given as texts."""
+def numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """Return what an option gives as NAME=NUMBER, by name."""
     try:
-        return {name: float(value) for name, value in texts.items()}
+        return {name: float(value) for name, value in pairs(option, texts).items()}
     except ValueError as error:
-        raise zstruct.InputError(f"--atomic-energy: {error}") from None
+        raise zstruct.InputError(f"{option}: {error}") from None
+
+
+def units(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Return units by field and quantity; a text without "=" names a system of them."""
+    systems = [text for text in texts if "=" not in text]
+    if len(systems) > 1:
+        raise zstruct.InputError(f"{option} {f' {option} '.join(systems)}: give one system of units")
+    system = {"system": systems[0]} if systems else {}
+    return system | pairs(option, [text for text in texts if "=" in text])

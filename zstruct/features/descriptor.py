@@ -125,6 +125,13 @@ class Descriptor(ABC):
     def values(self, structures: Structures, neighbors: Neighbors) -> NDArray[np.float64]:
         """Return the features of the centres, shape (m, F).
 
+        Parameters
+        ----------
+        structures
+            All structures, packed.
+        neighbors
+            The pairs of some of their atoms, the centres.
+
         Raises
         ------
         InputError
@@ -139,6 +146,13 @@ class Descriptor(ABC):
         """Return the derivatives of centre i's features by r_ij, for each pair, as `pair_arrays`.
 
         They are those by the position of j. By the position of i they are minus the sum over its pairs.
+
+        Parameters
+        ----------
+        structures
+            All structures, packed.
+        neighbors
+            The pairs of some of their atoms, the centres.
         """
         raise NotImplementedError(f"{type(self).__name__} has no derivatives")
 
@@ -185,7 +199,17 @@ class Descriptor(ABC):
     def jvp(
         self, structures: Structures, neighbors: Neighbors, tangents: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return how the features change as positions move along `tangents` (N, 3); shape (m, F)."""
+        """Return how the features change as positions move, shape (m, F).
+
+        Parameters
+        ----------
+        structures
+            All structures, packed.
+        neighbors
+            The pairs of some of their atoms, the centres.
+        tangents
+            Where positions move, shape (N, 3).
+        """
         raise NotImplementedError(f"{type(self).__name__} has no derivatives")
 
     def hvp(
@@ -196,7 +220,21 @@ class Descriptor(ABC):
         tangents: NDArray[np.float64],
         positions_out: NDArray[np.float64],
     ) -> None:
-        """Add to `positions_out` how `vjp`'s gradient by positions changes along `tangents` (N, 3)."""
+        """Add up how the gradient by positions that `vjp` returns changes as positions move.
+
+        Parameters
+        ----------
+        structures
+            All structures, packed.
+        neighbors
+            The pairs of some of their atoms, the centres.
+        gradient
+            dE/dG, shape (m, F).
+        tangents
+            Where positions move, shape (N, 3).
+        positions_out
+            Where it is added, shape (N, 3).
+        """
         raise NotImplementedError(f"{type(self).__name__} has no second derivatives")
 
     @overload

@@ -122,19 +122,19 @@ def featurize(
         Name of the groups; by default that of the descriptor in lower case, and ``rc5`` for a
         neighbour list with a cutoff of 5.
     dtype
-        In which features and derivatives are stored; computed they are in float64. In float32 they
+        Precision in which features and derivatives are stored; computed they are in float64. In float32 they
         keep 7 digits: a relative error up to 6e-8 of each number.
     only
-        ``"forces"``: store derivatives only for structures with forces; others have no pairs.
+        Which structures get derivatives: ``"forces"`` for those with forces. Others have no pairs then.
     overwrite
         Whether groups of this name may be replaced; they stay until the new ones are whole. Whoever
         opens them meanwhile gets the old or the new ones, and whoever has the old ones open is told that
         they were replaced when more of them is read.
     workers
-        Number of workers of this machine, by default one per processor; or a `distributed.Client` to
+        Number of workers of this machine, by default one per processor. Or a `distributed.Client` to
         run on, by default the active one.
     progress
-        Whether to show a progress bar, in bytes.
+        Whether to show a progress bar.
 
     Returns
     -------

@@ -91,7 +91,15 @@ class FeatureGroup:
 def group_names(
     store: Store | str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> dict[GroupKind, list[str]]:
-    """Return the names of the groups of a store, stale ones too, by kind."""
+    """Return the names of the groups of a store, stale ones too, by kind.
+
+    Parameters
+    ----------
+    store
+        A store or its path.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
+    """
     opened = Store.of(store, storage_options)
     return {kind: opened.group_names(kind) for kind in GROUP_KINDS}
 

@@ -121,6 +121,11 @@ class Structures:
     ) -> Structures:
         """Return structures of arrays of any dtype; without cells or pbc nothing is periodic.
 
+        Parameters
+        ----------
+        offsets, numbers, positions, cells, pbc
+            As of the class.
+
         Raises
         ------
         ValueError

@@ -71,9 +71,9 @@ def split(
         ``idx_`` or ``_idx``: the split files of SchNetPack, say. Of a file that holds other things
         beside indices called so, as kinoml's, these alone are taken. Or a `Split`, to keep it.
     seed
-        Of the random order. Not used by ``"order"`` or where parts are given.
+        Seed of the random order. Not used by ``"order"`` or where parts are given.
     by
-        How structures are dealt out.
+        How structures are dealt out: ``"random"``, ``"order"``, ``"formula"`` or a field.
 
         * ``"random"``: each on its own.
         * ``"order"``: the first ones to the first part, and so on.
@@ -87,13 +87,14 @@ def split(
         Groups make sizes inexact: they are as near to those asked for as a few draws get them, and no
         part that is to have structures is empty.
     stratify
-        As `by` groups, but each value is spread over all parts in proportion, to within one
-        structure; sizes stay exact. Only for ``by="random"``. Numbers of many values are cut into
-        `bins` of about equal number: floats, ``"energy_per_atom"``, ``"n_atoms"``, and whole numbers
-        that have more values than bins and fewer than ten structures for each, be they of a field
-        or of a function. Of several criteria in a list, each combination of values is spread.
+        What is spread over all parts in proportion: one or several fields. As `by` groups, but each value
+        is in every part, to within one structure; sizes stay exact. Only for ``by="random"``. Numbers of
+        many values are cut into `bins` of about equal number: floats, ``"energy_per_atom"``,
+        ``"n_atoms"``, and whole numbers that have more values than bins and fewer than ten structures for
+        each, be they of a field or of a function. Of several criteria in a list, each combination of
+        values is spread.
     bins
-        How many of these there are; those without a value are one more.
+        Into how many ranges numbers to stratify by are cut; those without a value are one more.
     labels
         Names of the parts; by default those of ``"train"``, ``"val"``, ``"test"`` that are needed.
     name

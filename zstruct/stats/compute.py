@@ -77,10 +77,10 @@ def statistics(
     overwrite
         Whether other statistics of this name may be replaced.
     workers
-        Number of threads, by default one per processor; or a `distributed.Client` to run on, by default
+        Number of threads, by default one per processor. Or a `distributed.Client` to run on, by default
         the active one.
     progress
-        Whether to show a progress bar, in bytes.
+        Whether to show a progress bar.
     storage_options
         Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 

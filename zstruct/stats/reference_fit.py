@@ -76,7 +76,7 @@ def fit_references(
     overwrite
         Whether other references of this name may be replaced.
     workers
-        Number of threads, by default one per processor; or a `distributed.Client` to run on, by default
+        Number of threads, by default one per processor. Or a `distributed.Client` to run on, by default
         the active one.
     progress
         Whether to show a progress bar.

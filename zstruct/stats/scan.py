@@ -217,7 +217,7 @@ def scan(
     fields
         What the function reads, to measure progress in bytes.
     workers
-        Number of threads, by default one per processor; or a `distributed.Client` to run on, by default
+        Number of threads, by default one per processor. Or a `distributed.Client` to run on, by default
         the active one.
     progress
         Whether to show a progress bar, or what it says.

@@ -104,6 +104,13 @@ class Store:
     def of(cls, given: Any, storage_options: Mapping[str, Any] | None = None) -> Store:
         """Return a store that is given as such, or open the one that a path or a URL is of.
 
+        Parameters
+        ----------
+        given
+            A store, a path or a URL.
+        storage_options
+            Of a URL, for fsspec.
+
         Raises
         ------
         InputError
@@ -230,6 +237,13 @@ class Store:
     def shard_checksum(self, name: str, shard: int) -> int | None:
         """Return the checksum of the file of a shard; None if the store is no local directory.
 
+        Parameters
+        ----------
+        name
+            Path of the array in the store.
+        shard
+            Number of the shard.
+
         Raises
         ------
         CorruptStoreError
@@ -290,7 +304,14 @@ class Store:
         return sum(f.stat().st_size for f in Path(self.path).rglob("*") if f.is_file())
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Return rows ``start:stop`` of an array, decoded and checked.
+        """Return rows of an array, decoded and checked.
+
+        Parameters
+        ----------
+        name
+            Path of the array in the store: ``"forces"``, ``"features/cheb/values"``.
+        start, stop
+            The rows from the first on, up to the other; by default all.
 
         Raises
         ------

@@ -220,6 +220,11 @@ class StructureSampler:
 class SequentialSampler(StructureSampler):
     """The structures in the order of the dataset; every rank has a range of its own.
 
+    Parameters
+    ----------
+    n, seed, rank, world_size, even
+        As for `StructureSampler`.
+
     Examples
     --------
     >>> list(SequentialSampler(7, rank=1, world_size=2))
@@ -233,6 +238,11 @@ class SequentialSampler(StructureSampler):
 
 class ShuffleSampler(StructureSampler):
     """All structures in a new random order in every epoch.
+
+    Parameters
+    ----------
+    n, seed, rank, world_size, even
+        As for `StructureSampler`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""``zstruct info`` and ``verify``: what is in a store, and whether it is whole."""
+"""``zstruct info``: what is in a store."""
 
 from __future__ import annotations
 
@@ -8,35 +8,30 @@ import textwrap
 from typing import Any
 
 import zstruct
-from zstruct.cli.values import add_select_option, add_storage_option, storage_options
+from zstruct.cli.options import Command, add_options, given
 from zstruct.text import counted
 
-__all__ = ["add_info", "add_verify"]
+__all__ = ["add_info"]
 
 
 def add_info(commands: Any) -> None:
     """Add the command."""
-    info = commands.add_parser("info", help="show what is in a store")
-    info.add_argument("store", metavar="STORE")
-    info.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    add_select_option(info)
-    add_storage_option(info)
+    info = commands.add_parser("info", help="show what is in a store", options=_options)
     info.set_defaults(run=_info)
 
 
-def add_verify(commands: Any) -> None:
-    """Add the command."""
-    verify = commands.add_parser("verify", help="check every checksum and invariant of a store")
-    verify.add_argument("store", metavar="STORE")
-    add_storage_option(verify)
-    verify.set_defaults(run=_verify)
+def _options(info: Command) -> None:
+    info.add_argument("path", metavar="STORE")
+    info.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_options(info, zstruct.statistics, only=("select",))
+    add_options(info, zstruct.verify)
 
 
 def _info(arguments: argparse.Namespace) -> int:
     from zstruct.explore.summary import WIDTH, format_summary, summarize
 
-    store = zstruct.Store(arguments.store, storage_options(arguments))
-    if arguments.select is not None:
+    store = zstruct.Store(**given(arguments, zstruct.Store))
+    if "select" in arguments:
         return _selected(store, arguments.select, arguments.json)
     summary, groups = summarize(store), _groups(store)
     if arguments.json:
@@ -101,9 +96,3 @@ def _said_stats(attrs: dict[str, Any]) -> str:
 def _said_fit(attrs: dict[str, Any]) -> str:
     energies = ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in attrs["energies"].items())
     return f"{energies} eV, {attrs['method']}{', singular' if attrs['singular'] else ''}"
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    zstruct.verify(arguments.store, storage_options=storage_options(arguments))
-    print(f"{arguments.store}: every checksum and invariant holds")
-    return 0
