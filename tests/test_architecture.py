@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zstruct
-from zstruct import layouts, sources
+from zstruct import layouts, schema, sources
 from zstruct.features import Descriptor
 from zstruct.features import registry as descriptors
 from zstruct.loading.order import StructureSampler
@@ -169,6 +169,7 @@ def registries():
     for known, before in kept:
         known.clear()
         known.update(before)
+    schema._aliases.cache_clear()
 
 
 @pytest.fixture
@@ -187,6 +188,26 @@ def test_an_added_format_is_built_from_by_name_and_by_suffix(chains, tmp_path):
     (tmp_path / "one.chain").write_text("-7.0 0 3\n")
     zstruct.build(tmp_path / "one.chain", tmp_path / "one.zarr", progress=False)
     assert zstruct.Store(tmp_path / "one.zarr").read("energy").tolist() == [-7.0]
+
+
+def test_an_added_field_is_known_by_its_row(tmp_path, monkeypatch):
+    row = schema._row("band_gap", "structure", "float64", "eV", "scalar", "gap of the bands", "gap Eg")
+    monkeypatch.setattr(schema, "_ROWS", (*schema._ROWS, row))
+    monkeypatch.setitem(schema.FIELDS, row.name, row)
+    schema._aliases.cache_clear()
+    copper = ase.build.bulk("Cu")
+    copper.info["eg"] = 250.0
+    zstruct.build([copper], tmp_path / "gap.zarr", units={"band_gap": "meV"}, progress=False)
+    store = zstruct.Store(tmp_path / "gap.zarr")
+    assert store.fields["band_gap"].description == "gap of the bands"
+    assert store.read("band_gap").tolist() == [0.25]
+
+
+def test_a_property_without_a_row_gets_one(tmp_path):
+    copper = ase.build.bulk("Cu")
+    copper.info["hardness"] = 3.0
+    zstruct.build([copper], tmp_path / "hard.zarr", progress=False)
+    assert zstruct.Store(tmp_path / "hard.zarr").read("hardness").tolist() == [3.0]
 
 
 def test_an_added_layout_is_loaded_with_by_name(chains):

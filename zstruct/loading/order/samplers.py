@@ -272,7 +272,7 @@ class BlockShuffleSampler(StructureSampler):
     with those of up to 2 `window` - 2 other random blocks; the place in the epoch tells nothing of
     the place in the store. Structures that follow each other are on average 1 - 1 / `window` times
     as far from each other in the store as in a full shuffle (measured in
-    ``tests/loading/test_samplers.py``). With no more blocks than the window, it is the full shuffle.
+    ``tests/loading/order/test_samplers.py``). With no more blocks than the window, it is the full shuffle.
 
     Parameters
     ----------
