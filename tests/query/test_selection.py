@@ -413,3 +413,28 @@ def test_a_table_of_some_structures_reads_them(store):
     assert table.rows("n_atoms", 0, 4).tolist() == store.read("n_atoms")[rows].tolist()
     assert holding(bound("index == 2", table), table).tolist() == [False, False, True, False]
     assert table.positions(1, 3).tolist() == [1, 2]
+
+
+def test_views_of_readers_are_selections_and_are_kept_as_splits_that_say_so(store):
+    view = zstruct.StructureReader(store.path, ["energy"]).select("Ti").select("fmax < 3", max_energy=2.0)
+
+    assert repr(view.selection) == 'Selection().select("Ti").select("fmax < 3", max_energy=2.0)'
+    assert view.structures.tolist() == view.selection.structures(store).tolist()
+    parts = zstruct.split(view, [1.0], labels=["chosen"], name="views", overwrite=True)
+    assert parts.recipe["selection"] == str(view.selection)
+    again = zstruct.open_split(store.path, "views")
+    assert again["chosen"].tolist() == view.structures.tolist()
+    assert again.recipe == parts.recipe
+    folds = zstruct.kfold(view, 2)
+    assert folds[0].recipe["selection"] == str(view.selection)
+    assert "selection" not in zstruct.split(store, [1.0], labels=["all"]).recipe
+
+
+@settings(max_examples=30, deadline=None)
+@given(expression=st.sampled_from(sorted(EXPRESSIONS)), first=st.sampled_from(sorted(EXPRESSIONS)))
+def test_readers_and_datasets_of_xarray_select_the_same(store, expression, first):
+    view = zstruct.StructureReader(store, ["energy"]).select(first).select(expression)
+    dataset = zstruct.open(store).zs.select(first).zs.select(expression)
+
+    assert view.structures.tolist() == dataset.structure.values.tolist()
+    assert str(view.selection) == dataset.attrs["selection"]

@@ -146,6 +146,11 @@ class StructureReader:
         """Which structures of the store these are, shape (n,)."""
         return np.arange(self.store.n_structures) if self._rows is None else self._rows.copy()
 
+    @property
+    def selection(self) -> Selection:
+        """How they were chosen: a split that is made of them says so."""
+        return self.recipe.selection
+
     def categories(self, field: str) -> list[str]:
         """Return the texts that the codes of a category field stand for.
 
