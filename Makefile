@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := pip --disable-pip-version-check install --quiet
 PIP := $(BIN)/$(INSTALL) --constraint constraints.txt
 PYTEST := -m pytest --numprocesses auto --dist worksteal
+PRECOMPILE := -m tests.precompile
 
 LOWEST := .venv-lowest
 NEWEST := .venv-newest-$(notdir $(PYTHON))
@@ -20,6 +21,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python notebooks/demo.py
 
 test: $(VENV)/.dev
+	$(BIN)/python $(PRECOMPILE)
 	$(BIN)/python $(PYTEST)
 
 # The tests of one module, and its examples: make test-one MODULE=store/shards
@@ -32,13 +34,16 @@ test-all: test-long
 	$(MAKE) test-newest PYTHON=$(NEWEST_PYTHON)
 
 test-long: $(VENV)/.dev
+	$(BIN)/python $(PRECOMPILE)
 	$(BIN)/python $(PYTEST) --long
 
 test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python $(PRECOMPILE)
 	$(LOWEST)/bin/python $(PYTEST)
 
 test-newest: $(NEWEST)/bin/python
 	$(NEWEST)/bin/$(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
+	$(NEWEST)/bin/python $(PRECOMPILE)
 	$(NEWEST)/bin/python $(PYTEST)
 
 lint: $(VENV)/.dev

@@ -16,7 +16,7 @@ import numpy as np
 from zstruct.jit import cache
 from zstruct.jit.kernel import Kernel, compiled_always
 
-__all__ = ["FAMILIES", "warmup"]
+__all__ = ["FAMILIES", "use_features", "use_stores", "warmup"]
 
 #: The files of kernels.
 FAMILIES = (
@@ -62,8 +62,8 @@ def warmup() -> list[Path]:
     >>> folders = zstruct.warmup()  # doctest: +SKIP
     """
     with compiled_always(), tempfile.TemporaryDirectory(prefix="zstruct-warmup-") as folder:
-        _use_stores(Path(folder))
-        _use_features()
+        use_stores(Path(folder))
+        use_features()
         _use_the_rest()
     return [place for family in FAMILIES for place in cache.folders(family) if place.is_dir()]
 
@@ -76,7 +76,7 @@ def kernels() -> list[Kernel]:
     return [value for value in found if isinstance(value, Kernel) and value.__module__ in FAMILIES]
 
 
-def _use_stores(folder: Path) -> None:
+def use_stores(folder: Path) -> None:
     """Build a store, sum it up, compute features, and read batches of all kinds."""
     import zstruct
     from zstruct import transforms
@@ -102,7 +102,7 @@ def _use_stores(folder: Path) -> None:
         next(iter(reader.batches(2, layout=layout)))
 
 
-def _use_features() -> None:
+def use_features() -> None:
     """Compute features, and their derivatives to second order, of a few atoms."""
     from zstruct.features import ACSF, Chebyshev, Structures, neighbor_list
 
