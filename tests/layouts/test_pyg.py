@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch.utils.data import DataLoader
 
-from tests.loading.frames import CUTOFF, frames, write_frames
+from tests.layouts.frames import CUTOFF, frames, write_frames
 from zstruct.errors import MissingExtraError
 from zstruct.layouts import pyg
 from zstruct.loading import Edges, ZarrStructureDataset

@@ -187,10 +187,6 @@ class TestAtoms:
             with pytest.raises(ValueError, match="'atoms' has a name that batches use"):
                 ZarrStructureDataset(tmp_path / "named.zarr", [..., "atoms"])
 
-    def test_it_is_yes_or_no(self, path):
-        with pytest.raises(TypeError, match="return_atoms is True or False, not 'yes'"):
-            ZarrStructureDataset(path, [..., "atoms"])
-
 
 class TestClosing:
     @pytest.mark.parametrize("kind", [StructureReader, ZarrStructureDataset])

@@ -1,12 +1,14 @@
 """Structures of every kind that a layout has to cope with: molecules, crystals, a slab, lone atoms."""
 
 import ase.build
+import ase.neighborlist
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
 
 CUTOFF = 3.5
+EVERY = range(8)
 
 
 def frames() -> list[ase.Atoms]:
@@ -41,3 +43,18 @@ def write_frames(path) -> str:
     """Build a store of the frames."""
     zstruct.build(frames(), path, progress=False)
     return str(path)
+
+
+def pairs_of_ase():
+    """Centre, neighbour, cell vectors and vector of every pair of all frames; atoms counted through."""
+    found, first = [], 0
+    for atoms in frames():
+        i, j, shift, vector = ase.neighborlist.neighbor_list("ijSD", atoms, CUTOFF)
+        found.append(np.column_stack([i + first, j + first, shift, vector]))
+        first += len(atoms)
+    return np.concatenate(found)
+
+
+def in_order(pairs):
+    """Return pairs sorted by all that is whole-numbered."""
+    return pairs[np.lexsort(pairs[:, :5].round().T)]
