@@ -87,3 +87,13 @@ def test_concatenate_refuses_two_shapes():
     blocks = [_block([1], p=(vector, np.zeros((1, 3)))), _block([1], p=(scalar, [0.0]))]
     with pytest.raises(InputError, match="different shapes"):
         ragged.concatenate(blocks)
+
+
+def test_a_block_says_which_structures_have_a_field():
+    energy = np.array([1.0, np.nan])
+    block = Packed(np.array([1, 1]))
+    block.add(FIELDS["energy"], energy, np.array([True, False]))
+    block.add(FIELDS["weight"], energy)
+
+    assert block.has("energy").tolist() == [True, False]
+    assert block.has("weight").tolist() == [True, True]

@@ -181,6 +181,11 @@ class Packed:
         if present is not None and not present.all():
             self.present[spec.name] = present
 
+    def has(self, name: str) -> NDArray[np.bool_]:
+        """Return which structures have a field that the block has, shape (n,)."""
+        mask = self.present.get(name)
+        return np.ones(len(self), dtype=bool) if mask is None else mask
+
     def select(self, keep: NDArray[np.bool_] | Sequence[int]) -> Packed:
         """Return the block with only the structures of a boolean mask or list of indices."""
         index = np.asarray(keep)
@@ -290,7 +295,7 @@ def concatenate(blocks: Sequence[Packed]) -> Packed:
             n_rows = int(block.n_atoms.sum()) if spec.level == ATOM else len(block)
             if name in block.columns:
                 rows.append(convert(block.columns[name], spec, block.categories.get(name), index))
-                masks.append(block.present.get(name, np.ones(len(block), dtype=bool)))
+                masks.append(block.has(name))
             else:
                 rows.append(np.full((n_rows, *spec.shape), spec.missing, spec.dtype))
                 masks.append(np.zeros(len(block), dtype=bool))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from zstruct.batch.pack import Batch
 from zstruct.batch.packed import PackedBatch
 from zstruct.batch.tensors import converter
+from zstruct.precision import narrowed
 from zstruct.voigt import voigt_to_full
 
 __all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors"]
@@ -23,8 +24,16 @@ def need(packed: PackedBatch, layout: str, *names: str) -> None:
             raise ValueError(f"a {layout} batch needs the field {name!r}: ask the dataset for it, too")
 
 
-def columns_of(packed: PackedBatch) -> dict[str, NDArray[Any]]:
-    """Return the columns, with stresses as matrices, and what pairs carry that no layout has a name for."""
+def columns_of(packed: PackedBatch, dtype: np.dtype | None = None) -> dict[str, NDArray[Any]]:
+    """Return the columns, with stresses as matrices, and what pairs carry that no layout has a name for.
+
+    Floating-point numbers are in `dtype`, if that is given.
+
+    Raises
+    ------
+    InputError
+        If a number is too large for that.
+    """
     fields = dict(packed.columns)
     if "stress" in fields:
         fields["stress"] = voigt_to_full(fields["stress"])
@@ -32,7 +41,9 @@ def columns_of(packed: PackedBatch) -> dict[str, NDArray[Any]]:
         if pairs.name != "edge_index":
             fields[pairs.name] = pairs.index
         fields |= {name: column for name, column in pairs.columns.items() if name != "edge_shift"}
-    return fields
+    if dtype is None:
+        return fields
+    return {n: narrowed(n, c, dtype) if c.dtype.kind == "f" else c for n, c in fields.items()}
 
 
 def spread(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

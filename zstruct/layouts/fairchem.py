@@ -11,7 +11,6 @@ from zstruct.batch.pack import Batch, Samples, pack
 from zstruct.layouts.columns import columns_of, completed_cells, integers, need, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import find_edges
-from zstruct.precision import narrowed
 
 __all__ = ["fairchem"]
 
@@ -81,10 +80,7 @@ def fairchem(
     n, n_atoms = len(packed), len(packed.batch)
     need(packed, "fairchem", "numbers", "positions", "cell", "pbc")
     dtype = packed.columns["positions"].dtype
-    fields = {
-        name: narrowed(name, column, dtype) if column.dtype.kind == "f" else column
-        for name, column in columns_of(packed).items()
-    }
+    fields = columns_of(packed, dtype)
     fields["cell"] = completed_cells(fields["cell"])
     edges = find_edges(packed, "fairchem")
     sid = range(n) if packed.structures is None else packed.structures

@@ -15,7 +15,6 @@ from zstruct.elements import SYMBOLS
 from zstruct.layouts.columns import columns_of, need, spread, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
-from zstruct.precision import narrowed
 
 __all__ = ["mace"]
 
@@ -113,10 +112,7 @@ def mace(
     need(packed, "mace", "numbers")
     edges = edges_of(packed, "mace")
     dtype, n = packed.columns["positions"].dtype, len(packed)
-    fields = {
-        name: narrowed(name, column, dtype) if column.dtype.kind == "f" else column
-        for name, column in columns_of(packed).items()
-    }
+    fields = columns_of(packed, dtype)
     own: dict[str, NDArray[Any]] = {}
     for name, axes in _MACE_LABELS.items():
         if name not in fields:

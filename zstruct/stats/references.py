@@ -291,8 +291,7 @@ def keep_references(
     by
         The field and its label that they are for, if they are for some structures only.
     """
-    split = None if part.split is None else list(part.split)
-    attrs = references.to_dict() | {"split": split, "structures_digest": part.digest}
+    attrs = references.to_dict() | part.attrs
     if by is not None:
         attrs["by"] = list(by)
     keep(part.store, KIND, name, NOUN, attrs, [], overwrite)

@@ -117,6 +117,12 @@ class Part:
         """Of which structures these are; None if they are all."""
         return None if self.rows is None else rows_digest(self.rows.astype("<i8"))
 
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What a group says of the part that it was made from, for `check_part`."""
+        split = None if self.split is None else list(self.split)
+        return {"split": split, "structures_digest": self.digest}
+
 
 def check_part(opened: Store, attrs: Mapping[str, Any], what: str, function: str) -> None:
     """Raise if a group was made from a part of a split that is another one now.

@@ -22,8 +22,7 @@ _KIND, NOUN = "statistics", "set of statistics"
 
 def keep_statistics(part: Part, found: Statistics, name: str, overwrite: bool) -> None:
     """Write statistics of a part of a store into it, unless these are there."""
-    split = None if part.split is None else list(part.split)
-    attrs = found.to_dict() | {"split": split, "structures_digest": part.digest}
+    attrs = found.to_dict() | part.attrs
     norms = found.force_norms
     arrays = [
         _array("sizes", "size", found.sizes, "numbers of atoms that occur"),

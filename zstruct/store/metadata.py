@@ -111,10 +111,17 @@ def write_document(path: str | os.PathLike[str], document: Document, *, durable:
         whole.file.write(json.dumps(document, indent=2).encode())
 
 
-def read_documents(path: str | os.PathLike[str]) -> dict[str, Document]:
+def read_documents(path: str | os.PathLike[str], but: Iterable[str] = ()) -> dict[str, Document]:
     """Return the documents of a group and of all that is in it, by path within it; its own is ``""``.
 
     Directories without a document are passed over: they are in no way part of the group.
+
+    Parameters
+    ----------
+    path
+        The group.
+    but
+        Paths of groups in it to leave out, with all that is in them.
 
     Raises
     ------
@@ -125,7 +132,9 @@ def read_documents(path: str | os.PathLike[str]) -> dict[str, Document]:
         root = read_document(Path(path, DOCUMENT))
     except FileNotFoundError:
         return {}
-    return dict(sorted([("", root), *documents_within(Path(path))]))
+    left_out = tuple(f"{group}/" for group in but)
+    found = sorted([("", root), *documents_within(Path(path))])
+    return {inner: document for inner, document in found if not f"{inner}/".startswith(left_out)}
 
 
 def consolidated(documents: Mapping[str, Document]) -> Document:

@@ -275,12 +275,7 @@ def consolidate_again(
     hidden
         Kinds and names of groups that it should not show.
     """
-    concealed = tuple(f"{kind}/{name}/" for kind, name in hidden)
-    documents = {
-        inner: document
-        for inner, document in read_documents(path).items()
-        if not f"{inner}/".startswith(concealed)
-    }
+    documents = read_documents(path, but=[f"{kind}/{name}" for kind, name in hidden])
     made = scratch / "metadata"
     shutil.rmtree(made, ignore_errors=True)  # left by a kill
     write_document(made, consolidated(documents))

@@ -71,12 +71,7 @@ def check_joinable(path: str | os.PathLike[str], groups: Mapping[str, Path], scr
     """
     trial = scratch / "trial"
     shutil.rmtree(trial, ignore_errors=True)  # left by a kill
-    replaced = tuple(f"{group}/" for group in groups)
-    documents = {
-        inner: document
-        for inner, document in read_documents(path).items()
-        if not f"{inner}/".startswith(replaced)
-    }
+    documents = read_documents(path, but=groups)
     for group, folder in groups.items():
         documents.setdefault(group.split("/")[0], group_document({}))
         made = read_documents(folder)

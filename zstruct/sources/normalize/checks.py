@@ -114,7 +114,7 @@ def check_precision(packed: Packed, dtype: str, offsets: NDArray[np.int64], bad:
             here = segment_reduce(rows, offsets, "max").astype(bool)
             largest = np.abs(values[lost]).max()
             bad.add(
-                here & packed.present.get(name, np.ones(len(packed), dtype=bool)),
+                here & packed.has(name),
                 f"{name}: a value such as {largest:g} is too large for {dtype}; store in encoding='float64'",
             )
 

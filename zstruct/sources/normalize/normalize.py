@@ -206,7 +206,7 @@ def _name_lookalikes(
                 if field_name == "cell":
                     there = np.any(packed.columns["cell"], axis=(1, 2))
                 elif field_name in packed.columns:
-                    there = packed.present.get(field_name, np.ones(n, dtype=bool))
+                    there = packed.has(field_name)
                 else:
                     there = np.zeros(n, dtype=bool)
                 here = np.ones(n, dtype=bool) if column.present is None else column.present

@@ -107,16 +107,14 @@ def one_stress(
 
 def _given(packed: Packed, name: str) -> NDArray[np.bool_]:
     """Return which structures have values that are not all NaN."""
-    values = packed.columns[name]
-    here = packed.present.get(name, np.ones(len(packed), dtype=bool))
-    return here & ~np.isnan(values).all(axis=tuple(range(1, values.ndim)))
+    return packed.has(name) & packed.fields[name].given(packed.columns[name])
 
 
 def _drop_infinite(packed: Packed, name: str, volume: NDArray[Any], bad: Bad, remarks: Remarks) -> None:
     """Take as missing what writers make of a division by no volume: infinities, with NaN for 0/0."""
     values = packed.columns[name]
     axes = tuple(range(1, values.ndim))
-    here = packed.present.get(name, np.ones(len(packed), dtype=bool))
+    here = packed.has(name)
     with np.errstate(invalid="ignore"):
         none = here & (volume == 0) & np.isinf(values).any(axis=axes)
     if not none.any():
