@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 import zstruct
 from tests.loading.groups import Bumps, structures_of, write_list
 from zstruct import layouts
-from zstruct.errors import CorruptStoreError, InputError, StaleGroupError
+from zstruct.errors import CorruptStoreError, InputError, StaleGroupError, StoreFormatError
 from zstruct.features.registry import register
 from zstruct.geometry.neighbors import neighbor_list
 from zstruct.loading import Cache, Edges, Shuffle, ZarrStructureDataset
@@ -350,6 +350,17 @@ def test_stale_groups(featured, tmp_path):
         with pytest.raises(StaleGroupError, match="made for other content than the store has now"):
             ZarrStructureDataset(path, **wanted)
     assert "edges: within 3 angstrom, computed" in repr(ZarrStructureDataset(path, neighbors=3.0))
+
+
+def test_a_list_that_a_newer_zstruct_wrote_is_computed_instead(featured, tmp_path):
+    path = tmp_path / "newer.zarr"
+    shutil.copytree(featured.path, path)
+    file = path / "neighbors" / "rc3" / "zarr.json"
+    file.write_text(file.read_text().replace('"encoding-version": "1.0"', '"encoding-version": "2.0"'))
+
+    assert "edges: within 3 angstrom, computed" in repr(ZarrStructureDataset(path, neighbors=3.0))
+    with pytest.raises(StoreFormatError, match=r"has format version 2\.0"):
+        ZarrStructureDataset(path, neighbors="rc3")
 
 
 def test_pairs_that_point_elsewhere(plain, tmp_path):

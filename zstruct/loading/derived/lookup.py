@@ -7,6 +7,7 @@ module knows nothing of batches.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError, Store
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.groups import FeatureGroup, group_names, open_group
 from zstruct.geometry.neighbors import NeighborList
+from zstruct.store.spec import GroupKind
 from zstruct.store.store import Store
 
 __all__ = ["Wanted", "find_descriptor", "find_neighbors"]
@@ -102,15 +104,21 @@ def _stored(
 ) -> FeatureGroup | None:
     """Return what an equal descriptor has stored, if it has as many digits."""
     manifest = wanted.manifest()
-    for name in () if dtype is None else group_names(store)[what]:
-        try:
-            group = open_group(store, what, name)
-        except (StaleGroupError, StoreFormatError):
-            continue  # nobody asked for this one by name, and computing gives the right ones
-        values = store.dtype(group.array("values")) if group.manifest == manifest else None
+    for group in () if dtype is None else _usable(store, what):
+        values = group.store.dtype(group.array("values")) if group.manifest == manifest else None
         if values is not None and dtype is not None and values.itemsize >= dtype.itemsize:
             return group
     return None
+
+
+def _usable(store: Store, kind: GroupKind) -> Iterator[FeatureGroup]:
+    """Yield the groups of a kind but those that are stale or too new: nobody asked for these by name."""
+    for name in group_names(store)[kind]:
+        try:
+            group = open_group(store, kind, name)
+        except (StaleGroupError, StoreFormatError):
+            continue
+        yield group
 
 
 def find_neighbors(store: Store, wanted: str | float) -> Wanted:
@@ -127,11 +135,7 @@ def find_neighbors(store: Store, wanted: str | float) -> Wanted:
         group = open_group(store, "neighbors", wanted)
         return Wanted("edges", group.cutoff, None, group)
     cutoff = NeighborList(wanted).cutoff
-    for name in group_names(store)["neighbors"]:
-        try:
-            group = open_group(store, "neighbors", name)
-        except StaleGroupError:
-            continue  # nobody asked for this one by name, and computing gives the right list
+    for group in _usable(store, "neighbors"):
         if group.cutoff == cutoff:
             return Wanted("edges", cutoff, None, group)
     return Wanted("edges", cutoff, None, None)
