@@ -136,9 +136,10 @@ def test_what_a_build_took_off_energies_is_taken_off_at_load(tmp_path):
         energy = sum(atomic[s] for s in atoms.symbols) + len(atoms) * rng.uniform(-5.0, 1.0)
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
         frames.append(atoms)
-    options = {"atomic_energies": atomic, "progress": False}
-    zstruct.build(frames, tmp_path / "all.zarr", **options)
-    left = zstruct.build(frames, tmp_path / "left.zarr", filters={"max_energy": -0.5}, **options)
+    free = {"atomic_energies": atomic}
+    zstruct.build(frames, tmp_path / "all.zarr", filters=free, progress=False)
+    limited = free | {"max_energy": -0.5}
+    left = zstruct.build(frames, tmp_path / "left.zarr", filters=limited, progress=False)
     path = tmp_path / "all.zarr"
 
     built = ZarrStructureDataset(tmp_path / "left.zarr", ["frame"]).take(range(left.n_structures))
