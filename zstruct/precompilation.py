@@ -90,7 +90,7 @@ def use_stores(folder: Path) -> None:
     noise = transforms.AddNoise(0.1)
     reflection = transforms.Compose([transforms.RandomReflection(1.0), noise])
     cases: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"neighbors": 3.0, "edges": ["edge_vec"], "transform": transforms.Wrap()}, "graph"),
+        ({"neighbors": {"within": 3.0, "carry": ["edge_vec"]}, "transform": transforms.Wrap()}, "graph"),
         ({"cache": None, "transform": transforms.AddNoise(0.1, p=0.5)}, "padded"),
         ({}, "physnet"),
         ({"transform": [transforms.RandomRotation(), noise], "dtype": "float32"}, "graph"),

@@ -86,7 +86,7 @@ def _check_target(out, expected):
         assert tree_bytes(out) in expected
 
 
-OPTIONS = {"shuffle_seed": 1}
+OPTIONS = {"encoding": {"shuffle_seed": 1}}
 
 
 def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, inputs, long_run):
@@ -115,7 +115,7 @@ def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, i
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs, overwrite, long_run):
     options = OPTIONS | {"overwrite": overwrite}
-    old = _undisturbed(spawner, inputs, tmp_path / "old.zarr", {"shuffle_seed": 2})
+    old = _undisturbed(spawner, inputs, tmp_path / "old.zarr", {"encoding": {"shuffle_seed": 2}})
     expected = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS)
     assert old != expected
     total = int((tmp_path / "steps").read_text())
