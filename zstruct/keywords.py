@@ -41,6 +41,11 @@ def as_options(kind: type[T], given: Any) -> T:
         One of these, or its fields by name; anything else is the short form, its first field. None
         leaves all as they are.
 
+    Raises
+    ------
+    ArgumentTypeError
+        If one of the names is none of its fields, or one that it needs is not there.
+
     Examples
     --------
     >>> as_options(complex, {"imag": 2.0}), as_options(complex, 3), as_options(complex, None)
@@ -52,6 +57,11 @@ def as_options(kind: type[T], given: Any) -> T:
     if given is None:
         return made()
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
+        parameters = inspect.signature(kind).parameters.values()
+        missing = [one.name for one in parameters if one.default is one.empty and one.name not in given]
+        refuse(kind.__name__, given, _keywords_of(kind))
+        if missing:
+            raise ArgumentTypeError(f"{kind.__name__} needs {' and '.join(missing)}")
         return made(**given)
     return made(given)
 

@@ -54,6 +54,9 @@ def test_numbers_of_any_kind_are_those_of_python():
         (lambda: Ranks(0, 0), InputError, "world_size is a whole number from 1, not 0"),
         (lambda: Ranks(4, 4), InputError, r"rank must be in range\(4\), the world_size, but is 4"),
         (lambda: Ranks.asked(3), ArgumentTypeError, "or these two, not 3"),
+        (lambda: Batches(max_atom=3), ArgumentTypeError, "Batches has no option 'max_atom'; is it max_atoms"),
+        (lambda: Shuffle.asked({"sed": 1}), ArgumentTypeError, "Shuffle has no option 'sed'; is it seed"),
+        (lambda: Recipe(neighbors={"carry": []}), ArgumentTypeError, "Edges needs within"),
         (lambda: Threads(-1), InputError, "threads is a whole number from 0 up to 4,096, not -1"),
     ],
 )  # fmt: skip

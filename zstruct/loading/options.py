@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from zstruct.arguments import KEPT, check, count, names, real, require, shown, whole
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.geometry.neighbors import NeighborList
-from zstruct.keywords import as_options
+from zstruct.keywords import as_options, keywords
 
 __all__ = [
     "CARRIED",
@@ -73,6 +73,7 @@ def _set(options: Any, **values: Any) -> None:
         object.__setattr__(options, name, value)
 
 
+@keywords()
 @dataclass(frozen=True)
 class Edges:
     """Edges between atoms that are near each other.
@@ -112,6 +113,7 @@ class Edges:
         _set(self, carry=tuple(dict.fromkeys(asked)))
 
 
+@keywords()
 @dataclass(frozen=True)
 class Cache:
     """Where what is read or computed is kept, and how much of it.
@@ -169,6 +171,7 @@ class Cache:
         require("neighbors of a cache", KEPT, self.neighbors)
 
 
+@keywords()
 @dataclass(frozen=True)
 class Forces:
     """On how many forces to train: a part of the structures that have them, others in later epochs.
@@ -213,6 +216,7 @@ class Forces:
         _set(self, minimum=least, every=count("every", self.every, 1), seed=count("seed", self.seed, 0))
 
 
+@keywords()
 @dataclass(frozen=True)
 class Batches:
     """How an order of structures is cut into batches.
@@ -269,6 +273,7 @@ class Batches:
         return self.max_atoms is not None or self.max_edges is not None
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Shuffle:
     """A random order of structures, another one in every epoch.
@@ -323,6 +328,7 @@ class Shuffle:
         return cls() if given else None
 
 
+@keywords()
 @dataclass(frozen=True)
 class Ranks:
     """The processes that share the structures of an epoch, and which of them this is.
@@ -373,6 +379,7 @@ class Ranks:
 _MOST = 1 << 12  # of threads or batches ahead: more would be a slip of the pen
 
 
+@keywords()
 @dataclass(frozen=True)
 class Threads:
     """Threads that make batches ahead of the loop that uses them.

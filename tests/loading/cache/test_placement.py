@@ -58,7 +58,7 @@ def test_choices_that_make_no_sense(tmp_path):
         choose_placement("shard", None, 1, 8)
     with pytest.raises(ValueError, match=r"a shared cache holds all 1,000 bytes .* than bytes=10; raise"):
         choose_placement("shared", 10, 1000, 8)
-    with pytest.raises(ValueError, match="must not be negative, but is -1"):
+    with pytest.raises(ValueError, match="must not be negative, but are -1"):
         choose_placement("memory", -1, 1000, 8)
 
 
