@@ -75,3 +75,9 @@ def replace_empty(batch):
     columns = {name: column[:0] for name, column in batch.columns.items()}
     none = np.empty(0, np.int64)
     return PackedBatch(none, np.zeros(1, np.int64), none, none, columns, batch.per_atom)
+
+
+def arrays_of(batch, i):
+    """Return the fields of one structure as arrays, which needs no torch."""
+    rows = slice(*batch.offsets[i : i + 2])
+    return {name: column[rows if name in batch.per_atom else i] for name, column in batch.columns.items()}

@@ -10,7 +10,7 @@ from ase.calculators.morse import MorsePotential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.batches import make_batch
+from tests.transforms.batches import arrays_of, make_batch
 from zstruct.batch.pack import pack
 from zstruct.layouts.graph import graph
 from zstruct.layouts.padded import padded
@@ -108,7 +108,7 @@ class Table:
         return len(self.batch)
 
     def take(self, which):
-        return pack([self.batch[int(i)] for i in which])
+        return pack([arrays_of(self.batch, int(i)) for i in which])
 
 
 def test_fit_is_numpy_on_the_whole_array(monkeypatch):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.transforms.batches import RANDOM, make_batch, same
+from tests.transforms.batches import RANDOM, arrays_of, make_batch, same
 from zstruct.batch.packed import Sample
 from zstruct.transforms import (
     AddNoise,
@@ -21,6 +21,8 @@ from zstruct.transforms import (
 
 
 def test_seeded_functions_draw_by_structure():
+    pytest.importorskip("torch")
+
     def jitter(sample, rng):
         return {**sample, "energy": np.float64(rng.normal())}
 
@@ -56,11 +58,9 @@ def test_what_is_drawn_depends_on_the_structure_alone(transform):
     whole = transform(make_batch(list(counts.values()), structures=list(counts)), epoch=1)
     other = transform(make_batch([counts[i] for i in (3, 4, 1)], structures=[3, 4, 1]), epoch=1)
     for k, i in enumerate((3, 4, 1)):
-        for name in other.columns:
-            np.testing.assert_array_equal(other[k][name], whole[i][name], err_msg=name)
-    alone = transform(make_batch([70], structures=[2])[0], epoch=1)
-    assert isinstance(alone, Sample)
-    np.testing.assert_array_equal(alone["positions"], whole[2]["positions"])
+        expected = arrays_of(whole, i)
+        for name, column in arrays_of(other, k).items():
+            np.testing.assert_array_equal(column, expected[name], err_msg=name)
     # Another epoch, another seed, another structure: other numbers.
     again = [transform(make_batch([70], structures=[2]), epoch=e).columns["positions"] for e in range(30)]
     again += [
@@ -69,6 +69,15 @@ def test_what_is_drawn_depends_on_the_structure_alone(transform):
     ]
     unmoved = make_batch([70], structures=[2]).columns["positions"]
     assert len({a.tobytes() for a in again if not np.array_equal(a, unmoved)}) > 20
+
+
+@pytest.mark.parametrize("transform", RANDOM, ids=lambda t: type(t).__name__)
+def test_a_sample_draws_as_in_a_batch(transform):
+    pytest.importorskip("torch")
+    whole = transform(make_batch([4, 1, 70]), epoch=1)
+    alone = transform(make_batch([70], structures=[2])[0], epoch=1)
+    assert isinstance(alone, Sample)
+    np.testing.assert_array_equal(alone["positions"], whole[2]["positions"])
 
 
 def test_the_same_in_another_process():

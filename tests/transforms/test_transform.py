@@ -54,6 +54,7 @@ def test_functions_of_samples_and_of_batches():
 
 
 def test_functions_that_return_something_else():
+    pytest.importorskip("torch")
     batch = make_batch([3, 2])
     with pytest.raises(TypeError, match="must return a mapping of tensors, not None"):
         OnSample(lambda sample: None)(batch)

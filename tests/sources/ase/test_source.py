@@ -17,7 +17,6 @@ from ase.spacegroup import crystal
 
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.ragged import concatenate
-from zstruct.sources.ase import atoms as blocks
 from zstruct.sources.ase import source as sources
 from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
@@ -102,13 +101,13 @@ def test_slices(frames):
 
 
 def test_blocks_are_bounded(frames, monkeypatch):
-    monkeypatch.setattr(blocks, "_FIRST_BLOCK", 2)
-    monkeypatch.setattr(blocks, "_GROWTH", 2)
-    monkeypatch.setattr(blocks, "_BLOCK_FRAMES", 8)
+    monkeypatch.setattr("zstruct.sources.ase.atoms._FIRST_BLOCK", 2)
+    monkeypatch.setattr("zstruct.sources.ase.atoms._GROWTH", 2)
+    monkeypatch.setattr("zstruct.sources.ase.atoms._BLOCK_FRAMES", 8)
     blocks = read(AtomsSource(frames))
     assert [len(b.frames) for b in blocks] == [2, 4, 8, 8, 8]
     assert np.concatenate([b.frames for b in blocks]).tolist() == list(range(30))
-    monkeypatch.setattr(blocks, "_BLOCK_ATOMS", 10)
+    monkeypatch.setattr("zstruct.sources.ase.atoms._BLOCK_ATOMS", 10)
     blocks = read(AtomsSource([bulk("Cu", cubic=True) for _ in range(12)]))
     assert [len(b.frames) for b in blocks] == [2, 2, 2, 2, 2, 2]
 
@@ -261,8 +260,8 @@ def test_a_length_of_three_in_water_is_a_vector():
 
 
 def test_levels_do_not_change_from_block_to_block(monkeypatch):
-    monkeypatch.setattr(blocks, "_FIRST_BLOCK", 2)
-    monkeypatch.setattr(blocks, "_GROWTH", 1)
+    monkeypatch.setattr("zstruct.sources.ase.atoms._FIRST_BLOCK", 2)
+    monkeypatch.setattr("zstruct.sources.ase.atoms._GROWTH", 1)
     sizes = ["H2O", "CH4", "H2O", "H2O"]
     frames = [odd(molecule(name), latent=np.ones(len(molecule(name)))) for name in sizes]
     first, second = read(AtomsSource(frames))
