@@ -52,7 +52,6 @@ THROUGH = {
     "loading/test_dataset.py": ["loading/indices"],
     "loading/test_loader.py": ["loading/lifetime", "loading/order/choice", "loading/prefetch"],
     "loading/test_precision.py": ["precision"],
-    "loading/test_reader.py": ["loading/pipeline"],
     "loading/test_recipe.py": ["loading/fields"],
     "query/test_against_duckdb.py": ["query/block", "query/conditions", "query/evaluate", "query/values"],
     "query/test_bind.py": ["query/messages", "query/names", "query/operands", "query/quantities"],

@@ -18,7 +18,7 @@ from zstruct.features import Chebyshev, NeighborList
 WHERE = {errno.ENOSPC: "free some space there", errno.EDQUOT: "quota", errno.EFBIG: r"ulimit -f"}
 CALLS = """
     zstruct.build("train.xyz", "new.zarr", progress=False)
-    zstruct.build("train.xyz", "old.zarr", overwrite=True, dtype="float32", progress=False)
+    zstruct.build("train.xyz", "old.zarr", overwrite=True, encoding="float32", progress=False)
     zstruct.featurize("old.zarr", Chebyshev(["H", "C", "O", "Ti"], 4, 3.5, 2, 2.5), True, progress=False)
     zstruct.featurize("old.zarr", NeighborList(4.0), progress=False)
     zstruct.split("old.zarr", [0.5, 0.5], name="default")

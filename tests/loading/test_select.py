@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zstruct
-from zstruct import StructureReader, ZarrStructureDataset
+from zstruct import StructureReader
 from zstruct.errors import InputError
 from zstruct.query import table
 from zstruct.stats.references import References
@@ -33,7 +33,7 @@ def test_energies_per_atom(source, quantile):
     energies = source.columns["energy"] / source.counts
     limit = np.quantile(energies, quantile)
 
-    data = ZarrStructureDataset(source.path, ["energy"]).select(max_energy=limit)
+    data = StructureReader(source.path, ["energy"]).select(max_energy=limit)
 
     assert data.structures.tolist() == np.flatnonzero(energies <= limit).tolist()
 
@@ -45,7 +45,7 @@ def test_energies_less_those_of_free_atoms(plain):
     energies = (plain.columns["energy"] - atoms) / plain.counts
     limit = np.median(energies)
 
-    data = ZarrStructureDataset(plain.path, ["energy"], references=ATOMS).select(max_energy=limit)
+    data = StructureReader(plain.path, ["energy"], references=ATOMS).select(max_energy=limit)
 
     assert data.structures.tolist() == np.flatnonzero(energies <= limit).tolist()
 
@@ -56,7 +56,7 @@ def test_forces_and_structures_without_them_pass(source, quantile):
     largest = largest_forces(source)
     limit = np.quantile(largest, quantile)
 
-    data = ZarrStructureDataset(source.path, ["energy"]).select(max_force=limit)
+    data = StructureReader(source.path, ["energy"]).select(max_force=limit)
 
     # Norms and their squares may round differently for the one structure at the limit.
     expected = np.flatnonzero(largest <= limit * (1 + 1e-12))
@@ -68,7 +68,7 @@ def test_components_of_forces(source):
     largest = np.array([np.nan_to_num(np.abs(source.value("forces", i))).max() for i in range(len(source))])
     limit = np.quantile(largest, 0.7)
 
-    data = ZarrStructureDataset(source.path, ["energy"]).select(max_force_component=limit)
+    data = StructureReader(source.path, ["energy"]).select(max_force_component=limit)
 
     assert data.structures.tolist() == np.flatnonzero(largest <= limit).tolist()
 
@@ -76,8 +76,8 @@ def test_components_of_forces(source):
 def test_where_by_mask_or_function(source):
     large = source.counts > 5
 
-    by_mask = ZarrStructureDataset(source.path, ["energy"]).select(where=large)
-    by_function = ZarrStructureDataset(source.path, ["energy"]).select(
+    by_mask = StructureReader(source.path, ["energy"]).select(where=large)
+    by_function = StructureReader(source.path, ["energy"]).select(
         where=lambda store: np.diff(store.read("offsets")) > 5
     )
 
@@ -106,7 +106,7 @@ def test_limits_apply_together_and_samples_are_those_that_passed(source):
 )
 def test_what_is_no_test_is_refused(source, options, sentence):
     with pytest.raises(ValueError, match=sentence):
-        ZarrStructureDataset(source.path, ["energy"]).select(**options)
+        StructureReader(source.path, ["energy"]).select(**options)
 
 
 def test_a_limit_on_what_the_store_lacks_is_refused(make_store, tmp_path):
@@ -115,16 +115,16 @@ def test_a_limit_on_what_the_store_lacks_is_refused(make_store, tmp_path):
     limits = {"max_energy": "energy", "max_force": "forces", "max_force_component": "forces"}
     for limit, field in limits.items():
         with pytest.raises(ValueError, match=f"{limit} needs {field}"):
-            ZarrStructureDataset(bare.path, ["numbers"]).select(**{limit: 1.0})
+            StructureReader(bare.path, ["numbers"]).select(**{limit: 1.0})
 
 
 def test_limits_are_numbers(source):
     for limit in ("max_energy", "max_force", "max_force_component"):
         for value in ("1", True):
             with pytest.raises(TypeError, match=f"{limit} is a number, not"):
-                ZarrStructureDataset(source.path).select(**{limit: value})
+                StructureReader(source.path).select(**{limit: value})
     with pytest.raises(ValueError, match="max_force is a limit of what is never negative, not -1"):
-        ZarrStructureDataset(source.path).select(max_force=-1)
+        StructureReader(source.path).select(max_force=-1)
 
 
 def test_what_a_build_took_off_energies_is_taken_off_at_load(tmp_path):
@@ -142,18 +142,18 @@ def test_what_a_build_took_off_energies_is_taken_off_at_load(tmp_path):
     left = zstruct.build(frames, tmp_path / "left.zarr", filters=limited, progress=False)
     path = tmp_path / "all.zarr"
 
-    built = ZarrStructureDataset(tmp_path / "left.zarr", ["frame"]).take(range(left.n_structures))
-    loaded = ZarrStructureDataset(path).select(max_energy=-0.5)
+    built = StructureReader(tmp_path / "left.zarr", ["frame"]).take(range(left.n_structures))
+    loaded = StructureReader(path).select(max_energy=-0.5)
 
     assert 0 < len(loaded) == left.n_structures < 60
     assert loaded.structures.tolist() == built.columns["frame"].tolist()
     # Only the limit: energies are given as they are, as long as nobody asks for references.
     assert loaded[0]["energy"] == frames[loaded.structures[0]].get_potential_energy()
-    assert len(ZarrStructureDataset(path, references=True).select(max_energy=-0.5)) == len(loaded)
-    assert len(ZarrStructureDataset(path, references=False).select(max_energy=-0.5)) == 60
+    assert len(StructureReader(path, references=True).select(max_energy=-0.5)) == len(loaded)
+    assert len(StructureReader(path, references=False).select(max_energy=-0.5)) == 60
     other = {symbol: energy + 1.0 for symbol, energy in atomic.items()}
-    per_atom = ZarrStructureDataset(path, references=other).take(range(60))
-    fewer = ZarrStructureDataset(path, references=other).select(max_energy=-1.5)
+    per_atom = StructureReader(path, references=other).take(range(60))
+    fewer = StructureReader(path, references=other).select(max_energy=-1.5)
     assert len(fewer) == np.sum(per_atom.columns["energy"] / per_atom.n_atoms <= -1.5) == len(loaded)
 
 
