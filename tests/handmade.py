@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, infer
 from zstruct.store import spec
-from zstruct.store.spec import ArraySpec, categories_specs, choose_grid, spec_of
+from zstruct.store.chunks import choose_grid
+from zstruct.store.spec import ArraySpec, categories_specs, spec_of
 from zstruct.store.write import create, finish, write_array
 
 

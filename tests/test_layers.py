@@ -23,7 +23,7 @@ OFFENCES = {
     "No format of sources knows another": ("sources/runner/source", "import zstruct.sources.xsf.lines"),
     "No layout knows another": ("layouts/mace", "import zstruct.layouts.graph"),
     "No transform knows another, but for those that are made of others": (
-        "transforms/noise", "import zstruct.transforms.positions",
+        "transforms/noise", "import zstruct.transforms.wrap_and_center",
     ),
     "No descriptor knows another": ("features/acsf", "import zstruct.features.chebyshev"),
     "Only the store imports zarr and its codecs": ("loading/reader", "import zarr"),

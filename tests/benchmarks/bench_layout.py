@@ -10,7 +10,8 @@ import xarray as xr
 
 from tests.benchmarks.common import alternate, machine, median, show
 from zstruct.schema import FIELDS
-from zstruct.store.spec import ChunkGrid, spec_of
+from zstruct.store.chunks import ChunkGrid
+from zstruct.store.spec import spec_of
 from zstruct.store.store import Store
 from zstruct.store.write import create, finish, write_array
 

@@ -263,7 +263,7 @@ def test_a_failed_overwrite_leaves_the_old_store(tmp_path, frames):
 def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(
     tmp_path, frames, monkeypatch, second_rename_fails
 ):
-    from zstruct.building import target as target_module
+    from zstruct.building import publication as target_module
 
     out = tmp_path / "s.zarr"
     zstruct.build(frames[:3], out, progress=False)

@@ -17,8 +17,9 @@ import zstruct
 from zstruct.explore import arrays
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.schema import FIELDS
+from zstruct.store.chunks import choose_grid
 from zstruct.store.files import shard_path
-from zstruct.store.spec import ArraySpec, categories_specs, choose_grid, spec_of
+from zstruct.store.spec import ArraySpec, categories_specs, spec_of
 from zstruct.store.store import Store
 from zstruct.store.write import create, finish
 

@@ -14,7 +14,7 @@ from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, run
 from zstruct.features import NeighborList, group_names, open_group, register
 from zstruct.features import featurize_groups as assembling
-from zstruct.store import publish as publishing
+from zstruct.store import group_publication as publishing
 from zstruct.store.spec import _CHUNK_ROWS
 
 
@@ -150,7 +150,7 @@ def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(
     small, monkeypatch, second_rename_fails
 ):
     run(small, Gaussians())
-    monkeypatch.setattr("zstruct.store.publish.exchange", lambda a, b: False)
+    monkeypatch.setattr("zstruct.store.group_publication.exchange", lambda a, b: False)
     with second_rename_fails(), pytest.raises(KeyboardInterrupt):
         run(small, Gaussians((1.0,)), overwrite=True)
     assert not (small / "features" / "gaussians").exists()

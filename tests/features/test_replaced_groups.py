@@ -102,14 +102,14 @@ def test_a_store_that_is_replaced_is_not_mixed_with_the_old_one(small, structure
 
 def test_a_group_that_plain_readers_do_not_see_yet_is_read(small, monkeypatch):
     run(small, Gaussians((1.0,)))
-    real = zstruct.store.publish.exchange
+    real = zstruct.store.group_publication.exchange
 
     def exchange(a, b):
         assert "gaussians" not in Store(small).root_document["consolidated_metadata"]["metadata"]
         assert open_group(small, "features", "gaussians").descriptor == Gaussians((1.0,))
         return real(a, b)
 
-    monkeypatch.setattr("zstruct.store.publish.exchange", exchange)
+    monkeypatch.setattr("zstruct.store.group_publication.exchange", exchange)
     run(small, Gaussians((2.0,)), overwrite=True)
     assert open_group(small, "features", "gaussians").descriptor == Gaussians((2.0,))
 
@@ -118,8 +118,8 @@ def test_a_reader_waits_between_two_renames(small, monkeypatch):
     import threading
 
     run(small, Gaussians((1.0,)))
-    monkeypatch.setattr("zstruct.store.publish.exchange", lambda a, b: False)
-    real, gap = zstruct.store.publish.os.rename, threading.Event()
+    monkeypatch.setattr("zstruct.store.group_publication.exchange", lambda a, b: False)
+    real, gap = zstruct.store.group_publication.os.rename, threading.Event()
 
     def rename(a, b):
         real(a, b)
@@ -127,7 +127,7 @@ def test_a_reader_waits_between_two_renames(small, monkeypatch):
             gap.set()
             time.sleep(0.3)
 
-    monkeypatch.setattr("zstruct.store.publish.os.rename", rename)
+    monkeypatch.setattr("zstruct.store.group_publication.os.rename", rename)
     writer = threading.Thread(target=run, args=(small, Gaussians((2.0,))), kwargs={"overwrite": True})
     writer.start()
     assert gap.wait(60)

@@ -10,7 +10,8 @@ from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.registry import register
 from zstruct.geometry.neighbors import Neighbors, neighbor_list
 from zstruct.geometry.structures import Structures
-from zstruct.store.spec import ArraySpec, choose_grid
+from zstruct.store.chunks import choose_grid
+from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.write import complete, consolidate_again, create, create_parent, write_array
 

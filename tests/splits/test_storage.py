@@ -168,7 +168,7 @@ def test_a_featurize_that_was_killed_while_publishing_is_finished(path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("zstruct.store.publish.create_parent", killed)
+        patch.setattr("zstruct.store.group_publication.create_parent", killed)
         with pytest.raises(KeyboardInterrupt):
             zstruct.featurize(path, NeighborList(2.0), progress=False)
     assert Store(path).group_names("neighbors") == []
@@ -186,7 +186,7 @@ def test_a_split_that_was_killed_is_made_again(path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("zstruct.store.publish.consolidate_again", killed)
+        patch.setattr("zstruct.store.group_publication.consolidate_again", killed)
         with pytest.raises(KeyboardInterrupt):
             zstruct.split(path, [0.5, 0.5], name="default")
     assert Store(path).group_names("splits") == ["default"]  # it is whole, though plain Zarr does not see it

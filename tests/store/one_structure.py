@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from zstruct.schema import FIELDS
-from zstruct.store.spec import ArraySpec, ChunkGrid, categories_specs, spec_of
+from zstruct.store.chunks import ChunkGrid
+from zstruct.store.spec import ArraySpec, categories_specs, spec_of
 from zstruct.store.write import create, finish, write_array
 
 

@@ -9,7 +9,7 @@ import zarr
 
 from tests.store.one_structure import write_one
 from zstruct.errors import StoreFormatError
-from zstruct.store.spec import ChunkGrid
+from zstruct.store.chunks import ChunkGrid
 from zstruct.store.store import Store
 
 

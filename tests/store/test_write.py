@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.store.one_structure import write_one
 from zstruct.errors import CorruptStoreError
+from zstruct.store.chunks import ChunkGrid, choose_grid
 from zstruct.store.files import shard_path
-from zstruct.store.spec import ChunkGrid, choose_grid
 from zstruct.store.store import Store
 
 

@@ -24,12 +24,12 @@ from zstruct.building.manifest import (
 from zstruct.building.parse import ParseTask, parse_job
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan, load_plan, make_plan
+from zstruct.building.publication import Target
 from zstruct.building.report import BuildReport
-from zstruct.building.target import Target
 from zstruct.disk import writing
 from zstruct.errors import InputError
 from zstruct.keywords import as_options, keywords
-from zstruct.locations import check_writable
+from zstruct.paths_and_urls import check_writable
 from zstruct.progress import Runner
 from zstruct.sources import Source
 from zstruct.sources.inputs import expand

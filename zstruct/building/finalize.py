@@ -14,8 +14,9 @@ from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
 from zstruct.elements import SYMBOLS
 from zstruct.sources.remarks import Remarks
+from zstruct.store.chunks import choose_grid
 from zstruct.store.digests import combine_digests
-from zstruct.store.spec import ArraySpec, choose_grid, is_content
+from zstruct.store.spec import ArraySpec, is_content
 from zstruct.store.write import Shard, WrittenArray, finish, write_array
 from zstruct.store.zarr_check import check_readable
 

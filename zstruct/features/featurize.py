@@ -23,10 +23,9 @@ from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.featurize_groups import make, prepare
 from zstruct.features.featurize_tasks import Job
 from zstruct.geometry.neighbors import NeighborList
-from zstruct.locations import check_writable
+from zstruct.paths_and_urls import check_writable
 from zstruct.progress import Runner
-from zstruct.store.groups import GROUP_VERSION
-from zstruct.store.publish import (
+from zstruct.store.group_publication import (
     JOB,
     check_distinct,
     check_name,
@@ -35,6 +34,7 @@ from zstruct.store.publish import (
     recover,
     working_directory,
 )
+from zstruct.store.groups import GROUP_VERSION
 from zstruct.store.spec import GroupKind
 from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json

@@ -30,7 +30,8 @@ from zstruct.features.statistics import described
 from zstruct.moments import ColumnMoments
 from zstruct.progress import Runner
 from zstruct.schema import ATOM
-from zstruct.store.spec import ArraySpec, GroupKind, choose_grid
+from zstruct.store.chunks import choose_grid
+from zstruct.store.spec import ArraySpec, GroupKind
 from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json
 from zstruct.store.write import Shard, WrittenArray, complete, create, write_array, write_shard

@@ -26,7 +26,8 @@ from zstruct.geometry.pieces import numbered_from, visit
 from zstruct.geometry.structures import Structures
 from zstruct.ragged import atom_rows, counts_to_offsets
 from zstruct.schema import ATOM
-from zstruct.store.spec import ArraySpec, GroupKind, choose_grid
+from zstruct.store.chunks import choose_grid
+from zstruct.store.spec import ArraySpec, GroupKind
 from zstruct.store.store import Store
 from zstruct.store.workdir import write_json
 from zstruct.store.write import Shard, write_shard

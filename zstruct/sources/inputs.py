@@ -17,7 +17,7 @@ from typing import Any
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.locations import is_url, path_of
+from zstruct.paths_and_urls import is_url, path_of
 from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.paths import below, holds_arrays, matching, natural
 from zstruct.sources.registry import (

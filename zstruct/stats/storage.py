@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from zstruct.stats.scan import Part, check_part
 from zstruct.stats.summary import Statistics
+from zstruct.store.chunks import choose_grid
 from zstruct.store.groups import keep, require_group, understanding
-from zstruct.store.spec import ArraySpec, choose_grid
+from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 
 __all__ = ["NOUN", "keep_statistics", "open_statistics"]

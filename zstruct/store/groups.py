@@ -27,8 +27,8 @@ from zstruct.errors import (
     StoreFormatError,
     ZstructError,
 )
-from zstruct.locations import check_writable
-from zstruct.store.publish import (
+from zstruct.paths_and_urls import check_writable
+from zstruct.store.group_publication import (
     SCRATCH,
     check_distinct,
     check_name,

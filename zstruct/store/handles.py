@@ -13,7 +13,7 @@ from typing import Any
 import zarr
 
 from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
-from zstruct.locations import is_url, refused
+from zstruct.paths_and_urls import is_url, refused
 from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
 
 __all__ = ["Handles", "chunks_there"]

@@ -21,7 +21,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError, InputError
-from zstruct.locations import refused
+from zstruct.paths_and_urls import refused
 from zstruct.precision import copied, too_large
 from zstruct.schema import ATOM
 from zstruct.store.files import ABSENT, CRC_BYTES, seal_of, shard_path

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from zstruct.elements import NUMBERS
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, Level
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
+from zstruct.store.chunks import ChunkGrid, choose_grid
 from zstruct.store.digests import combine_digests
 
 __all__ = [
@@ -22,11 +23,9 @@ __all__ = [
     "FORMULA",
     "GROUP_KINDS",
     "ArraySpec",
-    "ChunkGrid",
     "GroupKind",
     "array_digest",
     "categories_specs",
-    "choose_grid",
     "columns_of",
     "formulas_specs",
     "is_content",
@@ -61,53 +60,6 @@ GROUP_KINDS: tuple[GroupKind, ...] = get_args(GroupKind)
 
 # Groups beside the content of a store; the last three are names kept for what comes.
 BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels", "index", "history"})
-
-
-# Measured by tests/benchmarks/bench_layout.py; docs/format.md quotes it.
-_CHUNK_ROWS = {ATOM: 1 << 16, STRUCTURE: 1 << 14}
-
-
-_CHUNK_BYTES = 1 << 21
-
-
-_CHUNKS_PER_SHARD = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkGrid:
-    """Rows of an inner chunk (the unit of reading) and of a shard (the unit of writing)."""
-
-    chunk_rows: int
-    shard_rows: int
-
-    def n_shards(self, n_rows: int) -> int:
-        """Return how many shards hold `n_rows` rows."""
-        return -(-n_rows // self.shard_rows)
-
-
-def _power_of_two(x: float) -> int:
-    return 1 << max(0, int(x).bit_length() - 1)
-
-
-def choose_grid(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> ChunkGrid:
-    """Return chunk and shard sizes for an array of `n_rows` rows of `row_bytes` bytes.
-
-    An inner chunk has 65,536 rows of atoms or 16,384 of structures, fewer where rows are so wide
-    that it would pass two megabytes; a shard has 16 chunks. Arrays of one dimension so share
-    their chunk edges. No array gets a chunk or a shard larger than itself.
-
-    Examples
-    --------
-    >>> choose_grid(10_000_000, 24, "atom")
-    ChunkGrid(chunk_rows=65536, shard_rows=1048576)
-    >>> choose_grid(500, 24)
-    ChunkGrid(chunk_rows=500, shard_rows=500)
-    """
-    widest = _power_of_two(_CHUNK_BYTES / max(1, row_bytes))
-    chunk = min(_CHUNK_ROWS[level], widest)
-    if n_rows <= chunk:
-        return ChunkGrid(max(1, n_rows), max(1, n_rows))
-    return ChunkGrid(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from zstruct.errors import (
     UnknownNameError,
     ZstructError,
 )
-from zstruct.locations import check_options, path_of, refused
+from zstruct.paths_and_urls import check_options, path_of, refused
 from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
 from zstruct.store.attribute_checks import check_contents, check_group, check_no_dataset, check_type
 from zstruct.store.catalog import Catalog, Listing, check_name, group_of
+from zstruct.store.chunks import ChunkGrid
 from zstruct.store.files import (
     checksum_of,
     is_own_profile,
@@ -38,14 +39,7 @@ from zstruct.store.files import (
 )
 from zstruct.store.handles import Handles, chunks_there
 from zstruct.store.metadata_checks import read_document
-from zstruct.store.spec import (
-    BESIDE,
-    CATEGORIES,
-    SHARDS,
-    ArraySpec,
-    ChunkGrid,
-    columns_of,
-)
+from zstruct.store.spec import BESIDE, CATEGORIES, SHARDS, ArraySpec, columns_of
 
 __all__ = ["Store"]
 

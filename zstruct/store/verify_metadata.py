@@ -15,9 +15,9 @@ from typing import Any
 
 from zstruct.errors import CorruptStoreError
 from zstruct.store.catalog import Documents, group_of
+from zstruct.store.group_publication import working_directory
 from zstruct.store.metadata import DOCUMENT, documents_digest
 from zstruct.store.metadata_checks import documents_within, read_document
-from zstruct.store.publish import working_directory
 from zstruct.store.store import Store
 
 __all__ = ["check_group_metadata", "check_metadata"]

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.schema import ATOM, Level
+from zstruct.store.chunks import ChunkGrid
 from zstruct.store.digests import combine_digests
-from zstruct.store.spec import ArraySpec, ChunkGrid
+from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 
 __all__ = ["Column", "StoreView"]

@@ -14,7 +14,7 @@ import zarr
 from zstruct.errors import (
     CorruptStoreError,
 )
-from zstruct.locations import refused
+from zstruct.paths_and_urls import refused
 from zstruct.store.metadata import (
     consolidated,
     group_document,

@@ -10,11 +10,11 @@ from zstruct.transforms.cast_units import CastUnits
 from zstruct.transforms.compose import Compose, as_transform
 from zstruct.transforms.noise import AddNoise
 from zstruct.transforms.normalize import Denormalize, Normalize
-from zstruct.transforms.positions import Center, Wrap
 from zstruct.transforms.random_apply import RandomApply
+from zstruct.transforms.random_streams import random_keys
 from zstruct.transforms.rotations import RandomReflection, RandomRotation
-from zstruct.transforms.streams import random_keys
 from zstruct.transforms.transform import OnBatch, OnSample, Transform
+from zstruct.transforms.wrap_and_center import Center, Wrap
 
 __all__ = [
     "AddNoise",

@@ -11,7 +11,7 @@ from zstruct.arguments import names, real
 from zstruct.batch.packed import PackedBatch
 from zstruct.schema import Field
 from zstruct.transforms.kernels import add_normal
-from zstruct.transforms.streams import seed_of
+from zstruct.transforms.random_streams import seed_of
 from zstruct.transforms.subset import indices, on_some, probability
 from zstruct.transforms.transform import Transform, column_of, flat
 

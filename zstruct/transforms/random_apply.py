@@ -8,7 +8,7 @@ from typing import Any, Self
 from zstruct.batch.packed import PackedBatch
 from zstruct.schema import Field
 from zstruct.transforms.compose import as_transform
-from zstruct.transforms.streams import seed_of
+from zstruct.transforms.random_streams import seed_of
 from zstruct.transforms.subset import on_some, probability
 from zstruct.transforms.transform import Transform
 

@@ -17,7 +17,7 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import Field
 from zstruct.transforms.kernels import mirrors, rotations, turn_tensors, turn_vectors
-from zstruct.transforms.streams import seed_of
+from zstruct.transforms.random_streams import seed_of
 from zstruct.transforms.subset import indices, on_some, probability
 from zstruct.transforms.transform import Transform, flat
 from zstruct.voigt import VOIGT_OF_FULL

@@ -21,7 +21,7 @@ from zstruct.batch.pack import pack
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import FIELDS, Field
-from zstruct.transforms.streams import random_keys, stream
+from zstruct.transforms.random_streams import random_keys, stream
 from zstruct.transforms.subset import indices, on_some, probability
 
 __all__ = ["OnBatch", "OnSample", "Transform", "column_of", "flat", "indices"]

@@ -7,8 +7,9 @@ import pytest
 
 from zstruct.errors import CorruptStoreError
 from zstruct.loading.cache.cache import BlockCache
+from zstruct.store.chunks import choose_grid
 from zstruct.store.shards import ArrayReader
-from zstruct.store.spec import ArraySpec, choose_grid
+from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.write import write_array
 

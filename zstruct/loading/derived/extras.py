@@ -31,8 +31,8 @@ from zstruct.geometry.structures import Structures, check_images
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.cache.placement import available_bytes
 from zstruct.loading.derived.kernels import connect, pair_vectors
-from zstruct.loading.derived.lookup import Wanted, find_descriptor, find_neighbors
 from zstruct.loading.derived.memo import Memo
+from zstruct.loading.derived.stored_or_computed import Wanted, find_descriptor, find_neighbors
 from zstruct.loading.forces import USED
 from zstruct.loading.gather.gather import Gather, kept_dtype
 from zstruct.loading.options import Cache, Edges

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from zstruct.ragged import counts_to_offsets
 from zstruct.sources.xyz import kernels
+from zstruct.sources.xyz.bad_frames import Faults
 from zstruct.sources.xyz.comments import NUMERIC, SPECIAL, Comments
-from zstruct.sources.xyz.faults import Faults
 from zstruct.sources.xyz.texts import decided, spell
 
 __all__ = ["find_unclosed", "split_comments"]

@@ -6,8 +6,8 @@ import numpy as np
 
 from zstruct.sources.source import RawColumn
 from zstruct.sources.xyz import kernels
+from zstruct.sources.xyz.bad_frames import Faults
 from zstruct.sources.xyz.comments import NUMERIC, TWICE, Comments
-from zstruct.sources.xyz.faults import Faults
 from zstruct.sources.xyz.texts import spell
 
 __all__ = ["geometry"]

@@ -324,8 +324,8 @@ def _read_block(
 ) -> Raw | None:
     """Read some frames of a window; None if that would take too much memory for one block."""
     from zstruct.sources.xyz.atoms import frame_formats, read_atoms, row_bytes
+    from zstruct.sources.xyz.bad_frames import Faults
     from zstruct.sources.xyz.comment_lines import find_unclosed
-    from zstruct.sources.xyz.faults import Faults
     from zstruct.sources.xyz.geometry import geometry
 
     faults = Faults(len(index))

@@ -18,7 +18,7 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import Field
 from zstruct.transforms.kernels import wrap
-from zstruct.transforms.streams import seed_of
+from zstruct.transforms.random_streams import seed_of
 from zstruct.transforms.subset import on_some, probability
 from zstruct.transforms.transform import Transform, column_of, flat
 

@@ -16,7 +16,7 @@ from tests.conftest import random_atoms
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError, StoreFormatError
 from zstruct.explore import summarize
 from zstruct.features import NeighborList, group_names, open_group
-from zstruct.locations import check_writable, is_url, path_of, refused
+from zstruct.paths_and_urls import check_writable, is_url, path_of, refused
 
 # The servers and their clients leave sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(

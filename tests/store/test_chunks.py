@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zstruct.store.spec import choose_grid
+from zstruct.store.chunks import choose_grid
 
 
 @given(st.integers(0, 10**10), st.integers(1, 10**7), st.sampled_from(["atom", "structure"]))
