@@ -211,7 +211,7 @@ class StructureSampler:
             raise ValueError(
                 f"the state is of another order and can't be resumed: it was saved by {state['sampler']}; "
                 f"this is {recipe}; if the memory of the machine makes the difference, give both the same "
-                "shuffle= and cache_bytes="
+                "shuffle= and Cache(bytes=...)"
             )
         self.seed = int(state["seed"])
         self.seek(int(state["epoch"]), int(state["position"]))
