@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
-from zstruct.store import spec
+from zstruct.store import chunks
 
 
 def random_atoms(rng, n_atoms=None, *, labels=True, periodic=None):
@@ -83,8 +83,8 @@ def xyz_file(tmp_path, frames):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of few rows and shards of two chunks, so that small stores have many."""
-    monkeypatch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-    monkeypatch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
+    monkeypatch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+    monkeypatch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, Field, infer
-from zstruct.store import spec
+from zstruct.store import chunks
 from zstruct.store.chunks import choose_grid
 from zstruct.store.spec import ArraySpec, categories_specs, spec_of
 from zstruct.store.write import create, finish, write_array
@@ -75,9 +75,9 @@ def write_store(
 def narrow_chunks():
     """Chunks of 16 rows of atoms (8 where rows are wide) and 4 structures, 2 of them in a shard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-        patch.setattr(spec, "_CHUNK_BYTES", 8 * 24)
-        patch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
+        patch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+        patch.setattr(chunks, "_CHUNK_BYTES", 8 * 24)
+        patch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
         yield
 
 

@@ -39,11 +39,11 @@ def inputs(tmp_path):
 def _shrink():
     """Make many parts and many shards of little data."""
     from zstruct.building import manifest
-    from zstruct.store import spec
+    from zstruct.store import chunks
 
     manifest._JOB_BYTES = 0
-    spec._CHUNK_ROWS.update(atom=128, structure=32)
-    spec._CHUNKS_PER_SHARD = 2
+    chunks._CHUNK_ROWS.update(atom=128, structure=32)
+    chunks._CHUNKS_PER_SHARD = 2
 
 
 def _build(folder, out, options, kill_at=0):

@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
-from zstruct.store import spec
+from zstruct.store import chunks
 
 
 def labelled(rng, i):
@@ -43,8 +43,8 @@ def path(tmp_path_factory, structures):
     """Their store (not to be changed), of chunks of 16 atoms or 4 structures, two to a shard."""
     out = tmp_path_factory.mktemp("explore") / "labelled.zarr"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-        patch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
+        patch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+        patch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
         zstruct.build(structures, out, progress=False)
     return out
 

@@ -10,7 +10,7 @@ import xarray as xr
 import zstruct
 from zstruct.errors import InputError, StaleGroupError
 from zstruct.features import Chebyshev, NeighborList, Structures
-from zstruct.store import spec
+from zstruct.store import chunks
 
 CHEB = Chebyshev(["H", "C", "O", "Ti"], 3, 4.0, 2, 3.0)
 
@@ -21,8 +21,8 @@ def featured(path, tmp_path_factory):
     out = tmp_path_factory.mktemp("features") / "featured.zarr"
     shutil.copytree(path, out)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-        patch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
+        patch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+        patch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
         zstruct.featurize(out, CHEB, derivatives=True, name="cheb", dtype="float64", progress=False)
         zstruct.featurize(out, NeighborList(3.0), name="near", progress=False)
     return out

@@ -4,7 +4,7 @@ import pytest
 
 import zstruct
 from tests.conftest import random_atoms
-from zstruct.store import spec
+from zstruct.store import chunks
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def structures(rng):
 
 @pytest.fixture
 def built(tmp_path, structures, small_chunks, monkeypatch):
-    monkeypatch.setattr(spec, "_CHUNK_BYTES", 4096)
+    monkeypatch.setattr(chunks, "_CHUNK_BYTES", 4096)
     out = tmp_path / "s.zarr"
     zstruct.build(structures, out, progress=False)
     return out

@@ -14,21 +14,21 @@ from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, run
 from zstruct.features import NeighborList, group_names, open_group, register
 from zstruct.features import featurize_groups as assembling
+from zstruct.store import chunks
 from zstruct.store import group_publication as publishing
-from zstruct.store.spec import _CHUNK_ROWS
 
 
 @pytest.fixture(scope="module")
 def spawner():
     context = multiprocessing.get_context("forkserver")
-    kernels = [f"zstruct.features.kernels.{name}" for name in ("neighbors", "statistics")]
+    kernels = ["zstruct.geometry.kernels.neighbors", "zstruct.features.kernels.statistics"]
     context.set_forkserver_preload(["tests.features.gaussians", "zstruct.features.featurize", *kernels])
     return context
 
 
 def _featurize(path, options, kill_at=0):
-    _CHUNK_ROWS.update(atom=32, structure=4)
-    _CHUNKS_PER_SHARD = 2
+    chunks._CHUNK_ROWS.update(atom=32, structure=4)
+    chunks._CHUNKS_PER_SHARD = 2
     steps = []
 
     def counted(function):

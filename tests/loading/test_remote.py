@@ -45,8 +45,8 @@ def bucket(monkeypatch, tmp_path):
 @pytest.fixture
 def stored(bucket, tmp_path, rng, monkeypatch):
     """A store of many blocks, here and in the bucket."""
-    monkeypatch.setattr("zstruct.store.spec._CHUNK_ROWS", {"atom": 64, "structure": 16})
-    monkeypatch.setattr("zstruct.store.spec._CHUNKS_PER_SHARD", 2)
+    monkeypatch.setattr("zstruct.store.chunks._CHUNK_ROWS", {"atom": 64, "structure": 16})
+    monkeypatch.setattr("zstruct.store.chunks._CHUNKS_PER_SHARD", 2)
     frames = [random_atoms(rng, periodic=True) for _ in range(200)]
     zstruct.build(frames, tmp_path / "s.zarr", progress=False)
     s3fs.S3FileSystem().put(str(tmp_path / "s.zarr"), f"{bucket}/s.zarr", recursive=True)

@@ -48,12 +48,12 @@ def structures():
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, structures):
     """A store of sixty structures, in chunks of 16 atoms or 4 structures, two to a shard."""
-    from zstruct.store import spec
+    from zstruct.store import chunks
 
     out = tmp_path_factory.mktemp("query") / "mixed.zarr"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spec, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-        patch.setattr(spec, "_CHUNKS_PER_SHARD", 2)
+        patch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+        patch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
         zstruct.build(structures, out, progress=False)
     zstruct.split(out, [0.5, 0.5], name="default")
     zstruct.split(out, [10, 50], labels=["few", "most"], by="order", name="mine")
