@@ -263,12 +263,12 @@ def test_a_failed_overwrite_leaves_the_old_store(tmp_path, frames):
 def test_without_an_exchange_of_names_a_kill_between_renames_is_mended(
     tmp_path, frames, monkeypatch, second_rename_fails
 ):
-    from zstruct.building import publication as target_module
+    from zstruct.building import publication
 
     out = tmp_path / "s.zarr"
     zstruct.build(frames[:3], out, progress=False)
     before = tree_bytes(out)
-    monkeypatch.setattr(target_module, "exchange", lambda a, b: False)
+    monkeypatch.setattr(publication, "exchange", lambda a, b: False)
     with second_rename_fails(), pytest.raises(KeyboardInterrupt):
         zstruct.build(frames, out, overwrite=True, progress=False)
     assert not out.exists()

@@ -15,7 +15,7 @@ from tests.features.gaussians import CUTOFF, Gaussians, run
 from zstruct.features import NeighborList, group_names, open_group, register
 from zstruct.features import featurize_groups as assembling
 from zstruct.store import chunks
-from zstruct.store import group_publication as publishing
+from zstruct.store import group_publication
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_resuming_computes_nothing_again_that_was_done(small, monkeypatch):
 
 def test_a_kill_before_the_metadata_is_mended_by_any_later_call(small, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "consolidate_again", _interrupted)
+        patch.setattr(group_publication, "consolidate_again", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(small, Gaussians())
     assert group_names(small)["features"] == ["gaussians"]  # whole, though plain Zarr does not see it yet
