@@ -14,8 +14,7 @@ from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, run
 from zstruct.features import NeighborList, group_names, open_group, register
 from zstruct.features import featurize_groups as assembling
-from zstruct.store import chunks
-from zstruct.store import group_publication
+from zstruct.store import chunks, group_publication
 
 
 @pytest.fixture(scope="module")
