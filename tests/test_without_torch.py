@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
 from zstruct import StructureReader, layouts, transforms
-from zstruct.loading import Shuffle
+from zstruct.loading import Edges, Shuffle
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_an_epoch_of_arrays(path, frames, layout):
 
 
 def test_edges_turn_with_the_structures(path):
-    options = {"neighbors": 3.0, "edges": ["edge_vec", "edge_dist"], "dtype": "float64"}
+    options = {"neighbors": Edges(3.0, carry=["edge_vec", "edge_dist"]), "dtype": "float64"}
     still = StructureReader(path, **options)
     turned = StructureReader(path, transform=transforms.RandomRotation(seed=2), **options)
 

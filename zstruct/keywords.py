@@ -258,6 +258,6 @@ def _with_parameters(own: str | None, options: str | None) -> str | None:
     before, heading, after = own.partition(_HEADING)
     if heading:
         described, *others = _NEXT.split(after, maxsplit=1)
-        return "\n\n".join([f"{before}{heading}{described.rstrip()}\n{parameters}", *others])
+        return "\n\n".join([f"{before}{heading}{described.rstrip()}\n{parameters}", *others]) + "\n"
     summary, *others = _NEXT.split(own, maxsplit=1)
-    return "\n\n".join([summary.rstrip(), _HEADING + parameters, *others])
+    return "\n\n".join([summary.rstrip(), _HEADING + parameters, *others]) + "\n"

@@ -274,8 +274,8 @@ ORDER = SequentialSampler(3)
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: BudgetBatchSampler(ORDER, [1, 2, 3]), "nothing says how large batches are: give max_atoms"),
-        (lambda: BudgetBatchSampler(ORDER, [1, 2, 3], 0), "batch_size is a number of structures, at least 1"),
+        (lambda: BudgetBatchSampler(ORDER, [1, 2, 3]), "nothing says how large batches are"),
+        (lambda: BudgetBatchSampler(ORDER, [1, 2, 3], 0), "a batch is a number of structures, at least 1"),
         (
             lambda: BudgetBatchSampler(ORDER, [1, 2], max_atoms=3),
             r"the sampler's 3 structures, not .* \(2,\)",
@@ -291,7 +291,7 @@ ORDER = SequentialSampler(3)
             lambda: BudgetBatchSampler(ORDER, [1, 2, 3], max_edges=5, n_edges=[1, 2, 6]),
             "structure 2 of the dataset has 6 edges, more than max_edges=5",
         ),
-        (lambda: BucketBatchSampler(ORDER, [1, 2, 3], 2, 3), "a multiple of batch_size=2 such as 64, not 3"),
+        (lambda: BucketBatchSampler(ORDER, [1, 2, 3], 2, 3), "a multiple of the 2 of a batch such as 64, not 3"),
         (lambda: BucketBatchSampler(ORDER, [1, 2, 3], None, 0, max_atoms=9), "at least 1, not 0"),
     ],
 )
