@@ -291,7 +291,7 @@ ORDER = SequentialSampler(3)
             lambda: BudgetBatchSampler(ORDER, [1, 2, 3], max_edges=5, n_edges=[1, 2, 6]),
             "structure 2 of the dataset has 6 edges, more than max_edges=5",
         ),
-        (lambda: BucketBatchSampler(ORDER, [1, 2, 3], 2, 3), "a multiple of the 2 of a batch such as 64, not 3"),
+        (lambda: BucketBatchSampler(ORDER, [1, 2, 3], 2, 3), "the 2 of a batch such as 64, not 3"),
         (lambda: BucketBatchSampler(ORDER, [1, 2, 3], None, 0, max_atoms=9), "at least 1, not 0"),
     ],
 )
