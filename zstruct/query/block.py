@@ -8,34 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.compositions import element_counts
+from zstruct.query.arithmetic import Values, numbers
 from zstruct.query.quantities import Quantity
 from zstruct.query.table import Table
 from zstruct.schema import ATOM
 
-__all__ = ["Block", "Lookup", "Values"]
+__all__ = ["Block", "Lookup"]
 
 T = TypeVar("T")
-
-
-class Values(NamedTuple):
-    """Numbers of some structures.
-
-    Parameters
-    ----------
-    values
-        One each, or one for all; NaN is missing.
-    missing
-        Where whole numbers are missing; None: nowhere.
-    """
-
-    values: Any
-    missing: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -132,9 +118,9 @@ class Block:
         """Return the numbers of a field, or of one of its components, for some of the structures."""
         rows = self.rows(name)[(which, *component)]
         if rows.dtype.kind == "f":
-            return Values(rows.astype(np.float64, copy=False))
+            return numbers(rows)
         missing = self.missing(name) if name in self.lookup.table.fields else None
-        return Values(rows.astype(np.int64, copy=False), None if missing is None else missing[which])
+        return numbers(rows, None if missing is None else missing[which])
 
     def positions(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the positions that users know some of the structures by."""
@@ -150,9 +136,7 @@ class Block:
         if formulas is not None:
             return self.lookup.counts_by_formula(elements)[self.rows(formulas.codes)[which]]
         known = self.lookup.elements
-        found = self._of_atoms(
-            "", which, "numbers", lambda edges, numbers: element_counts(numbers, edges, known)
-        )
+        found = self._of_atoms("", which, "numbers", lambda edges, rows: element_counts(rows, edges, known))
         return found[:, [known.index(z) for z in elements]].sum(axis=1, dtype=np.int64)
 
     def quantity(self, quantity: Quantity, which: NDArray[np.int64]) -> Values:
@@ -160,15 +144,15 @@ class Block:
         assert quantity.compute is not None
         if quantity.level != ATOM:
             rows = [self.rows(name)[which] for name in quantity.needs]
-            return Values(quantity.compute(*rows))
+            return numbers(quantity.compute(*rows))
         formulas = self.lookup.table.formulas
         if quantity.needs == ("numbers",) and formulas is not None:
             by_formula = self.lookup.once(
                 quantity.name,
                 lambda: quantity.compute(formulas.offsets, formulas.numbers),  # type: ignore[misc]
             )
-            return Values(by_formula[self.rows(formulas.codes)[which]])
-        return Values(self._of_atoms(quantity.name, which, quantity.needs[0], quantity.compute))
+            return numbers(by_formula[self.rows(formulas.codes)[which]])
+        return numbers(self._of_atoms(quantity.name, which, quantity.needs[0], quantity.compute))
 
     def _of_atoms(
         self, key: str, which: NDArray[np.int64], field: str, compute: Callable[..., NDArray[Any]]
@@ -176,7 +160,8 @@ class Block:
         """Return what is worked out from the atoms of some structures, of those only that are not known."""
         values, known = self._worked_out.get(key, (None, np.zeros(self.stop - self.start, dtype=bool)))
         new = which[~known[which]]
-        for atoms in self.lookup.table.atoms(field, new + self.start):
+        pieces = self.lookup.table.atoms(field, new + self.start) if len(new) else ()
+        for atoms in pieces:
             found = compute(atoms.offsets, atoms.rows)
             if values is None:
                 values = np.zeros((len(known), *found.shape[1:]), found.dtype)

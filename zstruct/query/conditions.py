@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.query.arithmetic import compared, is_missing, is_one_of
 from zstruct.query.block import Block
-from zstruct.query.values import COLUMN, Value, is_missing
+from zstruct.query.values import COLUMN, Value
 
 __all__ = [
     "All",
@@ -30,10 +31,6 @@ __all__ = [
     "Unless",
 ]
 
-_COMPARED = {
-    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal,
-    "!=": np.not_equal,
-}  # fmt: skip
 _OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
@@ -136,7 +133,7 @@ class Compare:
     def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return where both are given, and are as the sign says."""
         left, right = self.left.of(block, which), self.right.of(block, which)
-        found = _COMPARED[self.sign](left.values, right.values)
+        found = compared(self.sign, left, right)
         found = found & ~is_missing(left) & ~is_missing(right)
         return np.broadcast_to(found, len(which)).copy() if np.shape(found) != which.shape else found
 
@@ -161,7 +158,7 @@ class IsNumber:
     def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return where it is given, and is one of them, or none."""
         found = self.value.of(block, which)
-        inside = np.isin(found.values, np.array(self.numbers))
+        inside = is_one_of(found, np.array(self.numbers))
         return np.broadcast_to((inside ^ self.negated) & ~is_missing(found), len(which))
 
     def opposite(self) -> Condition:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from zstruct.elements import NUMBERS
 from zstruct.query import syntax
 from zstruct.query.conditions import Compare, Constant, Flag, Given
 from zstruct.query.messages import Complaints
@@ -16,7 +15,7 @@ from zstruct.query.operands import (
     NumberOperand,
     Operand,
 )
-from zstruct.query.quantities import FORMULA, INDEX, QUANTITIES, Quantity
+from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity
 from zstruct.query.table import Table
 from zstruct.query.values import ATOMS, COLUMN, ROWS, Computed, Count, Norm, Position, Stored, Value
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field, by_alias
@@ -67,8 +66,8 @@ class Names:
         """Return what a name is; `beside_text`, where a text in quotes may have been meant."""
         name, fields = node.name, self._table.fields
         if not node.stored:
-            if name in NUMBERS:
-                return NumberOperand(self.count(NUMBERS[name]))
+            if name in ELEMENTS:
+                return NumberOperand(self.count(ELEMENTS[name]))
             if name == FORMULA:
                 return FormulaOperand()
             if name in QUANTITIES:
@@ -92,7 +91,7 @@ class Names:
     def component(self, node: syntax.Component) -> Operand:
         """Return one value of a field that has several."""
         name = node.of.name
-        if not node.of.stored and (name in NUMBERS or name in QUANTITIES):
+        if not node.of.stored and (name in ELEMENTS or name in QUANTITIES):
             self._complain.of(f"{name} is one number, without components", node)
         if name not in self._table.fields:
             self._no_field(node.of)
@@ -127,12 +126,12 @@ class Names:
         """Return whether there are no other elements."""
         elements = []
         for one in node.arguments:
-            if not isinstance(one, syntax.Name) or one.stored or one.name not in NUMBERS:
+            if not isinstance(one, syntax.Name) or one.stored or one.name not in ELEMENTS:
                 self._complain.of(
                     f"only takes chemical symbols, as in only(Ti, O), and {self._complain.said(one)} is none",
                     one,
                 )
-            elements.append(NUMBERS[one.name])
+            elements.append(ELEMENTS[one.name])
         if not elements:
             self._complain.of("only takes chemical symbols, as in only(Ti, O)", node)
         count = self.count(*dict.fromkeys(elements))
@@ -147,7 +146,7 @@ class Names:
             )
         name, fields = one.name, self._table.fields
         if not one.stored:
-            if name in NUMBERS:
+            if name in ELEMENTS:
                 self._complain.of(
                     f"write {name} to ask for the element, or has(field('{name}')) for a field", node
                 )
@@ -170,7 +169,7 @@ class Names:
         """Return the norm of a field."""
         one = single(node, self._complain, "the name of a field, as in norm(dipole)")
         if isinstance(one, syntax.Name) and (
-            one.stored or (one.name not in NUMBERS and one.name not in QUANTITIES)
+            one.stored or (one.name not in ELEMENTS and one.name not in QUANTITIES)
         ):
             if one.name not in self._table.fields:
                 self._no_field(one)
@@ -188,7 +187,7 @@ class Names:
         what = "field" if node.stored else "quantity"
         reason = f"{self._table.name} has no {what} {name!r}"
         usable = [one for one, field in fields.items() if field.level == STRUCTURE]
-        known: Sequence[str] = list(fields) if node.stored else [*QUANTITIES, *usable, *NUMBERS]
+        known: Sequence[str] = list(fields) if node.stored else [*QUANTITIES, *usable, *ELEMENTS]
         alias = by_alias(name, STRUCTURE)
         near = alias.name if alias is not None and alias.name in fields else nearest(name, known)
         if beside_text:

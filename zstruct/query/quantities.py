@@ -12,15 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import NUMBERS
 from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Level
 
 __all__ = [
+    "ELEMENTS",
     "FORMULA",
     "INDEX",
     "QUANTITIES",
     "Quantity",
 ]
+
+#: Atomic numbers by chemical symbol. X, ASE's dummy atom, is no element here: it hid fields of that name.
+ELEMENTS = {symbol: number for symbol, number in NUMBERS.items() if number > 0}
 
 #: The quantities that are not computed by a function of their own.
 INDEX, FORMULA = "index", "formula"
@@ -83,7 +88,7 @@ def _largest_component(offsets: NDArray[np.int64], forces: NDArray[Any]) -> NDAr
 
 def _n_elements(offsets: NDArray[np.int64], numbers: NDArray[Any]) -> NDArray[np.int64]:
     n = len(offsets) - 1
-    pairs = np.repeat(np.arange(n) * 256, np.diff(offsets)) + numbers
+    pairs = np.repeat(np.arange(n) * 256, np.diff(offsets)) + numbers.astype(np.int64)
     pairs.sort()  # where equal ones are counted, `unique` takes several times as long
     new = np.ones(len(pairs), dtype=bool)
     np.not_equal(pairs[1:], pairs[:-1], out=new[1:])

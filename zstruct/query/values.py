@@ -1,8 +1,4 @@
-"""The numbers in an expression, as they are worked out for many structures at once.
-
-Whole numbers stay whole: they are 64-bit integers, and floats where those would overflow. A missing
-number makes everything that is computed from it missing. So does a division by zero.
-"""
+"""The numbers in an expression: where each comes from, and what it costs to have it for many structures."""
 
 from __future__ import annotations
 
@@ -12,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.query.block import Block, Values
+from zstruct.query.arithmetic import Values, absolute, calculated, numbers
+from zstruct.query.block import Block
 from zstruct.query.quantities import Quantity
 
 __all__ = [
@@ -30,12 +27,10 @@ __all__ = [
     "Stored",
     "Totals",
     "Value",
-    "is_missing",
 ]
 
 #: What reading costs: a value of each structure, several of each, rows of atoms.
 COLUMN, ROWS, ATOMS = 1, 2, 8
-_SAFE = 2.0**63 - 2.0**11  # floats from here on may be of integers that overflow
 
 
 class Value(Protocol):
@@ -100,7 +95,7 @@ class Count:
 
     def of(self, block: Block, which: NDArray[np.int64]) -> Values:
         """Return it for some structures."""
-        return Values(block.counts(self.elements, which))
+        return numbers(block.counts(self.elements, which))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +106,7 @@ class Position:
 
     def of(self, block: Block, which: NDArray[np.int64]) -> Values:
         """Return it for some structures."""
-        return Values(block.positions(which))
+        return numbers(block.positions(which))
 
 
 class Totals(Protocol):
@@ -151,8 +146,8 @@ class Norm:
 
     def of(self, block: Block, which: NDArray[np.int64]) -> Values:
         """Return it for some structures."""
-        rows, missing = block.field(self.name, which)
-        return Values(np.linalg.norm(rows, axis=1), missing)
+        found = block.field(self.name, which)
+        return Values(np.linalg.norm(found.values, axis=1), found.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +163,7 @@ class Absolute:
 
     def of(self, block: Block, which: NDArray[np.int64]) -> Values:
         """Return it for some structures."""
-        values, missing = self.value.of(block, which)
-        least = np.iinfo(np.int64).min
-        if values.dtype.kind == "i" and np.any(values == least):
-            values = values.astype(np.float64)
-        return Values(np.abs(values), missing)
+        return absolute(self.value.of(block, which))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,35 +182,5 @@ class Arithmetic:
         """Return it for some structures."""
         found = self.first.of(block, which)
         for sign, value in self.rest:
-            found = _calculated(sign, found, value.of(block, which))
+            found = calculated(sign, found, value.of(block, which))
         return found
-
-
-def is_missing(found: Values) -> NDArray[np.bool_]:
-    """Return which numbers are missing."""
-    values, missing = found
-    if values.dtype.kind == "f":
-        nan: NDArray[np.bool_] = np.isnan(values)
-        return nan if missing is None else nan | missing
-    return np.zeros(np.shape(values), dtype=bool) if missing is None else missing
-
-
-def _calculated(sign: str, left: Values, right: Values) -> Values:
-    """Return what a sign makes of numbers."""
-    masks = [found.missing for found in (left, right) if found.missing is not None]
-    missing = None if not masks else masks[0] if len(masks) == 1 else masks[0] | masks[1]
-    with np.errstate(all="ignore"):
-        return Values(_result(sign, left.values, right.values), missing)
-
-
-def _result(sign: str, a: Any, b: Any) -> Any:
-    if sign == "/":
-        divisor = np.asarray(b, np.float64)
-        return np.asarray(a, np.float64) / np.where(divisor == 0, np.nan, divisor)
-    work = {"+": np.add, "-": np.subtract, "*": np.multiply}[sign]
-    if a.dtype.kind == "i" and b.dtype.kind == "i":
-        rounded = work(a.astype(np.float64), b.astype(np.float64))
-        if np.all(np.abs(rounded) < _SAFE):
-            return work(a, b)
-        return rounded
-    return work(a, b)
