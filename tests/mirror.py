@@ -56,7 +56,7 @@ THROUGH = {
     "query/test_against_duckdb.py": ["query/block", "query/conditions", "query/evaluate", "query/values"],
     "query/test_bind.py": ["query/messages", "query/names", "query/operands", "query/quantities"],
     "query/test_parse.py": ["query/syntax", "query/tokens"],
-    "query/test_selection.py": ["query/choice", "query/positions", "query/table"],
+    "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/normalize/test_normalize.py": [
         "sources/normalize/candidates",

@@ -60,7 +60,7 @@ def test_a_part_selects_what_its_structures_of_the_store_do(path, ds, expression
     found = ds.zs.isel(rows).zs.select(expression)
     sorted_by_xarray = ds.isel(structure=rows).zs.select(expression)
 
-    assert labels(found) == labels(sorted_by_xarray) == (rows if expected is None else expected).tolist()
+    assert labels(found) == labels(sorted_by_xarray) == expected.tolist()
     assert found.sizes["atom"] == int(found.n_atoms.sum())
 
 
@@ -203,3 +203,67 @@ def test_a_store_may_be_opened_selected(path):
     xr.testing.assert_identical(zstruct.open(path, select="Ti and fmax < 3"), expected)
     with pytest.raises(UnknownNameError, match="did you mean fmax"):
         zstruct.open(path, select="fmx < 3")
+
+
+def test_a_selection_is_taken_and_what_it_says_is_kept(path, ds):
+    selection = Selection().select("Ti", max_force=9.0).select(slice(1, 4))
+
+    expected = ds.zs.select("Ti", max_force=9.0).zs.select(slice(1, 4))
+
+    assert ds.zs.select(selection).identical(expected)
+    assert labels(expected) == selection.structures(Store(path)).tolist()
+    xr.testing.assert_identical(zstruct.open(path, select=selection), zstruct.open(path).zs.select(selection))
+    assert labels(ds.zs.select(selection, max_energy=-5.0)) == labels(expected.zs.select(max_energy=-5.0))
+
+
+def test_the_dtype_says_what_a_variable_is_and_no_attribute_that_it_inherited(ds):
+    with xr.set_options(keep_attrs=True):
+        made = ds.assign(
+            small=ds.n_atoms < 4,
+            is_bulk=ds.config_type == "bulk",
+            as_number=ds.converged.astype(int),
+            twice=ds.converged * 2,
+            thirds=ds.converged / 3,
+            n_directions=ds.pbc.sum("cell_vector"),
+        )
+
+    def found(mask):
+        return np.flatnonzero(mask).tolist()
+
+    assert labels(made.zs.select("small")) == found(ds.n_atoms.values < 4)
+    assert labels(made.zs.select("is_bulk")) == found(ds.config_type.values == "bulk")
+    assert labels(made.zs.select("as_number == 1")) == found(ds.converged.values)
+    assert labels(made.zs.select("twice > 1 and thirds < 1")) == found(ds.converged.values)
+    assert labels(made.zs.select("n_directions == 2")) == found(ds.pbc.values.sum(axis=1) == 2)
+    for name in ("as_number", "twice", "thirds", "n_directions"):
+        with pytest.raises(InputError, match=f"{name} is a number, not a condition"):
+            made.zs.select(name)
+    with pytest.raises(InputError, match="is_bulk is a condition and 'True' is a text"):
+        made.zs.select("is_bulk == 'True'")
+
+
+def test_floats_that_stand_for_booleans_are_conditions_until_they_are_calculated_with(ds):
+    kind = {"kind": "bool"}
+    flags = np.array([1.0, 0.0, np.nan, 1.0] * 10)
+    made = ds.assign(flag=("structure", flags, kind), half=("structure", flags / 2, kind))
+
+    assert labels(made.zs.select("flag and index < 4")) == [0, 3]
+    assert labels(made.zs.select("not flag and index < 4")) == [1]
+    assert labels(made.zs.select("half > 0.2 and index < 4")) == [0, 3]
+    assert made.zs.to_dataframe(["half"]).half[:2].tolist() == [0.5, 0.0]
+
+
+def test_whole_numbers_without_a_sign_do_not_wrap(ds):
+    most = np.full(40, 2**64 - 1, np.uint64)
+    made = ds.assign(u=("structure", most), n=("structure", np.full(40, 200, np.uint8)))
+
+    assert labels(made.zs.select("u < 0")) == []
+    assert labels(made.zs.select("u > 18e18 and n * n == 40000")) == list(range(40))
+    assert labels(
+        made.assign_coords(n_atoms=ds.n_atoms.astype(np.uint8)).zs.select("n_atoms * 200 >= 400")
+    ) == labels(ds.zs.select("n_atoms >= 2"))
+
+
+def test_a_function_of_the_store_is_told_that_it_is_given_a_dataset(ds):
+    with pytest.raises(InputError, match="here it is a function of the Dataset, in datasets and readers"):
+        ds.zs.select(where=lambda store: store.read("energy") < 0)

@@ -161,5 +161,7 @@ def test_elements_without_energies_of_the_build_are_named(tmp_path):
     atoms = ase.build.molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
     zstruct.build([atoms], tmp_path / "water.zarr", filters={"atomic_energies": {"H": -13.6}}, progress=False)
-    with pytest.raises(InputError, match="there is no reference energy of O; there are those of H"):
+    with pytest.raises(
+        InputError, match="was built with, and they have none of O, but of H; references=False"
+    ):
         StructureReader(tmp_path / "water.zarr").select(max_energy=1.0)

@@ -16,6 +16,7 @@ from zstruct.query import Choice, Selection, StoreTable, positions_of
 from zstruct.query.bind import bound
 from zstruct.query.evaluate import holding
 from zstruct.stats.references import References
+from zstruct.stats.scan import Part
 from zstruct.store.store import Store
 
 N = 60
@@ -61,8 +62,7 @@ def store(tmp_path_factory, structures):
 
 
 def chosen(store, *arguments, **keywords):
-    found = Selection().select(*arguments, **keywords).structures(store)
-    return list(range(N)) if found is None else found.tolist()
+    return Selection().select(*arguments, **keywords).structures(store).tolist()
 
 
 def those(structures, test):
@@ -132,7 +132,7 @@ def test_any_view_is_selected_from_as_its_structures_are(store, structures, rows
     found = Selection().select(expression).structures(store, np.array(rows, dtype=np.int64))
 
     expected = [i for i in rows if EXPRESSIONS[expression](structures[i])]
-    assert (rows if found is None else found.tolist()) == expected
+    assert found.tolist() == expected
 
 
 def test_choices_narrow_each_other(store):
@@ -192,9 +192,94 @@ def test_where_is_a_function_of_the_store_or_a_mask_of_it(store):
 
 
 def test_nothing_selects_everything(store):
-    assert Selection().structures(store) is None
+    everything = list(range(N))
+
+    assert Selection().structures(store).tolist() == everything
     assert not Selection().select()
-    assert Selection().select("n_atoms > 0").structures(store) is None
+    assert len(Selection().select("n_atoms > 0").structures(store)) == N
+    assert Selection().structures(store, np.array([4, 2])).tolist() == [4, 2]
+
+
+def test_a_selection_is_chosen_from_by_another(store):
+    first, second = Selection().select("Ti"), Selection().select([2, 0]).select("fmax < 9", max_force=8.0)
+
+    both = first.select(second, split="train")
+
+    assert both == first.select([2, 0]).select("fmax < 9", max_force=8.0).select(split="train")
+    assert first.select(which=second) == first.select(second)
+    assert first.select(Selection()) == first
+
+
+def test_equal_selections_are_equal():
+    def made(largest=3.0):
+        return Selection().select("Ti", max_force=largest).select([1, 2], where=[True, False]).select(0)
+
+    assert made() == made()
+    assert hash(made()) == hash(made())
+    assert len({made(), made(), made(2.0)}) == 2
+    assert Selection().select([1, 0]) != Selection().select([True, False])
+    assert Selection().select("Ti") != "Ti"
+    assert Choice("Ti") == Choice("Ti") != Choice("O")
+
+
+def test_two_expressions_are_joined_by_and(store):
+    for select in (Selection().select, zstruct.StructureReader(store).select):
+        with pytest.raises(ArgumentTypeError, match="not 2: join conditions by and, as in select"):
+            select("Ti", "O")
+
+
+def test_a_function_of_something_else_is_told_what_it_is_given(store):
+    with pytest.raises(InputError, match=r"here it is a function of the zstruct.Store, in ds.zs.select of"):
+        Selection().select(where=lambda ds: ds.energy < 0).structures(store)
+
+
+def test_a_selection_by_a_function_alone_reads_well():
+    assert str(Selection().select(where=len).select("Ti", where=len)) == (
+        'with where=len, then where "Ti", where=len'
+    )
+
+
+@pytest.fixture(scope="module")
+def referenced(tmp_path_factory, structures):
+    """A store that was built with energies of free atoms, and these."""
+    energies = {"H": -1.0, "C": -2.0, "O": -3.0, "Ti": -4.0}
+    out = tmp_path_factory.mktemp("query") / "referenced.zarr"
+    zstruct.build(structures, out, filters={"atomic_energies": energies}, progress=False)
+    return Store(out), energies
+
+
+def test_a_limit_of_energies_is_the_same_by_every_route(referenced, structures):
+    built, energies = referenced
+
+    def passes(atoms, free):
+        total = sum(free[symbol] for symbol in atoms.symbols)
+        return not has_energy(atoms) or (atoms.calc.results["energy"] - total) / len(atoms) <= 0.5
+
+    less = those(structures, lambda a: passes(a, energies))
+    whole = those(structures, lambda a: passes(a, dict.fromkeys(energies, 0.0)))
+    selection = Selection().select(max_energy=0.5)
+    reader = zstruct.StructureReader(built)
+
+    assert less != whole
+    assert selection.structures(built).tolist() == less
+    assert reader.select(max_energy=0.5).structures.tolist() == less
+    assert reader.select(selection).structures.tolist() == less
+    assert zstruct.open(built.path).zs.select(max_energy=0.5).structure.values.tolist() == less
+    assert zstruct.open(built.path, select=selection).structure.values.tolist() == less
+    assert Part.of(built, select=selection).structures.tolist() == less
+    assert selection.structures(built, references=False).tolist() == whole
+    unreferenced = zstruct.StructureReader(built, references=False)
+    assert unreferenced.select(selection).structures.tolist() == whole
+    with pytest.raises(ArgumentTypeError, match=r"references are those that zstruct.open_references returns"):
+        selection.structures(built, references=True)
+
+
+def test_an_element_that_the_build_has_no_energy_of_is_named(referenced, monkeypatch):
+    built, _ = referenced
+    monkeypatch.delitem(built.attrs["atomic_energies"], "Ti")
+
+    with pytest.raises(InputError, match="they have none of Ti, but of H, C, O; references=False"):
+        Selection().select(max_energy=0.5).structures(built)
 
 
 def test_selections_say_how_they_came_about():
@@ -280,6 +365,7 @@ def test_what_was_given_may_change_afterwards(store):
         ({"split": 3}, ArgumentTypeError, "split is a label"),
         ({"elements": "Ti"}, ArgumentTypeError, "elements is a list of names"),
         ({"elements": ["ti"]}, UnknownNameError, "no chemical symbol; did you mean Ti"),
+        ({"elements": ["X"]}, UnknownNameError, "no chemical symbol"),
         ({"elements": []}, InputError, "elements names at least one"),
         ({"max_force": -1}, InputError, "max_force is a limit of what is never negative"),
         ({"max_force": "a"}, ArgumentTypeError, "max_force is a number"),

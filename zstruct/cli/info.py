@@ -49,9 +49,7 @@ def _selected(store: zstruct.Store, expression: str, as_json: bool) -> int:
     """Print how many structures and atoms of a store an expression selects."""
     selection = zstruct.Selection().select(expression)
     rows = selection.structures(store)
-    n_structures, n_atoms = store.n_structures, store.n_atoms
-    if rows is not None:
-        n_structures, n_atoms = len(rows), int(store.read("n_atoms")[rows].sum())
+    n_structures, n_atoms = len(rows), int(store.read("n_atoms")[rows].sum())
     if as_json:
         said = {"select": expression, "n_structures": n_structures, "n_atoms": n_atoms}
         print(json.dumps(said, indent=2))

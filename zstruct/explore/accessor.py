@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from zstruct.arguments import check, shown
-from zstruct.errors import UnknownNameError
+from zstruct.errors import InputError, UnknownNameError
 from zstruct.explore.arguments import check_labels, fields_of, labelled, mask_over, the_structures
 from zstruct.explore.attributes import nested
 from zstruct.explore.composition import composition, elements, formulas
@@ -25,10 +25,9 @@ from zstruct.explore.presence import structures_with
 from zstruct.explore.reductions import check_reducible, reduced_rows, repeated, volumes
 from zstruct.explore.selection import Rows, cut, of_store, picked, rows_of, segments
 from zstruct.explore.table import to_table
-from zstruct.query import Choice, Selection
+from zstruct.query import Choice, FreeAtoms, asked
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
-from zstruct.stats.references import References
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,20 +185,22 @@ class StructureAccessor:
         Parameters
         ----------
         which
-            An expression; or positions in this Dataset, as for `isel`.
+            An expression; or positions in this Dataset, as for `isel`; or a `zstruct.Selection`, the choices
+            of which are made one after the other.
         split
             A label of the split "default" of the store, or the name of a split and a label.
         elements
             Chemical symbols; structures with any other element are left out.
         max_energy
-            Largest energy per atom, less that of free atoms if the store was built with
-            ``atomic_energies``, in eV. As all limits, it lets structures pass that have no such label.
+            Largest energy per atom, in eV, less that of free atoms if the store was built with
+            ``atomic_energies``. As all limits, it lets structures pass that have no such label.
         max_force
             Largest norm of the force on any atom, in eV/angstrom.
         max_force_component
             Largest absolute component of any force, in eV/angstrom.
         where
-            A boolean for each structure, or a function of the Dataset that returns that.
+            A boolean for each structure, or a function of the Dataset that returns that. (In datasets and
+            readers it is a function of the `zstruct.Store`.)
 
         Raises
         ------
@@ -220,10 +221,15 @@ class StructureAccessor:
         >>> found.formula.values, found.attrs["selection"]
         (array(['CH4'], dtype=object), 'where "C and not O and n_atoms <= 5"')
         """
+        if STRUCTURE not in self._ds.dims:
+            raise InputError(
+                "this Dataset has no dimension structure: there is nothing to select from; open a store with "
+                "zstruct.open"
+            )
         check_labels(which, self._ds)
         check_labels(where, self._ds)
-        choice = Choice(
-            which=the_structures(which, "select"),
+        selection = asked(
+            the_structures(which, "select"),
             split=split,
             elements=elements,
             max_energy=max_energy,
@@ -231,15 +237,18 @@ class StructureAccessor:
             max_force_component=max_force_component,
             where=where,
         )
-        built = nested(self._ds.attrs.get("atomic_energies", "null"))
-        references = References.given(built) if built else None
-        found = choice.positions(DatasetTable(self._ds), references)
-        selected = self._cut(
-            slice(0, self.n_structures) if found is None else picked(found, self.n_structures)
-        )
-        said = [selected.attrs.get(_SELECTION), str(Selection((choice,))) if choice else None]
+        found = self._ds if selection else self._cut(slice(0, self.n_structures))
+        for choice in selection.choices:
+            found = found.zs._chosen(choice)
+        said = [found.attrs.get(_SELECTION), str(selection)]
         text = ", then ".join(one for one in said if one)
-        return selected.assign_attrs({_SELECTION: text} if text else {})
+        return found.assign_attrs({_SELECTION: text} if text else {})
+
+    def _chosen(self, choice: Choice) -> xr.Dataset:
+        """Return the structures that one choice asks for."""
+        built = nested(self._ds.attrs.get("atomic_energies", "null"))
+        found = choice.positions(DatasetTable(self._ds), FreeAtoms.of_build(built))
+        return self._cut(slice(0, self.n_structures) if found is None else picked(found, self.n_structures))
 
     def to_ase(self, structure: Any = None) -> Atoms | list[Atoms]:
         """Return structures as `ase.Atoms`; reads them, every array once.

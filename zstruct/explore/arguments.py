@@ -56,6 +56,8 @@ def mask_over(mask: Any, dataset: xr.Dataset) -> Any:
         made = mask(dataset) if callable(mask) else mask
     except Exception as error:
         reason = f"the function that was given as a mask raised {type(error).__name__}: {error}"
+        if isinstance(error, AttributeError):
+            reason += "; here it is a function of the Dataset, in datasets and readers of the zstruct.Store"
         raise InputError(reason) from error
     values = made if isinstance(made, xr.DataArray) else array_of("a mask", made)
     if values.dtype != bool:

@@ -12,10 +12,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct.store.spec import DATASET_TYPE
 
-__all__ = ["flat", "nested", "of_dataset"]
+__all__ = ["flat", "nested", "of_dataset", "stands_for"]
 
 _TYPE = "encoding-type"
 _FIRST = ("n_structures", "n_atoms", "species", "atomic_energies")
@@ -66,3 +67,29 @@ def _is_flat(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def stands_for(kind: Any, values: NDArray[Any]) -> bool:
+    """Return whether floats stand for whole numbers or booleans, as the attribute ``kind`` of them says.
+
+    Format 1.0 keeps these as floats where some structures have none. Xarray keeps attributes through
+    arithmetic, so the values have to agree.
+
+    Parameters
+    ----------
+    kind
+        What the attribute says.
+    values
+        All of them.
+
+    Examples
+    --------
+    >>> stands_for("bool", np.array([1.0, np.nan])), stands_for("bool", np.array([2.0, np.nan]))
+    (True, False)
+    """
+    if values.dtype.kind != "f" or kind not in ("int", "bool"):
+        return False
+    given = values[~np.isnan(values)]
+    if kind == "bool":
+        return bool(np.isin(given, (0, 1)).all())
+    return bool((np.isfinite(given) & (given == np.floor(given)) & (np.abs(given) < 2.0**63)).all())

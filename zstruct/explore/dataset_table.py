@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.explore.arguments import check_labels, fields_of, mask_over
+from zstruct.explore.attributes import stands_for
 from zstruct.explore.open_store import in_part
 from zstruct.explore.selection import cut, row_blocks, segments
 from zstruct.query import Atoms, Formulas
@@ -68,11 +69,13 @@ class DatasetTable:
             kind = _KINDS.get(variable.dtype.kind)
             if kind is None or (name in masks and variable.dtype == bool):
                 continue
-            said = variable.attrs.get("kind", kind)
+            # The dtype decides: attributes stay through comparisons and arithmetic.
+            if kind == "float" and variable.attrs.get("kind") == "bool" and variable.dims[0] == STRUCTURE:
+                kind = "bool" if stands_for("bool", variable.to_numpy()) else kind
             found[name] = Field(
                 name=name,
                 dims=tuple(map(str, variable.dims)),
-                kind=said if said in _KINDS.values() else kind,
+                kind=kind,
                 dtype="int32" if kind == "category" else str(variable.dtype),
                 unit=str(variable.attrs.get("units", "")),
                 description=str(variable.attrs.get("long_name", name)),
@@ -87,11 +90,7 @@ class DatasetTable:
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return the rows of a variable of structures ``start:stop``; texts as codes."""
-        if (
-            name in self.fields
-            and self.fields[name].dtype == "int32"
-            and self.fields[name].kind == "category"
-        ):
+        if name in self.fields and self.fields[name].kind == "category":
             return self._codes(name)[start:stop]
         if name not in self._ds.variables:
             raise InputError(f"this Dataset has lost {name}: keep it where you choose variables")
@@ -113,6 +112,8 @@ class DatasetTable:
 
     def atoms(self, name: str, structures: NDArray[np.int64]) -> Iterator[Atoms]:
         """Yield the rows of a variable of the atoms of some structures, some megabytes at a time."""
+        if len(structures) == 0:
+            return
         part = self._part([name], structures)
         offsets = counts_to_offsets(part.variables["n_atoms"].to_numpy())
         for which, rows, edges in row_blocks(part.variables[name], offsets):

@@ -23,6 +23,7 @@ from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
+from zstruct.query import Selection
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
 from zstruct.splits.storage import open_part, open_split
 from zstruct.store.store import Store
@@ -43,7 +44,7 @@ def open(
     path: str | os.PathLike[str] | Store,
     chunks: Chunks = ATOM,
     *,
-    select: str | None = None,
+    select: str | Selection | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open a store as an `xarray.Dataset`; arrays are read when they are used.
@@ -76,6 +77,7 @@ def open(
         to those, or ``"auto"``.
     select
         An expression that holds for the structures to have, as for ``ds.zs.select``: ``"Ti and fmax < 10"``.
+        Or a `Selection` of them.
         What it names is read at once.
     storage_options
         Of a URL, for fsspec: keys, endpoints and the like.

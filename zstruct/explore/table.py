@@ -13,6 +13,7 @@ import xarray as xr
 from zstruct.arguments import names
 from zstruct.errors import UnknownNameError
 from zstruct.explore.arguments import fields_of
+from zstruct.explore.attributes import stands_for
 from zstruct.explore.presence import mask_of
 from zstruct.schema import STRUCTURE
 
@@ -87,8 +88,7 @@ def _column(values: np.ndarray, absent: np.ndarray | None, kind: Any) -> Any:
         return pd.Categorical(values)
     if absent is not None:
         return (pd.arrays.BooleanArray if values.dtype == bool else pd.arrays.IntegerArray)(values, absent)
-    if values.dtype.kind == "f" and kind in ("int", "bool"):
-        # Format 1.0 keeps these as floats where some structures have none; all are whole.
+    if stands_for(kind, values):
         missing = np.isnan(values)
         whole = np.where(missing, 0, values)
         if kind == "bool":

@@ -8,7 +8,7 @@ come, in which epoch, and whose forces are used is said with each batch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from zstruct.loading.options import Cache
 from zstruct.loading.recipe import Recipe
 from zstruct.precision import narrowed
 from zstruct.schema import Field
-from zstruct.stats.references import References, chosen_references, references_of_build
+from zstruct.stats.references import References, chosen_references
 from zstruct.store.store import Store
 from zstruct.to_ase import atoms_at
 from zstruct.transforms import Transform, as_transform
@@ -60,7 +60,7 @@ class Pipeline:
     references
         Energies of free atoms that are subtracted; None: none.
     limited
-        Those less which limits on energies are.
+        Those less which limits on energies are; None: those of the build, False: none.
     plain
         Whether a batch is done when it is gathered.
     """
@@ -71,8 +71,9 @@ class Pipeline:
         self.store = store
         names, self._atoms = chosen_fields(store, recipe.fields)  # type: ignore[arg-type] # named ones
         self.references: References | None = chosen_references(store, recipe.references)
-        # As a build limits energies; False says that the limit is one of energies as they are.
-        self.limited = references_of_build(store) if recipe.references is None else self.references
+        self.limited: References | Literal[False] | None = self.references
+        if self.references is None and recipe.references is not None:
+            self.limited = False
         self._featurizer = None if recipe.function is None else Featurizer(recipe.function, cache.features)
         _check_kept(recipe, cache)
         self.extras = _extras(store, recipe, cache)

@@ -30,7 +30,7 @@ from zstruct.loading.options import MOVED, Batches, Cache, Edges, Forces, Ranks,
 from zstruct.loading.order.from_options import batches_of, order_of
 from zstruct.loading.pipeline import Pipeline
 from zstruct.loading.recipe import Recipe
-from zstruct.query import Choice, Selection
+from zstruct.query import Selection, asked, narrowed
 from zstruct.store.store import Store
 from zstruct.text import html_table
 from zstruct.to_ase import atoms_at
@@ -95,13 +95,15 @@ class StructureReader:
         self._plain = self._pipeline.plain
         self._policy: ForcePolicy | None = None
         # Structures of a part; None: all.
-        self._rows = recipe.selection.structures(self.store, None, self._pipeline.limited)
+        self._rows = narrowed(recipe.selection, self.store, None, self._pipeline.limited)
         self.recipe = recipe
         self._epoch: Any = self._new_epoch()
 
-    @takes(Choice)
-    def select(self, choice: Choice) -> Self:
+    @takes(asked)
+    def select(self, selection: Selection) -> Self:
         """Return a view of the structures for which all of some conditions hold.
+
+        In place of an expression there may be a `zstruct.Selection`, such as that of another view.
 
         It shares decoded blocks with this reader, and can be selected from in turn.
 
@@ -116,8 +118,8 @@ class StructureReader:
         StaleGroupError
             If a split was drawn for other content than the store has now.
         """
-        rows = Selection((choice,)).structures(self.store, self._rows, self._pipeline.limited)
-        return self._view(rows, self.recipe.selected(choice))
+        rows = narrowed(selection, self.store, self._rows, self._pipeline.limited)
+        return self._view(rows, self.recipe.selected(selection))
 
     @takes(Forces)
     def with_forces(self, forces: Forces) -> Self:
@@ -263,7 +265,7 @@ class StructureReader:
 
     def _part(self, index: Any, positions: NDArray[np.int64]) -> Self:
         rows = positions if self._rows is None else self._rows[positions]
-        return self._view(rows, self.recipe.selected(Choice(index)))
+        return self._view(rows, self.recipe.selected(asked(index)))
 
     def take(self, indices: Any) -> PackedBatch:
         """Return several structures, packed end to end, in the order of the indices.

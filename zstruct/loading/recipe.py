@@ -15,7 +15,7 @@ from zstruct.features.descriptor import Descriptor
 from zstruct.keywords import as_options
 from zstruct.loading.fields import named
 from zstruct.loading.options import Cache, Edges, Forces
-from zstruct.query import Choice, Selection
+from zstruct.query import Selection
 from zstruct.stats.references import References
 
 __all__ = ["Recipe"]
@@ -127,11 +127,9 @@ class Recipe:
         made = callable(self.features) and not isinstance(self.features, str | Descriptor)
         return self.features if made else None  # type: ignore[return-value]
 
-    def selected(self, choice: Choice) -> Self:
-        """Return the recipe with one more choice of structures."""
-        return self._with(
-            selection=Selection((*self.selection.choices, choice)) if choice else self.selection
-        )
+    def selected(self, selection: Selection) -> Self:
+        """Return the recipe with more choices of structures."""
+        return self._with(selection=self.selection.select(selection))
 
     def with_forces(self, forces: Forces) -> Self:
         """Return the recipe with the forces of some structures used."""

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import array_of, check, integer, names, real, shown
-from zstruct.elements import NUMBERS
 from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 from zstruct.query.bind import Bound, bound
 from zstruct.query.conditions import All, Compare, Condition, Unless
@@ -19,7 +18,7 @@ from zstruct.query.evaluate import holding
 from zstruct.query.names import count_of, quantity_of
 from zstruct.query.parse import parse
 from zstruct.query.positions import check_positions, positions_of
-from zstruct.query.quantities import QUANTITIES
+from zstruct.query.quantities import ELEMENTS, QUANTITIES
 from zstruct.query.table import Table
 from zstruct.query.values import ATOMS, Literal, ReferencedEnergy, Totals
 from zstruct.text import nearest
@@ -53,14 +52,16 @@ class Choice:
     elements
         Chemical symbols; structures with any other element are left out.
     max_energy
-        Largest energy per atom, less that of free atoms where there are references, in eV. As all limits,
-        it does not apply to a structure that has no such label.
+        Largest energy per atom, in eV, less that of free atoms: the references of a dataset, or else the
+        ``atomic_energies`` that the store was built with, or else nothing. As all limits, it does not apply
+        to a structure that has no such label.
     max_force
         Largest norm of the force on any atom, in eV/angstrom.
     max_force_component
         Largest absolute component of any force, in eV/angstrom.
     where
-        A function of the store that returns a boolean for each of its structures, or such booleans.
+        A function that returns a boolean for each structure, or such booleans: of the store and all its
+        structures, and in ``ds.zs.select`` of the Dataset and those that it has.
 
     Raises
     ------
@@ -113,6 +114,14 @@ class Choice:
 
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) is not None for one in fields(self))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Choice):
+            return NotImplemented
+        return all(_same(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+
+    def __hash__(self) -> int:
+        return hash(str(self))
 
     def __str__(self) -> str:
         said = [] if self.which is None else [_said(self.which)]
@@ -173,7 +182,7 @@ class Choice:
             whole = bound(self.which, table)
             found, elements = [whole.condition], whole.elements
         if self.elements is not None:
-            numbers = tuple(NUMBERS[symbol] for symbol in self.elements)
+            numbers = tuple(ELEMENTS[symbol] for symbol in self.elements)
             total = quantity_of(QUANTITIES["n_atoms"], table)
             found.append(Compare(count_of(numbers, table), "==", total))
             elements |= set(numbers)
@@ -242,8 +251,8 @@ def _mask(where: Any) -> NDArray[np.bool_]:
 def _symbols(elements: Any) -> tuple[str, ...]:
     found = names("elements", elements)
     for symbol in found:
-        if symbol not in NUMBERS:
-            near = nearest(symbol, NUMBERS)
+        if symbol not in ELEMENTS:
+            near = nearest(symbol, ELEMENTS)
             raise UnknownNameError(
                 f"elements has {symbol!r}, which is no chemical symbol"
                 + (f"; did you mean {near}?" if near else "")
@@ -251,6 +260,13 @@ def _symbols(elements: Any) -> tuple[str, ...]:
     if not found:
         raise InputError("elements names at least one element")
     return tuple(dict.fromkeys(found))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two values of a choice are equal."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    return type(one) is type(other) and bool(one == other)
 
 
 def _said(value: Any) -> str:

@@ -5,21 +5,54 @@ Each call of `select` on a view adds a `Choice`. How structures are read is not 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
+from zstruct.errors import ArgumentTypeError
 from zstruct.keywords import takes
 from zstruct.query.choice import Choice
+from zstruct.query.free_atoms import FreeAtoms
 from zstruct.query.table import StoreTable
 from zstruct.query.values import Totals
 from zstruct.store.store import Store
 
-__all__ = ["Selection"]
+__all__ = ["Selection", "asked", "narrowed"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+P = ParamSpec("P")
+
+
+def _chained(options: Callable[P, Choice]) -> Callable[P, Selection]:
+    """Let what makes a choice also take a selection first, and return all of it as a selection."""
+
+    @functools.wraps(options, updated=())
+    def asked(*given: P.args, **named: P.kwargs) -> Selection:
+        if len(given) > 1:
+            raise ArgumentTypeError(
+                f"select takes one expression, or positions, not {len(given)}: join conditions by and, as in "
+                'select("Ti and O")'
+            )
+        first = given[0] if given else named.get("which")
+        before: tuple[Choice, ...] = ()
+        if isinstance(first, Selection):
+            before, given, named = first.choices, (), named | {"which": None}  # type: ignore[assignment]
+        choice = options(*given, **named)
+        return Selection((*before, choice) if choice else before)
+
+    return asked
+
+
+#: What one call of `select` asks for: the options of a `Choice`, or a selection and these.
+asked = _chained(Choice)
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """How structures were chosen: one choice after the other, each from what the one before left.
 
@@ -38,16 +71,18 @@ class Selection:
 
     choices: tuple[Choice, ...] = ()
 
-    @takes(Choice)
-    def select(self, choice: Choice) -> Selection:
+    @takes(asked)
+    def select(self, selection: Selection) -> Selection:
         """Return what is left when some more is asked for.
+
+        In place of an expression there may be another selection: its choices follow those of this one.
 
         Raises
         ------
         ArgumentTypeError, InputError, UnknownNameError
             As for `Choice`.
         """
-        return Selection((*self.choices, choice)) if choice else self
+        return Selection((*self.choices, *selection.choices))
 
     def __bool__(self) -> bool:
         return bool(self.choices)
@@ -56,15 +91,16 @@ class Selection:
         return "Selection()" + "".join(f".select({choice})" for choice in self.choices)
 
     def __str__(self) -> str:
-        return ", then ".join(f"where {choice}" for choice in self.choices)
+        texts = [str(choice) for choice in self.choices]
+        return ", then ".join(f"{'with' if one.startswith('where=') else 'where'} {one}" for one in texts)
 
     def structures(
         self,
         store: Store,
         rows: NDArray[np.int64] | None = None,
-        references: Totals | None = None,
-    ) -> NDArray[np.int64] | None:
-        """Return which structures of a store are chosen; None: all of them.
+        references: Totals | Literal[False] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return which structures of a store are chosen.
 
         Parameters
         ----------
@@ -73,12 +109,14 @@ class Selection:
         rows
             Those to choose from, shape (n,), in any order; None: all.
         references
-            Energies of free atoms, less which `max_energy` is one of.
+            Energies of free atoms, less which `max_energy` is one of, such as `zstruct.open_references`
+            returns. None: the ``atomic_energies`` that the store was built with, if it was. False: nothing.
 
         Returns
         -------
-        NDArray[Any] or None
-            In the order in which they were before, or of the positions that were given.
+        NDArray[Any]
+            Their positions in the store, shape (n_chosen,), in the order in which they were before, or of
+            the positions that were given.
 
         Raises
         ------
@@ -90,12 +128,32 @@ class Selection:
             If there are no such positions.
         StaleGroupError
             If a split was drawn for other content than the store has now.
+        ArgumentTypeError
+            If `references` are none.
         """
-        for choice in self.choices:
-            found = choice.positions(_table(store, rows), references)
-            if found is not None:
-                rows = found if rows is None else rows[found]
-        return rows
+        if not (references is None or references is False or hasattr(references, "subtract")):
+            raise ArgumentTypeError(
+                "references are those that zstruct.open_references returns, None for those of the build, or "
+                f"False for none, not {shown(references)}"
+            )
+        found = narrowed(self, store, rows, references)
+        return np.arange(store.n_structures) if found is None else found
+
+
+def narrowed(
+    selection: Selection,
+    store: Store,
+    rows: NDArray[np.int64] | None = None,
+    references: Totals | Literal[False] | None = None,
+) -> NDArray[np.int64] | None:
+    """Return what `Selection.structures` does, but None for all structures of a store in their order."""
+    if references is None:
+        references = FreeAtoms.of_build(store.attrs.get("atomic_energies"))
+    for choice in selection.choices:
+        found = choice.positions(_table(store, rows), None if references is False else references)
+        if found is not None:
+            rows = found if rows is None else rows[found]
+    return rows
 
 
 def _table(store: Store, rows: NDArray[np.int64] | None) -> StoreTable:

@@ -197,6 +197,8 @@ class StoreTable:
             found = array_of("where", where(self.store) if callable(where) else where)
         except Exception as error:
             reason = f"the filter given as where= raised {type(error).__name__}: {error}"
+            if isinstance(error, AttributeError):
+                reason += "; here it is a function of the zstruct.Store, in ds.zs.select of the Dataset"
             raise (error if isinstance(error, ZstructError) else InputError(reason)) from error
         if found.dtype != bool or found.shape != (self.store.n_structures,):
             raise InputError(

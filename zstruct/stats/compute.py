@@ -18,6 +18,7 @@ from zstruct.arguments import check
 from zstruct.elements import SYMBOLS
 from zstruct.geometry.distances import shortest_distances
 from zstruct.moments import Moments
+from zstruct.query import Selection
 from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import Magnitudes, check_fractions, collected
 from zstruct.stats.kernels import summarize_forces
@@ -40,7 +41,7 @@ def statistics(
     store: str | os.PathLike[str] | Store | Dataset,
     split: str | tuple[str, str] | None = None,
     *,
-    select: str | None = None,
+    select: str | Selection | None = None,
     references: bool | str | Mapping[str, float] | None = None,
     quantiles: Sequence[float] = QUANTILES,
     name: str | None = None,
@@ -64,7 +65,7 @@ def statistics(
         default all of it.
     select
         An expression that holds for the structures to take, as on the page on selecting:
-        ``"Ti and fmax < 10"``.
+        ``"Ti and fmax < 10"``; or a `Selection` of them.
     references
         Reference energies to subtract for `Statistics.referenced_energy_per_atom`: energies in eV by
         chemical symbol, the name they are kept under, or True for those of "default".

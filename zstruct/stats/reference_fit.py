@@ -20,6 +20,7 @@ from zstruct.arguments import check
 from zstruct.compositions import compositions
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
+from zstruct.query import Selection
 from zstruct.splits.split import Dataset
 from zstruct.stats.scan import Part, Stretch, scan
 from zstruct.store.groups import check_place
@@ -44,7 +45,7 @@ def fit_references(
     store: str | os.PathLike[str] | Store | Dataset,
     split: str | tuple[str, str] | None = None,
     *,
-    select: str | None = None,
+    select: str | Selection | None = None,
     ridge: float | None = None,
     name: str | None = None,
     overwrite: bool = False,
@@ -67,7 +68,7 @@ def fit_references(
         label. By default all of it.
     select
         An expression that holds for the structures to take, as on the page on selecting:
-        ``"Ti and fmax < 10"``.
+        ``"Ti and fmax < 10"``; or a `Selection` of them.
     ridge
         Adds ridge * sum_z e_z^2 to what is minimised.
     name

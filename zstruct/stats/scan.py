@@ -19,7 +19,7 @@ from zstruct import parallel
 from zstruct.arguments import check, shown
 from zstruct.errors import InputError, StaleGroupError
 from zstruct.progress import Runner
-from zstruct.query import Selection
+from zstruct.query import Selection, narrowed
 from zstruct.schema import ATOM
 from zstruct.splits.split import Dataset
 from zstruct.splits.storage import open_part
@@ -61,7 +61,7 @@ class Part:
         given: str | os.PathLike[str] | Store | Dataset | Part,
         split: str | tuple[str, str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
-        select: str | None = None,
+        select: str | Selection | None = None,
     ) -> Part:
         """Return the structures of a store, its path or a dataset.
 
@@ -74,7 +74,7 @@ class Part:
         storage_options
             Of a store that is given as a URL.
         select
-            An expression that holds for the structures to take.
+            An expression that holds for the structures to take, or a `Selection` of them.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Part:
             store = Store.of(given, storage_options)
             if select is not None:
                 selection = Selection().select(select, split=split)
-                return cls(store, selection.structures(store), selection=selection)
+                return cls(store, narrowed(selection, store), selection=selection)
             if split is None:
                 return cls(store)
             name, label = ("default", split) if isinstance(split, str) else split
