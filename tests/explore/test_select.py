@@ -267,3 +267,54 @@ def test_whole_numbers_without_a_sign_do_not_wrap(ds):
 def test_a_function_of_the_store_is_told_that_it_is_given_a_dataset(ds):
     with pytest.raises(InputError, match="here it is a function of the Dataset, in datasets and readers"):
         ds.zs.select(where=lambda store: store.read("energy") < 0)
+
+
+@pytest.mark.parametrize(
+    ("selected", "reason"),
+    [
+        (
+            {"which": "spectrum[2] > 0"},
+            r"spectrum can't be asked for: .* dimensions \(spectrum_component, st",
+        ),
+        ({"which": "volume > 0"}, "volume needs cell, and cell of this Dataset has the dimensions"),
+        ({"which": "has(volume)"}, "volume needs cell, and cell of this Dataset has the dimensions"),
+        ({"which": "has(forces)"}, "forces can't be asked for: .* and atom comes first"),
+        ({"max_force": 1.0}, r"forces of this Dataset .* first: ds.transpose\('structure', 'atom', ...\)"),
+    ],
+)
+def test_dimensions_in_another_order_are_said(ds, selected, reason):
+    turned = ds.transpose("xyz", "spectrum_component", ...)
+
+    with pytest.raises(InputError, match=reason):
+        turned.zs.select(**selected)
+    again = turned.transpose("structure", "atom", ...)
+    assert labels(again.zs.select(**selected)) == labels(ds.zs.select(**selected))
+
+
+def test_what_has_no_structures_is_not_selected_from():
+    with pytest.raises(InputError, match="this Dataset has no dimension structure: there is nothing"):
+        xr.Dataset().zs.select("Ti")
+
+
+def test_atoms_are_cut_out_once_however_often_elements_are_named(ds, monkeypatch):
+    cuts, part = [], DatasetTable._part
+    monkeypatch.setattr(DatasetTable, "_part", lambda self, *given: cuts.append(given) or part(self, *given))
+
+    Choice("Ti >= 0 and O >= 0 and H + C >= 0 and only(H, C, O, Ti)").positions(DatasetTable(ds))
+
+    assert [names for names, _ in cuts] == [["numbers"]]
+
+
+def test_an_empty_text_is_a_text(tmp_path, structures):
+    made = [atoms.copy() for atoms in structures[:3]]
+    for atoms, text in zip(made, ("bulk", "", None), strict=True):
+        atoms.info = {} if text is None else {"label": text}
+    zstruct.build(made, tmp_path / "x.zarr", progress=False)
+
+    for select in (
+        lambda text: Selection().select(text).structures(Store(tmp_path / "x.zarr")).tolist(),
+        lambda text: labels(zstruct.open(tmp_path / "x.zarr").zs.select(text)),
+    ):
+        assert select("label == ''") == [1]
+        assert select("label != ''") == [0]
+        assert select("not has(label)") == [2]

@@ -47,6 +47,9 @@ class MemoryTable:
     def __len__(self):
         return len(self.structures)
 
+    def obstacle(self, name):
+        return None
+
     def positions(self, start, stop):
         return np.arange(start, stop)
 

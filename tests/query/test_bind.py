@@ -261,3 +261,17 @@ def test_a_field_called_as_the_dummy_atom_is_a_field():
         bound("X > 2", TABLE)
     with pytest.raises(InputError, match="only takes chemical symbols"):
         bound("only(Ti, X)", TABLE)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "{0}", "{0} > 1", "{0}(x)", "field('{0}') > 1", "has({0})", "norm({0}) > 1", "only({0})",
+        "stress[{0}] > 1", "formula == '{0}'", "config_type == {0}", "energy == '{0}'", "{0}[0] > 1",
+    ],
+)  # fmt: skip
+def test_long_names_are_cut_short_in_sentences(expression):
+    with pytest.raises(InputError) as caught:
+        bound(expression.format("a" * 100_000), TABLE)
+
+    assert len(str(caught.value)) < 1000

@@ -120,6 +120,8 @@ def test_whatever_is_written_is_a_tree_or_a_sentence(expression):
         ("(Ti or O", "this bracket is not closed", "^"),
         ("Ti or O)", "this bracket closes none", "       ^"),
         ("Ti = 2", "write == here", "   ^"),
+        ("Ti => 3", "write >= here", "   ^^"),
+        ("Ti =< 3", "write <= here", "   ^^"),
         ("Ti <> 2", "write != here", "   ^^"),
         ("Ti && O", "write and here", "   ^^"),
         ("Ti | O", "write or here", "   ^"),
@@ -230,3 +232,20 @@ def test_long_expressions_are_no_deeper():
 
     assert isinstance(found, And)
     assert len(found.operands) == terms
+
+
+def test_the_grammar_of_the_page_lets_a_comma_follow_the_last():
+    assert parse("only(Ti, O,)").arguments == parse("only(Ti, O)").arguments
+    assert parse("dipole[0,] > 1").first == parse("dipole[0] > 1").first
+    assert parse("field('B',) > 1").first == parse("field('B') > 1").first
+    assert parse("x in (1, 2,)").values == parse("x in (1, 2)").values
+
+
+@pytest.mark.parametrize(
+    "expression", ["Ti {0}", "{0} Ti", "1{0}", "'{0}' x", "x < {0} {0}", "x[0 {0}]", "{0} <", "({0} y"]
+)
+def test_long_words_are_cut_short_in_sentences(expression):
+    with pytest.raises(InputError) as caught:
+        parse(expression.format("a" * 100_000))
+
+    assert len(str(caught.value)) < 500

@@ -84,6 +84,17 @@ class DatasetTable:
             )
         return found
 
+    def obstacle(self, name: str) -> str | None:
+        """Return why a variable is no field: its dimensions are in another order."""
+        variable = self._ds.variables.get(name)
+        if variable is None or not {STRUCTURE, ATOM} & set(variable.dims[1:]):
+            return None
+        first = ", ".join(repr(dim) for dim in (STRUCTURE, ATOM) if dim in self._ds.dims)
+        return (
+            f"{name} of this Dataset has the dimensions ({', '.join(map(str, variable.dims))}), and "
+            f"{STRUCTURE if STRUCTURE in variable.dims else ATOM} comes first: ds.transpose({first}, ...)"
+        )
+
     def positions(self, start: int, stop: int) -> NDArray[np.int64]:
         """Return the positions of structures ``start:stop``."""
         return np.arange(start, stop)

@@ -13,7 +13,7 @@ from typing import NoReturn
 from zstruct.elements import parsed_formula
 from zstruct.query import syntax
 from zstruct.query.conditions import All, Anyone, Compare, Condition, Constant, IsNumber, IsText, SameText
-from zstruct.query.messages import Complaints
+from zstruct.query.messages import Complaints, shortened
 from zstruct.query.names import Names, single
 from zstruct.query.operands import (
     ConditionOperand,
@@ -231,7 +231,7 @@ class _Binder:
             return calls[node.function](node)
         near = nearest(node.function, FUNCTIONS)
         meant = f"did you mean {near}?" if near else f"there are {', '.join(FUNCTIONS)}"
-        self._complain.of_name(f"there is no function {node.function}; {meant}", node)
+        self._complain.of_name(f"there is no function {shortened(node.function)}; {meant}", node)
 
     def _abs(self, node: syntax.Call) -> Operand:
         return NumberOperand(

@@ -15,7 +15,7 @@ from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 from zstruct.query.bind import Bound, bound
 from zstruct.query.conditions import All, Compare, Condition, Unless
 from zstruct.query.evaluate import holding
-from zstruct.query.names import count_of, quantity_of
+from zstruct.query.names import count_of, lack_of, quantity_of
 from zstruct.query.parse import parse
 from zstruct.query.positions import check_positions, positions_of
 from zstruct.query.quantities import ELEMENTS, QUANTITIES
@@ -196,7 +196,7 @@ class Choice:
             if limit is None:
                 continue
             if field not in table.fields:
-                raise InputError(f"{name} needs {field}, and {table.name} has none")
+                raise InputError(f"{name} needs {field}, and {lack_of([field], table)}")
             value = quantity_of(QUANTITIES[quantity], table)
             if name == "max_energy" and references is not None:
                 value = ReferencedEnergy(references, ATOMS)
@@ -254,7 +254,7 @@ def _symbols(elements: Any) -> tuple[str, ...]:
         if symbol not in ELEMENTS:
             near = nearest(symbol, ELEMENTS)
             raise UnknownNameError(
-                f"elements has {symbol!r}, which is no chemical symbol"
+                f"elements has {shown(symbol)}, which is no chemical symbol"
                 + (f"; did you mean {near}?" if near else "")
             )
     if not found:

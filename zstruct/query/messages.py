@@ -8,7 +8,7 @@ from typing import NoReturn
 from zstruct.errors import InputError, UnknownNameError
 from zstruct.query.syntax import Node
 
-__all__ = ["Complaints", "pointed"]
+__all__ = ["Complaints", "pointed", "shortened"]
 
 _SHOWN = 40  # characters of the expression in a sentence
 _WIDTH = 100  # of the part of a line that is shown
@@ -44,6 +44,11 @@ def pointed(reason: str, expression: str, start: int, stop: int) -> str:
     return f"{reason}\n  {before}{line}{after}\n  {' ' * (len(before) + start - left)}{mark}"
 
 
+def shortened(text: str) -> str:
+    """Return a word of an expression for a sentence, cut short."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 @dataclass(frozen=True)
 class Complaints:
     """Raises errors about an expression.
@@ -58,8 +63,7 @@ class Complaints:
 
     def said(self, node: Node) -> str:
         """Return what is written, cut short."""
-        text = " ".join(self.expression[slice(*node.span)].split())
-        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        return shortened(" ".join(self.expression[slice(*node.span)].split()))
 
     def of(self, reason: str, *nodes: Node) -> NoReturn:
         """Raise an error about nodes in a row."""

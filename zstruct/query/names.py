@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from zstruct.query import syntax
 from zstruct.query.conditions import Compare, Constant, Flag, Given
-from zstruct.query.messages import Complaints
+from zstruct.query.messages import Complaints, shortened
 from zstruct.query.operands import (
     ConditionOperand,
     FieldOfTexts,
@@ -21,7 +21,7 @@ from zstruct.query.values import ATOMS, COLUMN, ROWS, Computed, Count, Norm, Pos
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field, by_alias
 from zstruct.text import nearest
 
-__all__ = ["Names", "count_of", "quantity_of", "single"]
+__all__ = ["Names", "count_of", "lack_of", "quantity_of", "single"]
 
 _LISTED = 24  # names
 
@@ -53,7 +53,7 @@ class Names:
         lost = self._lost(name)
         if lost:
             self._complain.of_name(
-                f"{name} needs {' and '.join(lost)}, and {self._table.name} has none", node
+                f"{name} needs {' and '.join(lost)}, and {lack_of(lost, self._table)}", node
             )
         return Position() if name == INDEX else quantity_of(quantity, self._table)
 
@@ -113,7 +113,9 @@ class Names:
             labels = LABELS.get(dim, ())
             if isinstance(index, str) and index not in labels:
                 has = f": they are {', '.join(labels)}" if labels else f", but numbers from 0 to {size - 1}"
-                self._complain.of_name(f"the components of {name} have no label {index!r}{has}", node)
+                self._complain.of_name(
+                    f"the components of {name} have no label {shortened(index)!r}{has}", node
+                )
             at = labels.index(index) if isinstance(index, str) else index
             if at >= size:
                 self._complain.of(f"{name} has the components 0 to {size - 1}, not {at}", node)
@@ -153,12 +155,13 @@ class Names:
             if name in (FORMULA, INDEX):
                 return ConditionOperand(Constant(True))
             if name in QUANTITIES:
-                if self._lost(name):
+                lost = self._lost(name)
+                if lost and not any(map(self._table.obstacle, lost)):
                     return ConditionOperand(Constant(False))
                 value = self.quantity(name, one)
                 return ConditionOperand(Given(value, value.cost))
         if name not in fields:
-            if name in FIELDS:  # nobody has it
+            if name in FIELDS and self._table.obstacle(name) is None:  # nobody has it
                 return ConditionOperand(Constant(False))
             self._no_field(one)
         level = fields[name].level
@@ -184,14 +187,17 @@ class Names:
     def _no_field(self, node: syntax.Name, beside_text: bool = False) -> NoReturn:
         """Raise for a name that is nothing the structures have."""
         name, fields = node.name, self._table.fields
+        obstacle = self._table.obstacle(name)
+        if obstacle is not None:
+            self._complain.of(f"{name} can't be asked for: {obstacle}", node)
         what = "field" if node.stored else "quantity"
-        reason = f"{self._table.name} has no {what} {name!r}"
+        reason = f"{self._table.name} has no {what} {shortened(name)!r}"
         usable = [one for one, field in fields.items() if field.level == STRUCTURE]
         known: Sequence[str] = list(fields) if node.stored else [*QUANTITIES, *usable, *ELEMENTS]
         alias = by_alias(name, STRUCTURE)
         near = alias.name if alias is not None and alias.name in fields else nearest(name, known)
         if beside_text:
-            reason += f"; a text is in quotes: '{name}'"
+            reason += f"; a text is in quotes: '{shortened(name)}'"
         elif name.casefold() in ("null", "none", "nan", "na"):
             reason += "; has(x) asks whether a value is given"
         elif near is not None and near != name:
@@ -210,6 +216,12 @@ def quantity_of(quantity: Quantity, table: Table) -> Value:
     if quantity.level == ATOM:
         cost = COLUMN if quantity.needs == ("numbers",) and table.formulas is not None else ATOMS
     return Computed(quantity, cost)
+
+
+def lack_of(fields: Iterable[str], table: Table) -> str:
+    """Return why structures lack some fields, for sentences."""
+    obstacles = (table.obstacle(name) for name in fields)
+    return next((one for one in obstacles if one is not None), f"{table.name} has none")
 
 
 def count_of(elements: Iterable[int], table: Table) -> Value:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.query.messages import pointed
+from zstruct.query.messages import pointed, shortened
 from zstruct.query.syntax import (
     And,
     Arithmetic,
@@ -274,11 +274,13 @@ class _Parser:
         """Raise where a value or a condition should begin, and does not."""
         if token.kind == "end":
             before = self._tokens[self._at - 1]
-            self._fail(f"the expression ends where something should follow {before.text}", *token[2:])
+            self._fail(
+                f"the expression ends where something should follow {shortened(before.text)}", *token[2:]
+            )
         if token.text == "[":
             reason = "lists are in round brackets, as in x in (1, 2)"
         elif self._at and self._tokens[self._at - 1].text not in ("(", ",", "["):
-            reason = f"a value or a condition should follow {self._tokens[self._at - 1].text}"
+            reason = f"a value or a condition should follow {shortened(self._tokens[self._at - 1].text)}"
         else:
             reason = "a value or a condition should begin here"
         self._fail(reason, token.start, token.stop)
@@ -299,6 +301,6 @@ class _Parser:
         elif token.text in _COMPARING:  # after a list: x in (1, 2) < 3
             reason = "join conditions by and or or"
         else:
-            before = self._tokens[self._at - 1].text
-            reason = f"something is missing between {before} and {token.text}: and, or, or a sign"
+            before, after = shortened(self._tokens[self._at - 1].text), shortened(token.text)
+            reason = f"something is missing between {before} and {after}: and, or, or a sign"
         self._fail(reason, token.start, token.stop)

@@ -74,6 +74,9 @@ class Table(Protocol):
     def fields(self) -> Mapping[str, Field]:
         """The fields that they may have."""
 
+    def obstacle(self, name: str) -> str | None:
+        """Return why something of this name is no field, though it is there; None: it is not there."""
+
     @property
     def formulas(self) -> Formulas | None:
         """Their compositions, or None where only their atoms say so."""
@@ -130,6 +133,10 @@ class StoreTable:
     def fields(self) -> Mapping[str, Field]:
         """The fields of the store."""
         return self.store.fields
+
+    def obstacle(self, name: str) -> str | None:
+        """Return None: all that a store has for structures or atoms is a field."""
+        return None
 
     @cached_property
     def formulas(self) -> Formulas | None:

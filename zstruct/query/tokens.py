@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from zstruct.errors import InputError
-from zstruct.query.messages import pointed
+from zstruct.query.messages import pointed, shortened
 
 __all__ = ["KEYWORDS", "Token", "tokens"]
 
@@ -25,6 +25,7 @@ _PATTERN = re.compile(
 # What other languages write, and what is written here.
 _FOREIGN = {
     "&&": "and", "&": "and", "||": "or", "|": "or", "!": "not", "~": "not", "=": "==", "<>": "!=",
+    "=>": ">=", "=<": "<=",
     "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{NOT EQUAL TO}": "!=",
     "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{MULTIPLICATION SIGN}": "*", "\N{MIDDLE DOT}": "*",
     "\N{DIVISION SIGN}": "/",
@@ -83,8 +84,8 @@ def _tokens(expression: str) -> Iterator[Token]:
             end = start + (word.end() if word else 1)
             raise InputError(
                 pointed(
-                    f"{expression[start:end]!r} is no number; write 12, 1.5, 1_000 or 1e-3, and a space "
-                    "between a number and a word",
+                    f"{shortened(expression[start:end])!r} is no number; write 12, 1.5, 1_000 or 1e-3, "
+                    "and a space between a number and a word",
                     expression,
                     start,
                     end,
