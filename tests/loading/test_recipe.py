@@ -8,7 +8,7 @@ import pytest
 from zstruct import StructureReader
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.loading import Cache, Edges, Forces, Recipe
-from zstruct.query import Choice, Selection
+from zstruct.query import Selection
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_word_is_short_for_a_cache(given, made):
 
 def test_views_change_their_own():
     recipe = Recipe(split="train")
-    other = recipe.selected(Choice("Ti")).with_forces(Forces(0.5))
+    other = recipe.selected(Selection().select("Ti")).with_forces(Forces(0.5))
     assert repr(other.selection) == repr(Selection().select(split="train").select("Ti"))
     assert (other.forces, recipe.forces) == (Forces(0.5), None)
     assert repr(recipe.selection) == repr(Selection().select(split="train"))

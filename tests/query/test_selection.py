@@ -524,3 +524,16 @@ def test_readers_and_datasets_of_xarray_select_the_same(store, expression, first
 
     assert view.structures.tolist() == dataset.structure.values.tolist()
     assert str(view.selection) == dataset.attrs["selection"]
+
+
+def test_positions_without_a_sign_do_not_wrap(store):
+    last = np.array([2**64 - 1], np.uint64)
+
+    for select in (
+        Selection().select(last).structures,
+        lambda opened: zstruct.open(opened.path).zs.select(last),
+    ):
+        with pytest.raises(IndexError, match="there is no structure"):
+            select(store)
+    with pytest.raises(IndexError, match="there is no structure"):
+        zstruct.open(store.path).zs.isel(last)

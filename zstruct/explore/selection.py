@@ -79,6 +79,8 @@ def picked(which: Any, n: int) -> Rows:
             "structures are picked by an integer, a slice, a list of integers or a boolean mask, "
             f"not by {index.dtype} values of shape {index.shape}"
         )
+    if index.dtype == np.uint64:
+        index = np.minimum(index, np.uint64(2**63 - 1))  # there are fewer structures, and none wraps
     index = np.atleast_1d(index).astype(np.int64)
     outside = (index < -n) | (index >= n)
     if outside.any():

@@ -53,4 +53,6 @@ def check_positions(which: Any) -> NDArray[Any]:
             f"not by {shown(which)}"
         )
     whole = np.atleast_1d(given)
+    if whole.dtype == np.uint64:
+        whole = np.minimum(whole, np.uint64(2**63 - 1))  # there are fewer structures, and none wraps
     return whole.copy() if whole.dtype == bool else whole.astype(np.int64)
