@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subset, random_split
 
-from zstruct import layouts
+from zstruct import InputError, layouts
 from zstruct.batch.packed import Sample
 from zstruct.loading import Batches, Cache, PackedBatch, Ranks, Shuffle, Threads, ZarrStructureDataset, loader
 from zstruct.loading.cache import placement
@@ -618,6 +618,28 @@ def test_batches_go_to_the_device(data, layout):
         assert [(s.structure, s.n_atoms) for s in batch] == [(s.structure, s.n_atoms) for s in here]
     else:
         assert {tensor.device.type for tensor in here.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("built", "there", "device", "sentence"),
+    [
+        (False, 0, "cuda", "device 'cuda': this torch was built without CUDA"),
+        (True, 0, "cuda:0", "device 'cuda:0': torch finds no CUDA device here"),
+        (True, 2, "cuda:2", "device 'cuda:2': there are 2, numbered from 0"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_at_once(data, monkeypatch, built, there, device, sentence):
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    with pytest.raises(InputError, match=sentence):
+        data.loader(8, device=device)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is MPS")
+def test_a_device_of_another_kind_that_is_not_there_is_refused_at_once(data):
+    with pytest.raises(InputError, match="batches can't be put on device 'mps': "):
+        data.loader(8, device="mps")
 
 
 def test_nested_batches_are_moved_whole(data):

@@ -344,12 +344,33 @@ def _default_threads() -> int:
 def _device(given: Any) -> torch.device | None:
     """Return a device as torch's; None stays."""
     try:
-        return None if given is None else torch.device(given)
+        device = None if given is None else torch.device(given)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         said = str(error).splitlines()[0]
         raise InputError(
             f"device is one that torch has, such as 'cpu' or 'cuda', not {shown(given)}: {said}"
         ) from None
+    missing = None if device is None else _why_missing(device)
+    if missing is not None:
+        raise InputError(f"batches can't be put on device {str(device)!r}: {missing}")
+    return device
+
+
+def _why_missing(device: torch.device) -> str | None:
+    """Return why there is no such device on this machine; None if there is."""
+    if device.type != "cuda":
+        try:
+            torch.empty(0, device=device)
+        except (AssertionError, RuntimeError, NotImplementedError) as error:
+            return str(error).splitlines()[0].split(". ")[0]
+        return None
+    # Asked without a first tensor on it: that would take its memory.
+    if not torch.backends.cuda.is_built():
+        return "this torch was built without CUDA"
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if there == 0:
+        return "torch finds no CUDA device here"
+    return None if (device.index or 0) < there else f"there are {there}, numbered from 0"
 
 
 def make_loader(
