@@ -88,13 +88,17 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own_readers(monkeypatch):
-    """Forget the readers that an example registers."""
+def own_registries(monkeypatch):
+    """Forget the readers and layouts that an example registers."""
     monkeypatch.setattr(zstruct.sources.registry, "_READERS", dict(zstruct.sources.registry._READERS))
+    layouts = dict(zstruct.layouts.LAYOUTS)
+    yield
+    zstruct.layouts.LAYOUTS.clear()
+    zstruct.layouts.LAYOUTS.update(layouts)
 
 
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.name)
-def test_examples_run(page, workplace, own_readers):
+def test_examples_run(page, workplace, own_registries):
     pytest.importorskip("torch")
     names = {"__name__": "example"}
     for line, text in blocks(page, "python"):
