@@ -2,10 +2,13 @@
 
 import inspect
 import pickle
+import types
 from dataclasses import dataclass
 
+import ase.build
 import pytest
 
+import zstruct
 from zstruct.arguments import whole
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import as_options, keywords, takes
@@ -71,8 +74,6 @@ def test_what_answers_unknown_keywords_looks_as_it_did():
     assert str(inspect.signature(Window)) == "(width: int = 1, offset: float = 0.0) -> None"
     assert smooth.__doc__ == "Return what it was called with."
     assert pickle.loads(pickle.dumps(Window(2))) == Window(2)
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'values'"):
-        smooth()
 
 
 def test_nearest_is_no_guess():
@@ -156,3 +157,152 @@ def test_unknown_keywords_of_such_methods_are_sentences(options, sentence):
     with pytest.raises(ArgumentTypeError) as caught:
         Dial("p", **options)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: smooth(), "smooth needs values"),
+        (lambda: smooth([1], 2), "smooth takes values by place; give window, mode by name"),
+        (lambda: smooth([1], values=[2]), "smooth is given values twice, by place and name"),
+        (lambda: Window(1, 2.0, 3), "Window takes width, offset by place"),
+        (lambda: Narrow(widht=1), "Narrow has no option 'widht'; is it width?"),
+        (lambda: Dial(), "Dial needs name"),
+        (lambda: Dial("p").turned(1.0, 2.0, 3.0), "turned takes low, high by place"),
+        (
+            lambda: Dial("p").turned(Limits(), high=1.0),
+            "turned takes Limits(...) alone: put all in it",
+        ),
+        (lambda: smoothed([1], wide=True), "smoothed has no option 'wide'; write width=5"),
+        (lambda: smoothed([1], wyde=True), "smoothed has no option 'wyde'; write width=5"),
+        (lambda: nothing(1), "nothing takes nothing by place"),
+        (lambda: nothing(colour=1), "nothing has no option 'colour'; it has none"),
+    ],
+)
+def test_calls_that_do_not_fit_are_sentences(call, sentence):
+    with pytest.raises(ArgumentTypeError) as caught:
+        call()
+    assert str(caught.value) == sentence
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+class Narrow(Window):
+    """A class takes its sentences from the one that it is made of, but its name is its own."""
+
+
+@keywords({"wide": "width=5"})
+def smoothed(values, *, width=1, fold=None):
+    return [width, *map(fold, values)]
+
+
+@keywords()
+def nothing():
+    """Take nothing."""
+
+
+def test_errors_of_what_was_called_stay_as_they_are():
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        smoothed([1], fold=lambda value: value + "a")
+    assert type(caught.value) is TypeError
+
+
+def test_a_method_takes_the_object_of_its_options():
+    assert Dial("p", Limits(1.0, 2.0)).limits == Dial("p", low=Limits(1.0, 2.0)).limits == Limits(1.0, 2.0)
+
+
+# What zstruct makes and nobody else; what others write; what is called too often to pay for a sentence.
+MADE = {
+    "BuildReport",
+    "FeaturizeReport",
+    "Frame",
+    "Statistics",
+    "features.FeatureGroup",
+    "features.Neighbors",
+    "features.PairDerivatives",
+    "loading.PackedBatch",
+    "loading.Sample",
+    "stats.Magnitudes",
+    "stats.Moments",
+    "stats.Species",
+    "stats.Statistics",
+}
+BASES = {"features.Descriptor", "sources.Source", "transforms.Transform"}
+HOT = {"take"}
+RUNNERS = (
+    zstruct.build,
+    zstruct.featurize,
+    zstruct.statistics,
+    zstruct.fit_references,
+    zstruct.isolated_references,
+)
+
+
+def public(module, prefix=""):
+    """Return what users call by its name in a package, with that of the modules in it."""
+    found = {}
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, types.ModuleType):
+            if hasattr(value, "__all__"):
+                found |= public(value, f"{prefix}{name}.")
+        elif callable(value) and not (isinstance(value, type) and issubclass(value, Exception)):
+            found[prefix + name] = value
+    return found
+
+
+def test_every_public_function_and_class_answers_unknown_keywords_by_a_sentence():
+    pytest.importorskip("torch")
+    found = public(zstruct)
+    assert {*MADE, *BASES} <= found.keys()
+    assert {"open", "features.Chebyshev", "layouts.mace", "loading.Edges", "transforms.Wrap"} <= found.keys()
+    without = []
+    for name in sorted(found.keys() - MADE - BASES):
+        try:
+            found[name](colour="red")
+        except ArgumentTypeError as error:
+            if "has no option 'colour'" not in str(error):
+                without.append(f"{name}: {error}")
+        except TypeError as error:
+            without.append(f"{name}: {error}")
+    assert not without
+
+
+def test_every_method_of_what_users_have_answers_unknown_keywords_by_a_sentence(tmp_path):
+    pytest.importorskip("torch")
+    path = tmp_path / "s.zarr"
+    zstruct.build([ase.build.molecule("H2O")], path, progress=False)
+    without, seen = [], set()
+    for owner in (zstruct.ZarrStructureDataset(path), zstruct.StructureReader(path), zstruct.open(path).zs):
+        kinds = [kind for kind in type(owner).__mro__ if kind.__module__.startswith("zstruct.")]
+        for name in sorted({name for kind in kinds for name in vars(kind)} - HOT):
+            if name.startswith("_") or not inspect.isroutine(inspect.getattr_static(owner, name)):
+                continue
+            seen.add(name)
+            try:
+                getattr(owner, name)(colour="red")
+            except ArgumentTypeError as error:
+                if "has no option 'colour'" not in str(error):
+                    without.append(f"{name}: {error}")
+            except TypeError as error:
+                without.append(f"{name}: {error}")
+    assert not without
+    assert {"loader", "loss", "batches", "select", "with_forces", "get_statistics", "to_ase"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "instead"),
+    [
+        (zstruct.build, "seed", "encoding=Encoding(shuffle_seed=...)"),
+        *((function, "n_workers", "workers=...") for function in RUNNERS),
+        *((function, "client", "workers=client") for function in RUNNERS),
+        (zstruct.StructureReader, "cache_bytes", "cache=Cache(bytes=...)"),
+        (zstruct.StructureReader, "cache_byte", "cache=Cache(bytes=...)"),
+        (zstruct.loading.Recipe, "edges", "neighbors=Edges(cutoff, carry=...)"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_keywords_that_there_were_once_are_sentences(call, given, instead):
+    with pytest.raises(ArgumentTypeError) as caught:
+        call(**{given: 1})
+    assert str(caught.value) == f"{call.__name__} has no option {given!r}; write {instead}"

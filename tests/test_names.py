@@ -44,7 +44,7 @@ def look(first, deep):
     from zstruct.transforms import RandomRotation
     assert RandomRotation is zstruct.transforms.RandomRotation is zstruct.transforms.RandomRotation
     assert zstruct.layouts.graph is zstruct.layouts.graph
-    assert zstruct.stats.Moments and zstruct.loading.losses.weighted_loss
+    assert zstruct.stats.Moments and zstruct.loading.losses.loss
     assert zstruct.loading.order.samplers.ShuffleSampler and zstruct.features.torch.descriptor_values
     assert callable(zstruct.verify) and callable(zstruct.open)
     return repr(seen)

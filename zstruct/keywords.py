@@ -1,8 +1,9 @@
 """Options that belong together are a small class that checks itself: short forms, signatures, sentences.
 
 `as_options` makes the object of what the user typed. `takes` gives a method the signature and the
-documentation of such a class, so that its fields are the one list of these options. A keyword that nothing
-takes gets a sentence with the nearest one, or with its place. Nothing is known here of what options are for.
+documentation of such a class, so that its fields are the one list of these options. `keywords` is for all
+other public functions. A call that doesn't fit gets a sentence: with the nearest keyword or its place, or
+with what is missing. Nothing is known here of what options are for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from zstruct.errors import ArgumentTypeError
@@ -27,6 +28,9 @@ First = TypeVar("First")
 Options = TypeVar("Options", covariant=True)
 
 _HEADING = "Parameters\n----------\n"
+_PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_BOUND = ("self", "cls")  # what Python gives by itself
 _NEXT = re.compile(r"\n\n(?=[A-Z][a-z ]+\n-{4,}\n)")  # before the heading of a section
 
 
@@ -57,11 +61,9 @@ def as_options(kind: type[T], given: Any) -> T:
     if given is None:
         return made()
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
-        parameters = inspect.signature(kind).parameters.values()
-        missing = [one.name for one in parameters if one.default is one.empty and one.name not in given]
-        refuse(kind.__name__, given, _keywords_of(kind))
-        if missing:
-            raise ArgumentTypeError(f"{kind.__name__} needs {' and '.join(missing)}")
+        fault = _misfit(kind.__name__, inspect.signature(kind), (), given)
+        if fault is not None:
+            raise fault
         return made(**given)
     return made(given)
 
@@ -83,7 +85,7 @@ def takes(
     """Let a method take the options of a class, as keywords, where it is written to take their object.
 
     The method has the object as its last parameter. What decorates it has the parameters of the class in
-    that place, and their descriptions at the end of its own.
+    that place, and their descriptions at the end of its own. It takes such an object as well, alone.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def takes(
     Raises
     ------
     ArgumentTypeError
-        By the method, for keywords that it doesn't have.
+        By the method, for keywords that it doesn't have, and for want of what it needs.
 
     Examples
     --------
@@ -122,61 +124,74 @@ def takes(
         *before, last = own.parameters.values()
         asked = inspect.signature(options).parameters.values()
         names = [one.name for one in before]
-        known = [*names[1:], *(one.name for one in asked)]
+        signature = own.replace(parameters=[*before, *asked])
 
         @functools.wraps(function)
         def method(*given: Any, **named: Any) -> Any:
-            if not named.keys() <= set(known):
-                made = function.__name__ == "__init__"
-                refuse(type(given[0]).__name__ if made else function.__name__, named, known, objects, moved)
+            made = function.__name__ == "__init__" and given
+            called = type(given[0]).__name__ if made else function.__name__
+            # Where a function makes the object, it says by itself what more values by place are for.
+            judged = given if isinstance(options, type) else given[: len(names) + 1]
+            fault = _misfit(called, signature, judged, named, objects, moved)
+            if fault is not None:
+                raise fault
             head, rest = given[: len(names)], given[len(names) :]
             among = {name: named.pop(name) for name in names[len(head) :] if name in named}
-            return function(*head, **among, **{last.name: options(*rest, **named)})
+            return function(*head, **among, **{last.name: _whole(called, options, rest, named)})
 
-        method.__signature__ = own.replace(parameters=[*before, *asked])  # type: ignore[attr-defined]
+        method.__signature__ = signature  # type: ignore[attr-defined]
         method.__doc__ = _with_parameters(function.__doc__, options.__doc__)
         return method
 
     return decorate
 
 
-def keywords(**objects: type) -> Callable[[F], F]:
-    """Return a decorator of functions, and of classes: a keyword that they don't have gets a sentence.
+def keywords(moved: Mapping[str, str] | None = None, /, **objects: type) -> Callable[[F], F]:
+    """Return a decorator of functions, and of classes: a call that they don't take gets a sentence.
 
-    The signature stays what it is, for people and for programs.
+    The signature stays what it is, for people and for programs. A call that fits costs nothing but one more.
 
     Parameters
     ----------
+    moved
+        What to write in place of keywords that there were once.
     **objects
         Which options are objects, see `as_options`: their fields are looked for there.
 
     Raises
     ------
     ArgumentTypeError
-        By what was decorated, for keywords that it doesn't have.
+        By what was decorated, for keywords that it doesn't have, for want of what it needs, and for too much.
 
     Examples
     --------
     >>> @keywords(window=complex)
-    ... def smooth(*, width=1, window=None): ...
-    >>> smooth(wdith=3)
+    ... def smooth(values, *, width=1, window=None): ...
+    >>> smooth([1], wdith=3)
     Traceback (most recent call last):
     zstruct.errors.ArgumentTypeError: smooth has no option 'wdith'; is it width?
-    >>> smooth(imag=3)
+    >>> smooth([1], imag=3)
     Traceback (most recent call last):
     zstruct.errors.ArgumentTypeError: smooth has imag in window: window=complex(imag=...)
+    >>> smooth()
+    Traceback (most recent call last):
+    zstruct.errors.ArgumentTypeError: smooth needs values
     """
 
     def decorated(function: F) -> F:
         made: Any = vars(function)["__init__"] if isinstance(function, type) else function
-        own = _keywords_of(made)
-        allowed = frozenset(own)
 
         @functools.wraps(made)
         def checked(*args: Any, **given: Any) -> Any:
-            if not allowed.issuperset(given):
-                refuse(function.__name__, given, own, objects)
-            return made(*args, **given)
+            try:
+                return made(*args, **given)
+            except TypeError:
+                # Whether the call was at fault is looked for only now: most calls fit, and some are hot.
+                own = type(args[0]) if args and made is not function else function  # a subclass, perhaps
+                fault = _misfit(own.__name__, inspect.signature(made), args, given, objects, moved)
+                if fault is None:
+                    raise
+                raise fault from None
 
         if not isinstance(function, type):
             return checked  # type: ignore[return-value]
@@ -220,30 +235,97 @@ def refuse(
     Traceback (most recent call last):
     zstruct.errors.ArgumentTypeError: open has no option 'fast'; write mode='fast'
     """
+    fault = _unknown(function, given, known, objects, moved)
+    if fault is not None:
+        raise fault
+
+
+def _unknown(
+    function: str,
+    given: Iterable[str],
+    known: Collection[str],
+    objects: Mapping[str, type] | None,
+    moved: Mapping[str, str] | None,
+) -> ArgumentTypeError | None:
+    """Return what to say of the first keyword that a function doesn't take; None if it takes all."""
     places = {
         part: f"{option}: {option}={kind.__name__}({part}=...)"
         for option, kind in (objects or {}).items()
         for part in _keywords_of(kind)
     }
+    moved = moved or {}
     for name in given:
         if name in known:
             continue
-        if name in (moved or {}):
-            raise ArgumentTypeError(f"{function} has no option {name!r}; write {(moved or {})[name]}")
+        if name in moved:
+            return ArgumentTypeError(f"{function} has no option {name!r}; write {moved[name]}")
         if name in places:
-            raise ArgumentTypeError(f"{function} has {name} in {places[name]}")
-        near = nearest(name, [*known, *places])
+            return ArgumentTypeError(f"{function} has {name} in {places[name]}")
+        near = nearest(name, [*known, *places, *moved])
         if near is None:
-            raise ArgumentTypeError(f"{function} has no option {name!r}; it has {', '.join(known)}")
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            return ArgumentTypeError(f"{function} has no option {name!r}; {has}")
+        if near not in known and near not in places:
+            return ArgumentTypeError(f"{function} has no option {name!r}; write {moved[near]}")
         where = "" if near in known else f" in {places[near]}"
-        raise ArgumentTypeError(f"{function} has no option {name!r}; is it {near}{where}?")
+        return ArgumentTypeError(f"{function} has no option {name!r}; is it {near}{where}?")
+    return None
+
+
+def _misfit(
+    function: str,
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    objects: Mapping[str, type] | None = None,
+    moved: Mapping[str, str] | None = None,
+) -> ArgumentTypeError | None:
+    """Return what to say of a call that a signature doesn't take; None if it does."""
+    try:
+        signature.bind(*args, **given)
+    except TypeError:
+        pass
+    else:
+        return None
+    parameters = signature.parameters.values()
+    placed = [one.name for one in parameters if one.kind in _PLACED]
+    known = [one.name for one in parameters if one.kind in _NAMED and one.name not in _BOUND]
+    if inspect.Parameter.VAR_KEYWORD not in {one.kind for one in parameters}:
+        fault = _unknown(function, given, known, objects, moved)
+        if fault is not None:
+            return fault
+    if len(args) > len(placed):
+        first = [name for name in placed if name not in _BOUND]
+        by_name = [name for name in known if name not in first]
+        more = f"; give {', '.join(by_name)} by name" if by_name else ""
+        return ArgumentTypeError(f"{function} takes {', '.join(first) or 'nothing'} by place{more}")
+    twice = [name for name in placed[: len(args)] if name in given]
+    if twice:
+        return ArgumentTypeError(f"{function} is given {twice[0]} twice, by place and name")
+    there = {*placed[: len(args)], *given}
+    missing = [
+        one.name
+        for one in parameters
+        if one.kind in {*_PLACED, *_NAMED} and one.default is one.empty and one.name not in there
+    ]
+    *others, last = missing
+    return ArgumentTypeError(f"{function} needs {', '.join(others)}{' and ' if others else ''}{last}")
+
+
+def _whole(function: str, kind: Any, rest: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Return the object of options of these values, which may be that object already."""
+    first = rest[0] if rest else named.get(next(iter(_keywords_of(kind))))
+    if not isinstance(kind, type) or not isinstance(first, kind):
+        return kind(*rest, **named)
+    if len(rest) + len(named) > 1:
+        raise ArgumentTypeError(f"{function} takes {kind.__name__}(...) alone: put all in it")
+    return first
 
 
 def _keywords_of(function: Callable[..., Any]) -> list[str]:
     """Return the names by which arguments can be given."""
-    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     parameters = inspect.signature(function).parameters.values()
-    return [one.name for one in parameters if one.kind in named and one.name != "self"]
+    return [one.name for one in parameters if one.kind in _NAMED and one.name not in _BOUND]
 
 
 def _with_parameters(own: str | None, options: str | None) -> str | None:

@@ -26,7 +26,7 @@ from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, Zstr
 if TYPE_CHECKING:
     from distributed import Client as Client
 
-__all__ = ["RunsIn", "chosen_workers", "cpu_count", "run"]
+__all__ = ["WORKERS", "RunsIn", "chosen_workers", "cpu_count", "run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,6 +35,9 @@ RunsIn = Literal["threads", "processes", "caller"]
 
 _RETRIES = 2
 _BROKEN_POOLS = 3
+
+#: What to write in place of keywords that said so once where tasks run.
+WORKERS = {"n_workers": "workers=...", "client": "workers=client"}
 
 
 @dataclass(frozen=True, slots=True)

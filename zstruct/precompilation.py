@@ -15,6 +15,7 @@ import numpy as np
 
 from zstruct.jit import cache
 from zstruct.jit.kernel import Kernel, compiled_always
+from zstruct.keywords import keywords
 
 __all__ = ["FAMILIES", "use_features", "use_stores", "warmup"]
 
@@ -44,6 +45,7 @@ H 0 0 0 0 0 0
 """
 
 
+@keywords()
 def warmup() -> list[Path]:
     """Compile all kernels now, rather than each when it is first needed.
 
@@ -90,7 +92,7 @@ def use_stores(folder: Path) -> None:
     noise = transforms.AddNoise(0.1)
     reflection = transforms.Compose([transforms.RandomReflection(1.0), noise])
     cases: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"neighbors": {"within": 3.0, "carry": ["edge_vec"]}, "transform": transforms.Wrap()}, "graph"),
+        ({"neighbors": {"cutoff": 3.0, "carry": ["edge_vec"]}, "transform": transforms.Wrap()}, "graph"),
         ({"cache": None, "transform": transforms.AddNoise(0.1, p=0.5)}, "padded"),
         ({}, "physnet"),
         ({"transform": [transforms.RandomRotation(), noise], "dtype": "float32"}, "graph"),

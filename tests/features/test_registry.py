@@ -65,7 +65,10 @@ def _changed(**changes):
         (None, "a manifest has class, version, parameters and sha256.*this is None"),
         (_changed(sha256=None), "a manifest has class"),
         (_changed(version="new"), "a manifest has class"),
-        (_changed(parameters={}), "the manifest of Chebyshev has not its parameters: .*missing 5"),
+        (
+            _changed(parameters={}),
+            "the manifest of Chebyshev has not its parameters: Chebyshev needs .* and ang",
+        ),
     ],
 )
 def test_what_is_no_manifest(manifest, message):
@@ -138,9 +141,9 @@ def test_descriptors_by_name():
     assert by_name("uniform", {}).feature_names == ["one"]
     with pytest.raises(InputError, match="parameters of uniform were given when it was registered"):
         by_name("uniform", {"value": 2})
-    with pytest.raises(InputError, match="chebyshev: got an unexpected keyword argument 'order'"):
+    with pytest.raises(InputError, match="chebyshev: has no option 'order'; is it rad_order"):
         by_name("chebyshev", parameters | {"order": 3})
-    with pytest.raises(InputError, match="neighbors: missing 1 required positional argument: 'cutoff'"):
+    with pytest.raises(InputError, match="neighbors: needs cutoff"):
         by_name("neighbors", {})
 
 

@@ -96,7 +96,7 @@ def test_a_store_that_is_replaced_is_not_mixed_with_the_old_one(small, structure
     opened = Store(small)
     opened.read("energy")
     zstruct.build(structures, small, overwrite=True, progress=False, encoding={"shuffle_seed": 1})
-    with pytest.raises(zstruct.ChangedInputError, match="was replaced after it was opened"):
+    with pytest.raises(zstruct.ChangedInputError, match="was replaced after this store was opened"):
         opened.read("energy")
 
 

@@ -67,7 +67,9 @@ def test_what_a_layout_does_not_take_is_refused():
         function_of("plain", {"energy": "E"})
     with pytest.raises(InputError, match=r"names are for layout=.*: a function has them as an option"):
         function_of(options, {"energy": "E"})
-    with pytest.raises(InputError, match=r"layout is 'graph', .*'plain' or a function, not 'plane'"):
+    with pytest.raises(
+        InputError, match=r"layout is 'graph', .* or a function, not 'plane'; did you mean 'plain'"
+    ):
         function_of("plane")
     with pytest.raises(ArgumentTypeError, match=r"layout is 'graph', .* or a function, not 3"):
         function_of(3)

@@ -147,8 +147,10 @@ def test_a_store_that_is_replaced_is_not_mixed_with_the_old_one(make_store, tmp_
     data = ZarrStructureDataset(path, ["energy"])
     assert data.take([0, 39]).columns["energy"].tolist() == [0, 39]
     path.rename(tmp_path / "old.zarr")
-    with pytest.raises(ChangedInputError, match=r"s\.zarr was replaced after this dataset was opened"):
+    with pytest.raises(ChangedInputError, match=r"s\.zarr is gone: .* after this dataset was opened"):
         data.take([20])
+    with pytest.raises(ChangedInputError, match=r"s\.zarr is gone: .* after this store was opened"):
+        data.store.read("energy")
     shutil.copytree(tmp_path / "old.zarr", path)  # the same again
     assert data.take([20]).columns["energy"].tolist() == [20]
     other = make_store(tmp_path / "new.zarr", counts, zeros | {"energy": -np.arange(40.0)}).path
@@ -157,7 +159,9 @@ def test_a_store_that_is_replaced_is_not_mixed_with_the_old_one(make_store, tmp_
     (other / "zarr.json").write_text(json.dumps(metadata))
     shutil.rmtree(path)
     other.rename(path)
-    with pytest.raises(ChangedInputError, match="open the dataset again"):
+    with pytest.raises(
+        ChangedInputError, match=r"replaced after this dataset was opened: open the dataset again"
+    ):
         data.take([10])
     assert data.take([0, 39]).columns["energy"].tolist() == [0, 39]  # what is in memory is the old one's
     assert ZarrStructureDataset(path, ["energy"]).take([10]).columns["energy"].tolist() == [-10]

@@ -1,11 +1,13 @@
 """The loss: what is missing, padded or left out does not count, and gradients pass."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from zstruct import ZarrStructureDataset
-from zstruct.loading.losses import weighted_loss
+from zstruct import ArgumentTypeError, InputError, UnknownNameError, ZarrStructureDataset
+from zstruct.loading.losses import loss
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_the_loss_is_that_of_what_counts(data, layout):
         given["forces"] = torch.zeros_like(batch["forces"])
         given["forces"][batch["mask"]] = predictions["forces"]
 
-    found = weighted_loss(given, batch, weights)
+    found = loss(given, batch, weights)
 
     assert float(found) == pytest.approx(expected(graph, predictions, weights), rel=1e-12)
 
@@ -60,10 +62,10 @@ def test_where_nothing_counts_the_loss_is_zero_with_a_gradient(data):
     batch = next(iter(data.loader(4))) | {"has_forces": torch.zeros(4, dtype=torch.bool)}
     forces = torch.zeros_like(batch["forces"]).requires_grad_()
 
-    loss = weighted_loss({"forces": forces}, batch)
-    loss.backward()
+    found = loss({"forces": forces}, batch)
+    found.backward()
 
-    assert loss == 0
+    assert found == 0
     assert torch.all(forces.grad == 0)
 
 
@@ -79,18 +81,75 @@ def test_the_observation_model_comes_first(source):
     assert found == pytest.approx(0, abs=1e-20)
 
 
+NAME = UnknownNameError
+ENERGIES = {"energy": torch.zeros(8)}
+
+
 @pytest.mark.parametrize(
-    ("predictions", "weights", "sentence"),
+    ("predictions", "options", "error", "sentence"),
     [
-        ({"energy": torch.zeros(8)}, {"forces": 1.0}, "no prediction 'forces'"),
-        ({"dipole": torch.zeros(8)}, {"dipole": 1.0}, "no label 'dipole'"),
+        (
+            ENERGIES,
+            {"weights": {"forces": 1.0}},
+            NAME,
+            "no prediction 'forces'; there are",
+        ),
+        (
+            ENERGIES,
+            {"weights": {"energi": 1}},
+            NAME,
+            "no prediction 'energi'; did you mean 'energy'?",
+        ),
+        ({"dipole": torch.zeros(8)}, {"weights": {"dipole": 1.0}}, NAME, "no label 'dipole'"),
+        (
+            {"enrgy": torch.zeros(8)},
+            {},
+            NAME,
+            "no label 'enrgy' in the batch; did you mean 'energy'?",
+        ),
+        ({"dipole": torch.zeros(8)}, {}, NAME, "'dipole' in the batch; there are energy, forces"),
+        ({"numbers": torch.zeros(8)}, {}, NAME, "no label 'numbers' in the batch"),
+        ({"has_forces": torch.zeros(8)}, {}, NAME, "no label 'has_forces' in the batch"),
+        ({**ENERGIES, "enrgy": torch.zeros(8)}, {}, NAME, "no label 'enrgy'"),
+        ({}, {}, InputError, "data.loss needs predictions by name"),
+        (ENERGIES, {"weights": {}}, InputError, "weights names the predictions that count"),
+        (
+            ENERGIES,
+            {"weights": {"energy": -1}},
+            InputError,
+            "the weight of energy is a number from 0, not -1",
+        ),
+        (
+            ENERGIES,
+            {"weights": {"energy": None}},
+            InputError,
+            "the weight of energy is a number from 0, not None",
+        ),
+        (
+            ENERGIES,
+            {"weights": {"energy": "1"}},
+            ArgumentTypeError,
+            "the weight of energy is a number, not '1'",
+        ),
+        (ENERGIES, {"weights": [1.0]}, ArgumentTypeError, "weights is a mapping of names to numbers"),
+        (ENERGIES, {"error": "mse"}, ArgumentTypeError, "error is a function, not 'mse'"),
+        (ENERGIES, {"weigths": {}}, ArgumentTypeError, "loss has no option 'weigths'; is it weights?"),
+        (ENERGIES, {"observation_model": lambda p, b: {}}, InputError, "data.loss needs predictions by name"),
+        ({"energy": 1.0}, {}, ArgumentTypeError, "the prediction of energy is a tensor, not 1.0"),
     ],
 )
-def test_what_is_not_there_is_named(data, predictions, weights, sentence):
-    with pytest.raises(KeyError, match=sentence):
-        weighted_loss(predictions, next(iter(data.loader(8))), weights)
+def test_predictions_that_would_vanish_are_refused(data, predictions, options, error, sentence):
+    with pytest.raises(error, match=re.escape(sentence)):
+        data.loss(predictions, next(iter(data.loader(8))), **options)
+
+
+def test_a_prediction_without_a_weight_does_not_count(data):
+    batch = next(iter(data.loader(8)))
+    predictions = {"energy": batch["energy"] + 1, "charges": torch.ones(3)}
+    found = data.loss(predictions, batch, weights={"energy": torch.tensor(2.0)})
+    assert found == pytest.approx(2 * float((1 / batch["n_atoms"].double() ** 2).mean()))
 
 
 def test_shapes_that_differ_are_refused(data):
     with pytest.raises(ValueError, match=r"prediction of energy has shape \(8, 1\), its label \(8,\)"):
-        weighted_loss({"energy": torch.zeros(8, 1)}, next(iter(data.loader(8))))
+        loss({"energy": torch.zeros(8, 1)}, next(iter(data.loader(8))))

@@ -34,7 +34,7 @@ def test_numbers_of_any_kind_are_those_of_python():
     assert [type(value) for value in dataclasses.astuple(batches)] == [int, int, type(None), type(None), bool]
     assert type(Forces(0.5, every=np.int32(2)).every) is int
     assert type(Shuffle(seed=np.int64(1)).seed) is int
-    assert type(Edges(np.float32(5.0)).within) is float
+    assert type(Edges(np.float32(5.0)).cutoff) is float
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,9 @@ def test_numbers_of_any_kind_are_those_of_python():
         (lambda: Ranks.asked(3), ArgumentTypeError, "or these two, not 3"),
         (lambda: Batches(max_atom=3), ArgumentTypeError, "Batches has no option 'max_atom'; is it max_atoms"),
         (lambda: Shuffle.asked({"sed": 1}), ArgumentTypeError, "Shuffle has no option 'sed'; is it seed"),
-        (lambda: Recipe(neighbors={"carry": []}), ArgumentTypeError, "Edges needs within"),
+        (lambda: Recipe(neighbors={"carry": []}), ArgumentTypeError, "Edges needs cutoff"),
+        (lambda: Edges(), ArgumentTypeError, "^Edges needs cutoff$"),
+        (lambda: Edges(within=5.0), ArgumentTypeError, "Edges has no option 'within'; it has cutoff, carry"),
         (lambda: Threads(-1), InputError, "threads is a whole number from 0 up to 4,096, not -1"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from zstruct.query import Selection
 
 @pytest.mark.parametrize(
     "short",
-    [5, Edges(5.0), {"within": np.float64(5), "carry": "edge_shift"}],
+    [5, Edges(5.0), {"cutoff": np.float64(5), "carry": "edge_shift"}],
     ids=["number", "object", "mapping"],
 )
 def test_a_number_is_short_for_edges(short):
@@ -50,7 +50,7 @@ def test_views_change_their_own():
         ({"split": 3}, ArgumentTypeError, "split is a label, or"),
         ({"neighbors": -1}, InputError, "cutoff"),
         (
-            {"neighbors": {"within": 3, "carry": "x"}},
+            {"neighbors": {"cutoff": 3, "carry": "x"}},
             InputError,
             "edges carry edge_shift, edge_vec, edge_dist",
         ),

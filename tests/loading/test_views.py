@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from zstruct import StructureReader
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.loading import Forces
+from zstruct.loading import Edges, Forces, Recipe
 from zstruct.query import Selection
 from zstruct.splits.split import split
 from zstruct.store.shards import ArrayReader
 
 N = 61
+BY_NAME = "give sampling, every, minimum, seed by name"
 
 steps = st.one_of(
     st.builds(slice, st.integers(-70, 70), st.integers(-70, 70), st.sampled_from([None, 1, 2, 3, -1, -4])),
@@ -120,6 +121,17 @@ def test_forces_of_a_view_are_chosen_among_its_own(source):
     [
         (lambda r: r.select(max_forces=1), "select has no option 'max_forces'; is it max_force?"),
         (lambda r: r.with_forces(0.5, sample="fixed"), "with_forces has no option 'sample'; is it sampling?"),
+        (lambda r: r.with_forces(), "with_forces needs fraction"),
+        (
+            lambda r: r.with_forces(Forces(0.2), every=2),
+            "with_forces takes Forces(...) alone: put all in it",
+        ),
+        (lambda r: r.with_forces(0.2, "fixed"), "with_forces takes fraction by place; " + BY_NAME),
+        (lambda r: type(r)(), "StructureReader needs path"),
+        (
+            lambda r: type(r)(r.store, path=r.store),
+            "StructureReader is given path twice, by place and name",
+        ),
         (lambda r: type(r)(r.store, featurs="x"), "StructureReader has no option 'featurs'; is it features?"),
         (lambda r: type(r)(r.store, bytes=5), "StructureReader has bytes in cache: cache=Cache(bytes=...)"),
         (
@@ -132,6 +144,25 @@ def test_unknown_keywords_are_sentences(source, call, sentence):
     with pytest.raises(ArgumentTypeError) as caught:
         call(StructureReader(source.path, ["serial"]))
     assert str(caught.value) == sentence
+
+
+def test_views_take_the_objects_of_their_options(source):
+    reader = StructureReader(source.path, ["forces"])
+    forces = Forces(0.2, seed=3)
+    for view in (reader.with_forces(forces), reader.with_forces(fraction=forces)):
+        assert view.recipe.forces == forces == reader.with_forces(0.2, seed=3).recipe.forces
+    chosen = reader.select(Selection().select("n_atoms > 3", max_force=5.0))
+    assert chosen.structures.tolist() == reader.select("n_atoms > 3", max_force=5.0).structures.tolist()
+    whole = StructureReader(source.path, Recipe(["serial"], split=None, neighbors=Edges(cutoff=3.0)))
+    assert whole.fields == ("serial",)
+    assert whole.recipe.neighbors == Edges(3.0)
+
+
+def test_what_it_says_of_edges_is_what_edges_take(source):
+    with pytest.raises(ArgumentTypeError, match="write neighbors=Edges") as caught:
+        StructureReader(source.path, edges=4.0)
+    said = str(caught.value).partition("Edges(")[2].split(",")[0]
+    assert Edges(**{said: 4.0}) == Edges(4.0)
 
 
 def test_faults_in_an_expression_are_pointed_at(source):

@@ -85,7 +85,7 @@ def test_of_loaders(plain, option):
 
 @pytest.mark.parametrize(("kind", "option"), OF_OBJECTS)
 def test_of_objects(kind, option):
-    first = {"within": 3.0, "fraction": 0.5, "size": 4, "world_size": 4}
+    first = {"cutoff": 3.0, "fraction": 0.5, "size": 4, "world_size": 4}
     beside = {name: first[name] for name in inspect.signature(kind).parameters if name in first}
     check(f"{kind.__name__} {option}", lambda value: kind(**beside | {option: value}))
 

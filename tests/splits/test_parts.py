@@ -92,3 +92,12 @@ def test_a_dataset_with_repeats_is_refused(path):
     data = zstruct.ZarrStructureDataset(path)
     with pytest.raises(InputError, match="structure 3 of the store more than once"):
         zstruct.split(data[[1, 3, 3]], [0.5, 0.5])
+
+
+def test_parts_are_got_as_from_a_dict_and_unpacked_as_a_list():
+    parts = zstruct.Split(("train", "test"), np.array([0, 1, -1, 0], np.int8))
+    assert {label: part.tolist() for label, part in parts.items()} == {"train": [0, 3], "test": [1]}
+    assert [part.tolist() for part in parts.values()] == [part.tolist() for part in parts] == [[0, 3], [1]]
+    assert parts.get("test").tolist() == [1]
+    assert (parts.get("val"), parts.get("val", default=())) == (None, ())
+    assert ("train" in parts, "val" in parts, 0 in parts) == (True, False, False)

@@ -43,10 +43,13 @@ if TYPE_CHECKING:
 
 __all__ = ["build"]
 
+#: What to write in place of keywords that there were once.
+_MOVED = {**parallel.WORKERS, "seed": "encoding=Encoding(shuffle_seed=...)"}
+
 _PROCESSES_FROM = 8 << 20  # below this much input, starting processes costs more than it gains
 
 
-@keywords(filters=Filters, encoding=Encoding)
+@keywords(_MOVED, filters=Filters, encoding=Encoding)
 def build(
     paths: Any,
     out: str | os.PathLike[str],

@@ -127,7 +127,8 @@ class Filters:
             object.__setattr__(self, "atomic_energies", energies)
         if self.where is not None and not callable(self.where):
             raise InputError(
-                f"where is a function that takes a Frame and says whether to keep it, not {shown(self.where)}"
+                "filters are Filters(...), or its fields by name, or a function that takes a Frame and says "
+                f"whether to keep it (where), not {shown(self.where)}"
             )
         notes = names("leave_out", self.leave_out)
         for note in notes:

@@ -25,6 +25,7 @@ from zstruct.explore.presence import structures_with
 from zstruct.explore.reductions import check_reducible, reduced_rows, repeated, volumes
 from zstruct.explore.selection import Rows, cut, of_store, picked, rows_of, segments
 from zstruct.explore.table import to_table
+from zstruct.keywords import keywords
 from zstruct.query import Choice, FreeAtoms, asked
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
@@ -93,6 +94,7 @@ class StructureAccessor:
             return int(self._ds.variables["n_atoms"].to_numpy().sum())
         return int(self._segments()[1].sum())
 
+    @keywords()
     def isel(self, structure: Any) -> xr.Dataset:
         """Return the given structures with their atoms, lazily.
 
@@ -123,6 +125,7 @@ class StructureAccessor:
         check_labels(which, self._ds)
         return self._cut(picked(which, self.n_structures))
 
+    @keywords()
     def sel(self, structure: Any) -> xr.Dataset:
         """Return the structures with the given labels, and their atoms, lazily.
 
@@ -144,6 +147,7 @@ class StructureAccessor:
         """
         return self._cut(picked(labelled(the_structures(structure, "sel"), self._ds), self.n_structures))
 
+    @keywords()
     def where(self, mask: Any) -> xr.Dataset:
         """Return the structures for which a boolean mask is true, with their atoms.
 
@@ -165,6 +169,7 @@ class StructureAccessor:
         """
         return self.isel(mask_over(mask, self._ds))
 
+    @keywords()
     def select(
         self,
         which: Any = None,
@@ -250,6 +255,7 @@ class StructureAccessor:
         found = choice.positions(DatasetTable(self._ds), FreeAtoms.of_build(built))
         return self._cut(slice(0, self.n_structures) if found is None else picked(found, self.n_structures))
 
+    @keywords()
     def to_ase(self, structure: Any = None) -> Atoms | list[Atoms]:
         """Return structures as `ase.Atoms`; reads them, every array once.
 
@@ -285,6 +291,7 @@ class StructureAccessor:
         made = to_atoms(part.compute())
         return made[0] if isinstance(structure, int | np.integer) else made
 
+    @keywords()
     def has(self, field: str) -> xr.DataArray:
         """Return which structures have a field; reads it unless all have.
 
@@ -309,6 +316,7 @@ class StructureAccessor:
         attrs = {"long_name": f"whether the structure has {field}"}
         return self._array(values, f"has_{field}", attrs)
 
+    @keywords()
     def split(self, name: str = "default") -> xr.DataArray:
         """Return the part of each structure in a split that is kept in the store; reads it.
 
@@ -334,6 +342,7 @@ class StructureAccessor:
         attrs = {"long_name": f"part of the structure in the split {name}"}
         return self._array(open_labels(self._ds, name), "split", attrs)
 
+    @keywords()
     def features(self, name: str) -> xr.DataArray:
         """Return features that `zstruct.featurize` stored for the atoms of this Dataset, lazily.
 
@@ -373,6 +382,7 @@ class StructureAccessor:
         """
         return of_store(self._ds, open_features(self._ds, name))
 
+    @keywords()
     def reduce(self, values: str | xr.DataArray, how: str) -> xr.DataArray:
         """Reduce values of atoms to one per structure; reads them, in blocks of bounded size.
 
@@ -408,6 +418,7 @@ class StructureAccessor:
         reduced = reduced_rows(values.variable, *self._segments(), how)
         return self._array(reduced, f"{name}_{how}", attrs, values.dims[1:], coords)
 
+    @keywords()
     def repeat(self, values: str | xr.DataArray) -> xr.DataArray:
         """Return a value of each structure for each of its atoms; reads it.
 
@@ -494,6 +505,7 @@ class StructureAccessor:
             return self._ds["formula"]
         return self._array(formulas(*self._composition()), "formula", {"long_name": FORMULA})
 
+    @keywords()
     def to_dataframe(
         self, fields: list[str] | None = None, *, fmax: bool = False, composition: bool = False
     ) -> pd.DataFrame:
@@ -533,6 +545,7 @@ class StructureAccessor:
                 table[f"n_{symbol}"] = column
         return table
 
+    @keywords()
     def plot_energies(self, ax: Axes | None = None, bins: int = 100) -> Axes:
         """Draw a histogram of the energy per atom; reads the energies.
 

@@ -23,6 +23,7 @@ from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
 from zstruct.features.groups import open_group
+from zstruct.keywords import keywords
 from zstruct.query import Selection
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
 from zstruct.splits.storage import open_part, open_split
@@ -40,6 +41,7 @@ _STRUCTURE = "row of the structure in its store"
 _CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
 
 
+@keywords()
 def open(
     path: str | os.PathLike[str] | Store,
     chunks: Chunks = ATOM,

@@ -19,6 +19,7 @@ from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor, unknown_species
 from zstruct.geometry.neighbors import Neighbors
 from zstruct.geometry.structures import Structures
+from zstruct.keywords import keywords
 
 __all__ = ["ACSF"]
 
@@ -27,6 +28,7 @@ _NO_ANGLES = np.empty((0, 0, 0, 3))
 _NO_STRAINS = np.empty((0, 3, 3))
 
 
+@keywords()
 @dataclass(frozen=True)
 class ACSF(Descriptor):
     r"""Atom-centred symmetry functions, for each species or pair of species of the neighbours.

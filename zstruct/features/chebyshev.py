@@ -21,6 +21,7 @@ from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor, unknown_species
 from zstruct.geometry.neighbors import Neighbors
 from zstruct.geometry.structures import Structures
+from zstruct.keywords import keywords
 
 if TYPE_CHECKING:
     from zstruct.features.kernels.chebyshev import Model, Piece
@@ -31,6 +32,7 @@ __all__ = ["Chebyshev"]
 _STEP = 1e-100
 
 
+@keywords()
 @dataclass(frozen=True)
 class Chebyshev(Descriptor):
     r"""Chebyshev polynomials of the distances to neighbours and of the angles between them.

@@ -23,6 +23,8 @@ from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.featurize_groups import make, prepare
 from zstruct.features.featurize_tasks import Job
 from zstruct.geometry.neighbors import NeighborList
+from zstruct.keywords import keywords
+from zstruct.parallel import WORKERS
 from zstruct.paths_and_urls import check_writable
 from zstruct.progress import Runner
 from zstruct.store.group_publication import (
@@ -89,6 +91,7 @@ class FeaturizeReport:
         return f"{self.path}: {' and '.join(self.groups)}: {', '.join(what)}, {sized(self.nbytes)}, {did}"
 
 
+@keywords(WORKERS)
 def featurize(
     store: str | os.PathLike[str] | Store,
     descriptor: Descriptor | NeighborList,

@@ -17,6 +17,7 @@ from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.registry import from_manifest
+from zstruct.keywords import keywords
 from zstruct.store.groups import require_group
 from zstruct.store.spec import GROUP_KINDS, GroupKind
 from zstruct.store.store import Store
@@ -88,6 +89,7 @@ class FeatureGroup:
         return f"{self.path}/{name}"
 
 
+@keywords()
 def group_names(
     store: Store | str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> dict[GroupKind, list[str]]:
@@ -104,6 +106,7 @@ def group_names(
     return {kind: opened.group_names(kind) for kind in GROUP_KINDS}
 
 
+@keywords()
 def open_group(
     store: Store | str | os.PathLike[str],
     kind: GroupKind,

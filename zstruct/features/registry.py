@@ -20,6 +20,7 @@ from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.geometry.neighbors import Neighbors
 from zstruct.geometry.structures import Structures
+from zstruct.keywords import keywords
 
 if TYPE_CHECKING:
     from zstruct.geometry.neighbors import NeighborList
@@ -109,6 +110,7 @@ def register(
     parameters: Mapping[str, Any] | None = None,
     version: int = 1,
 ) -> FunctionDescriptor: ...
+@keywords()
 def register(
     what: Any,
     name: str | None = None,
@@ -279,10 +281,12 @@ def by_name(name: str, parameters: Mapping[str, Any]) -> Descriptor | NeighborLi
     try:
         made: Descriptor | NeighborList = what(**parameters)
     except TypeError as error:  # a parameter that there isn't, or one that is missing
-        raise InputError(f"{name}: {str(error).removeprefix(f'{what.__name__}.__init__() ')}") from None
+        said = str(error).removeprefix(f"{what.__name__}.__init__() ").removeprefix(f"{what.__name__} ")
+        raise InputError(f"{name}: {said}") from None
     return made
 
 
+@keywords()
 def from_manifest(manifest: Mapping[str, Any]) -> Descriptor:
     """Return the descriptor that a manifest describes.
 

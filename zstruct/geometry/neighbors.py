@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zstruct.arguments import shown, whole
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.geometry.structures import Structures
+from zstruct.keywords import keywords
 from zstruct.ragged import chosen_rows, counts_to_offsets
 
 __all__ = [
@@ -36,6 +37,7 @@ PAIRS = 1 << 14
 _FARTHEST = 1_000  # angstrom; periodic images would outnumber what memory holds, or integers count
 
 
+@keywords()
 @dataclass(frozen=True)
 class NeighborList:
     """Full neighbour lists within a cutoff.
@@ -69,6 +71,7 @@ class NeighborList:
         return neighbor_list(Structures.of(structures), self.cutoff)
 
 
+@keywords()
 def neighbor_list(
     structures: Structures, cutoff: float, start: int = 0, stop: int | None = None
 ) -> Neighbors:

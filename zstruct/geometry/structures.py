@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zstruct.keywords import keywords
 from zstruct.ragged import counts_to_offsets
 
 __all__ = ["Structures", "check_images"]
@@ -22,6 +23,7 @@ _NEAR, _MOST_PERIODS = 1e6, 1 << 29
 _FARTHEST = 1e9  # angstrom; farther out a double no longer says where an atom is, and squares overflow
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Structures:
     """Structures packed end to end, in the dtypes that kernels take, all C-contiguous.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zstruct.batch.pack import Batch, Samples, pack
+from zstruct.keywords import keywords
 from zstruct.layouts.columns import columns_of, completed_cells, integers, need, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import find_edges
@@ -18,6 +19,7 @@ __all__ = ["fairchem"]
 _FAIRCHEM = {"numbers": "atomic_numbers", "positions": "pos"}
 
 
+@keywords()
 def fairchem(
     samples: Samples,
     *,

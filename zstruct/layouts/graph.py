@@ -10,11 +10,13 @@ from zstruct.batch.pack import Batch, Samples, pack
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.batch.tensors import converter
 from zstruct.errors import ArgumentTypeError
+from zstruct.keywords import keywords
 from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = ["as_list", "graph"]
 
 
+@keywords()
 def graph(
     samples: Samples,
     *,
@@ -85,6 +87,7 @@ def graph(
     return batch
 
 
+@keywords()
 def as_list(samples: Samples) -> list[Mapping[str, Any]]:
     """Return the samples as a list, each on its own.
 

@@ -12,6 +12,7 @@ from zstruct.arguments import element_number, shown
 from zstruct.batch.pack import Batch, Samples, pack, which
 from zstruct.batch.packed import PackedBatch
 from zstruct.elements import SYMBOLS
+from zstruct.keywords import keywords
 from zstruct.layouts.columns import columns_of, need, spread, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
@@ -38,6 +39,7 @@ _MACE_LABELS = {
 _MACE_DEFAULTS = {"weight": 1.0, "total_charge": 0.0, "spin_multiplicity": 1.0}
 
 
+@keywords()
 def mace(
     samples: Samples,
     elements: Iterable[str | int] | None = None,

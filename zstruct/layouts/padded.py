@@ -7,12 +7,14 @@ from collections.abc import Collection
 from zstruct.batch.pack import Batch, Samples, no_pairs, pack
 from zstruct.batch.packed import ATOMS
 from zstruct.batch.tensors import converter
+from zstruct.keywords import keywords
 from zstruct.layouts.rectangles import real_rows, rectangle, rows_of
 from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = ["padded"]
 
 
+@keywords()
 def padded(
     samples: Samples,
     num_atoms: int | None = None,

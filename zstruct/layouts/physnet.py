@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zstruct.batch.pack import Batch, Samples, no_pairs, pack
 from zstruct.batch.tensors import converter
+from zstruct.keywords import keywords
 from zstruct.layouts.conversion import in_single
 from zstruct.layouts.rectangles import real_pairs, real_rows, rectangle, rows_of
 
@@ -36,6 +37,7 @@ _kept: dict[int, NDArray[np.int32]] = {}
 _KEPT_BYTES = 64 << 20
 
 
+@keywords()
 def physnet(
     samples: Samples,
     num_atoms: int | None = None,

@@ -14,6 +14,7 @@ import numpy as np
 from zstruct.batch.pack import Samples, pack
 from zstruct.batch.tensors import converter
 from zstruct.errors import MissingExtraError
+from zstruct.keywords import keywords
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import find_edges
 
@@ -25,6 +26,7 @@ __all__ = ["pyg"]
 _NAMES = {"numbers": "z", "positions": "pos", "energy": "y", "forces": "force"}
 
 
+@keywords()
 def pyg(
     samples: Samples,
     *,

@@ -15,6 +15,7 @@ from typing import Any
 from zstruct.arguments import shown
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.keywords import keywords
 from zstruct.layouts.fairchem import fairchem
 from zstruct.layouts.graph import apart, graph
 from zstruct.layouts.mace import mace
@@ -23,6 +24,7 @@ from zstruct.layouts.physnet import physnet
 from zstruct.layouts.pyg import pyg
 from zstruct.layouts.schnetpack import schnetpack
 from zstruct.layouts.vocabulary import Names, vocabulary_of
+from zstruct.text import nearest
 
 __all__ = ["LAYOUTS", "Layout", "function_of", "register"]
 
@@ -47,6 +49,7 @@ _OURS = (graph, padded)
 _BUILT_IN = frozenset(LAYOUTS)
 
 
+@keywords()
 def register(name: str, layout: Callable[..., Any]) -> None:
     """Give a layout a name, for ``layout=`` of loaders and of ``batches``.
 
@@ -125,7 +128,9 @@ def function_of(
     if not isinstance(layout, str) or layout not in known:
         where = "layout without torch" if as_numpy else "layout"
         error = InputError if isinstance(layout, str) else ArgumentTypeError
-        raise error(f"{where} is {', '.join(map(repr, known))} or a function, not {shown(layout)}")
+        near = nearest(layout, known) if isinstance(layout, str) else None
+        meant = "" if near is None else f"; did you mean {near!r}?"
+        raise error(f"{where} is {', '.join(map(repr, known))} or a function, not {shown(layout)}{meant}")
     function = known[layout]
     takes = inspect.signature(function).parameters
     options: dict[str, Any] = {"as_numpy": True} if as_numpy else {}

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from zstruct.batch.pack import Batch, Samples, pack
+from zstruct.keywords import keywords
 from zstruct.layouts.columns import columns_of, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
@@ -23,6 +24,7 @@ _SCHNETPACK = {
 }
 
 
+@keywords()
 def schnetpack(
     samples: Samples,
     *,

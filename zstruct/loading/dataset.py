@@ -17,13 +17,13 @@ from torch.utils.data import Dataset
 
 from zstruct.arguments import array_of, count
 from zstruct.batch.packed import NO_PAIRS, PackedBatch, Sample
-from zstruct.keywords import as_options
+from zstruct.keywords import as_options, keywords
 from zstruct.layouts.registry import Layout, function_of
 from zstruct.layouts.vocabulary import Names
 from zstruct.loading.indices import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
-from zstruct.loading.losses import weighted_loss
-from zstruct.loading.options import Batches, Ranks, Shuffle, Threads
+from zstruct.loading.losses import loss
+from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
 from zstruct.loading.reader import StructureReader
 
 __all__ = ["ZarrStructureDataset"]
@@ -127,8 +127,9 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
     #: The weighted sum of the errors of predictions.
-    loss = staticmethod(weighted_loss)
+    loss = staticmethod(loss)
 
+    @keywords(MOVED, batch_size=Batches, shuffle=Shuffle, ranks=Ranks, threads=Threads)
     def loader(
         self,
         batch_size: int | Batches = 1,
@@ -207,6 +208,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
             num_workers=num_workers,
         )
 
+    @keywords()
     def shared(self) -> Self:
         """Return a view with an epoch of its own, which worker processes see change."""
         view = copy.copy(self)

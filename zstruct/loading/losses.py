@@ -5,22 +5,26 @@ Plain torch, differentiable in the predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zstruct.arguments import shown
-from zstruct.errors import ArgumentTypeError
+from zstruct.arguments import real, shown
+from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
+from zstruct.keywords import keywords
 from zstruct.loading.forces import USED
+from zstruct.text import nearest
 
-__all__ = ["ObservationModel", "as_predicted", "weighted_loss"]
+__all__ = ["ObservationModel", "as_predicted", "loss"]
 
 #: Turns what a model predicts, with what the batch says of it, into what was observed, by name.
 ObservationModel = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 _PER_ATOM = {"energy", "free_energy"}  # extensive: errors grow with the number of atoms
+_NO_LABELS = {"batch", "n_atoms", "numbers", "ptr", "structure"}  # say how a batch is laid out
 
 
 def as_predicted(predictions: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -28,7 +32,8 @@ def as_predicted(predictions: Mapping[str, Tensor], batch: Mapping[str, Tensor])
     return predictions
 
 
-def weighted_loss(
+@keywords()
+def loss(
     predictions: Mapping[str, Tensor],
     batch: Mapping[str, Tensor],
     weights: Mapping[str, float] | None = None,
@@ -45,11 +50,12 @@ def weighted_loss(
     Parameters
     ----------
     predictions
-        By field name, shaped as in the batch.
+        By field name, shaped as in the batch, at least one. The batch has a label for each that counts.
     batch
         Of the ``"graph"`` or the ``"padded"`` layout.
     weights
-        Of each prediction that counts, by name; by default 1 for each that the batch has too.
+        Of each prediction that counts, by name, from 0; by default 1 for each. A prediction that is not
+        named here does not count.
     error
         Of two tensors of the values that count, a scalar; by default their mean squared difference.
     observation_model
@@ -63,31 +69,40 @@ def weighted_loss(
 
     Raises
     ------
-    KeyError
-        If a prediction or its label is not there.
-    ValueError
-        If they differ in shape.
+    UnknownNameError
+        If the batch has no label of a prediction's name, or if there is no prediction of a weight's.
+    InputError
+        If there is no prediction, if one and its label differ in shape, or if a weight is negative.
+    ArgumentTypeError
+        If something is of a type that makes no sense there.
 
     Examples
     --------
     >>> batch = {"energy": torch.tensor([2.0, torch.nan]), "n_atoms": torch.tensor([2, 3])}
-    >>> weighted_loss({"energy": torch.tensor([6.0, 1.0])}, batch)
+    >>> loss({"energy": torch.tensor([6.0, 1.0])}, batch)
     tensor(4.)
     """
     for what, given in (("predictions", predictions), ("batch", batch)):
-        if not isinstance(given, Mapping):
-            raise ArgumentTypeError(f"{what} is a mapping of names to tensors, not {shown(given)}")
+        _check_mapping(what, given)
+    for what, function in (("error", error), ("observation_model", observation_model)):
+        if not callable(function):
+            raise ArgumentTypeError(f"{what} is a function, not {shown(function)}")
     predictions = observation_model(predictions, batch)
-    if weights is None:
-        weights = {name: 1.0 for name in predictions if name in batch}
+    _check_mapping("predictions", predictions)
+    if not predictions:
+        raise InputError("data.loss needs predictions by name, such as {'energy': ...}, and there are none")
     total: Any = 0.0
-    for name, weight in weights.items():
-        for what, there in (("prediction", predictions), ("label", batch)):
-            if name not in there:
-                raise KeyError(f"there is no {what} {name!r}; there are {', '.join(there)}")
+    for name, weight in _weights_of(weights, predictions).items():
+        if name not in predictions:
+            raise _missing("prediction", name, predictions)
+        labels = [one for one, label in batch.items() if _is_label(one, label)]
+        if name not in labels:
+            raise _missing("label", name, labels, " in the batch")
         predicted, label = predictions[name], batch[name]
+        if not isinstance(predicted, Tensor):
+            raise ArgumentTypeError(f"the prediction of {name} is a tensor, not {shown(predicted)}")
         if predicted.shape != label.shape:
-            raise ValueError(
+            raise InputError(
                 f"the prediction of {name} has shape {tuple(predicted.shape)}, its label {tuple(label.shape)}"
             )
         # Some errors, such as huber_loss, want equal dtypes; that of the label has all of its digits.
@@ -102,6 +117,39 @@ def weighted_loss(
         else:
             total = total + predicted[counts].sum()  # zero, and still a function of the predictions
     return total if isinstance(total, Tensor) else torch.tensor(total)
+
+
+def _check_mapping(what: str, given: Any) -> None:
+    if not isinstance(given, Mapping):
+        raise ArgumentTypeError(f"{what} is a mapping of names to tensors, not {shown(given)}")
+
+
+def _weights_of(weights: Any, predictions: Mapping[str, Tensor]) -> Mapping[str, Any]:
+    """Return the weight of each prediction that counts."""
+    if weights is None:
+        return dict.fromkeys(predictions, 1.0)
+    if not isinstance(weights, Mapping):
+        raise ArgumentTypeError(f"weights is a mapping of names to numbers, not {shown(weights)}")
+    if not weights:
+        raise InputError("weights names the predictions that count, and there are none in it")
+    for name, weight in weights.items():
+        if isinstance(weight, Tensor) and weight.ndim == 0:  # one that is learned, say
+            continue
+        number: float | None = real(f"the weight of {name}", weight)
+        if number is None or not 0 <= number < math.inf:
+            raise InputError(f"the weight of {name} is a number from 0, not {shown(weight)}")
+    return weights
+
+
+def _is_label(name: str, value: Any) -> bool:
+    """Return whether something in a batch can be predicted: no mask, and nothing that lays it out."""
+    return isinstance(value, Tensor) and value.dtype != torch.bool and name not in _NO_LABELS
+
+
+def _missing(what: str, name: Any, known: Collection[str], where: str = "") -> UnknownNameError:
+    near = nearest(name, known) if isinstance(name, str) else None
+    hint = f"there are {', '.join(known) or 'none'}" if near is None else f"did you mean {near!r}?"
+    return UnknownNameError(f"data.loss: there is no {what} {shown(name)}{where}; {hint}")
 
 
 def _counts(name: str, label: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

@@ -80,8 +80,8 @@ class Edges:
 
     Parameters
     ----------
-    within
-        A cutoff in angstrom: a stored list of neighbours if there is one with this cutoff, else a list
+    cutoff
+        In angstrom: a stored list of neighbours if there is one with this cutoff, else a list
         computed for each batch, which is the same. Or the name of a stored list.
     carry
         What edges carry: ``edge_shift`` (E, 3), cell vectors to add to the neighbour's position, as
@@ -98,15 +98,15 @@ class Edges:
     Examples
     --------
     >>> Edges(5.0, carry=["edge_vec", "edge_dist"])
-    Edges(within=5.0, carry=('edge_vec', 'edge_dist'))
+    Edges(cutoff=5.0, carry=('edge_vec', 'edge_dist'))
     """
 
-    within: float | str
+    cutoff: float | str
     carry: Iterable[str] | str = CARRIED[:1]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.within, str):
-            _set(self, within=NeighborList(self.within).cutoff)
+        if not isinstance(self.cutoff, str):
+            _set(self, cutoff=NeighborList(self.cutoff).cutoff)
         asked = [self.carry] if isinstance(self.carry, str) else names("carry", self.carry)
         if unknown := [name for name in asked if name not in CARRIED]:
             raise InputError(f"edges carry {', '.join(CARRIED)}, not {', '.join(map(shown, unknown))}")

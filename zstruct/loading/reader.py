@@ -153,6 +153,7 @@ class StructureReader:
         """How they were chosen: a split that is made of them says so."""
         return self.recipe.selection
 
+    @keywords()
     def categories(self, field: str) -> list[str]:
         """Return the texts that the codes of a category field stand for.
 
@@ -173,6 +174,7 @@ class StructureReader:
         """The epoch that random transforms and the choice of forces belong to."""
         return int(self._epoch)
 
+    @keywords()
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that random transforms and the choice of forces belong to.
 
@@ -185,6 +187,7 @@ class StructureReader:
         """Whether batches depend on the epoch."""
         return self._policy is not None or self._pipeline.transform is not None
 
+    @keywords()
     def at_epoch(self, epoch: int) -> Self:
         """Return a view that stays in an epoch, whatever epoch this one is in."""
         view = copy.copy(self)
@@ -301,7 +304,7 @@ class StructureReader:
         array = array_of("a list of indices", indices)
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
-    @keywords(batch_size=Batches, shuffle=Shuffle)
+    @keywords(MOVED, batch_size=Batches, shuffle=Shuffle)
     def batches(
         self,
         batch_size: int | Batches = 1,
@@ -358,6 +361,7 @@ class StructureReader:
             batch = view._packed(positions)
             yield batch if join is None else join(batch)
 
+    @keywords()
     def prefetch(self, indices: Any) -> None:
         """Have what some structures need decoded by threads in the background; return at once.
 
@@ -378,8 +382,9 @@ class StructureReader:
         positions = positions_of(indices, len(self))
         self._pipeline.prefetch(positions if self._rows is None else self._rows[positions])
 
+    @keywords()
     def cache_warmup(self) -> None:
-        """Decode everything, and compute what `cache_features` and `cache_neighbors` keep, now.
+        """Decode everything, and compute what a `Cache` keeps of features and neighbours, now.
 
         Training then reads memory only; without, the first epoch does it as it goes. Structures that
         the caches have no room for are read for nothing.
@@ -387,6 +392,7 @@ class StructureReader:
         for start in range(0, len(self), _WARM_UP):
             self._packed(np.arange(start, min(start + _WARM_UP, len(self))))
 
+    @keywords()
     def get_atoms(self, index: int) -> Any:
         """Return a structure as `ase.Atoms`, exactly as it was built into the store.
 
@@ -403,6 +409,7 @@ class StructureReader:
         position = index % len(self)
         return atoms_at(self.store, position if self._rows is None else int(self._rows[position]))
 
+    @keywords()
     def get_statistics(self, **options: Any) -> Any:
         """Return the statistics of these structures, as the store has them; see `zstruct.statistics`.
 
@@ -485,6 +492,7 @@ class StructureReader:
             return self._gather(positions, self._rows)
         return self._pipeline(positions, self._rows, self.epoch, self._policy)
 
+    @keywords()
     def close(self) -> None:
         """Let go of decoded blocks; reading more is an error then. Views of this reader go on.
 

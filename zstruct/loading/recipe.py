@@ -12,15 +12,16 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Self
 
 from zstruct.features.descriptor import Descriptor
-from zstruct.keywords import as_options
+from zstruct.keywords import as_options, keywords
 from zstruct.loading.fields import named
-from zstruct.loading.options import Cache, Edges, Forces
+from zstruct.loading.options import MOVED, Cache, Edges, Forces
 from zstruct.query import Selection
 from zstruct.stats.references import References
 
 __all__ = ["Recipe"]
 
 
+@keywords(MOVED, neighbors=Edges, cache=Cache)
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """How stored structures become samples.
@@ -93,7 +94,7 @@ class Recipe:
     --------
     >>> recipe = Recipe(["positions", "energy"], neighbors=5.0, split="train")
     >>> recipe.neighbors
-    Edges(within=5.0, carry=('edge_shift',))
+    Edges(cutoff=5.0, carry=('edge_shift',))
     >>> print(recipe.selection)
     where split="train"
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError
-from zstruct.keywords import takes
+from zstruct.keywords import keywords, takes
 from zstruct.query.choice import Choice
 from zstruct.query.free_atoms import FreeAtoms
 from zstruct.query.table import StoreTable
@@ -52,6 +52,7 @@ def _chained(options: Callable[P, Choice]) -> Callable[P, Selection]:
 asked = _chained(Choice)
 
 
+@keywords()
 @dataclass(frozen=True, slots=True)
 class Selection:
     """How structures were chosen: one choice after the other, each from what the one before left.

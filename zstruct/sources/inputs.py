@@ -17,6 +17,7 @@ from typing import Any
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.keywords import keywords
 from zstruct.paths_and_urls import is_url, path_of
 from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.paths import below, holds_arrays, matching, natural
@@ -36,6 +37,7 @@ _GIVE = "give paths, ase.Atoms objects or sources, or a list of these"
 _VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XDATCAR", "CONTCAR", "POSCAR")
 
 
+@keywords()
 def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[str]]:
     """Return the sources of everything the user gave, and the files left out.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 from zstruct.sources.ase.detection import DetectionError, UnreadableSource, ase_format, ase_format_by_name
 from zstruct.sources.source import Source
 
@@ -102,6 +103,7 @@ class _Reader:
 _READERS: dict[str, _Reader] = {}
 
 
+@keywords()
 def register(
     name: str,
     factory: Factory,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 
 __all__ = ["NOTES", "SLICE_BYTES", "BadFrame", "FileSource", "Raw", "RawColumn", "Slice", "Source"]
 
@@ -29,6 +30,7 @@ NOTES = {
 }
 
 
+@keywords()
 @dataclass(frozen=True, slots=True)
 class BadFrame:
     """A frame that can't be used, and why.
@@ -45,6 +47,7 @@ class BadFrame:
     reason: str
 
 
+@keywords()
 @dataclass(frozen=True, slots=True)
 class Slice:
     """A piece of an input that can be read on its own.
@@ -65,6 +68,7 @@ class Slice:
     nbytes: int
 
 
+@keywords()
 @dataclass
 class RawColumn:
     """Values of one property for the structures of a block.
@@ -95,6 +99,7 @@ class RawColumn:
     unit: str | None = None
 
 
+@keywords()
 @dataclass
 class Raw:
     """A block of frames as an input has them, packed but not yet interpreted.
@@ -159,6 +164,7 @@ class Source(Protocol):
         """Yield the frames of a slice in order, in blocks of about `SLICE_BYTES`."""
 
 
+@keywords()
 class FileSource:
     """The part every source that is one local file shares."""
 

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import UnknownNameError
+from zstruct.keywords import keywords
 from zstruct.text import html_list, html_table
 
 __all__ = ["Split"]
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Split:
     """The parts of a store or dataset, by label.
 
     ``parts["train"]`` are the indices of that part, ascending, int64; iterating goes over the parts in
-    the order of their labels, so ``train, val, test = parts`` works. Indices count the structures of
-    what was split: those of a dataset that is a subset are positions in it.
+    the order of their labels, so ``train, val, test = parts`` works. All else is as of a dict. Indices
+    count the structures of what was split: those of a dataset that is a subset are positions in it.
 
     Parameters
     ----------
@@ -50,9 +52,27 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __contains__(self, label: object) -> bool:
+        return label in self.labels
+
     def keys(self) -> tuple[str, ...]:
         """Return the labels: ``dict(parts)`` and ``np.savez(file, **parts)`` work."""
         return self.labels
+
+    def values(self) -> tuple[NDArray[np.int64], ...]:
+        """Return the parts, in the order of their labels."""
+        return tuple(self)
+
+    def items(self) -> tuple[tuple[str, NDArray[np.int64]], ...]:
+        """Return each label with its part."""
+        return tuple(zip(self.labels, self, strict=True))
+
+    @keywords()
+    def get(self, label: str, default: Any = None) -> Any:
+        """Return the part of a label, or a default where there is no such part."""
+        if label not in self.labels:
+            return default
+        return self[label]
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{label}: {len(self[label]):,}" for label in self.labels)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zstruct.arguments import check, integer, shown
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 from zstruct.splits.allocation import dealt, dealt_whole, rounded
 from zstruct.splits.parts import Split
 from zstruct.splits.sizes import codes_of, counts_of, is_row, labels_of, parts_of_file
@@ -42,6 +43,7 @@ class Dataset(Protocol):
 Strata = By | Sequence[By]
 
 
+@keywords()
 def split(
     store: str | os.PathLike[str] | Store | Dataset,
     sizes: Sequence[float] | Mapping[str, ArrayLike] | Split | str | os.PathLike[str],
@@ -170,6 +172,7 @@ def split(
     return parts
 
 
+@keywords()
 def kfold(
     store: str | os.PathLike[str] | Store | Dataset,
     k: int = 5,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError, StoreExistsError
+from zstruct.keywords import keywords
 from zstruct.schema import STRUCTURE
 from zstruct.splits.parts import Split
 from zstruct.store.chunks import choose_grid
@@ -49,6 +50,7 @@ def _fold_of(name: str) -> int:
     return int(name.rpartition("-")[2])
 
 
+@keywords()
 def open_split(
     store: str | os.PathLike[str] | Store,
     name: str = "default",

@@ -17,7 +17,9 @@ from zstruct import parallel
 from zstruct.arguments import check
 from zstruct.elements import SYMBOLS
 from zstruct.geometry.distances import shortest_distances
+from zstruct.keywords import keywords
 from zstruct.moments import Moments
+from zstruct.parallel import WORKERS
 from zstruct.query import Selection
 from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import Magnitudes, check_fractions, collected
@@ -37,6 +39,7 @@ __all__ = ["QUANTILES", "statistics"]
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
+@keywords(WORKERS)
 def statistics(
     store: str | os.PathLike[str] | Store | Dataset,
     split: str | tuple[str, str] | None = None,

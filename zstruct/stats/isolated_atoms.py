@@ -20,6 +20,8 @@ from zstruct.arguments import check
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError, StoreExistsError
 from zstruct.geometry.distances import shortest_distances
+from zstruct.keywords import keywords
+from zstruct.parallel import WORKERS
 from zstruct.schema import STRUCTURE, safe_names
 from zstruct.splits.split import Dataset
 from zstruct.stats.references import KIND, NOUN, References, keep_references
@@ -77,6 +79,7 @@ def isolated_references(
 ) -> dict[str, References]: ...
 
 
+@keywords(WORKERS)
 def isolated_references(
     store: str | os.PathLike[str] | Store | Dataset,
     *,

@@ -20,6 +20,8 @@ from zstruct.arguments import check
 from zstruct.compositions import compositions
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
+from zstruct.parallel import WORKERS
 from zstruct.query import Selection
 from zstruct.splits.split import Dataset
 from zstruct.stats.scan import Part, Stretch, scan
@@ -41,6 +43,7 @@ _BLOCK = 1 << 14  # structures whose compositions are laid out together
 _RANK = 1e-12
 
 
+@keywords(WORKERS)
 def fit_references(
     store: str | os.PathLike[str] | Store | Dataset,
     split: str | tuple[str, str] | None = None,

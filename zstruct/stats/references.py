@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zstruct.arguments import real, shown
 from zstruct.elements import SYMBOLS, atomic_number, by_number
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.keywords import keywords
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.stats.scan import Part, check_part
 from zstruct.store.groups import keep, require_group, understanding
@@ -32,6 +33,7 @@ __all__ = ["KIND", "NOUN", "References", "chosen_references", "keep_references",
 KIND, NOUN = "references", "set of references"
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class References(Mapping[str, float]):
     """Reference energies in eV, by chemical symbol.
@@ -196,6 +198,7 @@ class References(Mapping[str, float]):
         return cls(**{name: entry[name] for name in names})
 
 
+@keywords()
 def open_references(
     store: str | os.PathLike[str] | Store,
     name: str = "default",

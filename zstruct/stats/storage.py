@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.keywords import keywords
 from zstruct.stats.scan import Part, check_part
 from zstruct.stats.summary import Statistics
 from zstruct.store.chunks import choose_grid
@@ -39,6 +40,7 @@ def _array(path: str, dim: str, values: NDArray[np.int64], text: str) -> tuple[A
     return ArraySpec(path, (dim,), values.shape, "int64", {"long_name": text}, 0, grid), values
 
 
+@keywords()
 def open_statistics(
     store: str | os.PathLike[str] | Store,
     name: str = "all",

@@ -25,6 +25,7 @@ from zstruct.errors import (
     UnknownNameError,
     ZstructError,
 )
+from zstruct.keywords import keywords
 from zstruct.paths_and_urls import check_options, path_of, refused
 from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
@@ -46,6 +47,7 @@ __all__ = ["Store"]
 _PIECE_BYTES = 1 << 25  # of a field, looked at together
 
 
+@keywords()
 class Store:
     """A finished store, opened for reading.
 
@@ -366,11 +368,14 @@ class Store:
         if not self.is_current(name):
             self.refuse_changed(name)
 
-    def refuse_changed(self, name: str) -> NoReturn:
-        """Raise, as what an array is in was replaced after it was opened."""
+    def refuse_changed(self, name: str, opened: str = "store") -> NoReturn:
+        """Raise, as what an array, `name`, is in was replaced or deleted after what is `opened` was."""
         group = group_of(name)
         what = f"{group} of {self.path}" if group else self.path
-        raise ChangedInputError(f"{what} was replaced after it was opened: open the store again")
+        when = f"after this {opened} was opened"
+        if os.path.exists(os.path.join(self.path, group)):
+            raise ChangedInputError(f"{what} was replaced {when}: open the {opened} again")
+        raise ChangedInputError(f"{what} is gone: it was deleted or moved {when}; open it where it is now")
 
     def is_current(self, name: str) -> bool:
         """Return whether an array or a group of a local store is what it was when it was opened."""

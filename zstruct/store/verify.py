@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import ChangedInputError, CorruptStoreError
+from zstruct.keywords import keywords
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
 from zstruct.store.digests import combine_digests, rows_digest
@@ -22,6 +23,7 @@ __all__ = ["verify"]
 _ATTEMPTS = 20  # of a group that is replaced while it is read
 
 
+@keywords()
 def verify(path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str, Any] | None = None) -> None:
     """Read a store from end to end and raise if anything is wrong with it.
 

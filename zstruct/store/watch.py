@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from zstruct.errors import ChangedInputError
 from zstruct.store.store import Store
 
 __all__ = ["Watch"]
@@ -30,16 +29,13 @@ class Watch:
         self._store, self._arrays = store, ["", *(array for array in arrays if "/" in array)]
 
     def check(self) -> None:
-        """Raise if something else is there now.
+        """Raise if something else is there now, or nothing.
 
         Raises
         ------
         ChangedInputError
-            If it is another store or group.
+            If it is another store or group, or if it is gone.
         """
         for array in self._arrays:
             if not self._store.is_current(array):
-                what = "/".join([self._store.path, *array.split("/")[:-1]])
-                raise ChangedInputError(
-                    f"{what} was replaced after this dataset was opened: open the dataset again"
-                )
+                self._store.refuse_changed(array, "dataset")

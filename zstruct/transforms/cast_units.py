@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from zstruct.batch.packed import PackedBatch
+from zstruct.keywords import keywords
 from zstruct.schema import Field
 from zstruct.transforms.transform import Transform
 from zstruct.units import Conversion
@@ -22,6 +23,7 @@ __all__ = ["CastUnits"]
 _GEOMETRY = frozenset({"positions", "cell"})
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class CastUnits(Transform):
     """Gives values in other units than eV, angstrom and what is made of these.

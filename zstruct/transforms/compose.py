@@ -12,12 +12,14 @@ from typing import Any, Self
 from zstruct.arguments import shown
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
+from zstruct.keywords import keywords
 from zstruct.schema import Field
 from zstruct.transforms.transform import OnSample, Transform
 
 __all__ = ["Compose", "as_transform", "steps_of"]
 
 
+@keywords()
 class Compose(Transform):
     """Several transforms, one after the other.
 
@@ -66,6 +68,7 @@ Center(weights='mean', at='origin', periodic=True, p=0.5, seed=0)])
         return changed
 
 
+@keywords()
 def as_transform(what: Any) -> Transform:
     """Return a transform for what users may give in place of one.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from zstruct.arguments import names, real
 from zstruct.batch.packed import PackedBatch
+from zstruct.keywords import keywords
 from zstruct.schema import Field
 from zstruct.transforms.kernels import add_normal
 from zstruct.transforms.random_streams import seed_of
@@ -20,6 +21,7 @@ __all__ = ["AddNoise"]
 _MOVES = frozenset({"positions", "cell"})
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class AddNoise(Transform):
     """Adds normal noise to positions, or to other fields.

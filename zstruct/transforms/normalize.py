@@ -21,6 +21,7 @@ from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.batch.tensors import as_array, beside
 from zstruct.elements import SYMBOLS, by_number
 from zstruct.errors import ArgumentTypeError, InputError
+from zstruct.keywords import keywords
 from zstruct.schema import ATOM, Field
 from zstruct.transforms.transform import Transform, column_of
 
@@ -37,6 +38,7 @@ class _Takes(Protocol):
     def take(self, indices: Any) -> PackedBatch: ...
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Normalize(Transform):
     r"""Scales energies and forces by one number, after taking a mean off the energy.
@@ -214,6 +216,7 @@ def _role(known: Field | None) -> Literal["energy", "derivative", None]:
     return "energy" if known.unit == "eV" and known.rotates == "scalar" else "derivative"
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Denormalize(Transform):
     """Undoes `Normalize`, for batches and for predictions of a model.

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from zstruct.batch.packed import PackedBatch
+from zstruct.keywords import keywords
 from zstruct.schema import Field
 from zstruct.transforms.compose import as_transform
 from zstruct.transforms.random_streams import seed_of
@@ -15,6 +16,7 @@ from zstruct.transforms.transform import Transform
 __all__ = ["RandomApply"]
 
 
+@keywords()
 class RandomApply(Transform):
     """Applies a transform to each structure with some probability.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import whole
 from zstruct.batch.packed import PackedBatch
+from zstruct.keywords import keywords
 from zstruct.random import hashes
 from zstruct.transforms.kernels import keys_of
 from zstruct.transforms.subset import indices
@@ -45,6 +46,7 @@ def stream(*parts: int | str) -> np.uint64:
     return np.uint64(state)
 
 
+@keywords()
 def random_keys(batch: PackedBatch, seed: int, epoch: int = 0) -> NDArray[np.uint64]:
     """Return a random number for each structure of a batch, to seed one's own generators with.
 

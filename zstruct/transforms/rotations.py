@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zstruct.arguments import shown
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
+from zstruct.keywords import keywords
 from zstruct.schema import Field
 from zstruct.transforms.kernels import mirrors, rotations, turn_tensors, turn_vectors
 from zstruct.transforms.random_streams import seed_of
@@ -35,6 +36,7 @@ _SHAPES["voigt"] = (6,)
 _PLACES = {"rank2": np.arange(9).reshape(3, 3), "voigt": VOIGT_OF_FULL}
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class RandomRotation(Transform):
     """Rotates each structure about the origin, uniformly at random, with all that turns with it.
@@ -93,6 +95,7 @@ class RandomRotation(Transform):
         _check_turning(self, fields)
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class RandomReflection(Transform):
     """Mirrors structures in a random plane through the origin, with all that turns with them.

@@ -20,6 +20,7 @@ from zstruct.arguments import names, shown, whole
 from zstruct.batch.pack import pack
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.errors import ArgumentTypeError
+from zstruct.keywords import keywords
 from zstruct.schema import FIELDS, Field
 from zstruct.transforms.random_streams import random_keys, stream
 from zstruct.transforms.subset import indices, on_some, probability
@@ -186,6 +187,7 @@ def _waiting(self: Transform, computes: bool) -> bool:
     return True  # samples are finished
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class OnBatch(Transform):
     """A function of packed batches as a transform: the fast way for one's own.
@@ -240,6 +242,7 @@ class OnBatch(Transform):
         return changed
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class OnSample(Transform):
     """A function of samples as a transform: torch's convention, one structure at a time.

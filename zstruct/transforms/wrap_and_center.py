@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zstruct.arguments import real, shown
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import ArgumentTypeError
+from zstruct.keywords import keywords
 from zstruct.schema import Field
 from zstruct.transforms.kernels import wrap
 from zstruct.transforms.random_streams import seed_of
@@ -25,6 +26,7 @@ from zstruct.transforms.transform import Transform, column_of, flat
 __all__ = ["Center", "Wrap"]
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Wrap(Transform):
     """Moves atoms into their cells, along the lattice vectors that are periodic.
@@ -83,6 +85,7 @@ class Wrap(Transform):
         _need(self, fields, ("positions", "cell", "pbc"))
 
 
+@keywords()
 @dataclass(frozen=True, eq=False)
 class Center(Transform):
     """Moves each structure so that its centre is at the origin, or in the middle of its cell.

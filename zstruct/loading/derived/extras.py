@@ -94,7 +94,7 @@ class Extras:
         self._store = store
         self._features = None if features is None else find_descriptor(store, "features", features, dtype)
         # Edges and derivatives: what there is of each pair.
-        self._paired = [] if edges is None else [find_neighbors(store, edges.within)]
+        self._paired = [] if edges is None else [find_neighbors(store, edges.cutoff)]
         self._carried: tuple[str, ...] = () if edges is None else tuple(edges.carry)
         if derivatives is not None:
             self._paired.append(find_descriptor(store, "derivatives", derivatives))

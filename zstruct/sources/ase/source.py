@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from zstruct.errors import InputError, MissingExtraError
+from zstruct.keywords import keywords
 from zstruct.schema import Level
 from zstruct.sources.ase.atoms import Snapshot, blocks, raw_of
 from zstruct.sources.ase.convergence import OUTPUTS, Verdict, note, verdict
@@ -35,6 +36,7 @@ _PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
 _HEAD_BYTES = 1 << 16
 
 
+@keywords()
 class ASESource(FileSource):
     """One file of any format that `ase.io.iread` reads.
 
@@ -283,6 +285,7 @@ class ASEDatabaseSource(FileSource):
         return InputError(f"can't be read as an ASE database: {_sentence(error)}", self.label)
 
 
+@keywords()
 class AtomsSource:
     """Structures that are already in memory, or come from an iterator.
 
