@@ -4,6 +4,7 @@
 at every step, and the tests marked ``long``.
 """
 
+import importlib
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -35,6 +36,23 @@ def pytest_make_collect_report(collector):
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), None, "Skipped: needs torch")
     return report
+
+
+@pytest.fixture(autouse=True)
+def registries(request):
+    """Forget what the example of a docstring registers: tests that come later don't expect it."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        yield
+        return
+    tables = [
+        importlib.import_module(f"zstruct.{package}.registry").__dict__[name]
+        for package, name in (("features", "_REGISTERED"), ("layouts", "LAYOUTS"), ("sources", "_READERS"))
+    ]
+    before = [dict(table) for table in tables]
+    yield
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
 
 
 def pytest_collection_modifyitems(config, items):
