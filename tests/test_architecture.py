@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zstruct
-from zstruct import layouts, schema, sources
+from zstruct import aliases, layouts, schema, sources
 from zstruct.features import Descriptor
 from zstruct.features import registry as descriptors
 from zstruct.loading.order import StructureSampler
@@ -169,7 +169,7 @@ def registries():
     for known, before in kept:
         known.clear()
         known.update(before)
-    schema._aliases.cache_clear()
+    aliases._names.cache_clear()
 
 
 @pytest.fixture
@@ -191,10 +191,10 @@ def test_an_added_format_is_built_from_by_name_and_by_suffix(chains, tmp_path):
 
 
 def test_an_added_field_is_known_by_its_row(tmp_path, monkeypatch):
-    row = schema._row("band_gap", "structure", "float64", "eV", "scalar", "gap of the bands", "gap Eg")
-    monkeypatch.setattr(schema, "_ROWS", (*schema._ROWS, row))
+    row = schema._row("band_gap", "structure", "float64", "eV", "scalar", "gap of the bands")
     monkeypatch.setitem(schema.FIELDS, row.name, row)
-    schema._aliases.cache_clear()
+    monkeypatch.setitem(aliases.ALIASES, row.name, ("gap", "Eg"))
+    aliases._names.cache_clear()
     copper = ase.build.bulk("Cu")
     copper.info["eg"] = 250.0
     zstruct.build([copper], tmp_path / "gap.zarr", units={"band_gap": "meV"}, progress=False)

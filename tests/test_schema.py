@@ -19,15 +19,7 @@ def test_every_row_is_consistent():
         assert Field.from_json({**{s: getattr(field, s) for s in Field.__slots__}}) == field
 
 
-def test_no_alias_means_two_fields_of_one_level():
-    for level in ("atom", "structure"):
-        rows = [f for f in FIELDS.values() if f.level == level]
-        names = [alias for f in rows for alias in (f.name, *f.aliases)]
-        assert len(names) == len(set(names))
-
-
-def test_provenance_can_not_be_reached_by_name():
-    assert schema.by_alias("source", "structure") is None
+def test_provenance_keeps_its_names():
     assert schema.resolve_name("source") == "input_source"
 
 

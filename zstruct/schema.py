@@ -28,7 +28,6 @@ __all__ = [
     "SIZES",
     "STRUCTURE",
     "Field",
-    "by_alias",
     "given_name",
     "infer",
     "merge",
@@ -81,8 +80,6 @@ class Field:
         ``"none"`` (unknown: rotating a structure that has it must be refused).
     shape
         Lengths of the dimensions after the first.
-    aliases
-        Other names under which inputs bring it.
     or_vector
         Whether a 3-vector in place of a scalar is the same quantity (non-collinear magnetic
         moments).
@@ -96,7 +93,6 @@ class Field:
     description: str
     rotates: Rotation
     shape: tuple[int, ...] = ()
-    aliases: tuple[str, ...] = ()
     or_vector: bool = False
 
     @property
@@ -155,7 +151,6 @@ def _row(
     unit: str,
     rotates: Rotation,
     description: str,
-    aliases: str = "",
     *,
     or_vector: bool = False,
 ) -> Field:
@@ -170,26 +165,24 @@ def _row(
         description=description,
         rotates=rotates,
         shape=tuple(SIZES[d] for d in axes[1:]),
-        aliases=tuple(aliases.split()),
         or_vector=or_vector,
     )
 
 
 _ROWS = (
-    _row("numbers", "atom", "uint8", "", "scalar", "atomic numbers", "Z atomic_numbers"),
-    _row("positions", "atom xyz", "float64", "angstrom", "vector", "Cartesian positions", "pos"),
+    _row("numbers", "atom", "uint8", "", "scalar", "atomic numbers"),
+    _row("positions", "atom xyz", "float64", "angstrom", "vector", "Cartesian positions"),
     _row(
         "forces", "atom xyz", "float64", "eV angstrom-1", "vector",
         "forces, minus the derivative of the energy by the positions",
-        "force REF_forces REF_force dft_forces dft_force",
     ),
     _row("velocities", "atom xyz", "float64", "angstrom fs-1", "vector", "velocities"),
     _row("momenta", "atom xyz", "float64", "amu0.5 eV0.5", "vector", "momenta (ASE units)"),
-    _row("masses", "atom", "float64", "amu", "scalar", "atomic masses, where not the default", "mass"),
-    _row("charges", "atom", "float64", "e", "scalar", "atomic partial charges", "charge REF_charges"),
+    _row("masses", "atom", "float64", "amu", "scalar", "atomic masses, where not the default"),
+    _row("charges", "atom", "float64", "e", "scalar", "atomic partial charges"),
     _row("initial_charges", "atom", "float64", "e", "scalar", "atomic charges set by the user"),
     _row(
-        "magmoms", "atom", "float64", "mu_B", "scalar", "atomic magnetic moments", "REF_magmoms",
+        "magmoms", "atom", "float64", "mu_B", "scalar", "atomic magnetic moments",
         or_vector=True,
     ),
     _row(
@@ -200,7 +193,7 @@ _ROWS = (
     _row("tags", "atom", "int64", "", "scalar", "integer tags of atoms"),
     _row(
         "cell", "structure cell_vector xyz", "float64", "angstrom", "rows",
-        "unit cell; rows are lattice vectors", "Lattice",
+        "unit cell; rows are lattice vectors",
     ),
     _row(
         "pbc", "structure cell_vector", "bool", "", "none",
@@ -208,33 +201,30 @@ _ROWS = (
     ),
     _row(
         "energy", "structure", "float64", "eV", "scalar", "total energy",
-        "REF_energy dft_energy potential_energy",
     ),
     _row(
         "free_energy", "structure", "float64", "eV", "scalar",
-        "electronic free energy, the potential that the forces belong to", "REF_free_energy",
+        "electronic free energy, the potential that the forces belong to",
     ),
     _row(
         "stress", "structure voigt", "float64", "eV angstrom-3", "voigt",
         "stress, tensile positive, in the order xx yy zz yz xz xy",
-        "REF_stress dft_stress",
     ),
     _row(
         "virial", "structure xyz xyz_2", "float64", "eV", "rank2",
         "virial (minus stress times volume), of structures that have no volume",
-        "virials REF_virial REF_virials dft_virial dft_virials",
     ),
-    _row("dipole", "structure xyz", "float64", "e angstrom", "vector", "dipole moment", "REF_dipole"),
+    _row("dipole", "structure xyz", "float64", "e angstrom", "vector", "dipole moment"),
     _row(
         "polarizability", "structure xyz xyz_2", "float64", "", "rank2",
         "polarizability tensor, in the unit of the input",
     ),
-    _row("total_charge", "structure", "float64", "e", "scalar", "total charge", "charge Qtot"),
+    _row("total_charge", "structure", "float64", "e", "scalar", "total charge"),
     _row(
         "spin_multiplicity", "structure", "float64", "1", "scalar", "spin multiplicity, 2S + 1",
     ),
     _row("magmom", "structure", "float64", "mu_B", "scalar", "total magnetic moment", or_vector=True),
-    _row("weight", "structure", "float64", "1", "scalar", "weight in training", "config_weight"),
+    _row("weight", "structure", "float64", "1", "scalar", "weight in training"),
     _row("config_type", "structure", "category", "", "scalar", "group label given by the author"),
     _row("head", "structure", "category", "", "scalar", "level of theory or model head"),
     _row("formula", "structure", "category", "", "scalar", "chemical formula, in Hill's order"),
@@ -259,29 +249,6 @@ _CLEAR = "input_"
 PROVENANCE = {"source": "zstruct_source", "frame": "zstruct_frame"}
 #: Characters of the longest name that a property keeps: it names files.
 _LONGEST = 128
-
-
-@cache
-def _aliases(level: Level) -> dict[str, str]:
-    table: dict[str, str] = {}
-    for row in _ROWS:
-        if row.level == level and row.name not in RESERVED:
-            table.update(dict.fromkeys(map(str.casefold, (row.name, *row.aliases)), row.name))
-    return table
-
-
-def by_alias(key: str, level: Level) -> Field | None:
-    """Return the field that an input property called `key`, in any case, is by default, or None.
-
-    Examples
-    --------
-    >>> by_alias("REF_forces", "atom").name, by_alias("Forces", "atom").name
-    ('forces', 'forces')
-    >>> by_alias("charge", "atom").name, by_alias("charge", "structure").name
-    ('charges', 'total_charge')
-    """
-    name = _aliases(level).get(key.casefold())
-    return None if name is None else FIELDS[name]
 
 
 def resolve_name(key: str) -> str:

@@ -9,7 +9,7 @@ import xarray as xr
 import zstruct
 from zstruct.errors import InputError, UnknownNameError
 from zstruct.explore.dataset_table import DatasetTable
-from zstruct.query import Choice, Selection
+from zstruct.query import Choice, Selection, chosen
 from zstruct.store.store import Store
 
 EXPRESSIONS = (
@@ -191,7 +191,7 @@ def test_atoms_are_read_only_of_structures_that_are_not_decided(path, monkeypatc
         return read(self, name, start, stop)
 
     monkeypatch.setattr(Store, "read", counted)
-    positions = Choice("fmax < 3 and n_atoms > 1000").positions(DatasetTable(ds))
+    positions = chosen(Choice("fmax < 3 and n_atoms > 1000"), DatasetTable(ds))
 
     assert positions.tolist() == []
     assert set(found) == {"n_atoms"}
@@ -300,7 +300,7 @@ def test_atoms_are_cut_out_once_however_often_elements_are_named(ds, monkeypatch
     cuts, part = [], DatasetTable._part
     monkeypatch.setattr(DatasetTable, "_part", lambda self, *given: cuts.append(given) or part(self, *given))
 
-    Choice("Ti >= 0 and O >= 0 and H + C >= 0 and only(H, C, O, Ti)").positions(DatasetTable(ds))
+    chosen(Choice("Ti >= 0 and O >= 0 and H + C >= 0 and only(H, C, O, Ti)"), DatasetTable(ds))
 
     assert [names for names, _ in cuts] == [["numbers"]]
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.query.tables import MemoryTable
-from zstruct.query.bind import bound
-from zstruct.query.evaluate import holding
+from zstruct.query.binding import bound
+from zstruct.query.evaluation import holding
 
 duckdb = pytest.importorskip("duckdb")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from zstruct.query import FUNCTIONS, QUANTITIES, parse
-from zstruct.query.evaluate import _BLOCK
-from zstruct.query.parse import DEEPEST
+from zstruct.query.evaluation import _BLOCK
+from zstruct.query.parser import DEEPEST
 from zstruct.query.tokens import KEYWORDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "selecting.md").read_text()

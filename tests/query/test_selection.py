@@ -13,8 +13,8 @@ import zstruct
 from tests.conftest import random_atoms
 from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError, UnknownNameError
 from zstruct.query import Choice, Selection, StoreTable, positions_of
-from zstruct.query.bind import bound
-from zstruct.query.evaluate import holding
+from zstruct.query.binding import bound
+from zstruct.query.evaluation import holding
 from zstruct.stats.references import References
 from zstruct.stats.scan import Part
 from zstruct.store.store import Store
@@ -480,10 +480,10 @@ def test_elements_are_counted_once_for_all_of_an_expression(store, monkeypatch):
 
 
 def test_large_tables_are_asked_block_by_block(store, monkeypatch):
-    from zstruct.query import evaluate, table
+    from zstruct.query import evaluation, table
 
     expected = {expression: chosen(store, expression) for expression in EXPRESSIONS}
-    monkeypatch.setattr(evaluate, "_BLOCK", 7)
+    monkeypatch.setattr(evaluation, "_BLOCK", 7)
     monkeypatch.setattr(table, "_PIECE_ATOMS", 20)
     found = reads(store, monkeypatch)
 

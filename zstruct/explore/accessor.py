@@ -27,6 +27,7 @@ from zstruct.explore.selection import Rows, cut, of_store, picked, rows_of, segm
 from zstruct.explore.table import to_table
 from zstruct.keywords import keywords
 from zstruct.query import Choice, FreeAtoms, asked
+from zstruct.query.evaluation import chosen
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
 
@@ -252,7 +253,7 @@ class StructureAccessor:
     def _chosen(self, choice: Choice) -> xr.Dataset:
         """Return the structures that one choice asks for."""
         built = nested(self._ds.attrs.get("atomic_energies", "null"))
-        found = choice.positions(DatasetTable(self._ds), FreeAtoms.of_build(built))
+        found = chosen(choice, DatasetTable(self._ds), FreeAtoms.of_build(built))
         return self._cut(slice(0, self.n_structures) if found is None else picked(found, self.n_structures))
 
     @keywords()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from zstruct.lazy import lazy_names
 
 if TYPE_CHECKING:
     from zstruct.features.acsf import ACSF
@@ -30,32 +31,22 @@ __all__ = [
     "register",
 ]
 
-_LAZY = {
-    "ACSF": "zstruct.features.acsf",
-    "Chebyshev": "zstruct.features.chebyshev",
-    "Descriptor": "zstruct.features.descriptor",
-    "FeatureGroup": "zstruct.features.groups",
-    "NeighborList": "zstruct.geometry.neighbors",
-    "Neighbors": "zstruct.geometry.neighbors",
-    "PairDerivatives": "zstruct.features.descriptor",
-    "Structures": "zstruct.geometry.structures",
-    "from_manifest": "zstruct.features.registry",
-    "group_names": "zstruct.features.groups",
-    "neighbor_list": "zstruct.geometry.neighbors",
-    "open_group": "zstruct.features.groups",
-    "register": "zstruct.features.registry",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "torch":  # a module of which users take functions by name
-        return importlib.import_module("zstruct.features.torch")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'zstruct.features' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "ACSF": "zstruct.features.acsf",
+        "Chebyshev": "zstruct.features.chebyshev",
+        "Descriptor": "zstruct.features.descriptor",
+        "FeatureGroup": "zstruct.features.groups",
+        "NeighborList": "zstruct.geometry.neighbors",
+        "Neighbors": "zstruct.geometry.neighbors",
+        "PairDerivatives": "zstruct.features.descriptor",
+        "Structures": "zstruct.geometry.structures",
+        "from_manifest": "zstruct.features.registry",
+        "group_names": "zstruct.features.groups",
+        "neighbor_list": "zstruct.geometry.neighbors",
+        "open_group": "zstruct.features.groups",
+        "register": "zstruct.features.registry",
+        "torch": "zstruct.features.torch",
+    },
+)

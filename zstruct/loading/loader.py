@@ -22,7 +22,7 @@ from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import as_options, refuse
 from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
 from zstruct.loading.order.batch_samplers import BatchSampler
-from zstruct.loading.order.from_options import batches_of, check_alone, order_of
+from zstruct.loading.order.epoch_order import batches_of, check_alone, order_of
 from zstruct.loading.order.samplers import EpochPass, StructureSampler
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.parallel import cpu_count
@@ -387,7 +387,7 @@ def make_loader(
     Parameters
     ----------
     dataset
-        A `zstruct.loading.order.from_options.Loadable`.
+        A `zstruct.loading.order.epoch_order.Loadable`.
     batches, shuffle, ranks
         Which structures come when.
     collate_fn, own

@@ -8,7 +8,7 @@ come, in which epoch, and whose forces are used is said with each batch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,13 @@ from zstruct.loading.options import Cache
 from zstruct.loading.recipe import Recipe
 from zstruct.precision import narrowed
 from zstruct.schema import Field
-from zstruct.stats.references import References, chosen_references
 from zstruct.store.store import Store
 from zstruct.to_ase import atoms_at
-from zstruct.transforms import Transform, as_transform
-from zstruct.transforms.compose import steps_of
-from zstruct.transforms.fused import Carrying, Motion, motion_of
+
+if TYPE_CHECKING:
+    from zstruct.stats.references import References
+    from zstruct.transforms.fused import Motion
+    from zstruct.transforms.transform import Transform
 
 __all__ = ["Pipeline"]
 
@@ -70,7 +71,7 @@ class Pipeline:
         assert isinstance(cache, Cache)
         self.store = store
         names, self._atoms = chosen_fields(store, recipe.fields)  # type: ignore[arg-type] # named ones
-        self.references: References | None = chosen_references(store, recipe.references)
+        self.references = _references(store, recipe)
         self.limited: References | Literal[False] | None = self.references
         if self.references is None and recipe.references is not None:
             self.limited = False
@@ -116,6 +117,9 @@ class Pipeline:
 
     def _transform(self, transform: Any, known: dict[str, Field]) -> None:
         """Divide transforms into those that see what was gathered and those that come last."""
+        from zstruct.transforms.compose import as_transform, steps_of
+        from zstruct.transforms.fused import motion_of
+
         extras = self.extras
         computes, stored = (False, ()) if extras is None else (extras.computes, extras.stored_names)
         if computes and "deriv_values" in stored:
@@ -152,7 +156,7 @@ class Pipeline:
         """
         carrier = None
         if self._motion is not None and self.gather.everything:
-            carrier = Carrying(self._motion, epoch)
+            carrier = self._motion.in_epoch(epoch)
         batch = self.gather(positions, rows, carrier)
         if self.references is not None:
             for name in self._energies:
@@ -247,3 +251,12 @@ def _check_kept(recipe: Recipe, cache: Cache) -> None:
         raise InputError(
             "what a transform changes can't be kept: leave features and neighbors of the cache out"
         )
+
+
+def _references(store: Store, recipe: Recipe) -> References | None:
+    """Return the references that a recipe asks for."""
+    if recipe.references is None or recipe.references is False:
+        return None
+    from zstruct.stats.references import chosen_references
+
+    return chosen_references(store, recipe.references)

@@ -27,7 +27,7 @@ from zstruct.loading.gather.gather import out_of_range
 from zstruct.loading.indices import as_int, is_plain, positions_of
 from zstruct.loading.lifetime import Closed
 from zstruct.loading.options import MOVED, Batches, Cache, Edges, Forces, Ranks, Shuffle
-from zstruct.loading.order.from_options import batches_of, order_of
+from zstruct.loading.order.epoch_order import batches_of, order_of
 from zstruct.loading.pipeline import Pipeline
 from zstruct.loading.recipe import Recipe
 from zstruct.query import Selection, asked, narrowed

@@ -9,14 +9,16 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from zstruct.features.descriptor import Descriptor
 from zstruct.keywords import as_options, keywords
 from zstruct.loading.fields import named
 from zstruct.loading.options import MOVED, Cache, Edges, Forces
 from zstruct.query import Selection
-from zstruct.stats.references import References
+
+if TYPE_CHECKING:
+    from zstruct.stats.references import References
 
 __all__ = ["Recipe"]
 

@@ -1,41 +1,24 @@
-"""`Choice`: what one call of `select` asks for, checked, shown, pickled, and made of a table."""
+"""`Choice`: what one call of `select` asks for, checked, shown and pickled. `evaluation` makes it."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, Protocol
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import array_of, check, integer, names, real, shown
 from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
-from zstruct.query.bind import Bound, bound
-from zstruct.query.conditions import All, Compare, Condition, Unless
-from zstruct.query.evaluate import holding
-from zstruct.query.names import count_of, lack_of, quantity_of
-from zstruct.query.parse import parse
-from zstruct.query.positions import check_positions, positions_of
-from zstruct.query.quantities import ELEMENTS, QUANTITIES
-from zstruct.query.table import Table
-from zstruct.query.values import ATOMS, Literal, ReferencedEnergy, Totals
+from zstruct.query.positions import check_positions
+from zstruct.query.quantities import ELEMENTS
 from zstruct.text import nearest
 
-__all__ = ["Choice", "Selectable"]
+__all__ = ["Choice"]
 
 _FEW = 8  # positions that are all shown
-
-
-class Selectable(Table, Protocol):
-    """A table that also knows parts of splits and users' functions."""
-
-    def part(self, name: str, label: str) -> NDArray[np.bool_]:
-        """Return which of the structures are in a part of a split."""
-
-    def mask(self, where: Any) -> NDArray[np.bool_]:
-        """Return which of the structures pass a test of the user's."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,6 +68,8 @@ class Choice:
     def __post_init__(self) -> None:
         check(split=self.split)
         if isinstance(self.which, str):
+            from zstruct.query.parser import parse  # a choice without an expression does without
+
             parse(self.which)
         elif callable(self.which):
             raise ArgumentTypeError(
@@ -133,75 +118,6 @@ class Choice:
 
     def __repr__(self) -> str:
         return f"Choice({self})"
-
-    def positions(self, table: Selectable, references: Totals | None = None) -> NDArray[np.int64] | None:
-        """Return the positions of the structures that are chosen; None: all of them.
-
-        Parameters
-        ----------
-        table
-            What is selected from.
-        references
-            Energies of free atoms, less which `max_energy` is one of.
-        """
-        n = len(table)
-        chosen: NDArray[np.int64] | None = None
-        rest = self
-        if self.which is not None and not isinstance(self.which, str):
-            chosen, rest = positions_of(self.which, n), replace(self, which=None)
-        if not rest:
-            return chosen
-        places = table.positions(0, n)
-        among = self._beforehand(table)
-        if chosen is not None:
-            asked = np.zeros(n, dtype=bool)
-            asked[chosen] = True
-            among = asked[places] if among is None else among & asked[places]
-        holds = np.zeros(n, dtype=bool)
-        holds[places] = holding(rest._bound(table, references), table, among)
-        if chosen is not None:
-            return chosen[holds[chosen]]
-        return None if holds.all() else np.flatnonzero(holds)
-
-    def _beforehand(self, table: Selectable) -> NDArray[np.bool_] | None:
-        """Return which structures a split and the user's function leave; None: all."""
-        among = None
-        if self.split is not None:
-            name, label = ("default", self.split) if isinstance(self.split, str) else self.split
-            among = table.part(name, label)
-        if self.where is not None:
-            passing = table.mask(self.where)
-            among = passing if among is None else among & passing
-        return among
-
-    def _bound(self, table: Table, references: Totals | None) -> Bound:
-        """Return everything else as one condition."""
-        found: list[Condition] = []
-        elements: frozenset[int] = frozenset()
-        if isinstance(self.which, str):
-            whole = bound(self.which, table)
-            found, elements = [whole.condition], whole.elements
-        if self.elements is not None:
-            numbers = tuple(ELEMENTS[symbol] for symbol in self.elements)
-            total = quantity_of(QUANTITIES["n_atoms"], table)
-            found.append(Compare(count_of(numbers, table), "==", total))
-            elements |= set(numbers)
-        limits = {
-            "max_energy": ("energy_per_atom", "energy"),
-            "max_force": ("fmax", "forces"),
-            "max_force_component": ("max_force_component", "forces"),
-        }
-        for name, (quantity, field) in limits.items():
-            limit = getattr(self, name)
-            if limit is None:
-                continue
-            if field not in table.fields:
-                raise InputError(f"{name} needs {field}, and {lack_of([field], table)}")
-            value = quantity_of(QUANTITIES[quantity], table)
-            if name == "max_energy" and references is not None:
-                value = ReferencedEnergy(references, ATOMS)
-            found.append(Unless(Compare(value, ">", Literal(limit))))
-        return Bound(All(tuple(found)), elements)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+from zstruct.aliases import by_alias
 from zstruct.query import syntax
 from zstruct.query.conditions import Compare, Constant, Flag, Given
 from zstruct.query.messages import Complaints, shortened
@@ -18,7 +19,7 @@ from zstruct.query.operands import (
 from zstruct.query.quantities import ELEMENTS, FORMULA, INDEX, QUANTITIES, Quantity
 from zstruct.query.table import Table
 from zstruct.query.values import ATOMS, COLUMN, ROWS, Computed, Count, Norm, Position, Stored, Value
-from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field, by_alias
+from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
 from zstruct.text import nearest
 
 __all__ = ["Names", "count_of", "lack_of", "quantity_of", "single"]

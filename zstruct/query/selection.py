@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, ParamSpec
+from typing import TYPE_CHECKING, Literal, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,11 @@ from zstruct.errors import ArgumentTypeError
 from zstruct.keywords import keywords, takes
 from zstruct.query.choice import Choice
 from zstruct.query.free_atoms import FreeAtoms
-from zstruct.query.table import StoreTable
-from zstruct.query.values import Totals
 from zstruct.store.store import Store
+
+if TYPE_CHECKING:
+    from zstruct.query.table import StoreTable
+    from zstruct.query.values import Totals
 
 __all__ = ["Selection", "asked", "narrowed"]
 
@@ -148,10 +150,14 @@ def narrowed(
     references: Totals | Literal[False] | None = None,
 ) -> NDArray[np.int64] | None:
     """Return what `Selection.structures` does, but None for all structures of a store in their order."""
+    if not selection:
+        return rows
+    from zstruct.query.evaluation import chosen  # most readers of a store select nothing
+
     if references is None:
         references = FreeAtoms.of_build(store.attrs.get("atomic_energies"))
     for choice in selection.choices:
-        found = choice.positions(_table(store, rows), None if references is False else references)
+        found = chosen(choice, _table(store, rows), None if references is False else references)
         if found is not None:
             rows = found if rows is None else rows[found]
     return rows
@@ -159,6 +165,8 @@ def narrowed(
 
 def _table(store: Store, rows: NDArray[np.int64] | None) -> StoreTable:
     """Return a table of some structures of a store, which are read in ascending order whatever theirs is."""
+    from zstruct.query.table import StoreTable
+
     if rows is None or (rows[1:] >= rows[:-1]).all():
         return StoreTable(store, rows)
     order = np.argsort(rows, kind="stable")

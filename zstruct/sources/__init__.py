@@ -6,9 +6,9 @@ the user gave into a list of sources. Nothing is opened here, and readers are im
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from zstruct.lazy import lazy_names
 from zstruct.sources.inputs import expand
 from zstruct.sources.registry import CLASSES, register
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, Source
@@ -36,8 +36,4 @@ __all__ = [
     "register",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in CLASSES:
-        return getattr(importlib.import_module(CLASSES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, CLASSES)

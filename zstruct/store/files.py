@@ -1,4 +1,4 @@
-"""The files of a store: where shards lie, whether all are there, and the checksum that seals each.
+"""The files of a store: where shards lie, and whether all are there.
 
 Files as this package writes them can be read without zarr; the metadata of an array tells.
 """
@@ -11,10 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
-import numpy as np
-from numpy.typing import NDArray
-
 from zstruct.errors import (
     CorruptStoreError,
 )
@@ -25,64 +21,19 @@ from zstruct.store.spec import (
 
 __all__ = [
     "ABSENT",
-    "CRC_BYTES",
     "check_shards",
-    "checksum_of",
     "is_own_profile",
     "require_shards",
-    "seal_of",
     "shard_path",
 ]
 
 
-CRC_BYTES = 4
 ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 
 
 def shard_path(path: str | os.PathLike[str], array: str, shard: int, ndim: int) -> Path:
     """Return the file of one shard."""
     return Path(path, *array.split("/"), "c", str(shard), *["0"] * (ndim - 1))
-
-
-def seal_of(file: int, index: NDArray[np.uint64]) -> int:
-    """Return the checksum of a shard: the CRC32C of those of its chunks, then of its index.
-
-    The index alone would not do: chunks of other rows may have the same lengths.
-
-    Parameters
-    ----------
-    file
-        The open file.
-    index
-        Position and length of each chunk, shape (n_chunks, 2).
-
-    Raises
-    ------
-    ValueError
-        If chunks are where nothing can be.
-    """
-    sums = []
-    for position, nbytes in index.tolist():
-        if (position, nbytes) != (ABSENT, ABSENT):
-            if position + nbytes >= 2**62 or nbytes < CRC_BYTES:
-                raise ValueError("its index is damaged")
-            sums.append(os.pread(file, CRC_BYTES, position + nbytes - CRC_BYTES))
-    return google_crc32c.value(b"".join(sums) + index.tobytes())
-
-
-def checksum_of(file: str | os.PathLike[str], n_chunks: int) -> int:
-    """Return the checksum of the file of a shard that has room for so many chunks; see `seal_of`.
-
-    Raises
-    ------
-    OSError, ValueError
-        If the file is not there or too short.
-    """
-    nbytes = 16 * n_chunks
-    with open(file, "rb") as opened:
-        opened.seek(-nbytes - CRC_BYTES, os.SEEK_END)
-        index = np.frombuffer(opened.read(nbytes), dtype="<u8").reshape(-1, 2)
-        return seal_of(opened.fileno(), index)
 
 
 def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:

@@ -15,7 +15,6 @@ import math
 import os
 from typing import Any
 
-import google_crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
@@ -24,7 +23,8 @@ from zstruct.errors import CorruptStoreError, InputError
 from zstruct.paths_and_urls import refused
 from zstruct.precision import copied, too_large
 from zstruct.schema import ATOM
-from zstruct.store.files import ABSENT, CRC_BYTES, seal_of, shard_path
+from zstruct.store.checksums import CRC_BYTES, checked, seal_of
+from zstruct.store.files import ABSENT, shard_path
 from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.view import StoreView
@@ -147,7 +147,7 @@ class ArrayReader:
             # Not by its index alone: that may be from before the file was cut.
             if position + nbytes > os.fstat(fd).st_size:
                 raise ValueError(f"its shard {shard} is cut short")
-            return _checked(fd, position, nbytes, "its checksum")
+            return _read(fd, position, nbytes, "its checksum")
         finally:
             os.close(fd)
 
@@ -161,21 +161,18 @@ def _index(fd: int, n_chunks: int, checksum: int | None) -> NDArray[np.uint64]:
     size = os.fstat(fd).st_size
     if size < nbytes:
         raise ValueError("its shard is cut short")
-    table = _checked(fd, size - nbytes, nbytes, "the checksum of its shard's index")
+    table = _read(fd, size - nbytes, nbytes, "the checksum of its shard's index")
     index = table.view("<u8").reshape(n_chunks, 2)
     if checksum is not None and seal_of(fd, index) != checksum:
         raise ValueError("its shard is not the one that was built")
     return index
 
 
-def _checked(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
+def _read(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
     """Return bytes of a file without the checksum at their end, which must be theirs."""
     if nbytes < CRC_BYTES + _HEADER_BYTES:
         raise ValueError(f"it has {nbytes} bytes, too few to be a chunk")
     data = os.pread(fd, nbytes, position)
     if len(data) < nbytes:
         raise ValueError("its shard is cut short")
-    content = np.frombuffer(data, np.uint8, nbytes - CRC_BYTES)
-    if google_crc32c.value(content) != int.from_bytes(data[-CRC_BYTES:], "little"):
-        raise ValueError(f"{what} does not fit its bytes")
-    return content
+    return checked(data, what)

@@ -31,9 +31,9 @@ from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
 from zstruct.store.attribute_checks import check_contents, check_group, check_no_dataset, check_type
 from zstruct.store.catalog import Catalog, Listing, check_name, group_of
+from zstruct.store.checksums import checksum_of
 from zstruct.store.chunks import ChunkGrid
 from zstruct.store.files import (
-    checksum_of,
     is_own_profile,
     require_shards,
     shard_path,
@@ -209,7 +209,7 @@ class Store:
         return found
 
     def checksums(self, name: str) -> NDArray[np.uint32] | None:
-        """Return the checksum of each shard of an array, as `seal_of` computes it, shape (n_shards,).
+        """Return the checksum of each shard of an array, as `checksums.seal` computes it, shape (n_shards,).
 
         None where the store does not say: format 1.0, or an array without shards of its own.
         """

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import google_crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.disk import PARTIAL, WholeFile, sync_to_disk
+from zstruct.store.checksums import CRC_BYTES, crc, seal
 from zstruct.store.digests import rows_digest
 from zstruct.store.files import (
     ABSENT,
-    CRC_BYTES,
     check_shards,
     shard_path,
 )
@@ -94,7 +93,7 @@ def _document(spec: ArraySpec) -> dict[str, Any]:
 
 
 class Shard(NamedTuple):
-    """What is known of a shard that was written: SHA-256 of its rows, CRC32C as `seal_of` it."""
+    """What is known of a shard that was written: SHA-256 of its rows, CRC32C as `seal` computes it."""
 
     digest: str
     checksum: int
@@ -132,7 +131,7 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
                 sums.append(piece)
             else:
                 index = piece  # the last that is no checksum
-    return Shard(rows_digest(rows), google_crc32c.value(b"".join(sums[:-1]) + index))
+    return Shard(rows_digest(rows), seal(sums[:-1], index))
 
 
 def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
@@ -153,14 +152,13 @@ def _encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
             whole[: len(chunk)] = chunk
             chunk = whole
         encoded = blosc.compress(chunk, codec.encode(), level, blosc.SHUFFLE)
-        checksum = google_crc32c.value(encoded).to_bytes(4, "little")
-        index[k] = position, len(encoded) + 4
-        position += len(encoded) + 4
+        index[k] = position, len(encoded) + CRC_BYTES
+        position += len(encoded) + CRC_BYTES
         yield encoded
-        yield checksum
+        yield crc(encoded)
     table = index.tobytes()
     yield table
-    yield google_crc32c.value(table).to_bytes(4, "little")
+    yield crc(table)
 
 
 def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray[Any]) -> WrittenArray:

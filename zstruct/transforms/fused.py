@@ -59,6 +59,10 @@ class Motion:
         self.numbers = np.array([0.0 if shake is None else shake.std, probability])
         self._latest: tuple[int, NDArray[np.uint64]] | None = None
 
+    def in_epoch(self, epoch: int) -> Carrying:
+        """Return what carries it out for one batch of an epoch."""
+        return Carrying(self, epoch)
+
     def streams(self, epoch: int) -> NDArray[np.uint64]:
         """Return the random streams of an epoch: of each column's noise, then of the matrices."""
         latest = self._latest

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zstruct
+from zstruct.aliases import by_alias
 from zstruct.errors import InputError
-from zstruct.schema import by_alias
 from zstruct.sources import FileSource, Raw, RawColumn
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.remarks import Remarks

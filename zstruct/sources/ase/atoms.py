@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.aliases import by_alias
 from zstruct.elements import SYMBOLS
-from zstruct.schema import ATOM, STRUCTURE, Level, by_alias, resolve_name
+from zstruct.schema import ATOM, STRUCTURE, Level, resolve_name
 from zstruct.sources.columns import Values, atom_columns, by_key, structure_columns
 from zstruct.sources.source import BadFrame, Raw, RawColumn
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.aliases import by_alias
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, convert, counts_to_offsets
 from zstruct.schema import (
@@ -24,11 +25,9 @@ from zstruct.schema import (
     STRUCTURE,
     Field,
     Level,
-    by_alias,
     merge,
     resolve_name,
 )
-from zstruct.sources.normalize.candidates import Candidate, refuse_contradiction, twins_apart
 from zstruct.sources.normalize.checks import (
     Bad,
     check_geometry,
@@ -38,6 +37,7 @@ from zstruct.sources.normalize.checks import (
 from zstruct.sources.normalize.column_shapes import conformed_to, kind_of, untangled
 from zstruct.sources.normalize.column_units import column_unit
 from zstruct.sources.normalize.comments import check_templates
+from zstruct.sources.normalize.contradictions import Candidate, refuse_contradiction, twins_apart
 from zstruct.sources.normalize.elements import numbers_from_types
 from zstruct.sources.normalize.lookalikes import suggestion
 from zstruct.sources.normalize.stresses import one_stress

@@ -17,8 +17,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.aliases import by_alias
 from zstruct.errors import InputError
-from zstruct.schema import FIELDS, by_alias
+from zstruct.schema import FIELDS
 from zstruct.sources.normalize.unit_systems import QUANTITIES, SYSTEM, UnitChoice, quantities_of, system_named
 from zstruct.sources.source import Raw, RawColumn
 from zstruct.units import factor, is_unit, ratio

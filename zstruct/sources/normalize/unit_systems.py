@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zstruct.aliases import by_alias
 from zstruct.errors import InputError
-from zstruct.schema import FIELDS, Field, by_alias
+from zstruct.schema import FIELDS, Field
 from zstruct.units import factor, is_unit, ratio
 
 __all__ = ["QUANTITIES", "SYSTEM", "SYSTEMS", "UnitChoice", "quantities_of", "system_named"]

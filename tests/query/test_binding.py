@@ -5,8 +5,8 @@ import pytest
 
 from tests.query.tables import MemoryTable
 from zstruct.errors import InputError, UnknownNameError
-from zstruct.query.bind import bound
-from zstruct.query.evaluate import holding
+from zstruct.query.binding import bound
+from zstruct.query.evaluation import holding
 from zstruct.schema import FIELDS, Field
 
 TABLE = MemoryTable(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.query import parse
-from zstruct.query.parse import DEEPEST
+from zstruct.query.parser import DEEPEST
 from zstruct.query.syntax import (
     And,
     Arithmetic,

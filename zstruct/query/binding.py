@@ -24,7 +24,7 @@ from zstruct.query.operands import (
     Word,
     kind_of,
 )
-from zstruct.query.parse import parse
+from zstruct.query.parser import parse
 from zstruct.query.table import Table
 from zstruct.query.values import Absolute, Arithmetic, Count, Literal, Value
 from zstruct.text import nearest

@@ -1,0 +1,130 @@
+"""Which structures of a table a choice asks for: block by block, so that memory stays bounded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError
+from zstruct.query.binding import Bound, bound
+from zstruct.query.block import Block, Lookup
+from zstruct.query.choice import Choice
+from zstruct.query.conditions import All, Compare, Condition, Unless
+from zstruct.query.names import count_of, lack_of, quantity_of
+from zstruct.query.positions import positions_of
+from zstruct.query.quantities import ELEMENTS, QUANTITIES
+from zstruct.query.table import Table
+from zstruct.query.values import ATOMS, Literal, ReferencedEnergy, Totals
+
+__all__ = ["Selectable", "chosen", "holding"]
+
+_BLOCK = 1 << 18  # structures that are asked about together: a shard of them
+
+
+class Selectable(Table, Protocol):
+    """A table that also knows parts of splits and users' functions."""
+
+    def part(self, name: str, label: str) -> NDArray[np.bool_]:
+        """Return which of the structures are in a part of a split."""
+
+    def mask(self, where: Any) -> NDArray[np.bool_]:
+        """Return which of the structures pass a test of the user's."""
+
+
+def chosen(choice: Choice, table: Selectable, references: Totals | None = None) -> NDArray[np.int64] | None:
+    """Return the positions of the structures that a choice asks for; None: all of them.
+
+    Parameters
+    ----------
+    choice
+        What is asked for.
+    table
+        What is selected from.
+    references
+        Energies of free atoms, less which its `max_energy` is one of.
+    """
+    n = len(table)
+    given: NDArray[np.int64] | None = None
+    rest = choice
+    if choice.which is not None and not isinstance(choice.which, str):
+        given, rest = positions_of(choice.which, n), replace(choice, which=None)
+    if not rest:
+        return given
+    places = table.positions(0, n)
+    among = _beforehand(choice, table)
+    if given is not None:
+        asked = np.zeros(n, dtype=bool)
+        asked[given] = True
+        among = asked[places] if among is None else among & asked[places]
+    holds = np.zeros(n, dtype=bool)
+    holds[places] = holding(_condition(rest, table, references), table, among)
+    if given is not None:
+        return given[holds[given]]
+    return None if holds.all() else np.flatnonzero(holds)
+
+
+def _beforehand(choice: Choice, table: Selectable) -> NDArray[np.bool_] | None:
+    """Return which structures a split and the user's function leave; None: all."""
+    among = None
+    if choice.split is not None:
+        name, label = ("default", choice.split) if isinstance(choice.split, str) else choice.split
+        among = table.part(name, label)
+    if choice.where is not None:
+        passing = table.mask(choice.where)
+        among = passing if among is None else among & passing
+    return among
+
+
+def _condition(choice: Choice, table: Table, references: Totals | None) -> Bound:
+    """Return everything else that a choice asks for as one condition."""
+    found: list[Condition] = []
+    elements: frozenset[int] = frozenset()
+    if isinstance(choice.which, str):
+        whole = bound(choice.which, table)
+        found, elements = [whole.condition], whole.elements
+    if choice.elements is not None:
+        numbers = tuple(ELEMENTS[symbol] for symbol in choice.elements)
+        total = quantity_of(QUANTITIES["n_atoms"], table)
+        found.append(Compare(count_of(numbers, table), "==", total))
+        elements |= set(numbers)
+    limits = {
+        "max_energy": ("energy_per_atom", "energy"),
+        "max_force": ("fmax", "forces"),
+        "max_force_component": ("max_force_component", "forces"),
+    }
+    for name, (quantity, field) in limits.items():
+        limit = getattr(choice, name)
+        if limit is None:
+            continue
+        if field not in table.fields:
+            raise InputError(f"{name} needs {field}, and {lack_of([field], table)}")
+        value = quantity_of(QUANTITIES[quantity], table)
+        if name == "max_energy" and references is not None:
+            value = ReferencedEnergy(references, ATOMS)
+        found.append(Unless(Compare(value, ">", Literal(limit))))
+    return Bound(All(tuple(found)), elements)
+
+
+def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Return for which structures a condition certainly holds, shape (n_structures,).
+
+    Parameters
+    ----------
+    bound
+        The condition, bound to this table.
+    table
+        The structures.
+    among
+        Which of them to ask about; for the others the answer is False. None: all.
+    """
+    lookup = Lookup(table, tuple(sorted(bound.elements)))
+    found = np.zeros(len(table), dtype=bool)
+    for start in range(0, len(table), _BLOCK):
+        stop = min(start + _BLOCK, len(table))
+        which = np.arange(stop - start) if among is None else np.flatnonzero(among[start:stop])
+        if len(which):
+            found[start + which] = bound.condition.holds(Block(lookup, start, stop), which)
+    return found
