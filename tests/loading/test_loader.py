@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, Subset, random_split
 
 from zstruct import InputError, layouts
-from zstruct.batch.packed import Sample
-from zstruct.loading import Batches, Cache, PackedBatch, Ranks, Shuffle, Threads, ZarrStructureDataset, loader
+from zstruct.loading import Batches, Cache, PackedBatch, Ranks, Shuffle, Threads, ZarrStructureDataset
 from zstruct.loading.cache import placement
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.order.batch_samplers import BatchSampler
@@ -620,41 +618,10 @@ def test_batches_go_to_the_device(data, layout):
         assert {tensor.device.type for tensor in here.values()} == {"cpu"}
 
 
-@pytest.mark.parametrize(
-    ("built", "there", "device", "sentence"),
-    [
-        (False, 0, "cuda", "device 'cuda': this torch was built without CUDA"),
-        (True, 0, "cuda:0", "device 'cuda:0': torch finds no CUDA device here"),
-        (True, 2, "cuda:2", "device 'cuda:2': there are 2, numbered from 0"),
-    ],
-)
-def test_a_device_that_is_not_there_is_refused_at_once(data, monkeypatch, built, there, device, sentence):
-    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
-    with pytest.raises(InputError, match=sentence):
-        data.loader(8, device=device)
-
-
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is MPS")
 def test_a_device_of_another_kind_that_is_not_there_is_refused_at_once(data):
     with pytest.raises(InputError, match="batches can't be put on device 'mps': "):
         data.loader(8, device="mps")
-
-
-def test_nested_batches_are_moved_whole(data):
-    Pair = namedtuple("Pair", "left right")
-    one = torch.zeros(2)
-    sample = Sample({"x": one}, 4, 2, frozenset("x"))
-    nested = {"a": [one, (one, "text")], "b": Pair(one, None), "c": sample, "d": np.ones(2), "e": 1}
-    moved = loader._each(nested, lambda tensor: tensor.to("meta"))
-    assert moved["a"][0].device.type == moved["a"][1][0].device.type == moved["b"].left.device.type == "meta"
-    assert (moved["a"][1][1], moved["b"].right, moved["e"]) == ("text", None, 1)
-    assert isinstance(moved["b"], Pair)
-    assert isinstance(moved["c"], Sample)
-    assert moved["c"]["x"].device.type == "meta"
-    assert (moved["c"].structure, moved["c"].n_atoms, moved["c"].per_atom) == (4, 2, frozenset("x"))
-    assert moved["d"] is nested["d"]
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator")

@@ -19,7 +19,6 @@ from zstruct.schema import ATOM, FIELDS, infer
 torch = pytest.importorskip("torch")
 
 from zstruct import ZarrStructureDataset, layouts, transforms  # noqa: E402
-from zstruct.loading.loader import _each, _moved  # noqa: E402
 
 DEEP = -17_660.0  # eV; its neighbours in single precision are 2 meV away
 ENERGIES = DEEP + 1e-4 * np.arange(12)
@@ -179,41 +178,6 @@ def test_huber_loss_alone_wants_equal_dtypes(deep):
     energy = ZarrStructureDataset(deep)[0]["energy"]
     with pytest.raises(RuntimeError, match="Found dtype"):
         torch.nn.functional.huber_loss(energy.float().requires_grad_(), energy).backward()
-
-
-class Elsewhere:
-    """Stands for a tensor, and records how it is moved."""
-
-    def __init__(self, dtype, asked=()):
-        self.dtype, self.asked = dtype, asked
-
-    def pin_memory(self):
-        return self
-
-    def to(self, *how, **options):
-        dtype = how[0] if isinstance(how[0], torch.dtype) else self.dtype
-        return Elsewhere(dtype, (*self.asked, *how))
-
-
-def test_a_device_without_double_precision_gets_single():
-    mps, cuda = torch.device("mps"), torch.device("cuda")
-    batch = {"energy": Elsewhere(torch.float64), "forces": Elsewhere(torch.float32)}
-    batch["n_atoms"] = Elsewhere(torch.int64)
-    moved = _each(batch, lambda data: _moved(data, mps))
-    # First the cast: such a device can't even be sent what is in double precision.
-    assert moved["energy"].asked == (torch.float32, mps)
-    assert moved["forces"].asked == moved["n_atoms"].asked == (mps,)
-    assert _moved(Elsewhere(torch.float64), cuda).asked == (cuda,)
-
-
-def test_a_graph_goes_there_tensor_by_tensor():
-    geometric = pytest.importorskip("torch_geometric.data")
-    graph = geometric.Data(y=torch.zeros(1, dtype=torch.float64), z=torch.zeros(1, dtype=torch.int64))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zstruct.loading.loader._WITHOUT_DOUBLE", ("meta",))
-        moved = _each(graph, lambda data: _moved(data, torch.device("meta")))
-    assert (moved.y.dtype, moved.z.dtype) == (torch.float32, torch.int64)
-    assert moved.y.device.type == moved.z.device.type == "meta"
 
 
 @pytest.fixture(scope="module")

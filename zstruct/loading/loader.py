@@ -9,17 +9,16 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zstruct.arguments import check, count, shown, whole
-from zstruct.batch.packed import Sample
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import as_options, refuse
+from zstruct.loading.devices import device_of, each_tensor, moved, pinned
 from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
 from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.epoch_order import batches_of, check_alone, order_of
@@ -34,7 +33,6 @@ _AHEAD = 4  # batches
 _OWN = ("batch_size", "shuffle", "layout", "names", "ranks", "threads", "device", "num_workers")
 _OBJECTS = {"batch_size": Batches, "shuffle": Shuffle, "ranks": Ranks, "threads": Threads}
 _REPLACED = ("dataset", "collate_fn", "drop_last")
-_WITHOUT_DOUBLE = ("mps",)  # devices that have no double precision
 _MOST = 1 << 12  # of threads, processes or batches ahead: more would be a slip of the pen
 _PATIENCE = 1e-4  # seconds; measured: batches that take less are made faster without threads
 _MOST_THREADS = 2  # more only wait for each other; the loop that waits for a batch helps, too
@@ -98,7 +96,7 @@ class StructureLoader(DataLoader[Any]):
             for name in ("timeout", "worker_init_fn"):
                 if options.get(name):
                     raise InputError(f"{name} is for worker processes: it needs num_workers > 0")
-        self.device = _device(device)
+        self.device = device_of(device)
         self.threads = 0 if num_workers else _default_threads() if asked.number is None else asked.number
         self.prefetch = _AHEAD if asked.ahead is None else asked.ahead
         self._patience = _PATIENCE if asked == Threads() else 0.0
@@ -170,7 +168,7 @@ class StructureLoader(DataLoader[Any]):
 
         def make(indices: Any) -> Any:
             batch = collate(fetch(indices))
-            return _each(batch, _pinned) if pin else batch
+            return each_tensor(batch, pinned) if pin else batch
 
         return Prefetcher(tasks, make, self.threads, self.prefetch, self._patience)
 
@@ -298,79 +296,11 @@ class _Received(Iterator[Any]):
         if self._run is not None and self._lengths is not None:
             self._run.position += next(self._lengths)
         device = self._device
-        return batch if device is None else _each(batch, lambda data: _moved(data, device))
-
-
-def _each(data: Any, change: Callable[[Any], Any]) -> Any:
-    """Return nested data with every tensor, or what moves as a whole like one, changed."""
-    if hasattr(data, "pin_memory") and hasattr(data, "to"):
-        return change(data)
-    if isinstance(data, Mapping):
-        changed = {name: _each(value, change) for name, value in data.items()}
-        if isinstance(data, Sample):
-            return data.with_tensors(changed)
-        return changed
-    if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*(_each(value, change) for value in data))
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        kind = tuple if isinstance(data, tuple) else list
-        return kind(_each(value, change) for value in data)
-    return data
-
-
-def _moved(data: Any, device: torch.device) -> Any:
-    """Return a tensor, or what moves as a whole like one, on a device."""
-    if device.type in _WITHOUT_DOUBLE:
-        if not isinstance(data, torch.Tensor) and hasattr(data, "apply"):  # a graph of torch_geometric
-            return data.apply(lambda tensor: _moved(tensor, device))
-        if data.dtype == torch.float64:
-            data = data.to(torch.float32)
-    return data.to(device, non_blocking=True)
-
-
-def _pinned(data: Any) -> Any:
-    if type(data) is not torch.Tensor or data.dtype == torch.bfloat16 or data.requires_grad:
-        return data.pin_memory()
-    pinned = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
-    # By NumPy: torch would start threads for the copy, in every thread that makes batches.
-    np.copyto(pinned.numpy(), data.numpy())
-    return pinned
+        return batch if device is None else each_tensor(batch, lambda data: moved(data, device))
 
 
 def _default_threads() -> int:
     return max(1, min(_MOST_THREADS, cpu_count() - 1))
-
-
-def _device(given: Any) -> torch.device | None:
-    """Return a device as torch's; None stays."""
-    try:
-        device = None if given is None else torch.device(given)
-    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-        said = str(error).splitlines()[0]
-        raise InputError(
-            f"device is one that torch has, such as 'cpu' or 'cuda', not {shown(given)}: {said}"
-        ) from None
-    missing = None if device is None else _why_missing(device)
-    if missing is not None:
-        raise InputError(f"batches can't be put on device {str(device)!r}: {missing}")
-    return device
-
-
-def _why_missing(device: torch.device) -> str | None:
-    """Return why there is no such device on this machine; None if there is."""
-    if device.type != "cuda":
-        try:
-            torch.empty(0, device=device)
-        except (AssertionError, RuntimeError, NotImplementedError) as error:
-            return str(error).splitlines()[0].split(". ")[0]
-        return None
-    # Asked without a first tensor on it: that would take its memory.
-    if not torch.backends.cuda.is_built():
-        return "this torch was built without CUDA"
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if there == 0:
-        return "torch finds no CUDA device here"
-    return None if (device.index or 0) < there else f"there are {there}, numbered from 0"
 
 
 def make_loader(
