@@ -46,7 +46,11 @@ THROUGH = {
     "layouts/test_graph.py": ["layouts/edges"],
     "layouts/test_padded.py": ["layouts/kernels", "layouts/rectangles"],
     "loading/cache/test_cache.py": ["loading/cache/blocks"],
-    "loading/derived/test_extras.py": ["loading/derived/featurizer", "loading/derived/stored_or_computed"],
+    "loading/derived/test_extras.py": [
+        "loading/derived/computation",
+        "loading/derived/featurizer",
+        "loading/derived/stored_or_computed",
+    ],
     "loading/gather/test_gather.py": ["loading/gather/block_groups", "loading/gather/kernels"],
     "loading/order/test_batch_samplers.py": ["loading/order/cuts"],
     "loading/test_dataset.py": ["loading/indices"],

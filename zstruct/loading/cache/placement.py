@@ -18,8 +18,9 @@ import numpy as np
 
 from zstruct.arguments import real
 from zstruct.loading.cache.arena import SHARED_MEMORY, Arena, arena_name, can_share, free_bytes
+from zstruct.loading.options import Cache
 
-__all__ = ["Placement", "choose_placement"]
+__all__ = ["Placement", "budgets", "choose_placement"]
 
 _SMALL = 64 << 20  # what every process may well have for itself
 _MARGIN = 64 << 20  # to leave free in shared memory
@@ -136,6 +137,21 @@ def choose_placement(
     if free < needed + _MARGIN:
         both.reverse()
     return Placement(True, tuple(d for d in both if os.path.isdir(d)), budget)
+
+
+def budgets(cache: Cache, sizes: list[int]) -> list[float | None]:
+    """Divide the bytes of a cache among several, each in proportion to what it has to keep.
+
+    Examples
+    --------
+    >>> budgets(Cache("memory", bytes=100), [30, 10])
+    [75, 25]
+    """
+    if len(sizes) == 1 or (cache.bytes is None and cache.where not in ("auto", "memory")):
+        return [cache.bytes] * len(sizes)
+    total = available_bytes() // 2 if cache.bytes is None else cache.bytes
+    whole = max(1, sum(sizes))
+    return [math.ceil(total * size / whole) for size in sizes]
 
 
 def available_bytes() -> int:

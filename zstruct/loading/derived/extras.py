@@ -7,31 +7,21 @@ for it, whatever users want, so that both ways give the same pairs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.batch.packed import PackedBatch, Pairs
-from zstruct.errors import CorruptStoreError, InputError
+from zstruct.errors import CorruptStoreError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.groups import FeatureGroup
-from zstruct.geometry.neighbors import (
-    Neighbors,
-    apart,
-    neighbor_list,
-    neighbor_pieces,
-    of_centres,
-    some,
-    together,
-)
-from zstruct.geometry.structures import Structures, check_images
+from zstruct.geometry.neighbors import of_centres
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.cache.placement import available_bytes
+from zstruct.loading.cache.placement import budgets
+from zstruct.loading.derived.computation import GEOMETRY, Computation, Lists, structures_of
 from zstruct.loading.derived.kernels import connect, pair_vectors
-from zstruct.loading.derived.memo import Memo
 from zstruct.loading.derived.stored_or_computed import Wanted, find_descriptor, find_neighbors
 from zstruct.loading.forces import USED
 from zstruct.loading.gather.gather import Gather, kept_dtype
@@ -49,9 +39,7 @@ _DENSE = "deriv_values"
 _LENGTHS = {"edge_vec", "edge_dist"}
 
 _ALL = "all"  # beside gathers of pairs, that of atoms and structures
-_INT32, _INT64, _FLOAT64 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.float64)
-# What the kernels take, whether or not a batch shall have it, in the order of `Structures`.
-_GEOMETRY = {"numbers": _INT64, "positions": _FLOAT64, "cell": _FLOAT64, "pbc": np.dtype(np.bool_)}
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 class Extras:
@@ -107,22 +95,13 @@ class Extras:
             if self._store.group_attrs(group.path) != group.attrs:
                 self._store.refuse_changed(group.path)
         self.computes = any(wanted.group is None for wanted in self._wanted)
-        # The cutoffs of the lists that a batch needs whole.
-        self._cutoffs = {wanted.cutoff for wanted in self._paired if wanted.group is None}
-        self._kept_features = self._kept_lists = None
-        if kept_features:
-            if self._features is None or self._features.group is not None:
-                raise InputError(
-                    "a cache keeps features that are computed: give features a descriptor or a function"
-                )
-            self._kept_features = Memo(kept_features)
-        if kept_neighbors:
-            if not self._cutoffs:
-                raise InputError(
-                    "a cache keeps neighbours that are computed: give neighbors a cutoff that is not stored, "
-                    "or derivatives a descriptor"
-                )
-            self._kept_lists = {cutoff: Memo(kept_neighbors) for cutoff in self._cutoffs}
+        computed = self._features is not None and self._features.group is None
+        self._computation = Computation(
+            self._features if computed else None,
+            {wanted.cutoff for wanted in self._paired if wanted.group is None},
+            kept_features,
+            kept_neighbors,
+        )
         self._dtypes: dict[str, np.dtype] = {}
         self._casts: dict[str, np.dtype] = {}
         self._hidden: tuple[str, ...] = ()
@@ -222,23 +201,23 @@ class Extras:
             what: {name: kept_dtype(view.dtype(name), dtype) for name, dtype in columns.items()}
             for what, (view, columns) in views.items()
         }
-        budgets = _budgets(cache, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
+        shares = budgets(cache, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
         self._pairs = {
             what: Gather(BlockCache(view, kept[what], cache.where, budget), columns, masks, wide)
             if what == _ALL
             else Gather(BlockCache(view, kept[what], cache.where, budget), columns)
-            for (what, (view, columns)), budget in zip(views.items(), budgets, strict=True)
+            for (what, (view, columns)), budget in zip(views.items(), shares, strict=True)
         }
         return self._pairs.pop(_ALL)
 
     def _needed(self) -> dict[str, np.dtype]:
         """Return what has to be gathered to complete a batch, and its dtypes."""
-        names = set(_GEOMETRY) if self.computes else set()
+        names = set(GEOMETRY) if self.computes else set()
         if _LENGTHS & set(self._carried):
             names |= {"positions", "cell"}
         if any(wanted.what == "derivatives" for wanted in self._wanted):
             names |= {"numbers"}
-        needed = {name: dtype for name, dtype in _GEOMETRY.items() if name in names}
+        needed = {name: dtype for name, dtype in GEOMETRY.items() if name in names}
         return needed | {_counts(wanted): _INT64 for wanted in self._paired if wanted.group is not None}
 
     def _pair_view(self, wanted: Wanted, group: FeatureGroup) -> tuple[StoreView, dict[str, np.dtype]]:
@@ -270,12 +249,13 @@ class Extras:
         """
         columns = gathered.columns
         try:
-            lists = self._lists(gathered) if self.computes else None
-            if lists is not None and self._features is not None and self._features.group is None:
-                columns[_FEATURES] = self._features_of(self._features, gathered, lists)
+            lists = self._computation.lists(gathered) if self.computes else None
+            if lists is not None and self._computation.features is not None:
+                columns[_FEATURES] = self._computation.values(gathered, lists, self._dtypes[_FEATURES])
             pairs = [self._pairs_of(wanted, gathered, lists) for wanted in self._paired]
         except ValueError as error:
-            error.add_note(f"(counting the structures of a batch, which are {_known(gathered).tolist()})")
+            which = structures_of(gathered).tolist()
+            error.add_note(f"(counting the structures of a batch, which are {which})")
             raise
         for name in self._hidden:
             del columns[name]
@@ -285,54 +265,14 @@ class Extras:
         gathered.pairs = tuple(pairs)
         return gathered
 
-    def _lists(self, gathered: PackedBatch) -> _Lists:
-        structures = Structures(gathered.offsets, *(gathered.columns[name] for name in _GEOMETRY))
-        check_images(structures)  # the only thing that a store does not promise
-        if self._kept_lists is None:
-            return _Lists(structures, {cutoff: neighbor_list(structures, cutoff) for cutoff in self._cutoffs})
-        remembered = {}
-        for cutoff, memo in self._kept_lists.items():
-
-            def find(missing: NDArray[np.int64], cutoff: float = cutoff) -> list[tuple[NDArray[Any], ...]]:
-                chosen = some(structures, missing)
-                return apart(neighbor_list(chosen, cutoff), chosen.offsets)
-
-            parts = memo.through(_known(gathered), find)
-            remembered[cutoff] = together(parts, gathered.offsets)
-        return _Lists(structures, remembered)
-
-    def _features_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists) -> NDArray[Any]:
-        """Return computed features of all atoms, some of which may have been computed before."""
-        if self._kept_features is None:
-            return self._values(wanted, lists)
-
-        def compute(missing: NDArray[np.int64]) -> list[tuple[NDArray[Any], ...]]:
-            chosen = some(lists.structures, missing)
-            values = self._values(wanted, _Lists(chosen, {}))
-            return [(part.copy(),) for part in np.split(values, chosen.offsets[1:-1])]
-
-        parts = [part for (part,) in self._kept_features.through(_known(gathered), compute)]
-        empty = np.empty((0, wanted.descriptor.n_features), self._dtypes[_FEATURES])  # type: ignore[union-attr]
-        return np.concatenate([empty, *parts])
-
-    def _values(self, wanted: Wanted, lists: _Lists) -> NDArray[Any]:
-        """Return computed features of all atoms."""
-        descriptor: Any = wanted.descriptor
-        out = np.empty((lists.structures.n_atoms, descriptor.n_features), self._dtypes[_FEATURES])
-        whole = lists.by_cutoff.get(wanted.cutoff)
-        pieces = neighbor_pieces(lists.structures, wanted.cutoff) if whole is None else [whole]
-        for piece in pieces:
-            out[piece.start : piece.start + len(piece)] = descriptor.values(lists.structures, piece)
-        return out
-
-    def _pairs_of(self, wanted: Wanted, gathered: PackedBatch, lists: _Lists | None) -> Pairs:
+    def _pairs_of(self, wanted: Wanted, gathered: PackedBatch, lists: Lists | None) -> Pairs:
         """Return edges or derivatives; which of the two ways their arrays come makes no difference.
 
         Derivatives only of structures whose forces are used, where that is said.
         """
         used = gathered.columns.get(USED) if wanted.descriptor is not None else None
         if wanted.group is not None:
-            structures, counts = _known(gathered), gathered.columns[_counts(wanted)]
+            structures, counts = structures_of(gathered), gathered.columns[_counts(wanted)]
             if used is not None:
                 structures, counts = structures[used], np.where(used[gathered.batch], counts, 0)
             stored = self._pairs[wanted.what](structures)
@@ -395,28 +335,6 @@ class Extras:
         return {name: carried[name].astype(self._dtypes[name], copy=False) for name in self._carried}
 
 
-class _Lists(NamedTuple):
-    """The structures of a batch and their neighbours."""
-
-    structures: Structures
-    by_cutoff: dict[float, Neighbors]
-
-
-def _known(gathered: PackedBatch) -> NDArray[np.int64]:
-    """Return the structures of what was gathered from a store."""
-    assert gathered.structures is not None
-    return gathered.structures
-
-
 def _counts(wanted: Wanted) -> str:
     """Return the name under which the neighbours of each atom are gathered; no field has a slash."""
     return f"{wanted.what}/counts"
-
-
-def _budgets(cache: Cache, sizes: list[int]) -> list[float | None]:
-    """Divide the bytes of a cache among several, each in proportion to what it has to keep."""
-    if len(sizes) == 1 or (cache.bytes is None and cache.where not in ("auto", "memory")):
-        return [cache.bytes] * len(sizes)
-    total = available_bytes() // 2 if cache.bytes is None else cache.bytes
-    whole = max(1, sum(sizes))
-    return [math.ceil(total * size / whole) for size in sizes]
