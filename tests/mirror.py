@@ -96,6 +96,7 @@ THROUGH = {
     "store/test_shards.py": ["store/files", "store/view"],
     "store/test_store.py": ["store/handles"],
     "store/test_swapped_shards.py": ["store/watch"],
+    "store/test_verify.py": ["store/shard_checks"],
     "test_arguments.py": ["errors", "text"],
     "test_cli.py": [
         "cli/build",

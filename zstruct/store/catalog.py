@@ -17,8 +17,9 @@ from typing import Any
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreError, InputError
 from zstruct.store.metadata_checks import check_documents, check_node, documents_within, read_document
+from zstruct.store.spec import BESIDE, SHARDS
 
-__all__ = ["Catalog", "Documents", "Listing", "group_of"]
+__all__ = ["Catalog", "Documents", "Listing", "array_names", "check_name", "group_of", "shard_tables"]
 
 Documents = dict[str, dict[str, Any]]
 _METADATA = "zarr.json"
@@ -53,6 +54,31 @@ def group_of(name: str) -> str:
     check_name(name)
     parts = name.split("/")
     return "" if len(parts) == 1 or parts[0] in _TABLES else "/".join(parts[:2])
+
+
+def array_names(group: str, documents: Documents) -> list[str]:
+    """Return the paths of the arrays of a group, or of the store, without tables of shards.
+
+    Parameters
+    ----------
+    group
+        Path of the group; "" for arrays that are the store's own.
+    documents
+        Those of the group, or of the store's content, by path.
+    """
+    names = sorted(name for name, said in documents.items() if said["node_type"] == "array")
+    if group:
+        inside = (name for name in names if name.startswith(f"{group}/"))
+        return [name for name in inside if "/" not in name.removeprefix(f"{group}/")]
+    return [name for name in names if name.partition("/")[0] not in {*BESIDE, SHARDS}]
+
+
+def shard_tables(group: str, documents: Documents) -> list[str]:
+    """Return the paths of the arrays that say what shards should be, of a group as for `array_names`."""
+    inside = f"{group}/{SHARDS}/" if group else f"{SHARDS}/"
+    return sorted(
+        name for name, said in documents.items() if name.startswith(inside) and said["node_type"] == "array"
+    )
 
 
 class Catalog:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from zstruct.schema import ATOM, STRUCTURE, Level
 
-__all__ = ["ChunkGrid", "choose_grid"]
+__all__ = ["ChunkGrid", "choose_grid", "grid_of"]
 
 # Measured by tests/benchmarks/bench_layout.py; docs/format.md quotes it.
 _CHUNK_ROWS = {ATOM: 1 << 16, STRUCTURE: 1 << 14}
@@ -49,3 +51,11 @@ def choose_grid(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> ChunkG
     if n_rows <= chunk:
         return ChunkGrid(max(1, n_rows), max(1, n_rows))
     return ChunkGrid(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
+
+
+def grid_of(said: Mapping[str, Any]) -> ChunkGrid:
+    """Return chunk and shard rows of an array, given its document; without shards, a chunk is one."""
+    outer = said["chunk_grid"]["configuration"]["chunk_shape"][0]
+    codec = said["codecs"][0]
+    sharded = isinstance(codec, Mapping) and codec["name"] == "sharding_indexed"
+    return ChunkGrid(codec["configuration"]["chunk_shape"][0] if sharded else outer, outer)

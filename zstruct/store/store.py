@@ -27,24 +27,18 @@ from zstruct.errors import (
 )
 from zstruct.keywords import keywords
 from zstruct.paths_and_urls import check_options, path_of, refused
-from zstruct.ragged import segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
 from zstruct.store.attribute_checks import check_contents, check_group, check_no_dataset, check_type
-from zstruct.store.catalog import Catalog, Listing, check_name, group_of
-from zstruct.store.checksums import checksum_of
-from zstruct.store.chunks import ChunkGrid
-from zstruct.store.files import (
-    is_own_profile,
-    require_shards,
-    shard_path,
-)
-from zstruct.store.handles import Handles, chunks_there
+from zstruct.store.catalog import Catalog, Documents, Listing, array_names, check_name, group_of, shard_tables
+from zstruct.store.chunks import ChunkGrid, grid_of
+from zstruct.store.files import is_own_profile
+from zstruct.store.handles import Handles
 from zstruct.store.metadata_checks import read_document
-from zstruct.store.spec import BESIDE, CATEGORIES, SHARDS, ArraySpec, columns_of
+from zstruct.store.presence import structures_given
+from zstruct.store.shard_checks import ShardChecks, rows_of_shards, shard_checksum
+from zstruct.store.spec import CATEGORIES, SHARDS, ArraySpec, columns_of
 
 __all__ = ["Store"]
-
-_PIECE_BYTES = 1 << 25  # of a field, looked at together
 
 
 @keywords()
@@ -79,9 +73,7 @@ class Store:
         if self.path.endswith(".zip") and os.path.isfile(self.path):
             self.path = f"zip://::{self.path}"
         self._handles = Handles(self.path, self.storage_options)
-        # Arrays of which no shard is missing, and shards that are those that were built.
-        self._whole: set[str] = set()
-        self._seen: set[tuple[str, int]] = set()
+        self._shards = ShardChecks(self.path)
         try:
             local = os.path.isdir(self.path)
             self._catalog = Catalog(self.path) if local else Listing(self.path, self._handles.listing())
@@ -200,13 +192,9 @@ class Store:
             return np.ones(max(0, stop - start), dtype=bool)
         if name in self.presence:
             return self.read(self.presence[name], start, stop).astype(bool, copy=False)
-        field, found = self.fields[name], np.zeros(max(0, stop - start), dtype=bool)
+        field = self.fields[name]
         edges = self.read("offsets", start, stop + 1) if field.level == ATOM else np.arange(start, stop + 1)
-        for first, last in segment_ranges(edges, max(1, _PIECE_BYTES // field.row_bytes)):
-            given = field.given(self.read(name, int(edges[first]), int(edges[last])))
-            rows = edges[first : last + 1] - edges[first]
-            found[first:last] = segment_reduce(given, rows, "sum") > 0
-        return found
+        return structures_given(field, edges, lambda first, last: self.read(name, first, last))
 
     def checksums(self, name: str) -> NDArray[np.uint32] | None:
         """Return the checksum of each shard of an array, as `checksums.seal` computes it, shape (n_shards,).
@@ -222,13 +210,8 @@ class Store:
     def _of_shards(self, name: str, what: str) -> NDArray[Any] | None:
         group = group_of(name)
         before = f"{group}/" if group else ""
-        inner, documents = name.removeprefix(before), self._catalog.documents(group)
-        said = documents.get(f"{before}{SHARDS}", {}).get("attributes", {})
-        if inner not in said.get("arrays", ()):
-            return None
-        k = said["arrays"].index(inner)
-        first = sum(said["counts"][:k])
-        return self.read(f"{before}{SHARDS}/{what}", first, first + said["counts"][k])
+        found = rows_of_shards(name, before, self._catalog.documents(group))
+        return None if found is None else self.read(f"{before}{SHARDS}/{what}", found.start, found.stop)
 
     def shard_checksum(self, name: str, shard: int) -> int | None:
         """Return the checksum of the file of a shard; None if the store is no local directory.
@@ -247,21 +230,11 @@ class Store:
         """
         if not os.path.isdir(self.path):
             return None
-        file, grid = shard_path(self.path, name, shard, len(self.shape(name))), self.grid(name)
-        try:
-            return checksum_of(file, grid.shard_rows // grid.chunk_rows)
-        except (OSError, ValueError) as error:
-            raise refused(self.path, error) or CorruptStoreError(
-                f"{file} is missing or cut off; restore the store from a copy or build it again"
-            ) from error
+        return shard_checksum(self.path, name, shard, self._said(name))
 
     def grid(self, name: str) -> ChunkGrid:
         """Return chunk and shard rows of an array."""
-        said = self._said(name)
-        outer = said["chunk_grid"]["configuration"]["chunk_shape"][0]
-        codec = said["codecs"][0]
-        sharded = isinstance(codec, Mapping) and codec["name"] == "sharding_indexed"
-        return ChunkGrid(codec["configuration"]["chunk_shape"][0] if sharded else outer, outer)
+        return grid_of(self._said(name))
 
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not.
@@ -316,10 +289,10 @@ class Store:
         StoreAccessError
             If the store can't be reached.
         """
-        rows_there = self.shape(name)[0]
-        end = rows_there if stop is None else stop
+        said = self._said(name)
+        end = said["shape"][0] if stop is None else stop
         try:
-            self._check_indexes(name, start, min(end, rows_there))
+            self._shards.check_built(name, start, min(end, said["shape"][0]), said, self.checksums)
             rows = np.asarray(self._opened(name)[start:end])
         except Exception as error:  # whatever it is, it is counted
             reason: ZstructError | None = refused(self.path, error)
@@ -335,27 +308,6 @@ class Store:
             raise (reason or error) from error
         self.check_current(name)
         return rows
-
-    def _check_indexes(self, name: str, start: int, stop: int) -> None:
-        """Raise if a local shard with some rows is not the one that was written: zarr would believe it.
-
-        Each shard is looked at once.
-        """
-        if not os.path.isdir(self.path) or stop <= start:
-            return
-        grid, n_dimensions = self.grid(name), len(self.shape(name))
-        shards = range(start // grid.shard_rows, -(-stop // grid.shard_rows))
-        new = [k for k in shards if (name, k) not in self._seen]
-        if not new:
-            return
-        sums = self.checksums(name)
-        for k in new:
-            found = self.shard_checksum(name, k)
-            if sums is not None and found != sums[k]:
-                raise ValueError(
-                    f"{shard_path(self.path, name, k, n_dimensions)} is not the shard that was built"
-                )
-            self._seen.add((name, k))
 
     def check_current(self, name: str) -> None:
         """Raise if what an array is in was replaced after it was opened: rows of two would mix.
@@ -393,22 +345,14 @@ class Store:
         Without a group, of those that are the store's own: root arrays and their tables.
         """
         check_name(group)
-        documents = self._catalog.documents(group_of(f"{group}/") if group else "")
-        names = sorted(name for name, said in documents.items() if said["node_type"] == "array")
-        if group:
-            inside = (name for name in names if name.startswith(f"{group}/"))
-            return [name for name in inside if "/" not in name.removeprefix(f"{group}/")]
-        return [name for name in names if name.partition("/")[0] not in {*BESIDE, SHARDS}]
+        return array_names(group, self._documents_of(group))
 
     def shard_tables(self, group: str = "") -> list[str]:
         """Return the paths of the arrays that say what the shards of a group, or of the store, should be."""
-        inside = f"{group}/{SHARDS}/" if group else f"{SHARDS}/"
-        documents = self._catalog.documents(group_of(f"{group}/") if group else "")
-        return sorted(
-            name
-            for name, said in documents.items()
-            if name.startswith(inside) and said["node_type"] == "array"
-        )
+        return shard_tables(group, self._documents_of(group))
+
+    def _documents_of(self, group: str) -> Documents:
+        return self._catalog.documents(group_of(f"{group}/") if group else "")
 
     def group_names(self, kind: str) -> list[str]:
         """Return the names of the groups of a kind, such as ``features``, ``neighbors`` or ``splits``.
@@ -451,18 +395,7 @@ class Store:
         if said is None or said["node_type"] != "array":
             has = ", ".join(self.fields)
             raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}")
-        if name not in self._whole:
-            if os.path.isdir(self.path):
-                rows = said["chunk_grid"]["configuration"]["chunk_shape"][:1]
-                n_shards = -(-said["shape"][0] // rows[0]) if rows else 0
-                require_shards(self.path, name, n_shards, len(said["shape"]))
-            else:
-                array = self._opened(name)
-                if array.store.supports_listing and chunks_there(self.path, array) < array.nchunks:
-                    raise CorruptStoreError(
-                        f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
-                    )
-            self._whole.add(name)
+        self._shards.check_whole(name, said, self._opened)
         return said
 
     def _opened(self, name: str) -> zarr.Array[Any]:

@@ -8,7 +8,7 @@ import pytest
 import zstruct
 from zstruct.query.table import StoreTable
 from zstruct.schema import infer
-from zstruct.store import store as store_module
+from zstruct.store import presence
 from zstruct.store.store import Store
 
 
@@ -21,7 +21,7 @@ def has(values, field):
 @pytest.mark.parametrize("piece", [1, 100, 1 << 25])
 @pytest.mark.parametrize("name", ["forces", "hirshfeld", "config_type", "step"])
 def test_ranges_of_structures_say_what_their_values_say(source, monkeypatch, name, piece):
-    monkeypatch.setattr(store_module, "_PIECE_BYTES", piece)
+    monkeypatch.setattr(presence, "_PIECE_BYTES", piece)
     opened = Store(source.path)
     assert 0 < opened.coverage(name) < opened.n_structures
     expected = [has(source.value(name, i), opened.fields[name]) for i in range(len(source))]
