@@ -6,29 +6,25 @@ way back to `ase.Atoms`. It works on the Dataset at hand, not on the store it ca
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from zstruct.arguments import check, shown
-from zstruct.errors import InputError, UnknownNameError
-from zstruct.explore.arguments import check_labels, fields_of, labelled, mask_over, the_structures
-from zstruct.explore.attributes import nested
-from zstruct.explore.composition import composition, elements, formulas
-from zstruct.explore.dataset_table import DatasetTable
+from zstruct.arguments import check
+from zstruct.errors import InputError
+from zstruct.explore import quantities
+from zstruct.explore.arguments import check_labels, labelled, mask_over, the_structures
+from zstruct.explore.dataset_table import selected
 from zstruct.explore.html import dataset_page
-from zstruct.explore.open_store import FORMULA, open_features, open_labels
-from zstruct.explore.presence import structures_with
-from zstruct.explore.reductions import check_reducible, reduced_rows, repeated, volumes
-from zstruct.explore.selection import Rows, cut, of_store, picked, rows_of, segments
+from zstruct.explore.open_store import open_features, open_labels
+from zstruct.explore.ragged_dataset import RaggedDataset
+from zstruct.explore.reductions import repeated
+from zstruct.explore.selection import of_store, picked
 from zstruct.explore.table import to_table
 from zstruct.keywords import keywords
-from zstruct.query import Choice, FreeAtoms, asked
-from zstruct.query.evaluation import chosen
-from zstruct.ragged import counts_to_offsets
+from zstruct.query import asked
 from zstruct.schema import ATOM, STRUCTURE
 
 if TYPE_CHECKING:
@@ -37,8 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["StructureAccessor"]
-
-_SELECTION = "selection"  # the attribute of a Dataset that says how its structures were chosen
 
 
 @xr.register_dataset_accessor("zs")
@@ -73,7 +67,7 @@ class StructureAccessor:
 
     def __init__(self, dataset: xr.Dataset):
         self._ds = dataset
-        self._found: tuple[Any, Any, tuple[NDArray[np.int64], NDArray[np.int64]]] | None = None
+        self._ragged = RaggedDataset(dataset)
 
     def __repr__(self) -> str:
         methods = ", ".join(name for name in vars(type(self)) if not name.startswith("_"))
@@ -86,14 +80,14 @@ class StructureAccessor:
     @property
     def n_structures(self) -> int:
         """Number of structures in this Dataset."""
-        return int(self._ds.sizes.get(STRUCTURE, 0))
+        return self._ragged.n_structures
 
     @property
     def n_atoms(self) -> int:
         """Number of atoms of the structures in this Dataset; reads `n_atoms`."""
         if ATOM not in self._ds.dims and "n_atoms" in self._ds.variables:
             return int(self._ds.variables["n_atoms"].to_numpy().sum())
-        return int(self._segments()[1].sum())
+        return int(self._ragged.segments()[1].sum())
 
     @keywords()
     def isel(self, structure: Any) -> xr.Dataset:
@@ -124,7 +118,7 @@ class StructureAccessor:
         """
         which = the_structures(structure, "isel")
         check_labels(which, self._ds)
-        return self._cut(picked(which, self.n_structures))
+        return self._ragged.cut(picked(which, self.n_structures))
 
     @keywords()
     def sel(self, structure: Any) -> xr.Dataset:
@@ -146,7 +140,8 @@ class StructureAccessor:
         InputError
             If the Dataset has no coordinate ``structure``, or has lost `offsets` or `n_atoms`.
         """
-        return self._cut(picked(labelled(the_structures(structure, "sel"), self._ds), self.n_structures))
+        which = labelled(the_structures(structure, "sel"), self._ds)
+        return self._ragged.cut(picked(which, self.n_structures))
 
     @keywords()
     def where(self, mask: Any) -> xr.Dataset:
@@ -243,18 +238,7 @@ class StructureAccessor:
             max_force_component=max_force_component,
             where=where,
         )
-        found = self._ds if selection else self._cut(slice(0, self.n_structures))
-        for choice in selection.choices:
-            found = found.zs._chosen(choice)
-        said = [found.attrs.get(_SELECTION), str(selection)]
-        text = ", then ".join(one for one in said if one)
-        return found.assign_attrs({_SELECTION: text} if text else {})
-
-    def _chosen(self, choice: Choice) -> xr.Dataset:
-        """Return the structures that one choice asks for."""
-        built = nested(self._ds.attrs.get("atomic_energies", "null"))
-        found = chosen(choice, DatasetTable(self._ds), FreeAtoms.of_build(built))
-        return self._cut(slice(0, self.n_structures) if found is None else picked(found, self.n_structures))
+        return selected(self._ragged, selection)
 
     @keywords()
     def to_ase(self, structure: Any = None) -> Atoms | list[Atoms]:
@@ -287,7 +271,7 @@ class StructureAccessor:
         from zstruct.explore.to_ase import to_atoms
 
         for name in ("numbers", "positions"):
-            self._variable(name)
+            self._ragged.variable(name)
         part = self.isel(slice(None) if structure is None else structure)
         made = to_atoms(part.compute())
         return made[0] if isinstance(structure, int | np.integer) else made
@@ -312,10 +296,7 @@ class StructureAccessor:
         KeyError
             If there is no such field.
         """
-        self._variable(field)
-        values = structures_with(field, self._ds, self._segments)
-        attrs = {"long_name": f"whether the structure has {field}"}
-        return self._array(values, f"has_{field}", attrs)
+        return quantities.has(self._ragged, field)
 
     @keywords()
     def split(self, name: str = "default") -> xr.DataArray:
@@ -341,7 +322,7 @@ class StructureAccessor:
             If it was drawn for other content than the store has now.
         """
         attrs = {"long_name": f"part of the structure in the split {name}"}
-        return self._array(open_labels(self._ds, name), "split", attrs)
+        return self._ragged.array(open_labels(self._ds, name), "split", attrs)
 
     @keywords()
     def features(self, name: str) -> xr.DataArray:
@@ -407,17 +388,7 @@ class StructureAccessor:
         ValueError
             If the values are not numbers over the atoms, or `how` is none of the four.
         """
-        if isinstance(values, str):
-            self._variable(values)
-            values = self._ds[values]
-        check_reducible(values, self._ds)
-        attrs = {"long_name": f"{how} of {values.attrs.get('long_name', values.name)} in the structure"}
-        if "units" in values.attrs:
-            attrs["units"] = values.attrs["units"]
-        coords = {dim: values.coords[dim] for dim in values.dims[1:] if dim in values.coords}
-        name = "values" if values.name is None else values.name
-        reduced = reduced_rows(values.variable, *self._segments(), how)
-        return self._array(reduced, f"{name}_{how}", attrs, values.dims[1:], coords)
+        return quantities.reduced(self._ragged, values, how)
 
     @keywords()
     def repeat(self, values: str | xr.DataArray) -> xr.DataArray:
@@ -443,68 +414,42 @@ class StructureAccessor:
         ValueError
             If the values are not over the structures, or integers while some atoms are no structure's.
         """
-        if isinstance(values, str):
-            self._variable(values)
-            values = self._ds[values]
-        return repeated(values, self._ds, *self._segments())
+        return repeated(self._ragged.values(values), self._ds, *self._ragged.segments())
 
     @property
     def fmax(self) -> xr.DataArray:
         """Largest norm of the forces in each structure, eV/angstrom; NaN without forces. Reads them."""
-        self._variable("forces")
-        forces = self._ds["forces"]
-        squares = self.reduce((forces**2).sum("xyz", skipna=False), "max")
-        attrs = {"long_name": "largest force", "units": forces.attrs.get("units", "eV angstrom-1")}
-        return self._array(np.sqrt(squares.to_numpy()), "fmax", attrs)
+        return quantities.fmax(self._ragged)
 
     @property
     def volume(self) -> xr.DataArray:
         """Volume of each cell in cubic angstrom; NaN where lattice vectors are missing. Reads the cells."""
-        attrs = {"long_name": "volume of the cell", "units": "angstrom3"}
-        return self._array(volumes(self._variable("cell")), "volume", attrs)
+        return quantities.volume(self._ragged)
 
     @property
     def energy_per_atom(self) -> xr.DataArray:
         """Energy divided by the number of atoms, eV; NaN without energy."""
-        self._variable("energy")
-        attrs = {"long_name": "energy per atom", "units": self._ds["energy"].attrs.get("units", "eV")}
-        return self._array((self._ds["energy"].variable / self._counts()).data, "energy_per_atom", attrs)
+        return quantities.energy_per_atom(self._ragged)
 
     @property
     def volume_per_atom(self) -> xr.DataArray:
         """Volume divided by the number of atoms, cubic angstrom. Reads the cells."""
-        attrs = {"long_name": "volume per atom", "units": "angstrom3"}
-        return self._array(
-            volumes(self._variable("cell")) / self._counts().to_numpy(), "volume_per_atom", attrs
-        )
+        return quantities.volume_per_atom(self._ragged)
 
     @property
     def elements(self) -> list[str]:
         """Chemical symbols in this Dataset, by atomic number; reads `numbers` of a part of a store."""
-        starts, counts = self._segments()
-        whole = self._ds.attrs.get("n_atoms") == int(counts.sum()) == self._ds.sizes.get(ATOM)
-        if (
-            whole
-            and "species" in self._ds.attrs
-            and rows_of(starts, counts) == slice(0, self._ds.sizes[ATOM])
-        ):
-            return list(nested(self._ds.attrs["species"]))
-        return elements(self._numbers())
+        return quantities.elements(self._ragged)
 
     @property
     def composition(self) -> xr.DataArray:
         """Number of atoms of each element, shape (structure, element); reads `numbers`."""
-        symbols, counts = self._composition()
-        attrs = {"long_name": "number of atoms"}
-        return self._array(counts, "composition", attrs, ("element",), {"element": symbols})
+        return quantities.composition(self._ragged)
 
     @property
     def formula(self) -> xr.DataArray:
         """Hill formula of each structure, as text; of the store, or computed from `numbers`."""
-        known = self._ds.variables.get("formula")
-        if known is not None and known.attrs.get("long_name") == FORMULA and known.dims == (STRUCTURE,):
-            return self._ds["formula"]
-        return self._array(formulas(*self._composition()), "formula", {"long_name": FORMULA})
+        return quantities.formula(self._ragged)
 
     @keywords()
     def to_dataframe(
@@ -541,7 +486,7 @@ class StructureAccessor:
         if fmax:
             table["fmax"] = self.fmax.to_numpy()
         if composition:
-            symbols, counts = self._composition()
+            symbols, counts = self._ragged.composition()
             for symbol, column in zip(symbols, counts.T, strict=True):
                 table[f"n_{symbol}"] = column
         return table
@@ -565,51 +510,3 @@ class StructureAccessor:
         axes.set_xlabel("energy per atom (eV)")
         axes.set_ylabel("structures")
         return axes
-
-    def _variable(self, name: str) -> xr.Variable:
-        """Return a variable over structures or atoms by name."""
-        usable = fields_of(self._ds)
-        if not isinstance(name, str) or name not in usable:
-            raise UnknownNameError(f"this Dataset has no field {shown(name)}; it has {', '.join(usable)}")
-        return self._ds.variables[name]
-
-    def _array(
-        self,
-        values: Any,
-        name: str,
-        attrs: dict[str, Any],
-        dims: tuple[Hashable, ...] = (),
-        coords: Mapping[Any, Any] | None = None,
-    ) -> xr.DataArray:
-        """Return values of structures, with the coordinates of these."""
-        known = self._ds.coords
-        of_structures = [key for key in known if known[key].dims == (STRUCTURE,)]
-        array = xr.DataArray(values, coords, (STRUCTURE, *dims), name, attrs)
-        return array.assign_coords(
-            {key: known[key].variable for key in of_structures if key not in (name, "offsets")}
-        )
-
-    def _counts(self) -> xr.Variable:
-        """Return the atoms to divide by, NaN for none."""
-        counts = self._variable("n_atoms")
-        return counts.where(counts > 0)
-
-    def _segments(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return first rows and numbers of atoms, read once as long as they are the same arrays."""
-        variables = self._ds.variables
-        if "offsets" not in variables or "n_atoms" not in variables:
-            return segments(self._ds)  # which says what is wrong
-        now = variables["offsets"]._data, variables["n_atoms"]._data
-        if self._found is None or self._found[0] is not now[0] or self._found[1] is not now[1]:
-            self._found = *now, segments(self._ds)
-        return self._found[2]
-
-    def _cut(self, which: Rows) -> xr.Dataset:
-        return cut(self._ds, which, self._segments() if ATOM in self._ds.dims else None)
-
-    def _numbers(self) -> xr.Variable:
-        """Return the atomic numbers of the structures, end to end."""
-        return self._variable("numbers").isel({ATOM: rows_of(*self._segments())})
-
-    def _composition(self) -> tuple[list[str], NDArray[np.int32]]:
-        return composition(self._numbers(), counts_to_offsets(self._segments()[1]))

@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.explore.arguments import check_labels, fields_of, mask_over
-from zstruct.explore.attributes import stands_for
+from zstruct.explore.attributes import nested, stands_for
 from zstruct.explore.open_store import in_part
-from zstruct.explore.selection import cut, row_blocks, segments
-from zstruct.query import Atoms, Formulas
+from zstruct.explore.ragged_dataset import RaggedDataset
+from zstruct.explore.selection import cut, picked, row_blocks, segments
+from zstruct.query import Atoms, Choice, Formulas, FreeAtoms, Selection
+from zstruct.query.evaluation import chosen
 from zstruct.ragged import counts_to_offsets, segment_ranges
 from zstruct.schema import ATOM, STRUCTURE, Field, Kind
 
-__all__ = ["DatasetTable"]
+__all__ = ["DatasetTable", "selected"]
+
+_SELECTION = "selection"  # the attribute of a Dataset that says how its structures were chosen
 
 _KINDS: dict[str, Kind] = {
     "f": "float",
@@ -159,3 +163,31 @@ class DatasetTable:
         found = segments(self._ds)
         bare = self._ds.drop_vars([x for x in self._ds.variables if x not in (*names, "offsets", "n_atoms")])
         return cut(bare, structures, found)
+
+
+def selected(ragged: RaggedDataset, selection: Selection) -> xr.Dataset:
+    """Return the structures that a selection leaves, with their atoms; an attribute says which it was.
+
+    Raises
+    ------
+    InputError
+        If the Dataset has not what is asked for.
+    UnknownNameError
+        If there is no such quantity.
+    IndexError
+        If there are no such positions, or a mask is one of other structures.
+    """
+    found = ragged.dataset if selection else ragged.cut(slice(0, ragged.n_structures))
+    for choice in selection.choices:
+        found = _chosen(ragged if found is ragged.dataset else RaggedDataset(found), choice)
+    said = [found.attrs.get(_SELECTION), str(selection)]
+    text = ", then ".join(one for one in said if one)
+    return found.assign_attrs({_SELECTION: text} if text else {})
+
+
+def _chosen(ragged: RaggedDataset, choice: Choice) -> xr.Dataset:
+    """Return the structures that one choice asks for."""
+    built = nested(ragged.dataset.attrs.get("atomic_energies", "null"))
+    found = chosen(choice, DatasetTable(ragged.dataset), FreeAtoms.of_build(built))
+    n = ragged.n_structures
+    return ragged.cut(slice(0, n) if found is None else picked(found, n))
