@@ -322,6 +322,7 @@ def _whole(function: str, kind: Any, rest: Sequence[Any], named: Mapping[str, An
     return first
 
 
+@functools.cache
 def _keywords_of(function: Callable[..., Any]) -> list[str]:
     """Return the names by which arguments can be given."""
     parameters = inspect.signature(function).parameters.values()

@@ -31,6 +31,8 @@ DTYPES = frozenset(
 DEEPEST = 6  # nodes above an array: labels/<name>/categories/<field>/data has four
 _BYTES_TO_BYTES = {"blosc", "crc32c", "gzip", "zstd"}
 _ARRAY_TO_ARRAY = {"cast_value", "scale_offset", "transpose"}
+_KNOWN = _BYTES_TO_BYTES | _ARRAY_TO_ARRAY | {"bytes"}
+_OBJECT = (dict, Mapping)  # most are dictionaries, and to know that is quicker
 _LARGEST_DOCUMENT = 1 << 26  # bytes
 _LARGEST_CHUNK = 1 << 30  # bytes once decoded; zstruct writes 2 MiB, or one row
 _MOST_CHUNKS = 1 << 20  # of a shard; zstruct writes 16
@@ -219,8 +221,8 @@ def _check_codecs(path: str, name: str, codecs: Any, outer: tuple[int, ...]) -> 
 
 def _check_chain(path: str, name: str, codecs: list[tuple[str, Mapping[str, Any]]]) -> None:
     for codec, _ in codecs:
-        if codec not in _BYTES_TO_BYTES | _ARRAY_TO_ARRAY | {"bytes"}:
-            known = ", ".join(sorted(_BYTES_TO_BYTES | _ARRAY_TO_ARRAY | {"bytes", "sharding_indexed"}))
+        if codec not in _KNOWN:
+            known = ", ".join(sorted({*_KNOWN, "sharding_indexed"}))
             raise StoreFormatError(f"{path}: {name} is encoded by {codec!r}; zstruct decodes {known}")
     names = [codec for codec, _ in codecs]
     at = names.index("bytes") if "bytes" in names else -1
@@ -239,9 +241,9 @@ def _configured(path: str, name: str, what: str, said: Any) -> tuple[str, Mappin
     """Return name and configuration of a codec or the like."""
     if isinstance(said, str):
         return said, {}
-    if isinstance(said, Mapping) and isinstance(said.get("name"), str):
+    if isinstance(said, _OBJECT) and isinstance(said.get("name"), str):
         configuration = said.get("configuration", {})
-        if isinstance(configuration, Mapping):
+        if isinstance(configuration, _OBJECT):
             return said["name"], configuration
     _damaged(path, name, f"{what} is {_shown(said)}")
     raise AssertionError
