@@ -1,6 +1,11 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from tests.lowest import lowest_versions
+from tests.lowest import PYPROJECT, lowest_versions
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture
@@ -34,3 +39,16 @@ def test_two_bounds_are_refused(pyproject):
 
     with pytest.raises(ValueError, match="dask has two lower bounds"):
         lowest_versions(path)
+
+
+def test_the_lowest_versions_in_the_readme_are_the_bounds():
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.read_text().splitlines()]
+    names, versions = (
+        next(row for row in rows if row[:2] == begin) for begin in (["", "Python"], ["lowest", "3.11"])
+    )
+    said = dict(zip(names[2:-1], versions[2:-1], strict=True))
+    bounds = lowest_versions()
+
+    assert said == {name: bounds[name] for name in said}
+    assert len(said) >= 9
+    assert re.search(r'requires-python = ">=(.*)"', PYPROJECT.read_text())[1] == versions[1]
