@@ -62,6 +62,7 @@ THROUGH = {
     "query/test_binding.py": ["query/messages", "query/names", "query/operands", "query/quantities"],
     "query/test_parser.py": ["query/syntax", "query/tokens"],
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
+    "sources/arrays/test_source.py": ["sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/normalize/test_normalize.py": [
         "sources/normalize/checks",

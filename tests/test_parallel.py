@@ -14,7 +14,7 @@ import zstruct
 from zstruct import parallel
 from zstruct.errors import InputError
 
-PLACES = ["caller", "threads", "processes"]
+PLACES = ["caller", "here", "threads", "processes"]
 
 
 def _square(x):
@@ -147,3 +147,9 @@ def test_a_client_that_is_closed_is_said_to_be(cluster):
     other.close()
     with pytest.raises(InputError, match=r"the distributed\.Client is closed: connect a new one"):
         parallel.chosen_workers(other)
+
+
+def test_what_is_to_stay_here_stays_here(cluster):
+    held = threading.Lock()  # can't be sent
+    done = parallel.run(lambda lock: (os.getpid(), lock is held), [held] * 3, runs_in="here", workers=cluster)
+    assert dict(done) == dict.fromkeys(range(3), (os.getpid(), True))

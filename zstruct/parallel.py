@@ -31,7 +31,7 @@ __all__ = ["WORKERS", "RunsIn", "chosen_workers", "cpu_count", "run"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-RunsIn = Literal["threads", "processes", "caller"]
+RunsIn = Literal["threads", "processes", "here", "caller"]
 
 _RETRIES = 2
 _BROKEN_POOLS = 3
@@ -111,10 +111,11 @@ def run(
         Picklable arguments. Handed out in order, about twice as many as there are workers at a
         time, so that results do not pile up.
     runs_in
-        Local threads (for code that releases the GIL), local processes, or the calling thread.
+        Threads (for code that releases the GIL), processes, or the calling thread. ``"here"`` are
+        threads of this process, whatever the workers: for tasks that are too large to be sent.
     workers
         Number of local workers, by default one per processor; or a cluster to run on, where
-        ``runs_in="caller"`` stays here all the same.
+        ``"here"`` and ``"caller"`` stay here all the same.
 
     Raises
     ------
@@ -128,11 +129,12 @@ def run(
         for index, task in enumerate(tasks):
             yield index, function(task)
         return
-    if workers is not None and not isinstance(workers, int):
+    if workers is not None and not isinstance(workers, int) and runs_in != "here":
         yield from _run_on_cluster(function, tasks, workers)
         return
-    n_workers = max(1, min(workers or cpu_count(), len(tasks)))
-    if runs_in == "threads":
+    local = workers if isinstance(workers, int) else cpu_count()
+    n_workers = max(1, min(local, len(tasks)))
+    if runs_in != "processes":
         with ThreadPoolExecutor(n_workers, thread_name_prefix="zstruct") as pool:
             yield from _collect(lambda task: pool.submit(_guarded, function, task), tasks, 2 * n_workers)
     else:

@@ -214,7 +214,7 @@ def _parse(
     there = [_usable(part, on_error) for part in parts]
     total = sum(job.nbytes for job in manifest.jobs)
     runner.begin("parse", total, sum(job.nbytes for job, ok in zip(manifest.jobs, there, strict=True) if ok))
-    for runs_in in ("caller", "threads", "processes"):
+    for runs_in in ("caller", "here", "threads", "processes"):
         todo = [
             k
             for k, job in enumerate(manifest.jobs)

@@ -14,6 +14,7 @@ from zstruct.sources.registry import CLASSES, register
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, Source
 
 if TYPE_CHECKING:
+    from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASEDatabaseSource",
     "ASESource",
+    "ArraySource",
     "AtomsSource",
     "BadFrame",
     "FileSource",

@@ -254,7 +254,10 @@ def _refuse_container(given: Any) -> None:
             "from zstruct.open(...).zs.to_ase()"
         )
     if isinstance(given, Mapping) or kind.__name__ in ("DataFrame", "LazyFrame", "Table"):
-        raise InputError(f"can't build from {name}, which maps names to values; {_GIVE}")
+        raise InputError(
+            f"can't build from {name}, which maps names to values; {_GIVE}, or arrays by name as "
+            "zstruct.sources.ArraySource(...)"
+        )
     if isinstance(given, (set, frozenset)):
         raise InputError(f"{name} has no order, which a store keeps; give a list, such as sorted(...)")
     if not isinstance(given, Iterable):

@@ -77,8 +77,11 @@ FORMATS = (
     ),
 )
 
-#: The modules of the classes of sources.
-CLASSES = {row.source: row.module for row in FORMATS} | {"AtomsSource": "zstruct.sources.ase.source"}
+#: The modules of the classes of sources: of files, and of what is in memory.
+CLASSES = {row.source: row.module for row in FORMATS} | {
+    "ArraySource": "zstruct.sources.arrays.source",
+    "AtomsSource": "zstruct.sources.ase.source",
+}
 
 # The reader of ours by ASE's word for the format.
 _BETTER = {format: row.name for row in FORMATS for format in row.ase}

@@ -150,9 +150,10 @@ class Source(Protocol):
     label: str
     """What provenance and error messages call it, for a file its path as the user gave it."""
 
-    runs_in: Literal["threads", "processes", "caller"]
-    """Where reading runs best: threads if it releases the GIL, processes if it holds it, the
-    calling thread if its data can't leave it (an iterator)."""
+    runs_in: Literal["threads", "processes", "here", "caller"]
+    """Where reading runs best: threads if it releases the GIL, processes if it holds it. Threads of this
+    process (``"here"``) if its data are in memory, so that they are never sent; the calling thread if they
+    can't leave it (an iterator)."""
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Return JSON values that change when the input does; None if it can't be told."""
@@ -168,7 +169,7 @@ class Source(Protocol):
 class FileSource:
     """The part every source that is one local file shares."""
 
-    runs_in: Literal["threads", "processes", "caller"] = "processes"
+    runs_in: Literal["threads", "processes", "here", "caller"] = "processes"
 
     def __init__(self, path: str | os.PathLike[str]):
         self.label = os.fspath(path)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.aliases import by_alias
-from zstruct.elements import SYMBOLS
 from zstruct.schema import ATOM, STRUCTURE, Level, resolve_name
 from zstruct.sources.columns import Values, atom_columns, by_key, structure_columns
+from zstruct.sources.normalize.elements import unknown_elements
 from zstruct.sources.source import BadFrame, Raw, RawColumn
 
 __all__ = ["Snapshot", "blocks", "raw_of"]
@@ -144,7 +144,7 @@ def raw_of(
         z, xyz = np.concatenate(numbers), np.concatenate(positions)
         cells = np.concatenate([atoms.cell.array for atoms in block]).reshape(-1, 3, 3)
         pbc = np.concatenate([atoms.pbc for atoms in block]).reshape(-1, 3)
-        faults = _unknown_elements(z, n_atoms)
+        faults = unknown_elements(z, n_atoms)
         if check and not faults and not _same_geometry(block, z, xyz, cells, pbc):
             faults = _moved(block)
     if faults:
@@ -307,15 +307,6 @@ def _unmoved(now: Any, then: Any) -> bool:
         and np.allclose(a["positions"], b["positions"], rtol=0, atol=_UNMOVED, equal_nan=True)
         and np.allclose(now.cell.array, then.cell.array, rtol=0, atol=_UNMOVED, equal_nan=True)
     )
-
-
-def _unknown_elements(z: NDArray[Any], n_atoms: NDArray[np.int64]) -> dict[int, str]:
-    wrong = (z < 0) | (z >= len(SYMBOLS))
-    if not wrong.any():
-        return {}
-    owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
-    rows = np.flatnonzero(wrong)[::-1]
-    return {int(owner[row]): f"{z[row]} is no atomic number" for row in rows.tolist()}
 
 
 def _add_constraints(raw: Raw, block: Sequence[Any]) -> None:

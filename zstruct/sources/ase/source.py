@@ -303,7 +303,7 @@ class AtomsSource:
         The number of its first frame, where it goes on with structures that come elsewhere.
     """
 
-    runs_in: Literal["threads", "processes", "caller"] = "caller"
+    runs_in: Literal["threads", "processes", "here", "caller"] = "caller"
 
     def __init__(self, structures: Any, label: str = "atoms", first_frame: int = 0):
         from ase import Atoms

@@ -20,7 +20,7 @@ from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.sources.normalize.checks import Bad
 from zstruct.sources.source import Raw, RawColumn
 
-__all__ = ["TYPES", "element_table", "numbers_from_types"]
+__all__ = ["TYPES", "element_table", "numbers_from_types", "unknown_elements"]
 
 #: What the properties of an input list if its atoms have types.
 TYPES = "atom types"
@@ -112,3 +112,26 @@ def _unknown(lost: list[str], elements: Mapping[str, str]) -> str:
     if elements:
         return f"{what} {shown}, which elements= does not say; it says {dict(elements)}"
     return f"{what} {shown}, and the input does not say which elements; say it with {_HOW}"
+
+
+def unknown_elements(numbers: NDArray[Any], n_atoms: NDArray[np.int64]) -> dict[int, str]:
+    """Return which structures have what is no atomic number, each with a sentence.
+
+    Parameters
+    ----------
+    numbers
+        Whole numbers of any kind, one per atom.
+    n_atoms
+        Atoms of each structure, shape (n,).
+
+    Examples
+    --------
+    >>> unknown_elements(np.array([1, 300, 8]), np.array([2, 1]))
+    {0: '300 is no atomic number'}
+    """
+    wrong = (numbers < 0) | (numbers >= len(SYMBOLS))
+    if not wrong.any():
+        return {}
+    owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
+    rows = np.flatnonzero(wrong)[::-1]
+    return {int(owner[row]): f"{numbers[row]} is no atomic number" for row in rows.tolist()}
