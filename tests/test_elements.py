@@ -1,6 +1,7 @@
 """Symbols are those of ASE, and formulas are in the order of Hill."""
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 
 from zstruct import elements
@@ -16,6 +17,16 @@ def test_formula_is_in_hill_order():
     numbers = [elements.atomic_number(s) for s in ("O", "H", "C", "H", "Br")]
     assert elements.formula(np.array(numbers)) == "CH2BrO"
     assert elements.formula(np.array([22, 8, 8])) == "O2Ti"
+
+
+def test_many_formulas_are_those_of_ase(rng):
+    numbers = rng.permutation(119)[:40]
+    counts = rng.integers(0, 13, (300, 40)) * (rng.random((300, 40)) < 0.1)
+
+    found = elements.hills(numbers.tolist(), counts)
+
+    expected = [Atoms(np.repeat(numbers, row)).get_chemical_formula("hill") for row in counts]
+    assert found == expected
 
 
 def test_values_by_number_are_those_of_the_atoms(rng):

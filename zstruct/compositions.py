@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import hill
+from zstruct.elements import hills
 from zstruct.ragged import Packed, by_appearance
 from zstruct.schema import FIELDS
 
@@ -97,11 +97,7 @@ def distinct_compositions(
     if not np.array_equal(counts, counts[first][codes]):  # two compositions with one key
         _, first, codes = np.unique(counts, axis=0, return_index=True, return_inverse=True)
     order, ranks = by_appearance(first, codes.ravel())  # whatever the keys
-    texts = []
-    for row in counts[first[order]]:
-        there = np.flatnonzero(row)
-        texts.append(hill(dict(zip(elements[there].tolist(), row[there].tolist(), strict=True))))
-    return texts, ranks
+    return hills(elements.tolist(), counts[first[order]]), ranks
 
 
 def _keys(counts: NDArray[Any]) -> NDArray[np.uint64]:

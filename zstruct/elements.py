@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NUMBERS", "SYMBOLS", "atomic_number", "by_number", "formula", "hill", "parsed_formula"]
+__all__ = ["NUMBERS", "SYMBOLS", "atomic_number", "by_number", "formula", "hill", "hills", "parsed_formula"]
 
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
@@ -66,9 +66,50 @@ def hill(counts: Mapping[int, int]) -> str:
     'H2O'
     """
     count = {SYMBOLS[z]: n for z, n in counts.items()}
-    first = [s for s in ("C", "H") if s in count] if "C" in count else []
-    order = first + sorted(s for s in count if s not in first)
-    return "".join(s + (str(count[s]) if count[s] > 1 else "") for s in order)
+    return "".join(_word(symbol, count[symbol]) for symbol in _hill_order(count, "C" in count))
+
+
+def _hill_order(symbols: Iterable[str], organic: bool) -> list[str]:
+    first = ("C", "H") if organic else ()
+    return sorted(symbols, key=lambda symbol: (symbol not in first, symbol))
+
+
+def _word(symbol: str, count: int) -> str:
+    return f"{symbol}{count}" if count > 1 else symbol
+
+
+def hills(elements: Sequence[int], counts: NDArray[np.integer]) -> list[str]:
+    """Return the Hill formulas of many compositions.
+
+    Parameters
+    ----------
+    elements
+        Atomic numbers, each once, shape (k,).
+    counts
+        Atoms of each element in every composition, shape (n, k).
+
+    Examples
+    --------
+    >>> hills([1, 6, 8], np.array([[2, 0, 1], [4, 1, 0]]))
+    ['H2O', 'CH4']
+    """
+    column = {SYMBOLS[z]: k for k, z in enumerate(elements)}
+    organic = counts[:, column["C"]] > 0 if "C" in column else np.zeros(len(counts), dtype=bool)
+    texts = [""] * len(counts)
+    for has_carbon in (True, False):
+        rows = np.flatnonzero(organic == has_carbon)
+        order = _hill_order(column, has_carbon)
+        table = counts[rows][:, [column[symbol] for symbol in order]]
+        which, place = np.nonzero(table)
+        # Each element with its count is written once, and then looked up.
+        base = int(table.max(initial=0)) + 1
+        distinct, codes = np.unique(place * base + table[which, place], return_inverse=True)
+        words = [_word(order[code // base], code % base) for code in distinct.tolist()]
+        parts = [words[code] for code in codes.tolist()]
+        edges = np.searchsorted(which, np.arange(len(rows) + 1)).tolist()
+        for row, start, stop in zip(rows.tolist(), edges[:-1], edges[1:], strict=True):
+            texts[row] = "".join(parts[start:stop])
+    return texts
 
 
 def parsed_formula(text: str) -> dict[int, int] | None:
