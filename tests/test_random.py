@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zstruct.random import permuted
+from zstruct.random import _feistel, _keys, _permuted, permuted
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**63), st.integers(0, 100))
@@ -31,3 +31,12 @@ def test_the_permutation_never_changes():
     # Who resumes an epoch with a later version must find the same order.
     assert permuted(np.arange(8), 8, 1, 2).tolist() == [4, 7, 6, 3, 2, 0, 5, 1]
     assert permuted(np.array([0, 10**8 - 1]), 10**8, 3).tolist() == [53567023, 85633240]
+
+
+@pytest.mark.parametrize("bits", [13, 20, 28])
+def test_tables_of_the_rounds_send_numbers_where_the_rounds_do(bits):
+    x = np.random.default_rng(bits).integers(0, 1 << bits, 2000)
+    x[:2] = 0, (1 << bits) - 1
+    expected = _feistel(x.astype(np.uint64), bits, _keys((1, 2)))
+    assert np.array_equal(_permuted(x, bits, (1, 2)), expected.astype(np.int64))
+    assert _permuted(x, bits, (1, 2)).tolist() != _permuted(x, bits, (1, 3)).tolist()

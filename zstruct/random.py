@@ -5,6 +5,8 @@ Numbers in, numbers out: this module knows nothing of structures, epochs or rank
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ __all__ = ["hashes", "mixed", "permuted", "shuffled", "uniform"]
 
 _ROUNDS = 6
 _LEAST_BITS = 12  # smaller networks mix badly
+_MOST_BITS = 28  # by measurement: tables of larger networks don't fit into the caches of a core
 _MIX, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
@@ -41,15 +44,14 @@ def permuted(positions: NDArray[np.int64], n: int, *key: int) -> NDArray[np.int6
     """
     if n <= 1 << _LEAST_BITS:  # walking would take long where the network is much larger
         return shuffled(n, *key)[positions]
-    keys = _keys(key)
     bits = int(n - 1).bit_length()
-    image = _feistel(positions.astype(np.uint64), bits, keys)
+    image = _permuted(positions, bits, key)
     outside = np.flatnonzero(image >= n)
     while len(outside):
-        again = _feistel(image[outside], bits, keys)
+        again = _permuted(image[outside], bits, key)
         image[outside] = again
         outside = outside[again >= n]
-    return image.view(np.int64)
+    return image
 
 
 def shuffled(n: int, *key: int) -> NDArray[np.int64]:
@@ -68,8 +70,8 @@ def shuffled(n: int, *key: int) -> NDArray[np.int64]:
     [0, 1, 2, 3, 4]
     """
     bits = max(_LEAST_BITS, int(n - 1).bit_length())
-    image = _feistel(np.arange(1 << bits, dtype=np.uint64), bits, _keys(key))
-    return image[image < n].view(np.int64)
+    image = _permuted(np.arange(1 << bits), bits, key)
+    return image[image < n]
 
 
 def uniform(positions: NDArray[np.int64], *key: int) -> NDArray[np.float64]:
@@ -98,21 +100,58 @@ def _keys(key: tuple[int, ...]) -> list[np.uint64]:
     return [np.uint64(k) for k in np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)]
 
 
+def _permuted(x: NDArray[np.int64], bits: int, key: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return where a network over so many bits sends numbers; new memory."""
+    if bits > _MOST_BITS:
+        return _feistel(x.astype(np.uint64), bits, _keys(key)).view(np.int64)
+    low = bits // 2
+    high_half, low_half = x >> low, x & (1 << low) - 1
+    changed, other, t = high_half, low_half, np.empty_like(x)
+    for table in _tables(bits, key):
+        table.take(other, out=t, mode="clip")  # none is outside; looking for that would take a copy
+        changed ^= t
+        changed, other = other, changed
+    high_half <<= low
+    high_half |= low_half
+    return high_half
+
+
+@lru_cache(maxsize=4)
+def _tables(bits: int, key: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Return what each round of a network adds to one half, for all that the other one can be."""
+    masks, tables = _masks(bits), []
+    for k, of_round in enumerate(_keys(key)):
+        halves = np.arange(int(masks[1 - k % 2]) + 1, dtype=np.uint64)
+        tables.append(_round(halves, of_round, masks[k % 2], halves).view(np.int64))
+    return tables
+
+
 def _feistel(x: NDArray[np.uint64], bits: int, keys: list[np.uint64]) -> NDArray[np.uint64]:
-    low = np.uint64(bits // 2)
-    masks = np.uint64((1 << (bits - bits // 2)) - 1), np.uint64((1 << bits // 2) - 1)
+    low, masks = np.uint64(bits // 2), _masks(bits)
     high_half, low_half = x >> low, x & masks[1]
     changed, other, t = high_half, low_half, np.empty_like(x)
     for k, key in enumerate(keys):
-        np.bitwise_xor(other, key, out=t)
-        t *= _MIX
-        t ^= t >> _HALF
-        t *= _MIX
-        t >>= _HALF
-        t &= masks[k % 2]
-        changed ^= t
+        changed ^= _round(other, key, masks[k % 2], t)
         changed, other = other, changed
     return (high_half << low) | low_half
+
+
+def _masks(bits: int) -> tuple[np.uint64, np.uint64]:
+    """Return the bits of the high and of the low half."""
+    return np.uint64((1 << (bits - bits // 2)) - 1), np.uint64((1 << bits // 2) - 1)
+
+
+def _round(
+    half: NDArray[np.uint64], key: np.uint64, mask: np.uint64, out: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return, in `out`, what a round adds to the other half, whose bits are those of the mask."""
+    np.bitwise_xor(half, key, out=out)
+    out *= _MIX
+    out ^= out >> _HALF
+    out *= _MIX
+    out >>= _HALF
+    out &= mask
+    return out
 
 
 def hashes(n: int, seed: int) -> NDArray[np.uint64]:

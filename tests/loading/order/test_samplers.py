@@ -239,15 +239,15 @@ def test_they_say_what_they_are():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_structures_are_announced_before_their_batches_but_not_all_at_once(kind):
-    sampler = make(kind, 60_000, window=6, blocks=60)
+    sampler = make(kind, 120_000, window=6, blocks=60)
     announced, most = set(), 0
     for k, batch in enumerate(
         BatchSampler(sampler, 100).batches(0, 300, lambda a: announced.update(a.tolist()))
     ):
         assert announced.issuperset(batch.tolist())
         most = max(most, len(announced) - 100 * k)
-    assert len(announced) == 60_000 - 300
-    # A sequence or a full shuffle comes in pieces of 2 ** 14. A block of 1000 that enters the window
+    assert len(announced) == 120_000 - 300
+    # A sequence or a full shuffle comes in pieces of 2 ** 15. A block of 2000 that enters the window
     # gives a share at each of its steps; those of the first blocks are larger.
-    piece = 1_000 * sum(1 / k for k in range(1, 7)) if kind == "block" else 1 << 14
+    piece = 2_000 * sum(1 / k for k in range(1, 7)) if kind == "block" else 1 << 15
     assert most <= (sampler.ahead + 1) * piece + 100

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _MANY_AHEAD = 8  # blocks to decode before they are needed: more would drive out what is in use
-_CHUNK = 1 << 14  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
+_CHUNK = 1 << 15  # small enough for the second-level cache, large enough that NumPy's overhead is nothing
 
 
 @dataclass
@@ -111,9 +111,12 @@ class StructureSampler:
 
     def _places(self, start: int) -> Iterator[NDArray[np.int64]]:
         """Yield the places in the order of all ranks that this rank takes, from the `start`-th on."""
-        begin, count = self.share(self.length)
+        length = self.length
+        begin, count = self.share(length)
         for k in range(start, count, _CHUNK):
-            yield np.arange(begin + k, begin + min(k + _CHUNK, count), dtype=np.int64) % self.length
+            stop = begin + min(k + _CHUNK, count)
+            places = np.arange(begin + k, stop, dtype=np.int64)
+            yield places if stop <= length else places % length
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[NDArray[np.int64]]:
         """Yield this rank's structures of an epoch in order, as arrays of any length.
