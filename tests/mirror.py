@@ -33,7 +33,11 @@ THROUGH = {
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
     "explore/test_select.py": ["explore/dataset_table"],
     "features/test_acsf.py": ["features/kernels/acsf"],
-    "features/test_chebyshev.py": ["features/kernels/chebyshev"],
+    "features/test_chebyshev.py": [
+        "features/kernels/chebyshev",
+        "features/kernels/chebyshev_changes",
+        "features/kernels/chebyshev_rows",
+    ],
     "features/test_descriptor.py": ["geometry/pieces"],
     "features/test_featurize.py": [
         "features/featurize_groups",

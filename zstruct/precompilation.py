@@ -24,6 +24,7 @@ FAMILIES = (
     "zstruct.geometry.kernels.distances",
     "zstruct.features.kernels.acsf",
     "zstruct.features.kernels.chebyshev",
+    "zstruct.features.kernels.chebyshev_changes",
     "zstruct.geometry.kernels.neighbors",
     "zstruct.features.kernels.statistics",
     "zstruct.loading.gather.kernels",

@@ -1,7 +1,7 @@
 """Features: kernels against peers, one core each; featurizing a store; loading; starting.
 
 The environment variable PARTS chooses some of the parts, separated by commas: neighbors, chebyshev,
-acsf, featurize, loader, start.
+acsf, second_order, featurize, loader, start.
 """
 
 import os
@@ -22,7 +22,10 @@ from zstruct.geometry.pieces import visit
 from zstruct.parallel import cpu_count
 
 REPEATS = 7
+SECOND_ORDER = 2.5  # gradients by atoms that the gradient of one may take
 LIST_PEERS = ("vesin", "matscipy")
+_G2 = [(eta, 0.0) for eta in (0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)]
+_G4 = [(eta, zeta, sign) for eta in (0.005, 0.03) for zeta in (1, 4) for sign in (1, -1)]
 
 
 def main(scale: float = 1.0) -> None:
@@ -32,6 +35,7 @@ def main(scale: float = 1.0) -> None:
         "neighbors": _neighbors,
         "chebyshev": _chebyshev,
         "acsf": _acsf,
+        "second_order": _second_order,
         "featurize": feature_stores.featurize,
         "loader": feature_stores.loader,
         "start": feature_stores.start,
@@ -203,8 +207,6 @@ def _chebyshev(scale: float) -> list[Finding]:
 
 def _acsf(scale: float) -> list[Finding]:
     """G1, 8 G2 and 8 G4 for each species or pair of them, neighbours included."""
-    g2 = [(eta, 0.0) for eta in (0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)]
-    g4 = [(eta, zeta, sign) for eta in (0.005, 0.03) for zeta in (1, 4) for sign in (1, -1)]
     rng, rows, findings = np.random.default_rng(0), [], []
     for title, species, make, n, cutoff, target in (
         ("TiO2, 6 A", ["Ti", "O"], feature_workloads.rutile, 20, 6.0, 10),
@@ -212,7 +214,7 @@ def _acsf(scale: float) -> list[Finding]:
     ):
         structures = list(make(rng, max(4, int(n * scale))))
         packed = Structures.of(structures)
-        ours = ACSF(species, cutoff, g2_params=g2, g4_params=g4)
+        ours = ACSF(species, cutoff, g2_params=_G2, g4_params=_G4)
         values = ours.compute(packed, n_threads=1)
         sides: dict[str, Callable[[], int]] = {
             "zstruct": lambda d=ours, p=packed: len(d.compute(p, n_threads=1))
@@ -223,7 +225,7 @@ def _acsf(scale: float) -> list[Finding]:
             pass
         else:
             theirs = dscribe.descriptors.ACSF(
-                r_cut=cutoff, species=species, periodic=bool(packed.pbc.any()), g2_params=g2, g4_params=g4
+                r_cut=cutoff, species=species, periodic=bool(packed.pbc.any()), g2_params=_G2, g4_params=_G4
             )
             for i in range(4):
                 rows_of = slice(*packed.offsets[i : i + 2])
@@ -241,3 +243,76 @@ def _acsf(scale: float) -> list[Finding]:
         rows.append(row + ["-"] * (5 - len(row)))
     show("ACSF, 8 G2 and 8 G4, atoms/s", rows, ["", "features", "zstruct", "dscribe", "ratio"])
     return findings
+
+
+def _second_order(scale: float) -> list[Finding]:
+    """What a loss of forces takes: the gradient of a gradient by atoms (VJP); also through torch."""
+    rng, rows, findings = np.random.default_rng(0), [], []
+    rutile = list(feature_workloads.rutile(rng, max(2, int(20 * scale))))
+    organic = list(feature_workloads.organic(rng, max(20, int(200 * scale))))
+    metals, lights = ["Ti", "O"], ["H", "C", "N", "O"]
+    for title, descriptor, structures in (
+        ("Chebyshev 10/6.5/3/6.5, TiO2", Chebyshev(metals, 10, 6.5, 3, 6.5), rutile),
+        ("Chebyshev 10/5/3/4, molecules", Chebyshev(lights, 10, 5.0, 3, 4.0), organic),
+        ("ACSF, TiO2", ACSF(metals, 6.0, g2_params=_G2, g4_params=_G4), rutile[: len(rutile) // 2]),
+        ("ACSF, molecules", ACSF(lights, 5.0, g2_params=_G2, g4_params=_G4), organic),
+    ):
+        packed = Structures.of(structures)
+        kernels = _medians(_gradients(descriptor, packed, rng))
+        loss = _loss_of_forces(descriptor, packed)
+        ratio = kernels["once"] / kernels["twice"]
+        rows.append([title, *(f"{rate:,.0f}" for rate in kernels.values()), f"{ratio:.2f}", f"{loss:.2f}"])
+        findings.append(
+            Finding("VJP, of its gradient", title, f"{kernels['twice']:,.0f} atoms/s",
+                    f"VJP {kernels['once']:,.0f}", 1 / ratio, 1 / SECOND_ORDER, False)
+        )  # fmt: skip
+    header = ["", "VJP, atoms/s", "its gradient, atoms/s", "times a VJP", "torch: loss, times forces"]
+    show("second order, neighbours known", rows, header)
+    return findings
+
+
+def _gradients(
+    descriptor: Chebyshev | ACSF, packed: Structures, rng: np.random.Generator
+) -> dict[str, Callable[[], int]]:
+    """Return what computes gradients by atoms, and what computes their gradient, of all features."""
+    pieces = list(neighbor_pieces(packed, descriptor.cutoff))
+    weights = rng.normal(size=(packed.n_atoms, descriptor.n_features))
+    tangents = rng.normal(size=(packed.n_atoms, 3))
+    positions, strain = np.zeros((packed.n_atoms, 3)), np.zeros((len(packed), 3, 3))
+
+    def once() -> int:
+        for piece in pieces:
+            rows = weights[piece.start : piece.start + len(piece)]
+            descriptor.vjp(packed, piece, rows, positions, strain)
+        return packed.n_atoms
+
+    def twice() -> int:
+        for piece in pieces:
+            rows = weights[piece.start : piece.start + len(piece)]
+            descriptor.jvp_and_hvp(packed, piece, rows, tangents, positions)
+        return packed.n_atoms
+
+    once(), twice()
+    return {"once": once, "twice": twice}
+
+
+def _loss_of_forces(descriptor: Chebyshev | ACSF, packed: Structures) -> float:
+    """Return how many times the processor time of forces torch needs for the gradient of a loss of them."""
+    import torch
+
+    from zstruct.features.torch import descriptor_values
+
+    columns = {"numbers": packed.numbers, "ptr": packed.offsets, "cell": packed.cells, "pbc": packed.pbc}
+    batch = {name: torch.tensor(column) for name, column in columns.items()}
+    batch["positions"] = torch.tensor(packed.positions, requires_grad=True)
+    model = torch.nn.Linear(descriptor.n_features, 1, dtype=torch.float64)
+    took: dict[str, list[float]] = {"forces": [], "loss": []}
+    for _ in range(REPEATS):
+        energy = model(torch.tanh(descriptor_values(descriptor, batch))).sum()
+        began = time.process_time()
+        (forces,) = torch.autograd.grad(-energy, batch["positions"], create_graph=True)
+        found = time.process_time()
+        (forces**2).sum().backward()
+        took["forces"].append(found - began)
+        took["loss"].append(time.process_time() - found)
+    return statistics.median(took["loss"]) / statistics.median(took["forces"])

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from zstruct.errors import InputError
 from zstruct.features.acsf import ACSF
+from zstruct.features.descriptor import Descriptor
 from zstruct.features.kernels import acsf as kernels
 from zstruct.geometry.neighbors import Neighbors, neighbor_list, neighbor_pieces
 from zstruct.geometry.structures import Structures
@@ -282,6 +283,16 @@ class TestDerivatives:
         acsf.hvp(packed, neighbors_of(packed), gradient, tangents, found)
         expected = numerical(slope, np.zeros(1), 5e-4)[..., 0]
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+    def test_both_changes_at_once(self, acsf, atoms, rng):
+        packed = Structures.of(atoms)
+        tangents = rng.normal(size=(len(atoms), 3))
+        gradient = rng.normal(size=(len(atoms), acsf.n_features))
+        one, other = np.zeros((2, len(atoms), 3))
+        found = acsf.jvp_and_hvp(packed, neighbors_of(packed), gradient, tangents, one)
+        expected = Descriptor.jvp_and_hvp(acsf, packed, neighbors_of(packed), gradient, tangents, other)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(one, other)
 
     def test_strain_of_each_structure(self, acsf, rng):
         structures = [molecule(rng), ase.Atoms("H"), crystal(rng)]

@@ -248,6 +248,30 @@ def test_forces_stress_and_second_derivatives_are_finite_differences(descriptor)
     np.testing.assert_allclose(second, by_tangent_twice, atol=1e-7 * abs(second).max())
 
 
+@pytest.mark.parametrize("angular", [True, False])
+def test_both_changes_at_once_of_more_neighbours_than_fit_into_a_block(angular):
+    descriptor = Chebyshev(["Ti", "O"], 5, 8.0, 4, 7.5 if angular else 0.5)
+    packed = Structures.of([crystal(3), cluster(2)])
+    rng = np.random.default_rng(4)
+    gradient = rng.normal(size=(packed.n_atoms, descriptor.n_features))
+    tangents = rng.normal(size=(packed.n_atoms, 3))
+    second, neighbors = np.zeros((packed.n_atoms, 3)), neighbor_list(packed, descriptor.cutoff)
+
+    change = descriptor.jvp_and_hvp(packed, neighbors, gradient, tangents, second)
+
+    def moved(h):
+        return displaced(packed, h * tangents)
+
+    def values(h):
+        return descriptor.values(moved(h), neighbor_list(moved(h), descriptor.cutoff))
+
+    assert np.diff(neighbors.offsets).max() > 256
+    expected = slope(lambda h: vjp(descriptor, moved(h), gradient)[0], 1e-4)
+    np.testing.assert_allclose(second, expected, atol=1e-7 * abs(second).max())
+    np.testing.assert_allclose(change, slope(values, 1e-4), atol=1e-7 * abs(change).max())
+    np.testing.assert_allclose(change, descriptor.jvp(packed, neighbors, tangents), rtol=1e-12)
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10**6), st.tuples(*[st.floats(-20, 20)] * 3))
 def test_turning_and_moving_change_nothing_and_reordering_only_the_order(seed, shift):

@@ -231,14 +231,28 @@ class ACSF(Descriptor):
 
         With a zeta between 1 and 2 there is no such change for atoms in line with the centre.
         """
+        self.jvp_and_hvp(structures, neighbors, gradient, tangents, positions_out)
+
+    def jvp_and_hvp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        tangents: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return what `jvp` does, and add what `hvp` does to `positions_out`."""
+        features = np.zeros((len(neighbors), self.n_features))
         self._sweep(
             "SECOND",
             structures,
             neighbors,
             tangents=tangents,
+            features=features,
             gradient=gradient,
             positions_out=positions_out,
         )
+        return features
 
     def _species_of(self) -> NDArray[np.int64]:
         """Return the index of the species of each atomic number, -1 for unknown ones."""

@@ -24,12 +24,11 @@ from zstruct.geometry.structures import Structures
 from zstruct.keywords import keywords
 
 if TYPE_CHECKING:
-    from zstruct.features.kernels.chebyshev import Model, Piece
+    from zstruct.features.kernels.chebyshev_rows import Model, Piece
 
 __all__ = ["Chebyshev"]
 
-# Of displacements as imaginary parts: its square is nothing beside one, but not yet below what a float holds.
-_STEP = 1e-100
+_NO_COLUMNS = np.empty((0, 0))
 
 
 @keywords()
@@ -144,7 +143,13 @@ class Chebyshev(Descriptor):
         InputError
             If a structure has an element that is not in `species`.
         """
-        return self._values(structures, _piece(structures, neighbors))
+        from zstruct.features.kernels.chebyshev import values
+        from zstruct.features.kernels.chebyshev_rows import scratch
+
+        piece = _piece(structures, neighbors)
+        out = np.empty((len(neighbors), self.n_features))
+        self._check(structures, values(piece, self._model, scratch(piece, self._model), out))
+        return out
 
     def pair_arrays(self) -> dict[str, tuple[int, ...]]:
         """Return names and row shapes of the arrays that hold the derivatives of a pair.
@@ -169,14 +174,14 @@ class Chebyshev(Descriptor):
         InputError
             If a structure has an element that is not in `species`.
         """
-        from zstruct.features.kernels import chebyshev as kernels
+        from zstruct.features.kernels.chebyshev import derivatives
+        from zstruct.features.kernels.chebyshev_rows import scratch
 
         arrays = {name: np.zeros((neighbors.n_pairs, *row)) for name, row in self.pair_arrays().items()}
         weighted = arrays.get("angular_weighted", np.empty((0, self.ang_order + 1, 3)))
         piece, model = _piece(structures, neighbors), self._model
-        room = kernels.scratch(piece, model)
-        unknown = kernels.derivatives(piece, model, room, arrays["radial"], arrays["angular"], weighted)
-        self._check(structures, unknown)
+        rows = arrays["radial"], arrays["angular"], weighted
+        self._check(structures, derivatives(piece, model, scratch(piece, model), *rows))
         return arrays
 
     def expand(
@@ -241,7 +246,7 @@ class Chebyshev(Descriptor):
         InputError
             If a structure has an element that is not in `species`.
         """
-        return self._values(structures, _moved(structures, neighbors, tangents)).imag / _STEP
+        return self._changes(structures, _piece(structures, neighbors), _NO_COLUMNS, tangents)[0]
 
     def hvp(
         self,
@@ -258,15 +263,27 @@ class Chebyshev(Descriptor):
         InputError
             If a structure has an element that is not in `species`.
         """
-        moved = _moved(structures, neighbors, tangents)
-        change = self._pair_gradient(structures, moved, gradient).imag / _STEP
-        _add(
-            structures,
-            _piece(structures, neighbors),
-            change,
-            positions_out,
-            np.zeros((len(structures), 3, 3)),
-        )
+        self.jvp_and_hvp(structures, neighbors, gradient, tangents, positions_out)
+
+    def jvp_and_hvp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        tangents: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return what `jvp` does, and add what `hvp` does to `positions_out`.
+
+        Raises
+        ------
+        InputError
+            If a structure has an element that is not in `species`.
+        """
+        piece = _piece(structures, neighbors)
+        features, along_pairs = self._changes(structures, piece, gradient, tangents)
+        _add(structures, piece, along_pairs, positions_out, np.zeros((len(structures), 3, 3)))
+        return features
 
     @property
     def _weighted(self) -> bool:
@@ -275,7 +292,7 @@ class Chebyshev(Descriptor):
     @cached_property
     def _model(self) -> Model:
         """What the kernels take."""
-        from zstruct.features.kernels import chebyshev as kernels
+        from zstruct.features.kernels.chebyshev_rows import Model, tables
 
         n = len(self.species)
         steps = range(-(n // 2), n // 2 + 1)
@@ -283,25 +300,34 @@ class Chebyshev(Descriptor):
         weights = np.full(max(NUMBERS.values()) + 1, np.nan)
         weights[[NUMBERS[symbol] for symbol in self.species]] = spins
         cutoffs = (self.min_cutoff, self.rad_cutoff, self.ang_cutoff)
-        return kernels.Model(weights, cutoffs, self.rad_order, *kernels.tables(self.ang_order))
-
-    def _values(self, structures: Structures, piece: Piece) -> NDArray[Any]:
-        from zstruct.features.kernels import chebyshev as kernels
-
-        out = np.empty((len(piece.offsets) - 1, self.n_features), piece.vectors.dtype)
-        self._check(structures, kernels.values(piece, self._model, kernels.scratch(piece, self._model), out))
-        return out
+        return Model(weights, cutoffs, self.rad_order, *tables(self.ang_order))
 
     def _pair_gradient(
         self, structures: Structures, piece: Piece, gradient: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        from zstruct.features.kernels import chebyshev as kernels
+    ) -> NDArray[np.float64]:
+        """Return dE/dr_ij of all pairs, shape (p, 3)."""
+        from zstruct.features.kernels.chebyshev import pair_gradient
+        from zstruct.features.kernels.chebyshev_rows import scratch
 
-        out = np.zeros(piece.vectors.shape, piece.vectors.dtype)
-        gradient = np.array(gradient, np.float64, order="C", copy=None)
-        room = kernels.scratch(piece, self._model)
-        self._check(structures, kernels.pair_gradient(piece, self._model, room, gradient, out))
+        out, room = np.zeros(piece.vectors.shape), scratch(piece, self._model)
+        self._check(structures, pair_gradient(piece, self._model, room, _doubles(gradient), out))
         return out
+
+    def _changes(
+        self,
+        structures: Structures,
+        piece: Piece,
+        gradient: NDArray[np.float64],
+        tangents: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how features (m, F), and given a gradient also dE/dr_ij (p, 3), change."""
+        from zstruct.features.kernels.chebyshev_changes import changes
+        from zstruct.features.kernels.chebyshev_rows import scratch
+
+        features, out = np.empty((len(piece.offsets) - 1, self.n_features)), np.zeros(piece.vectors.shape)
+        arrays = scratch(piece, self._model), _doubles(gradient), _doubles(tangents), features, out
+        self._check(structures, changes(piece, self._model, *arrays))
+        return features, out
 
     def _check(self, structures: Structures, unknown: int) -> None:
         """Name the atom that a kernel did not know, if there is one."""
@@ -309,8 +335,13 @@ class Chebyshev(Descriptor):
             raise unknown_species(structures, unknown, self.species)
 
 
+def _doubles(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return an array as kernels take it."""
+    return np.array(array, np.float64, order="C", copy=None)
+
+
 def _piece(structures: Structures, neighbors: Neighbors) -> Piece:
-    from zstruct.features.kernels.chebyshev import Piece
+    from zstruct.features.kernels.chebyshev_rows import Piece
 
     return Piece(
         neighbors.start,
@@ -322,17 +353,6 @@ def _piece(structures: Structures, neighbors: Neighbors) -> Piece:
     )
 
 
-def _moved(structures: Structures, neighbors: Neighbors, tangents: NDArray[np.float64]) -> Piece:
-    """Return the piece with a tiny displacement along `tangents` as imaginary part."""
-    piece = _piece(structures, neighbors)
-    change = tangents[piece.indices] - tangents[neighbors.centres]
-    lengths = np.where(piece.distances > 0, piece.distances, 1.0)
-    stretch = np.einsum("pc,pc->p", piece.vectors, change) / lengths
-    return piece._replace(
-        vectors=piece.vectors + 1j * _STEP * change, distances=piece.distances + 1j * _STEP * stretch
-    )
-
-
 def _add(
     structures: Structures,
     piece: Piece,
@@ -340,6 +360,6 @@ def _add(
     positions_out: NDArray[np.float64],
     strain_out: NDArray[np.float64],
 ) -> None:
-    from zstruct.features.kernels import chebyshev as kernels
+    from zstruct.features.kernels.chebyshev import add_gradient
 
-    kernels.add_gradient(piece, structures.offsets, along_pairs, positions_out, strain_out)
+    add_gradient(piece, structures.offsets, along_pairs, positions_out, strain_out)

@@ -237,6 +237,34 @@ class Descriptor(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no second derivatives")
 
+    def jvp_and_hvp(
+        self,
+        structures: Structures,
+        neighbors: Neighbors,
+        gradient: NDArray[np.float64],
+        tangents: NDArray[np.float64],
+        positions_out: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return what `jvp` does and add what `hvp` does, as the gradient of a loss of forces needs both.
+
+        A descriptor defines this if it can do both in one go.
+
+        Parameters
+        ----------
+        structures
+            All structures, packed.
+        neighbors
+            The pairs of some of their atoms, the centres.
+        gradient
+            dE/dG, shape (m, F).
+        tangents
+            Where positions move, shape (N, 3).
+        positions_out
+            Where the change of the gradient by positions is added, shape (N, 3).
+        """
+        self.hvp(structures, neighbors, gradient, tangents, positions_out)
+        return self.jvp(structures, neighbors, tangents)
+
     @overload
     def compute(
         self, structures: Any, derivatives: Literal[False] = False, n_threads: int | None = None

@@ -287,9 +287,10 @@ class _Gradient(torch.autograd.Function):
         def change(piece: _Piece, atoms: slice, of: slice) -> None:
             m = len(piece.neighbors)
             moves = np.concatenate([np.zeros((m, 3)), along[of]])
-            features[atoms] = pairs.descriptor.jvp(piece.structures, piece.neighbors, moves)
             out = np.zeros(moves.shape)
-            pairs.descriptor.hvp(piece.structures, piece.neighbors, weights[atoms], moves, out)
+            features[atoms] = pairs.descriptor.jvp_and_hvp(
+                piece.structures, piece.neighbors, weights[atoms], moves, out
+            )
             pulls[of] = out[m:]
 
         pairs.each(change)

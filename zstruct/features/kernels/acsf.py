@@ -26,7 +26,7 @@ from zstruct.jit.kernel import helper, kernel, primitive
 __all__ = ["DERIVATIVES", "GRADIENT", "SECOND", "TANGENT", "VALUES", "sweep"]
 
 # Operations: the features; their derivatives, pair by pair; from dE/dG to dE/dr; the change of G along
-# tangents; that of dE/dr along tangents.
+# tangents; that and the change of dE/dr.
 VALUES, DERIVATIVES, GRADIENT, TANGENT, SECOND = range(5)
 
 _BLOCK = 128  # triangles; their rows stay in the first-level cache
@@ -218,12 +218,12 @@ def _radial(  # type: ignore[no-untyped-def]
             elif operation == DERIVATIVES:
                 for q in range(start, stop):
                     radial[rows[q], f] = near[value1 + q]
-            elif operation == TANGENT:
+            if operation in (TANGENT, SECOND):
                 total = 0.0
                 for q in range(start, stop):
                     total += near[value1 + q] * near[change + q] * near[inverse + q]
                 features[a, column] = 0.5 * total
-            else:
+            if operation in (GRADIENT, SECOND):
                 factor = gradient[a, column]
                 for q in range(start, stop):
                     near[slope + q] += factor * near[value1 + q]
@@ -350,14 +350,14 @@ def _triangles(  # type: ignore[no-untyped-def]
                 for q in range(n):
                     total += work[_W + q] * work[power + q]
                 features[a, column + f] += total
-            elif operation == TANGENT:
+            elif operation == DERIVATIVES:
+                _spread(n, power, np.uint64(3 * f), corners, near, room, work, angular)
+            if moving:
                 total = 0.0
                 for q in range(n):
                     total += work[power1 + q] * work[_W + q] * work[_DC + q] + work[power + q] * work[_DW + q]
                 features[a, column + f] += total
-            elif operation == DERIVATIVES:
-                _spread(n, power, np.uint64(3 * f), corners, near, room, work, angular)
-            else:
+            if summing:
                 factor = gradient[a, column + f]
                 for q in range(n):
                     work[_Q + q] += factor * work[power + q]
@@ -593,8 +593,8 @@ def sweep(operation, start, offsets, pairs, structures, functions, tangents, arr
     tangents
         Of the positions, shape (N, 3), for TANGENT and SECOND.
     arrays
-        Features (m, F), for VALUES and TANGENT; dE/dG (m, F) for GRADIENT and SECOND; radial (p, K) and
-        angular (p * S * L * 3,), zeroed, for DERIVATIVES; positions (N, 3) and strain (n, 3, 3) that
+        Features (m, F), for VALUES, TANGENT and SECOND; dE/dG (m, F) for GRADIENT and SECOND; radial (p, K)
+        and angular (p * S * L * 3,), zeroed, for DERIVATIVES; positions (N, 3) and strain (n, 3, 3) that
         GRADIENT adds to, and SECOND to the first.
     """
     indices, _, numbers, species = pairs
