@@ -64,14 +64,28 @@ def check_geometry(packed: Packed, offsets: NDArray[np.int64], bad: Bad, remarks
     periodic = pbc.any(axis=1)
     zero = periodic & (pbc & (norms == 0)).any(axis=1) & ~flat
     bad.add(zero, "the structure is periodic along a lattice vector of length zero")
+    turned = np.flatnonzero(periodic & ~zero)
+    if len(turned) == 0:
+        return
+    flat_cell = np.zeros(len(cell), dtype=bool)
     # Non-periodic axes without a vector are completed by unit vectors: volume is then an area.
-    scale = np.where(norms == 0, 1.0, norms)
-    unit = cell / scale[:, :, None]
-    gram = np.einsum("nij,nkj->nik", unit, unit)
-    keep = pbc[:, :, None] & pbc[:, None, :]
-    gram = np.where(keep, gram, np.eye(3))
-    flat_cell = periodic & ~zero & (np.linalg.det(gram) < 1e-12)
+    unit = cell[turned] / np.where(norms[turned] == 0, 1.0, norms[turned])[:, :, None]
+    flat_cell[turned] = _squared_volumes(unit, pbc[turned]) < 1e-12
     bad.add(flat_cell, "the cell has zero volume: its periodic lattice vectors are not independent")
+
+
+def _squared_volumes(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the squared volume that the periodic vectors of each cell span, or area, or length."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.transpose(1, 2, 0)
+    squared: NDArray[np.float64] = (
+        ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+    ) ** 2
+    part = np.flatnonzero(~pbc.all(axis=1))
+    if len(part):
+        gram = np.einsum("nij,nkj->nik", cell[part], cell[part])
+        keep = pbc[part][:, :, None] & pbc[part][:, None, :]
+        squared[part] = np.linalg.det(np.where(keep, gram, np.eye(3)))
+    return squared
 
 
 def check_label(packed: Packed, name: str, offsets: NDArray[np.int64], bad: Bad) -> None:
