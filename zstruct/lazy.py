@@ -26,8 +26,8 @@ def lazy_names(
     Examples
     --------
     >>> get, _ = lazy_names("zstruct.features", {"ACSF": "zstruct.features.acsf"})
-    >>> get("ACSF")()
-    ACSF(species=None, cutoff=6.0, g2=None, g4=None)
+    >>> get("ACSF").__name__
+    'ACSF'
     """
 
     def __getattr__(name: str) -> Any:

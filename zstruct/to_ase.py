@@ -70,7 +70,7 @@ def original_name(name: str, attrs: Mapping[str, Any]) -> str:
     return PROVENANCE.get(name) or str(attrs.get("original_name", given_name(name)))
 
 
-def restored(value: NDArray[Any], kind: str, per_atom: bool) -> Any:
+def restored(value: Any, kind: str, per_atom: bool) -> Any:
     """Return a value in the type that it had before it was stored.
 
     Parameters
@@ -82,10 +82,11 @@ def restored(value: NDArray[Any], kind: str, per_atom: bool) -> Any:
     per_atom
         Which of the two.
     """
-    dtype = _DTYPES.get(kind, value.dtype)
-    if per_atom or np.ndim(value) > 0:
-        return value.astype(dtype)
-    return str(value) if dtype is np.str_ else np.asarray(value).astype(dtype).item()
+    if kind == "category" and np.ndim(value) == 0:
+        return str(value)  # never as an array, which would lose a NUL at its end
+    rows = np.asarray(value)
+    restored = rows.astype(_DTYPES.get(kind, rows.dtype))
+    return restored if per_atom or restored.ndim > 0 else restored.item()
 
 
 def atoms_at(store: Store, structure: int) -> Any:
@@ -118,7 +119,7 @@ def _given(store: Store, name: str, field: Field, structure: int, value: NDArray
     if not store.present(name, structure, structure + 1)[0]:
         return None
     if field.kind == "category":
-        texts = np.array([*store.categories(name), ""])  # the last one for codes of -1
+        texts = np.array([*store.categories(name), ""], dtype=object)  # the last one for codes of -1
         value = texts[value]
     return restored(value, field.kind, field.level == ATOM)
 

@@ -24,6 +24,17 @@ def test_round_trip_is_exact(tmp_path_factory, frames):
         assert b.info["zstruct_source"] == "atoms"
 
 
+def test_a_text_keeps_what_is_at_its_end(tmp_path):
+    atoms = Atoms("H", info={"note": "x\0", "other": "y "})
+    zstruct.build([atoms], tmp_path / "x.zarr", progress=False)
+
+    for back in (
+        zstruct.open(tmp_path / "x.zarr").zs.to_ase(0),
+        zstruct.StructureReader(tmp_path / "x.zarr").get_atoms(0),
+    ):
+        assert_same(atoms, back)
+
+
 def test_what_is_asked_for(ds, structures):
     assert_same(structures[7], ds.zs.to_ase(7))
     assert_same(structures[-2], ds.zs.to_ase(np.int64(-2)))

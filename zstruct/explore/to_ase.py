@@ -83,6 +83,6 @@ def _reader(
         if not present[i]:
             return None
         value = values[starts[i] : starts[i] + counts[i]] if per_atom else values[i]
-        return restored(np.asarray(value), kind, per_atom)
+        return restored(value, kind, per_atom)
 
     return read
