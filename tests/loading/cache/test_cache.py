@@ -98,6 +98,25 @@ def test_what_is_decoded_ahead_takes_a_quarter_of_the_budget_at_most(source):
     assert np.flatnonzero(cache.resident.present["atom"]).tolist() == [3, 4, *range(6, 12)]
 
 
+def test_blocks_are_asked_for_ahead_once_until_their_turn_comes(source, monkeypatch):
+    size = 16 * (1 + 12)
+    cache = BlockCache(Store(source.path), {"numbers": U1, "positions": F4}, "memory", 8 * size)
+    jobs = []
+    monkeypatch.setattr(cache._ahead, "want", jobs.extend)
+
+    cache.prefetch("atom", np.arange(1))
+    cache.prefetch("atom", np.arange(2))
+    assert jobs == [("atom", 0), ("atom", 1)]
+
+    for job in jobs:
+        cache._decode_ahead(job)
+    assert np.flatnonzero(cache.resident.present["atom"]).tolist() == [0, 1]
+    for block in range(2, 12):  # drive them out
+        cache.hold("atom", np.array([block]))
+    cache.prefetch("atom", np.arange(2))
+    assert jobs == [("atom", 0), ("atom", 1)] * 2
+
+
 def test_a_fault_met_ahead_is_raised_where_the_block_is_needed(source, monkeypatch):
     def broken(self, start, stop, out):
         raise CorruptStoreError(f"rows {start}:{stop}")

@@ -59,7 +59,7 @@ def test_a_job_that_fails_stops_nobody():
     assert sorted(worker.done) == [0, 3, 4, 5]
 
 
-def test_threads_end_with_the_jobs_and_begin_again():
+def test_threads_end_a_while_after_the_jobs_and_begin_again():
     worker = Worker()
     worker.go.set()
     ahead = ReadAhead(worker.do)
@@ -67,6 +67,33 @@ def test_threads_end_with_the_jobs_and_begin_again():
         ahead.want([k])
         wait_until(lambda: not ahead._threads)
     assert worker.done == [0, 1, 2]
+
+
+def test_a_thread_that_waits_takes_the_next_job(monkeypatch):
+    monkeypatch.setattr("zstruct.loading.cache.readahead._LINGER", 60)
+    worker = Worker()
+    worker.go.set()
+    ahead = ReadAhead(worker.do)
+    for k in range(5):
+        ahead.want([k])
+        wait_until(lambda k=k: len(worker.done) == k + 1 and ahead._idle == 1)
+    assert len(ahead._threads) == 1
+
+    ahead.close()
+
+    assert not ahead._threads
+
+
+def test_there_are_threads_for_all_jobs_that_none_waits_for():
+    worker = Worker()
+    ahead = ReadAhead(worker.do)
+
+    ahead.want([0])
+    ahead.want([1])
+
+    assert len(ahead._threads) == 2
+    worker.go.set()
+    wait_until(lambda: len(worker.done) == 2)
 
 
 def test_closing_forgets_what_waits(one_thread):

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.gather.block_groups import blocks_between
 from zstruct.loading.gather.gather import Gather, kept_dtype
 from zstruct.schema import infer
 from zstruct.store.store import Store
@@ -60,6 +61,13 @@ def test_any_list_under_any_budget(source, structures, cache_bytes):
     gather = make_gather(source, cache_bytes=cache_bytes)
     check(source, gather, structures)
     check(source, gather, structures[::-1])
+
+
+@sampled(runs=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=20))
+def test_blocks_between(runs):
+    first, more = np.array(runs, dtype=np.int64).reshape(-1, 2).T
+    found = blocks_between(first, first + more)
+    assert found.tolist() == sorted({block for a, n in runs for block in range(a, a + n + 1)})
 
 
 def test_everything_in_order(source):

@@ -119,6 +119,7 @@ class BlockCache:
         self._offsets_lock = threading.Lock()
         self._claims: dict[tuple[Level, int], threading.Event] = {}
         self._ahead = ReadAhead(self._decode_ahead)
+        self._asked = {level: np.zeros(t.n_blocks, bool) for level, t in self.tables.items()}
         self._wanted = {level: np.zeros(t.n_blocks, np.int64) for level, t in self.tables.items()}
 
     def _make_arena(self) -> Arena:
@@ -275,11 +276,16 @@ class BlockCache:
         """
         missing = blocks[~self._resident.has(level, blocks)]
         if self.place.flat or self.tables[level].nbytes(missing) <= self.place.budget // 4:
-            self._ahead.want([(level, block) for block in missing.tolist()])
+            asked = self._asked[level]
+            new = missing[~asked[missing]]
+            if len(new):
+                asked[new] = True
+                self._ahead.want([(level, block) for block in new.tolist()])
 
     def _decode_ahead(self, job: tuple[Level, int]) -> None:
         """Decode a block, unless it is there or others are at it."""
         level, block = job
+        self._asked[level][block] = False
         with self._lock:
             if self._resident.present[level][block] or job in self._claims:
                 return

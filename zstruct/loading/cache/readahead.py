@@ -1,4 +1,4 @@
-"""Do work ahead of those who will need it, by threads that end when nothing is left to do.
+"""Do work ahead of those who will need it, by threads that end when there is nothing to do for a while.
 
 This module knows nothing of blocks or stores: it calls a function for every job.
 """
@@ -20,6 +20,8 @@ __all__ = ["ReadAhead"]
 
 Job = TypeVar("Job")
 
+_LINGER = 0.3  # seconds: to wait for the next jobs costs less than to start a thread for each of them
+
 
 class ReadAhead(Generic[Job]):
     """Threads that do jobs in the order in which they were asked for.
@@ -36,47 +38,59 @@ class ReadAhead(Generic[Job]):
 
     def __init__(self, do: Callable[[Job], object]):
         self._do: weakref.WeakMethod[Callable[[Job], object]] = weakref.WeakMethod(do)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
         self._jobs: deque[Job] = deque()
         self._threads: set[threading.Thread] = set()
+        self._idle = 0  # threads that are about to take a job, or to wait for one
         self._pid, self._closed = os.getpid(), False
         close_at_exit(self)
 
     def want(self, jobs: Sequence[Job], *, first: bool = False) -> None:
         """Have jobs done soon: after those that wait already, or before them."""
-        with self._lock:
+        with self._changed:
             if self._closed:
                 return
             if first:
                 self._jobs.extendleft(reversed(jobs))
             else:
                 self._jobs.extend(jobs)
+            self._changed.notify(len(jobs))
             # One more than cores, for some wait for the disk.
-            for k in range(len(self._threads), min(cpu_count() + 1, len(self._jobs))):
+            most = min(cpu_count() + 1, len(self._threads) + len(self._jobs) - self._idle)
+            for k in range(len(self._threads), most):
                 thread = threading.Thread(target=self._work, name=f"zstruct-decode-{k}", daemon=True)
                 self._threads.add(thread)
+                self._idle += 1
                 thread.start()
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._jobs:
-                    self._threads.discard(threading.current_thread())
-                    return
-                job = self._jobs.popleft()
+        while (job := self._next()) is not None:
             do = self._do()
             if do is not None:
                 with contextlib.suppress(Exception):  # who needs it does it again
-                    do(job)
+                    do(*job)
             del do
+            with self._changed:
+                self._idle += 1
+
+    def _next(self) -> tuple[Job] | None:
+        """Return the next job; None if there was none for a while, and the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed, _LINGER)
+            self._idle -= 1
+            if self._jobs:
+                return (self._jobs.popleft(),)
+            self._threads.discard(threading.current_thread())
+            return None
 
     def close(self) -> None:
         """Forget what waits, and wait for the threads."""
         if os.getpid() != self._pid:
             return  # a forked child has none of them
-        with self._lock:
+        with self._changed:
             self._closed = True
             self._jobs.clear()
+            self._changed.notify_all()
             threads = list(self._threads)
         for thread in threads:
             thread.join()

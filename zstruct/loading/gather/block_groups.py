@@ -13,16 +13,16 @@ __all__ = ["block_ends", "block_groups", "blocks_between"]
 
 
 def block_ends(
-    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64] | int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first and the last block of every run of rows."""
+    """Return the first and the last block of every run of rows, of which all may have as many."""
     first = starts // table.block_rows
     last = np.maximum(starts + counts - 1, starts) // table.block_rows
     return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
 
 
 def block_groups(
-    cache: BlockCache, table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64]
+    cache: BlockCache, table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64] | int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut a request into groups whose blocks fit into the budget together, with those blocks.
 
@@ -42,4 +42,11 @@ def block_groups(
 
 def blocks_between(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sorted blocks from `first` to `last` of any structure, each once."""
-    return np.unique(atom_rows(first, last - first + 1))
+    if len(first) == 0:
+        return first
+    low = first.min()
+    there = np.zeros(last.max() - low + 1, bool)
+    there[first - low] = there[last - low] = True
+    if (long := last - first > 1).any():
+        there[atom_rows(first[long], last[long] - first[long]) - low] = True
+    return np.flatnonzero(there) + low

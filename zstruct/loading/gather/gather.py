@@ -351,7 +351,7 @@ class Gather:
         structures, counts, rows = head[:n], head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
         *_, fill_some, number = self._compiled or self._kernels(n)
         for level, table in self.cache.tables.items():
-            starts, lengths = (rows, counts) if level == ATOM else (structures, np.ones_like(counts))
+            starts, lengths = (rows, counts) if level == ATOM else (structures, 1)
             for members, blocks in block_groups(self.cache, table, starts, lengths):
                 # The kernel holds no reference: `resident` must outlive the call.
                 resident = self.cache.hold(level, blocks)
@@ -369,8 +369,8 @@ class Gather:
         starts = self.cache.offsets[structures]
         counts = self.cache.offsets[structures + 1] - starts
         for level, table in self.cache.tables.items():
-            first = (starts, counts) if level == ATOM else (structures, np.ones_like(counts))
-            self.cache.prefetch(level, blocks_between(*block_ends(table, *first)))
+            runs = (starts, counts) if level == ATOM else (structures, 1)
+            self.cache.prefetch(level, blocks_between(*block_ends(table, *runs)))
 
 
 def _has(values: NDArray[Any]) -> NDArray[np.bool_]:
