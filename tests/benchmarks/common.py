@@ -9,6 +9,7 @@ import tarfile
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -26,6 +27,31 @@ def alternate(sides: Mapping[str, Callable[[], object]], repeats: int = 5) -> di
             side()
             seconds[name].append(time.perf_counter() - began)
     return seconds
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a side takes, medians: wall time, and processor time of all its threads, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def costs(sides: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, Cost]:
+    """Run every side once to warm it up, then all in turn, and return what each takes.
+
+    What a side leaves for the disk to write is written before the next one begins.
+    """
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for turn in range(repeats + 1):
+        for name, side in sides.items():
+            os.sync()
+            began = time.perf_counter(), time.process_time()
+            side()
+            passed = time.perf_counter() - began[0], time.process_time() - began[1]
+            if turn:
+                found[name].append(passed)
+    return {name: Cost(*map(median, zip(*runs, strict=True))) for name, runs in found.items()}
 
 
 def median(values: Sequence[float]) -> float:

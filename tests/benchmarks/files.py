@@ -33,7 +33,7 @@ class Ours(Peer):
 
     @classmethod
     def write(cls, path: Path, structures: Structures) -> None:
-        zstruct.build(structures.atoms(), path, encoding="float32", progress=False)
+        zstruct.build(structures.source(), path, encoding="float32", progress=False)
 
     def batch(self, indices: Any) -> Tensors:
         return graph(self.dataset.__getitems__(indices))

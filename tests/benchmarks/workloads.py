@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import zstruct
 from zstruct.ragged import atom_rows, counts_to_offsets
+from zstruct.sources import ArraySource
 from zstruct.store.store import Store
 
 Tensors = dict[str, torch.Tensor]
@@ -43,6 +44,10 @@ class Structures:
         return joined(
             counts, self.positions[rows], self.forces[rows], self.numbers[rows], self.energy[indices]
         )
+
+    def source(self) -> ArraySource:
+        """Return the structures as what `zstruct.build` takes."""
+        return ArraySource({name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def atoms(self, stop: int | None = None) -> Iterator[Any]:
         """Yield the structures as `ase.Atoms` with their results."""
