@@ -52,7 +52,8 @@ class Frame(Mapping[str, Any]):
             raise KeyError(name)
         column = self._packed.columns[name]
         if self._packed.fields[name].level == ATOM:
-            return column[self._start : self._start + self.n_atoms]
+            rows = column[self._start : self._start + self.n_atoms]
+            return rows.astype(np.float64, copy=False) if rows.dtype.kind == "f" else rows
         value = column[self._index]
         if name in self._packed.categories and np.ndim(value) == 0:
             return self._packed.categories[name][int(value)]
@@ -179,7 +180,7 @@ class Filters:
                 yield "max_energy", excess / packed.n_atoms > self.max_energy
         if "forces" not in packed.columns:
             return
-        forces = packed.columns["forces"]
+        forces = packed.columns["forces"].astype(np.float64, copy=False)
         if self.max_force is not None:
             norms = np.sqrt(np.einsum("ax,ax->a", forces, forces))
             with np.errstate(invalid="ignore"):

@@ -9,6 +9,7 @@ from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.sources import ArraySource, Source
 from zstruct.store.store import Store
+from zstruct.units import factor
 
 
 def arrays_of(frames):
@@ -105,6 +106,37 @@ def test_single_precision_stays_what_it_is(tmp_path):
     store = built(tmp_path, source, encoding="float32")
     assert store.read("positions").tobytes() == positions.tobytes()
     assert store.read("energy") == np.float32(0.1)
+
+
+@pytest.mark.parametrize("name", ["positions", "forces", "energy"])
+def test_units_of_single_precision_are_converted_in_double(tmp_path, name):
+    values = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    labels = {"positions": values, "forces": values, "energy": values[:, 0]}
+    source = ArraySource(labels, numbers=np.ones(40, int), n_atoms=np.ones(40, int))
+    units = {"positions": "bohr", "forces": "kcal/mol/angstrom", "energy": "hartree"}
+    sizes = {"positions": 0.529177210903, "forces": 0.0433641042418009, "energy": 27.211386245988}
+    store = built(tmp_path, source, units=units, encoding="float32")
+    expected = (labels[name].astype(np.float64) * factor(name, units[name])).astype(store.dtype(name))
+    np.testing.assert_allclose(expected, labels[name] * sizes[name], rtol=1e-6)
+    np.testing.assert_array_equal(store.read(name), expected)
+
+
+def test_single_precision_is_filtered_as_double(tmp_path):
+    forces = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]], dtype=np.float32)
+    seen = []
+
+    def where(frame):
+        seen.append(frame["forces"].dtype)
+        return True
+
+    limit = np.linalg.norm(forces[0].astype(np.float64))
+    source = ArraySource(positions=np.zeros((2, 3)), numbers=[1, 1], n_atoms=[1, 1], forces=forces)
+    filters = {"where": where, "max_force": np.nextafter(limit, 0)}
+    with pytest.raises(InputError, match="no structure is left"):
+        built(tmp_path, source, filters=filters, encoding="float32")
+    filters["max_force"] = limit
+    assert built(tmp_path, source, filters=filters, encoding="float32").n_structures == 2
+    assert seen == [np.float64] * 2
 
 
 def test_structures_of_one_size_need_no_offsets(tmp_path):

@@ -117,19 +117,22 @@ def check_label(packed: Packed, name: str, offsets: NDArray[np.int64], bad: Bad)
 
 def check_precision(packed: Packed, dtype: str, offsets: NDArray[np.int64], bad: Bad) -> None:
     """Find per-atom values that are finite, but infinite in the precision that they will be stored in."""
+    largest = np.finfo(dtype).max
     for name, spec in packed.fields.items():
         values = packed.columns[name]
-        if spec.level != ATOM or spec.kind != "float":
+        if spec.level != ATOM or spec.kind != "float" or spec.dtype == dtype:
             continue
+        if len(values) and values.max() <= largest and values.min() >= -largest:
+            continue  # and nothing is NaN
         with np.errstate(over="ignore"):
             lost = np.isinf(values.astype(dtype)) & np.isfinite(values)
         if lost.any():
             rows = lost.reshape(len(lost), -1).any(axis=1)
             here = segment_reduce(rows, offsets, "max").astype(bool)
-            largest = np.abs(values[lost]).max()
+            example = np.abs(values[lost]).max()
             bad.add(
                 here & packed.has(name),
-                f"{name}: a value such as {largest:g} is too large for {dtype}; store in encoding='float64'",
+                f"{name}: a value such as {example:g} is too large for {dtype}; store in encoding='float64'",
             )
 
 

@@ -283,9 +283,9 @@ def _combine(
                     block.remarks.add_units(name, ["" if said == spec.unit else said])
                     if name in ("positions", "cell"):
                         block.lengths.setdefault(name, np.ones(len(here)))[here] = size
-                    conformed = (
-                        conformed if size == 1.0 else replace(conformed, values=conformed.values * size)
-                    )
+                    if size != 1.0:
+                        scaled = conformed.values.astype(np.float64, copy=False) * size
+                        conformed = replace(conformed, values=scaled)
                 parts.append(Candidate(key, spec, conformed, (column.values.shape[1:], size)))
     if not parts:
         return None
@@ -301,6 +301,10 @@ def _combine(
             ) from None
     index: dict[str, int] = {}
     present: NDArray[np.bool_] | None = None
+    stored = block.options.dtype
+    given = {part.column.values.dtype for part in parts}
+    if stored is not None and level == ATOM and spec.kind == "float" and given == {np.dtype(stored)}:
+        spec = replace(spec, dtype=stored)  # no way there and back
     if len(parts) == 1 and parts[0].column.present is None:
         values = convert(parts[0].column.values, spec, parts[0].column.texts, index)
     else:
