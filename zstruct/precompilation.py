@@ -33,6 +33,7 @@ FAMILIES = (
     "zstruct.transforms.kernels",
     "zstruct.sources.xyz.kernels",
     "zstruct.stats.kernels",
+    "zstruct.store.kernels",
 )
 # A thin cell, whose nearest images are many cells away, and one of another size.
 _FRAMES = """\
@@ -103,6 +104,19 @@ def use_stores(folder: Path) -> None:
         reader = zstruct.StructureReader(path, **options)
         next(iter(reader.batches(2)))
         next(iter(reader.batches(2, layout=layout)))
+    _use_decimals()
+
+
+def _use_decimals() -> None:
+    """Store numbers as whole ones of both sizes, and read them in both precisions."""
+    from zstruct.store.decimals import Decimal
+
+    numbers = np.array([0.25])
+    for dtype in ("int32", "int64"):
+        decimal = Decimal(2, dtype)
+        whole = decimal.whole(numbers)
+        for out in (numbers, numbers.astype(np.float32)):
+            decimal.restore(whole, out)
 
 
 def use_features() -> None:

@@ -194,7 +194,7 @@ def test_filters_count_what_they_drop(tmp_path, rng):
     ("options", "message"),
     [
         ({"on_error": "ignore"}, "on_error is 'raise' or 'skip'"),
-        ({"encoding": "float16"}, "dtype is 'float32', 'float64' or None"),
+        ({"encoding": "float16"}, "dtype is 'float32', 'float64', 'decimal' or None"),
         ({"encoding": {"shuffle_seed": -1}}, "shuffle_seed is a whole number"),
         (
             {"filters": {"max_energy": float("nan")}},

@@ -66,14 +66,23 @@ def fresh(monkeypatch):
     return Kernel(_twice, {})
 
 
-@pytest.mark.parametrize(("kept", "allowed"), [(True, 0.4), (False, 1.5)])
-def test_python_runs_small_work_until_it_adds_up(fresh, monkeypatch, kept, allowed):
+@pytest.mark.parametrize(
+    ("kept", "loaded", "allowed"),
+    [(True, False, 0.4), (True, True, 0.02), (False, False, 1.5), (False, True, 1.5)],
+)
+def test_python_runs_small_work_until_it_adds_up(fresh, monkeypatch, kept, loaded, allowed):
     monkeypatch.setattr(module, "is_kept", lambda family: kept)
+    monkeypatch.setattr(module.sys, "modules", {"numba": None} if loaded else {})
     n = 0
     while fresh.for_work(0.01) == fresh.interpreted and n < 1000:
         n += 1
     assert n == pytest.approx(100 * allowed, abs=1)
     assert fresh.for_work(0.0) is fresh  # from now on
+
+
+def test_what_python_does_better_in_another_way_is_done_so(fresh):
+    assert fresh.for_work(0.01, otherwise=_four_times) is _four_times
+    assert fresh.for_work(100.0, otherwise=_four_times) is fresh
 
 
 def test_large_work_is_compiled_at_once(fresh):

@@ -110,7 +110,7 @@ def test_decoders_never_write_where_others_read(source, monkeypatch):
         assert not np.shares_memory(dest, out)
         return decompress(encoded, dest)
 
-    monkeypatch.setattr("zstruct.store.shards.blosc.decompress", watched)
+    monkeypatch.setattr("zstruct.store.chunk_codec.blosc.decompress", watched)
     ArrayReader(Store(source.path), "numbers").read_into(0, len(out), out)
     assert np.array_equal(out, source.columns["numbers"])
 
@@ -119,7 +119,7 @@ def test_errors_of_the_system_are_not_the_store_s(damaged, monkeypatch):
     def no_more(*arguments):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("zstruct.store.shards.os.open", no_more)
+    monkeypatch.setattr("zstruct.store.chunk_reader.os.open", no_more)
     with pytest.raises(OSError, match="Too many open files"):
         read(damaged[0], 0, 40, "f8")
 

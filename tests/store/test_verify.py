@@ -47,7 +47,7 @@ def test_exchanged_shards_are_found(built):
     keep = a.read_bytes()
     shutil.copy(b, a)
     b.write_bytes(keep)
-    with pytest.raises(CorruptStoreError, match=r"energy can.t be decoded .*is not the shard that was built"):
+    with pytest.raises(CorruptStoreError, match=r"energy can.t be decoded .*is not the one that was built"):
         zstruct.verify(built)
 
 
@@ -57,7 +57,7 @@ def test_edges_that_disagree_are_found(built):
     wrong[[0, 1]] += [1, -1]
     spec = ArraySpec("n_atoms", ("structure",), wrong.shape, "int32", {}, 0, opened.grid("n_atoms"))
     write_array(built, spec, wrong)
-    with pytest.raises(CorruptStoreError, match=r"n_atoms .*is not the shard that was built"):
+    with pytest.raises(CorruptStoreError, match=r"n_atoms .*is not the one that was built"):
         zstruct.verify(built)
 
 

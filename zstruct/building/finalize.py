@@ -46,7 +46,11 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
         0,
         choose_grid(n + 1, 8),
     )
-    return [(counts, plan.counts.astype(np.int32)), (offsets, plan.offsets)]
+    tables: list[tuple[ArraySpec, NDArray[Any]]] = [
+        (counts, plan.counts.astype(np.int32)),
+        (offsets, plan.offsets),
+    ]
+    return [(spec.encoded(plan.encoding.compression), values) for spec, values in tables]
 
 
 def finalize_store(
@@ -66,6 +70,7 @@ def finalize_store(
     """
     written: list[WrittenArray] = []
     species = np.zeros(256, dtype=np.int64)
+    decimals: dict[str, Any] = {}
     tables = edge_arrays(plan)
     for planned in plan.fields:
         name, spec = planned.field.name, plan.spec(planned)
@@ -75,6 +80,8 @@ def finalize_store(
         if len(ranges):
             known["actual_range"] = [ranges[:, 0].min().item(), ranges[:, 1].max().item()]
         written.append(WrittenArray(spec, [Shard(*summary["shard"]) for summary in mine], known))
+        if planned.decimal is not None:
+            decimals[name] = {"digits": planned.decimal.digits, "share_of_bytes": planned.decimal_share}
         for summary in mine:
             found = summary.get("species", [])
             species[: len(found)] += np.array(found, dtype=np.int64)
@@ -101,6 +108,7 @@ def finalize_store(
             "dropped": {name: dropped[name] for name in sorted(dropped)},
             "noted": {name: noted[name] for name in sorted(noted) if noted[name]},
             "remarks": remarks.told(),
+            "decimals": decimals,
             "n_skipped": n_skipped,
             "skipped": skipped[:_REPORTED],
         },

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from zstruct.disk import WholeFile, naming
 from zstruct.ragged import Packed
 from zstruct.schema import Field
+from zstruct.store.decimals import DecimalRange
 
 __all__ = ["PartBlock", "PartWriter", "read_blocks", "read_summary"]
 
@@ -63,6 +64,7 @@ class PartWriter:
                 "present": None if mask is None else self._array(mask),
                 "coverage": len(packed) if mask is None else int(mask.sum()),
                 "categories": packed.categories.get(name),
+                "decimals": _decimals(packed.fields[name], values),
             }
         self._blocks.append(
             {
@@ -89,6 +91,14 @@ class PartWriter:
         self._whole.keep()
 
 
+def _decimals(field: Field, values: NDArray[Any]) -> dict[str, Any] | None:
+    """Return what numbers need to be stored as decimals; None if they are none."""
+    if field.kind not in ("float", "int"):
+        return None
+    found = DecimalRange.of(values)
+    return None if found is None else dataclasses.asdict(found)
+
+
 @dataclasses.dataclass(frozen=True)
 class PartBlock:
     """One block of a part: what it holds, and its arrays on demand."""
@@ -99,6 +109,7 @@ class PartBlock:
     fields: dict[str, Field]
     coverage: dict[str, int]
     categories: dict[str, list[str]]
+    decimals: dict[str, DecimalRange]
     _counts: dict[str, Any]
     _columns: dict[str, dict[str, Any]]
 
@@ -163,6 +174,7 @@ def read_blocks(path: Path) -> list[PartBlock]:
                 fields={name: Field.from_json(column["field"]) for name, column in columns.items()},
                 coverage={name: column["coverage"] for name, column in columns.items()},
                 categories={n: c["categories"] for n, c in columns.items() if c["categories"] is not None},
+                decimals={n: DecimalRange(**c["decimals"]) for n, c in columns.items() if c["decimals"]},
                 _counts=entry["counts"],
                 _columns=columns,
             )

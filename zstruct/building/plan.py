@@ -28,17 +28,23 @@ from zstruct.sources.normalize.elements import TYPES
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.normalize.unit_systems import quantities_of
 from zstruct.sources.remarks import Remarks
+from zstruct.store.chunk_codec import ChunkCodec
+from zstruct.store.decimals import Decimal, DecimalRange
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.workdir import write_json
 
 __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
+
+_SAMPLE_ROWS = 1 << 13  # that are compressed to learn what decimals save
+_WORTH_BYTES = 2048  # to be saved; to say that an array is one of decimals takes some
 
 
 @dataclass(frozen=True)
 class PlannedField:
     """A column of the store to be: its stored form, and its name and coverage in the parts.
 
-    With `is_presence` it is the column that says which structures have `original`.
+    With `is_presence` it is the column that says which structures have `original`. With `decimal` its numbers
+    are decimals, and as such take that share of their bytes, by the first of them.
     """
 
     field: Field
@@ -46,6 +52,8 @@ class PlannedField:
     coverage: int
     categories: list[str] | None
     is_presence: bool = False
+    decimal: Decimal | None = None
+    decimal_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Plan:
     counts_file: Path
     order_file: Path | None
     attrs: dict[str, dict[str, Any]]
+    encoding: Encoding
 
     @cached_property
     def blocks(self) -> list[PartBlock]:
@@ -111,13 +120,16 @@ class Plan:
         """Return the array that stores a field."""
         rows = int(self.offsets[-1]) if planned.field.level == ATOM else len(self.counts)
         attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
-        return spec_of(planned.field, planned.field.name, rows, attrs)
+        spec = spec_of(planned.field, planned.field.name, rows, attrs)
+        decimal = planned.decimal if self.encoding.decimal else None
+        return spec.encoded(self.encoding.compression, decimal)
 
     def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray[Any]]]:
         """Return the arrays, with their contents, that say what the codes of a category stand for."""
         name, texts = planned.field.name, planned.categories
         assert texts is not None
-        return categories_specs(name, texts) + (formulas_specs(texts) if name == FORMULA else [])
+        tables = categories_specs(name, texts) + (formulas_specs(texts) if name == FORMULA else [])
+        return [(spec.encoded(self.encoding.compression), values) for spec, values in tables]
 
     def save(self, path: Path) -> None:
         """Write the plan, whole or not at all."""
@@ -126,10 +138,14 @@ class Plan:
             {
                 "parts": [str(p) for p in self.parts],
                 # Texts of categories may be millions: no copies of them.
-                "fields": [{**vars(planned), "field": asdict(planned.field)} for planned in self.fields],
+                "fields": [
+                    {**vars(planned), "field": asdict(planned.field), "decimal": _plain(planned.decimal)}
+                    for planned in self.fields
+                ],
                 "counts_file": str(self.counts_file),
                 "order_file": None if self.order_file is None else str(self.order_file),
                 "attrs": self.attrs,
+                "encoding": asdict(self.encoding),
             },
         )
 
@@ -138,7 +154,16 @@ class Plan:
 def load_plan(path: Path, identity: str) -> Plan:
     """Read a plan; once per process and build, which `identity` tells apart."""
     entry = json.loads(path.read_text())
-    fields = [PlannedField(**{**item, "field": Field.from_json(item["field"])}) for item in entry["fields"]]
+    fields = [
+        PlannedField(
+            **{
+                **item,
+                "field": Field.from_json(item["field"]),
+                "decimal": item["decimal"] and Decimal(**item["decimal"]),
+            }
+        )
+        for item in entry["fields"]
+    ]
     order = entry["order_file"]
     return Plan(
         [Path(p) for p in entry["parts"]],
@@ -146,7 +171,12 @@ def load_plan(path: Path, identity: str) -> Plan:
         Path(entry["counts_file"]),
         None if order is None else Path(order),
         entry["attrs"],
+        Encoding(**entry["encoding"]),
     )
+
+
+def _plain(decimal: Decimal | None) -> dict[str, Any] | None:
+    return None if decimal is None else asdict(decimal)
 
 
 def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding: Encoding) -> Plan:
@@ -191,7 +221,8 @@ def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding:
             field = replace(field, dtype=encoding.precision)
         field = replace(field, name=names[name], dims=_safe_dims(field, name, names[name]))
         categories = _categories(name, blocks) if field.kind == "category" else None
-        fields.append(PlannedField(field, name, coverage[name], categories))
+        planned = PlannedField(field, name, coverage[name], categories)
+        fields.append(_with_decimal(planned, blocks, encoding) if field.dtype == "float64" else planned)
         extra: dict[str, Any] = {}
         if names[name] != given_name(name):
             extra["original_name"] = given_name(name)
@@ -214,7 +245,29 @@ def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding:
         order_file = work / "order.npy"
         save_array(order_file, order)
     save_array(work / "n_atoms.npy", counts)
-    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs)
+    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs, encoding)
+
+
+def _with_decimal(planned: PlannedField, blocks: Sequence[PartBlock], encoding: Encoding) -> PlannedField:
+    """Return a field with how its numbers are stored as decimals, if they are some and it saves anything."""
+    name = planned.original
+    having = [block for block in blocks if name in block.fields]
+    found: DecimalRange | None = DecimalRange()
+    for block in having:
+        here = block.decimals.get(name)
+        found = None if found is None or here is None else found.joined(here)
+    if found is None:
+        return planned
+    first = having[0]
+    n = first.n_atoms if planned.field.level == ATOM else first.n_structures
+    rows = first.rows(name, 0, min(n, _SAMPLE_ROWS)).astype(np.float64, copy=False) + 0.0
+    codec = ChunkCodec.chosen("float64", encoding.compression)
+    plain, whole = (len(replace(codec, decimal=one).encode(rows)) for one in (None, found.decimal))
+    n_rows = sum(block.n_atoms if planned.field.level == ATOM else block.n_structures for block in blocks)
+    if (plain - whole) / len(rows) * n_rows < _WORTH_BYTES:
+        return planned
+    share = whole / plain
+    return replace(planned, decimal=found.decimal, decimal_share=round(share, 3))
 
 
 def _check_named(options: ReadOptions, properties: set[str]) -> None:

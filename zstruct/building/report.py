@@ -8,6 +8,7 @@ from typing import Any
 
 from zstruct.schema import FIELDS
 from zstruct.sources.source import NOTES
+from zstruct.store.savings import DecimalSavings
 from zstruct.store.store import Store
 from zstruct.text import counted, html_list, html_table, sized
 
@@ -49,6 +50,8 @@ class BuildReport:
     ignored
         What is left out of directories and globs: files that no source reads, or that repeat what a
         better one has, stores, pipes.
+    decimals
+        What the decimal encoding saves, or would save.
     """
 
     path: str
@@ -65,6 +68,7 @@ class BuildReport:
     n_skipped: int
     skipped: list[tuple[str, int | None, str]]
     ignored: list[str]
+    decimals: DecimalSavings | None = None
 
     @classmethod
     def of(cls, path: str, seconds: float, ignored: list[str]) -> BuildReport:
@@ -90,6 +94,7 @@ class BuildReport:
             n_skipped=int(build["n_skipped"]),
             skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
             ignored=ignored,
+            decimals=DecimalSavings.of(store),
         )
 
     def __str__(self) -> str:
@@ -121,6 +126,8 @@ class BuildReport:
         if self.source_units:
             said = ", ".join(f"{name} from {units}" for name, units in self.source_units.items())
             lines.append(f"converted to the units of the store: {said}")
+        if self.decimals is not None and (said := str(self.decimals)):
+            lines.append(said)
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         for note, count in self.noted.items():

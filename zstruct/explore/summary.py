@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import ATOM, STRUCTURE, Field
+from zstruct.store.savings import DecimalSavings
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
 
@@ -72,12 +74,19 @@ def summarize(
         "atomic_energies": dict(store.attrs.get("atomic_energies", {})),
         "nbytes_on_disk": _bytes_on_disk(store.path),
         "fields": {name: _describe(store, field) for name, field in store.fields.items()},
+        "decimals": _decimals(store),
         "options": build.get("options", {}),
         "dropped": build.get("dropped", {}),
         "noted": build.get("noted", {}),
         "n_skipped": build.get("n_skipped", 0),
         "skipped": build.get("skipped", []),
     }
+
+
+def _decimals(store: Store) -> dict[str, Any] | None:
+    """Return what the decimal encoding saves, or would save; None for a store that is not local."""
+    found = DecimalSavings.of(store)
+    return None if found is None else asdict(found)
 
 
 def _describe(store: Store, field: Field) -> dict[str, Any]:
@@ -198,6 +207,8 @@ def _build_facts(summary: dict[str, Any]) -> list[str]:
     set_options = _set_only(options)
     if set_options:
         lines.append("built with " + ", ".join(f"{key}={value!r}" for key, value in set_options.items()))
+    if summary["decimals"] is not None and (said := str(DecimalSavings(**summary["decimals"]))):
+        lines.append(said)
     if summary["dropped"]:
         dropped = (f"{count:,} by {name}" for name, count in summary["dropped"].items())
         lines.append("dropped " + ", ".join(dropped))
@@ -213,7 +224,9 @@ def _build_facts(summary: dict[str, Any]) -> list[str]:
 
 
 def _set_only(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value not in (None, {}, [], "raise")}
+    return {
+        key: value for key, value in options.items() if value not in (None, False, {}, [], "raise", "fast")
+    }
 
 
 def _dtype(field: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import importlib
 import math
+import sys
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any, TypeVar
@@ -25,8 +26,8 @@ from zstruct.jit.registry import FACTORIES, HELPERS, KERNELS
 __all__ = ["Kernel", "compiled_always", "helper", "kernel", "primitive", "stands_for"]
 
 # Seconds that Python may spend on the kernels of a file, in a process, before they are loaded from
-# disk, or compiled if they are not there: about what that takes.
-_LOADING, _COMPILING = 0.4, 1.5
+# disk, or compiled if they are not there: about what that takes. Once others are loaded, Numba is there.
+_LOADING, _MORE, _COMPILING = 0.4, 0.02, 1.5
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -74,7 +75,7 @@ class Kernel:
         with np.errstate(all="ignore"):  # machine integers wrap, and kernels are silent about that
             return self.function(*arguments)
 
-    def for_work(self, seconds: float) -> Callable[..., Any]:
+    def for_work(self, seconds: float, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """Return what to call: the function as Python runs it, while that costs little, or the kernel.
 
         Parameters
@@ -82,13 +83,16 @@ class Kernel:
         seconds
             What Python will take for the call, roughly. All calls of kernels of the same file draw on
             one allowance.
+        otherwise
+            What Python runs in place of the function, and gives the same: NumPy's way to do it, say.
         """
         if self._compiled is None and not _always:
             family = self.__module__
             spent = _spent.get(family, 0.0) + seconds
-            if spent <= _LOADING or (spent <= _COMPILING and not is_kept(family)):
+            limit = _MORE if "numba" in sys.modules else _LOADING
+            if spent <= limit or (spent <= _COMPILING and not is_kept(family)):
                 _spent[family] = spent
-                return self.interpreted
+                return otherwise or self.interpreted
             _spent[family] = math.inf  # never again
         return self
 

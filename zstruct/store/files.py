@@ -14,6 +14,7 @@ from typing import Any
 from zstruct.errors import (
     CorruptStoreError,
 )
+from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.metadata_checks import DTYPES
 from zstruct.store.spec import (
     ArraySpec,
@@ -22,7 +23,7 @@ from zstruct.store.spec import (
 __all__ = [
     "ABSENT",
     "check_shards",
-    "is_own_profile",
+    "codec_of",
     "require_shards",
     "shard_path",
 ]
@@ -58,27 +59,29 @@ def require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim
         )
 
 
-def is_own_profile(said: Mapping[str, Any], spec: ArraySpec) -> bool:
-    """Return whether array metadata, checked, asks for the shards that `write_shard` makes."""
+def codec_of(said: Mapping[str, Any], spec: ArraySpec) -> ChunkCodec | None:
+    """Return how the chunks are made that array metadata, checked, asks for.
+
+    None where shards or chunks are made otherwise than by `write_shard`.
+    """
     if len(said["codecs"]) != 1 or isinstance(said["codecs"][0], str):
-        return False
+        return None
     sharding = said["codecs"][0].get("configuration", {})
     if said["codecs"][0]["name"] != "sharding_indexed" or not spec.shape:
-        return False
-    inner, index = ([_configured(c) for c in sharding[key]] for key in ("codecs", "index_codecs"))
+        return None
+    index = [_configured(codec) for codec in sharding["index_codecs"]]
     keys, across = _configured(said["chunk_key_encoding"]), list(spec.shape[1:])
-    return (
+    own = (
         spec.dtype in DTYPES
         and said["chunk_grid"]["configuration"]["chunk_shape"] == [spec.grid.shard_rows, *across]
         and sharding["chunk_shape"] == [spec.grid.chunk_rows, *across]
         and keys[0] == "default"
         and keys[1].get("separator", "/") == "/"
-        and [codec for codec, _ in inner] == ["bytes", "blosc", "crc32c"]
         and [codec for codec, _ in index] == ["bytes", "crc32c"]
-        # Single bytes have no order, and the codec says none.
-        and all(codecs[0][1].get("endian", "little") == "little" for codecs in (inner, index))
+        and index[0][1].get("endian", "little") == "little"
         and sharding.get("index_location", "end") == "end"
     )
+    return ChunkCodec.of(spec.dtype, sharding["codecs"]) if own else None
 
 
 def _configured(codec: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -15,8 +15,11 @@ import zarr
 from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
 from zstruct.paths_and_urls import is_url, refused
 from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
+from zstruct.store.zarr_codecs import register_where_missing
 
 __all__ = ["Handles", "chunks_there"]
+
+register_where_missing()
 
 
 class Handles:
@@ -77,23 +80,28 @@ class Handles:
         handles = self._of_this_process()
         if name not in handles:
             if os.path.isdir(self.path):
-                folder = os.path.join(self.path, name)
-                read_document(os.path.join(folder, "zarr.json"))  # zarr would read a device for ever
-                node = zarr.open_array(folder, mode="r", zarr_format=3)
+                self.check_document(name, known)  # zarr would read a device for ever
+                node = zarr.open_array(os.path.join(self.path, name), mode="r", zarr_format=3)
             else:
                 found = self.root()[name]
                 assert isinstance(found, zarr.Array)
                 node = found
-            said = _plain(node.metadata.to_dict())
-            check_array(self.path, name, said)
-            if any(said.get(key) != known.get(key) for key in ("shape", "data_type")):
-                raise CorruptStoreError(
-                    f"{self.path}: {name} has another shape or data type than the store's metadata says; "
-                    "restore the store from a copy or build it again"
-                )
+            self._check_same(name, _plain(node.metadata.to_dict()), known)
             handles[name] = node
         array: zarr.Array[Any] = handles[name]
         return array
+
+    def check_document(self, name: str, known: Mapping[str, Any]) -> None:
+        """Raise unless an array of a local store is as its document says, which is `known`."""
+        self._check_same(name, read_document(os.path.join(self.path, name, "zarr.json")), known)
+
+    def _check_same(self, name: str, said: dict[str, Any], known: Mapping[str, Any]) -> None:
+        check_array(self.path, name, said)
+        if any(said.get(key) != known.get(key) for key in ("shape", "data_type")):
+            raise CorruptStoreError(
+                f"{self.path}: {name} has another shape or data type than the store's metadata says; "
+                "restore the store from a copy or build it again"
+            )
 
     def reason(self, error: Exception) -> ZstructError | None:
         """Return why there is no store to open, if that is what an error says."""

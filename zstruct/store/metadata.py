@@ -43,37 +43,32 @@ def group_document(attrs: Mapping[str, Any]) -> Document:
 def array_document(
     shape: tuple[int, ...],
     dtype: str,
-    itemsize: int,
     dims: tuple[str, ...],
     chunk_rows: int,
     shard_rows: int,
-    compression: tuple[str, int],
+    codecs: list[Document],
     fill_value: float | int | bool,
     attrs: Mapping[str, Any],
 ) -> Document:
-    """Return the document of an array in shards of chunks that Blosc compresses.
+    """Return the document of an array in shards of chunks.
 
     Parameters
     ----------
-    shape, dtype, itemsize, dims
-        Of the array; `itemsize` in bytes.
+    shape, dtype, dims
+        Of the array.
     chunk_rows, shard_rows
         Rows of an inner chunk and of a shard.
-    compression
-        The compressor within Blosc, and its level.
+    codecs
+        How a chunk becomes bytes.
     fill_value
         What is missing reads as.
     attrs
         What is said about it.
     """
     across = list(shape[1:])
-    codec, level = compression
-    blosc = {"typesize": itemsize, "cname": codec, "clevel": level, "shuffle": "shuffle", "blocksize": 0}
-    # Single bytes have no order.
-    plain = {"name": "bytes"} if itemsize == 1 else _INDEX_CODECS[0]
     sharding = {
         "chunk_shape": [chunk_rows, *across],
-        "codecs": [plain, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+        "codecs": codecs,
         "index_codecs": _INDEX_CODECS,
         "index_location": "end",
     }

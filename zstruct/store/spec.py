@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from zstruct.elements import NUMBERS
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
+from zstruct.store.chunk_codec import ChunkCodec, Compression
 from zstruct.store.chunks import ChunkGrid, choose_grid
+from zstruct.store.decimals import Decimal
 from zstruct.store.digests import combine_digests
 
 __all__ = [
@@ -64,7 +66,10 @@ BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels"
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """An array to create: where, of what shape, and what is said about it."""
+    """An array to create: where, of what shape, what is said about it, and how its chunks are made.
+
+    Without a `codec`, they are made to be read fast.
+    """
 
     path: str
     dims: tuple[str, ...]
@@ -73,6 +78,15 @@ class ArraySpec:
     attrs: Mapping[str, Any]
     fill_value: float | int | bool
     grid: ChunkGrid
+    codec: ChunkCodec = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.codec is None:
+            object.__setattr__(self, "codec", ChunkCodec.chosen(self.dtype))
+
+    def encoded(self, compression: Compression, decimal: Decimal | None = None) -> ArraySpec:
+        """Return the array with its chunks made otherwise."""
+        return replace(self, codec=ChunkCodec.chosen(self.dtype, compression, decimal))
 
 
 def spec_of(field: Field, path: str, n_rows: int, attrs: Mapping[str, Any]) -> ArraySpec:

@@ -10,7 +10,8 @@ import itertools
 import math
 import os
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,8 +31,9 @@ from zstruct.paths_and_urls import check_options, path_of, refused
 from zstruct.schema import ATOM, Field
 from zstruct.store.attribute_checks import check_contents, check_group, check_no_dataset, check_type
 from zstruct.store.catalog import Catalog, Documents, Listing, array_names, check_name, group_of, shard_tables
+from zstruct.store.chunk_reader import ChunkReader
 from zstruct.store.chunks import ChunkGrid, grid_of
-from zstruct.store.files import is_own_profile
+from zstruct.store.files import codec_of
 from zstruct.store.handles import Handles
 from zstruct.store.metadata_checks import read_document
 from zstruct.store.presence import structures_given
@@ -74,6 +76,7 @@ class Store:
             self.path = f"zip://::{self.path}"
         self._handles = Handles(self.path, self.storage_options)
         self._shards = ShardChecks(self.path)
+        self._readers: dict[str, ChunkReader] = {}
         try:
             local = os.path.isdir(self.path)
             self._catalog = Catalog(self.path) if local else Listing(self.path, self._handles.listing())
@@ -254,7 +257,8 @@ class Store:
             fill_value=0,
             grid=self.grid(name),
         )
-        return spec if is_own_profile(said, spec) else None
+        codec = codec_of(said, spec)
+        return None if codec is None else replace(spec, codec=codec)
 
     def nbytes(self, name: str) -> int:
         """Return the bytes of an array once decoded."""
@@ -292,8 +296,7 @@ class Store:
         said = self._said(name)
         end = said["shape"][0] if stop is None else stop
         try:
-            self._shards.check_built(name, start, min(end, said["shape"][0]), said, self.checksums)
-            rows = np.asarray(self._opened(name)[start:end])
+            rows = self._rows(name, start, min(end, said["shape"][0]), said)
         except Exception as error:  # whatever it is, it is counted
             reason: ZstructError | None = refused(self.path, error)
             if reason is None:
@@ -397,6 +400,21 @@ class Store:
             raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}")
         self._shards.check_whole(name, said, self._opened)
         return said
+
+    def _rows(self, name: str, start: int, stop: int, said: Mapping[str, Any]) -> NDArray[Any]:
+        """Return rows of an array: from its files if they are as we write them, else through zarr."""
+        spec = self.profile(name)
+        if spec is None:
+            self._shards.check_built(name, start, stop, said, self.checksums)
+            return np.asarray(self._opened(name)[start:stop])
+        reader = self._readers.get(name)
+        if reader is None:
+            self._handles.check_document(name, said)
+            reader = self._readers[name] = ChunkReader(self.path, spec, partial(self.checksums, name))
+        out = np.empty((max(0, stop - start), *spec.shape[1:]), spec.dtype)
+        for chunk in reader.chunks(start, stop):
+            reader.copy(chunk, start, stop, out)
+        return out
 
     def _opened(self, name: str) -> zarr.Array[Any]:
         """Return an array as zarr opens it."""

@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from zstruct.disk import PARTIAL, WholeFile, sync_to_disk
@@ -52,14 +51,6 @@ __all__ = [
 ]
 
 
-# Several compressing threads inside one chunk would write its blocks in any order: stores must be
-# byte-identical, and there is a chunk for every thread anyway.
-blosc.use_threads = False
-# LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store.
-_FAST: tuple[Literal["lz4"], int] = ("lz4", 9)
-_SMALL: tuple[Literal["zstd"], int] = ("zstd", 1)
-
-
 def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapping[str, Any]) -> None:
     """Create a store, or a group that will be part of one, without data.
 
@@ -82,11 +73,10 @@ def _document(spec: ArraySpec) -> dict[str, Any]:
     return array_document(
         spec.shape,
         spec.dtype,
-        np.dtype(spec.dtype).itemsize,
         spec.dims,
         spec.grid.chunk_rows,
         spec.grid.shard_rows,
-        _compression(spec.dtype),
+        spec.codec.documents(spec.dtype),
         spec.fill_value,
         spec.attrs,
     )
@@ -134,14 +124,8 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
     return Shard(rows_digest(rows), seal(sums[:-1], index))
 
 
-def _compression(dtype: str) -> tuple[Literal["lz4", "zstd"], int]:
-    """Return the compressor within Blosc, and its level, for arrays of a dtype."""
-    return _SMALL if np.dtype(dtype).itemsize == 1 else _FAST
-
-
 def _encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
     """Yield the pieces of a shard: chunks and index, each followed by its checksum."""
-    codec, level = _compression(spec.dtype)
     chunk_rows = spec.grid.chunk_rows
     index = np.full((spec.grid.shard_rows // chunk_rows, 2), ABSENT, dtype="<u8")
     position = 0
@@ -151,7 +135,7 @@ def _encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
             whole = np.full((chunk_rows, *rows.shape[1:]), spec.fill_value, rows.dtype)
             whole[: len(chunk)] = chunk
             chunk = whole
-        encoded = blosc.compress(chunk, codec.encode(), level, blosc.SHUFFLE)
+        encoded = spec.codec.encode(chunk)
         index[k] = position, len(encoded) + CRC_BYTES
         position += len(encoded) + CRC_BYTES
         yield encoded

@@ -1,0 +1,133 @@
+"""Read rows of an array straight from its shard files.
+
+Reading through zarr costs milliseconds per access and an event loop; this reads the bytes of a chunk, checks
+its checksum and has Blosc decode it. It knows the profile that `write_shard` writes, on local files.
+
+No file stays open between two reads, so there is nothing that a forked child could inherit broken. Files are
+read, not memory-mapped: one that is cut short under a map kills the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.precision import copied
+from zstruct.store.checksums import CRC_BYTES, checked, seal_of
+from zstruct.store.files import ABSENT, shard_path
+from zstruct.store.spec import ArraySpec
+
+__all__ = ["ChunkReader"]
+
+
+class ChunkReader:
+    """Reads chunks of one array. Many threads may read at once.
+
+    Parameters
+    ----------
+    path
+        The store.
+    spec
+        The array, as `Store.profile` returns it.
+    checksums
+        Returns those that its shards should have, or None if the store does not say; asked once.
+    """
+
+    def __init__(self, path: str, spec: ArraySpec, checksums: Callable[[], NDArray[np.uint32] | None]):
+        self.path, self.spec = path, spec
+        self._ask = checksums
+        self._indices: dict[int, NDArray[np.uint64]] = {}
+        self._checksums: NDArray[np.uint32] | None = None
+        self._asked = False
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_indices": {}, "_checksums": None, "_asked": False}
+
+    def chunks(self, start: int, stop: int) -> range:
+        """Return the chunks that have rows ``start:stop``."""
+        rows = self.spec.grid.chunk_rows
+        return range(start // rows, -(-stop // rows)) if stop > start else range(0)
+
+    def copy(self, chunk: int, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Decode those of the rows ``start:stop`` that are in a chunk to their places.
+
+        Parameters
+        ----------
+        chunk
+            Number of the chunk.
+        start, stop
+            Rows of the array.
+        out
+            Where they go, cast to its dtype, shape (stop - start, ...), C-contiguous.
+
+        Raises
+        ------
+        ValueError, RuntimeError, OSError
+            If a checksum, the chunk or its file does not fit.
+        FloatingPointError
+            If a number becomes infinite by the cast.
+        """
+        spec, rows = self.spec, self.spec.grid.chunk_rows
+        first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
+        shape = (rows, *spec.shape[1:])
+        stored = spec.codec.decompress(self._encoded(chunk), spec.dtype, shape)[
+            first - chunk * rows : last - chunk * rows
+        ]
+        here = out[first - start : last - start]
+        if spec.codec.decimal is None:
+            copied(stored, here)
+        else:
+            spec.codec.decimal.restore(stored, here)
+
+    def _encoded(self, chunk: int) -> NDArray[np.uint8]:
+        """Return the bytes of a chunk as they were compressed, their checksum verified."""
+        spec = self.spec
+        per_shard = spec.grid.shard_rows // spec.grid.chunk_rows
+        shard, inside = divmod(chunk, per_shard)
+        fd = os.open(shard_path(self.path, spec.path, shard, len(spec.shape)), os.O_RDONLY)
+        try:
+            index = self._indices.get(shard)
+            if index is None:
+                if not self._asked:
+                    self._checksums, self._asked = self._ask(), True
+                expected = None if self._checksums is None else int(self._checksums[shard])
+                index = self._indices[shard] = _index(fd, shard, per_shard, expected)
+            position, nbytes = map(int, index[inside])
+            if position == nbytes == ABSENT:
+                raise ValueError("it is missing from its shard")
+            # Not by its index alone: that may be from before the file was cut.
+            if position + nbytes > os.fstat(fd).st_size:
+                raise ValueError(f"its shard {shard} is cut short")
+            return _read(fd, position, nbytes, "its checksum")
+        finally:
+            os.close(fd)
+
+
+def _index(fd: int, shard: int, n_chunks: int, checksum: int | None) -> NDArray[np.uint64]:
+    """Return position and length of every chunk of a shard, shape (n_chunks, 2).
+
+    The checksum is what the store says that the shard has, if it does: another shard has another.
+    """
+    nbytes = n_chunks * 16 + CRC_BYTES
+    size = os.fstat(fd).st_size
+    if size < nbytes:
+        raise ValueError("its shard is cut short")
+    table = _read(fd, size - nbytes, nbytes, "the checksum of its shard's index")
+    index = table.view("<u8").reshape(n_chunks, 2)
+    if checksum is not None and seal_of(fd, index) != checksum:
+        raise ValueError(f"its shard {shard} is not the one that was built")
+    return index
+
+
+def _read(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
+    """Return bytes of a file without the checksum at their end, which must be theirs."""
+    if nbytes < CRC_BYTES:
+        raise ValueError(f"it has {nbytes} bytes, too few to be a chunk")
+    data = os.pread(fd, nbytes, position)
+    if len(data) < nbytes:
+        raise ValueError("its shard is cut short")
+    return checked(data, what)

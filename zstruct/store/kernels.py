@@ -1,0 +1,70 @@
+"""Kernels of the decimal encoding: which numbers are decimals, and the whole numbers that stand for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zstruct.jit.kernel import kernel
+
+__all__ = ["LARGEST", "divide", "find_digits", "multiply"]
+
+#: The largest whole number of a decimal. Up to 2**53 all are doubles; but a product with a power of ten is
+#: off by up to a part in 2**52, and must round to the right one.
+LARGEST = 2.0**50
+
+
+@kernel
+def find_digits(values, bits, powers, found):  # type: ignore[no-untyped-def]
+    """Find how many digits behind the point it takes to write all numbers; return whether there are enough.
+
+    ``bits`` are the numbers as 64-bit integers, ``powers`` those of ten. ``found[0]`` is the number of digits
+    that others need and becomes that of all, ``found[1]`` becomes the largest whole number. ``found[2]`` is
+    set where a zero has a sign, ``found[3]`` where what is missing is not NumPy's NaN.
+    """
+    digits, most = found[0], len(powers)
+    power, largest = powers[digits], 0.0
+    for i in range(len(values)):
+        x = values[i]
+        if x != x:
+            if bits[i] != 0x7FF8000000000000:
+                found[3] = 1
+            continue
+        if x == 0.0:
+            if bits[i] != 0:
+                found[2] = 1
+            continue
+        while np.rint(x * power) / power != x:
+            digits += 1
+            if digits == most:
+                return False
+            power = powers[digits]
+        largest = max(largest, abs(x))
+    whole = np.rint(largest * power)
+    if not whole <= LARGEST:
+        return False
+    found[0], found[1] = digits, np.int64(whole)
+    return True
+
+
+@kernel
+def multiply(values, power, most, missing, out):  # type: ignore[no-untyped-def]
+    """Write the whole numbers up to `most` that stand for decimals; return the first that is none, or -1."""
+    for i in range(len(values)):
+        x = values[i]
+        if x != x:
+            out[i] = missing
+            continue
+        whole = np.rint(x * power)
+        if whole / power != x or abs(whole) > most:
+            return i
+        out[i] = np.int64(whole)
+    return -1
+
+
+@kernel
+def divide(whole, power, missing, out):  # type: ignore[no-untyped-def]
+    """Write the decimals that whole numbers stand for, as doubles and then in the precision of ``out``."""
+    for i in range(len(whole)):
+        k = whole[i]
+        x = k / power
+        out[i] = np.nan if k == missing else x
