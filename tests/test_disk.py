@@ -11,7 +11,7 @@ import pytest
 
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
-from zstruct.disk import WholeFile, allocate, naming, save_array, writing
+from zstruct.disk import WholeFile, allocate, load, naming, save_array, writing
 from zstruct.errors import WriteError
 from zstruct.features import Chebyshev, NeighborList
 
@@ -235,3 +235,40 @@ def test_errors_name_the_file_and_leave_nothing(tmp_path):
         raise OSError(errno.ENOSPC, "full")
     assert caught.value.filename == str(whole.partial)
     assert os.listdir(tmp_path) == []
+
+
+def in_memory(file, size):
+    """Return whether the system has a file in memory; skip where it does not tell."""
+    if not hasattr(os, "RWF_NOWAIT"):
+        pytest.skip("the system does not tell")
+    place, part = 0, bytearray(1 << 20)
+    while place < size:
+        try:
+            place += os.preadv(file, [part], place, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            pytest.skip(f"the file system does not tell: {error}")
+    return True
+
+
+def test_a_file_is_loaded_into_memory(tmp_path):
+    path = tmp_path / "rows"
+    content = np.random.default_rng(0).bytes(3_000_001)
+    path.write_bytes(content)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if in_memory(file.fileno(), len(content)):
+            pytest.skip("the file system keeps its files in memory")
+
+        load(path)
+
+        assert in_memory(file.fileno(), len(content))
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_not_there_is_not_loaded(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "rows")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,17 @@ from numpy.typing import NDArray
 
 from zstruct.errors import WriteError, ZstructError
 
-__all__ = ["PARTIAL", "WholeFile", "allocate", "is_full", "naming", "save_array", "sync_to_disk", "writing"]
+__all__ = [
+    "PARTIAL",
+    "WholeFile",
+    "allocate",
+    "is_full",
+    "load",
+    "naming",
+    "save_array",
+    "sync_to_disk",
+    "writing",
+]
 
 #: What the names of files end in that are not whole.
 PARTIAL = ".partial"
@@ -32,6 +43,22 @@ _DO = {
     errno.EROFS: "mount the file system for writing, or write to another one",
     errno.EIO: "check the disk",
 }
+
+
+def load(path: str | os.PathLike[str]) -> None:
+    """Have a file read into the memory of the system, where that is possible.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    """
+    with open(path, "rb", buffering=0) as file, open(os.devnull, "wb", buffering=0) as nowhere:
+        # In sequence, which the system reads ahead of by itself, and without a copy. Others send no files
+        # to files.
+        place, size = 0, os.fstat(file.fileno()).st_size if sys.platform == "linux" else 0
+        while place < size and (n := os.sendfile(nowhere.fileno(), file.fileno(), place, size - place)):
+            place += n
 
 
 def is_full(error: OSError) -> bool:

@@ -27,6 +27,7 @@ from zstruct.loading.cache.arena import Arena
 from zstruct.loading.cache.blocks import Resident, table_of
 from zstruct.loading.cache.placement import choose_placement
 from zstruct.loading.cache.readahead import ReadAhead
+from zstruct.loading.cache.shards_ahead import ShardsAhead
 from zstruct.loading.lifetime import renew_after_fork
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.store.shards import ArrayReader
@@ -119,6 +120,8 @@ class BlockCache:
         self._offsets_lock = threading.Lock()
         self._claims: dict[tuple[Level, int], threading.Event] = {}
         self._ahead = ReadAhead(self._decode_ahead)
+        # Of what stays, all will be needed; where little stays, it would be gone before.
+        self._shards = ShardsAhead(self.store, self.tables) if self.place.flat else None
         self._asked = {level: np.zeros(t.n_blocks, bool) for level, t in self.tables.items()}
         self._wanted = {level: np.zeros(t.n_blocks, np.int64) for level, t in self.tables.items()}
 
@@ -238,6 +241,8 @@ class BlockCache:
             self._wanted[level][blocks] += 1
         missing = blocks[~resident.has(level, blocks)].tolist()
         if len(missing) > 1:  # this thread begins with the first one
+            if self._shards is not None:
+                self._shards.want(level, np.array(missing))
             self._ahead.want([(level, block) for block in missing[1:]], first=True)
         try:
             while True:
@@ -279,6 +284,8 @@ class BlockCache:
             asked = self._asked[level]
             new = missing[~asked[missing]]
             if len(new):
+                if self._shards is not None:
+                    self._shards.want(level, new)
                 asked[new] = True
                 self._ahead.want([(level, block) for block in new.tolist()])
 

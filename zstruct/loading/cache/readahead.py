@@ -34,13 +34,16 @@ class ReadAhead(Generic[Job]):
     do
         The function; threads call it at the same time. Only a weak reference to what it is bound to
         is kept.
+    threads
+        The most of them; by default one more than cores, for some wait for the disk.
     """
 
-    def __init__(self, do: Callable[[Job], object]):
+    def __init__(self, do: Callable[[Job], object], threads: int | None = None):
         self._do: weakref.WeakMethod[Callable[[Job], object]] = weakref.WeakMethod(do)
         self._changed = threading.Condition(threading.Lock())
         self._jobs: deque[Job] = deque()
         self._threads: set[threading.Thread] = set()
+        self._most = cpu_count() + 1 if threads is None else threads
         self._idle = 0  # threads that are about to take a job, or to wait for one
         self._pid, self._closed = os.getpid(), False
         close_at_exit(self)
@@ -55,8 +58,7 @@ class ReadAhead(Generic[Job]):
             else:
                 self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
-            # One more than cores, for some wait for the disk.
-            most = min(cpu_count() + 1, len(self._threads) + len(self._jobs) - self._idle)
+            most = min(self._most, len(self._threads) + len(self._jobs) - self._idle)
             for k in range(len(self._threads), most):
                 thread = threading.Thread(target=self._work, name=f"zstruct-decode-{k}", daemon=True)
                 self._threads.add(thread)

@@ -1,0 +1,64 @@
+"""Have shards in the memory of the system before their chunks are decoded: whole, in the order of the disk.
+
+Blocks are decoded in the order in which an epoch needs them, which is random, and each is read when it is
+decoded; a disk is faster in sequence. Nothing is decoded here, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.disk import load
+from zstruct.loading.cache.blocks import Table
+from zstruct.loading.cache.readahead import ReadAhead
+from zstruct.schema import Level
+from zstruct.store.files import shard_path
+from zstruct.store.store import Store
+from zstruct.store.view import StoreView
+
+__all__ = ["ShardsAhead"]
+
+_THREADS = 2  # by measurement: as many as keep a disk busy
+
+
+class ShardsAhead:
+    """Reads shards that have some blocks, each once; those of local stores only.
+
+    Parameters
+    ----------
+    store
+        The store, or a view of it.
+    tables
+        The fields that are decoded, and how their rows are cut into blocks.
+    """
+
+    def __init__(self, store: Store | StoreView, tables: Mapping[Level, Table]):
+        self._path, self._tables = store.path, tables
+        self._specs = {
+            level: [spec for name in table.names if (spec := store.profile(name)) is not None]
+            for level, table in tables.items()
+        }
+        self._asked: set[Path] = set()
+        self._ahead = ReadAhead(self._load, _THREADS)
+
+    def want(self, level: Level, blocks: NDArray[np.int64]) -> None:
+        """Have the shards of some blocks read by threads; return at once."""
+        if not len(blocks):
+            return
+        edges = [self._tables[level].rows(block) for block in blocks.tolist()]
+        found = {
+            (shard * spec.grid.shard_rows, shard_path(self._path, spec.path, shard, len(spec.shape)))
+            for spec in self._specs[level]
+            for start, stop in edges
+            for shard in range(start // spec.grid.shard_rows, -(-stop // spec.grid.shard_rows))
+        }
+        new = [path for _, path in sorted(found) if path not in self._asked]
+        self._asked.update(new)
+        self._ahead.want(new)
+
+    def _load(self, path: Path) -> None:
+        load(path)
