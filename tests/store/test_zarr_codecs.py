@@ -107,3 +107,37 @@ def test_a_store_reads_through_zarr_what_it_reads_itself(tmp_path, monkeypatch):
     mine = store.read("positions", 3, 700)
     monkeypatch.setattr(zstruct.Store, "profile", lambda self, name: None)
     assert store.read("positions", 3, 700).tobytes() == mine.tobytes()
+
+
+@pytest.mark.skipif(not hasattr(zarr.codecs, "CastValue"), reason="zarr has no such codec")
+def test_where_zarr_lacks_a_package_it_is_named(tmp_path):
+    pytest.importorskip("cast_value_rs")
+    code = f"""
+import sys
+sys.modules["cast_value_rs"] = None
+import importlib.util, numpy as np, shutil, zarr, zstruct
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "cast_value_rs" else find(name, *rest)
+print(zstruct.Store({str(tmp_path / "a.zarr")!r}).read("positions").sum())
+for attempt in (
+    lambda: zstruct.Store({("file://" + str(tmp_path / "a.zarr"))!r}).read("positions"),
+    lambda: zstruct.build({str(tmp_path / "a.xyz")!r}, {str(tmp_path / "b.zarr")!r}, encoding="decimal"),
+):
+    try:
+        attempt()
+    except zstruct.MissingExtraError as error:
+        print(error)
+"""
+    draw = np.random.default_rng(0).normal(size=(800, 3))
+    (tmp_path / "a.xyz").write_text(
+        "".join("1\nenergy=-1.25\nH {:.8f} {:.8f} {:.8f}\n".format(*row) for row in draw)
+    )
+    zstruct.build(tmp_path / "a.xyz", tmp_path / "a.zarr", encoding="decimal", progress=False)
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    local, *sentences = done.stdout.splitlines()
+    assert float(local) == zstruct.Store(tmp_path / "a.zarr").read("positions").sum()
+    assert len(sentences) == 2
+    assert all(sentence.endswith('pip install "zstruct[decimal]"') for sentence in sentences)
+    assert not (tmp_path / "b.zarr").exists()

@@ -37,6 +37,7 @@ from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.store.spec import ENCODING_VERSION
 from zstruct.store.write import create
+from zstruct.store.zarr_codecs import check_decimals
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client
@@ -136,6 +137,8 @@ def build(
     options = ReadOptions(
         dict(keys or {}), {} if units is None else units, left_out, element_table(elements), stored.precision
     )
+    if stored.decimal:
+        check_decimals("encoding='decimal'")
     target = Target(check_writable(out, "a store is built"), overwrite=overwrite)
     if not target.work.exists():
         target.check()

@@ -15,7 +15,7 @@ import zarr
 from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
 from zstruct.paths_and_urls import is_url, refused
 from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
-from zstruct.store.zarr_codecs import register_where_missing
+from zstruct.store.zarr_codecs import check_decimals, register_where_missing
 
 __all__ = ["Handles", "chunks_there"]
 
@@ -105,6 +105,8 @@ class Handles:
 
     def reason(self, error: Exception) -> ZstructError | None:
         """Return why there is no store to open, if that is what an error says."""
+        if isinstance(error, ImportError):
+            check_decimals(self.path)
         path, said = self.path, refused(self.path, error)
         if said is not None:
             return said

@@ -21,6 +21,7 @@ from zstruct.store.metadata import (
     read_documents,
     write_document,
 )
+from zstruct.store.zarr_codecs import check_decimals
 
 __all__ = ["check_joinable", "check_readable"]
 
@@ -45,6 +46,9 @@ def check_readable(path: str | os.PathLike[str]) -> None:
                     raise ValueError(f"zarr shows {inner} otherwise than it was written")
         if arrays:
             raise ValueError(f"zarr shows {', '.join(arrays)}, which were not written")
+    except ImportError:
+        check_decimals(name)
+        raise
     except (ArithmeticError, LookupError, ValueError, TypeError, OSError) as error:
         raise CorruptStoreError(
             f"{name} was written, but can't be read again ({type(error).__name__}: {error}); it is not "

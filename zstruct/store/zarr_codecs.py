@@ -6,16 +6,20 @@ is here: double precision from and to whole numbers, one of which stands for NaN
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 from zarr.abc.codec import ArrayArrayCodec
 from zarr.core.dtype import get_data_type_from_json
 from zarr.registry import get_codec_class, register_codec
 
-__all__ = ["CastValue", "ScaleOffset", "register_where_missing"]
+from zstruct.errors import MissingExtraError
+
+__all__ = ["CastValue", "ScaleOffset", "check_decimals", "register_where_missing"]
 
 
 class _Codec(ArrayArrayCodec):
@@ -167,3 +171,25 @@ def register_where_missing() -> None:
             get_codec_class(name)
         except KeyError:  # what newer ones raise is one, too
             register_codec(name, codec)
+
+
+def check_decimals(what: str) -> None:
+    """Raise unless zarr can open decimals here: its own codec needs a package that is not always there.
+
+    Parameters
+    ----------
+    what
+        What needs it, for the sentence.
+
+    Raises
+    ------
+    MissingExtraError
+        If it can't.
+    """
+    register_where_missing()
+    if issubclass(get_codec_class("cast_value"), CastValue) or importlib.util.find_spec("cast_value_rs"):
+        return
+    raise MissingExtraError(
+        f"{what}: zarr {zarr.__version__} opens decimals with the package cast-value-rs, which is not "
+        'installed: pip install "zstruct[decimal]"'
+    )
