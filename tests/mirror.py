@@ -47,7 +47,7 @@ THROUGH = {
     ],
     "features/test_statistics.py": ["features/kernels/statistics"],
     "geometry/test_distances.py": ["geometry/kernels/distances"],
-    "geometry/test_neighbors.py": ["geometry/kernels/neighbors"],
+    "geometry/test_neighbors.py": ["geometry/kernels/neighbors", "geometry/kernels/simd"],
     "jit/test_kernel.py": ["jit/compiler", "jit/registry"],
     "layouts/test_graph.py": ["layouts/edges"],
     "layouts/test_padded.py": ["layouts/kernels", "layouts/rectangles"],

@@ -26,6 +26,11 @@ from tests.benchmarks.common import write_molecules
 from zstruct import features, transforms
 from zstruct.features import ACSF, Chebyshev, neighbor_list
 
+if find_spec("zstruct.geometry"):
+    from zstruct.geometry.neighbors import neighbor_pieces
+else:  # version 0.1
+    from zstruct.features.neighbors import neighbor_pieces
+
 # What has been renamed since versions that this may run with: 0.1 has `collate` and `features.pack`.
 _layouts: Any = zstruct.layouts if find_spec("zstruct.layouts") else zstruct.collate
 _packed: Any = getattr(features.Structures, "of", None) or features.pack
@@ -168,15 +173,22 @@ class Workloads:
             "take-neighbors": lambda: self._take("organic", _BATCH, neighbors=5.0),
             "take-features": lambda: self._take("organic", _BATCH, features="chebyshev"),
             "loader-neighbors": lambda: self._loader("organic", neighbors=5.0),
-            "neighbors-solids": lambda: _neighbors(feature_workloads.solids, 100, 6.0),
-            "neighbors-molecules": lambda: _neighbors(feature_workloads.molecules, 1500, 5.0),
-            "neighbors-water": lambda: _neighbors(feature_workloads.water, 1, 6.0),
             "chebyshev-values": lambda: _values(_TIO2, 120),
             "chebyshev-derivatives": lambda: _derivatives(_TIO2, 30),
             "chebyshev-vjp": lambda: _pullback(_TIO2, 120),
             "acsf-values": lambda: _values(_acsf(), 20),
             "acsf-vjp": lambda: _pullback(_acsf(), 10),
         }
+        for name, make, n, cutoff in (
+            ("solids", feature_workloads.solids, 100, 6.0),
+            ("molecules", feature_workloads.molecules, 1500, 5.0),
+            ("water", feature_workloads.water, 1, 6.0),
+            ("triclinic", feature_workloads.triclinic, 1000, 8.0),
+        ):
+            self._makers |= {
+                f"neighbors-{name}": functools.partial(_neighbors, neighbor_list, make, n, cutoff),
+                f"pieces-{name}": functools.partial(_neighbors, _count_pairs, make, n, cutoff),
+            }
         for name in TEXTS:
             self._makers |= {
                 f"build-{name}": functools.partial(self._build, name),
@@ -286,9 +298,13 @@ def _rutile(n: int) -> Any:
     return _packed(list(feature_workloads.rutile(np.random.default_rng(0), n)))
 
 
-def _neighbors(make: Callable[..., Any], n: int, cutoff: float) -> Unit:
+def _neighbors(function: Callable[..., object], make: Callable[..., Any], n: int, cutoff: float) -> Unit:
     packed = _packed(make(np.random.default_rng(0), n))
-    return Call(lambda: neighbor_list(packed, cutoff))
+    return Call(lambda: function(packed, cutoff))
+
+
+def _count_pairs(packed: Any, cutoff: float) -> int:
+    return sum(piece.n_pairs for piece in neighbor_pieces(packed, cutoff))
 
 
 def _values(descriptor: Any, n: int) -> Unit:

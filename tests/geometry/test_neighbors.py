@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 
 import ase.build
@@ -303,6 +306,34 @@ def test_100_000_atoms_against_a_tree():
         largest = max(largest, piece.n_pairs)
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), pairs)
     assert largest <= 1 << 14
+
+
+_DIGEST = """
+import hashlib, ase.build, numpy as np
+from zstruct.geometry.neighbors import neighbor_list
+from zstruct.geometry.structures import Structures
+
+solid, box = ase.build.bulk("Po", "sc", a=3.0), ase.build.bulk("NaCl", "rocksalt", 5.6, cubic=True) * 4
+box.rattle(0.3, seed=1)
+digest = hashlib.sha256()
+for atoms, cutoff in ((solid * (2, 2, 2), 6.0), (box, 5.0), (ase.build.molecule("C6H6"), 4.0)):
+    found = neighbor_list(Structures.of(atoms), cutoff)
+    for array in (found.offsets, found.indices, found.shifts, found.vectors, found.distances):
+        digest.update(array.tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.long  # all is compiled again
+def test_the_same_bits_on_any_processor(tmp_path):
+    plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST], env=os.environ | more, capture_output=True, text=True, check=True
+        ).stdout
+        for more in ({}, plain)
+    }
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("size", [1e3, 1e6, 9e8])

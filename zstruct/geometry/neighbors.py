@@ -172,18 +172,19 @@ class _Search:
         _check_cutoff(cutoff)
         # Imported late: numba takes its time.
         from zstruct.geometry.kernels.neighbors import empty_space, search
+        from zstruct.geometry.kernels.simd import SPARE
 
         arrays = (structures.offsets, structures.positions, structures.cells, structures.pbc)
         views = [array.view() for array in arrays]
         for view in views:
             view.flags.writeable = False  # for all, or the kernels are compiled once more for those that are
-        self._search: Any = search.for_work(_work(structures, cutoff))
-        self._space, self._arguments = empty_space(), (*views, float(cutoff))
+        self._search: Any = search.for_work(lambda: _work(structures, cutoff))
+        self._space, self._arguments, self._spare = empty_space(), (*views, float(cutoff)), SPARE
 
     def find(self, start: int, stop: int, room: int, whole: bool) -> Neighbors:
         """Return the neighbours of rows ``start:stop``, or of the first of them: those there is room for."""
         edges = np.zeros(stop - start + 1, np.int64)
-        arrays = _allocate(room)
+        arrays = _allocate(room + self._spare)
         row, pairs = start, 0
         while True:
             row, pairs, self._space = self._search(
@@ -196,7 +197,7 @@ class _Search:
             # As many as atoms had so far, on the average; in any case half more.
             mean = pairs / max(1, row - start)
             room = max(int(1.05 * mean * (stop - start)), room + room // 2 + 16)
-            larger = _allocate(room)
+            larger = _allocate(room + self._spare)
             for old, new in zip(arrays, larger, strict=True):
                 new[:pairs] = old[:pairs]
             arrays = larger

@@ -75,20 +75,22 @@ class Kernel:
         with np.errstate(all="ignore"):  # machine integers wrap, and kernels are silent about that
             return self.function(*arguments)
 
-    def for_work(self, seconds: float, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    def for_work(
+        self, seconds: float | Callable[[], float], otherwise: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
         """Return what to call: the function as Python runs it, while that costs little, or the kernel.
 
         Parameters
         ----------
         seconds
-            What Python will take for the call, roughly. All calls of kernels of the same file draw on
-            one allowance.
+            What Python will take for the call, roughly, or what says so, if that takes time. All calls of
+            kernels of the same file draw on one allowance.
         otherwise
             What Python runs in place of the function, and gives the same: NumPy's way to do it, say.
         """
         if self._compiled is None and not _always:
             family = self.__module__
-            spent = _spent.get(family, 0.0) + seconds
+            spent = _spent.get(family, 0.0) + (seconds() if callable(seconds) else seconds)
             limit = _MORE if "numba" in sys.modules else _LOADING
             if spent <= limit or (spent <= _COMPILING and not is_kept(family)):
                 _spent[family] = spent

@@ -4,28 +4,26 @@ A structure is laid out once, into `Space`: its cell is turned so that the first
 and the second in the xy plane, and its atoms are moved by whole cell vectors into the brick that
 the diagonal of the turned cell spans, which tiles space like the cell. All images within reach of
 the atoms are listed, and, if there are many, sorted into columns along z, so that the candidates of
-a centre are few runs of consecutive images. Candidates are found by SIMD with turned coordinates,
-and a little too far; what is a neighbour is decided on the vectors that are returned. These are
-differences of the same floating point numbers from both ends of a pair, so both ends agree.
+a centre are few runs of consecutive images. Candidates are found by SIMD with turned coordinates in
+single precision, and a little too far; what is a neighbour is decided on the vectors that are returned.
+These are differences of the same floating point numbers from both ends of a pair, so both ends agree.
 """
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
-from zstruct.jit.kernel import helper, kernel, primitive
+from zstruct.geometry.kernels.simd import LANES, SPARE, append_near, write_four, write_image
+from zstruct.jit.kernel import helper, kernel
 
 __all__ = ["Space", "empty_space", "search"]
 
-_LANES = 16  # images that are looked at together
-_POPS = 8  # of them, how many are taken without asking whether there are more
 _FEW = 1000  # images up to which each centre looks at all, by measurement
 _COLUMN, _HEIGHT = 1.0, 0.125  # of bins, in cutoffs, by measurement
 _ROUNDING = 1e-14  # relative to the largest number that coordinates are sums of: some 50 roundings
+_SINGLE = 4e-7  # relative to the largest difference of coordinates: some seven roundings to single precision
 
 # Rows of `Space.frame`, after three axes.
 _CELL, _VECTORS, _LOW, _HIGH, _ORIGIN, _PER, _REACH = 3, 6, 9, 10, 11, 12, 13
@@ -47,10 +45,12 @@ class Space(NamedTuple):
     moves
         By how many cell vectors they were moved there; the image that is the atom itself, shape (n, 4).
     coordinates
-        Turned coordinates of the images, all x, then all y, then all z, with room for `_LANES` more.
+        Turned coordinates of the images, all x, then all y, then all z, with room for `LANES` more.
+    singles
+        The same, from where atoms begin, in single precision.
     images
         64 bytes each, shape (g, 8): where the atom is in the brick, what moves it from there, and, as
-        four int32, the atom and the cell vectors that move it from where it was given.
+        four int32, the cell vectors that move it from where it was given, and the atom.
     edges
         The images of a bin are ``edges[bin] : edges[bin + 1]``.
     found
@@ -62,6 +62,7 @@ class Space(NamedTuple):
     atoms: Any
     moves: Any
     coordinates: Any
+    singles: Any
     images: Any
     edges: Any
     found: Any
@@ -74,60 +75,12 @@ def empty_space() -> Space:
         frame=np.zeros((14, 3)),
         atoms=np.empty((0, 6)),
         moves=np.empty((0, 4), np.int32),
-        coordinates=np.empty(3 * _LANES),
+        coordinates=np.empty(3 * LANES),
+        singles=np.empty(3 * LANES, np.float32),
         images=np.empty((0, 8)),
         edges=np.empty(0, np.int64),
-        found=np.empty(_LANES, np.uint32),
+        found=np.empty(LANES, np.uint32),
     )
-
-
-def _emit_within(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    # LLVM does not make this of a loop: the comparison of lanes as the bits of a number.
-    lanes = ir.VectorType(ir.DoubleType(), _LANES)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
-    undefined = ir.Constant(lanes, ir.Undefined)
-
-    def spread(value: Any) -> Any:
-        one = builder.insert_element(undefined, value, ir.IntType(32)(0))
-        return builder.shuffle_vector(one, undefined, zeros)
-
-    total = None
-    for address, centre in zip(arguments[:3], arguments[3:6], strict=True):
-        points = builder.load(builder.inttoptr(address, lanes.as_pointer()), align=8)
-        apart = builder.fsub(points, spread(centre))
-        squared = builder.fmul(apart, apart, flags=("contract",))
-        total = squared if total is None else builder.fadd(total, squared, flags=("contract",))
-    near = builder.fcmp_ordered("<=", total, spread(arguments[6]))
-    return builder.zext(builder.bitcast(near, ir.IntType(_LANES)), ir.IntType(64))
-
-
-@primitive("int64(int64, int64, int64, float64, float64, float64, float64)", _emit_within)
-def _within(px: int, py: int, pz: int, x: float, y: float, z: float, square: float) -> int:
-    """Return a bit for each of `_LANES` points at three addresses, set if it is that near to x, y, z."""
-    lanes = ctypes.c_double * _LANES
-    rows = zip(*(lanes.from_address(int(p)) for p in (px, py, pz)), strict=True)
-    squares = ((a - x) ** 2 + (b - y) ** 2 + (c - z) ** 2 for a, b, c in rows)
-    return sum((near <= square) << lane for lane, near in enumerate(squares))
-
-
-def _emit_lowest(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return builder.cttz(arguments[0], ir.IntType(1)(0))
-
-
-@primitive("int64(int64)", _emit_lowest)
-def _lowest(bits: int) -> int:
-    """Return which is the lowest bit that is set, 64 if none."""
-    return (int(bits) & -int(bits)).bit_length() - 1 if bits else 64
-
-
-def _emit_count(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return builder.ctpop(arguments[0])
-
-
-@primitive("int64(int64)", _emit_count)
-def _count(bits: int) -> int:
-    """Return how many bits are set."""
-    return (int(bits) & (1 << 64) - 1).bit_count()
 
 
 @kernel(takes=4)
@@ -141,7 +94,7 @@ def search(  # type: ignore[no-untyped-def]
     that is not done, the number of pairs by then, and the space for the next call.
     """
     # Taken apart and put together once: each array in a tuple costs two atomic operations.
-    state, frame, atoms, moves, coordinates, images, edges, found = space
+    state, frame, atoms, moves, coordinates, singles, images, edges, found = space
     row, s = start, _structure_of(start, offsets)
     while row < stop:
         while offsets[s + 1] <= row:
@@ -157,21 +110,22 @@ def search(  # type: ignore[no-untyped-def]
             g = _list_images(n, order, frame, atoms, moves, coordinates, images)
             if g > len(images):
                 room = g + g // 4
-                coordinates, images = np.empty(3 * (room + _LANES)), np.empty((room, 8))
-                found = np.empty(room + _LANES, np.uint32)
+                coordinates, images = np.empty(3 * (room + LANES)), np.empty((room, 8))
+                singles, found = np.empty(3 * (room + LANES), np.float32), np.empty(room + LANES, np.uint32)
                 _list_images(n, order, frame, atoms, moves, coordinates, images)
             state[1] = g
             if g > _FEW:
                 coordinates, images, edges = _sort(n, state, frame, moves, coordinates, images, edges)
+            _to_singles(g, frame, coordinates, singles)
         last = min(stop, offsets[s + 1])
         done, pairs = _fill(
-            row - first, last - first, first, cutoff, pairs, state, frame, atoms, moves, coordinates, images,
+            row - first, last - first, first, cutoff, pairs, state, frame, atoms, moves, singles, images,
             edges, found, row - start, ends, indices, shifts, vectors, distances,
         )  # fmt: skip
         row = first + done
         if row < last:
             break
-    return row, pairs, Space(state, frame, atoms, moves, coordinates, images, edges, found)
+    return row, pairs, Space(state, frame, atoms, moves, coordinates, singles, images, edges, found)
 
 
 @helper
@@ -189,49 +143,59 @@ def _structure_of(row, offsets):  # type: ignore[no-untyped-def]
 
 @helper
 def _fill(  # type: ignore[no-untyped-def]
-    begin, end, first, cutoff, pairs, state, frame, atoms, moves, coordinates, images, edges, found,
+    begin, end, first, cutoff, pairs, state, frame, atoms, moves, singles, images, edges, found,
     centre, ends, indices, shifts, vectors, distances,
 ):  # fmt: skip
     """Write the neighbours of atoms ``begin:end`` of the structure; return the first not done, and pairs."""
-    whole = images.view(np.int32)
-    room, k = len(indices), np.uint64(pairs)
+    room, k = len(indices) - SPARE, np.int64(pairs)
+    of_images, of_found = np.int64(images.ctypes.data), np.int64(found.ctypes.data)
+    to_indices, to_shifts = np.int64(indices.ctypes.data), np.int64(shifts.ctypes.data)
+    to_vectors, to_distances = np.int64(vectors.ctypes.data), np.int64(distances.ctypes.data)
     for i in range(begin, end):
-        m = _candidates(i, state, frame, atoms, coordinates, edges, found)
-        if np.int64(k) + m > room:
-            return i, np.int64(k)
+        m = _candidates(i, state, frame, atoms, moves, singles, edges, found)
+        if k + m >= room:
+            return i, k
+        for q in range(m, m + SPARE - 1):
+            found[np.uint64(q)] = found[np.uint64(max(m - 1, 0))]
         x, y, z = atoms[i, 0], atoms[i, 1], atoms[i, 2]
-        a, b, c, itself = moves[i, 0], moves[i, 1], moves[i, 2], moves[i, 3]
-        for q in range(m):
-            g = found[q]
-            dx = (images[g, 0] - x) + images[g, 3]
-            dy = (images[g, 1] - y) + images[g, 4]
-            dz = (images[g, 2] - z) + images[g, 5]
-            distance = np.sqrt(dx * dx + dy * dy + dz * dz)
-            indices[k] = first + whole[g, 12]
-            shifts[k, 0] = whole[g, 13] - a
-            shifts[k, 1] = whole[g, 14] - b
-            shifts[k, 2] = whole[g, 15] - c
-            vectors[k, 0] = dx
-            vectors[k, 1] = dy
-            vectors[k, 2] = dz
-            distances[k] = distance
-            k += np.uint64((distance < cutoff) & (g != np.uint32(itself)))
+        a, b, c, all_near = moves[i, 0], moves[i, 1], moves[i, 2], np.int64(15)
+        for q in range(0, m, 4):
+            at = k + q
+            all_near &= write_four(
+                of_images, of_found + 4 * q, x, y, z, a, b, c, first, cutoff,
+                to_indices + 8 * at, to_shifts + 12 * at, to_vectors + 24 * at, to_distances + 8 * at,
+            )  # fmt: skip
+        k = k + m if all_near == 15 else _keep(k, k + m, cutoff, indices, shifts, vectors, distances)
         ends[centre + i - begin] = k
-    return end, np.int64(k)
+    return end, k
 
 
 @helper
-def _candidates(i, state, frame, atoms, coordinates, edges, found):  # type: ignore[no-untyped-def]
+def _keep(begin, end, cutoff, indices, shifts, vectors, distances):  # type: ignore[no-untyped-def]
+    """Move those of pairs ``begin:end`` together that are neighbours; return their end."""
+    k = begin
+    for q in range(begin, end):
+        if distances[q] < cutoff:
+            indices[k], distances[k] = indices[q], distances[q]
+            for d in range(3):
+                shifts[k, d], vectors[k, d] = shifts[q, d], vectors[q, d]
+            k += 1
+    return k
+
+
+@helper
+def _candidates(i, state, frame, atoms, moves, singles, edges, found):  # type: ignore[no-untyped-def]
     """Write the images that may be neighbours of atom i into `found`; return how many."""
-    stride = 8 * (len(coordinates) // 3)
-    px = np.int64(coordinates.ctypes.data)
+    stride = 4 * (len(singles) // 3)
+    px, pf = np.int64(singles.ctypes.data), np.int64(found.ctypes.data)
     x, y, z = atoms[i, 3], atoms[i, 4], atoms[i, 5]
-    reach = frame[_REACH, 0]
+    sx, sy, sz = _single(0, x, frame), _single(1, y, frame), _single(2, z, frame)
+    reach, near, itself = frame[_REACH, 0], np.float32(frame[_REACH, 1]), np.int64(moves[i, 3])
     square = reach * reach
     nx, ny, nz = state[2], state[3], state[4]
     m = np.int64(0)  # a plain zero would be a type of its own, and `_scan` compiled for it once more
     if nx == 0:
-        return _scan(px, stride, m, state[1], x, y, z, square, found, m)
+        return _scan(px, stride, m, state[1], itself, sx, sy, sz, near, pf, m)
     x0, y0, z0 = frame[_ORIGIN, 0], frame[_ORIGIN, 1], frame[_ORIGIN, 2]
     per_x, per_y, per_z = frame[_PER, 0], frame[_PER, 1], frame[_PER, 2]
     width_x, width_y = 1.0 / per_x, 1.0 / per_y
@@ -247,7 +211,7 @@ def _candidates(i, state, frame, atoms, coordinates, edges, found):  # type: ign
             column = (bx * ny + by) * nz
             low = edges[column + _bin(z - rz, z0, per_z, nz)]
             high = edges[column + _bin(z + rz, z0, per_z, nz) + 1]
-            m = _scan(px, stride, low, high, x, y, z, square, found, m)
+            m = _scan(px, stride, low, high, itself, sx, sy, sz, near, pf, m)
     return m
 
 
@@ -257,26 +221,23 @@ def _bin(x, x0, per_x, n):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _scan(px, stride, low, high, x, y, z, square, found, m):  # type: ignore[no-untyped-def]
-    """Add those of images ``low:high`` that are near enough to `found`; return how many there are then."""
-    for k in range(low, high, _LANES):
-        p = px + 8 * k
-        bits = _within(p, p + stride, p + 2 * stride, x, y, z, square)
-        if high - k < _LANES:
-            bits &= (1 << (high - k)) - 1
-        at, m = np.uint64(m), m + _count(bits)
-        while bits != 0:
-            # Eight at once, some of them in vain: branches that can't be foretold cost more.
-            for lane in range(_POPS):
-                found[at + np.uint64(lane)] = k + _lowest(bits)
-                bits &= bits - 1
-            at += np.uint64(_POPS)
+def _scan(px, stride, low, high, itself, x, y, z, square, pf, m):  # type: ignore[no-untyped-def]
+    """Add those of images ``low:high`` that are near enough to the m found; return how many there are."""
+    for k in range(low, high, LANES):
+        p = px + 4 * k
+        m += append_near(p, p + stride, p + 2 * stride, x, y, z, square, pf + 4 * m, k, high, itself)
     return m
 
 
 @helper
 def _turn(s, cells, pbc, frame):  # type: ignore[no-untyped-def]
     """Set the axes and the turned cell; return which cell vectors its rows are, the periodic ones first."""
+    if not (pbc[s, 0] or pbc[s, 1] or pbc[s, 2]):
+        for k in range(3):
+            for d in range(3):
+                frame[k, d] = 1.0 * (d == k)
+                frame[_CELL + k, d], frame[_VECTORS + k, d] = 0.0, 0.0
+        return 0, 1, 2
     # Short vectors first: the brick is nearer to a cube then.
     for k in range(3):
         frame[_PER, k] = _length(s, k, cells, pbc)
@@ -392,13 +353,31 @@ def _set_reach(cutoff, size, frame):  # type: ignore[no-untyped-def]
         size += (
             a * abs(frame[_VECTORS, d]) + b * abs(frame[_VECTORS + 1, d]) + c * abs(frame[_VECTORS + 2, d])
         )
-    frame[_REACH, 0] = cutoff + _ROUNDING * size
+    reach = cutoff + _ROUNDING * size
+    # What candidates are found with has been rounded to single precision.
+    near = reach + _SINGLE * (span + 5.0 * reach)
+    frame[_REACH, 0], frame[_REACH, 1] = reach, near * near
+
+
+@helper
+def _single(d, coordinate, frame):  # type: ignore[no-untyped-def]
+    """Return a turned coordinate from where atoms begin, in single precision."""
+    return np.float32(coordinate - frame[_LOW, d])
+
+
+@helper
+def _to_singles(g, frame, coordinates, singles):  # type: ignore[no-untyped-def]
+    """Write the turned coordinates of images in single precision."""
+    stride = np.uint64(len(coordinates) // 3)
+    for d in range(3):
+        begin, low = np.uint64(d) * stride, frame[_LOW, d]
+        for k in range(np.uint64(g)):
+            singles[begin + k] = np.float32(coordinates[begin + k] - low)
 
 
 @helper
 def _list_images(n, order, frame, atoms, moves, coordinates, images):  # type: ignore[no-untyped-def]
     """Write all images of atoms within reach of where atoms are, if there is room; return how many."""
-    whole = images.view(np.int32)
     room, stride = len(images), len(coordinates) // 3
     reach = frame[_REACH, 0]
     square = reach * reach
@@ -416,8 +395,19 @@ def _list_images(n, order, frame, atoms, moves, coordinates, images):  # type: i
     ux, uy, uz = frame[_VECTORS, 0], frame[_VECTORS, 1], frame[_VECTORS, 2]
     vx, vy, vz = frame[_VECTORS + 1, 0], frame[_VECTORS + 1, 1], frame[_VECTORS + 1, 2]
     wx, wy, wz = frame[_VECTORS + 2, 0], frame[_VECTORS + 2, 1], frame[_VECTORS + 2, 2]
-    o0, o1, o2 = np.uint64(order[0]), np.uint64(order[1]), np.uint64(order[2])
-    to0, to1, to2 = o0 + np.uint64(13), o1 + np.uint64(13), o2 + np.uint64(13)
+    o0, o1, o2 = order
+    d0, d1, d2 = 1 * (o0 == 0), 1 * (o0 == 1), 1 * (o0 == 2)
+    to_images = np.int64(images.ctypes.data)
+    if ax == 0.0 and by == 0.0 and cz == 0.0 and n <= room:  # nothing is periodic
+        for j in range(n):
+            for d in range(3):
+                coordinates[d * stride + j] = atoms[j, 3 + d]
+            write_image(
+                to_images + 64 * j, atoms[j, 0], atoms[j, 1], atoms[j, 2], ux, uy, uz, 0.0, 0.0, 0.0, 0,
+                moves[j, 0], moves[j, 1], moves[j, 2], j, d0, d1, d2,
+            )  # fmt: skip
+            moves[j, 3] = j
+        return n
     g = 0
     for j in range(n):
         x, y, z = atoms[j, 3], atoms[j, 4], atoms[j, 5]
@@ -441,21 +431,18 @@ def _list_images(n, order, frame, atoms, moves, coordinates, images):  # type: i
                 tx = b * vx + c * wx
                 ty = b * vy + c * wy
                 tz = b * vz + c * wz
+                s0 = moves[j, 0] + (b if o1 == 0 else 0) + (c if o2 == 0 else 0)
+                s1 = moves[j, 1] + (b if o1 == 1 else 0) + (c if o2 == 1 else 0)
+                s2 = moves[j, 2] + (b if o1 == 2 else 0) + (c if o2 == 2 else 0)
                 for a in range(begin, end):
                     k = np.uint64(g)
                     coordinates[k] = xb + a * ax
                     coordinates[k + np.uint64(stride)] = yb
                     coordinates[k + np.uint64(2 * stride)] = zc
-                    images[k, 0] = atoms[j, 0]
-                    images[k, 1] = atoms[j, 1]
-                    images[k, 2] = atoms[j, 2]
-                    images[k, 3] = a * ux + tx
-                    images[k, 4] = a * uy + ty
-                    images[k, 5] = a * uz + tz
-                    whole[k, 12] = j
-                    whole[k, to0] = moves[j, o0] + a
-                    whole[k, to1] = moves[j, o1] + b
-                    whole[k, to2] = moves[j, o2] + c
+                    write_image(
+                        to_images + 64 * g, atoms[j, 0], atoms[j, 1], atoms[j, 2], ux, uy, uz, tx, ty, tz, a,
+                        s0, s1, s2, j, d0, d1, d2,
+                    )  # fmt: skip
                     g += 1
     return g
 
