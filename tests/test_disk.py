@@ -11,7 +11,7 @@ import pytest
 
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
-from zstruct.disk import WholeFile, allocate, load, naming, save_array, writing
+from zstruct.disk import WholeFile, allocate, load, naming, save_array, sync_tree, writing
 from zstruct.errors import WriteError
 from zstruct.features import Chebyshev, NeighborList
 
@@ -272,3 +272,21 @@ def test_a_file_is_loaded_into_memory(tmp_path):
 def test_a_file_that_is_not_there_is_not_loaded(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "rows")
+
+
+def test_a_tree_is_on_the_disk_when_its_files_are_and_then_its_folders(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("x", "a/y", "a/b/z"):
+        (tmp_path / name).write_text(name)
+    synced = []
+    monkeypatch.setattr("zstruct.disk.sync_to_disk", lambda path: synced.append(path))
+    sync_tree(tmp_path)
+    assert {path.name for path in synced[:3]} == {"x", "y", "z"}
+    assert set(synced[3:]) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+
+    def fail(path):
+        raise OSError(errno.EIO, "broken", os.fspath(path))
+
+    monkeypatch.setattr("zstruct.disk.sync_to_disk", fail)
+    with pytest.raises(OSError, match="broken"):
+        sync_tree(tmp_path)

@@ -12,6 +12,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -23,6 +24,7 @@ from zstruct.errors import WriteError, ZstructError
 
 __all__ = [
     "PARTIAL",
+    "WAITS",
     "WholeFile",
     "allocate",
     "is_full",
@@ -30,8 +32,12 @@ __all__ = [
     "naming",
     "save_array",
     "sync_to_disk",
+    "sync_tree",
     "writing",
 ]
+
+#: How many files are waited for at once.
+WAITS = 8
 
 #: What the names of files end in that are not whole.
 PARTIAL = ".partial"
@@ -130,6 +136,22 @@ def sync_to_disk(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all that is in it is on the disk.
+
+    Many files are waited for at once, which takes little longer than one: the system writes down for all of
+    them together what it has to.
+    """
+    folders, files = [], []
+    for inner, _, names in os.walk(folder):
+        folders.append(Path(inner))
+        files += [Path(inner, name) for name in names]
+    with ThreadPoolExecutor(WAITS) as pool:
+        for paths in (files, folders):
+            for _ in pool.map(sync_to_disk, paths):
+                pass
 
 
 class WholeFile:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
 from zstruct import InputError
+from zstruct.building import parts
 from zstruct.store.store import Store
 
 
@@ -75,6 +76,48 @@ def test_many_parts_and_shards_are_one_store(tmp_path, frames, small_chunks, mon
     assert report.species == {
         s: sum(a.get_chemical_symbols().count(s) for a in frames) for s in ("H", "C", "O", "Ti")
     }
+
+
+@pytest.mark.parametrize("shuffle_seed", [None, 3])
+def test_parts_in_memory_and_in_files_give_the_same_bytes(
+    tmp_path, frames, small_chunks, monkeypatch, shuffle_seed
+):
+    monkeypatch.setattr("zstruct.building.parse._BLOCK_BYTES", 500)
+    for k in range(6):
+        (tmp_path / f"{k}.xyz").write_text(extxyz_text(frames[5 * k : 5 * k + 5]))
+    made, read = [], parts.PartWriter.close
+
+    def close(self, summary):
+        read(self, summary)
+        made.append(self._path.exists())
+
+    monkeypatch.setattr(parts.PartWriter, "close", close)
+    monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
+    monkeypatch.chdir(tmp_path)
+    stores = []
+    for memory, expected in ((0, {True}), (4000, {True, False}), (1 << 20, {False})):
+        monkeypatch.setattr(parts, "MEMORY_BYTES", memory)
+        out = tmp_path / f"{memory}.zarr"
+        zstruct.build("*.xyz", out, workers=1, encoding={"shuffle_seed": shuffle_seed}, progress=False)
+        stores.append(tree_bytes(out))
+        assert set(made) == expected
+        made.clear()
+        assert not parts._SHELF._footers
+        assert not parts._SHELF._taken
+    assert stores[0] == stores[1] == stores[2]
+
+
+def test_a_build_that_fails_leaves_no_part_in_memory(tmp_path, frames):
+    def where(frame):
+        if frame.n_atoms == len(frames[-1]):
+            raise RuntimeError("mine")
+        return True
+
+    with pytest.raises(InputError, match="mine"):
+        zstruct.build(frames, tmp_path / "s.zarr", filters=where, progress=False)
+    zstruct.build(frames, tmp_path / "s.zarr", filters=lambda frame: True, progress=False)
+    assert not parts._SHELF._footers
+    assert not parts._SHELF._taken
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 5])

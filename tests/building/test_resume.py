@@ -36,18 +36,19 @@ def inputs(tmp_path):
     return folder
 
 
-def _shrink():
-    """Make many parts and many shards of little data."""
-    from zstruct.building import manifest
+def _shrink(memory):
+    """Make many parts and many shards of little data; keep so many bytes of parts in memory."""
+    from zstruct.building import manifest, parts
     from zstruct.store import chunks
 
     manifest._JOB_BYTES = 0
+    parts.MEMORY_BYTES = memory
     chunks._CHUNK_ROWS.update(atom=128, structure=32)
     chunks._CHUNKS_PER_SHARD = 2
 
 
-def _build(folder, out, options, kill_at=0):
-    _shrink()
+def _build(folder, out, options, kill_at=0, memory=0):
+    _shrink(memory)
     steps = _count_steps(kill_at)
     os.chdir(folder.parent)
     zstruct.build(folder.name, out.name, progress=False, **options)
@@ -72,8 +73,8 @@ def _count_steps(kill_at):
     return steps
 
 
-def _undisturbed(spawner, inputs, out, options):
-    process = spawner.Process(target=_build, args=(inputs, out, options))
+def _undisturbed(spawner, inputs, out, options, memory=0):
+    process = spawner.Process(target=_build, args=(inputs, out, options, 0, memory))
     process.start()
     process.join(120)
     assert process.exitcode == 0
@@ -87,6 +88,7 @@ def _check_target(out, expected):
 
 
 OPTIONS = {"encoding": {"shuffle_seed": 1}}
+MEMORY = [0, 50_000, 1 << 20]  # for none of the parts, some, all
 
 
 def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, inputs, long_run):
@@ -99,7 +101,7 @@ def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, i
         out = tmp_path / f"out{attempt}.zarr"
         work = out.with_name(out.name + ".building")
         while not out.exists() or (work.exists() and list(work.iterdir())):
-            process = spawner.Process(target=_build, args=(inputs, out, OPTIONS))
+            process = spawner.Process(target=_build, args=(inputs, out, OPTIONS, 0, MEMORY[attempt % 3]))
             process.start()
             process.join(float(rng.uniform(0, duration)))
             process.kill()
@@ -112,11 +114,11 @@ def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, i
     raise AssertionError("the builds were over before they could be killed")
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs, overwrite, long_run):
+@pytest.mark.parametrize(("overwrite", "memory"), [(False, MEMORY[0]), (True, MEMORY[1]), (False, MEMORY[2])])
+def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs, overwrite, memory, long_run):
     options = OPTIONS | {"overwrite": overwrite}
     old = _undisturbed(spawner, inputs, tmp_path / "old.zarr", {"encoding": {"shuffle_seed": 2}})
-    expected = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS)
+    expected = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS, memory)
     assert old != expected
     total = int((tmp_path / "steps").read_text())
     kills = 0
@@ -129,7 +131,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs,
         work = out.with_name(out.name + ".building")
         if overwrite:
             shutil.copytree(tmp_path / "old.zarr", out)
-        process = spawner.Process(target=_build, args=(inputs, out, options, int(step)))
+        process = spawner.Process(target=_build, args=(inputs, out, options, int(step), memory))
         process.start()
         process.join(120)
         assert process.exitcode in (-signal.SIGKILL, 0)
@@ -138,7 +140,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs,
             assert out.exists(), f"the target was gone after step {step}"
         _check_target(out, [expected, old])
         if tree_bytes(out) != expected or (work.exists() and list(work.iterdir())):
-            _undisturbed(spawner, inputs, out, options)
+            _undisturbed(spawner, inputs, out, options, memory)
             assert not work.exists()
         assert tree_bytes(out) == expected, f"not the same after step {step}"
     assert kills >= len(steps) - 4
@@ -162,6 +164,41 @@ def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zstruct.build("in", "out.zarr", progress=False)
     assert Store(out).n_structures == FILES * 25
+
+
+def test_a_shard_is_said_to_be_there_when_it_is_on_the_disk(tmp_path, xyz_file, monkeypatch):
+    from zstruct.building import encode
+
+    expected = tmp_path / "whole.zarr"
+    zstruct.build(xyz_file, expected, progress=False)
+    on_disk, said = set(), []
+    write_json = encode.write_json
+
+    def synced(path):
+        name, _, *place = path.relative_to(tmp_path / "out.zarr.building" / "store").parts
+        on_disk.add(f"{name}.{place[0]}.json")
+
+    def saying(path, value, **options):
+        said.append(path.name in on_disk)
+        write_json(path, value, **options)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encode, "sync_to_disk", synced)
+        patch.setattr(encode, "write_json", saying)
+        patch.setattr(importlib.import_module("zstruct.building.build"), "finalize_store", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            zstruct.build(xyz_file, tmp_path / "out.zarr", progress=False)
+    assert said == [True] * len(on_disk)
+    assert len(said) > 5
+    markers = sorted((tmp_path / "out.zarr.building" / "encoded").iterdir())
+    assert len(markers) == len(said)
+    for marker in markers[::2]:  # as after a power failure
+        marker.write_bytes(marker.read_bytes()[:-3])
+    zstruct.build(xyz_file, tmp_path / "out.zarr", progress=False)
+    assert tree_bytes(tmp_path / "out.zarr") == tree_bytes(expected)
 
 
 def _interrupt(spawner, inputs, out, step=30):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zstruct import parallel
 from zstruct.arguments import check, names
-from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded
+from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded, settle
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
 from zstruct.building.finalize import edge_arrays, finalize_store
@@ -22,11 +23,11 @@ from zstruct.building.manifest import (
     make_manifest,
 )
 from zstruct.building.parse import ParseTask, parse_job
-from zstruct.building.parts import read_summary
+from zstruct.building.parts import read_summary, release
 from zstruct.building.plan import Plan, load_plan, make_plan
 from zstruct.building.publication import Target
 from zstruct.building.report import BuildReport
-from zstruct.disk import writing
+from zstruct.disk import WAITS, writing
 from zstruct.errors import InputError
 from zstruct.keywords import as_options, keywords
 from zstruct.paths_and_urls import check_writable
@@ -187,6 +188,7 @@ def build(
         finally:
             runner.close()
             load_plan.cache_clear()
+            release(target.parts)
         target.remove()
     return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
 
@@ -227,6 +229,8 @@ def _parse(
         ]
         sizes = [manifest.jobs[k].nbytes for k in todo]
         small = runs_in == "processes" and (sum(sizes) < _PROCESSES_FROM or len(todo) == 1)
+        local = runner.n_workers is not None
+        place: parallel.RunsIn = "caller" if small and local else runs_in
         tasks = [
             ParseTask(
                 parts[k],
@@ -235,11 +239,11 @@ def _parse(
                 filters,
                 on_error,
                 durable=manifest.resumable,
+                in_memory=local and place != "processes",
             )
             for k in todo
         ]
-        here = small and runner.n_workers is not None
-        for _ in runner.run(parse_job, tasks, sizes, "caller" if here else runs_in):
+        for _ in runner.run(parse_job, tasks, sizes, place):
             pass
     return parts
 
@@ -276,7 +280,8 @@ def _encode(
     runner: Runner, target: Target, plan: Plan, build_id: str
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Write the shards that are not there yet; return the summaries of all of them."""
-    tasks = encode_tasks(plan, target.work, build_id)
+    local = runner.n_workers is not None
+    tasks = encode_tasks(plan, target.work, build_id, settles=not local)
     summaries: dict[tuple[str, int], dict[str, Any]] = {}
     todo: list[EncodeTask] = []
     for task in tasks:
@@ -287,6 +292,12 @@ def _encode(
             summaries[task.name, task.shard] = summary
     total, left = sum(task.nbytes for task in tasks), sum(task.nbytes for task in todo)
     runner.begin("encode", total, total - left)
-    for k, summary in runner.run(encode_shard, todo, [task.nbytes for task in todo]):
-        summaries[todo[k].name, todo[k].shard] = summary
+    waits: list[Future[None]] = []
+    with ThreadPoolExecutor(WAITS) as pool:
+        for k, summary in runner.run(encode_shard, todo, [task.nbytes for task in todo]):
+            summaries[todo[k].name, todo[k].shard] = summary
+            if local:
+                waits.append(pool.submit(settle, todo[k], summary))
+    for wait in waits:
+        wait.result()
     return summaries

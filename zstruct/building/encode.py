@@ -12,26 +12,33 @@ from numpy.typing import NDArray
 
 from zstruct.building.parts import PartBlock
 from zstruct.building.plan import Plan, PlannedField, load_plan
+from zstruct.disk import sync_to_disk
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
+from zstruct.store.files import shard_path
 from zstruct.store.workdir import write_json
 from zstruct.store.write import write_shard
 
-__all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded"]
+__all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded", "settle"]
 
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """Everything a worker needs to write one shard."""
+    """Everything a worker needs to write one shard.
+
+    With `settles`, the worker waits until the shard is on the disk, and then writes down that it is there.
+    Otherwise whoever hands out the tasks does it, by `settle`, while workers go on.
+    """
 
     work: Path
     identity: str
     name: str
     shard: int
     nbytes: int
+    settles: bool
 
 
-def encode_tasks(plan: Plan, work: Path, identity: str) -> list[EncodeTask]:
+def encode_tasks(plan: Plan, work: Path, identity: str, *, settles: bool) -> list[EncodeTask]:
     """Return a task for every shard of every field, large arrays first."""
     tasks = []
     for planned in plan.fields:
@@ -39,7 +46,7 @@ def encode_tasks(plan: Plan, work: Path, identity: str) -> list[EncodeTask]:
         row = planned.field.row_bytes
         for k in range(spec.grid.n_shards(spec.shape[0])):
             rows = min(spec.grid.shard_rows, spec.shape[0] - k * spec.grid.shard_rows)
-            tasks.append(EncodeTask(work, identity, planned.field.name, k, rows * row))
+            tasks.append(EncodeTask(work, identity, planned.field.name, k, rows * row, settles))
     return sorted(tasks, key=lambda task: -task.nbytes)
 
 
@@ -47,7 +54,7 @@ def encoded(task: EncodeTask) -> dict[str, Any] | None:
     """Return the summary of a shard that is already written, or None."""
     try:
         summary: dict[str, Any] = json.loads(_marker(task).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # of a power failure markers may be damaged
         return None
     return summary
 
@@ -66,7 +73,8 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     rows, given = (_ordered if plan.order is None else _shuffled)(plan, planned, start, stop)
     if planned.field.kind == "float":
         rows += 0.0  # the sign of zero is not kept: -0.0 + 0.0 is 0.0
-    summary: dict[str, Any] = {"shard": write_shard(task.work / "store", spec, task.shard, rows)}
+    shard = write_shard(task.work / "store", spec, task.shard, rows, durable=task.settles)
+    summary: dict[str, Any] = {"shard": shard}
     if planned.field.kind in ("float", "int") and task.name != "numbers":
         known = rows if given is None else rows[given]
         if known.size:
@@ -75,8 +83,18 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
                 summary["range"] = [low.item(), high.item()]
     if task.name == "numbers":
         summary["species"] = np.bincount(rows.astype(np.int64)).tolist()
-    write_json(_marker(task), summary)
+    if task.settles:
+        settle(task, summary)
     return summary
+
+
+def settle(task: EncodeTask, summary: dict[str, Any]) -> None:
+    """Have a shard on the disk, and then its summary beside it, which says so."""
+    if not task.settles:
+        plan = load_plan(task.work / "plan.json", task.identity)
+        ndim = len(plan.spec(plan.planned(task.name)).shape)
+        sync_to_disk(shard_path(task.work / "store", task.name, task.shard, ndim))
+    write_json(_marker(task), summary, durable=False)
 
 
 def _ordered(

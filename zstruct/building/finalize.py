@@ -63,6 +63,8 @@ def finalize_store(
 ) -> str:
     """Write edges, tables of texts and the last attributes; return the content digest.
 
+    What is written here need not be on the disk when this returns.
+
     Raises
     ------
     CorruptStoreError
@@ -87,7 +89,7 @@ def finalize_store(
             species[: len(found)] += np.array(found, dtype=np.int64)
         if planned.categories is not None:
             tables += plan.tables(planned)
-    written += [write_array(path, spec, values) for spec, values in tables]
+    written += [write_array(path, spec, values, durable=False) for spec, values in tables]
     dropped: Counter[str] = Counter()
     noted: Counter[str] = Counter()
     remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)

@@ -40,6 +40,7 @@ class ParseTask:
     filters: Filters
     on_error: Literal["raise", "skip"]
     durable: bool
+    in_memory: bool
 
 
 def parse_job(task: ParseTask) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     n_structures = n_atoms = 0
     properties: set[str] = set()
     remarks = Remarks()
-    with PartWriter(task.part, durable=task.durable) as part:
+    with PartWriter(task.part, durable=task.durable, in_memory=task.in_memory) as part:
         waiting: list[Packed] = []
         for label, packed, bad, notes in _blocks(task, properties, remarks):
             n_skipped += len(bad)

@@ -1,7 +1,8 @@
-"""Part files: the packed blocks of one parse job, on disk between parsing and encoding.
+"""Parts: the packed blocks of one parse job, between parsing and encoding, in memory or on disk.
 
-A part is written once, streaming, under a temporary name, and renamed when it is whole; whoever
-finds one can trust it. Arrays lie raw and aligned, a JSON footer says what and where they are.
+A part is kept in memory where there is room and the process that encodes is the one that parses. A file is
+written once, streaming, under a temporary name, and renamed when it is whole; whoever finds one can trust it.
+Arrays lie raw and aligned, a JSON footer says what and where they are. Blocks read the same from both.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,30 +21,79 @@ from numpy.typing import NDArray
 
 from zstruct.disk import WholeFile, naming
 from zstruct.ragged import Packed
-from zstruct.schema import Field
+from zstruct.schema import FIELDS, Field
 from zstruct.store.decimals import DecimalRange
 
-__all__ = ["PartBlock", "PartWriter", "read_blocks", "read_summary"]
+__all__ = ["MEMORY_BYTES", "PartBlock", "PartWriter", "read_blocks", "read_summary", "release"]
+
+#: Bytes of parts that may be in memory: seconds of parsing, which a kill costs.
+MEMORY_BYTES = 512 << 20
 
 _ALIGN = 64
 _END = b"zstruct part 1\n\n"
 
 
+class _Shelf:
+    """The parts of this process that are in memory, by path."""
+
+    def __init__(self) -> None:
+        self._footers: dict[Path, Any] = {}
+        self._taken: dict[Path, Any] = {}
+        self._lock = threading.Lock()
+
+    def take(self, path: Path, nbytes: int) -> bool:
+        """Return whether there is room for so much more of a part."""
+        with self._lock:
+            if sum(self._taken.values()) + nbytes > MEMORY_BYTES:
+                return False
+            self._taken[path] = self._taken.get(path, 0) + nbytes
+            return True
+
+    def put(self, path: Path, footer: dict[str, Any]) -> None:
+        """Keep a part."""
+        self._footers[path] = footer
+
+    def get(self, path: Path) -> Any:
+        """Return the footer of a part, with arrays where files have their places; None if it isn't here."""
+        return self._footers.get(path)
+
+    def drop(self, path: Path) -> None:
+        """Forget a part, or all parts in a folder, and what has been taken for them."""
+        with self._lock:
+            for table in (self._footers, self._taken):
+                for part in [part for part in table if path in (part, part.parent)]:
+                    del table[part]
+
+
+_SHELF = _Shelf()
+
+
+def release(folder: Path) -> None:
+    """Let go of the parts of a folder that are in memory."""
+    _SHELF.drop(folder)
+
+
 class PartWriter:
-    """Writes the blocks of one part; the part appears when `close` has returned.
+    """Writes the blocks of one part; the part is there when `close` has returned.
 
     Parameters
     ----------
     path
         Where the part will be.
     durable
-        Whether to wait for the disk, so that the part survives a power failure.
+        Whether to wait for the disk, so that a file survives a power failure.
+    in_memory
+        Whether the part may stay in memory, which holds `MEMORY_BYTES` of them: for who encodes in this
+        process. It is lost with the process.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True):
-        self._whole = WholeFile(path, durable=durable, shared=True)
-        self._file = self._whole.file
+    def __init__(self, path: Path, *, durable: bool = True, in_memory: bool = False):
+        self._path, self._durable = path, durable
+        self._whole = None if in_memory else self._file()
         self._blocks: list[dict[str, Any]] = []
+
+    def _file(self) -> WholeFile:
+        return WholeFile(self._path, durable=self._durable, shared=True)
 
     def __enter__(self) -> Self:
         return self
@@ -50,8 +101,10 @@ class PartWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._file.closed:
+        if self._whole is not None and not self._whole.file.closed:
             self._whole.discard()
+        if error is not None:
+            _SHELF.drop(self._path)
 
     def add(self, packed: Packed) -> None:
         """Append a block."""
@@ -60,40 +113,62 @@ class PartWriter:
             mask = packed.present.get(name)
             columns[name] = {
                 "field": dataclasses.asdict(packed.fields[name]),
-                "values": self._array(values),
-                "present": None if mask is None else self._array(mask),
+                "values": values,
+                "present": mask,
                 "coverage": len(packed) if mask is None else int(mask.sum()),
                 "categories": packed.categories.get(name),
                 "decimals": _decimals(packed.fields[name], values),
             }
-        self._blocks.append(
-            {
-                "n_structures": len(packed),
-                "n_atoms": int(packed.n_atoms.sum()),
-                "counts": self._array(packed.n_atoms),
-                "columns": columns,
+        block = {
+            "n_structures": len(packed),
+            "n_atoms": int(packed.n_atoms.sum()),
+            "counts": packed.n_atoms,
+            "columns": columns,
+        }
+        if self._whole is None and not _SHELF.take(self._path, packed.nbytes):
+            _SHELF.drop(self._path)
+            self._whole = self._file()
+            self._blocks = [self._written(earlier) for earlier in self._blocks]
+        self._blocks.append(block if self._whole is None else self._written(block))
+
+    def _written(self, block: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a block with the places in the file in place of its arrays, which are written there."""
+        columns = {
+            name: {
+                **column,
+                "values": self._array(column["values"]),
+                "present": None if column["present"] is None else self._array(column["present"]),
             }
-        )
+            for name, column in block["columns"].items()
+        }
+        return {**block, "counts": self._array(block["counts"]), "columns": columns}
 
     def _array(self, values: NDArray[Any]) -> dict[str, Any]:
-        data = np.ascontiguousarray(values)
+        assert self._whole is not None
+        data, file = np.ascontiguousarray(values), self._whole.file
         with naming(self._whole.partial):
-            self._file.write(b"\0" * (-self._file.tell() % _ALIGN))
-            start = self._file.tell()
-            self._file.write(data.reshape(-1).view(np.uint8).data)
+            file.write(b"\0" * (-file.tell() % _ALIGN))
+            start = file.tell()
+            file.write(data.reshape(-1).view(np.uint8).data)
         return {"start": start, "dtype": data.dtype.str, "shape": data.shape}
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the footer with a JSON-able `summary` and give the part its name."""
-        footer = json.dumps({"blocks": self._blocks, "summary": dict(summary)}).encode()
+        if self._whole is None:
+            # As it would be read from a file.
+            _SHELF.put(self._path, {"blocks": self._blocks, "summary": json.loads(json.dumps(dict(summary)))})
+            return
+        text = json.dumps({"blocks": self._blocks, "summary": dict(summary)}).encode()
         with naming(self._whole.partial):
-            self._file.write(footer + len(footer).to_bytes(8, "little") + _END)
+            self._whole.file.write(text + len(text).to_bytes(8, "little") + _END)
         self._whole.keep()
 
 
 def _decimals(field: Field, values: NDArray[Any]) -> dict[str, Any] | None:
-    """Return what numbers need to be stored as decimals; None if they are none."""
-    if field.kind not in ("float", "int"):
+    """Return what numbers need to be stored as decimals; None if they are none, or never will be doubles."""
+    if field.kind not in ("float", "int") or (field.kind == "int" and field.name in FIELDS):
+        return None
+    if field.dtype == "float32":
         return None
     found = DecimalRange.of(values)
     return None if found is None else dataclasses.asdict(found)
@@ -110,7 +185,7 @@ class PartBlock:
     coverage: dict[str, int]
     categories: dict[str, list[str]]
     decimals: dict[str, DecimalRange]
-    _counts: dict[str, Any]
+    _counts: Any
     _columns: dict[str, dict[str, Any]]
 
     def counts(self) -> NDArray[np.int64]:
@@ -122,8 +197,10 @@ class PartBlock:
         return self._read(self._columns[name]["values"], start, stop)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column as a memory map, for scattered access."""
+        """Return a column, of a file as a memory map, for scattered access."""
         entry = self._columns[name]["values"]
+        if isinstance(entry, np.ndarray):
+            return entry
         shape = tuple(entry["shape"])
         if 0 in shape:
             return np.empty(shape, entry["dtype"])
@@ -134,7 +211,9 @@ class PartBlock:
         entry = self._columns[name]["present"]
         return np.ones(self.n_structures, dtype=bool) if entry is None else self._read(entry)
 
-    def _read(self, entry: Mapping[str, Any], start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    def _read(self, entry: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        if isinstance(entry, np.ndarray):
+            return entry[start:stop]
         # Reading instead of mapping keeps the memory of a build bounded by what it asks for.
         n, *rest = entry["shape"]
         dtype, row = np.dtype(entry["dtype"]), int(np.prod(rest, dtype=int))
@@ -145,6 +224,9 @@ class PartBlock:
 
 
 def _footer(path: Path) -> dict[str, Any]:
+    held = _SHELF.get(path)
+    if held is not None:
+        return held
     with open(path, "rb") as file:
         file.seek(-len(_END) - 8, os.SEEK_END)
         tail = file.read()
@@ -162,7 +244,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def read_blocks(path: Path) -> list[PartBlock]:
-    """Return the blocks of a part, arrays unread."""
+    """Return the blocks of a part, arrays of files unread."""
     blocks = []
     for entry in _footer(path)["blocks"]:
         columns = entry["columns"]

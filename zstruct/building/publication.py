@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from zstruct.disk import sync_to_disk
+from zstruct.disk import sync_to_disk, sync_tree
 from zstruct.errors import StoreExistsError
 from zstruct.store.spec import ENCODING_TYPE
 from zstruct.store.workdir import WorkingDirectory, exchange
@@ -102,9 +102,8 @@ class Target:
         return bool(self._directory.recorded() == [build_id, digest])
 
     def publish(self, build_id: str, digest: str) -> None:
-        """Put the finished store in place of the target."""
-        for folder, _, _ in os.walk(self.store):
-            sync_to_disk(Path(folder))
+        """Put the finished store in place of the target, when all of it is on the disk."""
+        sync_tree(self.store)
         # The lock is the last file to go: while there is anything to clean up, this is on record.
         self._directory.record([build_id, digest])
         self.check()

@@ -178,7 +178,7 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON to a file that appears only when it is whole."""
-    with WholeFile(path) as whole:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write JSON to a file that appears only when it is whole; `durable` as for `WholeFile`."""
+    with WholeFile(path, durable=durable) as whole:
         whole.file.write(json.dumps(value).encode())

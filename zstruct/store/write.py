@@ -104,8 +104,10 @@ class WrittenArray:
         return array_digest(self.spec.dtype, self.spec.shape, self.spec.grid, digests)
 
 
-def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray[Any]) -> Shard:
-    """Write one whole shard durably and atomically; return its digest and checksum.
+def write_shard(
+    path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows: NDArray[Any], *, durable: bool = True
+) -> Shard:
+    """Write one whole shard atomically, and durably unless told otherwise; return its digest and checksum.
 
     The bytes are those of Zarr's sharding codec (inner chunks, then their index with its
     checksum), put together here because zarr-python copies them several times on the way.
@@ -114,7 +116,7 @@ def write_shard(path: str | os.PathLike[str], spec: ArraySpec, shard: int, rows:
     file = shard_path(path, spec.path, shard, len(spec.shape))
     file.parent.mkdir(parents=True, exist_ok=True)
     sums, index = [], b""
-    with WholeFile(file) as whole:
+    with WholeFile(file, durable=durable) as whole:
         for piece in _encode_shard(spec, rows):
             whole.file.write(piece)
             if len(piece) == CRC_BYTES:
@@ -145,11 +147,13 @@ def _encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
     yield crc(table)
 
 
-def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray[Any]) -> WrittenArray:
-    """Write all shards of an array."""
+def write_array(
+    path: str | os.PathLike[str], spec: ArraySpec, values: NDArray[Any], *, durable: bool = True
+) -> WrittenArray:
+    """Write all shards of an array, as `write_shard` does."""
     rows = spec.grid.shard_rows
     shards = [
-        write_shard(path, spec, k, values[k * rows : (k + 1) * rows])
+        write_shard(path, spec, k, values[k * rows : (k + 1) * rows], durable=durable)
         for k in range(spec.grid.n_shards(len(values)))
     ]
     return WrittenArray(spec, shards)
@@ -158,9 +162,12 @@ def write_array(path: str | os.PathLike[str], spec: ArraySpec, values: NDArray[A
 def finish(
     path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
 ) -> None:
-    """Complete a store, with the consolidated metadata of all that is in it."""
-    documents = _completed(path, attrs, arrays)
-    write_document(path, consolidated(documents))
+    """Complete a store, with the consolidated metadata of all that is in it.
+
+    Whoever publishes it waits for the disk.
+    """
+    documents = _completed(path, attrs, arrays, durable=False)
+    write_document(path, consolidated(documents), durable=False)
 
 
 def complete(
@@ -183,11 +190,11 @@ def complete(
     CorruptStoreError
         If a shard is missing.
     """
-    write_document(path, _completed(path, attrs, arrays)[""])
+    write_document(path, _completed(path, attrs, arrays, durable=True)[""])
 
 
 def _completed(
-    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray]
+    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray], *, durable: bool
 ) -> dict[str, dict[str, Any]]:
     """Write all documents but the root's, and return them all, complete."""
     written = list(arrays)
@@ -198,18 +205,18 @@ def _completed(
         check_shards(path, array.spec)
         documents[array.spec.path]["attributes"] |= {**array.attrs, "digest": array.digest}
     if written:
-        documents |= _write_shard_table(path, written)
+        documents |= _write_shard_table(path, written, durable=durable)
     said = documents[""]["attributes"]
     said |= {**attrs, "status": "complete"}
     said["metadata_digest"] = documents_digest(documents)
     for inner, document in documents.items():
         if inner:
-            write_document(Path(path, inner), document)
+            write_document(Path(path, inner), document, durable=durable)
     return documents
 
 
 def _write_shard_table(
-    path: str | os.PathLike[str], written: Sequence[WrittenArray]
+    path: str | os.PathLike[str], written: Sequence[WrittenArray], *, durable: bool
 ) -> dict[str, dict[str, Any]]:
     """Write digests and checksums of all shards; return the documents of that group."""
     ordered = sorted(written, key=lambda array: array.spec.path)
@@ -227,7 +234,7 @@ def _write_shard_table(
     ]
     documents = {}
     for spec, values in tables:
-        digest = write_array(path, spec, values).digest
+        digest = write_array(path, spec, values, durable=durable).digest
         documents[spec.path] = _document(replace(spec, attrs={**spec.attrs, "digest": digest}))
     said = {
         "long_name": "shards of the arrays named here, one array after the other",

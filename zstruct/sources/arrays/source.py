@@ -25,8 +25,8 @@ from zstruct.text import counted
 
 __all__ = ["ArraySource"]
 
-# Bytes of a block: blocks of this size are parts as they are.
-_BLOCK_BYTES = 8 << 20
+# Bytes of a block in double precision: blocks of half of this are parts as they are.
+_BLOCK_BYTES = 16 << 20
 
 
 @keywords()
