@@ -1,6 +1,6 @@
 """Batches for training: layouts, padding, epochs, transforms; and statistics of whole stores.
 
-The environment variable PARTS chooses some of the parts, separated by commas: layouts, padding,
+The environment variable PARTS chooses some of the parts, separated by commas: layouts, narrow, padding,
 epochs, transforms, statistics.
 """
 
@@ -34,13 +34,13 @@ RECOMMENDED = 32  # batches in a bucket
 def main(scale: float = 1.0) -> None:
     print(machine())
     print(f"torch {torch.__version__}")
-    chosen = os.environ.get("PARTS", "layouts,padding,epochs,transforms,statistics").split(",")
+    chosen = os.environ.get("PARTS", "layouts,narrow,padding,epochs,transforms,statistics").split(",")
     findings: list[Finding] = []
     folder = Path(tempfile.mkdtemp(prefix="zstruct-bench-"))
     try:
         for name, make, n, parts in (
-            ("A", workloads.solids, 100_000, (_layouts, _epochs, _transforms)),
-            ("Q", workloads.molecules, 200_000, (_layouts, _padding, _epochs)),
+            ("A", workloads.solids, 100_000, (_layouts, _narrow, _epochs, _transforms)),
+            ("Q", workloads.molecules, 200_000, (_layouts, _narrow, _padding, _epochs)),
         ):
             asked = [part for part in parts if part.__name__.strip("_") in chosen]
             if asked:
@@ -96,6 +96,35 @@ def _layouts(files: Files) -> list[Finding]:
             )  # fmt: skip
     header = ["", "structures/s", "of graph's", "bytes/structure", "GB/s", "of graph's"]
     show(f"{files.title}; batches of {BATCH}, take and collate, one thread, warm", rows, header)
+    return findings
+
+
+def _narrow(files: Files) -> list[Finding]:
+    """Shuffled batches with fewer bytes for each atom: numbers as uint8, and ``ptr`` alone."""
+    order = np.random.default_rng(6).permutation(len(files.structures))
+    batches = [order[k : k + BATCH] for k in range(0, len(order) - BATCH + 1, BATCH)]
+    wide, narrow = Ours(files.path(Ours)).dataset, Ours(files.path(Ours), numbers="uint8").dataset
+    pointed = functools.partial(graph, index="ptr")
+    readers: dict[str, Callable[[Any], Any]] = {
+        "take": wide.take,
+        "take, narrow": narrow.take,
+        "take and graph": lambda indices: graph(wide.take(indices)),
+        "take and graph, narrow": lambda indices: pointed(narrow.take(indices)),
+    }
+    sides = {}
+    for name, read in readers.items():
+        for indices in batches:
+            read(indices)
+        sides[name] = functools.partial(for_some_time, itertools.cycle(batches), read, SECONDS)
+    rates = median_rates(sides)
+    rows, findings = [], []
+    for name in readers:
+        of = name.removesuffix(", narrow")
+        rows.append([name, f"{rates[name]:,.0f}", f"{rates[name] / rates[of]:.2f}"])
+        if name != of:
+            speeds = f"{rates[name]:,.0f}/s", f"{of} {rates[of]:,.0f}/s"
+            findings.append(Finding(name, files.name, *speeds, rates[name] / rates[of], 1.4, False))
+    show(f"{files.title}; batches of {BATCH}, one thread, warm", rows, ["", "structures/s", "of the wide"])
     return findings
 
 

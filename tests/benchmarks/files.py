@@ -25,11 +25,10 @@ class Ours(Peer):
     name = "zstruct"
     requires = "zstruct"
 
-    def __init__(self, path: Path, **options: Any):
+    def __init__(self, path: Path, numbers: str = "int64", **options: Any):
         super().__init__(path)
-        self.dataset = zstruct.ZarrStructureDataset(
-            path, fields=FIELDS, dtype={"energy": torch.float64}, **options
-        )
+        dtype = {"energy": torch.float64, "numbers": numbers}
+        self.dataset = zstruct.ZarrStructureDataset(path, fields=FIELDS, dtype=dtype, **options)
 
     @classmethod
     def write(cls, path: Path, structures: Structures) -> None:

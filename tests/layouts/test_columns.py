@@ -32,6 +32,17 @@ def test_packed_or_one_by_one(paired, join):
     assert empty.keys() == packed.keys()
 
 
+@pytest.mark.parametrize("name", ["schnetpack", "mace", "fairchem"])
+def test_numbers_index_whatever_they_were_loaded_as(store, name):
+    wide, narrow = (
+        next(iter(ZarrStructureDataset(store, dtype=dtype, neighbors=3.0).loader(4, layout=name)))
+        for dtype in (None, {"numbers": "uint8"})
+    )
+    key = {"schnetpack": "_atomic_numbers"}.get(name, "atomic_numbers")
+    assert narrow[key].dtype == torch.int64
+    assert torch.equal(narrow[key], wide[key])
+
+
 def test_layouts_by_name():
     assert all(pickle.loads(pickle.dumps(layout)) is layout for layout in LAYOUTS.values())
     code = """

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.tensors import PICK, same
+from zstruct import InputError
 from zstruct.layouts.graph import as_list, graph
 from zstruct.layouts.padded import padded
 
@@ -26,6 +27,18 @@ def test_graph(data, source):
     assert np.array_equal(batch["energy"].numpy(), source.columns["energy"][PICK])
     assert batch["cell"].shape == (6, 3, 3)
     assert batch["pbc"].dtype == torch.bool
+
+
+@pytest.mark.parametrize("index", ["batch", "ptr"])
+def test_what_tells_whose_atoms_are_whose_can_be_chosen(data, index):
+    both, one = graph(data.take(PICK)), graph(data.take(PICK), index=index)
+    left_out = {"batch": "ptr", "ptr": "batch"}[index]
+    assert list(one) == [name for name in both if name != left_out]
+    same(one, {name: both[name] for name in one})
+    renamed = graph(data.take(PICK), index=index, names={index: "rows"})
+    assert torch.equal(renamed["rows"], both[index])
+    with pytest.raises(InputError, match="index is 'batch', 'ptr' or 'both', not 'none'"):
+        graph(data.take(PICK), index="none")
 
 
 @pytest.mark.parametrize("join", [graph, padded, functools.partial(padded, num_atoms=64)])

@@ -49,9 +49,7 @@ def test_columns_of_any_memory():
     locked = np.arange(6)
     locked.flags.writeable = False
     columns = {"strided": values[:, 1:3], "locked": locked, "flags": locked % 2 == 0}
-    packed = PackedBatch(
-        None, np.array([0, 2, 6]), np.array([2, 4]), np.repeat([0, 1], [2, 4]), columns, frozenset(columns)
-    )
+    packed = PackedBatch(None, np.array([0, 2, 6]), np.array([2, 4]), columns, frozenset(columns))
     batch = padded(packed, 5)
     assert np.array_equal(batch["strided"][0, :2], values[:2, 1:3])
     assert np.array_equal(batch["strided"][1, :4], values[2:, 1:3])

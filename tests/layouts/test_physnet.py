@@ -178,9 +178,9 @@ from zstruct.layouts import physnet
 from zstruct.layouts.padded import padded
 from zstruct.layouts.graph import graph
 
-counts, offsets, batch = np.array([1, 2]), np.array([0, 1, 3]), np.array([0, 1, 1])
+counts, offsets = np.array([1, 2]), np.array([0, 1, 3])
 columns = {"numbers": np.array([6, 8, 1]), "positions": np.eye(3), "energy": np.zeros(2)}
-packed = PackedBatch(None, offsets, counts, batch, columns, frozenset(["numbers", "positions"]))
+packed = PackedBatch(None, offsets, counts, columns, frozenset(["numbers", "positions"]))
 for layout in (graph, padded, physnet):
     assert all(type(array) is np.ndarray for array in layout(packed, as_numpy=True).values())
 print("torch" in sys.modules)

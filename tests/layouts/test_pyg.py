@@ -103,6 +103,13 @@ def test_without_edges_and_in_other_units(data):
     assert_allclose(batch[1].force, second.calc.results["forces"] * 1e4)
 
 
+def test_numbers_index_whatever_they_were_loaded_as(data):
+    narrow = ZarrStructureDataset(data.store, dtype={"numbers": "uint8"}, neighbors=CUTOFF)
+    batch, expected = (pyg(of.take([3, 1])) for of in (narrow, data))
+    assert batch.z.dtype == torch.int64
+    assert torch.equal(batch.z, expected.z)
+
+
 def test_loaders(data):
     expected = pyg(data.take(range(4)))
     same(next(iter(DataLoader(data, batch_size=4, collate_fn=pyg))), expected)

@@ -125,9 +125,15 @@ def test_arguments_that_make_no_sense(source, tmp_path):
     with pytest.raises(TypeError, match=r"energy is float32 or float64, of torch or NumPy, not 'half'"):
         ZarrStructureDataset(source.path, dtype={"energy": "half"})
     with pytest.raises(
-        KeyError, match="dtype names numbers; only loaded floating-point fields have one: pos"
+        TypeError, match=r"numbers is stored as uint8 and comes as uint8 or int16 .*, not torch.float32"
     ):
         ZarrStructureDataset(source.path, dtype={"numbers": torch.float32})
+    with pytest.raises(TypeError, match=r"numbers is stored as uint8 and comes as .*, not 'int8'"):
+        ZarrStructureDataset(source.path, dtype={"numbers": "int8"})
+    with pytest.raises(
+        KeyError, match="dtype names pbc; only loaded fields of numbers have one: numbers, pos"
+    ):
+        ZarrStructureDataset(source.path, ["numbers", "positions", "pbc"], dtype={"pbc": "uint8"})
     with pytest.raises(ValueError, match="bytes of a cache must not be negative, but are -1"):
         ZarrStructureDataset(source.path, cache=Cache(bytes=-1))
     for nbytes in ("1GB", True):
@@ -349,3 +355,18 @@ def test_without_torch_a_sentence_names_the_extra():
     assert done.returncode == 1
     assert "MissingExtraError: reading a store into torch needs torch" in done.stderr
     assert 'pip install "zstruct[torch]"' in done.stderr
+
+
+def test_whole_numbers_come_in_the_dtype_that_is_asked_for(source):
+    wide = ZarrStructureDataset(source.path, neighbors=3.0)
+    asked = {"numbers": torch.uint8, "config_type": "int32"}
+    for options in ({}, {"neighbors": 3.0}):
+        narrow = ZarrStructureDataset(source.path, dtype=asked, **options)
+        batch, expected = (layouts.graph(data.take([5, 0, 9, 5])) for data in (narrow, wide))
+        for name, kind in (("numbers", torch.uint8), ("config_type", torch.int32)):
+            assert batch[name].dtype == narrow[5][name].dtype == kind
+            assert torch.equal(batch[name].long(), expected[name])
+            assert torch.equal(narrow[5][name].long(), wide[5][name])
+        assert torch.equal(batch["has_config_type"], expected["has_config_type"])
+        for i in range(12):  # one by one, where masks are found by other code
+            assert narrow[i]["has_config_type"] == wide[i]["has_config_type"]

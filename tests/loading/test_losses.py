@@ -1,12 +1,13 @@
 """The loss: what is missing, padded or left out does not count, and gradients pass."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from zstruct import ArgumentTypeError, InputError, UnknownNameError, ZarrStructureDataset
+from zstruct import ArgumentTypeError, InputError, UnknownNameError, ZarrStructureDataset, layouts
 from zstruct.loading.losses import loss
 
 
@@ -29,7 +30,7 @@ def expected(batch, predictions, weights):
     return weights["energy"] * np.mean(energy) + weights["forces"] * np.mean(forces)
 
 
-@pytest.mark.parametrize("layout", ["graph", "padded"])
+@pytest.mark.parametrize("layout", ["graph", partial(layouts.graph, index="ptr"), "padded"])
 def test_the_loss_is_that_of_what_counts(data, layout):
     graph = next(iter(data.loader(len(data))))
     batch = next(iter(data.loader(len(data), layout=layout)))

@@ -66,7 +66,7 @@ def test_they_are_exact(path, cache):
 def test_no_dtype_of_floats_touches_them(path):
     for dtype in ("float32", "float64"):
         check_graph(layouts.graph(ZarrStructureDataset(path, dtype=dtype).take(range(6))))
-    with pytest.raises(KeyError, match="dtype names calc_id; only loaded floating-point fields"):
+    with pytest.raises(TypeError, match="calc_id is stored as int64 and comes as int64, of torch"):
         ZarrStructureDataset(path, dtype={"calc_id": "float64"})
 
 

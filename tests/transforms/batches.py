@@ -74,7 +74,7 @@ def same(a, b):
 def replace_empty(batch):
     columns = {name: column[:0] for name, column in batch.columns.items()}
     none = np.empty(0, np.int64)
-    return PackedBatch(none, np.zeros(1, np.int64), none, none, columns, batch.per_atom)
+    return PackedBatch(none, np.zeros(1, np.int64), none, columns, batch.per_atom)
 
 
 def arrays_of(batch, i):

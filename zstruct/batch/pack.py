@@ -82,9 +82,8 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     columns = {name: _join(name, parts[name], name in atomwise) for name in names if name not in paired}
     structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
     whence = None if None in structures else np.array(structures, dtype=np.int64)
-    batch = np.repeat(np.arange(len(counts)), counts)
     wide = first.wide if isinstance(first, Sample) else frozenset()
-    return PackedBatch(whence, offsets, counts, batch, columns, atomwise, pairs, wide & columns.keys())
+    return PackedBatch(whence, offsets, counts, columns, atomwise, pairs, wide & columns.keys())
 
 
 def _with_atoms(samples: Sequence[Mapping[str, Any]], per_atom: Collection[str]) -> PackedBatch:

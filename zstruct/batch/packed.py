@@ -18,7 +18,7 @@ from zstruct.batch.tensors import converter, scalar
 if TYPE_CHECKING:
     from zstruct.batch.tensors import Tensor
 
-__all__ = ["ATOMS", "NO_PAIRS", "PackedBatch", "Pairs", "Sample"]
+__all__ = ["ATOMS", "NO_PAIRS", "Interest", "PackedBatch", "Pairs", "Sample"]
 
 #: For each kind of pairs, the name of its index and the names of what each pair carries.
 PerPair = Mapping[str, tuple[str, ...]]
@@ -27,6 +27,7 @@ NO_PAIRS: PerPair = {}
 #: The name of what is no tensor: the structure as `ase.Atoms`, where that was asked for.
 ATOMS = "atoms"
 _NONE: frozenset[str] = frozenset()
+_REMEMBERED = 32  # batches: more than threads make ahead
 
 
 class Sample(dict[str, "Tensor"]):
@@ -103,6 +104,21 @@ class Pairs:
     columns: dict[str, NDArray[Any]]
 
 
+class Interest:
+    """Whether batches are asked for the structures of their atoms; who makes batches looks here.
+
+    Attributes
+    ----------
+    left
+        Batches that are still worth numbering; every question renews it.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = 0
+
+
 @dataclass(eq=False, slots=True)
 class PackedBatch(Sequence[Sample]):
     """Structures packed end to end; also a sequence of their samples.
@@ -115,8 +131,6 @@ class PackedBatch(Sequence[Sample]):
         Row edges of the structures in the per-atom columns, shape (n + 1,).
     n_atoms
         Atoms of each structure, shape (n,).
-    batch
-        The position in the batch of each atom's structure, shape (offsets[-1],).
     columns
         Rows by name: (offsets[-1], ...) per atom, (n, ...) per structure.
     per_atom
@@ -128,17 +142,37 @@ class PackedBatch(Sequence[Sample]):
         libraries that know single precision only may give them in that.
     atoms
         The structures as `ase.Atoms`, if they were asked for.
+    interest
+        Is told when `batch` is asked for.
     """
 
     structures: NDArray[np.int64] | None
     offsets: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
-    batch: NDArray[np.int64]
     columns: dict[str, NDArray[Any]]
     per_atom: frozenset[str]
     pairs: tuple[Pairs, ...] = field(default=())
     wide: frozenset[str] = _NONE
     atoms: tuple[Any, ...] = ()
+    interest: Interest | None = None
+    _batch: NDArray[np.int64] | None = field(default=None, init=False)
+
+    @property
+    def batch(self) -> NDArray[np.int64]:
+        """The position in the batch of each atom's structure, shape (offsets[-1],).
+
+        It is made when it is first asked for, or before, if it was asked for lately.
+        """
+        if self.interest is not None:
+            self.interest.left = _REMEMBERED
+        if self._batch is None:
+            self._batch = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        return self._batch
+
+    def numbered(self, batch: NDArray[np.int64]) -> PackedBatch:
+        """Return this one, which need not make its `batch` any more."""
+        self._batch = batch
+        return self
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

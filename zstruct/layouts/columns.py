@@ -14,7 +14,7 @@ from zstruct.batch.tensors import converter
 from zstruct.precision import narrowed
 from zstruct.voigt import voigt_to_full
 
-__all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors"]
+__all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors", "with_indices"]
 
 
 def need(packed: PackedBatch, layout: str, *names: str) -> None:
@@ -34,7 +34,7 @@ def columns_of(packed: PackedBatch, dtype: np.dtype | None = None) -> dict[str, 
     InputError
         If a number is too large for that.
     """
-    fields = dict(packed.columns)
+    fields = with_indices(packed.columns)
     if "stress" in fields:
         fields["stress"] = voigt_to_full(fields["stress"])
     for pairs in packed.pairs:
@@ -44,6 +44,14 @@ def columns_of(packed: PackedBatch, dtype: np.dtype | None = None) -> dict[str, 
     if dtype is None:
         return fields
     return {n: narrowed(n, c, dtype) if c.dtype.kind == "f" else c for n, c in fields.items()}
+
+
+def with_indices(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return columns with atomic numbers as int64, which models index with, whatever they were loaded as."""
+    fields = dict(columns)
+    if "numbers" in fields:
+        fields["numbers"] = fields["numbers"].astype(np.int64, copy=False)
+    return fields
 
 
 def spread(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -74,7 +74,6 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
         packed.structures,
         packed.offsets,
         packed.n_atoms,
-        packed.batch,
         scaled(packed.columns),
         packed.per_atom,
         tuple(Pairs(p.name, p.offsets, p.index, scaled(p.columns)) for p in packed.pairs),

@@ -79,7 +79,7 @@ def fairchem(
     (tensor([3, 3]), torch.Size([2, 3, 3]), ['omol', 'omol'])
     """
     packed = in_single(in_units(pack(samples, per_atom), units))
-    n, n_atoms = len(packed), len(packed.batch)
+    n, n_atoms = len(packed), int(packed.offsets[-1])
     need(packed, "fairchem", "numbers", "positions", "cell", "pbc")
     dtype = packed.columns["positions"].dtype
     fields = columns_of(packed, dtype)

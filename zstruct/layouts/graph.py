@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from zstruct.arguments import shown
 from zstruct.batch.pack import Batch, Samples, pack
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.batch.tensors import converter
-from zstruct.errors import ArgumentTypeError
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import keywords
 from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = ["as_list", "graph"]
+
+_INDICES = ("batch", "ptr", "both")
 
 
 @keywords()
 def graph(
     samples: Samples,
     *,
+    index: Literal["batch", "ptr", "both"] = "both",
     names: Names | None = None,
     as_numpy: bool = False,
     per_atom: Collection[str] = (),
@@ -30,6 +33,9 @@ def graph(
     ----------
     samples
         A `PackedBatch`, or a sequence of samples: mappings of tensors or arrays.
+    index
+        What tells whose atoms are whose: ``"batch"``, ``"ptr"`` or ``"both"``. ``batch`` has 8 bytes for
+        each atom; without it, batches are made faster.
     names
         Names of the batch that are to be others, ``{"numbers": "species"}``; or the name of a project,
         for its names and dtypes. ``"mlff-distiller"``: ``species`` and ``natoms``, and as numbers of
@@ -57,6 +63,8 @@ def graph(
     ValueError
         If there is no sample, or if samples differ in their fields or shapes, or if `names` gives two
         things one name, or names what is not there.
+    InputError
+        If `index` is none of the three.
 
     Examples
     --------
@@ -70,7 +78,9 @@ def graph(
     packed = samples if type(samples) is PackedBatch else pack(samples, per_atom)
     if names is not None:
         words = vocabulary_of(names)
-        return words.said("graph", graph(words.prepared(packed), as_numpy=True), as_numpy)
+        return words.said("graph", graph(words.prepared(packed), index=index, as_numpy=True), as_numpy)
+    if not isinstance(index, str) or index not in _INDICES:
+        raise InputError(f"index is 'batch', 'ptr' or 'both', not {shown(index)}")
     made = converter(as_numpy)
     batch = {name: made(column) for name, column in packed.columns.items()}
     for pairs in packed.pairs:
@@ -82,8 +92,10 @@ def graph(
         batch["structure"] = made(packed.structures)
     if packed.atoms:
         batch[ATOMS] = list(packed.atoms)
-    batch["batch"] = made(packed.batch)
-    batch["ptr"] = made(packed.offsets)
+    if index != "ptr":
+        batch["batch"] = made(packed.batch)
+    if index != "batch":
+        batch["ptr"] = made(packed.offsets)
     return batch
 
 

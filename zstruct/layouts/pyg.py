@@ -15,6 +15,7 @@ from zstruct.batch.pack import Samples, pack
 from zstruct.batch.tensors import converter
 from zstruct.errors import MissingExtraError
 from zstruct.keywords import keywords
+from zstruct.layouts.columns import with_indices
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import find_edges
 
@@ -94,7 +95,7 @@ def pyg(
     # Of each value, where those of the structures begin.
     fields = {
         name: (column, packed.offsets if name in packed.per_atom else steps)
-        for name, column in packed.columns.items()
+        for name, column in with_indices(packed.columns).items()
     }
     own = {"natoms": (packed.n_atoms, steps)}
     if packed.structures is not None:

@@ -38,8 +38,8 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
 
     * Floating-point fields come as float32, but total energies as float64: in float32, one of
       -17660 eV is a step of a ladder with rungs of 2 meV. `dtype` says otherwise.
-    * Integers come as int64, exactly, booleans as bool. (In stores of format 1.0, those that some
-      structures lack are floats and come as float64.)
+    * Integers come as int64, exactly, unless `dtype` names them; booleans as bool. (In stores of
+      format 1.0, those that some structures lack are floats and come as float64.)
     * Categories come as int64 codes; `categories` returns their texts.
     * Every field that not all structures of the store have is accompanied by a boolean ``has_<field>``.
       A missing value is NaN, or -1 for a category. Integers and booleans have no value that says

@@ -31,6 +31,9 @@ __all__ = [
 PRESETS = {"energies": ("numbers", "energy")}
 
 _FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+_INTEGERS = {
+    name: np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64")
+}  # torch has no others
 _DESCRIBING = ("formula", "source", "frame")
 
 
@@ -93,7 +96,7 @@ def chosen_dtypes(
     """
     several = isinstance(dtype, Mapping)
     said = None if dtype is None or several else _float("dtype", dtype)
-    asked = {name: _float(name, kind) for name, kind in dtype.items()} if several else {}
+    asked = dict(dtype) if several else {}
     chosen: dict[str, np.dtype] = {}
     wide: set[str] = set()
     for name in names:
@@ -104,15 +107,17 @@ def chosen_dtypes(
             plain = (said or default_dtype(field)) if field.kind == "float" else np.dtype(np.float64)
             if name not in asked and said is None and field.kind == "float" and plain == np.float64:
                 wide.add(name)
-            chosen[name] = asked.pop(name, plain)
+            chosen[name] = _float(name, asked.pop(name)) if name in asked else plain
+        elif field.kind == "bool":
+            chosen[name] = np.dtype(np.bool_)
         else:
-            chosen[name] = np.dtype(np.bool_) if field.kind == "bool" else np.dtype(np.int64)
-    beside = {name: asked.pop(name, said or np.dtype(np.float32)) for name in extras}
+            chosen[name] = _integer(name, asked.pop(name, "int64"), stored)
+    beside = {n: _float(n, asked.pop(n)) if n in asked else said or np.dtype(np.float32) for n in extras}
     if asked:
-        floats = [name for name in names if store.fields[name].dtype.startswith("float")]
+        numbers = [name for name in names if store.fields[name].kind != "bool"]
         raise UnknownNameError(
-            f"dtype names {', '.join(asked)}; only loaded floating-point fields have one: "
-            f"{', '.join([*floats, *extras])}"
+            f"dtype names {', '.join(map(str, asked))}; only loaded fields of numbers have one: "
+            f"{', '.join([*numbers, *extras])}"
         )
     return chosen, beside, frozenset(wide)
 
@@ -125,12 +130,29 @@ def dtype_of_features(dtype: Any) -> np.dtype:
 
 def _float(name: str, choice: Any) -> np.dtype:
     """Return a floating-point dtype that may be said in torch's words or NumPy's."""
-    said = str(choice).removeprefix("torch.")
-    if isinstance(choice, type) and issubclass(choice, np.generic):
-        said = choice.__name__
-    if said not in _FLOATS:
+    found = _FLOATS.get(_said(choice))
+    if found is None:
         raise TypeError(f"{name} is float32 or float64, of torch or NumPy, not {choice!r}")
-    return _FLOATS[said]
+    return found
+
+
+def _integer(name: str, choice: Any, stored: np.dtype) -> np.dtype:
+    """Return a dtype of whole numbers that holds all that are stored, said in torch's words or NumPy's."""
+    holding = {said: kind for said, kind in _INTEGERS.items() if np.can_cast(stored, kind)}
+    found = holding.get(_said(choice))
+    if found is None:
+        raise TypeError(
+            f"{name} is stored as {stored} and comes as {' or '.join(holding)}, of torch or NumPy, "
+            f"not {choice!r}"
+        )
+    return found
+
+
+def _said(choice: Any) -> str:
+    """Return the name of a dtype."""
+    if isinstance(choice, type) and issubclass(choice, np.generic):
+        return choice.__name__
+    return str(choice).removeprefix("torch.")
 
 
 def mask_name(field: str) -> str:

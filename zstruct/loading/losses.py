@@ -161,6 +161,8 @@ def _counts(name: str, label: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
     for given in per_structure:
         if "batch" in batch and len(label) == len(batch["batch"]):
             given = given[batch["batch"]]
+        elif "ptr" in batch and len(label) != len(given):
+            given = given.repeat_interleave(batch["ptr"].diff(), output_size=len(label))
         counts &= given.reshape(-1, *[1] * (label.ndim - 1))
     if "mask" in batch and label.shape[:2] == batch["mask"].shape:
         counts &= batch["mask"].reshape(*batch["mask"].shape, *[1] * (label.ndim - 2))

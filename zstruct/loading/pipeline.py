@@ -92,7 +92,7 @@ class Pipeline:
         self._energies = [name for name in _ENERGIES if name in names] if self.references is not None else []
         gathered = dtypes | dict.fromkeys(self._energies, np.dtype(np.float64))
         if self._energies:
-            gathered |= {"numbers": np.dtype(np.int64)}
+            gathered.setdefault("numbers", np.dtype(np.int64))
         gathered |= dict.fromkeys(stored_masks.values(), np.dtype(np.bool_))
         self._casts = {name: dtypes[name] for name in self._energies}
         said = {*dtypes, *stored_masks.values()}

@@ -42,7 +42,9 @@ class Recipe:
         of names to these; it may also name ``features``, ``edge_shift``, ``edge_vec``, ``edge_dist`` and
         ``deriv_values``. What nobody names comes as float32, but for ``energy``, ``free_energy`` and
         numbers of structures that the field table does not know, which may be energies, too: these
-        come as float64. Layouts of other libraries make them what those libraries expect.
+        come as float64. By name, whole numbers and categories may come in any dtype of torch's that
+        holds what is stored, ``{"numbers": "uint8"}``; else they are int64. Layouts of other libraries
+        make them what those libraries expect.
     split
         The part of the store to load: a label of the split that `zstruct.split` stored as ``"default"``,
         such as ``"train"``, or the name of a split and a label. By default all of the store. Short for

@@ -299,8 +299,7 @@ def _packed_about(batch: Mapping[str, Any]) -> PackedBatch | None:
         numbers = numbers[np.arange(numbers.shape[1]) < counts[:, None]]
     columns = {} if numbers is None else {"numbers": numbers}
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    owners = np.repeat(np.arange(len(counts)), counts)
-    return PackedBatch(None, offsets, counts, owners, columns, frozenset(columns))
+    return PackedBatch(None, offsets, counts, columns, frozenset(columns))
 
 
 def _alike(offsets: NDArray[np.float64], value: Any) -> Any:

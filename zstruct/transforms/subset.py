@@ -97,7 +97,6 @@ def _taken(batch: PackedBatch, chosen: NDArray[np.int64]) -> PackedBatch:
         structures=indices(batch)[chosen],
         offsets=offsets,
         n_atoms=counts,
-        batch=np.repeat(np.arange(len(chosen)), counts),
         columns={n: c[rows] if n in batch.per_atom else c[chosen] for n, c in batch.columns.items()},
         pairs=tuple(pairs),
         atoms=tuple(batch.atoms[i] for i in chosen.tolist()) if batch.atoms else (),

@@ -87,6 +87,7 @@ def test_blocks_that_are_read_stay(source):
 
 def test_what_is_per_atom_begins_on_cache_lines(source):
     gather, names = make_gather(source), ["positions", "numbers"]
+    assert gather(np.arange(1)).batch.tolist() == [0] * source.counts[0]  # from now on, it is made beforehand
     for n in (1, 2, 7, 61):
         batch = gather(np.arange(n))
         assert {column.ctypes.data % 64 for column in (batch.batch, *map(batch.columns.get, names))} == {0}
@@ -159,3 +160,27 @@ def test_masks(make_store, tmp_path):
             assert found["has_pull"].tolist() == [True, False, True, False]
             assert found["has_label"].tolist() == [True, False, True, False]
             assert found["has_energy"].tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 300, 1 << 30])
+@pytest.mark.parametrize("fields", [["numbers", "positions"], ["numbers"], ["energy"], []])
+def test_atoms_are_numbered_beforehand_as_long_as_somebody_asks(source, cache_bytes, fields):
+    gather = make_gather(source, {name: WANTED[name] for name in fields}, cache_bytes)
+    asked = gather(np.array([5, 2]))
+    assert asked._batch is None
+    expected = np.repeat([0, 1], source.counts[[5, 2]])
+    assert np.array_equal(asked.batch, expected)
+    made = [gather(np.array([5, 2])) for _ in range(40)]
+    assert np.array_equal(made[0]._batch, expected)
+    assert made[-1]._batch is None
+    made[-1].batch[0] = 7
+    assert made[-1].batch[0] == 7
+
+
+@pytest.mark.parametrize("cache_bytes", [300, 1 << 30])
+@pytest.mark.parametrize("numbers", ["u1", "i2", "i4"])
+def test_whole_numbers_of_fewer_bytes(source, cache_bytes, numbers):
+    wanted = WANTED | {"numbers": np.dtype(numbers), "config_type": np.dtype("i4")}
+    gather = make_gather(source, wanted, cache_bytes)
+    for _ in range(2):
+        check(source, gather, [5, 60, 5, 0, *range(20, 30)])

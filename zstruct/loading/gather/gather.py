@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from zstruct.batch.packed import PackedBatch
+from zstruct.batch.packed import Interest, PackedBatch
 from zstruct.loading.cache.blocks import Resident, Table
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.gather import kernels
@@ -26,6 +26,7 @@ from zstruct.loading.gather.kernels import (
     FROM_INT32,
     FROM_UINT8,
     MASK_CODE,
+    MASK_CODE32,
     MASK_FLOAT32,
     MASK_FLOAT64,
     MISSING,
@@ -37,7 +38,7 @@ from zstruct.schema import ATOM, STRUCTURE
 __all__ = ["Gather", "kept_dtype"]
 
 _OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
-_MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE}
+_MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE, "i4": MASK_CODE32}
 _INT64, _UINT8, _BOOL = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.bool_)
 _ALL = np.empty(0, dtype=np.int64)
 # What a dimension without fields has: its one block is always there.
@@ -80,7 +81,8 @@ class _Whole(NamedTuple):
 class Gather:
     """Copies structures out of a cache; what it can know beforehand, it works out once.
 
-    What it returns is packed end to end, contiguous and new, and knows its structures.
+    What it returns is packed end to end, contiguous and new, and knows its structures; those of
+    the atoms only if batches were asked for them lately.
     The arrays of a batch are two pieces of new memory, one for what is per atom and one for what
     is per structure: who keeps the energies of a batch does not keep its forces.
 
@@ -120,10 +122,10 @@ class Gather:
             for level in (ATOM, STRUCTURE)
         )
         self._structure = structure
-        # The bytes that an atom has before each of its fields; the first are its structure.
-        before = list(itertools.accumulate((size for *_, size in atom), initial=_INT64.itemsize))
+        # The bytes that an atom has before each of its fields, and before its structure.
+        before = list(itertools.accumulate((size for *_, size in atom), initial=0))
         self._atom = [(*field[:3], place) for field, place in zip(atom, before, strict=False)]
-        self._atom_bytes = before[-1]
+        self._atom_bytes, self._interest = before[-1], Interest()
         self.per_atom = frozenset(name for name, *_ in atom)
         self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
         self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
@@ -179,7 +181,7 @@ class Gather:
         head = np.empty(plan.words, _INT64)
         whole = self._whole or self._find_whole()
         if whole is None:
-            return self._views(plan, head, self._gather_some(n, indices, subset, plan, head))
+            return self._views(plan, head, *self._gather_some(n, indices, subset, plan, head))
         locate, fill, *_ = self._compiled or self._kernels(n)
         rows = locate(
             indices, _ALL if subset is None else subset, subset is None, whole.offsets,
@@ -187,14 +189,22 @@ class Gather:
         )  # fmt: skip
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
-        body = np.empty(_room(rows) * self._atom_bytes + _LINE, _UINT8)
+        body, numbered = self._body(rows)
         sources = whole.sources
         if carrier is not None:
             sources, columns = self._carried.get(carrier.names) or self._carry(carrier.names, whole)
             carrier(n, head, body, columns)
-        arguments = (*sources, n, head, body)
+        arguments = (*sources, n, head, body, numbered)
         fill(*arguments)
-        return self._views(plan, head, body)
+        return self._views(plan, head, body, numbered)
+
+    def _body(self, rows: int) -> tuple[NDArray[np.uint8], bool]:
+        """Return memory for what is per atom, and whether it has some for their structures."""
+        interest = self._interest
+        numbered = interest.left > 0
+        interest.left -= numbered
+        each = self._atom_bytes + 8 * numbered
+        return np.empty(_room(rows) * each + _LINE, _UINT8), numbered
 
     def _kernels(self, n: int) -> tuple[Any, Any, Any, Any]:
         """Return the four kernels: as Python runs them for the first few structures, then compiled."""
@@ -237,8 +247,8 @@ class Gather:
         subset: NDArray[np.int64] | None,
         plan: _Plan,
         head: NDArray[np.int64],
-    ) -> NDArray[np.uint8]:
-        """Fill in a batch some of whose blocks may have to be decoded; return the per-atom part."""
+    ) -> tuple[NDArray[np.uint8], bool]:
+        """Fill in a batch some of whose blocks may have to be decoded; return what `_body` does."""
         cache = self.cache
         offsets, resident = cache.offsets, cache.resident
         locate, fill, *_ = self._compiled or self._kernels(n)
@@ -249,16 +259,16 @@ class Gather:
         )  # fmt: skip
         if rows < MISSING:
             raise self._out_of_range(indices, subset, rows)
-        body = np.empty(_room(head.item(2 * n)) * self._atom_bytes + _LINE, _UINT8)
+        body, numbered = self._body(head.item(2 * n))
         if rows == MISSING:
-            self._fill_by_parts(n, head, body)
+            self._fill_by_parts(n, head, body, numbered)
         else:
-            arguments = (*self._sources(resident), n, head, body)
+            arguments = (*self._sources(resident), n, head, body, numbered)
             fill(*arguments)
             if cache.flat is None:
                 cache.touch(STRUCTURE, head[:n])
                 cache.touch(ATOM, offsets[head[:n]])
-        return body
+        return body, numbered
 
     def _sources(self, resident: Resident) -> tuple[Any, ...]:
         """Return what `fill` has to know of where the fields lie."""
@@ -325,7 +335,9 @@ class Gather:
             self._plans[n] = plan
         return plan
 
-    def _views(self, plan: _Plan, head: NDArray[np.int64], body: NDArray[np.uint8]) -> PackedBatch:
+    def _views(
+        self, plan: _Plan, head: NDArray[np.int64], body: NDArray[np.uint8], numbered: bool
+    ) -> PackedBatch:
         """Cut the two pieces of memory into arrays."""
         n = plan.n
         rows = head.item(2 * n)
@@ -335,18 +347,24 @@ class Gather:
             columns[name] = ndarray((rows, *shape), dtype, body, begin + room * before)
         for name, shape, dtype, position in plan.fields:
             columns[name] = ndarray(shape, dtype, head, position)
-        return PackedBatch(
+        packed = PackedBatch(
             head[:n],
             head[n : 2 * n + 1],
             head[2 * n + 1 : 3 * n + 1],
-            ndarray((rows,), _INT64, body, begin),
             columns,
             self.per_atom,
             (),
             self.wide,
+            (),
+            self._interest,
         )
+        if not numbered:
+            return packed
+        return packed.numbered(ndarray((rows,), _INT64, body, begin + room * self._atom_bytes))
 
-    def _fill_by_parts(self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8]) -> None:
+    def _fill_by_parts(
+        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], numbered: bool
+    ) -> None:
         """Fill in a batch some of whose blocks are yet to be decoded."""
         structures, counts, rows = head[:n], head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
         *_, fill_some, number = self._compiled or self._kernels(n)
@@ -360,7 +378,8 @@ class Gather:
                     len(members) == n,
                     level == ATOM, self._n_atom_masks, n, head, body,
                 )  # fmt: skip
-        number(n, head, body)
+        if numbered:
+            number(self._steps[ATOM], n, head, body)
 
     def prefetch(self, structures: NDArray[np.int64]) -> None:
         """Have the blocks of some structures decoded by threads; return at once."""
@@ -375,7 +394,7 @@ class Gather:
 
 def _has(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return, as an array without axes, whether any value is not missing."""
-    there = values >= 0 if values.dtype == _INT64 else values == values
+    there = values >= 0 if values.dtype.kind == "i" else values == values
     return np.array(there.any())
 
 

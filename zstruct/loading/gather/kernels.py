@@ -8,7 +8,8 @@ A batch is two pieces of memory. `head` is 64-bit words: ``head[:n]`` the struct
 ``head[3 * n + 1 : 4 * n + 1]`` where their rows begin in the store, ``head[4 * n + 1]`` the bytes of
 `body` that are left out, so that it begins on a cache line; then, each on cache lines of its own, the
 masks of the per-atom and of the per-structure fields and the per-structure fields. `body` has the
-structure that each atom belongs to, then the per-atom fields, all with room for as many rows.
+per-atom fields, then, if somebody wants it, the structure that each atom belongs to, all with room for as
+many rows.
 
 ``steps[f]`` is what the kernels know of a field: what happens to its values on their way, bytes of
 its row there and here, and how a missing value looks. ``addresses[f, b]`` is where rows
@@ -37,6 +38,7 @@ __all__ = [
     "FROM_INT32",
     "FROM_UINT8",
     "MASK_CODE",
+    "MASK_CODE32",
     "MASK_FLOAT32",
     "MASK_FLOAT64",
     "MISSING",
@@ -51,7 +53,7 @@ __all__ = [
 # What happens to a value on its way; nothing: others fill it in.
 COPY, FROM_UINT8, FROM_INT32, NOTHING = range(4)
 # How a missing value looks: not at all, NaN, or a negative code.
-NO_MASK, MASK_FLOAT32, MASK_FLOAT64, MASK_CODE = range(4)
+NO_MASK, MASK_FLOAT32, MASK_FLOAT64, MASK_CODE, MASK_CODE32 = range(5)
 MISSING = -1  # what `locate` returns if blocks are missing; below it: minus two minus a bad index
 _AHEAD = 16  # by measurement: structures between what is asked for and what is copied
 
@@ -88,9 +90,12 @@ def locate(  # type: ignore[no-untyped-def]
 
 
 @kernel(takes=2)
-def fill(atom_addresses, atom_span, atom_steps, addresses, span, steps, n, head, body):  # type: ignore[no-untyped-def]
-    """Copy all fields of the structures of `head`."""
-    _number(n, head, body)
+def fill(  # type: ignore[no-untyped-def]
+    atom_addresses, atom_span, atom_steps, addresses, span, steps, n, head, body, numbered
+):
+    """Copy all fields of the structures of `head`, and number these if they are to be `numbered`."""
+    if numbered:
+        _number(atom_steps, n, head, body)
     every = head[:0]
     n_atom_masks = _n_masks(atom_steps)
     # Said so that the compiler does not see which it is: it would make the same code twice.
@@ -108,9 +113,9 @@ def fill_some(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def number(n, head, body):  # type: ignore[no-untyped-def]
-    """Write the structure that each atom belongs to, and where they begin."""
-    _number(n, head, body)
+def number(atom_steps, n, head, body):  # type: ignore[no-untyped-def]
+    """Write the structure that each atom belongs to."""
+    _number(atom_steps, n, head, body)
 
 
 @helper
@@ -123,7 +128,8 @@ def _fill(  # type: ignore[no-untyped-def]
     masks = words + _pad(8 * (4 * n + 2))
     if per_atom:
         room = (n_rows + 15) & -16
-        out = first_line(body) + 8 * room
+        out = first_line(body)
+        head[4 * n + 1] = out - np.int64(body.ctypes.data)
     else:
         room = 0
         masks += _pad(n) * n_atom_masks
@@ -157,9 +163,11 @@ def _fill(  # type: ignore[no-untyped-def]
 
 
 @helper
-def _number(n, head, body):  # type: ignore[no-untyped-def]
-    begin = first_line(body)
-    head[4 * n + 1] = begin - np.int64(body.ctypes.data)
+def _number(atom_steps, n, head, body):  # type: ignore[no-untyped-def]
+    begin, room = first_line(body), (head[2 * n] + 15) & -16
+    head[4 * n + 1] = begin - np.int64(body.ctypes.data)  # also where there are no other fields
+    for f in range(len(atom_steps)):
+        begin += room * atom_steps[f, 1]
     for i in range(n):
         count = head[2 * n + 1 + i]
         numbers = at_int64(begin + 8 * head[n + i])
@@ -261,10 +269,15 @@ def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
         for v in range(nbytes // 8):
             if doubles[v] == doubles[v]:
                 return True
-    else:
+    elif kind == MASK_CODE:
         codes = array_at(at_int64(address), nbytes // 8)
         for v in range(nbytes // 8):
             if codes[v] >= 0:
+                return True
+    else:
+        narrow = array_at(at_int32(address), nbytes // 4)
+        for v in range(nbytes // 4):
+            if narrow[v] >= 0:
                 return True
     return False
 
