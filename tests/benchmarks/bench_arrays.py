@@ -32,17 +32,17 @@ def main(scale: float = 1.0) -> None:
 def _compare(name, structures, folder: Path) -> None:
     frames = list(structures.atoms())
 
-    def built(source, encoding):
-        zstruct.build(source, folder / "s.zarr", encoding=encoding, overwrite=True, progress=False)
+    def built(source, out, encoding="float32"):
+        zstruct.build(source, out, encoding=encoding, progress=False)
 
     sides = {
-        "zstruct, arrays": lambda: built(structures.source(), "float32"),
-        "zstruct, arrays, stored as float64": lambda: built(structures.source(), None),
-        "zstruct, ase.Atoms": lambda: built(frames, "float32"),
+        "zstruct, arrays": lambda out: built(structures.source(), out),
+        "zstruct, arrays, stored as float64": lambda out: built(structures.source(), out, None),
+        "zstruct, ase.Atoms": lambda out: built(frames, out),
     }
     if Atompack.installed():
-        sides[_PEER] = lambda: Atompack.write(folder / "s.atp", structures)
-    found = costs(sides)
+        sides[_PEER] = lambda out: Atompack.write(out, structures)
+    found = costs(sides, folder)
     rows = []
     for side, cost in found.items():
         row = [side, *(f"{len(structures) / seconds:,.0f}" for seconds in (cost.wall, cost.cpu))]

@@ -22,20 +22,20 @@ def main(scale: float = 1.0) -> None:
         for megabytes in (30, 300):
             path = folder / "frames.xyz"
             size = write_molecules(path, int(megabytes * scale * 1e6 / _BYTES_PER_FRAME), 20, 30)
-            _compare(path, size, folder / "frames.zarr")
+            _compare(path, size, folder)
     finally:
         shutil.rmtree(folder)
 
 
-def _compare(path: Path, size: int, out: Path) -> None:
+def _compare(path: Path, size: int, folder: Path) -> None:
     ours = "zstruct.build"
-    sides = {ours: lambda: zstruct.build(path, out, overwrite=True, progress=False)}
+    sides = {ours: lambda out: zstruct.build(path, out, progress=False)}
     sides |= {
-        name: lambda read=read: read(path)
+        name: lambda _, read=read: read(path)
         for name, read in _PARSERS.items()
         if importlib.util.find_spec(name) is not None
     }
-    found = costs(sides)
+    found = costs(sides, folder)
     rows = [
         [
             name,

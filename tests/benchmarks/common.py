@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -37,18 +38,24 @@ class Cost:
     cpu: float
 
 
-def costs(sides: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, Cost]:
+def costs(sides: Mapping[str, Callable[[Path], object]], folder: Path, repeats: int = 5) -> dict[str, Cost]:
     """Run every side once to warm it up, then all in turn, and return what each takes.
 
-    What a side leaves for the disk to write is written before the next one begins.
+    A side is given a path in a folder where there is nothing. What it writes there is removed, and what it
+    leaves for the disk to write is written, before the next one begins.
     """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
         for name, side in sides.items():
+            out = folder / "out"
             os.sync()
             began = time.perf_counter(), time.process_time()
-            side()
+            side(out)
             passed = time.perf_counter() - began[0], time.process_time() - began[1]
+            if out.is_dir():
+                shutil.rmtree(out)
+            else:
+                out.unlink(missing_ok=True)
             if turn:
                 found[name].append(passed)
     return {name: Cost(*map(median, zip(*runs, strict=True))) for name, runs in found.items()}

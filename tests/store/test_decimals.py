@@ -124,6 +124,26 @@ def test_whole_numbers_are_divided_not_multiplied():
     assert (out != k * 1e-8).any()
 
 
+@pytest.mark.parametrize("place", [0, 127, 128, 300, 399])
+@pytest.mark.parametrize(
+    ("odd", "expected"),
+    [
+        (-0.0, DecimalRange(2, 1999, True)),
+        (0.0, DecimalRange(2, 1999)),
+        (np.nan, DecimalRange(2, 1999)),
+        (-np.nan, None),
+        (np.inf, None),
+        (1 / 3, None),
+        (0.0625, DecimalRange(4, 199900)),
+        (-123.0, DecimalRange(2, 12300)),
+    ],
+)
+def test_one_number_among_many_is_not_overlooked(place, odd, expected):
+    values = np.tile(np.append(np.arange(1, 100) / 100, 19.99), 4)
+    values[place] = odd
+    assert DecimalRange.of(values) == expected
+
+
 def test_pieces_are_looked_at_together(monkeypatch):
     monkeypatch.setattr(decimals, "_PIECE", 4)
     values = np.array([1.0, 2.0, 3.0, 4.0, 0.5, np.nan, -0.0, 0.125, 7.0])

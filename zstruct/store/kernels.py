@@ -8,6 +8,8 @@ from zstruct.jit.kernel import kernel
 
 __all__ = ["LARGEST", "divide", "find_digits", "multiply"]
 
+_PIECE = 128  # numbers that are looked at together
+_SIGNED_ZERO = np.int64(-(2**63))
 #: The largest whole number of a decimal. Up to 2**53 all are doubles; but a product with a power of ten is
 #: off by up to a part in 2**52, and must round to the right one.
 LARGEST = 2.0**50
@@ -23,14 +25,28 @@ def find_digits(values, bits, powers, found):  # type: ignore[no-untyped-def]
     """
     digits, most = found[0], len(powers)
     power, largest = powers[digits], 0.0
-    for i in range(len(values)):
-        x = values[i]
+    n = len(values)
+    i = stop = 0
+    while i < n:
+        if i == stop:  # most pieces have nothing to be looked at number by number: no branch in here
+            stop = min(n, i + _PIECE)
+            odd = False
+            piece, written = values[i:stop], bits[i:stop]
+            for k in range(len(piece)):
+                x = piece[k]
+                whole = np.rint(x * power)
+                odd |= (whole / power != x) | (written[k] == _SIGNED_ZERO) | (abs(x) > largest)
+            if not odd:
+                i = stop
+                continue
+        x, as_bits = values[i], bits[i]
+        i += 1
         if x != x:
-            if bits[i] != 0x7FF8000000000000:
+            if as_bits != 0x7FF8000000000000:
                 found[3] = 1
             continue
         if x == 0.0:
-            if bits[i] != 0:
+            if as_bits != 0:
                 found[2] = 1
             continue
         while np.rint(x * power) / power != x:
