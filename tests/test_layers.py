@@ -66,13 +66,17 @@ def test_importing_zstruct_is_quick():
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import zstruct; zstruct.build", {"torch", "numba", "dask", "ase", "xarray"}),
+        ("import zstruct; zstruct.build", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
         ("import zstruct; zstruct.sources.expand", {"torch", "numba", "dask", "ase", "zarr"}),
         ("import zstruct; zstruct.open", {"torch", "numba", "ase", "matplotlib"}),
-        ("import zstruct; zstruct.split", {"torch", "numba", "dask", "ase", "xarray"}),
-        ("import zstruct; zstruct.StructureReader", {"torch", "dask", "ase", "xarray"}),
-        ("import zstruct; zstruct.fit_references", {"torch", "numba", "dask", "ase", "xarray"}),
-        ("import zstruct; zstruct.statistics", {"torch", "numba", "dask", "ase", "xarray"}),
+        ("import zstruct; zstruct.split", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
+        (
+            "import zstruct; zstruct.StructureReader",
+            {"torch", "numba", "dask", "ase", "xarray", "zarr", "scipy"},
+        ),
+        ("import zstruct; zstruct.ZarrStructureDataset", {"numba", "dask", "ase", "xarray", "zarr"}),
+        ("import zstruct; zstruct.fit_references", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
+        ("import zstruct; zstruct.statistics", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
         ("import zstruct.cli", {"torch", "numba", "dask", "ase", "zarr", "xarray"}),
     ],
 )

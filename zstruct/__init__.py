@@ -7,7 +7,6 @@ torch. Importing this package loads none of torch, numba, dask or ase; each is l
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from zstruct.errors import (
     WriteError,
     ZstructError,
 )
+from zstruct.lazy import load_module
 
 if TYPE_CHECKING:
     from zstruct import features as features
@@ -131,7 +131,7 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        value = getattr(importlib.import_module(_LAZY[name]), name)
+        value = getattr(load_module(_LAZY[name]), name)
         globals()[name] = value
         return value
     # Modules are attributes whether or not somebody has imported them: it makes no difference what was first.
@@ -140,7 +140,7 @@ def __getattr__(name: str) -> Any:
         and not name.startswith("_")
         and importlib.util.find_spec(f"zstruct.{name}") is not None
     ):
-        return importlib.import_module(f"zstruct.{name}")
+        return load_module(f"zstruct.{name}")
     raise AttributeError(f"module 'zstruct' has no attribute {name!r}")
 
 

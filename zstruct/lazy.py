@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_names", "load_module"]
+
+
+def load_module(name: str) -> ModuleType:
+    """Return a module by its name, loaded without looking for garbage, of which there is none.
+
+    Modules make many objects that stay; when torch is there already, to go through all objects once takes
+    longer than to load ours.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def lazy_names(
@@ -33,7 +50,7 @@ def lazy_names(
     def __getattr__(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(modules[name])
+        module = load_module(modules[name])
         value = module if modules[name] == f"{package}.{name}" else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value

@@ -26,6 +26,7 @@ batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(size, True, 
 reader[0], reader[:5].take([0, -1])
 assert len(batches) == 4 and batches[0]["R"].shape[1] == 3
 assert "torch" not in sys.modules
+assert "zarr" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

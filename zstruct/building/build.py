@@ -36,9 +36,9 @@ from zstruct.sources import Source
 from zstruct.sources.inputs import expand
 from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions
+from zstruct.store.handles import check_decimals
 from zstruct.store.spec import ENCODING_VERSION
 from zstruct.store.write import create
-from zstruct.store.zarr_codecs import check_decimals
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.errors import InputError
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.derived.extras import Extras
-from zstruct.loading.derived.featurizer import Featurizer
 from zstruct.loading.fields import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
 from zstruct.loading.gather.gather import Gather, kept_dtype
 from zstruct.loading.options import Cache
@@ -28,6 +26,8 @@ from zstruct.store.store import Store
 from zstruct.to_ase import atoms_at
 
 if TYPE_CHECKING:
+    from zstruct.loading.derived.extras import Extras
+    from zstruct.loading.derived.featurizer import Featurizer
     from zstruct.stats.references import References
     from zstruct.transforms.fused import Motion
     from zstruct.transforms.transform import Transform
@@ -75,7 +75,7 @@ class Pipeline:
         self.limited: References | Literal[False] | None = self.references
         if self.references is None and recipe.references is not None:
             self.limited = False
-        self._featurizer = None if recipe.function is None else Featurizer(recipe.function, cache.features)
+        self._featurizer = _featurizer(recipe, cache)
         _check_kept(recipe, cache)
         self.extras = _extras(store, recipe, cache)
         dtypes, beside, wide = chosen_dtypes(
@@ -227,6 +227,8 @@ def _extras(store: Store, recipe: Recipe, cache: Cache) -> Extras | None:
     features = recipe.features if recipe.function is None else None
     if features is recipe.derivatives is recipe.neighbors is None:
         return None
+    from zstruct.loading.derived.extras import Extras
+
     kept = cache.features if recipe.function is None else False
     # What a transform changes has to be computed, and so has what is to be kept.
     read = None if recipe.transform is not None or kept else dtype_of_features(recipe.dtype)
@@ -239,6 +241,15 @@ def _extras(store: Store, recipe: Recipe, cache: Cache) -> Extras | None:
         cache.neighbors,
         read,
     )
+
+
+def _featurizer(recipe: Recipe, cache: Cache) -> Featurizer | None:
+    """Return what calls the user's function, if there is one."""
+    if recipe.function is None:
+        return None
+    from zstruct.loading.derived.featurizer import Featurizer
+
+    return Featurizer(recipe.function, cache.features)
 
 
 def _check_kept(recipe: Recipe, cache: Cache) -> None:

@@ -1,25 +1,31 @@
 """A store as zarr opens it: its root group and its arrays, and why there is nothing to open.
 
-Handles are opened on first use in each process, so a forked child never inherits one.
+Handles are opened on first use in each process, so a forked child never inherits one. So is zarr itself: a
+local store is read without, and to load it takes as long as all else until the first batch.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import zarr
-
-from zstruct.errors import CorruptStoreError, InputError, StoreFormatError, ZstructError
+from zstruct.errors import (
+    CorruptStoreError,
+    InputError,
+    MissingExtraError,
+    StoreFormatError,
+    ZstructError,
+)
 from zstruct.paths_and_urls import is_url, refused
 from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
-from zstruct.store.zarr_codecs import check_decimals, register_where_missing
 
-__all__ = ["Handles", "chunks_there"]
+if TYPE_CHECKING:
+    import zarr
 
-register_where_missing()
+__all__ = ["Handles", "check_decimals", "chunks_there", "zarr_with_codecs"]
 
 
 class Handles:
@@ -49,7 +55,7 @@ class Handles:
         handles = self._of_this_process()
         if "" not in handles:
             try:
-                handles[""] = zarr.open_group(
+                handles[""] = zarr_with_codecs().open_group(
                     self.path, mode="r", zarr_format=3, storage_options=self.storage_options
                 )
             except Exception as error:
@@ -81,10 +87,9 @@ class Handles:
         if name not in handles:
             if os.path.isdir(self.path):
                 self.check_document(name, known)  # zarr would read a device for ever
-                node = zarr.open_array(os.path.join(self.path, name), mode="r", zarr_format=3)
+                node = zarr_with_codecs().open_array(os.path.join(self.path, name), mode="r", zarr_format=3)
             else:
-                found = self.root()[name]
-                assert isinstance(found, zarr.Array)
+                found: Any = self.root()[name]
                 node = found
             self._check_same(name, _plain(node.metadata.to_dict()), known)
             handles[name] = node
@@ -125,6 +130,41 @@ class Handles:
                 "it again"
             )
         return None
+
+
+def zarr_with_codecs() -> Any:
+    """Return zarr, in which what decimals need is registered."""
+    import zarr
+
+    from zstruct.store import zarr_codecs  # noqa: F401 - registers
+
+    return zarr
+
+
+def check_decimals(what: str) -> None:
+    """Raise unless zarr can open decimals here: its own codec needs a package that is not always there.
+
+    Parameters
+    ----------
+    what
+        What needs it, for the sentence.
+
+    Raises
+    ------
+    MissingExtraError
+        If it can't.
+    """
+    zarr = zarr_with_codecs()
+    from zstruct.store.zarr_codecs import CastValue
+
+    if issubclass(zarr.registry.get_codec_class("cast_value"), CastValue) or importlib.util.find_spec(
+        "cast_value_rs"
+    ):
+        return
+    raise MissingExtraError(
+        f"{what}: zarr {zarr.__version__} opens decimals with the package cast-value-rs, which is not "
+        'installed: pip install "zstruct[decimal]"'
+    )
 
 
 def chunks_there(path: str, array: zarr.Array[Any]) -> int:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
@@ -21,6 +20,9 @@ from zstruct.store.chunks import grid_of
 from zstruct.store.files import require_shards, shard_path
 from zstruct.store.handles import chunks_there
 from zstruct.store.spec import SHARDS
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = ["ShardChecks", "rows_of_shards", "shard_checksum"]
 

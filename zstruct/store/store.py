@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from zstruct.errors import (
@@ -39,6 +38,9 @@ from zstruct.store.metadata_checks import read_document
 from zstruct.store.presence import structures_given
 from zstruct.store.shard_checks import ShardChecks, rows_of_shards, shard_checksum
 from zstruct.store.spec import CATEGORIES, SHARDS, ArraySpec, columns_of
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = ["Store"]
 

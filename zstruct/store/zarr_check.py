@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from zstruct.errors import (
     CorruptStoreError,
 )
 from zstruct.paths_and_urls import refused
+from zstruct.store.handles import check_decimals, zarr_with_codecs
 from zstruct.store.metadata import (
     consolidated,
     group_document,
     read_documents,
     write_document,
 )
-from zstruct.store.zarr_codecs import check_decimals
 
 __all__ = ["check_joinable", "check_readable"]
 
@@ -34,7 +33,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     CorruptStoreError
         If zarr does not show every array as it was written.
     """
-    name = os.fspath(path)
+    name, zarr = os.fspath(path), zarr_with_codecs()
     try:
         root = zarr.open_group(name, mode="r", zarr_format=3)
         arrays = {inner: node for inner, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
@@ -95,7 +94,7 @@ def _read_ends(folder: Path, documents: Mapping[str, Mapping[str, Any]]) -> None
     for inner, said in documents.items():
         if said["node_type"] == "array" and said["shape"][0]:
             try:
-                array = zarr.open_array(folder / inner, mode="r", zarr_format=3)
+                array = zarr_with_codecs().open_array(folder / inner, mode="r", zarr_format=3)
                 for row in (0, said["shape"][0] - 1):
                     np.asarray(array[row])
             except (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, OSError) as error:

@@ -1,25 +1,22 @@
 """The codecs of decimals, ``scale_offset`` and ``cast_value``, for a zarr that has none.
 
 They are registered extensions of Zarr v3, which zarr-python has from 3.2 on. Only what decimals need of them
-is here: double precision from and to whole numbers, one of which stands for NaN.
+is here: double precision from and to whole numbers, one of which stands for NaN. Importing this module
+registers them.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from zarr.abc.codec import ArrayArrayCodec
 from zarr.core.dtype import get_data_type_from_json
 from zarr.registry import get_codec_class, register_codec
 
-from zstruct.errors import MissingExtraError
-
-__all__ = ["CastValue", "ScaleOffset", "check_decimals", "register_where_missing"]
+__all__ = ["CastValue", "ScaleOffset"]
 
 
 class _Codec(ArrayArrayCodec):
@@ -164,7 +161,7 @@ class CastValue(_Codec):
         return input_byte_length // 8 * np.dtype(self.data_type).itemsize
 
 
-def register_where_missing() -> None:
+def _register_where_missing() -> None:
     """Register these codecs with zarr, where it knows none of their names."""
     for name, codec in (("scale_offset", ScaleOffset), ("cast_value", CastValue)):
         try:
@@ -173,23 +170,4 @@ def register_where_missing() -> None:
             register_codec(name, codec)
 
 
-def check_decimals(what: str) -> None:
-    """Raise unless zarr can open decimals here: its own codec needs a package that is not always there.
-
-    Parameters
-    ----------
-    what
-        What needs it, for the sentence.
-
-    Raises
-    ------
-    MissingExtraError
-        If it can't.
-    """
-    register_where_missing()
-    if issubclass(get_codec_class("cast_value"), CastValue) or importlib.util.find_spec("cast_value_rs"):
-        return
-    raise MissingExtraError(
-        f"{what}: zarr {zarr.__version__} opens decimals with the package cast-value-rs, which is not "
-        'installed: pip install "zstruct[decimal]"'
-    )
+_register_where_missing()
