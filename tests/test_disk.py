@@ -92,16 +92,16 @@ def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
     """The shard that no longer fits is named; what is whole is used by the same call."""
     from zstruct.store import write
 
-    real, written = write._encode_shard, []
+    real, written = write._encoded, []
 
     def full(spec, rows):
         if len(written) == 5:
             raise OSError(number, os.strerror(number))
         written.append(spec.path)
-        return real(spec, rows)
+        yield from real(spec, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(write, "_encode_shard", full)
+        patch.setattr(write, "_encoded", full)
         with pytest.raises(
             WriteError, match=r"can't write /.*new\.zarr\.building/store/.*partial: "
         ) as caught:
@@ -112,7 +112,7 @@ def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
     assert not os.path.exists("new.zarr")
     again = []
     with monkeypatch.context() as patch:
-        patch.setattr(write, "_encode_shard", lambda spec, rows: again.append(spec.path) or real(spec, rows))
+        patch.setattr(write, "_encoded", lambda spec, rows: again.append(spec.path) or real(spec, rows))
         zstruct.build("train.xyz", "new.zarr", progress=False, workers=1)
     assert not set(again) & set(written)
     assert len(again) > 3

@@ -133,12 +133,12 @@ def test_a_missing_shard_is_found(damaged):
 
 def test_a_chunk_that_is_not_there_is_found(make_store, tmp_path, damaged):
     from zstruct.store.spec import spec_of
-    from zstruct.store.write import _encode_shard
+    from zstruct.store.write import write_shard
 
     reader, file, values = damaged
     spec = spec_of(infer("positions", "atom", "float", (3,)), "positions", 40, {})
-    short = _encode_shard(spec, values[16:24])  # a shard with one chunk of its two
-    file.write_bytes(b"".join(short))
+    write_shard(tmp_path, spec, 1, values[16:24])  # a shard with one chunk of its two
+    file.write_bytes(shard_path(tmp_path, "positions", 1, 2).read_bytes())
     with pytest.raises(CorruptStoreError, match=r"chunk 3 .*\(it is missing from its shard"):
         read(reader, 16, 32, "f8")
     assert np.array_equal(read(reader, 16, 24, "f8"), values[16:24])

@@ -144,6 +144,13 @@ class Catalog:
                 return identity, found
         raise ChangedInputError(f"{folder} is replaced all the time: try again when nobody writes it")
 
+    def kinds(self) -> list[str]:
+        """Return the names of what groups beside the content are in."""
+        own = {name for name, said in self._own.items() if said["node_type"] == "array"}
+        with os.scandir(self.path) as entries:
+            names = [entry.name for entry in entries if Path(entry.path, _METADATA).is_file()]
+        return sorted({*names} - own - {*_TABLES})
+
     def group_names(self, kind: str) -> list[str]:
         """Return the names of the groups of a kind that are there now."""
         try:
@@ -215,6 +222,11 @@ class Listing:
     def documents(self, group: str = "") -> Documents:
         """Return the documents of a group and of all in it, by path in the store."""
         return {name: said for name, said in self._all.items() if group_of(name) == group}
+
+    def kinds(self) -> list[str]:
+        """Return the names of what groups beside the content are in."""
+        firsts = {name: said for name, said in self._all.items() if "/" not in name}
+        return sorted(n for n, said in firsts.items() if said["node_type"] == "group" and n not in _TABLES)
 
     def group_names(self, kind: str) -> list[str]:
         """Return the names of the groups of a kind."""

@@ -74,7 +74,7 @@ class ChunkReader:
         spec, rows = self.spec, self.spec.grid.chunk_rows
         first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
         shape = (rows, *spec.shape[1:])
-        stored = spec.codec.decompress(self._encoded(chunk), spec.dtype, shape)[
+        stored = spec.codec.decompress(self.encoded(chunk), spec.dtype, shape)[
             first - chunk * rows : last - chunk * rows
         ]
         here = out[first - start : last - start]
@@ -83,8 +83,14 @@ class ChunkReader:
         else:
             spec.codec.decimal.restore(stored, here)
 
-    def _encoded(self, chunk: int) -> NDArray[np.uint8]:
-        """Return the bytes of a chunk as they were compressed, their checksum verified."""
+    def encoded(self, chunk: int) -> NDArray[np.uint8]:
+        """Return the bytes of a chunk as they were compressed, their checksum verified.
+
+        Raises
+        ------
+        ValueError, OSError
+            If a checksum or the file does not fit.
+        """
         spec = self.spec
         per_shard = spec.grid.shard_rows // spec.grid.chunk_rows
         shard, inside = divmod(chunk, per_shard)

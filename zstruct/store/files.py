@@ -6,8 +6,10 @@ Files as this package writes them can be read without zarr; the metadata of an a
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from zstruct.errors import (
     CorruptStoreError,
 )
 from zstruct.store.chunk_codec import ChunkCodec
+from zstruct.store.chunks import grid_of
 from zstruct.store.metadata_checks import DTYPES
 from zstruct.store.spec import (
     ArraySpec,
@@ -22,12 +25,14 @@ from zstruct.store.spec import (
 
 __all__ = [
     "ABSENT",
+    "array_said",
     "check_shards",
     "codec_of",
     "require_shards",
     "shard_path",
 ]
 
+_FILLS = {"Infinity": math.inf, "-Infinity": -math.inf}  # and NaN, in several forms
 
 ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 
@@ -57,6 +62,25 @@ def require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim
             f"{os.fspath(path)}: shards {missing} of {n_shards:,} of {array} are missing; "
             "restore the store from a copy or build it again"
         )
+
+
+def array_said(name: str, said: Mapping[str, Any]) -> tuple[ArraySpec, bool]:
+    """Return the array that metadata, checked, describes, and whether its files are as we write them.
+
+    Attributes are left out. The codec of files of others is the default.
+    """
+    fill = said["fill_value"]
+    spec = ArraySpec(
+        path=name,
+        dims=tuple(said.get("dimension_names") or [None] * len(said["shape"])),
+        shape=tuple(said["shape"]),
+        dtype=said["data_type"],
+        attrs={},
+        fill_value=_FILLS.get(fill, math.nan) if isinstance(fill, str) else fill,
+        grid=grid_of(said),
+    )
+    codec = codec_of(said, spec)
+    return (spec, False) if codec is None else (replace(spec, codec=codec), True)
 
 
 def codec_of(said: Mapping[str, Any], spec: ArraySpec) -> ChunkCodec | None:

@@ -25,7 +25,7 @@ from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["Handles", "check_decimals", "chunks_there", "zarr_with_codecs"]
+__all__ = ["Handles", "bytes_there", "check_decimals", "chunks_there", "zarr_with_codecs"]
 
 
 class Handles:
@@ -171,6 +171,16 @@ def chunks_there(path: str, array: zarr.Array[Any]) -> int:
     """Return how many chunks of an array a server lists."""
     try:
         return array.nchunks_initialized
+    except Exception as error:  # whatever it is, it is counted
+        raise (refused(path, error) or error) from error
+
+
+def bytes_there(path: str, array: zarr.Array[Any]) -> int | None:
+    """Return the bytes of an array that a server lists; None if it lists nothing."""
+    if not array.store.supports_listing:
+        return None
+    try:
+        return array.nbytes_stored()
     except Exception as error:  # whatever it is, it is counted
         raise (refused(path, error) or error) from error
 

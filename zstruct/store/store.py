@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,8 +32,8 @@ from zstruct.store.attribute_checks import check_contents, check_group, check_no
 from zstruct.store.catalog import Catalog, Documents, Listing, array_names, check_name, group_of, shard_tables
 from zstruct.store.chunk_reader import ChunkReader
 from zstruct.store.chunks import ChunkGrid, grid_of
-from zstruct.store.files import codec_of
-from zstruct.store.handles import Handles
+from zstruct.store.files import array_said
+from zstruct.store.handles import Handles, bytes_there
 from zstruct.store.metadata_checks import read_document
 from zstruct.store.presence import structures_given
 from zstruct.store.shard_checks import ShardChecks, rows_of_shards, shard_checksum
@@ -250,17 +250,8 @@ class Store:
         said = self._said(name)
         if not os.path.isdir(self.path):
             return None
-        spec = ArraySpec(
-            path=name,
-            dims=tuple(map(str, said.get("dimension_names") or ())),
-            shape=tuple(said["shape"]),
-            dtype=said["data_type"],
-            attrs={},
-            fill_value=0,
-            grid=self.grid(name),
-        )
-        codec = codec_of(said, spec)
-        return None if codec is None else replace(spec, codec=codec)
+        spec, ours = array_said(name, said)
+        return spec if ours else None
 
     def nbytes(self, name: str) -> int:
         """Return the bytes of an array once decoded."""
@@ -277,6 +268,13 @@ class Store:
     def nbytes_stored(self) -> int:
         """Return the bytes of all files of a local store."""
         return sum(f.stat().st_size for f in Path(self.path).rglob("*") if f.is_file())
+
+    def nbytes_of_files(self, name: str) -> int | None:
+        """Return the bytes of all files of an array; None if the store is where nothing says so."""
+        self._said(name)
+        if not os.path.isdir(self.path):
+            return bytes_there(self.path, self._opened(name))
+        return sum(f.stat().st_size for f in Path(self.path, name).rglob("*") if f.is_file())
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return rows of an array, decoded and checked.
@@ -297,8 +295,29 @@ class Store:
         """
         said = self._said(name)
         end = said["shape"][0] if stop is None else stop
+        with self._reading(name, start, stop):
+            return self._rows(name, start, min(end, said["shape"][0]), said)
+
+    def encoded(self, name: str, shard: int) -> list[NDArray[np.uint8]]:
+        """Return the chunks of a shard as they are in its file, checked; of an array that has a `profile`.
+
+        Raises
+        ------
+        CorruptStoreError
+            If a checksum or the file does not fit; names the array.
+        """
+        said, spec = self._said(name), self.profile(name)
+        assert spec is not None
+        start, stop = (min(k * spec.grid.shard_rows, spec.shape[0]) for k in (shard, shard + 1))
+        with self._reading(name, start, stop):
+            reader = self._reader(name, spec, said)
+            return [reader.encoded(chunk) for chunk in reader.chunks(start, stop)]
+
+    @contextmanager
+    def _reading(self, name: str, start: int, stop: int | None) -> Iterator[None]:
+        """Tell what goes wrong with reading rows as what it is, and whether they are still of this store."""
         try:
-            rows = self._rows(name, start, min(end, said["shape"][0]), said)
+            yield
         except Exception as error:  # whatever it is, it is counted
             reason: ZstructError | None = refused(self.path, error)
             if reason is None:
@@ -312,7 +331,6 @@ class Store:
                     )
             raise (reason or error) from error
         self.check_current(name)
-        return rows
 
     def check_current(self, name: str) -> None:
         """Raise if what an array is in was replaced after it was opened: rows of two would mix.
@@ -367,6 +385,10 @@ class Store:
         check_name(kind)
         return self._catalog.group_names(kind)
 
+    def kinds(self) -> list[str]:
+        """Return the names of what groups beside the content are in: ``features``, ``splits`` and so on."""
+        return self._catalog.kinds()
+
     def group_attrs(self, group: str) -> dict[str, Any]:
         """Return the attributes of a group, given its path.
 
@@ -409,14 +431,18 @@ class Store:
         if spec is None:
             self._shards.check_built(name, start, stop, said, self.checksums)
             return np.asarray(self._opened(name)[start:stop])
-        reader = self._readers.get(name)
-        if reader is None:
-            self._handles.check_document(name, said)
-            reader = self._readers[name] = ChunkReader(self.path, spec, partial(self.checksums, name))
+        reader = self._reader(name, spec, said)
         out = np.empty((max(0, stop - start), *spec.shape[1:]), spec.dtype)
         for chunk in reader.chunks(start, stop):
             reader.copy(chunk, start, stop, out)
         return out
+
+    def _reader(self, name: str, spec: ArraySpec, said: Mapping[str, Any]) -> ChunkReader:
+        reader = self._readers.get(name)
+        if reader is None:
+            self._handles.check_document(name, said)
+            reader = self._readers[name] = ChunkReader(self.path, spec, partial(self.checksums, name))
+        return reader
 
     def _opened(self, name: str) -> zarr.Array[Any]:
         """Return an array as zarr opens it."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zstruct.disk import PARTIAL, WholeFile, sync_to_disk
 from zstruct.store.checksums import CRC_BYTES, crc, seal
-from zstruct.store.digests import rows_digest
+from zstruct.store.digests import combine_digests, rows_digest
 from zstruct.store.files import (
     ABSENT,
     check_shards,
@@ -35,6 +35,7 @@ from zstruct.store.spec import (
     SHARDS,
     ArraySpec,
     array_digest,
+    is_content,
     table_spec,
 )
 
@@ -43,10 +44,12 @@ __all__ = [
     "WrittenArray",
     "complete",
     "consolidate_again",
+    "content_digest",
     "create",
     "create_parent",
     "finish",
     "write_array",
+    "write_chunks",
     "write_shard",
 ]
 
@@ -113,38 +116,45 @@ def write_shard(
     checksum), put together here because zarr-python copies them several times on the way.
     """
     rows = np.ascontiguousarray(rows, dtype=spec.dtype)
+    return Shard(rows_digest(rows), write_chunks(path, spec, shard, _encoded(spec, rows), durable=durable))
+
+
+def write_chunks(
+    path: str | os.PathLike[str],
+    spec: ArraySpec,
+    shard: int,
+    chunks: Iterable[bytes | NDArray[np.uint8]],
+    *,
+    durable: bool = True,
+) -> int:
+    """Write one whole shard, as `write_shard` does, of chunks that are encoded; return its checksum."""
     file = shard_path(path, spec.path, shard, len(spec.shape))
     file.parent.mkdir(parents=True, exist_ok=True)
-    sums, index = [], b""
+    index = np.full((spec.grid.shard_rows // spec.grid.chunk_rows, 2), ABSENT, dtype="<u8")
+    sums, position = [], 0
     with WholeFile(file, durable=durable) as whole:
-        for piece in _encode_shard(spec, rows):
-            whole.file.write(piece)
-            if len(piece) == CRC_BYTES:
-                sums.append(piece)
-            else:
-                index = piece  # the last that is no checksum
-    return Shard(rows_digest(rows), seal(sums[:-1], index))
+        for k, encoded in enumerate(chunks):
+            sums.append(crc(encoded))
+            whole.file.write(encoded if isinstance(encoded, bytes) else encoded.data)
+            whole.file.write(sums[-1])
+            index[k] = position, len(encoded) + CRC_BYTES
+            position += len(encoded) + CRC_BYTES
+        table = index.tobytes()
+        whole.file.write(table)
+        whole.file.write(crc(table))
+    return seal(sums, table)
 
 
-def _encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
-    """Yield the pieces of a shard: chunks and index, each followed by its checksum."""
+def _encoded(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
+    """Yield the chunks of the rows of a shard."""
     chunk_rows = spec.grid.chunk_rows
-    index = np.full((spec.grid.shard_rows // chunk_rows, 2), ABSENT, dtype="<u8")
-    position = 0
-    for k, start in enumerate(range(0, len(rows), chunk_rows)):
+    for start in range(0, len(rows), chunk_rows):
         chunk = rows[start : start + chunk_rows]
         if len(chunk) < chunk_rows:  # the array ends inside this chunk: fill up
             whole = np.full((chunk_rows, *rows.shape[1:]), spec.fill_value, rows.dtype)
             whole[: len(chunk)] = chunk
             chunk = whole
-        encoded = spec.codec.encode(chunk)
-        index[k] = position, len(encoded) + CRC_BYTES
-        position += len(encoded) + CRC_BYTES
-        yield encoded
-        yield crc(encoded)
-    table = index.tobytes()
-    yield table
-    yield crc(table)
+        yield spec.codec.encode(chunk)
 
 
 def write_array(
@@ -157,6 +167,12 @@ def write_array(
         for k in range(spec.grid.n_shards(len(values)))
     ]
     return WrittenArray(spec, shards)
+
+
+def content_digest(arrays: Iterable[WrittenArray]) -> str:
+    """Return the digest of the content of a store that has these arrays."""
+    contents = {array.spec.path: array.digest for array in arrays if is_content(array.spec.path)}
+    return combine_digests(f"{name} {contents[name]}" for name in sorted(contents))
 
 
 def finish(
