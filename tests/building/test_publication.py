@@ -7,6 +7,7 @@ import pytest
 import zstruct
 from tests.conftest import tree_bytes
 from zstruct import InputError, StoreExistsError
+from zstruct.building import publication
 from zstruct.features import NeighborList
 from zstruct.store.store import Store
 
@@ -140,3 +141,23 @@ def test_links_in_a_store_that_is_replaced_lose_nothing_behind_them(built, tmp_p
     zstruct.build(frames, built, overwrite=True, progress=False)
     assert tree_bytes(theirs) == before
     zstruct.verify(built)
+
+
+def test_a_build_that_was_killed_before_it_replaced_the_same_content_is_no_finished_one(
+    tmp_path, xyz_file, monkeypatch
+):
+    out = tmp_path / "s.zarr"
+    zstruct.build(xyz_file, out, progress=False)
+    again = {"encoding": {"compression": "small"}, "overwrite": True, "progress": False}
+
+    def interrupted(*paths):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "exchange", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            zstruct.build(xyz_file, out, **again)
+    assert Store(out).attrs["build"]["options"]["compression"] == "fast"
+    zstruct.build(xyz_file, out, **again)
+    assert Store(out).attrs["build"]["options"]["compression"] == "small"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["s.zarr", "train.xyz"]

@@ -180,8 +180,8 @@ def build(
             now, _ = fingerprints(sources, skip=on_error == "skip")
             check_unchanged(manifest.inputs, now)
             described = {**settings, "filters": kept.describe(), "on_error": on_error}
-            digest = finalize_store(target.store, plan, summaries, manifest, parts, described)
-            target.publish(build_id, digest)
+            finalize_store(target.store, plan, summaries, manifest, parts, described)
+            target.publish(build_id)
         except InputError:
             target.remove()  # what is wrong will be mended by changing inputs or options
             raise

@@ -15,9 +15,8 @@ from zstruct.building.plan import Plan
 from zstruct.elements import SYMBOLS
 from zstruct.sources.remarks import Remarks
 from zstruct.store.chunks import choose_grid
-from zstruct.store.digests import combine_digests
-from zstruct.store.spec import ArraySpec, is_content
-from zstruct.store.write import Shard, WrittenArray, finish, write_array
+from zstruct.store.spec import ArraySpec
+from zstruct.store.write import Shard, WrittenArray, content_digest, finish, write_array
 from zstruct.store.zarr_check import check_readable
 
 __all__ = ["edge_arrays", "finalize_store"]
@@ -60,8 +59,8 @@ def finalize_store(
     manifest: Manifest,
     parts: list[Path],
     options: dict[str, Any],
-) -> str:
-    """Write edges, tables of texts and the last attributes; return the content digest.
+) -> None:
+    """Write edges, tables of texts and the last attributes.
 
     What is written here need not be on the disk when this returns.
 
@@ -101,8 +100,6 @@ def finalize_store(
         noted.update(summary["noted"])
         n_skipped += summary["n_skipped"]
         skipped += summary["skipped"]
-    contents = {array.spec.path: array.digest for array in written if is_content(array.spec.path)}
-    digest = combine_digests(f"{name} {contents[name]}" for name in sorted(contents))
     attrs: dict[str, Any] = {
         "species": {SYMBOLS[z]: int(species[z]) for z in np.flatnonzero(species)},
         "build": {
@@ -114,11 +111,10 @@ def finalize_store(
             "n_skipped": n_skipped,
             "skipped": skipped[:_REPORTED],
         },
-        "digest": digest,
+        "digest": content_digest(written),
     }
     atomic_energies = options["filters"]["atomic_energies"]
     if atomic_energies:
         attrs["atomic_energies"] = {symbol: float(energy) for symbol, energy in atomic_energies.items()}
     finish(path, attrs, written)
     check_readable(path)
-    return digest

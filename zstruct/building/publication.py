@@ -96,16 +96,16 @@ class Target:
     def published(self, build_id: str) -> bool:
         """Return whether an earlier run of the same build was killed after publishing."""
         try:
-            digest = json.loads((self.path / "zarr.json").read_text())["attributes"]["digest"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return bool(self._directory.recorded() == [build_id, os.stat(self.path).st_ino])
+        except OSError:
             return False
-        return bool(self._directory.recorded() == [build_id, digest])
 
-    def publish(self, build_id: str, digest: str) -> None:
+    def publish(self, build_id: str) -> None:
         """Put the finished store in place of the target, when all of it is on the disk."""
         sync_tree(self.store)
-        # The lock is the last file to go: while there is anything to clean up, this is on record.
-        self._directory.record([build_id, digest])
+        # The lock is the last file to go: while there is anything to clean up, this is on record. The number
+        # of its directory tells which store is in place, of two that are there at once.
+        self._directory.record([build_id, os.stat(self.store).st_ino])
         self.check()
         if not self.path.exists():
             os.rename(self.store, self.path)
