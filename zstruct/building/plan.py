@@ -30,13 +30,11 @@ from zstruct.sources.normalize.unit_systems import quantities_of
 from zstruct.sources.remarks import Remarks
 from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.decimals import Decimal, DecimalRange
+from zstruct.store.savings import SAMPLE_ROWS, decimal_share
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.workdir import write_json
 
 __all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
-
-_SAMPLE_ROWS = 1 << 13  # that are compressed to learn what decimals save
-_WORTH_BYTES = 2048  # to be saved; to say that an array is one of decimals takes some
 
 
 @dataclass(frozen=True)
@@ -260,14 +258,11 @@ def _with_decimal(planned: PlannedField, blocks: Sequence[PartBlock], encoding: 
         return planned
     first = having[0]
     n = first.n_atoms if planned.field.level == ATOM else first.n_structures
-    rows = first.rows(name, 0, min(n, _SAMPLE_ROWS)).astype(np.float64, copy=False) + 0.0
+    rows = first.rows(name, 0, min(n, SAMPLE_ROWS)).astype(np.float64, copy=False) + 0.0
     codec = ChunkCodec.chosen("float64", encoding.compression)
-    plain, whole = (len(replace(codec, decimal=one).encode(rows)) for one in (None, found.decimal))
     n_rows = sum(block.n_atoms if planned.field.level == ATOM else block.n_structures for block in blocks)
-    if (plain - whole) / len(rows) * n_rows < _WORTH_BYTES:
-        return planned
-    share = whole / plain
-    return replace(planned, decimal=found.decimal, decimal_share=round(share, 3))
+    share = decimal_share(rows, n_rows, codec, found.decimal)
+    return planned if share is None else replace(planned, decimal=found.decimal, decimal_share=share)
 
 
 def _check_named(options: ReadOptions, properties: set[str]) -> None:

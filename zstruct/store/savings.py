@@ -1,18 +1,49 @@
-"""What the decimal encoding saves in a store, or would save."""
+"""What the decimal encoding saves in an array or a store, or would save."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.store.chunk_codec import ChunkCodec
+from zstruct.store.decimals import Decimal
 from zstruct.store.store import Store
 from zstruct.text import sized
 
-__all__ = ["DecimalSavings"]
+__all__ = ["SAMPLE_ROWS", "DecimalSavings", "decimal_share"]
+
+#: The first rows of an array, which are compressed to learn what decimals save.
+SAMPLE_ROWS = 1 << 13
 
 _WORTH = 0.3  # of the bytes, from which on it is recommended
+_WORTH_BYTES = 2048  # to be saved; to say that an array is one of decimals takes some
+
+
+def decimal_share(
+    sample: NDArray[np.float64], n_rows: int, codec: ChunkCodec, decimal: Decimal
+) -> float | None:
+    """Return the share of its bytes that an array takes as decimals; None if they save next to nothing.
+
+    Parameters
+    ----------
+    sample
+        Its first rows.
+    n_rows
+        How many it has.
+    codec
+        How its chunks are compressed.
+    decimal
+        How its numbers are stored as whole ones.
+    """
+    plain, whole = (len(replace(codec, decimal=one).encode(sample)) for one in (None, decimal))
+    if (plain - whole) / len(sample) * n_rows < _WORTH_BYTES:
+        return None
+    return round(whole / plain, 3)
 
 
 @dataclass(frozen=True)
