@@ -99,3 +99,17 @@ def test_all_sets_make_one_store(tmp_path, shared_data):
     dataset = zstruct.open(report.path)
     assert dataset.sizes["structure"] == 900
     assert len(set(dataset.source.values.tolist())) == 4 + 100
+
+
+@pytest.mark.parametrize("name", [*SETS, "tio2_xsf"])
+def test_decimals_are_the_same_numbers(tmp_path, shared_data, name):
+    stores = []
+    for encoding in (None, "decimal", {"decimal": True, "compression": "small"}):
+        zstruct.build(
+            shared_data / name, tmp_path / "s.zarr", encoding=encoding, overwrite=True, progress=False
+        )
+        stores.append(
+            {n: Store(tmp_path / "s.zarr").read(n).tobytes() for n in Store(tmp_path / "s.zarr").columns}
+        )
+    assert Store(tmp_path / "s.zarr").profile("positions").codec.decimal is not None
+    assert stores[0] == stores[1] == stores[2]
