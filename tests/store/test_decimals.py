@@ -151,3 +151,8 @@ def test_pieces_are_looked_at_together(monkeypatch):
     assert there_and_back(values).tobytes() == (values + 0.0).tobytes()
     values[-1] = 1 / 3
     assert DecimalRange.of(values) is None
+
+
+def test_decimals_are_not_written_to_a_copy():
+    with pytest.raises(ValueError, match="in one piece"):
+        Decimal(2, "int32").restore(np.zeros((4, 3), np.int32), np.empty((4, 6))[:, ::2])

@@ -91,7 +91,14 @@ class Decimal:
             The whole numbers, C-contiguous.
         out
             Where they go, C-contiguous, of the same shape, in double or single precision.
+
+        Raises
+        ------
+        ValueError
+            If that is not C-contiguous: they would go to a copy.
         """
+        if not out.flags.c_contiguous:
+            raise ValueError("decimals are written to what lies in one piece")
         run = kernels.divide.for_work(_DIVIDE * whole.size, _divided)
         run(whole.reshape(-1), self.power, self.missing, out.reshape(-1))
 
