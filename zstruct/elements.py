@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NUMBERS", "SYMBOLS", "atomic_number", "by_number", "formula", "hill", "hills", "parsed_formula"]
+__all__ = [
+    "NUMBERS",
+    "SYMBOLS",
+    "atomic_number",
+    "by_number",
+    "formula",
+    "hill",
+    "hills",
+    "numbers_by_letters",
+    "parsed_formula",
+]
 
 
 #: Chemical symbols by atomic number; 0 is "X", ASE's dummy atom.
@@ -22,6 +32,21 @@ SYMBOLS = (
 
 #: Atomic numbers by chemical symbol.
 NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
+
+
+def numbers_by_letters() -> NDArray[np.uint8]:
+    """Return atomic numbers by ``32 * first letter + second letter`` (a = 1, none = 0); 255 for none.
+
+    Examples
+    --------
+    >>> numbers_by_letters()[[32 * 8, 32 * 20 + 9, 32 * 17]]
+    array([  1,  22, 255], dtype=uint8)
+    """
+    table = np.full(1024, 255, dtype=np.uint8)
+    for number, symbol in enumerate(SYMBOLS):
+        letters = [ord(c) & 31 for c in symbol]
+        table[32 * letters[0] + (letters[1] if len(letters) == 2 else 0)] = number
+    return table
 
 
 def atomic_number(symbol: str) -> int | None:

@@ -25,6 +25,7 @@ from zstruct.elements import SYMBOLS, formula
 from zstruct.ragged import Packed
 from zstruct.store.files import shard_path
 from zstruct.store.metadata import read_documents
+from zstruct.store.spec import formulas_specs
 from zstruct.store.store import Store
 from zstruct.store.zarr_check import check_readable
 
@@ -161,6 +162,17 @@ def test_formulas_are_those_of_one_structure_after_the_other(rows):
     texts = packed.categories["formula"]
     assert [texts[code] for code in packed.columns["formula"]] == expected
     assert texts == list(dict.fromkeys(expected))
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(SYMBOLS), st.integers(1, 2**31 - 1), max_size=6), max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_the_table_of_formulas_is_what_they_say(given_):
+    texts = ["".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in counts.items()) for counts in given_]
+    (_, edges), (_, numbers), (_, counts) = formulas_specs(texts)
+    assert (numbers.dtype, counts.dtype) == (np.uint8, np.int32)
+    assert np.diff(edges).tolist() == [len(each) for each in given_]
+    assert [SYMBOLS[z] for z in numbers.tolist()] == [symbol for each in given_ for symbol in each]
+    assert counts.tolist() == [n for each in given_ for n in each.values()]
 
 
 def test_digests_and_checksums_of_shards_are_kept(tmp_path, frames, small_chunks):

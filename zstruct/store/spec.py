@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -10,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import NUMBERS
+from zstruct.elements import numbers_by_letters
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
 from zstruct.store.chunk_codec import ChunkCodec, Compression
@@ -122,10 +121,17 @@ def categories_specs(name: str, texts: list[str]) -> list[tuple[ArraySpec, NDArr
 
 def formulas_specs(formulas: Sequence[str]) -> list[tuple[ArraySpec, NDArray[Any]]]:
     """Return the arrays that say which elements Hill formulas have, with their contents."""
-    words = [re.findall(r"([A-Z][a-z]?)([0-9]*)", text) for text in formulas]
-    edges = counts_to_offsets([len(w) for w in words])
-    elements = np.array([NUMBERS[symbol] for w in words for symbol, _ in w], dtype=np.uint8)
-    counts = np.array([int(count or 1) for w in words for _, count in w], dtype=np.int32)
+    text = np.frombuffer("\n".join([*formulas, "", ""]).encode(), dtype=np.uint8)
+    begins = np.flatnonzero((text >= ord("A")) & (text <= ord("Z")))
+    edges = np.append(0, np.searchsorted(begins, np.flatnonzero(text == ord("\n"))[: len(formulas)]))
+    second = text[begins + 1]
+    two = second >= ord("a")
+    elements = numbers_by_letters()[32 * (text[begins] & 31).astype(int) + np.where(two, second & 31, 0)]
+    counts, place = np.zeros(len(begins), dtype=np.int32), begins + 1 + two
+    while (digits := (text[place] >= ord("0")) & (text[place] <= ord("9"))).any():
+        counts[digits] = 10 * counts[digits] + (text[place[digits]] - ord("0"))
+        place += digits
+    counts[counts == 0] = 1
     where = "of the formulas that the codes of formula stand for"
     return [
         table_spec(f"{FORMULAS}/offsets", ("formula_edge",), edges, f"edges {where}"),

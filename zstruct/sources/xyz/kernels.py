@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zstruct.elements import SYMBOLS
+from zstruct.elements import numbers_by_letters
 from zstruct.jit.kernel import helper, kernel
 from zstruct.sources.xyz.characters import (
     CLASSES,
@@ -74,16 +74,7 @@ _FAR = 1 << 62
 _U = np.uint64
 
 
-def _element_table() -> np.ndarray:
-    """Return atomic numbers by 32 * first letter + second letter (a = 1); 255 for none."""
-    table = np.full(1024, 255, dtype=np.uint8)
-    for number, symbol in enumerate(SYMBOLS):
-        letters = [ord(c) & 31 for c in symbol]
-        table[32 * letters[0] + (letters[1] if len(letters) == 2 else 0)] = number
-    return table
-
-
-_ELEMENTS = _element_table()
+_ELEMENTS = numbers_by_letters()
 
 
 # Frames.
