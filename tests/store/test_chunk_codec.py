@@ -74,6 +74,11 @@ def test_rows_come_back(dtype, codec):
     else:
         codec.decimal.restore(stored, out)
     assert out.tobytes() == rows.tobytes()
+    there = np.empty_like(stored)
+    assert codec.decompress(encoded, dtype, rows.shape, there) is there
+    assert there.tobytes() == stored.tobytes()
+    for other in (there[:-1], there.astype("c16"), np.empty((20, 6), stored.dtype)[:, ::2]):
+        assert codec.decompress(encoded, dtype, rows.shape, other) is not other
     with pytest.raises(ValueError, match=r"it holds \d+ bytes in"):
         codec.decompress(encoded, dtype, (21, 3))
     with pytest.raises(ValueError, match="too few to be a chunk"):

@@ -102,17 +102,20 @@ def test_a_cut_shard_is_found(damaged, known):
             read(reader, 16, 32, "f8")
 
 
-def test_decoders_never_write_where_others_read(source, monkeypatch):
+@pytest.mark.parametrize("private", [False, True])
+def test_decoders_write_where_nobody_else_is(source, monkeypatch, private):
     # They use that memory as scratch: two processes with one arena would spoil a block for each other.
-    out, decompress = np.zeros(len(source.columns["numbers"]), np.uint8), blosc.decompress
+    out, decompress, there = np.zeros(len(source.columns["numbers"]), np.uint8), blosc.decompress, []
 
     def watched(encoded, dest):
-        assert not np.shares_memory(dest, out)
+        there.append(np.shares_memory(dest, out))
         return decompress(encoded, dest)
 
     monkeypatch.setattr("zstruct.store.chunk_codec.blosc.decompress", watched)
-    ArrayReader(Store(source.path), "numbers").read_into(0, len(out), out)
+    ArrayReader(Store(source.path), "numbers").read_into(0, len(out), out, private=private)
     assert np.array_equal(out, source.columns["numbers"])
+    assert len(out) % 16  # a chunk that is not full has no place there
+    assert there == [private] * (len(there) - 1) + [False]
 
 
 def test_errors_of_the_system_are_not_the_store_s(damaged, monkeypatch):

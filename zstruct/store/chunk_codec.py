@@ -106,8 +106,24 @@ class ChunkCodec:
         encoded: bytes = blosc.compress(stored, self.compressor.encode(), self.level, _SHUFFLES[self.shuffle])
         return encoded
 
-    def decompress(self, encoded: NDArray[np.uint8], dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    def decompress(
+        self,
+        encoded: NDArray[np.uint8],
+        dtype: str,
+        shape: tuple[int, ...],
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
         """Return the rows of a chunk; those of decimals are whole numbers, which `restored` takes.
+
+        Parameters
+        ----------
+        encoded
+            The chunk.
+        dtype, shape
+            Of its rows.
+        out
+            Where the rows may go, if they are as stored: memory that nobody else reads or writes meanwhile,
+            for decoders use what they write to as scratch.
 
         Raises
         ------
@@ -122,9 +138,9 @@ class ChunkCodec:
         decoded, _, taken = encoded[4:_HEADER_BYTES].view("<u4").tolist()
         if decoded != nbytes or taken != len(encoded):
             raise ValueError(f"it holds {decoded} bytes in {taken}, not {nbytes} in {len(encoded)}")
-        # Never to where others may read: decoders use the memory that they write to as scratch, and two
-        # processes that decode the same block into a shared arena would spoil it for each other.
-        rows = np.empty(shape, stored)
+        rows = out
+        if rows is None or rows.shape != shape or rows.dtype != stored or not rows.flags.c_contiguous:
+            rows = np.empty(shape, stored)
         blosc.decompress(encoded, rows)
         return rows
 

@@ -52,7 +52,7 @@ class ChunkReader:
         rows = self.spec.grid.chunk_rows
         return range(start // rows, -(-stop // rows)) if stop > start else range(0)
 
-    def copy(self, chunk: int, start: int, stop: int, out: NDArray[Any]) -> None:
+    def copy(self, chunk: int, start: int, stop: int, out: NDArray[Any], *, private: bool = True) -> None:
         """Decode those of the rows ``start:stop`` that are in a chunk to their places.
 
         Parameters
@@ -63,6 +63,8 @@ class ChunkReader:
             Rows of the array.
         out
             Where they go, cast to its dtype, shape (stop - start, ...), C-contiguous.
+        private
+            Whether nobody else reads or writes there meanwhile; else what is written is right at once.
 
         Raises
         ------
@@ -74,14 +76,17 @@ class ChunkReader:
         spec, rows = self.spec, self.spec.grid.chunk_rows
         first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
         shape = (rows, *spec.shape[1:])
-        stored = spec.codec.decompress(self.encoded(chunk), spec.dtype, shape)[
-            first - chunk * rows : last - chunk * rows
-        ]
         here = out[first - start : last - start]
-        if spec.codec.decimal is None:
+        decimal = spec.codec.decimal
+        place = here if private and decimal is None else None
+        whole = spec.codec.decompress(self.encoded(chunk), spec.dtype, shape, place)
+        if whole is here:
+            return
+        stored = whole[first - chunk * rows : last - chunk * rows]
+        if decimal is None:
             copied(stored, here)
         else:
-            spec.codec.decimal.restore(stored, here)
+            decimal.restore(stored, here)
 
     def encoded(self, chunk: int) -> NDArray[np.uint8]:
         """Return the bytes of a chunk as they were compressed, their checksum verified.

@@ -53,7 +53,7 @@ class ArrayReader:
         """Where the array is in its store, if its shards are read without zarr."""
         return None if self._reader is None else self._reader.spec.path
 
-    def read_into(self, start: int, stop: int, out: NDArray[Any]) -> None:
+    def read_into(self, start: int, stop: int, out: NDArray[Any], *, private: bool = True) -> None:
         """Decode rows ``start:stop`` into an array, cast to its dtype as by `numpy.ndarray.astype`.
 
         Parameters
@@ -62,6 +62,8 @@ class ArrayReader:
             Rows, in the range of the array.
         out
             Where they go, shape (stop - start, ...), C-contiguous.
+        private
+            Whether nobody else reads or writes there meanwhile, be it to decode the same rows.
 
         Raises
         ------
@@ -79,7 +81,7 @@ class ArrayReader:
             return
         for chunk in self._reader.chunks(start, stop):
             try:
-                self._reader.copy(chunk, start, stop, out)
+                self._reader.copy(chunk, start, stop, out, private=private)
             except FloatingPointError:
                 self._refuse(start, self.store.read(self.name, start, stop))
             except (ValueError, RuntimeError, OSError) as error:

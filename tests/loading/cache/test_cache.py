@@ -51,7 +51,9 @@ def test_each_block_is_decoded_once(source, monkeypatch):
     reads = []
     read = ArrayReader.read_into
     monkeypatch.setattr(
-        ArrayReader, "read_into", lambda self, *args: reads.append(args[:2]) or read(self, *args)
+        ArrayReader,
+        "read_into",
+        lambda self, *args, **given: reads.append(args[:2]) or read(self, *args, **given),
     )
     cache = BlockCache(Store(source.path), DTYPES)
     everything = np.arange(cache.tables["structure"].n_blocks)
@@ -118,7 +120,7 @@ def test_blocks_are_asked_for_ahead_once_until_their_turn_comes(source, monkeypa
 
 
 def test_a_fault_met_ahead_is_raised_where_the_block_is_needed(source, monkeypatch):
-    def broken(self, start, stop, out):
+    def broken(self, start, stop, out, **given):
         raise CorruptStoreError(f"rows {start}:{stop}")
 
     cache = BlockCache(Store(source.path), DTYPES)

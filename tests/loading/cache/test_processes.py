@@ -73,11 +73,11 @@ def test_processes_decode_each_block_once(source, tmp_path, monkeypatch):
     log, read_into = tmp_path / "log", ArrayReader.read_into
     log.touch()
 
-    def noted(self, start, stop, out):
+    def noted(self, start, stop, out, **given):
         with open(log, "a") as file:
             file.write(f"{self.name} {start}\n")
         time.sleep(0.002)  # there is something to wait for
-        read_into(self, start, stop, out)
+        read_into(self, start, stop, out, **given)
 
     monkeypatch.setattr(ArrayReader, "read_into", noted)
     data = ZarrStructureDataset(source.path, ["numbers", "positions"], cache=tmp_path)

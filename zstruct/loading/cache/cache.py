@@ -195,7 +195,8 @@ class BlockCache:
         try:
             for start in range(0, n if good else 0, _EDGES_AT_ONCE):
                 part = offsets[start : start + _EDGES_AT_ONCE]
-                self._readers[_OFFSETS].read_into(start, start + len(part), part)
+                stop, alone = start + len(part), self._arena.path is None
+                self._readers[_OFFSETS].read_into(start, stop, part, private=alone)
                 good &= (part[0] == 0 if start == 0 else part[0] >= last) and not np.any(part[1:] < part[:-1])
                 last = int(part[-1])
         finally:
@@ -343,7 +344,7 @@ class BlockCache:
             pieces = [self.flat[name][start:stop] for name in table.names]
         try:
             for name, piece in zip(table.names, pieces, strict=True):
-                self._readers[name].read_into(start, stop, piece)
+                self._readers[name].read_into(start, stop, piece, private=self._arena.path is None)
         finally:  # also where it can't be read: it may be another store's
             self._watch.check()
         with self._lock:
