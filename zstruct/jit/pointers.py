@@ -11,6 +11,7 @@ from llvmlite import ir
 from zstruct.jit.kernel import helper, primitive, stands_for
 
 __all__ = [
+    "MOST",
     "array_at",
     "at_float32",
     "at_float64",
@@ -79,13 +80,13 @@ def array_at(pointer: Any, n: int) -> Any:
     return pointer
 
 
-_MOST = 1024  # by measurement: bytes of a structure to ask for
+MOST = 1024  # by measurement: bytes of a structure to ask for
 
 
 @helper
 def expect(address, nbytes):  # type: ignore[no-untyped-def]
     """Ask for bytes that will be read soon; of many, the first ones."""
-    end = address + min(nbytes, _MOST)
+    end = address + min(nbytes, MOST)
     while address < end:
         prefetch(address)
         address += 64

@@ -58,6 +58,17 @@ class Motion:
         probability = turn.p if isinstance(turn, RandomReflection) else 1.0
         self.numbers = np.array([0.0 if shake is None else shake.std, probability])
         self._latest: tuple[int, NDArray[np.uint64]] | None = None
+        self._compiled: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_compiled": None}
+
+    @property
+    def compiled(self) -> Any:
+        """The kernel, found once: who asks for it each time waits for that, too."""
+        if self._compiled is None:
+            self._compiled = carry.compiled()
+        return self._compiled
 
     def in_epoch(self, epoch: int) -> Carrying:
         """Return what carries it out for one batch of an epoch."""
@@ -88,7 +99,7 @@ class Carrying:
         """Fill in the columns; see `zstruct.loading.gather.carrier.Carrier`."""
         motion = self._motion
         self._matrices = np.empty((n if motion.how else 0, 3, 3))
-        carry(
+        motion.compiled(
             columns, motion.actions, motion.streams(self._epoch), motion.numbers, motion.how,
             self._matrices, n, head, body,
         )  # fmt: skip

@@ -21,7 +21,7 @@ import numpy as np
 from llvmlite import ir
 
 from zstruct.jit.kernel import helper, kernel, primitive
-from zstruct.jit.pointers import array_at, at_float32, expect, first_line, move, prefetch
+from zstruct.jit.pointers import MOST, array_at, at_float32, expect, first_line, move, prefetch
 
 __all__ = [
     "MIRROR", "ROTATE", "SHAKE", "TURN", "add_normal", "carry", "keys_of", "mirrors", "rotations",
@@ -55,9 +55,8 @@ _TURN, _ZERO = _f4(2.0**-32), _f4(0.0)
 
 _LANES = 16  # vectors, or pairs of normal numbers, at a time: a constant number of them vectorises best
 _HALF, _TILE = _u8(_LANES), _u8(2 * _LANES)
-# By measurement: structures between what is asked for and what is read, and the bytes of a column up to
-# which the next one may be asked for meanwhile.
-_AHEAD, _NEAR = 16, 1 << 18
+_ROW, _FMA_ROW = 16, "llvm.fmuladd.v16f32"  # numbers that are turned together: five vectors and one
+_AHEAD = 6144  # bytes between what is asked for and what is read, by measurement
 
 
 def _emit_bits(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -86,6 +85,69 @@ def _emit_fma(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
 def _fma(a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, in one step where the processor has it: never in one here and in two there."""
     raise NotImplementedError  # which of the two, only the compiler knows
+
+
+def _turned(builder: Any, values: Any, matrix: Any, skip: int) -> Any:
+    """Return vectors turned that lie side by side in `_ROW` numbers, after `skip` others."""
+    index, kind = ir.IntType(32), values.type
+    function = ir.FunctionType(kind, [kind, kind, kind])
+    fma = builder.module.globals.get(_FMA_ROW) or ir.Function(builder.module, function, _FMA_ROW)
+    total = None
+    for axis in range(3):
+        column = ir.Constant(ir.VectorType(kind.element, 4), ir.Undefined)
+        for row in range(3):
+            column = builder.insert_element(column, matrix[3 * row + axis], index(row))
+        lanes = [max(lane - skip, 0) for lane in range(_ROW)]
+        factors, along = (
+            builder.shuffle_vector(
+                vector, ir.Constant(vector.type, ir.Undefined), ir.Constant(ir.VectorType(index, _ROW), which)
+            )
+            for vector, which in (
+                (column, [lane % 3 for lane in lanes]),
+                (values, [min(lane // 3 * 3 + axis + skip, _ROW - 1) for lane in lanes]),
+            )
+        )
+        total = builder.fmul(factors, along) if total is None else builder.call(fma, [factors, along, total])
+    return total
+
+
+def _emit_turn_five(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    target, source, *matrix = arguments
+    row = ir.VectorType(ir.FloatType(), _ROW)
+    values = builder.load(builder.inttoptr(source, row.as_pointer()), align=4)
+    turned = _turned(builder, values, matrix, 0)
+    builder.store(turned, builder.inttoptr(target, row.as_pointer()), align=4)
+
+
+def _emit_turn_last(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    target, source, *matrix = arguments
+    single, long = ir.FloatType(), ir.IntType(64)
+    row = ir.VectorType(single, _ROW)
+    before = builder.sub(source, long(4))
+    values = builder.load(builder.inttoptr(before, row.as_pointer()), align=4)
+    turned, begin = _turned(builder, values, matrix, 1), 1
+    for size in (8, 4, 2, 1):  # all but the first: it is of another vector
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(begin, begin + size)))
+        part = builder.shuffle_vector(turned, ir.Constant(row, ir.Undefined), lanes)
+        place = builder.add(target, long(4 * (begin - 1)))
+        builder.store(part, builder.inttoptr(place, part.type.as_pointer()), align=4)
+        begin += size
+
+
+@primitive(f"void(int64, int64{', float32' * 9})", _emit_turn_five)
+def _turn_five(
+    target: Any, source: Any, xx: Any, xy: Any, xz: Any, yx: Any, yy: Any, yz: Any, zx: Any, zy: Any, zz: Any
+) -> None:
+    """Write five vectors that lie at an address, turned, to another, and a number more that means nothing."""
+    raise NotImplementedError  # as for `_fma`
+
+
+@primitive(f"void(int64, int64{', float32' * 9})", _emit_turn_last)
+def _turn_last(
+    target: Any, source: Any, xx: Any, xy: Any, xz: Any, yx: Any, yy: Any, yz: Any, zx: Any, zy: Any, zz: Any
+) -> None:
+    """Write five vectors that lie at an address, not at the very beginning of memory, turned, to another."""
+    raise NotImplementedError  # as for `_fma`
 
 
 @helper
@@ -132,25 +194,26 @@ def add_normal(values, edges, width, structures, stream, std):  # type: ignore[n
     rest = np.zeros(2 * _LANES, np.float32)
     for s in range(len(structures)):
         n = width * (edges[s + 1] - edges[s])
-        _shake(values, width * edges[s], n, _key(stream, structures[s]), _f4(std), rest, 0)
+        _shake(values, width * edges[s], n, _key(stream, structures[s]), _f4(std), rest, 0, 0)
 
 
 @helper
-def _shake(values, first, n, key, scale, rest, ahead):  # type: ignore[no-untyped-def]
-    """Add normal numbers to ``values[first : first + n]``.
-
-    If `ahead` is an address, as many bytes from there on as they have are asked for meanwhile.
-    """
+def _shake(values, first, n, key, scale, rest, ahead, nbytes):  # type: ignore[no-untyped-def]
+    """Add normal numbers to ``values[first : first + n]``; ask for some bytes at an address meanwhile."""
+    stop = ahead + min(nbytes, MOST)
     word, other = _u4(key), _u4(key >> _32)
     at, end = _u8(first), _u8(first + n)
     while at + _TILE <= end:
-        if ahead != 0:
+        if ahead < stop:
             prefetch(ahead)
             prefetch(ahead + 64)
             ahead += 128
         _shake_tile(values, at, word, other, scale)
         word = _u4(word + _u4(_LANES) * _WEYL)
         at += _TILE
+    while ahead < stop:
+        prefetch(ahead)
+        ahead += 64
     # What is left is done among numbers that don't count: no code of its own, no other rounding.
     if at < end:
         left = end - at
@@ -195,21 +258,26 @@ def rotations(structures, stream, out):  # type: ignore[no-untyped-def]
     """
     normals = _four_normal(structures, stream)
     for s in range(len(structures)):
-        # In double precision: the matrix is orthogonal to the last digit, whatever the quaternion is.
-        w, x, y, z = (
-            np.float64(normals[0, s]), np.float64(normals[1, s]),
-            np.float64(normals[2, s]), np.float64(normals[3, s]),
-        )  # fmt: skip
-        t = 2.0 / max(w * w + x * x + y * y + z * z, 1e-30)
-        out[s, 0, 0] = 1.0 - t * (y * y + z * z)
-        out[s, 0, 1] = t * (x * y - w * z)
-        out[s, 0, 2] = t * (x * z + w * y)
-        out[s, 1, 0] = t * (x * y + w * z)
-        out[s, 1, 1] = 1.0 - t * (x * x + z * z)
-        out[s, 1, 2] = t * (y * z - w * x)
-        out[s, 2, 0] = t * (x * z - w * y)
-        out[s, 2, 1] = t * (y * z + w * x)
-        out[s, 2, 2] = 1.0 - t * (x * x + y * y)
+        _set_rotation(s, normals, out)
+
+
+@helper
+def _set_rotation(s, normals, out):  # type: ignore[no-untyped-def]
+    # In double precision: the matrix is orthogonal to the last digit, whatever the quaternion is.
+    w, x, y, z = (
+        np.float64(normals[0, s]), np.float64(normals[1, s]),
+        np.float64(normals[2, s]), np.float64(normals[3, s]),
+    )  # fmt: skip
+    t = 2.0 / max(w * w + x * x + y * y + z * z, 1e-30)
+    out[s, 0, 0] = 1.0 - t * (y * y + z * z)
+    out[s, 0, 1] = t * (x * y - w * z)
+    out[s, 0, 2] = t * (x * z + w * y)
+    out[s, 1, 0] = t * (x * y + w * z)
+    out[s, 1, 1] = 1.0 - t * (x * x + z * z)
+    out[s, 1, 2] = t * (y * z - w * x)
+    out[s, 2, 0] = t * (x * z - w * y)
+    out[s, 2, 1] = t * (y * z + w * x)
+    out[s, 2, 2] = 1.0 - t * (x * x + y * y)
 
 
 @kernel
@@ -217,14 +285,19 @@ def mirrors(structures, stream, probability, out):  # type: ignore[no-untyped-de
     """Write for each structure a reflection in a plane of uniform orientation, or the identity."""
     normals = _four_normal(structures, stream)
     for s in range(len(structures)):
-        x, y, z = np.float64(normals[0, s]), np.float64(normals[1, s]), np.float64(normals[2, s])
-        # A key of the key: the bits of the plane are spent.
-        coin = np.float64(_key(_key(stream, structures[s]), 0) >> _11) * 2.0**-53
-        t = 2.0 / max(x * x + y * y + z * z, 1e-30) if coin < probability else 0.0
-        out[s, 0, 0], out[s, 1, 1], out[s, 2, 2] = 1.0 - t * x * x, 1.0 - t * y * y, 1.0 - t * z * z
-        out[s, 0, 1] = out[s, 1, 0] = -t * x * y
-        out[s, 0, 2] = out[s, 2, 0] = -t * x * z
-        out[s, 1, 2] = out[s, 2, 1] = -t * y * z
+        _set_mirror(s, structures, stream, probability, normals, out)
+
+
+@helper
+def _set_mirror(s, structures, stream, probability, normals, out):  # type: ignore[no-untyped-def]
+    x, y, z = np.float64(normals[0, s]), np.float64(normals[1, s]), np.float64(normals[2, s])
+    # A key of the key: the bits of the plane are spent.
+    coin = np.float64(_key(_key(stream, structures[s]), 0) >> _11) * 2.0**-53
+    t = 2.0 / max(x * x + y * y + z * z, 1e-30) if coin < probability else 0.0
+    out[s, 0, 0], out[s, 1, 1], out[s, 2, 2] = 1.0 - t * x * x, 1.0 - t * y * y, 1.0 - t * z * z
+    out[s, 0, 1] = out[s, 1, 0] = -t * x * y
+    out[s, 0, 2] = out[s, 2, 0] = -t * x * z
+    out[s, 1, 2] = out[s, 2, 1] = -t * y * z
 
 
 @kernel
@@ -249,6 +322,23 @@ def _turn(values, first, n, matrices, s):  # type: ignore[no-untyped-def]
         values[at + _2] = _fma(zz, z, _fma(zy, y, zx * x))
 
 
+@helper
+def _turn_copied(target, source, n, matrices, s):  # type: ignore[no-untyped-def]
+    """Write n vectors of float32 that lie at an address, turned as `_turn` does it, to another."""
+    if n <= 5:
+        move(target, source, 12 * n)
+        _turn(array_at(at_float32(target), 3 * n), 0, n, matrices, s)
+        return
+    xx, xy, xz = _f4(matrices[s, 0, 0]), _f4(matrices[s, 0, 1]), _f4(matrices[s, 0, 2])
+    yx, yy, yz = _f4(matrices[s, 1, 0]), _f4(matrices[s, 1, 1]), _f4(matrices[s, 1, 2])
+    zx, zy, zz = _f4(matrices[s, 2, 0]), _f4(matrices[s, 2, 1]), _f4(matrices[s, 2, 2])
+    last = 12 * (n - 5)
+    for at in range(0, last, 60):
+        _turn_five(target + at, source + at, xx, xy, xz, yx, yy, yz, zx, zy, zz)
+    # Some of them once more: nothing is written behind the end.
+    _turn_last(target + last, source + last, xx, xy, xz, yx, yy, yz, zx, zy, zz)
+
+
 @kernel
 def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # type: ignore[no-untyped-def]
     """Fill in float32 columns of a batch, turned and shaken on their way.
@@ -258,42 +348,44 @@ def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # 
     ``columns[f]``: the address of the column that the rows come from, and the bytes that an atom has
     before it. ``actions[f]``: what to do, and the values of an atom. ``streams[f]`` is of its normal
     numbers, the last one of the matrices, which are written; `numbers` are the deviation of the ones
-    and the probability of the others. While the processor makes normal numbers, memory has time to
-    bring the next column.
+    and the probability of the others. One structure is finished after the other: while the processor
+    turns and makes normal numbers, memory has time to bring all columns of those that follow.
     """
     structures, edges = head[:n], head[n : 2 * n + 1]
     counts, starts = head[2 * n + 1 : 3 * n + 1], head[3 * n + 1 : 4 * n + 1]
-    scale = _f4(numbers[0])
-    if how == ROTATE:
-        rotations(structures, streams[len(columns)], matrices)
-    elif how == MIRROR:
-        mirrors(structures, streams[len(columns)], numbers[1], matrices)
-    rows = edges[n]
-    room = (rows + 15) & -16
-    rest = np.zeros(2 * _LANES, np.float32)
-    there = False
+    row_bytes = 0
     for f in range(len(columns)):
-        base, what, width = columns[f, 0], actions[f, 0], actions[f, 1]
-        row_bytes = 4 * width
-        to = first_line(body) + room * columns[f, 1]
-        values = array_at(at_float32(to), rows * width)
-        follows = f + 1 < len(columns) and actions[f + 1, 1] == width
-        meanwhile = (what & SHAKE) != 0 and follows and rows * row_bytes <= _NEAR
-        following = columns[f + 1, 0] if meanwhile else 0
-        if not there:
-            for s in range(min(n, _AHEAD)):
-                expect(base + starts[s] * row_bytes, counts[s] * row_bytes)
-        for s in range(n):
-            if not there and s + _AHEAD < n:
-                expect(base + starts[s + _AHEAD] * row_bytes, counts[s + _AHEAD] * row_bytes)
-            first, size = edges[s] * width, counts[s] * width
-            move(to + 4 * first, base + starts[s] * row_bytes, 4 * size)
+        row_bytes += 4 * actions[f, 1]
+    distance = 1 + _AHEAD * n // max(edges[n] * row_bytes, 1)  # in structures
+    for s in range(min(n, distance)):
+        for f in range(len(columns)):
+            row_bytes = 4 * actions[f, 1]
+            expect(columns[f, 0] + starts[s] * row_bytes, counts[s] * row_bytes)
+    stream = streams[len(columns)]
+    normals = _four_normal(structures[: n if how else 0], stream)
+    scale, rest = _f4(numbers[0]), np.zeros(2 * _LANES, np.float32)
+    first, room = first_line(body), (edges[n] + 15) & -16
+    for s in range(n):
+        if how == ROTATE:
+            _set_rotation(s, normals, matrices)
+        elif how == MIRROR:
+            _set_mirror(s, structures, stream, numbers[1], normals, matrices)
+        for f in range(len(columns)):
+            base, what, width = columns[f, 0], actions[f, 0], actions[f, 1]
+            row_bytes, size = 4 * width, counts[s] * width
+            ahead, more = np.int64(0), np.int64(0)
+            if s + distance < n:
+                ahead, more = base + starts[s + distance] * row_bytes, counts[s + distance] * row_bytes
+            to = first + room * columns[f, 1] + edges[s] * row_bytes
+            values = array_at(at_float32(to), size)
             if what & TURN:
-                _turn(values, first, counts[s], matrices, s)
+                _turn_copied(to, base + starts[s] * row_bytes, counts[s], matrices, s)
+            else:
+                move(to, base + starts[s] * row_bytes, 4 * size)
             if what & SHAKE:
-                ahead = following + starts[s] * row_bytes if meanwhile else 0
-                _shake(values, first, size, _key(streams[f], structures[s]), scale, rest, ahead)
-        there = meanwhile
+                _shake(values, 0, size, _key(streams[f], structures[s]), scale, rest, ahead, more)
+            else:
+                expect(ahead, more)
 
 
 @kernel
