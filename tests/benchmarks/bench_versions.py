@@ -37,6 +37,7 @@ ROUNDS, MOST_ROUNDS = 8, 40
 PAIRS = 2  # of a workload in a round
 _SLICE, _UNIT = 0.08, 0.3  # seconds of one side
 _IMPORT = 0.15  # seconds allowed
+_ON_TOP = {"rotation-noise": "take-A-256"}  # workloads that are others and something more
 _ROOT = Path(__file__).parents[2]
 _MEMORY = Path("/dev/shm")
 
@@ -222,6 +223,13 @@ def _report(against: str, found: Mapping[str, Measured], load: float) -> None:
         rows,
         ["", f"{against}, ms", "this tree, ms", "wall time, ratio", "CPU time, ratio", "pairs", ""],
     )
+    for name, base in _ON_TOP.items():
+        if name in found and base in found:
+            old, new = (
+                median(getattr(found[name], side)) - median(getattr(found[base], side))
+                for side in ("old", "new")
+            )
+            print(f"\n{name} on top of {base}: {new / old:.2f} times what it was")
     failed = {
         verdict: [name for name, of in found.items() if of.verdict.startswith(verdict)]
         for verdict in (SLOWER, UNDECIDED)
