@@ -70,6 +70,11 @@ class Files:
             written.write(path, self.structures)
         return path
 
+    def size(self, kind: type[Peer]) -> int:
+        """Return the bytes that a side has on disk."""
+        path = self.path(kind)
+        return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+
     def readers(self) -> list[Peer]:
         """Return a reader for every side, each checked to give what was written."""
         if not self._readers:
