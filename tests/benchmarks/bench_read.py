@@ -178,6 +178,7 @@ def _epoch(files: Files) -> None:
     for (column, rates), target in zip(columns.items(), (2, 5), strict=True):
         others = {name: rate for name, rate in rates.items() if name != Ours.name}
         _judge(f"epoch; peers with {column}", files, {Ours.name: ours, **others}, target)
+    _judge("epoch; 2 workers each", files, columns["2 workers"], target=1)
     _show_rates(f"{files.title}; shuffled epoch, loaders with batches of {BATCH}, warm", columns)
 
 

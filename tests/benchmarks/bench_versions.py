@@ -2,7 +2,8 @@
 
 The environment variable AGAINST names the other version, a revision of the repository, by default the
 last one before the package was laid out anew. WORKLOADS chooses some of the workloads, as patterns
-separated by commas: ``take-*,import``. After MINUTES, by default 18, no further round begins.
+separated by commas: ``take-*,import``. After MINUTES, by default 18, no further round begins. BUSY says
+how many cores are kept busy meanwhile, by default none.
 
 Both versions run in the same interpreter and read the same stores, which the other one has built, on a
 file system in memory if there is one. Each round starts a process for each; of every workload it times
@@ -47,9 +48,22 @@ def main(scale: float = 1.0) -> None:
     print(machine())
     folder = Path(tempfile.mkdtemp(prefix="zstruct-bench-", dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
-        _compare(folder, against, scale)
+        with _busy(int(os.environ.get("BUSY", 0))):
+            _compare(folder, against, scale)
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def _busy(n: int) -> Iterator[None]:
+    """Keep some cores busy."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 class Worker:

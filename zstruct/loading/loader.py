@@ -23,6 +23,7 @@ from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
 from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.epoch_order import batches_of, check_alone, order_of
 from zstruct.loading.order.samplers import EpochPass, StructureSampler
+from zstruct.loading.parcels import Post
 from zstruct.loading.prefetch import Prefetcher
 from zstruct.parallel import cpu_count
 
@@ -134,7 +135,7 @@ class StructureLoader(DataLoader[Any]):
         if ours is None:
             foreign: Any = self.batch_sampler
             batches = (
-                super().__iter__() if self.num_workers else self._prefetcher(iter(foreign), self.dataset)
+                self._from_workers() if self.num_workers else self._prefetcher(iter(foreign), self.dataset)
             )
             return _Received(batches, self.device, None, None)
         run = ours.sampler.pending()
@@ -147,7 +148,7 @@ class StructureLoader(DataLoader[Any]):
             # Torch goes through the batches on its own; these are only counted.
             if self._varies:
                 dataset.set_epoch(run.epoch)
-            batches, received = super().__iter__(), map(len, tasks)
+            batches, received = self._from_workers(), map(len, tasks)
         else:
             lengths: deque[int] = deque()
             if self._varies:
@@ -157,6 +158,15 @@ class StructureLoader(DataLoader[Any]):
         ours.set_epoch(run.epoch + 1)
         self._run = run
         return _Received(batches, self.device, run, received)
+
+    def _from_workers(self) -> Iterator[Any]:
+        """Return torch's iterator, whose workers pack batches for the way."""
+        collate = self.collate_fn
+        self.collate_fn = Post(collate, self.prefetch_factor or 1)
+        try:
+            return super().__iter__()
+        finally:
+            self.collate_fn = collate
 
     def _prefetcher(self, tasks: Iterator[Any], dataset: Any) -> Prefetcher:
         accelerator: Any = getattr(torch, "accelerator", torch.cuda)  # since torch 2.6
