@@ -109,6 +109,7 @@ def test_blocks_are_asked_for_ahead_once_until_their_turn_comes(source, monkeypa
     cache.prefetch("atom", np.arange(1))
     cache.prefetch("atom", np.arange(2))
     assert jobs == [("atom", 0), ("atom", 1)]
+    assert cache.can_prefetch("atom")
 
     for job in jobs:
         cache._decode_ahead(job)
@@ -117,6 +118,20 @@ def test_blocks_are_asked_for_ahead_once_until_their_turn_comes(source, monkeypa
         cache.hold("atom", np.array([block]))
     cache.prefetch("atom", np.arange(2))
     assert jobs == [("atom", 0), ("atom", 1)] * 2
+
+
+def test_nothing_is_left_to_ask_for_when_all_is_decoded_or_asked_for(source, monkeypatch):
+    cache = BlockCache(Store(source.path), DTYPES)
+    monkeypatch.setattr(cache._ahead, "want", lambda jobs, first=False: None)
+    n = cache.tables["structure"].n_blocks
+    cache.hold("structure", np.arange(2))
+    cache.prefetch("structure", np.arange(1, n - 1))
+    assert cache.can_prefetch("structure")
+
+    cache.prefetch("structure", np.arange(n))
+
+    assert not cache.can_prefetch("structure")
+    assert not cache.complete("structure")
 
 
 def test_a_fault_met_ahead_is_raised_where_the_block_is_needed(source, monkeypatch):

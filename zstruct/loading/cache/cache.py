@@ -267,6 +267,10 @@ class BlockCache:
             blocks = np.minimum(rows // self.tables[level].block_rows, self.tables[level].n_blocks - 1)
             self._last_used[level][blocks] = self._clock
 
+    def can_prefetch(self, level: Level) -> bool:
+        """Return whether there is any block that is neither decoded nor asked for."""
+        return not bool(np.all(self._asked[level] | (self._resident.present[level] != 0)))
+
     def prefetch(self, level: Level, blocks: NDArray[np.int64]) -> None:
         """Have threads decode some blocks, in this order; return at once.
 

@@ -385,10 +385,13 @@ class Gather:
         """Have the blocks of some structures decoded by threads; return at once."""
         if (self._whole or self._find_whole()) is not None:
             return
-        starts = self.cache.offsets[structures]
-        counts = self.cache.offsets[structures + 1] - starts
         for level, table in self.cache.tables.items():
-            runs = (starts, counts) if level == ATOM else (structures, 1)
+            if not self.cache.can_prefetch(level):
+                continue
+            runs: tuple[NDArray[np.int64], NDArray[np.int64] | int] = structures, 1
+            if level == ATOM:
+                starts = self.cache.offsets[structures]
+                runs = starts, self.cache.offsets[structures + 1] - starts
             self.cache.prefetch(level, blocks_between(*block_ends(table, *runs)))
 
 
