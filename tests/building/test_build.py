@@ -107,6 +107,19 @@ def test_parts_in_memory_and_in_files_give_the_same_bytes(
     assert stores[0] == stores[1] == stores[2]
 
 
+def test_tensors_whose_columns_come_first_are_stored(tmp_path):
+    rows = [np.round(np.arange(9.0) * 0.125 + k, 3) for k in range(300)]
+    head = 'Properties=species:S:1:pos:R:3 polarizability="{}"'
+    text = "".join(f"1\n{head.format(' '.join(map(repr, row.tolist())))}\nH 0 0 0\n" for row in rows)
+    (tmp_path / "in.xyz").write_text(text)
+    for encoding in (None, "decimal"):
+        zstruct.build(
+            tmp_path / "in.xyz", tmp_path / "s.zarr", encoding=encoding, overwrite=True, progress=False
+        )
+        expected = [row.reshape(3, 3).T for row in rows]
+        np.testing.assert_array_equal(Store(tmp_path / "s.zarr").read("polarizability"), expected)
+
+
 def test_a_build_that_fails_leaves_no_part_in_memory(tmp_path, frames):
     def where(frame):
         if frame.n_atoms == len(frames[-1]):

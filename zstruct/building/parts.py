@@ -113,8 +113,8 @@ class PartWriter:
             mask = packed.present.get(name)
             columns[name] = {
                 "field": dataclasses.asdict(packed.fields[name]),
-                "values": values,
-                "present": mask,
+                "values": np.ascontiguousarray(values),
+                "present": None if mask is None else np.ascontiguousarray(mask),
                 "coverage": len(packed) if mask is None else int(mask.sum()),
                 "categories": packed.categories.get(name),
                 "decimals": _decimals(packed.fields[name], values),
@@ -122,7 +122,7 @@ class PartWriter:
         block = {
             "n_structures": len(packed),
             "n_atoms": int(packed.n_atoms.sum()),
-            "counts": packed.n_atoms,
+            "counts": np.ascontiguousarray(packed.n_atoms),
             "columns": columns,
         }
         if self._whole is None and not _SHELF.take(self._path, packed.nbytes):
@@ -145,12 +145,12 @@ class PartWriter:
 
     def _array(self, values: NDArray[Any]) -> dict[str, Any]:
         assert self._whole is not None
-        data, file = np.ascontiguousarray(values), self._whole.file
+        file = self._whole.file
         with naming(self._whole.partial):
             file.write(b"\0" * (-file.tell() % _ALIGN))
             start = file.tell()
-            file.write(data.reshape(-1).view(np.uint8).data)
-        return {"start": start, "dtype": data.dtype.str, "shape": data.shape}
+            file.write(values.reshape(-1).view(np.uint8).data)
+        return {"start": start, "dtype": values.dtype.str, "shape": values.shape}
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the footer with a JSON-able `summary` and give the part its name."""
