@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from zstruct.arguments import check, names
 from zstruct.building.encode import EncodeTask, encode_shard, encode_tasks, encoded, settle
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
-from zstruct.building.finalize import edge_arrays, finalize_store
+from zstruct.building.finalize import finalize_store
 from zstruct.building.manifest import (
     Manifest,
     check_unchanged,
@@ -38,7 +39,6 @@ from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.store.handles import check_decimals
 from zstruct.store.spec import ENCODING_VERSION
-from zstruct.store.write import create
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client
@@ -261,18 +261,14 @@ def _plan(
     options: ReadOptions,
     encoding: Encoding,
 ) -> Plan:
-    """Make the plan and the empty store, unless an earlier run did."""
+    """Make the plan and a folder for the store, unless an earlier run did."""
     file = target.work / "plan.json"
     if not file.exists():
         plan = make_plan(parts, target.work, options, encoding)
-        specs = [plan.spec(planned) for planned in plan.fields]
-        for planned in plan.fields:
-            if planned.categories is not None:
-                specs += [spec for spec, _ in plan.tables(planned)]
-        specs += [spec for spec, _ in edge_arrays(plan)]
-        counts = {"n_structures": len(plan.counts), "n_atoms": int(plan.offsets[-1])}
-        create(target.store, specs, counts)
-        plan.save(file)  # last: where it is, the store has been created
+        if target.store.exists():  # killed before there was a plan
+            shutil.rmtree(target.store)
+        target.store.mkdir()
+        plan.save(file)
     return load_plan(file, manifest.identity)
 
 

@@ -101,6 +101,8 @@ def finalize_store(
         n_skipped += summary["n_skipped"]
         skipped += summary["skipped"]
     attrs: dict[str, Any] = {
+        "n_structures": len(plan.counts),
+        "n_atoms": int(plan.offsets[-1]),
         "species": {SYMBOLS[z]: int(species[z]) for z in np.flatnonzero(species)},
         "build": {
             "options": options,

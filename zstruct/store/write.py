@@ -61,6 +61,11 @@ def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapp
     """
     if Path(path).exists():
         shutil.rmtree(path)
+    for inner, document in _new_documents(specs, attrs).items():
+        write_document(Path(path, inner), document, durable=False)
+
+
+def _new_documents(specs: Iterable[ArraySpec], attrs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     said = {"encoding-type": ENCODING_TYPE, "encoding-version": ENCODING_VERSION, "status": "building"}
     documents = {"": group_document(said | dict(attrs))}
     for spec in specs:
@@ -68,8 +73,7 @@ def create(path: str | os.PathLike[str], specs: Iterable[ArraySpec], attrs: Mapp
         for parent in Path(spec.path).parents:
             if parent != Path("."):
                 documents[str(parent)] = group_document({})
-    for inner, document in documents.items():
-        write_document(Path(path, inner), document, durable=False)
+    return documents
 
 
 def _document(spec: ArraySpec) -> dict[str, Any]:
@@ -180,6 +184,7 @@ def finish(
 ) -> None:
     """Complete a store, with the consolidated metadata of all that is in it.
 
+    The parameters are those of `complete`. A store that nobody created is created here, of its arrays.
     Whoever publishes it waits for the disk.
     """
     documents = _completed(path, attrs, arrays, durable=False)
@@ -216,7 +221,7 @@ def _completed(
     written = list(arrays)
     for left_by_a_kill in Path(path).rglob(f"*{PARTIAL}"):
         left_by_a_kill.unlink()
-    documents = read_documents(path)
+    documents = read_documents(path) or _new_documents([array.spec for array in written], attrs)
     for array in written:
         check_shards(path, array.spec)
         documents[array.spec.path]["attributes"] |= {**array.attrs, "digest": array.digest}
