@@ -41,23 +41,27 @@ class Cost:
 def costs(sides: Mapping[str, Callable[[Path], object]], folder: Path, repeats: int = 5) -> dict[str, Cost]:
     """Run every side once to warm it up, then all in turn, and return what each takes.
 
-    A side is given a path in a folder where there is nothing. What it writes there is removed, and what it
-    leaves for the disk to write is written, before the next one begins.
+    A side is given a path in a folder where there is nothing, and what it leaves for the disk to write is
+    written before the next one begins. All is removed at the end: file systems that have just removed
+    files take longer to make new ones.
     """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    made = []
     for turn in range(repeats + 1):
         for name, side in sides.items():
-            out = folder / "out"
+            out = folder / f"out{len(made)}"
+            made.append(out)
             os.sync()
             began = time.perf_counter(), time.process_time()
             side(out)
             passed = time.perf_counter() - began[0], time.process_time() - began[1]
-            if out.is_dir():
-                shutil.rmtree(out)
-            else:
-                out.unlink(missing_ok=True)
             if turn:
                 found[name].append(passed)
+    for out in made:
+        if out.is_dir():
+            shutil.rmtree(out)
+        else:
+            out.unlink(missing_ok=True)
     return {name: Cost(*map(median, zip(*runs, strict=True))) for name, runs in found.items()}
 
 
