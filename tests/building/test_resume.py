@@ -201,6 +201,24 @@ def test_a_shard_is_said_to_be_there_when_it_is_on_the_disk(tmp_path, xyz_file, 
     assert tree_bytes(tmp_path / "out.zarr") == tree_bytes(expected)
 
 
+def test_other_structures_in_memory_are_not_taken_for_those_that_were_published(
+    tmp_path, frames, monkeypatch
+):
+    from zstruct.building.publication import Target
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Target, "remove", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            zstruct.build(frames[:10], tmp_path / "s.zarr", progress=False)
+    assert Store(tmp_path / "s.zarr").n_structures == 10
+    assert (tmp_path / "s.zarr.building").exists()
+    assert zstruct.build(frames, tmp_path / "s.zarr", overwrite=True, progress=False).n_structures == 30
+    assert Store(tmp_path / "s.zarr").n_structures == 30
+
+
 def _interrupt(spawner, inputs, out, step=30):
     process = spawner.Process(target=_build, args=(inputs, out, {}, step))
     process.start()

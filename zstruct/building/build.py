@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -181,7 +182,7 @@ def build(
             check_unchanged(manifest.inputs, now)
             described = {**settings, "filters": kept.describe(), "on_error": on_error}
             finalize_store(target.store, plan, summaries, manifest, parts, described)
-            target.publish(build_id)
+            target.publish(build_id if manifest.resumable else uuid.uuid4().hex)
         except InputError:
             target.remove()  # what is wrong will be mended by changing inputs or options
             raise
