@@ -119,6 +119,9 @@ class Store:
             )
         return given
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_readers": {}}
+
     def again(self) -> Store:
         """Return the store opened anew, which shows the groups that are new."""
         return Store(self.path, self.storage_options)
