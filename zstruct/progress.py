@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from zstruct import parallel
+from zstruct.disk import WAITS
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -54,6 +56,7 @@ class Runner:
         tasks: Sequence[Any],
         sizes: Sequence[int],
         runs_in: parallel.RunsIn = "threads",
+        settle: Callable[[Any, Any], None] | None = None,
     ) -> Iterator[tuple[int, Any]]:
         """Yield the number of each task and what the function returned, as they end.
 
@@ -63,12 +66,21 @@ class Runner:
             As for `zstruct.parallel.run`.
         sizes
             The bytes by which each task moves the bar.
+        settle
+            Called with each task and its result while others run, for what waits for the disk; all is
+            settled when the last task has been yielded.
         """
         done = parallel.run(function, tasks, runs_in=runs_in, workers=self._workers)
-        for k, result in done:
-            yield k, result
-            if self._bar is not None:
-                self._bar.update(sizes[k])
+        waits: list[Future[None]] = []
+        with ThreadPoolExecutor(WAITS) as pool:
+            for k, result in done:
+                if settle is not None:
+                    waits.append(pool.submit(settle, tasks[k], result))
+                yield k, result
+                if self._bar is not None:
+                    self._bar.update(sizes[k])
+        for wait in waits:
+            wait.result()
 
     def close(self) -> None:
         """Leave the bar as it stands."""

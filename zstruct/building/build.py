@@ -7,7 +7,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +28,7 @@ from zstruct.building.parts import read_summary, release
 from zstruct.building.plan import Plan, load_plan, make_plan
 from zstruct.building.publication import Target
 from zstruct.building.report import BuildReport
-from zstruct.disk import WAITS, writing
+from zstruct.disk import writing
 from zstruct.errors import InputError
 from zstruct.keywords import as_options, keywords
 from zstruct.paths_and_urls import check_writable
@@ -289,12 +288,7 @@ def _encode(
             summaries[task.name, task.shard] = summary
     total, left = sum(task.nbytes for task in tasks), sum(task.nbytes for task in todo)
     runner.begin("encode", total, total - left)
-    waits: list[Future[None]] = []
-    with ThreadPoolExecutor(WAITS) as pool:
-        for k, summary in runner.run(encode_shard, todo, [task.nbytes for task in todo]):
-            summaries[todo[k].name, todo[k].shard] = summary
-            if local:
-                waits.append(pool.submit(settle, todo[k], summary))
-    for wait in waits:
-        wait.result()
+    sizes = [task.nbytes for task in todo]
+    for k, summary in runner.run(encode_shard, todo, sizes, settle=settle if local else None):
+        summaries[todo[k].name, todo[k].shard] = summary
     return summaries
