@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import zstruct
+from tests.building.kills import count_steps, shrink
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
 from zstruct import BuildLockedError, ChangedInputError, StoreExistsError
 from zstruct.store.store import Store
@@ -36,41 +37,12 @@ def inputs(tmp_path):
     return folder
 
 
-def _shrink(memory):
-    """Make many parts and many shards of little data; keep so many bytes of parts in memory."""
-    from zstruct.building import manifest, parts
-    from zstruct.store import chunks
-
-    manifest._JOB_BYTES = 0
-    parts.MEMORY_BYTES = memory
-    chunks._CHUNK_ROWS.update(atom=128, structure=32)
-    chunks._CHUNKS_PER_SHARD = 2
-
-
 def _build(folder, out, options, kill_at=0, memory=0):
-    _shrink(memory)
-    steps = _count_steps(kill_at)
+    shrink(memory)
+    steps = count_steps(kill_at)
     os.chdir(folder.parent)
     zstruct.build(folder.name, out.name, progress=False, **options)
     (folder.parent / "steps").write_text(str(len(steps)))
-
-
-def _count_steps(kill_at):
-    """Count what changes the disk from here on; SIGKILL this process at step `kill_at`."""
-    steps = []
-
-    def counted(function):
-        def wrapper(*args, **kwargs):
-            steps.append(function.__name__)
-            if len(steps) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **kwargs)
-
-        return wrapper
-
-    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
-        setattr(os, name, counted(getattr(os, name)))
-    return steps
 
 
 def _undisturbed(spawner, inputs, out, options, memory=0):

@@ -1,6 +1,5 @@
 """A store behind an S3 server on loopback: the same values, each block fetched once."""
 
-import gc
 import shutil
 from collections import Counter
 
@@ -14,32 +13,12 @@ from zstruct.errors import CorruptStoreError
 from zstruct.features import Chebyshev, NeighborList
 from zstruct.store.store import Store
 
-moto_server = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
 
 # The server and its clients leave sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-
-
-@pytest.fixture
-def bucket(monkeypatch, tmp_path):
-    """An empty bucket; the environment points every client at it."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"bucket-{abs(hash(tmp_path))}"  # the server's buckets outlive it
-    s3fs.S3FileSystem().mkdir(name)
-    yield name
-    s3fs.S3FileSystem.clear_instance_cache()
-    gc.collect()  # what complains of unclosed sockets does so here, not after the last test
-    server.stop()
 
 
 @pytest.fixture
