@@ -28,6 +28,25 @@ def test_build_info_verify(tmp_path, xyz_file, capsys, monkeypatch):
     assert "every checksum" in capsys.readouterr().out
 
 
+def test_rewrite(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zstruct.build(xyz_file, "a.zarr", progress=False)
+    options = ["--encoding=decimal", "--compression=small", "--chunks=atom=16,structure=4", "--workers=1"]
+    assert main(["rewrite", "a.zarr", "b.zarr", "--quiet", "--no-resume", *options]) == 0
+    assert "b.zarr: " in capsys.readouterr().out
+    store = Store("b.zarr")
+    assert store.grid("positions").chunk_rows == 16
+    assert store.grid("energy").chunk_rows == 4
+    assert store.profile("positions").codec.compressor == "zstd"
+    assert main(["rewrite", "a.zarr", "b.zarr", "--quiet", "--chunks=8"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["rewrite", "a.zarr", "b.zarr", "--quiet", "--chunks=8", "--overwrite"]) == 0
+    assert Store("b.zarr").grid("positions").chunk_rows == 8
+    with pytest.raises(SystemExit):
+        main(["rewrite", "a.zarr", "c.zarr", "--chunks", "many"])
+    assert "--chunks: invalid" in capsys.readouterr().err
+
+
 def test_every_build_option_is_passed_on(tmp_path, frames, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = extxyz_text(frames).replace("energy=", "E_qm=").replace("config", "")

@@ -94,6 +94,7 @@ def cases(folder):
     yield zstruct.Encoding, lambda: {"dtype": "float32"}
     yield zstruct.open, lambda: {"path": path}
     yield zstruct.verify, lambda: {"path": path}
+    yield zstruct.rewrite, lambda: {**rows, "out": next(fresh), **quiet}
     yield zstruct.Store, lambda: {"path": path}
     yield zstruct.featurize, lambda: {**rows, "descriptor": NeighborList(3.0), **quiet}
     yield zstruct.split, lambda: {**rows, "sizes": [0.5, 0.5]}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from zstruct.building.encoding import Encoding
     from zstruct.building.filters import Filters, Frame
     from zstruct.building.report import BuildReport
+    from zstruct.building.rewrite import RewriteReport, rewrite
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import StructureReader, ZarrStructureDataset
@@ -66,6 +67,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "References",
+    "RewriteReport",
     "Selection",
     "Split",
     "StaleGroupError",
@@ -91,6 +93,7 @@ __all__ = [
     "open_references",
     "open_split",
     "open_statistics",
+    "rewrite",
     "sources",
     "split",
     "statistics",
@@ -107,6 +110,7 @@ _LAZY = {
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
     "References": "zstruct.stats.references",
+    "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",
     "Split": "zstruct.splits",
     "Statistics": "zstruct.stats",
@@ -122,6 +126,7 @@ _LAZY = {
     "open_references": "zstruct.stats.references",
     "open_split": "zstruct.splits",
     "open_statistics": "zstruct.stats",
+    "rewrite": "zstruct.building",
     "split": "zstruct.splits",
     "statistics": "zstruct.stats",
     "verify": "zstruct.store.verify",

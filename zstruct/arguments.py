@@ -25,6 +25,7 @@ __all__ = [
     "Option",
     "array_of",
     "check",
+    "choice",
     "count",
     "integer",
     "names",
@@ -292,7 +293,8 @@ def _number(says: str, within: Callable[[Any], bool] = _is_finite) -> Option:
     )
 
 
-def _choice(*choices: str | None) -> Option:
+def choice(*choices: str | None) -> Option:
+    """Return what takes one of some texts, or None if that is among them."""
     return Option(
         " or ".join(map(repr, choices)),
         lambda value: value is None or isinstance(value, str),
@@ -347,9 +349,9 @@ OPTIONS: Mapping[str, Option] = {
     "pin_memory": _FLAG,
     "decimal": _FLAG,
     "reader": _TEXT,
-    "on_error": _choice("raise", "skip"),
-    "compression": _choice("fast", "small"),
-    "only": _choice("forces", None),
+    "on_error": choice("raise", "skip"),
+    "compression": choice("fast", "small"),
+    "only": choice("forces", None),
     "shuffle_seed": _whole(0),
     "seed": _whole(none=False),
     "bins": _whole(1, none=False),

@@ -1,8 +1,9 @@
-"""Build a store: scan → parse → plan → encode → finalize → publish, each step restartable."""
+"""Build a store, scan → parse → plan → encode → finalize → publish, each step restartable; or rewrite one."""
 
 from zstruct.building.build import build
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
 from zstruct.building.report import BuildReport
+from zstruct.building.rewrite import RewriteReport, rewrite
 
-__all__ = ["BuildReport", "Encoding", "Filters", "Frame", "build"]
+__all__ = ["BuildReport", "Encoding", "Filters", "Frame", "RewriteReport", "build", "rewrite"]

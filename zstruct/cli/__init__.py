@@ -1,4 +1,4 @@
-"""The ``zstruct`` command: build, featurize, split, sum up, show and check stores from a shell.
+"""The ``zstruct`` command: build, featurize, split, sum up, rewrite, show and check stores from a shell.
 
 A module for each command; ``options`` makes their options of the functions that they call, ``values`` what
 these take of the words that were typed. Nothing here does more than call a public function and print what
@@ -19,6 +19,7 @@ from zstruct.cli.featurize import add_featurize
 from zstruct.cli.info import add_info
 from zstruct.cli.options import Command
 from zstruct.cli.references import add_references
+from zstruct.cli.rewrite import add_rewrite
 from zstruct.cli.split import add_split
 from zstruct.cli.stats import add_stats
 from zstruct.cli.verify import add_verify
@@ -55,6 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_split, add_stats, add_references
-    for add in (add_build, add_featurize, *kept, add_info, add_verify, add_warmup):
+    for add in (add_build, add_featurize, *kept, add_rewrite, add_info, add_verify, add_warmup):
         add(commands)
     return parser

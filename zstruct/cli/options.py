@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.arguments import OPTIONS
-from zstruct.cli.values import criteria, numbers, pairs, part, settings, units
+from zstruct.cli.values import criteria, numbers, pairs, part, rows, settings, units
 
 __all__ = ["Command", "add_options", "described", "given"]
 
@@ -93,6 +93,8 @@ _FORMS = {
     "labels": _Form("A,B,C", read=lambda text: text.split(",")),
     "select": _Form("EXPRESSION"),
     "references": _Form("NAME"),
+    "encoding": _Form(choices=("decimal", "plain")),
+    "chunks": _Form("N or atom=N,...", read=rows),
 }
 _NO = {"progress": "--quiet"}  # flags that say no, if not by "--no-"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import zstruct
 
-__all__ = ["criteria", "from_json", "numbers", "pairs", "part", "settings", "units", "value"]
+__all__ = ["criteria", "from_json", "numbers", "pairs", "part", "rows", "settings", "units", "value"]
 
 
 def settings(option: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -33,6 +33,13 @@ def part(text: str) -> str | tuple[str, str]:
 def criteria(text: str) -> str | list[str]:
     """Return names separated by commas as a list, and a single one as it is."""
     return text.split(",") if "," in text else text
+
+
+def rows(text: str) -> int | dict[str, int]:
+    """Return a number of rows, or DIMENSION=N separated by commas as a mapping."""
+    if "=" not in text:
+        return int(text)
+    return {name: int(number) for name, _, number in (one.partition("=") for one in text.split(","))}
 
 
 def from_json(text: str) -> dict[str, Any]:

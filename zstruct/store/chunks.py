@@ -8,7 +8,7 @@ from typing import Any
 
 from zstruct.schema import ATOM, STRUCTURE, Level
 
-__all__ = ["ChunkGrid", "choose_grid", "grid_of"]
+__all__ = ["ChunkGrid", "choose_grid", "grid_of", "grid_with"]
 
 # Measured by tests/benchmarks/bench_layout.py; docs/format.md quotes it.
 _CHUNK_ROWS = {ATOM: 1 << 16, STRUCTURE: 1 << 14}
@@ -47,10 +47,20 @@ def choose_grid(n_rows: int, row_bytes: int, level: Level = STRUCTURE) -> ChunkG
     ChunkGrid(chunk_rows=500, shard_rows=500)
     """
     widest = _power_of_two(_CHUNK_BYTES / max(1, row_bytes))
-    chunk = min(_CHUNK_ROWS[level], widest)
-    if n_rows <= chunk:
+    return grid_with(n_rows, min(_CHUNK_ROWS[level], widest))
+
+
+def grid_with(n_rows: int, chunk_rows: int) -> ChunkGrid:
+    """Return chunk and shard sizes for an array of `n_rows` rows with chunks of so many, if it has as many.
+
+    Examples
+    --------
+    >>> grid_with(10_000, 1000), grid_with(10_000, 20_000)
+    (ChunkGrid(chunk_rows=1000, shard_rows=10000), ChunkGrid(chunk_rows=10000, shard_rows=10000))
+    """
+    if n_rows <= chunk_rows:
         return ChunkGrid(max(1, n_rows), max(1, n_rows))
-    return ChunkGrid(chunk, chunk * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk)))
+    return ChunkGrid(chunk_rows, chunk_rows * min(_CHUNKS_PER_SHARD, -(-n_rows // chunk_rows)))
 
 
 def grid_of(said: Mapping[str, Any]) -> ChunkGrid:

@@ -22,7 +22,15 @@ import numpy as np
 
 from zstruct.errors import CorruptStoreError, StoreFormatError
 
-__all__ = ["DEEPEST", "DTYPES", "check_array", "check_documents", "documents_within", "read_document"]
+__all__ = [
+    "DEEPEST",
+    "DTYPES",
+    "LARGEST_CHUNK",
+    "check_array",
+    "check_documents",
+    "documents_within",
+    "read_document",
+]
 
 # What NumPy holds in memory just as it is stored.
 DTYPES = frozenset(
@@ -34,7 +42,7 @@ _ARRAY_TO_ARRAY = {"cast_value", "scale_offset", "transpose"}
 _KNOWN = _BYTES_TO_BYTES | _ARRAY_TO_ARRAY | {"bytes"}
 _OBJECT = (dict, Mapping)  # most are dictionaries, and to know that is quicker
 _LARGEST_DOCUMENT = 1 << 26  # bytes
-_LARGEST_CHUNK = 1 << 30  # bytes once decoded; zstruct writes 2 MiB, or one row
+LARGEST_CHUNK = 1 << 30  # bytes once decoded; zstruct writes 2 MiB, or one row
 _MOST_CHUNKS = 1 << 20  # of a shard; zstruct writes 16
 _MOST_DIMENSIONS = 8
 _MEND = "restore the store from a copy or build it again"
@@ -177,9 +185,9 @@ def check_array(path: str, name: str, said: Mapping[str, Any]) -> None:
     outer = _lengths(path, name, "chunk_shape", grid[1].get("chunk_shape"), 1, len(shape))
     inner = _check_codecs(path, name, said.get("codecs"), outer)
     nbytes = math.prod(inner) * np.dtype(dtype).itemsize
-    if nbytes > _LARGEST_CHUNK:
+    if nbytes > LARGEST_CHUNK:
         raise StoreFormatError(
-            f"{path}: {name} has chunks of {nbytes:,} bytes; zstruct reads up to {_LARGEST_CHUNK:,}"
+            f"{path}: {name} has chunks of {nbytes:,} bytes; zstruct reads up to {LARGEST_CHUNK:,}"
         )
 
 

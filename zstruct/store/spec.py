@@ -23,6 +23,7 @@ __all__ = [
     "ENCODING_VERSION",
     "FORMULA",
     "GROUP_KINDS",
+    "KINDS",
     "ArraySpec",
     "GroupKind",
     "array_digest",
@@ -59,8 +60,12 @@ GroupKind = Literal["features", "derivatives", "neighbors"]
 GROUP_KINDS: tuple[GroupKind, ...] = get_args(GroupKind)
 
 
-# Groups beside the content of a store; the last three are names kept for what comes.
-BESIDE = frozenset({*GROUP_KINDS, "splits", "statistics", "references", "labels", "index", "history"})
+#: The kinds of groups beside the content of a store that there are.
+KINDS = (*GROUP_KINDS, "splits", "statistics", "references")
+
+
+# With names that are kept for what comes.
+BESIDE = frozenset({*KINDS, "labels", "index", "history"})
 
 
 @dataclass(frozen=True)

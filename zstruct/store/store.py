@@ -302,7 +302,14 @@ class Store:
             return self._rows(name, start, min(end, said["shape"][0]), said)
 
     def encoded(self, name: str, shard: int) -> list[NDArray[np.uint8]]:
-        """Return the chunks of a shard as they are in its file, checked; of an array that has a `profile`.
+        """Return the chunks of a shard as they are in its file, checked.
+
+        Parameters
+        ----------
+        name
+            Path of an array that has a `profile`.
+        shard
+            Number of the shard.
 
         Raises
         ------

@@ -14,7 +14,7 @@ from zstruct.keywords import keywords
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
 from zstruct.store.digests import combine_digests, rows_digest
-from zstruct.store.spec import GROUP_KINDS, array_digest, is_content
+from zstruct.store.spec import GROUP_KINDS, KINDS, array_digest, is_content
 from zstruct.store.store import Store
 from zstruct.store.verify_metadata import check_group_metadata, check_metadata
 
@@ -63,7 +63,7 @@ def verify(path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str
     digests = {name: _check_content(store, name) for name in store.array_names()}
     lines = [f"{name} {digest}" for name, digest in digests.items() if is_content(name)]
     _require(combine_digests(lines) == store.digest, store, "", "the digests don't add up")
-    for kind in (*GROUP_KINDS, "splits", "references", "statistics"):
+    for kind in KINDS:
         for name in store.group_names(kind):
             _check_as_it_is(store, f"{kind}/{name}", offsets)
 
