@@ -43,6 +43,9 @@ class ArrayReader:
         spec = store.profile(name)
         self._reader = None if spec is None else ChunkReader(store.path, spec, partial(store.checksums, name))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArrayReader, (self.store, self.name)
+
     @property
     def direct(self) -> bool:
         """Whether the shards are read without zarr."""
