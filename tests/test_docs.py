@@ -164,7 +164,7 @@ def test_the_page_on_building_explains_every_option():
         for name in arguments(one)
     ]
     missing = [name for name in options if not re.search(rf"`{name}\b|\b{name}=", text)]
-    assert {*missing} <= {"out", "storage_options"}
+    assert {*missing} <= {"out", "store", "storage_options"}
 
 
 COMMANDS = ("build", "info", "featurize", "split", "references", "rewrite", "stats", "verify", "warmup")
