@@ -221,6 +221,7 @@ MADE = {
     "features.Neighbors",
     "features.PairDerivatives",
     "loading.PackedBatch",
+    "RewriteReport",
     "loading.Sample",
     "stats.Magnitudes",
     "stats.Moments",
