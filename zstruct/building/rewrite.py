@@ -27,6 +27,7 @@ from zstruct.building.rewrite_tasks import (
     ShardTask,
     find_range,
     found,
+    marker_of,
     rewrite_shard,
     settle,
 )
@@ -289,8 +290,14 @@ def _look(runner: Runner, target: Target, given: Given) -> dict[str, Decimal | s
         row = given.store.nbytes(name) // spec.shape[0]
         for k in range(spec.grid.n_shards(spec.shape[0])):
             start, stop = k * spec.grid.shard_rows, min((k + 1) * spec.grid.shard_rows, spec.shape[0])
-            marker = target.work / _RANGES / name / f"{k}.json"
-            task = RangeTask(given.store, marker, name, start, stop, row * (stop - start))
+            task = RangeTask(
+                given.store,
+                marker_of(target.work / _RANGES, name, k),
+                name,
+                start,
+                stop,
+                row * (stop - start),
+            )
             (more if k else first).append(task)
     needs: dict[str, DecimalRange | str] = dict.fromkeys(candidates, DecimalRange())
     for step in (first, more):  # most that are no decimals show it in their first shard
@@ -376,13 +383,13 @@ def _shard_tasks(target: Target, store: Store, change: ArrayChange, *, settles: 
     digests = store.shard_digests(change.name) if same else None
     as_it_is = same and known is not None and known.codec == after.codec
     folder = target.work / _GROUPS / change.group if change.group else target.store
-    marker, n_rows = target.encoded / change.name, after.shape[0]
+    n_rows = after.shape[0]
     row = int(np.dtype(after.dtype).itemsize * np.prod(after.shape[1:], dtype=int))
     return [
         ShardTask(
             store,
             change.name,
-            marker / f"{k}.json",
+            marker_of(target.encoded, change.name, k),
             folder,
             after,
             k,

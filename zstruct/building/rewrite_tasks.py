@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,16 @@ from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json
 from zstruct.store.write import Shard, write_chunks, write_shard
 
-__all__ = ["NO_DECIMALS", "RangeTask", "ShardTask", "find_range", "found", "rewrite_shard", "settle"]
+__all__ = [
+    "NO_DECIMALS",
+    "RangeTask",
+    "ShardTask",
+    "find_range",
+    "found",
+    "marker_of",
+    "rewrite_shard",
+    "settle",
+]
 
 #: Why an array is not stored as decimals.
 NO_DECIMALS = "there are other numbers"
@@ -133,6 +143,11 @@ def settle(task: ShardTask, shard: Shard) -> None:
     mark(task.marker, shard)
 
 
+def marker_of(folder: Path, name: str, shard: int) -> Path:
+    """Return the marker of a shard of an array."""
+    return folder / f"{quote(name, safe='')}.{shard}.json"
+
+
 def found(marker: Path) -> Any:
     """Return what was found by a task that was done; None if it was not."""
     try:
@@ -143,5 +158,5 @@ def found(marker: Path) -> Any:
 
 def mark(marker: Path, result: Any) -> None:
     """Write down that a task is done, and its result."""
-    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.parent.mkdir(exist_ok=True)
     write_json(marker, result, durable=False)
