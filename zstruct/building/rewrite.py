@@ -78,7 +78,7 @@ class RewriteReport:
     nbytes
         Bytes of it on disk.
     nbytes_before
-        Bytes of the given store; None if it is behind a server that does not say.
+        Bytes of the given store, of one that is no directory those of its arrays; None if nothing says so.
     seconds
         How long this call took.
     decimals
@@ -422,7 +422,7 @@ def _report(out: str, given: Given, began: float, kept: dict[str, str]) -> Rewri
     return RewriteReport(
         path=out,
         nbytes=store.nbytes_stored(),
-        nbytes_before=_nbytes(given.store),
+        nbytes_before=_nbytes(given),
         seconds=time.perf_counter() - began,
         decimals=[name for name in store.fields if is_decimal(store, name)],
         kept=kept,
@@ -431,10 +431,12 @@ def _report(out: str, given: Given, began: float, kept: dict[str, str]) -> Rewri
     )
 
 
-def _nbytes(store: Store) -> int | None:
-    """Return the bytes of a store, as far as anything says so."""
-    if os.path.isdir(store.path):
-        return store.nbytes_stored()
-    sizes = [store.nbytes_of_files(name) for name in store.array_names()]
+def _nbytes(given: Given) -> int | None:
+    """Return the bytes of a store; of one that is elsewhere those of its arrays, if anything says so."""
+    if os.path.isdir(given.store.path):
+        return given.store.nbytes_stored()
+    sizes = [
+        given.store.nbytes_of_files(name) for group in ("", *given.groups) for name in given.arrays(group)
+    ]
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None

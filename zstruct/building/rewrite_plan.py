@@ -134,7 +134,7 @@ class Given:
     def share(self, name: str, decimal: Decimal) -> float | None:
         """Return the share of its bytes that an array takes as decimals, if the store says so."""
         said = self.store.attrs.get("build", {}).get("decimals", {}).get(name, {})
-        return said["share_of_bytes"] if said.get("digits") == decimal.digits else None
+        return said.get("share_of_bytes") if said.get("digits") == decimal.digits else None
 
     def fingerprint(self) -> str:
         """Return what changes whenever the store, or a group of it, does."""
