@@ -25,7 +25,6 @@ from zstruct.errors import (
     WriteError,
     ZstructError,
 )
-from zstruct.lazy import load_module
 
 if TYPE_CHECKING:
     from zstruct import features as features
@@ -135,6 +134,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    from zstruct.lazy import load_module
+
     if name in _LAZY:
         value = getattr(load_module(_LAZY[name]), name)
         globals()[name] = value

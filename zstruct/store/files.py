@@ -9,7 +9,6 @@ import itertools
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from zstruct.errors import (
     CorruptStoreError,
 )
 from zstruct.store.chunk_codec import ChunkCodec
-from zstruct.store.chunks import grid_of
+from zstruct.store.chunks import ChunkGrid, grid_of
 from zstruct.store.metadata_checks import DTYPES
 from zstruct.store.spec import (
     ArraySpec,
@@ -69,7 +68,8 @@ def array_said(name: str, said: Mapping[str, Any]) -> tuple[ArraySpec, bool]:
 
     Attributes are left out. The codec of files of others is the default.
     """
-    fill = said["fill_value"]
+    fill, grid = said["fill_value"], grid_of(said)
+    codec = codec_of(said, grid)
     spec = ArraySpec(
         path=name,
         dims=tuple(said.get("dimension_names") or [None] * len(said["shape"])),
@@ -77,13 +77,13 @@ def array_said(name: str, said: Mapping[str, Any]) -> tuple[ArraySpec, bool]:
         dtype=said["data_type"],
         attrs={},
         fill_value=_FILLS.get(fill, math.nan) if isinstance(fill, str) else fill,
-        grid=grid_of(said),
+        grid=grid,
+        codec=ChunkCodec.chosen(said["data_type"]) if codec is None else codec,
     )
-    codec = codec_of(said, spec)
-    return (spec, False) if codec is None else (replace(spec, codec=codec), True)
+    return spec, codec is not None
 
 
-def codec_of(said: Mapping[str, Any], spec: ArraySpec) -> ChunkCodec | None:
+def codec_of(said: Mapping[str, Any], grid: ChunkGrid) -> ChunkCodec | None:
     """Return how the chunks are made that array metadata, checked, asks for.
 
     None where shards or chunks are made otherwise than by `write_shard`.
@@ -91,21 +91,21 @@ def codec_of(said: Mapping[str, Any], spec: ArraySpec) -> ChunkCodec | None:
     if len(said["codecs"]) != 1 or isinstance(said["codecs"][0], str):
         return None
     sharding = said["codecs"][0].get("configuration", {})
-    if said["codecs"][0]["name"] != "sharding_indexed" or not spec.shape:
+    if said["codecs"][0]["name"] != "sharding_indexed" or not said["shape"]:
         return None
     index = [_configured(codec) for codec in sharding["index_codecs"]]
-    keys, across = _configured(said["chunk_key_encoding"]), list(spec.shape[1:])
+    keys, across = _configured(said["chunk_key_encoding"]), list(said["shape"][1:])
     own = (
-        spec.dtype in DTYPES
-        and said["chunk_grid"]["configuration"]["chunk_shape"] == [spec.grid.shard_rows, *across]
-        and sharding["chunk_shape"] == [spec.grid.chunk_rows, *across]
+        said["data_type"] in DTYPES
+        and said["chunk_grid"]["configuration"]["chunk_shape"] == [grid.shard_rows, *across]
+        and sharding["chunk_shape"] == [grid.chunk_rows, *across]
         and keys[0] == "default"
         and keys[1].get("separator", "/") == "/"
         and [codec for codec, _ in index] == ["bytes", "crc32c"]
         and index[0][1].get("endian", "little") == "little"
         and sharding.get("index_location", "end") == "end"
     )
-    return ChunkCodec.of(spec.dtype, sharding["codecs"]) if own else None
+    return ChunkCodec.of(said["data_type"], sharding["codecs"]) if own else None
 
 
 def _configured(codec: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -7,6 +7,7 @@ decoded; a disk is faster in sequence. Nothing is decoded here, and nothing is k
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from zstruct.loading.cache.blocks import Table
 from zstruct.loading.cache.readahead import ReadAhead
 from zstruct.schema import Level
 from zstruct.store.files import shard_path
+from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.view import StoreView
 
@@ -37,13 +39,16 @@ class ShardsAhead:
     """
 
     def __init__(self, store: Store | StoreView, tables: Mapping[Level, Table]):
-        self._path, self._tables = store.path, tables
-        self._specs = {
-            level: [spec for name in table.names if (spec := store.profile(name)) is not None]
-            for level, table in tables.items()
-        }
+        self._store, self._path, self._tables = store, store.path, tables
         self._asked: set[Path] = set()
         self._ahead = ReadAhead(self._load, _THREADS)
+
+    @cached_property
+    def _specs(self) -> dict[Level, list[ArraySpec]]:
+        return {
+            level: [spec for name in table.names if (spec := self._store.profile(name)) is not None]
+            for level, table in self._tables.items()
+        }
 
     def want(self, level: Level, blocks: NDArray[np.int64]) -> None:
         """Have the shards of some blocks read by threads; return at once."""
