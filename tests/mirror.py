@@ -51,18 +51,25 @@ THROUGH = {
     "geometry/test_neighbors.py": ["geometry/kernels/neighbors", "geometry/kernels/simd"],
     "jit/test_kernel.py": ["jit/compiler", "jit/registry"],
     "layouts/test_graph.py": ["layouts/edges"],
-    "layouts/test_padded.py": ["layouts/kernels", "layouts/rectangles"],
+    "layouts/test_padded.py": ["layouts/kernels", "layouts/padding"],
     "loading/cache/test_cache.py": ["loading/cache/blocks"],
     "loading/derived/test_extras.py": [
         "loading/derived/computation",
         "loading/derived/featurizer",
         "loading/derived/stored_or_computed",
     ],
-    "loading/gather/test_gather.py": ["loading/gather/block_groups", "loading/gather/kernels"],
+    "loading/gather/test_gather.py": [
+        "loading/gather/batch_memory",
+        "loading/gather/block_groups",
+        "loading/gather/field_steps",
+        "loading/gather/kernels",
+    ],
     "loading/order/test_batch_samplers.py": ["loading/order/cuts"],
     "loading/test_dataset.py": ["loading/indices"],
     "loading/test_loader.py": ["loading/lifetime", "loading/order/epoch_order", "loading/prefetch"],
+    "loading/test_options.py": ["loading/dataset_options", "loading/loader_options", "loading/moved_options"],
     "loading/test_precision.py": ["precision"],
+    "loading/test_reader.py": ["loading/counts", "loading/description", "loading/numpy_batches"],
     "loading/test_recipe.py": ["loading/fields"],
     "query/test_against_duckdb.py": ["query/block", "query/conditions", "query/evaluation", "query/values"],
     "query/test_binding.py": ["query/messages", "query/names", "query/operands", "query/quantities"],
@@ -119,7 +126,7 @@ THROUGH = {
         "cli/verify",
     ],
     "test_precompilation.py": ["cli/warmup"],
-    "transforms/test_fused.py": ["loading/gather/carrier"],
+    "transforms/test_fused.py": ["loading/gather/column_writer"],
 }
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
+from zstruct.docstrings import with_parameters
 from zstruct.errors import ArgumentTypeError
 from zstruct.text import nearest
 
-__all__ = ["as_options", "keywords", "refuse", "takes"]
+__all__ = ["as_options", "keywords", "refuse", "set_fields", "takes"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -27,11 +27,9 @@ Owner = TypeVar("Owner")
 First = TypeVar("First")
 Options = TypeVar("Options", covariant=True)
 
-_HEADING = "Parameters\n----------\n"
 _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _BOUND = ("self", "cls")  # what Python gives by itself
-_NEXT = re.compile(r"\n\n(?=[A-Z][a-z ]+\n-{4,}\n)")  # before the heading of a section
 
 
 def as_options(kind: type[T], given: Any) -> T:
@@ -66,6 +64,12 @@ def as_options(kind: type[T], given: Any) -> T:
             raise fault
         return made(**given)
     return made(given)
+
+
+def set_fields(options: Any, **values: Any) -> None:
+    """Put what was checked into the fields of options, which are frozen."""
+    for name, value in values.items():
+        object.__setattr__(options, name, value)
 
 
 class _Taker(Protocol[P, Options]):
@@ -140,7 +144,7 @@ def takes(
             return function(*head, **among, **{last.name: _whole(called, options, rest, named)})
 
         method.__signature__ = signature  # type: ignore[attr-defined]
-        method.__doc__ = _with_parameters(function.__doc__, options.__doc__)
+        method.__doc__ = with_parameters(function.__doc__, options.__doc__)
         return method
 
     return decorate
@@ -327,20 +331,3 @@ def _keywords_of(function: Callable[..., Any]) -> list[str]:
     """Return the names by which arguments can be given."""
     parameters = inspect.signature(function).parameters.values()
     return [one.name for one in parameters if one.kind in _NAMED and one.name not in _BOUND]
-
-
-def _with_parameters(own: str | None, options: str | None) -> str | None:
-    """Return a docstring with the parameters of another at the end of its own."""
-    if not own or not options:  # as with python -OO
-        return own
-    own, options = inspect.cleandoc(own), inspect.cleandoc(options)
-    _, found, rest = options.partition(_HEADING)
-    if not found:
-        return own
-    parameters = _NEXT.split(rest, maxsplit=1)[0].rstrip()
-    before, heading, after = own.partition(_HEADING)
-    if heading:
-        described, *others = _NEXT.split(after, maxsplit=1)
-        return "\n\n".join([f"{before}{heading}{described.rstrip()}\n{parameters}", *others]) + "\n"
-    summary, *others = _NEXT.split(own, maxsplit=1)
-    return "\n\n".join([summary.rstrip(), _HEADING + parameters, *others]) + "\n"

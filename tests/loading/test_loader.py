@@ -17,7 +17,8 @@ from zstruct.loading import Batches, Cache, PackedBatch, Ranks, Shuffle, Threads
 from zstruct.loading.cache import placement
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.order.batch_samplers import BatchSampler
-from zstruct.loading.order.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
+from zstruct.loading.order.block_shuffle_sampler import BlockShuffleSampler
+from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler
 from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.loading.prefetch import Prefetcher
 

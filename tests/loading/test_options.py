@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.loading import Batches, Cache, Edges, Forces, Ranks, Recipe, Shuffle, Threads, options
+from zstruct.loading import Batches, Cache, Edges, Forces, Ranks, Recipe, Shuffle, Threads
+from zstruct.loading.moved_options import MOVED
 
 OBJECTS = [
     Edges(5, carry="edge_vec"),
@@ -79,4 +80,4 @@ def test_short_forms_of_orders_and_ranks():
 
 def test_keywords_that_have_moved_are_none_that_there_are():
     there = {field.name for field in dataclasses.fields(Recipe)}
-    assert not there & options.MOVED.keys()
+    assert not there & MOVED.keys()

@@ -8,7 +8,7 @@ from zstruct.batch.pack import Batch, Samples, no_pairs, pack
 from zstruct.batch.packed import ATOMS
 from zstruct.batch.tensors import converter
 from zstruct.keywords import keywords
-from zstruct.layouts.rectangles import real_rows, rectangle, rows_of
+from zstruct.layouts.padding import real_rows, rectangle, rows_of
 from zstruct.layouts.vocabulary import Names, vocabulary_of
 
 __all__ = ["padded"]

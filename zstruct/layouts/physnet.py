@@ -16,7 +16,7 @@ from zstruct.batch.pack import Batch, Samples, no_pairs, pack
 from zstruct.batch.tensors import converter
 from zstruct.keywords import keywords
 from zstruct.layouts.conversion import in_single
-from zstruct.layouts.rectangles import real_pairs, real_rows, rectangle, rows_of
+from zstruct.layouts.padding import real_pairs, real_rows, rectangle, rows_of
 
 __all__ = ["physnet"]
 

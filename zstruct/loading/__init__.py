@@ -2,9 +2,9 @@
 
 `StructureReader` makes packed NumPy batches and needs no torch; `ZarrStructureDataset` is the same for
 torch, and ``loader`` and ``losses`` are torch's, too. What users ask for is a `Recipe`, of small objects in
-``options``; ``pipeline`` does it. Inside, ``order`` says which structures come when, ``cache`` has decoded
-blocks of a store, ``gather`` copies rows of them into batches, and ``derived`` adds features, edges and
-derivatives.
+``dataset_options``; ``pipeline`` does it. Those of loaders are in ``loader_options``. Inside, ``order`` says
+which structures come when, ``cache`` has decoded blocks of a store, ``gather`` copies rows of them into
+batches, and ``derived`` adds features, edges and derivatives.
 """
 
 import importlib
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from zstruct.batch.packed import PackedBatch, Sample
 from zstruct.errors import MissingExtraError
-from zstruct.loading.options import Batches, Cache, Edges, Forces, Ranks, Shuffle, Threads
+from zstruct.loading.dataset_options import Cache, Edges, Forces
+from zstruct.loading.loader_options import Batches, Ranks, Shuffle, Threads
 from zstruct.loading.reader import StructureReader
 from zstruct.loading.recipe import Recipe
 

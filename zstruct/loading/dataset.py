@@ -22,8 +22,9 @@ from zstruct.layouts.registry import Layout, function_of
 from zstruct.layouts.vocabulary import Names
 from zstruct.loading.indices import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
+from zstruct.loading.loader_options import Batches, Ranks, Shuffle, Threads
 from zstruct.loading.losses import loss
-from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
+from zstruct.loading.moved_options import MOVED
 from zstruct.loading.reader import StructureReader
 
 __all__ = ["ZarrStructureDataset"]
@@ -153,7 +154,7 @@ class ZarrStructureDataset(StructureReader, Dataset[Sample]):
         shuffle
             ``"full"``: all structures in random order. ``"block"``: blocks of consecutive structures
             in random order, shuffled inside a window of several blocks, for data that don't fit
-            into the cache; see `zstruct.loading.order.samplers.BlockShuffleSampler`. True chooses between
+            into the cache; see `zstruct.loading.order.BlockShuffleSampler`. True chooses between
             the two from the sizes, and the loader's repr says which. Every iteration has a new order. Or
             `zstruct.loading.Shuffle`, which has a seed, and weights to draw by.
         layout

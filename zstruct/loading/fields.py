@@ -25,6 +25,7 @@ __all__ = [
     "dtype_of_features",
     "mask_name",
     "named",
+    "texts_of",
 ]
 
 #: Fields by what they are for, of which a store may lack some.
@@ -82,6 +83,22 @@ def chosen_fields(store: Store, fields: tuple[Any, ...] | str | None) -> tuple[l
                 f"the store {store.path} has no field {name!r}; it has {', '.join(store.fields)}"
             )
     return chosen, ATOMS in asked
+
+
+def texts_of(store: Store, field: str) -> list[str]:
+    """Return the texts that the codes of a category field stand for.
+
+    Raises
+    ------
+    UnknownNameError
+        If the store has no such category field.
+    """
+    found = [name for name, row in store.fields.items() if row.kind == "category"]
+    if not isinstance(field, str) or field not in found:
+        raise UnknownNameError(
+            f"{field!r} is no category field of {store.path}; those are {', '.join(found) or 'none'}"
+        )
+    return store.categories(field)
 
 
 def chosen_dtypes(

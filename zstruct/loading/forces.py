@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import InputError
-from zstruct.loading.options import Forces
+from zstruct.loading.dataset_options import Forces
 from zstruct.random import permuted
 from zstruct.store.store import Store
 

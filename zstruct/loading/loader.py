@@ -19,12 +19,13 @@ from zstruct.arguments import check, count, shown, whole
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import as_options, refuse
 from zstruct.loading.devices import device_of, each_tensor, moved, pinned
-from zstruct.loading.options import MOVED, Batches, Ranks, Shuffle, Threads
+from zstruct.loading.loader_options import Batches, Ranks, Shuffle, Threads
+from zstruct.loading.moved_options import MOVED
 from zstruct.loading.order.batch_samplers import BatchSampler
 from zstruct.loading.order.epoch_order import batches_of, check_alone, order_of
 from zstruct.loading.order.samplers import EpochPass, StructureSampler
-from zstruct.loading.parcels import Post
 from zstruct.loading.prefetch import Prefetcher
+from zstruct.loading.worker_batches import WorkerBatches
 from zstruct.parallel import cpu_count
 
 __all__ = ["StructureLoader", "make_loader"]
@@ -162,7 +163,7 @@ class StructureLoader(DataLoader[Any]):
     def _from_workers(self) -> Iterator[Any]:
         """Return torch's iterator, whose workers pack batches for the way."""
         collate = self.collate_fn
-        self.collate_fn = Post(collate, self.prefetch_factor or 1)
+        self.collate_fn = WorkerBatches(collate, self.prefetch_factor or 1)
         try:
             return super().__iter__()
         finally:

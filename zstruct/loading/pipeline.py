@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.errors import InputError
 from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.dataset_options import Cache
 from zstruct.loading.fields import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
-from zstruct.loading.gather.gather import Gather, kept_dtype
-from zstruct.loading.options import Cache
+from zstruct.loading.gather.field_steps import kept_dtype
+from zstruct.loading.gather.gather import Gather
 from zstruct.loading.recipe import Recipe
 from zstruct.precision import narrowed
 from zstruct.schema import Field
@@ -154,10 +155,10 @@ class Pipeline:
         policy
             Marks the structures whose forces are used.
         """
-        carrier = None
+        writer = None
         if self._motion is not None and self.gather.everything:
-            carrier = self._motion.in_epoch(epoch)
-        batch = self.gather(positions, rows, carrier)
+            writer = self._motion.in_epoch(epoch)
+        batch = self.gather(positions, rows, writer)
         if self.references is not None:
             for name in self._energies:
                 batch.columns[name] = self.references.subtract(
@@ -169,8 +170,8 @@ class Pipeline:
         completes = self._completes
         if completes is not None and not completes.computes:
             batch = completes.complete(batch)
-        if carrier is not None:
-            batch = carrier.finish(batch)
+        if writer is not None:
+            batch = writer.finish(batch)
         else:
             for step in self._before:
                 batch = step.on_batch(batch, epoch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -16,23 +16,26 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import array_of, count
 from zstruct.batch.packed import ATOMS, PackedBatch
+from zstruct.docstrings import documented
 from zstruct.elements import SYMBOLS
-from zstruct.errors import InputError, UnknownNameError
-from zstruct.keywords import as_options, keywords, takes
-from zstruct.layouts.registry import Layout, function_of
+from zstruct.keywords import keywords, takes
+from zstruct.layouts.registry import Layout
 from zstruct.layouts.vocabulary import Names
 from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.counts import edge_offsets, lengths, n_features
+from zstruct.loading.dataset_options import Cache, Edges, Forces
+from zstruct.loading.description import line_of, page_of
+from zstruct.loading.fields import texts_of
 from zstruct.loading.forces import ForcePolicy
-from zstruct.loading.gather.gather import out_of_range
-from zstruct.loading.indices import as_int, is_plain, positions_of
+from zstruct.loading.indices import is_plain, out_of_range, position_of, position_or_positions, positions_of
 from zstruct.loading.lifetime import Closed
-from zstruct.loading.options import MOVED, Batches, Cache, Edges, Forces, Ranks, Shuffle
-from zstruct.loading.order.epoch_order import batches_of, order_of
+from zstruct.loading.loader_options import Batches, Shuffle
+from zstruct.loading.moved_options import MOVED
+from zstruct.loading.numpy_batches import numpy_batches
 from zstruct.loading.pipeline import Pipeline
 from zstruct.loading.recipe import Recipe
 from zstruct.query import Selection, asked, narrowed
 from zstruct.store.store import Store
-from zstruct.text import html_table
 from zstruct.to_ase import atoms_at
 
 __all__ = ["StructureReader"]
@@ -55,15 +58,19 @@ class StructureReader:
     Examples
     --------
     >>> import tempfile, ase.build, zstruct
-    >>> path = tempfile.mkdtemp() + "/water.zarr"
-    >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
+    >>> path = tempfile.mkdtemp() + "/molecules.zarr"
+    >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CO", "CH4")]
+    >>> report = zstruct.build(molecules, path, progress=False)
     >>> reader = zstruct.StructureReader(path, ["numbers", "positions"])
     >>> reader[0]["numbers"]
     array([8, 1, 1])
+    >>> batch = reader.take([3, 0])
+    >>> batch.offsets, batch.columns["numbers"]
+    (array([0, 5, 8]), array([6, 1, 1, 1, 1, 8, 1, 1]))
     >>> [len(batch) for batch in reader.batches(3, shuffle=True)]
     [3, 1]
-    >>> reader.select("O == 1")[1:3].structures
-    array([1, 2])
+    >>> reader.select("O == 1")[1:].structures
+    array([2])
     """
 
     @takes(Recipe, MOVED, neighbors=Edges, cache=Cache)
@@ -79,15 +86,10 @@ class StructureReader:
         ------
         StoreFormatError
             If `path` is no finished store of a known version.
-        UnknownNameError
-            If a field is not in the store.
-        InputError
-            If a split, features, derivatives or a list are not in the store, or if options make no sense
-            or contradict each other.
         StaleGroupError
-            If they were computed from other content than the store has now.
-        ArgumentTypeError
-            If an option is of a type that makes no sense there.
+            If features, derivatives, a list or a split are those of other content than the store has now.
+        InputError, UnknownNameError, ArgumentTypeError
+            If the store has not what is asked for, or if options make no sense or contradict each other.
         """
         self.store = Store.of(path, recipe.storage_options)
         self._pipeline: Any = Pipeline(self.store, recipe)
@@ -103,20 +105,13 @@ class StructureReader:
     def select(self, selection: Selection) -> Self:
         """Return a view of the structures for which all of some conditions hold.
 
-        In place of an expression there may be a `zstruct.Selection`, such as that of another view.
-
-        It shares decoded blocks with this reader, and can be selected from in turn.
+        In place of an expression there may be a `zstruct.Selection`, such as that of another view. What is
+        returned shares decoded blocks with this reader, and can be selected from in turn.
 
         Raises
         ------
-        InputError
-            If the store has not what is asked for; points at the place in an expression.
-        UnknownNameError
-            If there is no such quantity; names the nearest.
-        IndexError
-            If there are no such positions.
-        StaleGroupError
-            If a split was drawn for other content than the store has now.
+        InputError, UnknownNameError, IndexError, StaleGroupError
+            As for `zstruct.Selection.structures`.
         """
         rows = narrowed(selection, self.store, self._rows, self._pipeline.limited)
         return self._view(rows, self.recipe.selected(selection))
@@ -162,12 +157,7 @@ class StructureReader:
         KeyError
             If the store has no such category field.
         """
-        found = [name for name, row in self.store.fields.items() if row.kind == "category"]
-        if not isinstance(field, str) or field not in found:
-            raise UnknownNameError(
-                f"{field!r} is no category field of {self.store.path}; those are {', '.join(found) or 'none'}"
-            )
-        return self.store.categories(field)
+        return texts_of(self.store, field)
 
     @property
     def epoch(self) -> int:
@@ -198,30 +188,10 @@ class StructureReader:
         return self.store.n_structures if self._rows is None else len(self._rows)
 
     def __repr__(self) -> str:
-        if isinstance(self._gather, Closed):
-            return f"{type(self).__name__}({self.store.path!r}, closed)"
-        which = f" {self.recipe.selection}" if self.recipe.selection else ""
-        said = [", ".join(self.fields), *self._steps(), f"cache: {self._gather.cache.describe()}"]
-        return (
-            f"{type(self).__name__}({self.store.path!r}, {len(self):,} structures{which}: {'; '.join(said)})"
-        )
+        return line_of(self, self._pipeline, self._policy)
 
     def _repr_html_(self) -> str:
-        if isinstance(self._gather, Closed):
-            return f"<p><b>{type(self).__name__}</b>: closed</p>"
-        facts = [
-            ("structures", f"{len(self):,} of the {self.store.n_structures:,} of {self.store.path}"),
-            *(("where", str(choice)) for choice in self.recipe.selection.choices),
-            ("fields", ", ".join(self.fields)),
-            *(("then", step) for step in self._steps()),
-            ("cache", self._gather.cache.describe()),
-        ]
-        return f"<p><b>{type(self).__name__}</b></p>{html_table(facts)}"
-
-    def _steps(self) -> list[str]:
-        """Return what there is beside fields and what is done to batches, for people."""
-        policy = [] if self._policy is None else [repr(self._policy)]
-        return [*self._pipeline.describe(), *policy, *self._pipeline.steps()]
+        return page_of(self, self._pipeline, self._policy)
 
     def __getitem__(self, index: Any) -> Any:
         """Return the arrays of one structure, or a view of several.
@@ -235,10 +205,8 @@ class StructureReader:
 
         Raises
         ------
-        IndexError
-            If an index is out of range or a mask is not as long as the reader.
-        TypeError
-            If it is anything else.
+        IndexError, TypeError
+            As for `take`.
         """
         index = self._position_or_view(index)
         if not isinstance(index, int):
@@ -255,20 +223,16 @@ class StructureReader:
     def _position_or_view(self, index: Any) -> Any:
         """Return an index in range, or, where it says several, a view of those structures."""
         if type(index) is not int:
-            if isinstance(index, slice):
-                return self._part(index, np.arange(len(self), dtype=np.int64)[index])
-            if isinstance(index, list | range) or getattr(index, "ndim", 0) > 0:
-                positions = positions_of(index, len(self))
-                return self._part(positions, positions)
-            index = as_int(index)
+            found = position_or_positions(index, len(self))
+            if isinstance(found, int):
+                return found
+            asked_for = asked(index if isinstance(index, slice) else found)
+            rows = found if self._rows is None else self._rows[found]
+            return self._view(rows, self.recipe.selected(asked_for))
         n = len(self)
         if not -n <= index < n:
             raise out_of_range(index, n)
         return index
-
-    def _part(self, index: Any, positions: NDArray[np.int64]) -> Self:
-        rows = positions if self._rows is None else self._rows[positions]
-        return self._view(rows, self.recipe.selected(asked(index)))
 
     def take(self, indices: Any) -> PackedBatch:
         """Return several structures, packed end to end, in the order of the indices.
@@ -290,21 +254,12 @@ class StructureReader:
             If an index is out of range or a mask is not as long as the dataset.
         TypeError
             If `indices` is anything else.
-
-        Examples
-        --------
-        >>> import tempfile, ase.build, zstruct
-        >>> path = tempfile.mkdtemp() + "/mixed.zarr"
-        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CH4")]
-        >>> report = zstruct.build(molecules, path, progress=False)
-        >>> batch = zstruct.StructureReader(path).take([2, 0])
-        >>> batch.offsets, batch.columns["numbers"]
-        (array([0, 5, 8]), array([6, 1, 1, 1, 1, 8, 1, 1]))
         """
         array = array_of("a list of indices", indices)
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
     @keywords(MOVED, batch_size=Batches, shuffle=Shuffle)
+    @documented(numpy_batches)
     def batches(
         self,
         batch_size: int | Batches = 1,
@@ -314,70 +269,15 @@ class StructureReader:
         layout: Layout | None = None,
         names: Names | None = None,
     ) -> Iterator[Any]:
-        """Return all structures once, in batches: those of a loader with the same options.
-
-        Parameters
-        ----------
-        batch_size
-            Structures in a batch, or how batches are cut by size: `zstruct.loading.Batches`.
-        shuffle
-            Whether in random order, or in which: True, ``"full"``, ``"block"`` or
-            `zstruct.loading.Shuffle`, whose seed is 0 if it has none.
-        epoch
-            Another order each, and that of `set_epoch`.
-        layout
-            Makes a batch of a `PackedBatch`: ``"graph"``, ``"padded"`` or ``"physnet"``, in NumPy, or a
-            function such as ``functools.partial(layouts.physnet, as_numpy=True)``; by default it stays
-            one.
-        names
-            For ``"graph"`` and ``"padded"``: names of the batch that are to be others, or the name of
-            a project; see `layouts.graph`.
-
-        Raises
-        ------
-        InputError
-            If a number is out of its range, if a structure alone has more than the most atoms or edges of
-            a batch, or if no layout has that name.
-        ArgumentTypeError
-            If an option is of another kind.
-        """
-        batches, order = as_options(Batches, batch_size), Shuffle.asked(shuffle)
-        epoch = count("epoch", epoch)
-        if layout is None and names is not None:
-            raise InputError("names are for batches that a layout makes: give one, such as layout='graph'")
-        join: Callable[[PackedBatch], Any] | None = None
-        if layout is not None:
-            join = function_of(layout, names, as_numpy=True, elements=lambda: self.elements)
-        seed = 0 if order is None or order.seed is None else order.seed
-        chosen = batches_of(self, order_of(self, order, seed, Ranks(0, 1)), batches)
-        return self._batches(chosen.batches(epoch), epoch, join)
-
-    def _batches(
-        self, chosen: Iterator[NDArray[np.int64]], epoch: int, join: Callable[[PackedBatch], Any] | None
-    ) -> Iterator[Any]:
-        self.set_epoch(epoch)
-        view = self.at_epoch(epoch) if self.varies else self  # whatever others do meanwhile
-        for positions in chosen:
-            batch = view._packed(positions)
-            yield batch if join is None else join(batch)
+        """Return all structures once, in batches: those of a loader with the same options."""
+        return numpy_batches(self, batch_size, shuffle, epoch=epoch, layout=layout, names=names)
 
     @keywords()
     def prefetch(self, indices: Any) -> None:
         """Have what some structures need decoded by threads in the background; return at once.
 
-        A loader does so by itself. Where the cache is too small for all of it, nothing happens.
-
-        Parameters
-        ----------
-        indices
-            As for `take`.
-
-        Raises
-        ------
-        IndexError
-            If an index is out of range or a mask is not as long as the dataset.
-        TypeError
-            If `indices` is anything else.
+        A loader does so by itself. Where the cache is too small for all of it, nothing happens. Indices,
+        and errors in them, are as for `take`.
         """
         positions = positions_of(indices, len(self))
         self._pipeline.prefetch(positions if self._rows is None else self._rows[positions])
@@ -403,10 +303,7 @@ class StructureReader:
         IndexError
             If the index is out of range.
         """
-        index = as_int(index)
-        if not -len(self) <= index < len(self):
-            raise out_of_range(index, len(self))
-        position = index % len(self)
+        position = position_of(index, len(self)) % len(self)
         return atoms_at(self.store, position if self._rows is None else int(self._rows[position]))
 
     @keywords()
@@ -431,17 +328,7 @@ class StructureReader:
         InputError
             If there are no features, or no structure that could tell, or if they have no axis.
         """
-        extras = self._pipeline.extras
-        if extras is not None and extras.n_features is not None:
-            return extras.n_features
-        if len(self) == 0:
-            raise InputError("there is no structure whose features could tell")
-        features = self[0].get("features")
-        if features is None:
-            raise InputError("there are no features: give features= a name, a descriptor or a function")
-        if not features.shape:
-            raise InputError("features are one number for each structure: atoms have none")
-        return int(features.shape[-1])
+        return n_features(self._pipeline.extras, self)
 
     @property
     def elements(self) -> list[int]:
@@ -454,7 +341,7 @@ class StructureReader:
     @property
     def n_atoms(self) -> NDArray[np.int64]:
         """How many atoms each structure has, shape (n,)."""
-        return self._lengths(self._gather.cache.offsets)
+        return lengths(self._gather.cache.offsets, self._rows)
 
     @property
     def n_edges(self) -> NDArray[np.int64]:
@@ -465,17 +352,7 @@ class StructureReader:
         InputError
             If there is none.
         """
-        offsets = None if self._pipeline.extras is None else self._pipeline.extras.edge_offsets
-        if offsets is None:
-            raise InputError(
-                "the number of edges is known of those that are stored: run zstruct.featurize with a "
-                "NeighborList, and give the dataset its name or cutoff as neighbors"
-            )
-        return self._lengths(offsets)
-
-    def _lengths(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        rows = self._rows
-        return np.diff(offsets) if rows is None else offsets[rows + 1] - offsets[rows]
+        return lengths(edge_offsets(self._pipeline.extras), self._rows)
 
     @property
     def rows(self) -> NDArray[np.int64] | None:

@@ -12,9 +12,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from zstruct.features.descriptor import Descriptor
-from zstruct.keywords import as_options, keywords
+from zstruct.keywords import as_options, keywords, set_fields
+from zstruct.loading.dataset_options import Cache, Edges, Forces
 from zstruct.loading.fields import named
-from zstruct.loading.options import MOVED, Cache, Edges, Forces
+from zstruct.loading.moved_options import MOVED
 from zstruct.query import Selection
 
 if TYPE_CHECKING:
@@ -118,13 +119,14 @@ class Recipe:
     forces: Forces | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._set(
+        set_fields(
+            self,
             fields=named(self.fields),
             cache=Cache(None) if self.cache is None else as_options(Cache, self.cache),
         )
         if self.neighbors is not None:
-            self._set(neighbors=as_options(Edges, self.neighbors))
-        self._set(selection=Selection().select(split=self.split))
+            set_fields(self, neighbors=as_options(Edges, self.neighbors))
+        set_fields(self, selection=Selection().select(split=self.split))
 
     @property
     def function(self) -> Callable[[Any], Any] | None:
@@ -142,9 +144,5 @@ class Recipe:
 
     def _with(self, **values: Any) -> Self:
         other = copy.copy(self)
-        other._set(**values)
+        set_fields(other, **values)
         return other
-
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)

@@ -96,7 +96,7 @@ class Carrying:
     def __call__(
         self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
     ) -> None:
-        """Fill in the columns; see `zstruct.loading.gather.carrier.Carrier`."""
+        """Fill in the columns; see `zstruct.loading.gather.column_writer.ColumnWriter`."""
         motion = self._motion
         self._matrices = np.empty((n if motion.how else 0, 3, 3))
         motion.compiled(

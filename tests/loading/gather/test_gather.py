@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.gather.block_groups import blocks_between
-from zstruct.loading.gather.gather import Gather, kept_dtype
+from zstruct.loading.gather.field_steps import kept_dtype
+from zstruct.loading.gather.gather import Gather
 from zstruct.schema import infer
 from zstruct.store.store import Store
 

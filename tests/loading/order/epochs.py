@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from zstruct.loading.order.samplers import BlockShuffleSampler, SequentialSampler, ShuffleSampler
+from zstruct.loading.order.block_shuffle_sampler import BlockShuffleSampler
+from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler
 
 KINDS = ["sequential", "full", "block"]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from zstruct.arguments import real
 from zstruct.loading.cache.arena import SHARED_MEMORY, Arena, arena_name, can_share, free_bytes
-from zstruct.loading.options import Cache
+from zstruct.loading.dataset_options import Cache
 
 __all__ = ["Placement", "budgets", "choose_placement"]
 

@@ -20,12 +20,13 @@ from zstruct.features.groups import FeatureGroup
 from zstruct.geometry.neighbors import of_centres
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.cache.placement import budgets
+from zstruct.loading.dataset_options import Cache, Edges
 from zstruct.loading.derived.computation import GEOMETRY, Computation, Lists, structures_of
 from zstruct.loading.derived.kernels import connect, pair_vectors
 from zstruct.loading.derived.stored_or_computed import Wanted, find_descriptor, find_neighbors
 from zstruct.loading.forces import USED
-from zstruct.loading.gather.gather import Gather, kept_dtype
-from zstruct.loading.options import Cache, Edges
+from zstruct.loading.gather.field_steps import kept_dtype
+from zstruct.loading.gather.gather import Gather
 from zstruct.precision import narrowed
 from zstruct.ragged import counts_to_offsets
 from zstruct.store.store import Store

@@ -16,58 +16,25 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from zstruct.batch.packed import Interest, PackedBatch
-from zstruct.loading.cache.blocks import Resident, Table
+from zstruct.loading.cache.blocks import Resident
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.gather import kernels
+from zstruct.loading.gather.batch_memory import LINE, HeadPlan, head_plan, room_for
 from zstruct.loading.gather.block_groups import block_ends, block_groups, blocks_between
-from zstruct.loading.gather.carrier import Carrier
-from zstruct.loading.gather.kernels import (
-    COPY,
-    FROM_INT32,
-    FROM_UINT8,
-    MASK_CODE,
-    MASK_CODE32,
-    MASK_FLOAT32,
-    MASK_FLOAT64,
-    MISSING,
-    NO_MASK,
-    NOTHING,
-)
+from zstruct.loading.gather.column_writer import ColumnWriter
+from zstruct.loading.gather.field_steps import field_steps
+from zstruct.loading.gather.kernels import COPY, MISSING, NOTHING
+from zstruct.loading.indices import out_of_range
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["Gather", "kept_dtype"]
+__all__ = ["Gather"]
 
-_OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
-_MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE, "i4": MASK_CODE32}
-_INT64, _UINT8, _BOOL = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.bool_)
+_INT64, _UINT8 = np.dtype(np.int64), np.dtype(np.uint8)
 _ALL = np.empty(0, dtype=np.int64)
 # What a dimension without fields has: its one block is always there.
 _THERE = np.ones(1, dtype=np.uint8)
 _NOWHERE = np.empty((0, 1), dtype=np.int64)
 _MOST_PLANS = 100
-_LINE = 64  # bytes of a cache line
-
-
-def kept_dtype(stored: np.dtype, wanted: np.dtype) -> np.dtype:
-    """Return the dtype in which blocks should keep a field that batches want in another.
-
-    Small integers stay small in memory and are widened by the gather; everything else is
-    converted when it is decoded, once.
-
-    Examples
-    --------
-    >>> kept_dtype(np.dtype("uint8"), np.dtype("int64")), kept_dtype(np.dtype("f8"), np.dtype("f4"))
-    (dtype('uint8'), dtype('float32'))
-    """
-    return stored if wanted == _INT64 and stored in _OPERATIONS else wanted
-
-
-class _Plan(NamedTuple):
-    """What batches of n structures have in common: where per-structure fields are, in bytes."""
-
-    n: int
-    words: int
-    fields: list[tuple[str, tuple[int, ...], np.dtype, int]]
 
 
 class _Whole(NamedTuple):
@@ -107,7 +74,10 @@ class Gather:
         wide: frozenset[str] = frozenset(),
     ):
         self.cache, self.dtypes, self.masks, self.wide = cache, dict(dtypes), dict(masks or {}), wide
-        self._steps = {level: self._table_of(cache.tables.get(level)) for level in (ATOM, STRUCTURE)}
+        self._steps = {
+            level: field_steps(cache.tables.get(level), self.dtypes, self.masks)
+            for level in (ATOM, STRUCTURE)
+        }
         self._block_rows = {
             level: cache.tables[level].block_rows if level in cache.tables else 1 << 62
             for level in (ATOM, STRUCTURE)
@@ -130,9 +100,9 @@ class Gather:
         self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
         self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
         # What every batch of some size has in common, and what everything decoded has.
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[int, HeadPlan] = {}
         self._whole: _Whole | None = None
-        self._carried: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
+        self._written: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
         self._plain = [(name, cache.store.columns[name].level == ATOM, self.dtypes[name]) for name in dtypes]
         self._names = [*self.dtypes, *self.masks.values()]
         self._compiled: tuple[Any, Any, Any, Any] | None = None
@@ -140,23 +110,11 @@ class Gather:
         rows_each = cache.store.n_atoms / max(1, cache.store.n_structures)
         self._work = 1e-5 + 3e-6 * (len(atom) + len(structure)) + 2e-7 * rows_each
 
-    def _table_of(self, table: Table | None) -> NDArray[np.int64]:
-        """Return for each field of a dimension its operation, bytes of a row there and here, and mask."""
-        rows = []
-        for name, kept, shape in (
-            zip(table.names, table.dtypes, table.shapes, strict=True) if table is not None else ()
-        ):
-            wanted, size = self.dtypes[name], math.prod(shape)
-            operation = COPY if wanted == kept else _OPERATIONS[kept]
-            mask = _MASKS[wanted.str[1:]] if name in self.masks else NO_MASK
-            rows.append((operation, wanted.itemsize * size, kept.itemsize * size, mask))
-        return np.array(rows, dtype=np.int64).reshape(len(rows), 4)
-
     def __call__(
         self,
         indices: NDArray[np.int64],
         subset: NDArray[np.int64] | None = None,
-        carrier: Carrier | None = None,
+        writer: ColumnWriter | None = None,
     ) -> PackedBatch:
         """Return some structures, packed.
 
@@ -168,8 +126,8 @@ class Gather:
         subset
             What the indices count: structures of the store, each in ``range(n_structures)``; by
             default all.
-        carrier
-            Fills in some columns in place of a copy; only if there is `everything`.
+        writer
+            Writes some columns in place of a copy; only if there is `everything`.
 
         Raises
         ------
@@ -181,7 +139,7 @@ class Gather:
         head = np.empty(plan.words, _INT64)
         whole = self._whole or self._find_whole()
         if whole is None:
-            return self._views(plan, head, *self._gather_some(n, indices, subset, plan, head))
+            return self._views(plan, head, *self._gather_some(n, indices, subset, head))
         locate, fill, *_ = self._compiled or self._kernels(n)
         rows = locate(
             indices, _ALL if subset is None else subset, subset is None, whole.offsets,
@@ -191,9 +149,9 @@ class Gather:
             raise self._out_of_range(indices, subset, rows)
         body, numbered = self._body(rows)
         sources = whole.sources
-        if carrier is not None:
-            sources, columns = self._carried.get(carrier.names) or self._carry(carrier.names, whole)
-            carrier(n, head, body, columns)
+        if writer is not None:
+            sources, columns = self._written.get(writer.names) or self._without(writer.names, whole)
+            writer(n, head, body, columns)
         arguments = (*sources, n, head, body, numbered)
         fill(*arguments)
         return self._views(plan, head, body, numbered)
@@ -204,7 +162,7 @@ class Gather:
         numbered = interest.left > 0
         interest.left -= numbered
         each = self._atom_bytes + 8 * numbered
-        return np.empty(_room(rows) * each + _LINE, _UINT8), numbered
+        return np.empty(room_for(rows) * each + LINE, _UINT8), numbered
 
     def _kernels(self, n: int) -> tuple[Any, Any, Any, Any]:
         """Return the four kernels: as Python runs them for the first few structures, then compiled."""
@@ -228,8 +186,8 @@ class Gather:
             return False
         return bool(self._steps[ATOM][table.names.index(name), 0] == COPY)
 
-    def _carry(self, names: tuple[str, ...], whole: _Whole) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
-        """Return what `fill` takes to leave out some per-atom fields, and what carriers know of those."""
+    def _without(self, names: tuple[str, ...], whole: _Whole) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+        """Return what `fill` takes to leave out some per-atom fields, and what writers know of those."""
         order = [name for name, *_ in self._atom]
         places = [order.index(name) for name in names]
         steps = self._steps[ATOM].copy()
@@ -237,15 +195,14 @@ class Gather:
         addresses, span, _, *of_structures = whole.sources
         found = [(addresses.item(place, 0), self._atom[place][3]) for place in places]
         columns = np.array(found, np.int64).reshape(len(found), 2)
-        self._carried[names] = (addresses, span, steps, *of_structures), columns
-        return self._carried[names]
+        self._written[names] = (addresses, span, steps, *of_structures), columns
+        return self._written[names]
 
     def _gather_some(
         self,
         n: int,
         indices: NDArray[np.int64],
         subset: NDArray[np.int64] | None,
-        plan: _Plan,
         head: NDArray[np.int64],
     ) -> tuple[NDArray[np.uint8], bool]:
         """Fill in a batch some of whose blocks may have to be decoded; return what `_body` does."""
@@ -310,7 +267,7 @@ class Gather:
         return structure, found, stop - start
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_whole": None, "_carried": {}, "_compiled": None}
+        return self.__dict__ | {"_whole": None, "_written": {}, "_compiled": None}
 
     def _find_whole(self) -> _Whole | None:
         """Return what everything decoded has in common, once it is decoded and will stay."""
@@ -320,28 +277,20 @@ class Gather:
             self._whole = _Whole(cache.offsets, columns, self._sources(cache.resident))
         return self._whole
 
-    def _plan(self, n: int) -> _Plan:
+    def _plan(self, n: int) -> HeadPlan:
         """Lay out the memory for what is per structure."""
-        position = _padded(8 * (4 * n + 2))
-        fields: list[tuple[str, tuple[int, ...], np.dtype, int]] = []
-        for name in self._mask_order:
-            fields.append((name, (n,), _BOOL, position))
-            position += _padded(n)
-        for name, dtype, shape, size in self._structure:
-            fields.append((name, (n, *shape), dtype, position))
-            position += _padded(n * size)
-        plan = _Plan(n, position // 8, fields)
+        plan = head_plan(n, self._mask_order, self._structure)
         if len(self._plans) < _MOST_PLANS:
             self._plans[n] = plan
         return plan
 
     def _views(
-        self, plan: _Plan, head: NDArray[np.int64], body: NDArray[np.uint8], numbered: bool
+        self, plan: HeadPlan, head: NDArray[np.int64], body: NDArray[np.uint8], numbered: bool
     ) -> PackedBatch:
         """Cut the two pieces of memory into arrays."""
         n = plan.n
         rows = head.item(2 * n)
-        room, begin = _room(rows), head.item(4 * n + 1)
+        room, begin = room_for(rows), head.item(4 * n + 1)
         columns = dict.fromkeys(self._names, head)  # in the order that was asked for
         for name, dtype, shape, before in self._atom:
             columns[name] = ndarray((rows, *shape), dtype, body, begin + room * before)
@@ -399,18 +348,3 @@ def _has(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return, as an array without axes, whether any value is not missing."""
     there = values >= 0 if values.dtype.kind == "i" else values == values
     return np.array(there.any())
-
-
-def out_of_range(index: int, n: int) -> IndexError:
-    """Return the error for an index that `n` structures don't have."""
-    return IndexError(f"structure {index} is out of range: the dataset has {n} structures")
-
-
-def _padded(nbytes: int) -> int:
-    """Return where the next array may begin: on a cache line of its own."""
-    return (nbytes + 63) & -64
-
-
-def _room(rows: int) -> int:
-    """Return the rows that per-atom fields have room for: so many that all of them are aligned."""
-    return (rows + 15) & -16

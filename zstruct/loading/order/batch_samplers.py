@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zstruct.arguments import check, count, shown
 from zstruct.errors import ArgumentTypeError
-from zstruct.loading.options import check_size
+from zstruct.loading.loader_options import check_size
 from zstruct.loading.order.cuts import alike, budget, cut, in_rows, sizes_of, stops_of
 from zstruct.loading.order.samplers import EpochPass, StructureSampler
 

@@ -1,6 +1,6 @@
 """Choose the order and the batches that options ask for, from the sizes of a dataset.
 
-How orders and batches are made is known to `samplers`, `weighted` and `batches`. Which rank this is and what
+How orders and batches are made is known to the samplers beside it. Which rank this is and what
 seed was drawn is said in numbers: nothing is known here of torch.
 """
 
@@ -14,15 +14,10 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.options import Batches, Ranks, Shuffle
+from zstruct.loading.loader_options import Batches, Ranks, Shuffle
 from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
-from zstruct.loading.order.samplers import (
-    BlockShuffleSampler,
-    SequentialSampler,
-    ShuffleSampler,
-    StructureSampler,
-    block_edges,
-)
+from zstruct.loading.order.block_shuffle_sampler import BlockShuffleSampler, block_edges
+from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler, StructureSampler
 from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.schema import ATOM, STRUCTURE
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.loading.options import Even
+from zstruct.loading.loader_options import Even
 from zstruct.loading.order.samplers import StructureSampler
 from zstruct.random import shuffled, uniform
 

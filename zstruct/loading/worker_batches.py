@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-__all__ = ["Post"]
+__all__ = ["WorkerBatches"]
 
 _LINE = 64  # bytes of a cache line: arrays begin on one of their own
 # Bytes of an array that goes through the pipe: who keeps the energies of a batch keeps no slot for them.
@@ -31,7 +31,7 @@ _SMALL = 1 << 14
 _SPARE = 1.25  # times the bytes of a batch, for larger ones that may follow
 _IN_USE = 3  # batches that a training loop has at once, beyond those that are made ahead
 
-_posts: weakref.WeakValueDictionary[int, Post] = weakref.WeakValueDictionary()
+_by_number: weakref.WeakValueDictionary[int, WorkerBatches] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
 
 
@@ -75,7 +75,7 @@ def _give_back(taken: NDArray[np.uint8], slot: int, owner: int) -> None:
         taken[slot] = 0
 
 
-class Post:
+class WorkerBatches:
     """Makes batches in worker processes, and has them cross to the one that trains.
 
     There is one for each iteration: workers have copies of it, and what they send finds the one that stayed.
@@ -93,13 +93,13 @@ class Post:
         self._number = next(_numbers)
         self._own: _Slots | None = None  # in a worker
         self._received: dict[int, _Slots] = {}  # by worker
-        _posts[self._number] = self
+        _by_number[self._number] = self
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_own": None, "_received": {}}
 
     def __call__(self, samples: Any) -> Any:
-        """Return a batch, in a worker as a parcel that becomes the batch where it arrives."""
+        """Return a batch, in a worker as a message that becomes the batch where it arrives."""
         batch, worker = self._collate(samples), get_worker_info()
         if worker is None or (self._own is not None and self._own.free() is None):
             return batch
@@ -115,7 +115,7 @@ class Post:
         for array, begin in zip(arrays, ends, strict=False):
             places.append((begin, begin + array.nbytes))
             memory[slice(*places[-1])] = np.frombuffer(array, np.uint8)
-        return _Parcel(self._number, worker.id, sent, self._n, slot, places, rest)
+        return _Message(self._number, worker.id, sent, self._n, slot, places, rest)
 
     def opened(
         self,
@@ -147,18 +147,18 @@ class Post:
         return pickle.loads(rest, buffers=[lent[begin:end] for begin, end in places])
 
 
-class _Parcel:
+class _Message:
     """What is pickled in place of a batch, and becomes it when it is unpickled."""
 
-    def __init__(self, post: int, *content: Any):
-        self._post, self._content = post, content
+    def __init__(self, number: int, *content: Any):
+        self._number, self._content = number, content
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _open, (self._post, *self._content)
+        return _open, (self._number, *self._content)
 
 
-def _open(post: int, *content: Any) -> Any:
-    receiver = _posts.get(post)
+def _open(number: int, *content: Any) -> Any:
+    receiver = _by_number.get(number)
     return None if receiver is None else receiver.opened(*content)  # the iteration is over
 
 

@@ -1,4 +1,7 @@
-"""What a gather lets others do: fill in columns of a batch in place of the copy that it makes."""
+"""What a gather lets others do: write columns of a batch in place of the copy that it makes.
+
+Transforms do, see `zstruct.transforms.fused`: what turns and shakes positions reads them but once then.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Carrier"]
+__all__ = ["ColumnWriter"]
 
 
-class Carrier(Protocol):
-    """Fills in some per-atom columns of a batch, in place of the copy that a gather makes of them."""
+class ColumnWriter(Protocol):
+    """Writes some per-atom columns of a batch, in place of the copy that a gather makes of them."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -20,7 +23,7 @@ class Carrier(Protocol):
     def __call__(
         self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
     ) -> None:
-        """Fill them in.
+        """Write them.
 
         Parameters
         ----------

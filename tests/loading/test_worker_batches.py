@@ -11,24 +11,24 @@ import torch
 
 from tests.tensors import same
 from zstruct import layouts
-from zstruct.loading import Shuffle, ZarrStructureDataset, parcels
-from zstruct.loading.parcels import Post
+from zstruct.loading import Shuffle, ZarrStructureDataset, worker_batches
+from zstruct.loading.worker_batches import WorkerBatches
 
 AHEAD = 2
 SLOTS = AHEAD + 3
 
 
 @pytest.fixture
-def post(monkeypatch):
+def workers(monkeypatch):
     """What makes batches of themselves, as if in a worker, and has even small arrays travel in slots."""
-    monkeypatch.setattr(parcels, "_SMALL", 0)
-    monkeypatch.setattr(parcels, "get_worker_info", lambda: SimpleNamespace(id=1))
-    return Post(lambda batch: batch, AHEAD)
+    monkeypatch.setattr(worker_batches, "_SMALL", 0)
+    monkeypatch.setattr(worker_batches, "get_worker_info", lambda: SimpleNamespace(id=1))
+    return WorkerBatches(lambda batch: batch, AHEAD)
 
 
-def sent(post, batch):
+def sent(workers, batch):
     """Return what arrives of a batch."""
-    return ForkingPickler.loads(ForkingPickler.dumps(post(batch)))
+    return ForkingPickler.loads(ForkingPickler.dumps(workers(batch)))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def sent(post, batch):
      (partial(layouts.graph, index="ptr"), "fork")],
 )  # fmt: skip
 def test_batches_are_those_that_are_made_without_workers(source, monkeypatch, layout, context):
-    monkeypatch.setattr(parcels, "_SMALL", 256)
+    monkeypatch.setattr(worker_batches, "_SMALL", 256)
     data = ZarrStructureDataset(source.path, neighbors=None if layout == "padded" else 3.0)
     options = {"layout": layout, "shuffle": Shuffle(seed=3)}
     expected = list(data.loader(3, **options, threads=0))
@@ -53,7 +53,7 @@ def test_batches_are_those_that_are_made_without_workers(source, monkeypatch, la
 
 
 def test_no_batch_changes_while_somebody_has_a_part_of_it(source, monkeypatch):
-    monkeypatch.setattr(parcels, "_SMALL", 0)
+    monkeypatch.setattr(worker_batches, "_SMALL", 0)
     data = ZarrStructureDataset(source.path, ["positions", "energy"])
     loader = data.loader(2, Shuffle(seed=1), num_workers=2, persistent_workers=True)
     kept = []
@@ -69,41 +69,43 @@ def test_no_batch_changes_while_somebody_has_a_part_of_it(source, monkeypatch):
         assert torch.equal(positions, expected)
 
 
-def test_slots_are_used_again_and_again(post):
+def test_slots_are_used_again_and_again(workers):
     batch = {"x": torch.arange(1000.0)}
     places = set()
     for _ in range(50):
-        arrived = sent(post, batch)
+        arrived = sent(workers, batch)
         assert torch.equal(arrived["x"], batch["x"])
         places.add(arrived["x"].data_ptr())
     assert len(places) <= 2
 
 
-def test_where_all_slots_are_taken_torch_moves_batches(post):
-    kept = [sent(post, {"x": torch.full((9,), float(k))})["x"][2:5] for k in range(SLOTS)]
+def test_where_all_slots_are_taken_torch_moves_batches(workers):
+    kept = [sent(workers, {"x": torch.full((9,), float(k))})["x"][2:5] for k in range(SLOTS)]
     batch = {"x": torch.zeros(9)}
-    assert post(batch) is batch
+    assert workers(batch) is batch
     assert [float(x[0]) for x in kept] == list(range(SLOTS))
     del kept[3]
     gc.collect()
-    assert post(batch) is not batch
+    assert workers(batch) is not batch
 
 
-def test_what_is_small_takes_no_slot(monkeypatch, post):
-    monkeypatch.setattr(parcels, "_SMALL", 1 << 10)
-    kept = [sent(post, {"x": torch.zeros(1000), "energy": torch.ones(9)})["energy"] for _ in range(4 * SLOTS)]
+def test_what_is_small_takes_no_slot(monkeypatch, workers):
+    monkeypatch.setattr(worker_batches, "_SMALL", 1 << 10)
+    kept = [
+        sent(workers, {"x": torch.zeros(1000), "energy": torch.ones(9)})["energy"] for _ in range(4 * SLOTS)
+    ]
     for energy in kept:
         assert torch.equal(energy, torch.ones(9))
         energy.zero_()
 
 
-def test_larger_batches_get_larger_slots(post):
-    kept = [sent(post, torch.arange(n)) for n in (10, 1000, 10, 100_000, 7)]
+def test_larger_batches_get_larger_slots(workers):
+    kept = [sent(workers, torch.arange(n)) for n in (10, 1000, 10, 100_000, 7)]
     assert [len(one) for one in kept] == [10, 1000, 10, 100_000, 7]
     assert all(torch.equal(one, torch.arange(len(one))) for one in kept)
 
 
-def test_anything_can_be_sent(post):
+def test_anything_can_be_sent(workers):
     twice = torch.arange(6).reshape(2, 3)
     batch = {
         "turned": twice.T,
@@ -115,7 +117,7 @@ def test_anything_can_be_sent(post):
         "twice": (twice, twice),
         "text": "O2Ti",
     }
-    arrived = sent(post, batch)
+    arrived = sent(workers, batch)
     for name in ("turned", "half", "number", "none", "weights"):
         assert arrived[name].dtype == batch[name].dtype
         assert torch.equal(arrived[name], batch[name])
@@ -128,14 +130,14 @@ def test_anything_can_be_sent(post):
     arrived["arrays"][0][1] = 7
 
 
-def test_what_arrives_after_the_end_is_nothing(post):
-    parcel = ForkingPickler.dumps(post({"x": torch.zeros(9)}))
-    parcels._posts.clear()
-    assert ForkingPickler.loads(parcel) is None
+def test_what_arrives_after_the_end_is_nothing(workers):
+    message = ForkingPickler.dumps(workers({"x": torch.zeros(9)}))
+    worker_batches._by_number.clear()
+    assert ForkingPickler.loads(message) is None
 
 
-def test_a_fork_gives_nothing_back(post):
+def test_a_fork_gives_nothing_back(workers):
     taken = np.ones(2, np.uint8)
-    parcels._give_back(taken, 0, parcels.os.getpid() + 1)
-    parcels._give_back(taken, 1, parcels.os.getpid())
+    worker_batches._give_back(taken, 0, worker_batches.os.getpid() + 1)
+    worker_batches._give_back(taken, 1, worker_batches.os.getpid())
     assert taken.tolist() == [1, 0]
