@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from zstruct.arguments import check
+from zstruct.docstrings import documented
 from zstruct.errors import InputError
 from zstruct.explore import quantities
 from zstruct.explore.arguments import check_labels, labelled, mask_over, the_structures
 from zstruct.explore.dataset_table import selected
 from zstruct.explore.html import dataset_page
 from zstruct.explore.open_store import open_features, open_labels
+from zstruct.explore.plots import plot_energies
 from zstruct.explore.ragged_dataset import RaggedDataset
-from zstruct.explore.reductions import repeated
 from zstruct.explore.selection import of_store, picked
 from zstruct.explore.table import to_table
 from zstruct.keywords import keywords
-from zstruct.query import asked
+from zstruct.query import Choice, asked
 from zstruct.schema import ATOM, STRUCTURE
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ class StructureAccessor:
         return self.isel(mask_over(mask, self._ds))
 
     @keywords()
+    @documented(Choice)
     def select(
         self,
         which: Any = None,
@@ -181,27 +182,8 @@ class StructureAccessor:
 
         The language is on the page on selecting. It may name any variable over structures, also one that
         was added: ``ds.assign(score=...).zs.select("score > 2 and Ti")``. How the structures were chosen is
-        in the attribute ``selection`` of the Dataset that is returned.
-
-        Parameters
-        ----------
-        which
-            An expression; or positions in this Dataset, as for `isel`; or a `zstruct.Selection`, the choices
-            of which are made one after the other.
-        split
-            A label of the split "default" of the store, or the name of a split and a label.
-        elements
-            Chemical symbols; structures with any other element are left out.
-        max_energy
-            Largest energy per atom, in eV, less that of free atoms if the store was built with
-            ``atomic_energies``. As all limits, it lets structures pass that have no such label.
-        max_force
-            Largest norm of the force on any atom, in eV/angstrom.
-        max_force_component
-            Largest absolute component of any force, in eV/angstrom.
-        where
-            A boolean for each structure, or a function of the Dataset that returns that. (In datasets and
-            readers it is a function of the `zstruct.Store`.)
+        in the attribute ``selection`` of the Dataset that is returned. In place of an expression there may be
+        a `zstruct.Selection`, the choices of which are made one after the other.
 
         Raises
         ------
@@ -277,25 +259,9 @@ class StructureAccessor:
         return made[0] if isinstance(structure, int | np.integer) else made
 
     @keywords()
+    @documented(quantities.has)
     def has(self, field: str) -> xr.DataArray:
-        """Return which structures have a field; reads it unless all have.
-
-        Parameters
-        ----------
-        field
-            Name of a variable over structures or atoms.
-
-        Returns
-        -------
-        xarray.DataArray
-            Booleans, shape (structure,). A structure without atoms has no fields over atoms,
-            except those that all structures have.
-
-        Raises
-        ------
-        KeyError
-            If there is no such field.
-        """
+        """Return which structures have a field; reads it unless all have."""
         return quantities.has(self._ragged, field)
 
     @keywords()
@@ -365,56 +331,19 @@ class StructureAccessor:
         return of_store(self._ds, open_features(self._ds, name))
 
     @keywords()
+    @documented(quantities.reduced)
     def reduce(self, values: str | xr.DataArray, how: str) -> xr.DataArray:
-        """Reduce values of atoms to one per structure; reads them, in blocks of bounded size.
-
-        Parameters
-        ----------
-        values
-            A field by name, or any array whose first dimension is the ``atom`` of this Dataset.
-        how
-            ``"sum"``, ``"mean"``, ``"max"`` or ``"min"``. Over no atoms, the sum is zero and the
-            others are NaN.
-
-        Returns
-        -------
-        xarray.DataArray
-            Shape (structure, ...), in the unit of the values. NaN among them gives NaN.
-
-        Raises
-        ------
-        KeyError
-            If there is no field of that name.
-        ValueError
-            If the values are not numbers over the atoms, or `how` is none of the four.
-        """
+        """Reduce values of atoms to one per structure; reads them, in blocks of bounded size."""
         return quantities.reduced(self._ragged, values, how)
 
     @keywords()
+    @documented(quantities.repeated)
     def repeat(self, values: str | xr.DataArray) -> xr.DataArray:
         """Return a value of each structure for each of its atoms; reads it.
 
         What `reduce` does, the other way round: ``ds.forces.where(ds.zs.repeat(ds.energy < 0))``.
-
-        Parameters
-        ----------
-        values
-            A field or coordinate by name, or any array whose first dimension is ``structure``.
-
-        Returns
-        -------
-        xarray.DataArray
-            Shape (atom, ...). Atoms that are no structure's, as plain selections leave them, have NaN,
-            False, or None among texts.
-
-        Raises
-        ------
-        KeyError
-            If there is no field of that name.
-        ValueError
-            If the values are not over the structures, or integers while some atoms are no structure's.
         """
-        return repeated(self._ragged.values(values), self._ds, *self._ragged.segments())
+        return quantities.repeated(self._ragged, values)
 
     @property
     def fmax(self) -> xr.DataArray:
@@ -452,61 +381,15 @@ class StructureAccessor:
         return quantities.formula(self._ragged)
 
     @keywords()
+    @documented(to_table)
     def to_dataframe(
         self, fields: list[str] | None = None, *, fmax: bool = False, composition: bool = False
     ) -> pd.DataFrame:
-        """Return a table with one row a structure; reads what is in it.
-
-        Parameters
-        ----------
-        fields
-            Fields and coordinates over structures. Those of several components, as ``stress``, get a
-            column for each (``stress_xx``). By default all with one value a structure, and ``formula``.
-        fmax
-            Whether to add the largest force of each structure, which reads all forces.
-        composition
-            Whether to add the number of atoms of each element, as ``n_H``, ``n_O``, which reads all atomic
-            numbers.
-
-        Returns
-        -------
-        pandas.DataFrame
-            With the coordinate ``structure`` as index. Texts are categories. Integers and booleans that
-            some structures lack have pandas' own missing value, and stay exact.
-
-        Raises
-        ------
-        KeyError
-            If there is no such field.
-        ValueError
-            If a field is over atoms.
-        """
-        check(fmax=fmax, composition=composition)
-        table = to_table(self._ds, fields)
-        if fmax:
-            table["fmax"] = self.fmax.to_numpy()
-        if composition:
-            symbols, counts = self._ragged.composition()
-            for symbol, column in zip(symbols, counts.T, strict=True):
-                table[f"n_{symbol}"] = column
-        return table
+        """Return a table with one row a structure; reads what is in it."""
+        return to_table(self._ragged, fields, fmax=fmax, composition=composition)
 
     @keywords()
+    @documented(plot_energies)
     def plot_energies(self, ax: Axes | None = None, bins: int = 100) -> Axes:
-        """Draw a histogram of the energy per atom; reads the energies.
-
-        Parameters
-        ----------
-        ax
-            Where to draw; new axes if not given.
-        bins
-            Number of bins.
-        """
-        import matplotlib.pyplot as plt
-
-        axes: Axes = plt.subplots()[1] if ax is None else ax
-        values = self.energy_per_atom.to_numpy()
-        axes.hist(values[np.isfinite(values)], bins=bins)
-        axes.set_xlabel("energy per atom (eV)")
-        axes.set_ylabel("structures")
-        return axes
+        """Draw a histogram of the energy per atom; reads the energies."""
+        return plot_energies(self._ragged, ax, bins)

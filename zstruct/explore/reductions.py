@@ -13,7 +13,7 @@ from zstruct.explore.selection import row_blocks, rows_of
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["check_reducible", "reduced_rows", "repeated", "volumes"]
+__all__ = ["check_reducible", "reduced_rows", "repeated_rows", "volumes"]
 
 
 def check_reducible(values: xr.DataArray, dataset: xr.Dataset) -> None:
@@ -54,7 +54,7 @@ def reduced_rows(
     return np.concatenate(parts)
 
 
-def repeated(
+def repeated_rows(
     values: xr.DataArray, dataset: xr.Dataset, starts: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> xr.DataArray:
     """Return the value of each structure of a Dataset for each of its atoms, shape (atoms, ...).

@@ -10,25 +10,45 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from zstruct.arguments import names
+from zstruct.arguments import check, names
 from zstruct.errors import UnknownNameError
+from zstruct.explore import quantities
 from zstruct.explore.arguments import fields_of
 from zstruct.explore.attributes import stands_for
 from zstruct.explore.presence import mask_of
+from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.schema import STRUCTURE
 
 __all__ = ["to_table"]
 
 
-def to_table(dataset: xr.Dataset, fields: Sequence[str] | None = None) -> pd.DataFrame:
+def to_table(
+    ragged: RaggedDataset,
+    fields: Sequence[str] | None = None,
+    *,
+    fmax: bool = False,
+    composition: bool = False,
+) -> pd.DataFrame:
     """Return fields of structures as columns.
 
     Parameters
     ----------
-    dataset
-        What `zstruct.open` returned, or a part of it.
+    ragged
+        The structures.
     fields
-        Which; all with one value a structure if not given, but for `offsets` and who has what.
+        Fields and coordinates over structures. Those of several components, as ``stress``, get a
+        column for each (``stress_xx``). By default all with one value a structure, and ``formula``.
+    fmax
+        Whether to add the largest force of each structure, which reads all forces.
+    composition
+        Whether to add the number of atoms of each element, as ``n_H``, ``n_O``, which reads all atomic
+        numbers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the coordinate ``structure`` as index. Texts are categories. Integers and booleans that
+        some structures lack have pandas' own missing value, and stay exact.
 
     Raises
     ------
@@ -39,6 +59,18 @@ def to_table(dataset: xr.Dataset, fields: Sequence[str] | None = None) -> pd.Dat
     ValueError
         If a field is over atoms.
     """
+    check(fmax=fmax, composition=composition)
+    table = _fields_as_columns(ragged.dataset, fields)
+    if fmax:
+        table["fmax"] = quantities.fmax(ragged).to_numpy()
+    if composition:
+        symbols, counts = ragged.composition()
+        for symbol, column in zip(symbols, counts.T, strict=True):
+            table[f"n_{symbol}"] = column
+    return table
+
+
+def _fields_as_columns(dataset: xr.Dataset, fields: Sequence[str] | None) -> pd.DataFrame:
     usable = fields_of(dataset)
     chosen = _scalars(dataset, usable) if fields is None else names("fields", fields)
     unknown = [name for name in chosen if name not in usable]
