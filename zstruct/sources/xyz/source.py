@@ -35,6 +35,7 @@ _HEAD_BYTES = 1 << 16
 #: A block may take this many times the bytes of its text (plus some); else it is halved.
 _GROWTH, _ALLOWANCE = 8, 64 << 20
 _BOM = b"\xef\xbb\xbf"
+_SPACES = b"\t\n\v\f\r\x1c\x1d\x1e\x1f "  # of kernels
 _ANYWHERE = 1 << 62
 _UNREAD = (
     "a plain XYZ file with more columns than element and position, which are not read; to have them, say so "
@@ -89,7 +90,8 @@ class XYZSource(FileSource):
             raise InputError("is not a text file, and an XYZ file must be one", self.label)
         if len(head) < _HEAD_BYTES and not head.removeprefix(_BOM).strip():
             raise InputError("the file is empty: it has no frames", self.label)
-        if compressed:
+        # What has a word has a frame, if a bad one; and what is no longer than a slice is not cut.
+        if compressed or (size <= SLICE_BYTES and head.removeprefix(_BOM).strip(_SPACES)):
             return [Slice(0, size, 0, size)]
         slices: list[Slice] = []
         start = first = n = 0
