@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
 from zstruct.store.files import shard_path
 from zstruct.store.workdir import write_json
-from zstruct.store.write import write_shard
+from zstruct.store.write import write_pieces
 
 __all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded", "settle"]
 
@@ -70,19 +71,10 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     spec = plan.spec(planned)
     start = task.shard * spec.grid.shard_rows
     stop = min(start + spec.grid.shard_rows, spec.shape[0])
-    rows, given = (_ordered if plan.order is None else _shuffled)(plan, planned, start, stop)
-    if planned.field.kind == "float":
-        rows += 0.0  # the sign of zero is not kept: -0.0 + 0.0 is 0.0
-    shard = write_shard(task.work / "store", spec, task.shard, rows, durable=task.settles)
-    summary: dict[str, Any] = {"shard": shard}
-    if planned.field.kind in ("float", "int") and task.name != "numbers":
-        known = rows if given is None else rows[given]
-        if known.size:
-            low, high = np.fmin.reduce(known, axis=None), np.fmax.reduce(known, axis=None)
-            if np.isfinite(low) and np.isfinite(high):
-                summary["range"] = [low.item(), high.item()]
-    if task.name == "numbers":
-        summary["species"] = np.bincount(rows.astype(np.int64)).tolist()
+    rows = _Rows(planned)
+    pieces = rows.seen(_pieces(plan, planned, start, stop, spec.grid.chunk_rows))
+    shard = write_pieces(task.work / "store", spec, task.shard, pieces, durable=task.settles)
+    summary = {"shard": shard, **rows.summary()}
     if task.settles:
         settle(task, summary)
     return summary
@@ -97,13 +89,78 @@ def settle(task: EncodeTask, summary: dict[str, Any]) -> None:
     write_json(_marker(task), summary, durable=False)
 
 
+class _Rows:
+    """What is said of the rows of a shard, which pass by chunk by chunk: their range, or their elements."""
+
+    def __init__(self, planned: PlannedField):
+        field = planned.field
+        self._is_float, self._are_elements = field.kind == "float", field.name == "numbers"
+        self._has_range = field.kind in ("float", "int") and not self._are_elements
+        self._ranges: list[tuple[Any, Any]] = []
+        self._species = np.zeros(256, dtype=np.int64)
+
+    def seen(self, pieces: Iterable[tuple[NDArray[Any], NDArray[np.bool_] | None]]) -> Iterator[NDArray[Any]]:
+        """Yield rows as they are stored, given with a mask of those that are no fill values."""
+        room = None
+        for given_rows, given in pieces:
+            rows = given_rows
+            if self._is_float:
+                room = np.empty_like(rows) if room is None else room
+                # The sign of zero is not kept: -0.0 + 0.0 is 0.0. What is added to may be a part's.
+                rows = np.add(rows, 0.0, out=room[: len(rows)])
+            if self._has_range:
+                known = rows if given is None else rows[given]
+                if known.size:
+                    self._ranges.append((np.fmin.reduce(known, axis=None), np.fmax.reduce(known, axis=None)))
+            if self._are_elements:
+                self._species += np.bincount(rows, minlength=256)
+            yield rows
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the summary of the shard says of its rows."""
+        if self._are_elements:
+            return {"species": np.trim_zeros(self._species, "b").tolist()}
+        if self._ranges:
+            low, high = (
+                np.fmin.reduce([r[0] for r in self._ranges]),
+                np.fmax.reduce([r[1] for r in self._ranges]),
+            )
+            if np.isfinite(low) and np.isfinite(high):
+                return {"range": [low.item(), high.item()]}
+        return {}
+
+
+def _pieces(
+    plan: Plan, planned: PlannedField, start: int, stop: int, size: int
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
+    """Yield rows ``start:stop`` of a field, so many at a time, and which are given."""
+    if plan.order is None and planned.categories is None:
+        for begin in range(start, stop, size):
+            yield _ordered(plan, planned, begin, min(begin + size, stop))
+        return
+    # Once through the parts, and once through the texts of each.
+    rows, given = (_ordered if plan.order is None else _shuffled)(plan, planned, start, stop)
+    for begin in range(0, stop - start, size):
+        here = slice(begin, begin + size)
+        yield rows[here], None if given is None else given[here]
+
+
 def _ordered(
     plan: Plan, planned: PlannedField, start: int, stop: int
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Rows ``start:stop`` of a field, and which are given; the structures being in the order of the parts."""
+    """Rows ``start:stop`` of a field, and which are given; the structures being in the order of the parts.
+
+    They may be the part's own.
+    """
     edges = plan.atom_edges if planned.field.level == ATOM else plan.structure_edges
-    out, given = _nothing(plan, planned, stop - start)
     first = int(np.searchsorted(edges, start, side="right")) - 1
+    block = plan.blocks[first]
+    if edges[first + 1] >= stop and block.coverage.get(planned.original) == block.n_structures:
+        low = start - int(edges[first])
+        if planned.is_presence:
+            return np.ones(stop - start, dtype=bool), None
+        return _finished(plan, planned, block, block.rows(planned.original, low, low + stop - start)), None
+    out, given = _nothing(plan, planned, stop - start)
     for b in range(first, len(plan.blocks)):
         if edges[b] >= stop:
             break

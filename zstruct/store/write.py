@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from zstruct.disk import PARTIAL, WholeFile, sync_to_disk
 from zstruct.store.checksums import CRC_BYTES, crc, seal
-from zstruct.store.digests import combine_digests, rows_digest
+from zstruct.store.digests import combine_digests
 from zstruct.store.files import (
     ABSENT,
     check_shards,
@@ -50,6 +51,7 @@ __all__ = [
     "finish",
     "write_array",
     "write_chunks",
+    "write_pieces",
     "write_shard",
 ]
 
@@ -119,8 +121,34 @@ def write_shard(
     The bytes are those of Zarr's sharding codec (inner chunks, then their index with its
     checksum), put together here because zarr-python copies them several times on the way.
     """
-    rows = np.ascontiguousarray(rows, dtype=spec.dtype)
-    return Shard(rows_digest(rows), write_chunks(path, spec, shard, _encoded(spec, rows), durable=durable))
+    size = spec.grid.chunk_rows
+    pieces = (rows[start : start + size] for start in range(0, len(rows), size))
+    return write_pieces(path, spec, shard, pieces, durable=durable)
+
+
+def write_pieces(
+    path: str | os.PathLike[str],
+    spec: ArraySpec,
+    shard: int,
+    pieces: Iterable[NDArray[Any]],
+    *,
+    durable: bool = True,
+) -> Shard:
+    """Write one whole shard, as `write_shard` does, of rows that come a chunk at a time, the last maybe less.
+
+    A chunk is in the processor's cache when it is hashed and encoded; nobody need hold the shard. A piece may
+    be overwritten when the next one is asked for.
+    """
+    digest = hashlib.sha256()
+
+    def encoded() -> Iterator[bytes]:
+        for piece in pieces:
+            rows = np.ascontiguousarray(piece, dtype=spec.dtype)
+            digest.update(rows.reshape(-1).view(np.uint8).data)
+            yield spec.codec.encode(_filled(spec, rows))
+
+    checksum = write_chunks(path, spec, shard, encoded(), durable=durable)
+    return Shard(digest.hexdigest(), checksum)
 
 
 def write_chunks(
@@ -149,16 +177,12 @@ def write_chunks(
     return seal(sums, table)
 
 
-def _encoded(spec: ArraySpec, rows: NDArray[Any]) -> Iterator[bytes]:
-    """Yield the chunks of the rows of a shard."""
-    chunk_rows = spec.grid.chunk_rows
-    for start in range(0, len(rows), chunk_rows):
-        chunk = rows[start : start + chunk_rows]
-        if len(chunk) < chunk_rows:  # the array ends inside this chunk: fill up
-            whole = np.full((chunk_rows, *rows.shape[1:]), spec.fill_value, rows.dtype)
-            whole[: len(chunk)] = chunk
-            chunk = whole
-        yield spec.codec.encode(chunk)
+def _filled(spec: ArraySpec, rows: NDArray[Any]) -> NDArray[Any]:
+    """Return rows as a whole chunk: where the array ends inside of it, it is filled up."""
+    missing = spec.grid.chunk_rows - len(rows)
+    if not missing:
+        return rows
+    return np.concatenate([rows, np.full((missing, *rows.shape[1:]), spec.fill_value, rows.dtype)])
 
 
 def write_array(
@@ -219,8 +243,9 @@ def _completed(
 ) -> dict[str, dict[str, Any]]:
     """Write all documents but the root's, and return them all, complete."""
     written = list(arrays)
-    for left_by_a_kill in Path(path).rglob(f"*{PARTIAL}"):
-        left_by_a_kill.unlink()
+    for folder, _, files in os.walk(path):
+        for left_by_a_kill in (name for name in files if name.endswith(PARTIAL)):
+            os.unlink(os.path.join(folder, left_by_a_kill))
     documents = read_documents(path) or _new_documents([array.spec for array in written], attrs)
     for array in written:
         check_shards(path, array.spec)
