@@ -127,6 +127,7 @@ THROUGH = {
         "cli/verify",
     ],
     "test_precompilation.py": ["cli/warmup"],
+    "test_random.py": ["feistel"],
     "transforms/test_fused.py": ["loading/gather/column_writer"],
 }
 

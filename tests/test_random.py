@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zstruct.random import _feistel, _keys, _permuted, permuted
+from zstruct import feistel
+from zstruct.jit.kernel import compiled_always
+from zstruct.random import _feistel, _keys, _permuted, _sent, _shuffled, permuted
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**63), st.integers(0, 100))
@@ -38,5 +40,38 @@ def test_tables_of_the_rounds_send_numbers_where_the_rounds_do(bits):
     x = np.random.default_rng(bits).integers(0, 1 << bits, 2000)
     x[:2] = 0, (1 << bits) - 1
     expected = _feistel(x.astype(np.uint64), bits, _keys((1, 2)))
-    assert np.array_equal(_permuted(x, bits, (1, 2)), expected.astype(np.int64))
-    assert _permuted(x, bits, (1, 2)).tolist() != _permuted(x, bits, (1, 3)).tolist()
+    assert np.array_equal(_sent(x, bits, _keys((1, 2))), expected.astype(np.int64))
+    assert _sent(x, bits, _keys((1, 2))).tolist() != _sent(x, bits, _keys((1, 3))).tolist()
+
+
+@given(st.integers(4097, 2**40), st.integers(0, 1500), st.integers(0, 2**63))
+@example(2**13, 1024, 1)  # nobody is outside
+@example(2**13 + 1, 1025, 2)  # every other one is
+@settings(max_examples=50, deadline=None)
+def test_kernels_permute_as_numpy_does(n, length, seed):
+    positions = np.random.default_rng(seed).integers(0, n, length)
+    keys, bits = _keys((seed,)), int(n - 1).bit_length()
+    expected, image = positions.copy(), positions.copy()
+    _permuted(expected, n, bits, keys)
+    feistel.permute(image, n, bits, keys)
+    assert np.array_equal(image, expected)
+    assert len(image) == 0 or image.max() < n
+
+
+@given(st.integers(0, 10_000), st.integers(0, 2**63))
+@settings(max_examples=50, deadline=None)
+def test_kernels_shuffle_as_numpy_does(n, seed):
+    keys, bits = _keys((seed,)), max(12, int(n - 1).bit_length())
+    expected, image = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
+    _shuffled(expected, n, bits, keys)
+    feistel.shuffle(image, n, bits, keys)
+    assert np.array_equal(image[:n], expected[:n])
+    assert np.array_equal(np.sort(image[:n]), np.arange(n))
+
+
+def test_what_is_permuted_stays_as_it_is():
+    positions = np.arange(5000)
+    positions.flags.writeable = False
+    with compiled_always():
+        image = permuted(positions, 5000, 1)
+    assert np.array_equal(np.sort(image), positions)

@@ -21,6 +21,7 @@ __all__ = ["FAMILIES", "use_features", "use_stores", "warmup"]
 
 #: The files of kernels.
 FAMILIES = (
+    "zstruct.feistel",
     "zstruct.geometry.kernels.distances",
     "zstruct.features.kernels.acsf",
     "zstruct.features.kernels.chebyshev",
@@ -85,6 +86,7 @@ def use_stores(folder: Path) -> None:
     import zstruct
     from zstruct import transforms
     from zstruct.features import Chebyshev
+    from zstruct.random import permuted, shuffled
 
     (folder / "some.xyz").write_text(_FRAMES)
     path = folder / "some.zarr"
@@ -105,6 +107,8 @@ def use_stores(folder: Path) -> None:
         for _ in range(2):  # a batch that is asked for its index has the next one made with it
             _ = next(iter(reader.batches(2))).batch
         next(iter(reader.batches(2, layout=layout)))
+    shuffled(1)
+    permuted(np.array([0]), 1 << 20)
     _use_decimals()
 
 

@@ -10,11 +10,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.feistel import permute, shuffle
+
 __all__ = ["hashes", "mixed", "permuted", "shuffled", "uniform"]
 
 _ROUNDS = 6
 _LEAST_BITS = 12  # smaller networks mix badly
 _MOST_BITS = 28  # by measurement: tables of larger networks don't fit into the caches of a core
+_SEND = 1e-8  # seconds that NumPy takes to send a number through a network, about
 _MIX, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
@@ -45,12 +48,9 @@ def permuted(positions: NDArray[np.int64], n: int, *key: int) -> NDArray[np.int6
     if n <= 1 << _LEAST_BITS:  # walking would take long where the network is much larger
         return shuffled(n, *key)[positions]
     bits = int(n - 1).bit_length()
-    image = _permuted(positions, bits, key)
-    outside = np.flatnonzero(image >= n)
-    while len(outside):
-        again = _permuted(image[outside], bits, key)
-        image[outside] = again
-        outside = outside[again >= n]
+    image = np.array(positions, np.int64)
+    run = permute.for_work(_SEND * len(image) * (1 << bits) / n, _permuted)
+    run(image, n, bits, _keys(key))
     return image
 
 
@@ -70,8 +70,9 @@ def shuffled(n: int, *key: int) -> NDArray[np.int64]:
     [0, 1, 2, 3, 4]
     """
     bits = max(_LEAST_BITS, int(n - 1).bit_length())
-    image = _permuted(np.arange(1 << bits), bits, key)
-    return image[image < n]
+    image = np.empty(n + 1, np.int64)  # the kernel writes what may count before it knows
+    shuffle.for_work(_SEND * (1 << bits), _shuffled)(image, n, bits, _keys(key))
+    return image[:n]
 
 
 def uniform(positions: NDArray[np.int64], *key: int) -> NDArray[np.float64]:
@@ -96,18 +97,37 @@ def uniform(positions: NDArray[np.int64], *key: int) -> NDArray[np.float64]:
     return numbers
 
 
-def _keys(key: tuple[int, ...]) -> list[np.uint64]:
-    return [np.uint64(k) for k in np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)]
+def _keys(key: tuple[int, ...]) -> NDArray[np.uint64]:
+    return np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64).view(np.uint64)
 
 
-def _permuted(x: NDArray[np.int64], bits: int, key: tuple[int, ...]) -> NDArray[np.int64]:
+# What the kernels do, as NumPy does it. Numba need not be loaded for a few numbers.
+
+
+def _permuted(image: NDArray[np.int64], n: int, bits: int, keys: NDArray[np.uint64]) -> None:
+    """Replace numbers by their images, sent on until they are below `n`."""
+    image[:] = _sent(image, bits, keys)
+    outside = np.flatnonzero(image >= n)
+    while len(outside):
+        again = _sent(image[outside], bits, keys)
+        image[outside] = again
+        outside = outside[again >= n]
+
+
+def _shuffled(image: NDArray[np.int64], n: int, bits: int, keys: NDArray[np.uint64]) -> None:
+    """Write the images of all numbers that are below `n`."""
+    every = _sent(np.arange(1 << bits), bits, keys)
+    image[:n] = every[every < n]
+
+
+def _sent(x: NDArray[np.int64], bits: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return where a network over so many bits sends numbers; new memory."""
     if bits > _MOST_BITS:
-        return _feistel(x.astype(np.uint64), bits, _keys(key)).view(np.int64)
+        return _feistel(x.astype(np.uint64), bits, keys).view(np.int64)
     low = bits // 2
     high_half, low_half = x >> low, x & (1 << low) - 1
     changed, other, t = high_half, low_half, np.empty_like(x)
-    for table in _tables(bits, key):
+    for table in _tables(bits, keys.tobytes()):
         table.take(other, out=t, mode="clip")  # none is outside; looking for that would take a copy
         changed ^= t
         changed, other = other, changed
@@ -117,16 +137,16 @@ def _permuted(x: NDArray[np.int64], bits: int, key: tuple[int, ...]) -> NDArray[
 
 
 @lru_cache(maxsize=4)
-def _tables(bits: int, key: tuple[int, ...]) -> list[NDArray[np.int64]]:
+def _tables(bits: int, keys: bytes) -> list[NDArray[np.int64]]:
     """Return what each round of a network adds to one half, for all that the other one can be."""
     masks, tables = _masks(bits), []
-    for k, of_round in enumerate(_keys(key)):
+    for k, key in enumerate(np.frombuffer(keys, np.uint64)):
         halves = np.arange(int(masks[1 - k % 2]) + 1, dtype=np.uint64)
-        tables.append(_round(halves, of_round, masks[k % 2], halves).view(np.int64))
+        tables.append(_round(halves, key, masks[k % 2], halves).view(np.int64))
     return tables
 
 
-def _feistel(x: NDArray[np.uint64], bits: int, keys: list[np.uint64]) -> NDArray[np.uint64]:
+def _feistel(x: NDArray[np.uint64], bits: int, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     low, masks = np.uint64(bits // 2), _masks(bits)
     high_half, low_half = x >> low, x & masks[1]
     changed, other, t = high_half, low_half, np.empty_like(x)
