@@ -38,6 +38,8 @@ THROUGH = {
     "features/test_chebyshev.py": [
         "features/kernels/chebyshev",
         "features/kernels/chebyshev_changes",
+        "features/kernels/chebyshev_field",
+        "features/kernels/chebyshev_moments",
         "features/kernels/chebyshev_rows",
     ],
     "features/test_descriptor.py": ["geometry/pieces"],

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from zstruct.features.kernels.chebyshev_field import add_field
+from zstruct.features.kernels.chebyshev_moments import add_moments, scale_moments
+
 from zstruct.features.kernels.chebyshev_rows import (  # isort: skip
     A, AF, AG, B, BLOCK, DP, DQ, H, HX, HY, HZ, I, LA, LB, OPTIONS, P, Q, R, RF, RG, S, SIZE, STRIDE, T, X,
-    Y, Z,
-    blocks, differentiate, each, gather, lanes_of, place, set_zero, split_gradient,
+    Y, Z, blocks, differentiate, each, gather, lanes_of, next_four, place, set_zero, split_gradient,
 )  # fmt: skip
 from zstruct.jit.kernel import helper, kernel
 
@@ -59,7 +61,7 @@ def values(piece, model, room, out):  # type: ignore[no-untyped-def]
         for b in range(blocks(n_radial)):
             _add_polynomials(rows, b * SIZE, lanes_of(n_radial, b), n_rad, sums)
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
+            add_moments(False, rows, n_angular, ratio, alpha, beta, moments, every_moment)
         for t in range(out.shape[1] // half):
             for n in range(n_rad):
                 out[a, t * half + n] = sums[t, n]
@@ -96,7 +98,7 @@ def derivatives(piece, model, room, radial, angular, angular_weighted):  # type:
         for j in range(n_radial):
             _radial_derivatives(rows, place(j), 2.0 / cutoffs[1], radial, pairs[j])
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
+            add_moments(False, rows, n_angular, ratio, alpha, beta, moments, every_moment)
             for b in range(blocks(n_angular)):
                 _fill_fields(rows, b * SIZE, lanes_of(n_angular, b), ratio, alpha, beta, moments, fields)
                 _turn_fields(series, fields)
@@ -137,18 +139,14 @@ def pair_gradient(piece, model, room, gradient, out):  # type: ignore[no-untyped
             differentiate(terms, slopes, t, n_rad)
         own, own_weighted = 0.0, 0.0
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
-            for l in range(n_ang):
-                own, own_weighted = own + scales[0, l], own_weighted + scales[1, l]
-                for m in range(l + 1):
-                    for kind in range(4):
-                        moments[kind, m, l] *= scales[kind // 2, l]
+            add_moments(False, rows, n_angular, ratio, alpha, beta, moments, every_moment)
+            own, own_weighted = scale_moments(False, scales, moments)
         for b in range(blocks(n_all)):
             base, lanes = b * SIZE, lanes_of(n_all, b)
             _clear(rows, base, lanes)
             _add_radial(rows, base, lanes_of(n_radial, b), 2.0 / cutoffs[1], terms, slopes)
             if n_angular > 1:
-                _add_field(rows, base, lanes_of(n_angular, b), ratio, alpha, beta, moments)
+                add_field(False, rows, base, lanes_of(n_angular, b), ratio, alpha, beta, moments)
             _combine(rows, base, lanes, own, own_weighted)
         for j in range(n_all):
             i, k = place(j), pairs[j]
@@ -188,66 +186,12 @@ def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped
         s0, s1, s2, s3 = sums[0, n], sums[0, n + 1], sums[0, n + 2], sums[0, n + 3]
         w0, w1, w2, w3 = sums[1, n], sums[1, n + 1], sums[1, n + 2], sums[1, n + 3]
         for i in each(base, lanes):
-            x, s, q = 2.0 * rows[i + T], rows[i + S], rows[i + Q]
-            t0 = x * q - rows[i + P]
-            t1 = x * t0 - q
-            t2 = x * t1 - t0
-            t3 = x * t2 - t1
-            rows[i + P], rows[i + Q] = t2, t3
+            s = rows[i + S]
+            t0, t1, t2, t3 = next_four(rows, i)
             s0, s1, s2, s3 = s0 + t0, s1 + t1, s2 + t2, s3 + t3
             w0, w1, w2, w3 = w0 + s * t0, w1 + s * t1, w2 + s * t2, w3 + s * t3
         sums[0, n], sums[0, n + 1], sums[0, n + 2], sums[0, n + 3] = s0, s1, s2, s3
         sums[1, n], sums[1, n + 1], sums[1, n + 2], sums[1, n + 3] = w0, w1, w2, w3
-
-
-@helper(**OPTIONS)
-def _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment):  # type: ignore[no-untyped-def]
-    """Sum f q_lm A_m, f q_lm B_m, and these times s, over neighbours, two l at a time."""
-    set_zero(every_moment)
-    for b in range(blocks(n_angular)):
-        base, lanes = b * SIZE, lanes_of(n_angular, b)
-        for m in range(len(ratio)):
-            _add_first_moments(rows, base, lanes, m, ratio[m], alpha[m, m + 1], moments)
-            for l in range(m + 2, len(ratio), 2):
-                alphas, betas = (alpha[m, l], alpha[m, l + 1]), (beta[m, l], beta[m, l + 1])
-                _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments)
-
-
-@helper(**OPTIONS)
-def _add_first_moments(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
-    """Go on to f A_m and f B_m; add l = m, where q is 1, and l = m + 1."""
-    first, l = 1.0 if m == 0 else 0.0, m + 1
-    a0, b0, c0, d0 = moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m]
-    a1, b1, c1, d1 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    for i in each(base, lanes):
-        x, y, z, s = rows[i + X], rows[i + Y], rows[i + Z], rows[i + S]
-        last, other = rows[i + A], rows[i + B]
-        a, b = first * rows[i + AF] + ratio * (x * last - y * other), ratio * (x * other + y * last)
-        q = alpha * z
-        rows[i + A], rows[i + B], rows[i + P], rows[i + Q] = a, b, 1.0, q
-        a0, b0, c0, d0 = a0 + a, b0 + b, c0 + s * a, d0 + s * b
-        a, b = q * a, q * b
-        a1, b1, c1, d1 = a1 + a, b1 + b, c1 + s * a, d1 + s * b
-    moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l] = a1, b1, c1, d1
-    moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m] = a0, b0, c0, d0
-
-
-@helper(**OPTIONS)
-def _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments):  # type: ignore[no-untyped-def]
-    """Add what the neighbours of a block have of l and l + 1."""
-    a0, b0, c0, d0 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    up = l + 1
-    a1, b1, c1, d1 = moments[0, m, up], moments[1, m, up], moments[2, m, up], moments[3, m, up]
-    for i in each(base, lanes):
-        z, s, q, a, b = rows[i + Z], rows[i + S], rows[i + Q], rows[i + A], rows[i + B]
-        q0 = alphas[0] * z * q - betas[0] * rows[i + P]
-        q1 = alphas[1] * z * q0 - betas[1] * q
-        rows[i + P], rows[i + Q] = q0, q1
-        a0, b0, a1, b1 = a0 + q0 * a, b0 + q0 * b, a1 + q1 * a, b1 + q1 * b
-        q0, q1 = s * q0, s * q1
-        c0, d0, c1, d1 = c0 + q0 * a, d0 + q0 * b, c1 + q1 * a, d1 + q1 * b
-    moments[0, m, up], moments[1, m, up], moments[2, m, up], moments[3, m, up] = a1, b1, c1, d1
-    moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l] = a0, b0, c0, d0
 
 
 @helper(**OPTIONS)
@@ -296,12 +240,8 @@ def _add_radial(rows, base, lanes, scale, terms, slopes):  # type: ignore[no-unt
         d0, d1, d2, d3 = slopes[0, n], slopes[0, n + 1], slopes[0, n + 2], slopes[0, n + 3]
         v0, v1, v2, v3 = slopes[1, n], slopes[1, n + 1], slopes[1, n + 2], slopes[1, n + 3]
         for i in each(base, lanes):
-            x, s, q = 2.0 * rows[i + T], rows[i + S], rows[i + Q]
-            t0 = x * q - rows[i + P]
-            t1 = x * t0 - q
-            t2 = x * t1 - t0
-            t3 = x * t2 - t1
-            rows[i + P], rows[i + Q] = t2, t3
+            s = rows[i + S]
+            t0, t1, t2, t3 = next_four(rows, i)
             total = (c0 + s * w0) * t0 + (c1 + s * w1) * t1 + (c2 + s * w2) * t2 + (c3 + s * w3) * t3
             slope = (d0 + s * v0) * t0 + (d1 + s * v1) * t1 + (d2 + s * v2) * t2 + (d3 + s * v3) * t3
             rows[i + R] += rows[i + RG] * total + scale * rows[i + RF] * slope
@@ -316,59 +256,6 @@ def _start_order(rows, base, lanes, m, ratio):  # type: ignore[no-untyped-def]
         rows[i + LA], rows[i + LB] = a, b
         rows[i + A], rows[i + B] = first + ratio * (x * a - y * b), ratio * (x * b + y * a)
         rows[i + P], rows[i + Q], rows[i + DP], rows[i + DQ] = 1.0, 0.0, 0.0, 0.0
-
-
-@helper(**OPTIONS)
-def _add_field(rows, base, lanes, ratio, alpha, beta, moments):  # type: ignore[no-untyped-def]
-    """Add sum_lm M_lm Y_lm and its gradient at each neighbour's direction, two l at a time."""
-    for m in range(len(ratio)):
-        _add_first_field(rows, base, lanes, m, ratio[m], alpha[m, m + 1], moments)
-        for l in range(m + 2, len(ratio), 2):
-            alphas, betas = (alpha[m, l], alpha[m, l + 1]), (beta[m, l], beta[m, l + 1])
-            _add_next_field(rows, base, lanes, m, l, m * ratio[m], alphas, betas, moments)
-
-
-@helper(**OPTIONS)
-def _add_first_field(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
-    """Go on to A_m and B_m; add l = m, where q is 1, and l = m + 1."""
-    first, factor, l = 1.0 if m == 0 else 0.0, m * ratio, m + 1
-    a0, b0, c0, d0 = moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m]
-    a1, b1, c1, d1 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    for i in each(base, lanes):
-        x, y, s = rows[i + X], rows[i + Y], rows[i + S]
-        last, other = rows[i + A], rows[i + B]
-        a, b = first + ratio * (x * last - y * other), ratio * (x * other + y * last)
-        q = alpha * rows[i + Z]
-        rows[i + A], rows[i + B], rows[i + LA], rows[i + LB] = a, b, last, other
-        rows[i + P], rows[i + Q], rows[i + DP], rows[i + DQ] = 1.0, q, 0.0, alpha
-        re1, im1 = a1 + s * c1, b1 + s * d1
-        re, im = a0 + s * c0 + re1 * q, b0 + s * d0 + im1 * q
-        rows[i + H] += re * a + im * b
-        rows[i + HZ] += alpha * (re1 * a + im1 * b)
-        rows[i + HX] += factor * (re * last + im * other)
-        rows[i + HY] += factor * (im * last - re * other)
-
-
-@helper(**OPTIONS)
-def _add_next_field(rows, base, lanes, m, l, factor, alphas, betas, moments):  # type: ignore[no-untyped-def]
-    """Add l and l + 1."""
-    a0, b0, c0, d0 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    l += 1
-    a1, b1, c1, d1 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    for i in each(base, lanes):
-        z, s, q, slope = rows[i + Z], rows[i + S], rows[i + Q], rows[i + DQ]
-        q0 = alphas[0] * z * q - betas[0] * rows[i + P]
-        q1 = alphas[1] * z * q0 - betas[1] * q
-        slope0 = alphas[0] * (z * slope + q) - betas[0] * rows[i + DP]
-        slope1 = alphas[1] * (z * slope0 + q0) - betas[1] * slope
-        rows[i + P], rows[i + Q], rows[i + DP], rows[i + DQ] = q0, q1, slope0, slope1
-        re0, im0, re1, im1 = a0 + s * c0, b0 + s * d0, a1 + s * c1, b1 + s * d1
-        re, im, a, b = re0 * q0 + re1 * q1, im0 * q0 + im1 * q1, rows[i + A], rows[i + B]
-        rows[i + H] += re * a + im * b
-        rows[i + HZ] += (re0 * slope0 + re1 * slope1) * a + (im0 * slope0 + im1 * slope1) * b
-        a, b = rows[i + LA], rows[i + LB]
-        rows[i + HX] += factor * (re * a + im * b)
-        rows[i + HY] += factor * (im * a - re * b)
 
 
 @helper(**OPTIONS)

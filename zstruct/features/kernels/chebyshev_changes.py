@@ -12,9 +12,12 @@ from math import pi
 
 import numpy as np
 
+from zstruct.features.kernels.chebyshev_field import add_field
+from zstruct.features.kernels.chebyshev_moments import add_moments, scale_moments
+
 from zstruct.features.kernels.chebyshev_rows import (  # isort: skip
-    A, AF, AG, B, CHANGE, D, DP, DQ, H, HX, HY, HZ, I, LA, LB, OPTIONS, P, Q, R, RF, RG, S, SIZE, T, X, Y, Z,
-    blocks, differentiate, each, gather, lanes_of, place, set_zero, split_gradient,
+    AF, AG, CHANGE, D, H, HX, HY, HZ, I, OPTIONS, P, Q, R, RF, RG, S, SIZE, T, X, Y, Z,
+    blocks, differentiate, each, gather, lanes_of, next_four, place, set_zero, split_gradient,
 )  # fmt: skip
 from zstruct.jit.kernel import helper, kernel
 
@@ -22,8 +25,7 @@ __all__ = ["changes"]
 
 # The rows of changes.
 (_X, _Y, _Z, _D, _T, _RF, _RG, _AF, _AG, _I) = (row + CHANGE for row in (X, Y, Z, D, T, RF, RG, AF, AG, I))
-(_P, _Q, _DP, _DQ, _A, _B, _LA, _LB) = (row + CHANGE for row in (P, Q, DP, DQ, A, B, LA, LB))
-(_R, _H, _HX, _HY, _HZ) = (row + CHANGE for row in (R, H, HX, HY, HZ))
+(_P, _Q, _R, _H, _HX, _HY, _HZ) = (row + CHANGE for row in (P, Q, R, H, HX, HY, HZ))
 
 
 @kernel(takes=5, **OPTIONS)
@@ -60,7 +62,7 @@ def changes(piece, model, room, gradient, tangents, features, out):  # type: ign
         for b in range(blocks(n_radial)):
             _add_polynomials(rows, b * SIZE, lanes_of(n_radial, b), n_rad, sums)
         if n_angular > 1:
-            _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment)
+            add_moments(True, rows, n_angular, ratio, alpha, beta, moments, every_moment)
         for t in range(features.shape[1] // half):
             for n in range(n_rad):
                 features[a, t * half + n] = sums[t, n]
@@ -76,17 +78,13 @@ def changes(piece, model, room, gradient, tangents, features, out):  # type: ign
             differentiate(slopes, curves, t, n_rad)
         own, own_weighted = 0.0, 0.0
         if n_angular > 1:
-            for l in range(n_ang):
-                own, own_weighted = own + scales[0, l], own_weighted + scales[1, l]
-                for m in range(l + 1):
-                    for kind in range(8):
-                        moments[kind, m, l] *= scales[kind // 2 % 2, l]
+            own, own_weighted = scale_moments(True, scales, moments)
         for b in range(blocks(n_all)):
             base, lanes = b * SIZE, lanes_of(n_all, b)
             _clear(rows, base, lanes)
             _add_radial(rows, base, lanes_of(n_radial, b), per, terms, slopes, curves)
             if n_angular > 1:
-                _add_field(rows, base, lanes_of(n_angular, b), ratio, alpha, beta, moments)
+                add_field(True, rows, base, lanes_of(n_angular, b), ratio, alpha, beta, moments)
             _combine(rows, base, lanes, own, own_weighted)
         for j in range(n_all):
             i, k = place(j), pairs[j]
@@ -151,77 +149,6 @@ def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped
 
 
 @helper(**OPTIONS)
-def _add_moments(rows, n_angular, ratio, alpha, beta, moments, every_moment):  # type: ignore[no-untyped-def]
-    """Sum f q_lm A_m, f q_lm B_m, and these times s, over neighbours, two l at a time; and their changes."""
-    set_zero(every_moment)
-    for b in range(blocks(n_angular)):
-        base, lanes = b * SIZE, lanes_of(n_angular, b)
-        for m in range(len(ratio)):
-            _add_first_moments(rows, base, lanes, m, ratio[m], alpha[m, m + 1], moments)
-            for l in range(m + 2, len(ratio), 2):
-                alphas, betas = (alpha[m, l], alpha[m, l + 1]), (beta[m, l], beta[m, l + 1])
-                _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments)
-
-
-@helper(**OPTIONS)
-def _add_first_moments(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
-    """Go on to f A_m and f B_m; add l = m, where q is 1, and l = m + 1."""
-    first, l = 1.0 if m == 0 else 0.0, m + 1
-    a0, b0, c0, d0 = moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m]
-    a1, b1, c1, d1 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    e0, f0, g0, h0 = moments[4, m, m], moments[5, m, m], moments[6, m, m], moments[7, m, m]
-    e1, f1, g1, h1 = moments[4, m, l], moments[5, m, l], moments[6, m, l], moments[7, m, l]
-    for i in each(base, lanes):
-        x, y, s, dx, dy = rows[i + X], rows[i + Y], rows[i + S], rows[i + _X], rows[i + _Y]
-        last, other, dlast, dother = rows[i + A], rows[i + B], rows[i + _A], rows[i + _B]
-        a, b = first * rows[i + AF] + ratio * (x * last - y * other), ratio * (x * other + y * last)
-        da = first * rows[i + _AF] + ratio * (x * dlast + dx * last - y * dother - dy * other)
-        db = ratio * (x * dother + dx * other + y * dlast + dy * last)
-        q, dq = alpha * rows[i + Z], alpha * rows[i + _Z]
-        rows[i + A], rows[i + B], rows[i + P], rows[i + Q] = a, b, 1.0, q
-        rows[i + _A], rows[i + _B], rows[i + _P], rows[i + _Q] = da, db, 0.0, dq
-        a0, b0, c0, d0 = a0 + a, b0 + b, c0 + s * a, d0 + s * b
-        e0, f0, g0, h0 = e0 + da, f0 + db, g0 + s * da, h0 + s * db
-        a, b, da, db = q * a, q * b, q * da + dq * a, q * db + dq * b
-        a1, b1, c1, d1 = a1 + a, b1 + b, c1 + s * a, d1 + s * b
-        e1, f1, g1, h1 = e1 + da, f1 + db, g1 + s * da, h1 + s * db
-    moments[4, m, l], moments[5, m, l], moments[6, m, l], moments[7, m, l] = e1, f1, g1, h1
-    moments[4, m, m], moments[5, m, m], moments[6, m, m], moments[7, m, m] = e0, f0, g0, h0
-    moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l] = a1, b1, c1, d1
-    moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m] = a0, b0, c0, d0
-
-
-@helper(**OPTIONS)
-def _add_next_moments(rows, base, lanes, m, l, alphas, betas, moments):  # type: ignore[no-untyped-def]
-    """Add what the neighbours of a block have of l and l + 1."""
-    up = l + 1
-    a0, b0, c0, d0 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    a1, b1, c1, d1 = moments[0, m, up], moments[1, m, up], moments[2, m, up], moments[3, m, up]
-    e0, f0, g0, h0 = moments[4, m, l], moments[5, m, l], moments[6, m, l], moments[7, m, l]
-    e1, f1, g1, h1 = moments[4, m, up], moments[5, m, up], moments[6, m, up], moments[7, m, up]
-    for i in each(base, lanes):
-        z, s, q, a, b = rows[i + Z], rows[i + S], rows[i + Q], rows[i + A], rows[i + B]
-        dz, dq, da, db = rows[i + _Z], rows[i + _Q], rows[i + _A], rows[i + _B]
-        q0, v0 = (
-            alphas[0] * z * q - betas[0] * rows[i + P],
-            alphas[0] * (z * dq + dz * q) - betas[0] * rows[i + _P],
-        )
-        q1, v1 = alphas[1] * z * q0 - betas[1] * q, alphas[1] * (z * v0 + dz * q0) - betas[1] * dq
-        rows[i + P], rows[i + Q], rows[i + _P], rows[i + _Q] = q0, q1, v0, v1
-        a0, b0, a1, b1 = a0 + q0 * a, b0 + q0 * b, a1 + q1 * a, b1 + q1 * b
-        e0, f0 = e0 + q0 * da + v0 * a, f0 + q0 * db + v0 * b
-        e1, f1 = e1 + q1 * da + v1 * a, f1 + q1 * db + v1 * b
-        a, b, da, db = s * a, s * b, s * da, s * db
-        c0, d0, c1, d1 = c0 + q0 * a, d0 + q0 * b, c1 + q1 * a, d1 + q1 * b
-        g0, h0 = g0 + q0 * da + v0 * a, h0 + q0 * db + v0 * b
-        g1, h1 = g1 + q1 * da + v1 * a, h1 + q1 * db + v1 * b
-    moments[4, m, up], moments[5, m, up], moments[6, m, up], moments[7, m, up] = e1, f1, g1, h1
-    moments[4, m, l], moments[5, m, l], moments[6, m, l], moments[7, m, l] = e0, f0, g0, h0
-    moments[0, m, up], moments[1, m, up], moments[2, m, up], moments[3, m, up] = a1, b1, c1, d1
-    moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l] = a0, b0, c0, d0
-
-
-@helper(**OPTIONS)
 def _add_products(rows, n_angular, moments, t, series, out, a, at):  # type: ignore[no-untyped-def]
     """Write how the angular features change, without (t = 0) or with (t = 1) the weights of species."""
     diagonal = 0.0
@@ -259,12 +186,8 @@ def _add_radial(rows, base, lanes, scale, terms, slopes, curves):  # type: ignor
         e0, e1, e2, e3 = curves[0, n], curves[0, n + 1], curves[0, n + 2], curves[0, n + 3]
         u0, u1, u2, u3 = curves[1, n], curves[1, n + 1], curves[1, n + 2], curves[1, n + 3]
         for i in each(base, lanes):
-            x, s, q = 2.0 * rows[i + T], rows[i + S], rows[i + Q]
-            t0 = x * q - rows[i + P]
-            t1 = x * t0 - q
-            t2 = x * t1 - t0
-            t3 = x * t2 - t1
-            rows[i + P], rows[i + Q] = t2, t3
+            s = rows[i + S]
+            t0, t1, t2, t3 = next_four(rows, i)
             total = (c0 + s * w0) * t0 + (c1 + s * w1) * t1 + (c2 + s * w2) * t2 + (c3 + s * w3) * t3
             slope = (d0 + s * v0) * t0 + (d1 + s * v1) * t1 + (d2 + s * v2) * t2 + (d3 + s * v3) * t3
             curve = (e0 + s * u0) * t0 + (e1 + s * u1) * t1 + (e2 + s * u2) * t2 + (e3 + s * u3) * t3
@@ -274,93 +197,6 @@ def _add_radial(rows, base, lanes, scale, terms, slopes, curves):  # type: ignor
                 + scale * (2.0 * rows[i + _RF]) * slope
                 + scale * rows[i + _T] * rows[i + RF] * curve
             )
-
-
-@helper(**OPTIONS)
-def _add_field(rows, base, lanes, ratio, alpha, beta, moments):  # type: ignore[no-untyped-def]
-    """Add sum_lm M_lm Y_lm and its gradient at each neighbour's direction, two l at a time; and changes."""
-    for m in range(len(ratio)):
-        _add_first_field(rows, base, lanes, m, ratio[m], alpha[m, m + 1], moments)
-        for l in range(m + 2, len(ratio), 2):
-            alphas, betas = (alpha[m, l], alpha[m, l + 1]), (beta[m, l], beta[m, l + 1])
-            _add_next_field(rows, base, lanes, m, l, m * ratio[m], alphas, betas, moments)
-
-
-@helper(**OPTIONS)
-def _add_first_field(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
-    """Go on to A_m and B_m; add l = m, where q is 1, and l = m + 1."""
-    first, factor, l = 1.0 if m == 0 else 0.0, m * ratio, m + 1
-    a0, b0, c0, d0 = moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m]
-    a1, b1, c1, d1 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    e0, f0, g0, h0 = moments[4, m, m], moments[5, m, m], moments[6, m, m], moments[7, m, m]
-    e1, f1, g1, h1 = moments[4, m, l], moments[5, m, l], moments[6, m, l], moments[7, m, l]
-    for i in each(base, lanes):
-        x, y, s, dx, dy = rows[i + X], rows[i + Y], rows[i + S], rows[i + _X], rows[i + _Y]
-        last, other, dlast, dother = rows[i + A], rows[i + B], rows[i + _A], rows[i + _B]
-        a, b = first + ratio * (x * last - y * other), ratio * (x * other + y * last)
-        da = ratio * (x * dlast + dx * last - y * dother - dy * other)
-        db = ratio * (x * dother + dx * other + y * dlast + dy * last)
-        q, dq = alpha * rows[i + Z], alpha * rows[i + _Z]
-        rows[i + A], rows[i + B], rows[i + LA], rows[i + LB] = a, b, last, other
-        rows[i + _A], rows[i + _B], rows[i + _LA], rows[i + _LB] = da, db, dlast, dother
-        rows[i + P], rows[i + Q], rows[i + DP], rows[i + DQ] = 1.0, q, 0.0, alpha
-        rows[i + _P], rows[i + _Q], rows[i + _DP], rows[i + _DQ] = 0.0, dq, 0.0, 0.0
-        re1, im1, dre1, dim1 = a1 + s * c1, b1 + s * d1, e1 + s * g1, f1 + s * h1
-        re, im = a0 + s * c0 + re1 * q, b0 + s * d0 + im1 * q
-        dre, dim = e0 + s * g0 + dre1 * q + re1 * dq, f0 + s * h0 + dim1 * q + im1 * dq
-        rows[i + H] += re * a + im * b
-        rows[i + HZ] += alpha * (re1 * a + im1 * b)
-        rows[i + HX] += factor * (re * last + im * other)
-        rows[i + HY] += factor * (im * last - re * other)
-        rows[i + _H] += dre * a + dim * b + re * da + im * db
-        rows[i + _HZ] += alpha * (dre1 * a + dim1 * b + re1 * da + im1 * db)
-        rows[i + _HX] += factor * (dre * last + dim * other + re * dlast + im * dother)
-        rows[i + _HY] += factor * (dim * last - dre * other + im * dlast - re * dother)
-
-
-@helper(**OPTIONS)
-def _add_next_field(rows, base, lanes, m, l, factor, alphas, betas, moments):  # type: ignore[no-untyped-def]
-    """Add l and l + 1."""
-    up = l + 1
-    a0, b0, c0, d0 = moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l]
-    a1, b1, c1, d1 = moments[0, m, up], moments[1, m, up], moments[2, m, up], moments[3, m, up]
-    e0, f0, g0, h0 = moments[4, m, l], moments[5, m, l], moments[6, m, l], moments[7, m, l]
-    e1, f1, g1, h1 = moments[4, m, up], moments[5, m, up], moments[6, m, up], moments[7, m, up]
-    for i in each(base, lanes):
-        z, s, q, slope = rows[i + Z], rows[i + S], rows[i + Q], rows[i + DQ]
-        dz, dq, dslope = rows[i + _Z], rows[i + _Q], rows[i + _DQ]
-        q0, slope0 = (
-            alphas[0] * z * q - betas[0] * rows[i + P],
-            alphas[0] * (z * slope + q) - betas[0] * rows[i + DP],
-        )
-        q1, slope1 = alphas[1] * z * q0 - betas[1] * q, alphas[1] * (z * slope0 + q0) - betas[1] * slope
-        v0 = alphas[0] * (z * dq + dz * q) - betas[0] * rows[i + _P]
-        v1 = alphas[1] * (z * v0 + dz * q0) - betas[1] * dq
-        dslope0 = alphas[0] * (z * dslope + dz * slope + dq) - betas[0] * rows[i + _DP]
-        dslope1 = alphas[1] * (z * dslope0 + dz * slope0 + v0) - betas[1] * dslope
-        rows[i + P], rows[i + Q], rows[i + DP], rows[i + DQ] = q0, q1, slope0, slope1
-        rows[i + _P], rows[i + _Q], rows[i + _DP], rows[i + _DQ] = v0, v1, dslope0, dslope1
-        re0, im0, re1, im1 = a0 + s * c0, b0 + s * d0, a1 + s * c1, b1 + s * d1
-        dre0, dim0, dre1, dim1 = e0 + s * g0, f0 + s * h0, e1 + s * g1, f1 + s * h1
-        re, im = re0 * q0 + re1 * q1, im0 * q0 + im1 * q1
-        dre = dre0 * q0 + dre1 * q1 + re0 * v0 + re1 * v1
-        dim = dim0 * q0 + dim1 * q1 + im0 * v0 + im1 * v1
-        a, b, da, db = rows[i + A], rows[i + B], rows[i + _A], rows[i + _B]
-        rows[i + H] += re * a + im * b
-        rows[i + _H] += dre * a + dim * b + re * da + im * db
-        re_slope, im_slope = re0 * slope0 + re1 * slope1, im0 * slope0 + im1 * slope1
-        rows[i + HZ] += re_slope * a + im_slope * b
-        rows[i + _HZ] += (
-            (dre0 * slope0 + dre1 * slope1 + re0 * dslope0 + re1 * dslope1) * a
-            + (dim0 * slope0 + dim1 * slope1 + im0 * dslope0 + im1 * dslope1) * b
-            + re_slope * da
-            + im_slope * db
-        )
-        a, b, da, db = rows[i + LA], rows[i + LB], rows[i + _LA], rows[i + _LB]
-        rows[i + HX] += factor * (re * a + im * b)
-        rows[i + HY] += factor * (im * a - re * b)
-        rows[i + _HX] += factor * (dre * a + dim * b + re * da + im * db)
-        rows[i + _HY] += factor * (dim * a - dre * b + im * da - re * db)
 
 
 @helper(**OPTIONS)

@@ -115,6 +115,24 @@ def set_zero(flat):  # type: ignore[no-untyped-def]
 
 
 @helper(**OPTIONS)
+def four(moments, first, m, l):  # type: ignore[no-untyped-def]
+    """Return four moments of m and l, from the `first` on."""
+    return moments[first, m, l], moments[first + 1, m, l], moments[first + 2, m, l], moments[first + 3, m, l]
+
+
+@helper(**OPTIONS)
+def next_four(rows, i):  # type: ignore[no-untyped-def]
+    """Return the next four Chebyshev polynomials of a neighbour, whose last two are in its rows."""
+    x, q = 2.0 * rows[i + T], rows[i + Q]
+    t0 = x * q - rows[i + P]
+    t1 = x * t0 - q
+    t2 = x * t1 - t0
+    t3 = x * t2 - t1
+    rows[i + P], rows[i + Q] = t2, t3
+    return t0, t1, t2, t3
+
+
+@helper(**OPTIONS)
 def blocks(n):  # type: ignore[no-untyped-def]
     return (n + BLOCK - ONE) // BLOCK
 
