@@ -49,7 +49,7 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
         (counts, plan.counts.astype(np.int32)),
         (offsets, plan.offsets),
     ]
-    return [(spec.encoded(plan.encoding.compression), values) for spec, values in tables]
+    return [(spec.with_codec(plan.encoding.compression), values) for spec, values in tables]
 
 
 def finalize_store(

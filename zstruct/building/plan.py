@@ -120,14 +120,14 @@ class Plan:
         attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
         spec = spec_of(planned.field, planned.field.name, rows, attrs)
         decimal = planned.decimal if self.encoding.decimal else None
-        return spec.encoded(self.encoding.compression, decimal)
+        return spec.with_codec(self.encoding.compression, decimal)
 
     def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray[Any]]]:
         """Return the arrays, with their contents, that say what the codes of a category stand for."""
         name, texts = planned.field.name, planned.categories
         assert texts is not None
         tables = categories_specs(name, texts) + (formulas_specs(texts) if name == FORMULA else [])
-        return [(spec.encoded(self.encoding.compression), values) for spec, values in tables]
+        return [(spec.with_codec(self.encoding.compression), values) for spec, values in tables]
 
     def save(self, path: Path) -> None:
         """Write the plan, whole or not at all."""

@@ -88,7 +88,7 @@ class ArraySpec:
         if self.codec is None:
             object.__setattr__(self, "codec", ChunkCodec.chosen(self.dtype))
 
-    def encoded(self, compression: Compression, decimal: Decimal | None = None) -> ArraySpec:
+    def with_codec(self, compression: Compression, decimal: Decimal | None = None) -> ArraySpec:
         """Return the array with its chunks made otherwise."""
         return replace(self, codec=ChunkCodec.chosen(self.dtype, compression, decimal))
 
