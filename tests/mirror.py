@@ -113,7 +113,7 @@ THROUGH = {
     ],
     "store/test_metadata_checks.py": ["store/attribute_checks"],
     "store/test_shards.py": ["store/chunk_reader", "store/files", "store/view"],
-    "store/test_store.py": ["store/handles"],
+    "store/test_store.py": ["store/handles", "store/row_reader"],
     "store/test_swapped_shards.py": ["store/watch"],
     "store/test_verify.py": ["store/shard_checks"],
     "test_arguments.py": ["errors", "text"],

@@ -12,14 +12,26 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from zstruct.arguments import shown
-from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreError, InputError
+from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreError, InputError, ZstructError
+from zstruct.store.attribute_checks import check_no_dataset
+from zstruct.store.handles import Handles
 from zstruct.store.metadata_checks import check_documents, check_node, documents_within, read_document
 from zstruct.store.spec import BESIDE, SHARDS
 
-__all__ = ["Catalog", "Documents", "Listing", "array_names", "check_name", "group_of", "shard_tables"]
+__all__ = [
+    "Catalog",
+    "Documents",
+    "Listing",
+    "array_names",
+    "catalog_of",
+    "check_name",
+    "group_of",
+    "refuse_changed",
+    "shard_tables",
+]
 
 Documents = dict[str, dict[str, Any]]
 _METADATA = "zarr.json"
@@ -54,6 +66,22 @@ def group_of(name: str) -> str:
     check_name(name)
     parts = name.split("/")
     return "" if len(parts) == 1 or parts[0] in _TABLES else "/".join(parts[:2])
+
+
+def refuse_changed(path: str, name: str, opened: str = "store") -> NoReturn:
+    """Raise, as what an array, `name`, is in was replaced or deleted after what is `opened` was.
+
+    Raises
+    ------
+    ChangedInputError
+        Always.
+    """
+    group = group_of(name)
+    what = f"{group} of {path}" if group else path
+    when = f"after this {opened} was opened"
+    if os.path.exists(os.path.join(path, group)):
+        raise ChangedInputError(f"{what} was replaced {when}: open the {opened} again")
+    raise ChangedInputError(f"{what} is gone: it was deleted or moved {when}; open it where it is now")
 
 
 def array_names(group: str, documents: Documents) -> list[str]:
@@ -236,6 +264,25 @@ class Listing:
     def is_current(self, name: str) -> bool:
         """Return True: nobody tells whether what is elsewhere was replaced."""
         return True
+
+
+def catalog_of(path: str, handles: Handles) -> Catalog | Listing:
+    """Return what lists a store, which `handles` are of.
+
+    Raises
+    ------
+    StoreFormatError, CorruptStoreError
+        If there is none, if it is a Dataset that was written, or if it may not be opened.
+    """
+    if not os.path.isdir(path):
+        return Listing(path, handles.listing())
+    try:
+        return Catalog(path)
+    except FileNotFoundError as error:
+        raise (handles.reason(error) or error) from error
+    except ZstructError:
+        check_no_dataset(path, read_document(Path(path, _METADATA)))
+        raise
 
 
 def _listed(path: str, root: dict[str, Any]) -> Documents | None:

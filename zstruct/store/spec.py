@@ -29,8 +29,10 @@ __all__ = [
     "array_digest",
     "categories_specs",
     "columns_of",
+    "fields_of",
     "formulas_specs",
     "is_content",
+    "presence_of",
     "spec_of",
 ]
 
@@ -190,3 +192,15 @@ def columns_of(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
         )
     order = {name: i for i, name in enumerate(FIELDS)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def presence_of(columns: Iterable[str], documents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the arrays that say which structures have a column, by column, for those that need one."""
+    said = {name: documents[name]["attributes"].get("presence") for name in columns}
+    return {name: str(array) for name, array in said.items() if array is not None}
+
+
+def fields_of(columns: Mapping[str, Field], documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
+    """Return the columns that are fields: all but those that say which structures have one."""
+    masks = set(presence_of(columns, documents).values())
+    return {name: field for name, field in columns.items() if name not in masks}

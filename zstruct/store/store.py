@@ -9,38 +9,34 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import (
-    ChangedInputError,
-    CorruptStoreError,
-    InputError,
-    UnknownNameError,
-    ZstructError,
-)
+from zstruct.errors import InputError, UnknownNameError
 from zstruct.keywords import keywords
-from zstruct.paths_and_urls import check_options, path_of, refused
+from zstruct.paths_and_urls import check_options, path_of
 from zstruct.schema import ATOM, Field
-from zstruct.store.attribute_checks import check_contents, check_group, check_no_dataset, check_type
-from zstruct.store.catalog import Catalog, Documents, Listing, array_names, check_name, group_of, shard_tables
-from zstruct.store.chunk_reader import ChunkReader
+from zstruct.store.attribute_checks import check_contents, check_group, check_type
+from zstruct.store.catalog import (
+    Documents,
+    array_names,
+    catalog_of,
+    check_name,
+    group_of,
+    refuse_changed,
+    shard_tables,
+)
 from zstruct.store.chunks import ChunkGrid, grid_of
-from zstruct.store.files import array_said
 from zstruct.store.handles import Handles, bytes_there
-from zstruct.store.metadata_checks import read_document
 from zstruct.store.presence import structures_given
-from zstruct.store.shard_checks import ShardChecks, rows_of_shards, shard_checksum
-from zstruct.store.spec import CATEGORIES, SHARDS, ArraySpec, columns_of
-
-if TYPE_CHECKING:
-    import zarr
+from zstruct.store.row_reader import RowReader
+from zstruct.store.shard_checks import shard_checksum
+from zstruct.store.spec import CATEGORIES, ArraySpec, columns_of, fields_of, presence_of
 
 __all__ = ["Store"]
 
@@ -76,18 +72,9 @@ class Store:
         self.storage_options = check_options(self.path, storage_options)
         if self.path.endswith(".zip") and os.path.isfile(self.path):
             self.path = f"zip://::{self.path}"
-        self._handles = Handles(self.path, self.storage_options)
-        self._shards = ShardChecks(self.path)
-        self._readers: dict[str, ChunkReader] = {}
-        try:
-            local = os.path.isdir(self.path)
-            self._catalog = Catalog(self.path) if local else Listing(self.path, self._handles.listing())
-        except FileNotFoundError as error:
-            raise (self._handles.reason(error) or error) from error
-        except ZstructError:
-            if os.path.isdir(self.path):
-                check_no_dataset(self.path, read_document(Path(self.path, "zarr.json")))
-            raise
+        handles = Handles(self.path, self.storage_options)
+        self._catalog = catalog_of(self.path, handles)
+        self._reader = RowReader(self.path, self._catalog, handles)
         check_type(self.path, self._catalog.root)
         attrs = self._catalog.root["attributes"]
         check_contents(self.path, attrs, self._catalog.documents())
@@ -118,9 +105,6 @@ class Store:
                 f"{given.path} is open already: pass storage_options where it is opened, to zstruct.Store"
             )
         return given
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_readers": {}}
 
     def again(self) -> Store:
         """Return the store opened anew, which shows the groups that are new."""
@@ -161,18 +145,16 @@ class Store:
     @cached_property
     def presence(self) -> dict[str, str]:
         """The array that says which structures have a field, for fields without a missing value."""
-        said = {name: self._catalog.documents()[name]["attributes"].get("presence") for name in self.columns}
-        return {name: str(array) for name, array in said.items() if array is not None}
+        return presence_of(self.columns, self._catalog.documents())
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """The fields of the store as stored (dims, dtype, unit ...), by array name."""
-        masks = set(self.presence.values())
-        return {name: field for name, field in self.columns.items() if name not in masks}
+        return fields_of(self.columns, self._catalog.documents())
 
     def array_attrs(self, name: str) -> dict[str, Any]:
         """Return the attributes of an array."""
-        return dict(self._said(name).get("attributes", {}))
+        return dict(self._reader.document(name).get("attributes", {}))
 
     def coverage(self, name: str) -> int:
         """Return how many structures have the field."""
@@ -209,17 +191,11 @@ class Store:
 
         None where the store does not say: format 1.0, or an array without shards of its own.
         """
-        return self._of_shards(name, "checksums")
+        return self._reader.of_shards(name, "checksums")
 
     def shard_digests(self, name: str) -> NDArray[np.uint8] | None:
         """Return the SHA-256 of the rows of each shard of an array, shape (n_shards, 32), or None."""
-        return self._of_shards(name, "digests")
-
-    def _of_shards(self, name: str, what: str) -> NDArray[Any] | None:
-        group = group_of(name)
-        before = f"{group}/" if group else ""
-        found = rows_of_shards(name, before, self._catalog.documents(group))
-        return None if found is None else self.read(f"{before}{SHARDS}/{what}", found.start, found.stop)
+        return self._reader.of_shards(name, "digests")
 
     def shard_checksum(self, name: str, shard: int) -> int | None:
         """Return the checksum of the file of a shard; None if the store is no local directory.
@@ -238,11 +214,11 @@ class Store:
         """
         if not os.path.isdir(self.path):
             return None
-        return shard_checksum(self.path, name, shard, self._said(name))
+        return shard_checksum(self.path, name, shard, self._reader.document(name))
 
     def grid(self, name: str) -> ChunkGrid:
         """Return chunk and shard rows of an array."""
-        return grid_of(self._said(name))
+        return grid_of(self._reader.document(name))
 
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not.
@@ -250,11 +226,7 @@ class Store:
         These are arrays of a store in a local directory with the chunks, shards and codecs that
         `create` asks for; the attributes are left out.
         """
-        said = self._said(name)
-        if not os.path.isdir(self.path):
-            return None
-        spec, ours = array_said(name, said)
-        return spec if ours else None
+        return self._reader.profile(name)
 
     def nbytes(self, name: str) -> int:
         """Return the bytes of an array once decoded."""
@@ -262,11 +234,11 @@ class Store:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of an array."""
-        return tuple(self._said(name)["shape"])
+        return tuple(self._reader.document(name)["shape"])
 
     def dtype(self, name: str) -> np.dtype:
         """Return the dtype of an array."""
-        return np.dtype(self._said(name)["data_type"])
+        return np.dtype(self._reader.document(name)["data_type"])
 
     def nbytes_stored(self) -> int:
         """Return the bytes of all files of a local store."""
@@ -274,9 +246,9 @@ class Store:
 
     def nbytes_of_files(self, name: str) -> int | None:
         """Return the bytes of all files of an array; None if the store is where nothing says so."""
-        self._said(name)
+        self._reader.document(name)
         if not os.path.isdir(self.path):
-            return bytes_there(self.path, self._opened(name))
+            return bytes_there(self.path, self._reader.opened(name))
         return sum(f.stat().st_size for f in Path(self.path, name).rglob("*") if f.is_file())
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
@@ -296,10 +268,7 @@ class Store:
         StoreAccessError
             If the store can't be reached.
         """
-        said = self._said(name)
-        end = said["shape"][0] if stop is None else stop
-        with self._reading(name, start, stop):
-            return self._rows(name, start, min(end, said["shape"][0]), said)
+        return self._reader.rows(name, start, stop)
 
     def encoded(self, name: str, shard: int) -> list[NDArray[np.uint8]]:
         """Return the chunks of a shard as they are in its file, checked.
@@ -316,34 +285,10 @@ class Store:
         CorruptStoreError
             If a checksum or the file does not fit; names the array.
         """
-        said, spec = self._said(name), self.profile(name)
-        assert spec is not None
-        start, stop = (min(k * spec.grid.shard_rows, spec.shape[0]) for k in (shard, shard + 1))
-        with self._reading(name, start, stop):
-            reader = self._reader(name, spec, said)
-            return [reader.encoded(chunk) for chunk in reader.chunks(start, stop)]
+        return self._reader.encoded(name, shard)
 
-    @contextmanager
-    def _reading(self, name: str, start: int, stop: int | None) -> Iterator[None]:
-        """Tell what goes wrong with reading rows as what it is, and whether they are still of this store."""
-        try:
-            yield
-        except Exception as error:  # whatever it is, it is counted
-            reason: ZstructError | None = refused(self.path, error)
-            if reason is None:
-                self.check_current(name)
-                if not isinstance(error, ZstructError) and isinstance(
-                    error, ValueError | RuntimeError | OSError | TypeError
-                ):
-                    reason = CorruptStoreError(
-                        f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
-                        "restore the store from a copy or build it again"
-                    )
-            raise (reason or error) from error
-        self.check_current(name)
-
-    def check_current(self, name: str) -> None:
-        """Raise if what an array is in was replaced after it was opened: rows of two would mix.
+    def check_current(self, name: str, opened: str = "store") -> None:
+        """Raise if what the array `name` is in was replaced after `opened` was: rows of two would mix.
 
         Raises
         ------
@@ -351,16 +296,7 @@ class Store:
             If it was.
         """
         if not self.is_current(name):
-            self.refuse_changed(name)
-
-    def refuse_changed(self, name: str, opened: str = "store") -> NoReturn:
-        """Raise, as what an array, `name`, is in was replaced or deleted after what is `opened` was."""
-        group = group_of(name)
-        what = f"{group} of {self.path}" if group else self.path
-        when = f"after this {opened} was opened"
-        if os.path.exists(os.path.join(self.path, group)):
-            raise ChangedInputError(f"{what} was replaced {when}: open the {opened} again")
-        raise ChangedInputError(f"{what} is gone: it was deleted or moved {when}; open it where it is now")
+            refuse_changed(self.path, name, opened)
 
     def is_current(self, name: str) -> bool:
         """Return whether an array or a group of a local store is what it was when it was opened."""
@@ -424,36 +360,4 @@ class Store:
             Naming the array: what is missing would read as fill values.
         """
         for name in self.array_names():
-            self._said(name)
-
-    def _said(self, name: str) -> dict[str, Any]:
-        """Return the document of an array of which no shard is missing."""
-        said = self._catalog.documents(group_of(name)).get(name)
-        if said is None or said["node_type"] != "array":
-            has = ", ".join(self.fields)
-            raise UnknownNameError(f"the store {self.path} has no array {name!r}; it has {has}")
-        self._shards.check_whole(name, said, self._opened)
-        return said
-
-    def _rows(self, name: str, start: int, stop: int, said: Mapping[str, Any]) -> NDArray[Any]:
-        """Return rows of an array: from its files if they are as we write them, else through zarr."""
-        spec = self.profile(name)
-        if spec is None:
-            self._shards.check_built(name, start, stop, said, self.checksums)
-            return np.asarray(self._opened(name)[start:stop])
-        reader = self._reader(name, spec, said)
-        out = np.empty((max(0, stop - start), *spec.shape[1:]), spec.dtype)
-        for chunk in reader.chunks(start, stop):
-            reader.copy(chunk, start, stop, out)
-        return out
-
-    def _reader(self, name: str, spec: ArraySpec, said: Mapping[str, Any]) -> ChunkReader:
-        reader = self._readers.get(name)
-        if reader is None:
-            self._handles.check_document(name, said)
-            reader = self._readers[name] = ChunkReader(self.path, spec, partial(self.checksums, name))
-        return reader
-
-    def _opened(self, name: str) -> zarr.Array[Any]:
-        """Return an array as zarr opens it."""
-        return self._handles.array(name, self._catalog.documents(group_of(name))[name])
+            self._reader.document(name)

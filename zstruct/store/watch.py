@@ -37,5 +37,4 @@ class Watch:
             If it is another store or group, or if it is gone.
         """
         for array in self._arrays:
-            if not self._store.is_current(array):
-                self._store.refuse_changed(array, "dataset")
+            self._store.check_current(array, "dataset")

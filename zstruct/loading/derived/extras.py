@@ -29,6 +29,7 @@ from zstruct.loading.gather.field_steps import kept_dtype
 from zstruct.loading.gather.gather import Gather
 from zstruct.precision import narrowed
 from zstruct.ragged import counts_to_offsets
+from zstruct.store.catalog import refuse_changed
 from zstruct.store.store import Store
 from zstruct.store.view import StoreView
 
@@ -94,7 +95,7 @@ class Extras:
                 self._store = group.store
         for group in groups:
             if self._store.group_attrs(group.path) != group.attrs:
-                self._store.refuse_changed(group.path)
+                refuse_changed(self._store.path, group.path)
         self.computes = any(wanted.group is None for wanted in self._wanted)
         computed = self._features is not None and self._features.group is None
         self._computation = Computation(
