@@ -3,7 +3,7 @@
 import inspect
 import pickle
 import types
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import ase.build
 import pytest
@@ -125,12 +125,64 @@ class Dial:
         return Dial(self.name, limits.low, high=limits.high)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """How something is marked.
+
+    Parameters
+    ----------
+    color
+        Of the mark.
+    """
+
+    color: str = "red"
+
+
+@dataclass(frozen=True)
+class Sheet(Mark):
+    """Something to be marked.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    size
+        Its width.
+    """
+
+    name: str
+    _: KW_ONLY
+    size: float = 1.0
+
+
+@takes(Sheet)
+def marked(sheet):
+    """Return what is to be marked, and how."""
+    return sheet
+
+
 @pytest.mark.parametrize(
     "made", [Dial("p", 1.0, 2.0), Dial("p", 1.0, high=2.0), Dial(name="p", low=1.0, high=2.0)]
 )
 def test_a_method_takes_the_options_of_a_class(made):
     assert (made.name, made.limits) == ("p", Limits(1.0, 2.0))
     assert made.turned(3.0, high=4.0).limits == Limits(3.0, 4.0)
+
+
+def test_a_function_takes_all_that_it_has_from_a_class_whose_own_options_come_first():
+    assert marked("p", color="blue") == marked(color="blue", name="p") == Sheet("p", color="blue")
+    assert str(inspect.signature(marked)) == "(name: str, *, size: float = 1.0, color: str = 'red')"
+    assert inspect.getdoc(marked) == (
+        "Return what is to be marked, and how.\n\nParameters\n----------\nname\n    What it is called.\n"
+        "size\n    Its width.\ncolor\n    Of the mark."
+    )
+    for call, sentence in (
+        (lambda: marked(), "marked needs name"),
+        (lambda: marked("p", 2.0), "marked takes name by place; give size, color by name"),
+        (lambda: marked("p", colour="blue"), "marked has no option 'colour'; is it color?"),
+    ):
+        with pytest.raises(ArgumentTypeError, match=sentence):
+            call()
 
 
 def test_signature_and_documentation_are_those_of_the_class():

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from zstruct.building.encoding import Encoding
     from zstruct.building.filters import Filters, Frame
     from zstruct.building.report import BuildReport
-    from zstruct.building.rewrite import RewriteReport, rewrite
+    from zstruct.building.rewrite import rewrite
+    from zstruct.building.rewrite_report import RewriteReport
     from zstruct.explore import open
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import StructureReader, ZarrStructureDataset

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from zstruct.docstrings import with_parameters
@@ -73,8 +74,10 @@ def set_fields(options: Any, **values: Any) -> None:
 
 
 class _Taker(Protocol[P, Options]):
-    """Makes a method of options of one that takes their object last."""
+    """Makes a function of options of one that takes their object last."""
 
+    @overload
+    def __call__(self, function: Callable[[Options], R]) -> Callable[P, R]: ...
     @overload
     def __call__(self, function: Callable[[Owner, Options], R]) -> Callable[Concatenate[Owner, P], R]: ...
     @overload
@@ -86,10 +89,11 @@ class _Taker(Protocol[P, Options]):
 def takes(
     options: Callable[P, Options], moved: Mapping[str, str] | None = None, **objects: type
 ) -> _Taker[P, Options]:
-    """Let a method take the options of a class, as keywords, where it is written to take their object.
+    """Let a function or a method take the options of a class where it is written to take their object.
 
-    The method has the object as its last parameter. What decorates it has the parameters of the class in
-    that place, and their descriptions at the end of its own. It takes such an object as well, alone.
+    It has the object as its last parameter. What is made of it has the parameters of the class in that place,
+    and their descriptions at the end of its own; what a class inherits comes after what it adds. It takes
+    such an object as well, alone, unless there are options that can't be left out.
 
     Parameters
     ----------
@@ -103,7 +107,7 @@ def takes(
     Raises
     ------
     ArgumentTypeError
-        By the method, for keywords that it doesn't have, and for want of what it needs.
+        By the function, for keywords that it doesn't have, and for want of what it needs.
 
     Examples
     --------
@@ -126,7 +130,11 @@ def takes(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         own = inspect.signature(function)
         *before, last = own.parameters.values()
-        asked = inspect.signature(options).parameters.values()
+        kinds = _kinds_of(options)
+        inherited = {name for kind in kinds[1:] for name in inspect.signature(kind).parameters}
+        asked = sorted(
+            inspect.signature(options).parameters.values(), key=lambda one: (one.kind, one.name in inherited)
+        )
         names = [one.name for one in before]
         signature = own.replace(parameters=[*before, *asked])
 
@@ -144,7 +152,8 @@ def takes(
             return function(*head, **among, **{last.name: _whole(called, options, rest, named)})
 
         method.__signature__ = signature  # type: ignore[attr-defined]
-        method.__doc__ = with_parameters(function.__doc__, options.__doc__)
+        for kind in kinds:
+            method.__doc__ = with_parameters(method.__doc__, kind.__doc__)
         return method
 
     return decorate
@@ -314,6 +323,13 @@ def _misfit(
     ]
     *others, last = missing
     return ArgumentTypeError(f"{function} needs {', '.join(others)}{' and ' if others else ''}{last}")
+
+
+def _kinds_of(options: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """Return a class of options and those that it inherits options from, or else what makes them."""
+    if not isinstance(options, type):
+        return [options]
+    return [kind for kind in options.__mro__ if kind is options or is_dataclass(kind)]
 
 
 def _whole(function: str, kind: Any, rest: Sequence[Any], named: Mapping[str, Any]) -> Any:

@@ -139,12 +139,12 @@ def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):
 
 
 def test_a_shard_is_said_to_be_there_when_it_is_on_the_disk(tmp_path, xyz_file, monkeypatch):
-    from zstruct.building import encode
+    from zstruct.building import markers
 
     expected = tmp_path / "whole.zarr"
     zstruct.build(xyz_file, expected, progress=False)
     on_disk, said = set(), []
-    write_json = encode.write_json
+    write_json = markers.write_json
 
     def synced(path):
         name, _, *place = path.relative_to(tmp_path / "out.zarr.building" / "store").parts
@@ -158,8 +158,8 @@ def test_a_shard_is_said_to_be_there_when_it_is_on_the_disk(tmp_path, xyz_file, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(encode, "sync_to_disk", synced)
-        patch.setattr(encode, "write_json", saying)
+        patch.setattr(markers, "sync_to_disk", synced)
+        patch.setattr(markers, "write_json", saying)
         patch.setattr(importlib.import_module("zstruct.building.build"), "finalize_store", interrupt)
         with pytest.raises(KeyboardInterrupt):
             zstruct.build(xyz_file, tmp_path / "out.zarr", progress=False)

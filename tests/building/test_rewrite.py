@@ -19,7 +19,7 @@ from tests.building.frames import some_frames
 from tests.building.kills import count_steps, shrink
 from tests.conftest import tree_bytes
 from tests.full_store import write_full_store
-from zstruct.building import rewrite_tasks
+from zstruct.building import rewrite_decimals, rewrite_shards
 from zstruct.building.rewrite_plan import Form
 from zstruct.schema import FIELDS
 from zstruct.store import savings
@@ -371,7 +371,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, many, o
 
 
 def test_resuming_does_nothing_again_that_was_done(many, tmp_path, monkeypatch):
-    real, done = rewrite_tasks.write_shard, []
+    real, done = rewrite_shards.write_shard, []
 
     def interrupted(folder, spec, shard, rows, **options):
         if len(done) == 5:
@@ -383,7 +383,7 @@ def test_resuming_does_nothing_again_that_was_done(many, tmp_path, monkeypatch):
         raise AssertionError("looked at again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(rewrite_tasks, "write_shard", interrupted)
+        patch.setattr(rewrite_shards, "write_shard", interrupted)
         with pytest.raises(KeyboardInterrupt):
             rewritten(many, tmp_path / "out", encoding="decimal", workers=1)
     again = []
@@ -393,8 +393,8 @@ def test_resuming_does_nothing_again_that_was_done(many, tmp_path, monkeypatch):
         return real(folder, spec, shard, rows, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rewrite_tasks, "write_shard", counted)
-        patch.setattr(rewrite_tasks.DecimalRange, "of", fail)
+        patch.setattr(rewrite_shards, "write_shard", counted)
+        patch.setattr(rewrite_decimals.DecimalRange, "of", fail)
         rewritten(many, tmp_path / "out", encoding="decimal", workers=1)
     assert len(again) >= 3
     assert not {*again} & {*done}
@@ -408,7 +408,7 @@ def test_another_form_begins_anew(many, tmp_path, monkeypatch):
     for options in ({"compression": "small"}, {"resume": False}):
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         with monkeypatch.context() as patch:
-            patch.setattr(rewrite_tasks, "write_shard", interrupted)
+            patch.setattr(rewrite_shards, "write_shard", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 rewritten(many, tmp_path / "out", encoding="decimal")
         assert (tmp_path / "out.building").exists()
@@ -435,13 +435,13 @@ def test_a_build_takes_no_store_of_a_rewrite_for_its_own(many, tmp_path, monkeyp
 
 
 def test_a_store_that_changes_meanwhile_is_named(many, tmp_path, monkeypatch):
-    real = rewrite_tasks.write_shard
+    real = rewrite_shards.write_shard
 
     def meddle(*args, **options):
         zstruct.split(many, [0.3, 0.7], name="default", overwrite=True)
         return real(*args, **options)
 
-    monkeypatch.setattr(rewrite_tasks, "write_shard", meddle)
+    monkeypatch.setattr(rewrite_shards, "write_shard", meddle)
     with pytest.raises(zstruct.ChangedInputError, match="many"):
         rewritten(many, tmp_path / "out", compression="small", workers=1)
     assert not (tmp_path / "out").exists()

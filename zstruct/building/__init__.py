@@ -4,6 +4,7 @@ from zstruct.building.build import build
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
 from zstruct.building.report import BuildReport
-from zstruct.building.rewrite import RewriteReport, rewrite
+from zstruct.building.rewrite import rewrite
+from zstruct.building.rewrite_report import RewriteReport
 
 __all__ = ["BuildReport", "Encoding", "Filters", "Frame", "RewriteReport", "build", "rewrite"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,57 +10,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.building.markers import marker_of, settle
 from zstruct.building.parts import PartBlock
 from zstruct.building.plan import Plan, PlannedField, load_plan
-from zstruct.disk import sync_to_disk
+from zstruct.building.publication import Target
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM
 from zstruct.store.files import shard_path
-from zstruct.store.workdir import write_json
 from zstruct.store.write import write_pieces
 
-__all__ = ["EncodeTask", "encode_shard", "encode_tasks", "encoded", "settle"]
+__all__ = ["EncodeTask", "encode_shard", "encode_tasks"]
 
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """Everything a worker needs to write one shard.
-
-    With `settles`, the worker waits until the shard is on the disk, and then writes down that it is there.
-    Otherwise whoever hands out the tasks does it, by `settle`, while workers go on.
-    """
+    """Everything a worker needs to write one shard; a `ShardTask`."""
 
     work: Path
     identity: str
     name: str
     shard: int
+    marker: Path
+    file: Path
     nbytes: int
     settles: bool
 
 
-def encode_tasks(plan: Plan, work: Path, identity: str, *, settles: bool) -> list[EncodeTask]:
+def encode_tasks(plan: Plan, target: Target, identity: str, *, settles: bool) -> list[EncodeTask]:
     """Return a task for every shard of every field, large arrays first."""
     tasks = []
     for planned in plan.fields:
-        spec = plan.spec(planned)
-        row = planned.field.row_bytes
+        spec, name = plan.spec(planned), planned.field.name
         for k in range(spec.grid.n_shards(spec.shape[0])):
+            marker = marker_of(target.encoded, name, k)
+            file = shard_path(target.store, name, k, len(spec.shape))
             rows = min(spec.grid.shard_rows, spec.shape[0] - k * spec.grid.shard_rows)
-            tasks.append(EncodeTask(work, identity, planned.field.name, k, rows * row, settles))
+            nbytes = rows * planned.field.row_bytes
+            tasks.append(EncodeTask(target.work, identity, name, k, marker, file, nbytes, settles))
     return sorted(tasks, key=lambda task: -task.nbytes)
-
-
-def encoded(task: EncodeTask) -> dict[str, Any] | None:
-    """Return the summary of a shard that is already written, or None."""
-    try:
-        summary: dict[str, Any] = json.loads(_marker(task).read_text())
-    except (FileNotFoundError, ValueError):  # of a power failure markers may be damaged
-        return None
-    return summary
-
-
-def _marker(task: EncodeTask) -> Path:
-    return task.work / "encoded" / f"{task.name}.{task.shard}.json"
 
 
 def encode_shard(task: EncodeTask) -> dict[str, Any]:
@@ -78,15 +64,6 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     if task.settles:
         settle(task, summary)
     return summary
-
-
-def settle(task: EncodeTask, summary: dict[str, Any]) -> None:
-    """Have a shard on the disk, and then its summary beside it, which says so."""
-    if not task.settles:
-        plan = load_plan(task.work / "plan.json", task.identity)
-        ndim = len(plan.spec(plan.planned(task.name)).shape)
-        sync_to_disk(shard_path(task.work / "store", task.name, task.shard, ndim))
-    write_json(_marker(task), summary, durable=False)
 
 
 class _Rows:
