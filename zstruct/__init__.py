@@ -27,6 +27,7 @@ from zstruct.errors import (
 )
 
 if TYPE_CHECKING:
+    from zstruct import exporters as exporters
     from zstruct import features as features
     from zstruct import layouts as layouts
     from zstruct import loading as loading
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from zstruct.building.rewrite import rewrite
     from zstruct.building.rewrite_report import RewriteReport
     from zstruct.explore import open
+    from zstruct.exporters.export import ExportReport, export
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.loading import StructureReader, ZarrStructureDataset
     from zstruct.precompilation import warmup
@@ -61,6 +63,7 @@ __all__ = [
     "ChangedInputError",
     "CorruptStoreError",
     "Encoding",
+    "ExportReport",
     "FeaturizeReport",
     "Filters",
     "Frame",
@@ -82,6 +85,8 @@ __all__ = [
     "ZarrStructureDataset",
     "ZstructError",
     "build",
+    "export",
+    "exporters",
     "features",
     "featurize",
     "fit_references",
@@ -106,6 +111,7 @@ __all__ = [
 _LAZY = {
     "BuildReport": "zstruct.building",
     "Encoding": "zstruct.building",
+    "ExportReport": "zstruct.exporters",
     "FeaturizeReport": "zstruct.features.featurize",
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
@@ -118,6 +124,7 @@ _LAZY = {
     "StructureReader": "zstruct.loading",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
+    "export": "zstruct.exporters",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.stats.reference_fit",
     "isolated_references": "zstruct.stats.isolated_atoms",

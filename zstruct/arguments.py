@@ -349,6 +349,11 @@ OPTIONS: Mapping[str, Option] = {
     "pin_memory": _FLAG,
     "decimal": _FLAG,
     "reader": _TEXT,
+    "allow_pickle": _FLAG,
+    "storage_options": Option(
+        "a mapping of options of fsspec, or None",
+        lambda value: value is None or (isinstance(value, Mapping) and all(map(_is_text, value))),
+    ),
     "on_error": choice("raise", "skip"),
     "compression": choice("fast", "small"),
     "only": choice("forces", None),

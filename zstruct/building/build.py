@@ -73,7 +73,7 @@ def build(request: BuildRequest) -> BuildReport:
     target = Target(check_writable(out, "a store is built"), overwrite=request.overwrite)
     if not target.work.exists():
         target.check()
-    sources, ignored = expand(request.paths, reader=request.reader)
+    sources, ignored = expand(request.paths, request.reader, request.opening)
     runner, settings, skip = request.runner(), request.settings(), request.on_error == "skip"
     with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
         build_id = identity({**settings, "inputs": [source.label for source in sources]})

@@ -14,6 +14,7 @@ from zstruct.building.run_options import RunOptions
 from zstruct.keywords import as_options, set_fields
 from zstruct.sources.normalize.elements import element_table
 from zstruct.sources.normalize.normalize import ReadOptions
+from zstruct.sources.options import PLACES, SourceOptions
 from zstruct.store.spec import ENCODING_VERSION
 
 __all__ = ["BuildRequest"]
@@ -26,7 +27,7 @@ class BuildRequest(RunOptions):
     Parameters
     ----------
     paths
-        A file, a directory, a glob (``**`` too), a list of these; an `ase.Atoms`, an iterable of
+        A file, a URL, a directory, a glob (``**`` too), a list of these; an `ase.Atoms`, an iterable of
         them; or `zstruct.sources.Source` objects.
     out
         The store to make, a local directory (on a cluster: one that every worker can reach).
@@ -35,7 +36,8 @@ class BuildRequest(RunOptions):
     keys
         Which property of the input a field is, where names are unusual or ambiguous. Field first:
         ``{"energy": "REF_energy"}``. A text with ``{}`` is the form of the comment that holds a number,
-        ``...`` in it any text: ``{"energy": "energy: {} ..."}``.
+        ``...`` in it any text: ``{"energy": "energy: {} ..."}``. Formats of named arrays also take
+        ``numbers``, ``positions``, ``cell``, ``pbc``, ``n_atoms`` and ``offsets``.
     units
         Units of the input, if not the store's (eV, angstrom, e, amu). Of ``"energy"`` and ``"length"``
         (also ``"time"``, ``"charge"`` and ``"mass"``), which forces, stress and all others follow, or of
@@ -46,6 +48,10 @@ class BuildRequest(RunOptions):
     elements
         Which elements the atom types of the input are, where it names none (LAMMPS). A mapping
         ``{1: "Ti", 2: "O"}``, or the symbols of types 1, 2, ... in a list.
+    allow_pickle
+        Whether formats that are pickles may be read. Of these only data are taken, never code.
+    storage_options
+        Of inputs that are URLs, for fsspec's file system: keys, endpoints and the like.
     filters
         Which structures to keep, as `Filters`; or its fields by name, ``{"max_force": 20}``; or a
         function that takes a `Frame`. By default all.
@@ -69,10 +75,13 @@ class BuildRequest(RunOptions):
     units: str | Mapping[str, str] | None = None
     exclude: Iterable[str] = ()
     elements: Mapping[Any, Any] | Iterable[Any] | None = None
+    allow_pickle: bool = False
+    storage_options: Mapping[str, Any] | None = None
     filters: Filters | Mapping[str, Any] | Callable[[Frame], Any] | None = None
     encoding: Encoding | Mapping[str, Any] | Literal["float32", "float64", "decimal"] | None = None
     on_error: Literal["raise", "skip"] = "raise"
 
+    opening: SourceOptions = field(init=False)
     reading: ReadOptions = field(init=False)
     kept: Filters = field(init=False)
     stored: Encoding = field(init=False)
@@ -81,20 +90,23 @@ class BuildRequest(RunOptions):
         check(reader=self.reader, keys=self.keys, units=self.units, on_error=self.on_error)
         super().__post_init__()
         kept, stored = as_options(Filters, self.filters), as_options(Encoding, self.encoding)
+        keys = dict(self.keys or {})
+        places = {name: keys.pop(name) for name in PLACES if name in keys}
+        opening = SourceOptions(places, self.allow_pickle, self.storage_options)
         reading = ReadOptions(
-            dict(self.keys or {}),
+            keys,
             {} if self.units is None else self.units,
             frozenset(names("exclude", self.exclude)),
             element_table(self.elements),
             stored.precision,
         )
-        set_fields(self, reading=reading, kept=kept, stored=stored)
+        set_fields(self, opening=opening, reading=reading, kept=kept, stored=stored)
 
     def settings(self) -> dict[str, Any]:
         """Return what is asked for, as JSON: a build that was interrupted goes on if it is the same."""
         return {
             "format": ENCODING_VERSION,
-            "keys": dict(self.reading.keys),
+            "keys": dict(self.keys or {}),
             "units": dict(self.reading.choice.said),
             "exclude": sorted(self.reading.exclude),
             "elements": dict(self.reading.elements),

@@ -20,6 +20,8 @@ from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import keywords
 from zstruct.paths_and_urls import is_url, path_of
 from zstruct.sources.ase.detection import UnreadableSource
+from zstruct.sources.content import content_of
+from zstruct.sources.options import SourceOptions
 from zstruct.sources.paths import below, holds_arrays, matching, natural
 from zstruct.sources.registry import (
     NAME_IT,
@@ -38,7 +40,9 @@ _VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XD
 
 
 @keywords()
-def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[str]]:
+def expand(
+    paths: Any, reader: str | None = None, options: SourceOptions | None = None
+) -> tuple[list[Source], list[str]]:
     """Return the sources of everything the user gave, and the files left out.
 
     Parameters
@@ -51,6 +55,8 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     reader
         The reader of every file, instead of the one that its name suggests: a registered name,
         or ``"ase:FORMAT"`` for one of ASE's formats.
+    options
+        What else is said of how files are read.
 
     Returns
     -------
@@ -72,12 +78,13 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     ...
     zstruct.errors.InputError: nothing-here.xyz: there is no such file or directory
     """
-    chosen = None if reader is None else forced(reader)
+    options = options or SourceOptions()
+    chosen = None if reader is None else forced(reader, options)
     sources: list[Source] = []
     ignored: list[str] = []
     for item in _items(paths):
         if isinstance(item, str):
-            found, left = _from_path(item, chosen)
+            found, left = _from_path(item, chosen, options)
             sources += found
             ignored += left
         else:
@@ -88,7 +95,7 @@ def expand(paths: Any, reader: str | None = None) -> tuple[list[Source], list[st
     return sources, ignored
 
 
-def _from_path(path: str, chosen: Factory | None) -> tuple[list[Source], list[str]]:
+def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tuple[list[Source], list[str]]:
     """Return the sources of a file, a directory or a glob, and what is left out."""
     if os.path.exists(path) and holds_arrays(path):
         raise InputError(
@@ -96,8 +103,9 @@ def _from_path(path: str, chosen: Factory | None) -> tuple[list[Source], list[st
             "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()",
             path,
         )
-    if os.path.isfile(path):
-        return [(chosen or reader_of(path))(path)], []
+    if os.path.isfile(path) or (is_url(path) and not os.path.exists(path)):
+        content = content_of(path, options.storage_options)
+        return [(chosen or reader_of(content, options))(content)], []
     is_folder = os.path.isdir(path)
     if is_folder:
         found = below(path)
@@ -109,12 +117,12 @@ def _from_path(path: str, chosen: Factory | None) -> tuple[list[Source], list[st
         raise InputError("there is no such file or directory", path)
     lost: list[Source] = [UnreadableSource(name, reason) for name, reason in found.unlisted]
     if chosen is not None:
-        return [chosen(name) for name in found.names] + lost, found.left
+        return [chosen(content_of(name)) for name in found.names] + lost, found.left
     # Files of directories are known by name alone, or every log would be taken for a program's output.
-    factories = {name: detect(name, by_content=not is_folder) for name in found.names}
+    factories = {name: detect(content_of(name), not is_folder, options) for name in found.names}
     for name in _repeated(found.names):
         factories[name] = None
-    sources = [factory(name) for name, factory in factories.items() if factory is not None] + lost
+    sources = [factory(content_of(name)) for name, factory in factories.items() if factory is not None] + lost
     if not sources:
         raise InputError(f"none of the files here is known by its name; {NAME_IT}", path)
     left = [name for name, factory in factories.items() if factory is None]
@@ -138,7 +146,7 @@ def _refuse_twice(sources: list[Source]) -> None:
     seen: dict[str, str] = {}
     real_folder = cache(os.path.realpath)  # there may be many files and few folders
     for source in sources:
-        path = getattr(source, "path", None)
+        path = getattr(getattr(source, "content", None), "path", None)
         if path is None:
             continue
         folder, base = os.path.split(path)
@@ -224,10 +232,7 @@ def _holds_structure(kind: type) -> bool:
 def _single(item: Any) -> str | Source:
     if isinstance(item, Source):
         return item
-    path = path_of(item, "an input")
-    if is_url(path) and not os.path.exists(path):
-        raise InputError("inputs are read from local files only; download it first", path)
-    return path
+    return path_of(item, "an input")
 
 
 def _of_atoms(structures: Any, first: int) -> Source:

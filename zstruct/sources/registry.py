@@ -6,31 +6,31 @@ Readers are imported when they are first used.
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from zstruct.errors import InputError
 from zstruct.keywords import keywords
 from zstruct.sources.ase.detection import DetectionError, UnreadableSource, ase_format, ase_format_by_name
+from zstruct.sources.compression import stem
+from zstruct.sources.content import Content
+from zstruct.sources.options import SourceOptions
 from zstruct.sources.source import Source
 
 __all__ = ["CLASSES", "FORMATS", "NAME_IT", "Factory", "Format", "detect", "forced", "reader_of", "register"]
 
-Factory = Callable[[str], Source]
+Factory = Callable[..., Source]
+_DEFAULTS = SourceOptions()
 
 
-def _begins_as_runner(path: str) -> bool:
-    if not path.lower().endswith(tuple(_compressible(".data"))):
+def _begins_as_runner(content: Content) -> bool:
+    if not stem(content.name).lower().endswith(".data"):
         return False
     from zstruct.sources.runner.source import is_runner_file
 
-    return is_runner_file(path)
-
-
-def _compressible(*suffixes: str) -> list[str]:
-    return [s + c for s in suffixes for c in ("", ".gz", ".bz2", ".xz")]
+    return is_runner_file(content)
 
 
 @dataclass(frozen=True)
@@ -44,36 +44,60 @@ class Format:
     module, source
         Where its source is, and the name of that class.
     suffixes
-        Ends of file names, in lower case, that are this format.
+        Ends of file names, in lower case, that are this format; that of a compression may follow.
     matches
-        Tells from a path whether the file is of this format, where suffixes don't.
+        Tells of content whether it is of this format, where suffixes don't.
     ase
         Formats of ASE that this reads better: units that a file states, labels that ASE drops.
+    options
+        Those of `SourceOptions` that its source takes, by their names.
+    title
+        What people call the format.
+    extra
+        What must be installed to read it, as pip has it: ``zstruct[hdf5]``.
     """
 
     name: str
     module: str
     source: str
     suffixes: Sequence[str] = ()
-    matches: Callable[[str], bool] | None = None
+    matches: Callable[[Content], bool] | None = None
     ase: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    title: str = ""
+    extra: str = ""
 
 
 #: The formats that are built in. Adding one is adding its source and a row.
 FORMATS = (
-    Format("xyz", "zstruct.sources.xyz.source", "XYZSource", _compressible(".xyz"), ase=("xyz", "extxyz")),
-    Format("extxyz", "zstruct.sources.xyz.source", "XYZSource", _compressible(".extxyz")),
-    Format("xsf", "zstruct.sources.xsf.source", "XSFSource", _compressible(".xsf"), ase=("xsf",)),
+    Format(
+        "xyz",
+        "zstruct.sources.xyz.source",
+        "XYZSource",
+        (".xyz",),
+        ase=("xyz", "extxyz"),
+        title="extended XYZ, plain XYZ",
+    ),
+    Format("extxyz", "zstruct.sources.xyz.source", "XYZSource", (".extxyz",), title="extended XYZ"),
+    Format(
+        "xsf", "zstruct.sources.xsf.source", "XSFSource", (".xsf",), ase=("xsf",), title="XCrySDen, aenet"
+    ),
     Format(
         "runner",
         "zstruct.sources.runner.source",
         "RunnerSource",
         matches=_begins_as_runner,
         ase=("runnerdata",),
+        title="RuNNer and n2p2, input.data",
     ),
-    Format("ase", "zstruct.sources.ase.source", "ASESource", _compressible(".traj", ".cif")),
+    Format("ase", "zstruct.sources.ase.source", "ASESource", (".traj", ".cif"), title="whatever ASE reads"),
     Format(
-        "ase-db", "zstruct.sources.ase.source", "ASEDatabaseSource", (".db", ".aselmdb"), ase=("db", "json")
+        "ase-db",
+        "zstruct.sources.ase.source",
+        "ASEDatabaseSource",
+        (".db", ".aselmdb"),
+        ase=("db", "json"),
+        title="ASE databases",
     ),
 )
 
@@ -94,13 +118,24 @@ NAME_IT = (
 
 @dataclass(frozen=True)
 class _Reader:
+    name: str
     factory: Factory
     suffixes: tuple[str, ...]
-    matches: Callable[[str], bool] | None
+    matches: Callable[[Content], bool] | None
+    options: tuple[str, ...] = ()
 
-    def knows(self, path: str) -> bool:
-        by_name = os.path.basename(path).lower().endswith(self.suffixes) if self.suffixes else False
-        return by_name or (self.matches is not None and self.matches(path))
+    def with_options(self, given: SourceOptions) -> Factory:
+        """Return what makes a source with the options that it takes."""
+        if given.places and "places" not in self.options:
+            name = next(iter(given.places))
+            raise InputError(
+                f"keys={{{name!r}: ...}}: the reader {self.name!r} knows where {name} are by itself"
+            )
+        return partial(self.factory, **given.of(self.options))
+
+    def knows(self, content: Content) -> bool:
+        name = stem(content.name).lower()
+        return name.endswith(self.suffixes) or (self.matches is not None and self.matches(content))
 
 
 _READERS: dict[str, _Reader] = {}
@@ -111,7 +146,7 @@ def register(
     name: str,
     factory: Factory,
     suffixes: Sequence[str] = (),
-    matches: Callable[[str], bool] | None = None,
+    matches: Callable[[Content], bool] | None = None,
 ) -> None:
     """Make a file format known to `zstruct.build`.
 
@@ -120,13 +155,13 @@ def register(
     name
         What ``reader=`` calls it; a name in use is given to the new reader.
     factory
-        Returns the `Source` of a path, for instance a subclass of `FileSource`. Sources are
+        Returns the `Source` of a `Content`, for instance a subclass of `FileSource`. Sources are
         sent to worker processes by pickle.
     suffixes
-        Ends of file names, in any case, that are this format. Readers registered later
-        are asked first.
+        Ends of file names, in any case, that are this format; that of a compression, such as ``.gz``,
+        may follow. Readers registered later are asked first.
     matches
-        Tells from a path whether the file is of this format, where suffixes don't.
+        Tells of a `Content` whether it is of this format, where suffixes don't.
 
     Raises
     ------
@@ -136,7 +171,7 @@ def register(
     Examples
     --------
     >>> from zstruct.sources import XYZSource, expand
-    >>> register("my-xyz", lambda path: XYZSource(path), suffixes=[".myxyz"])
+    >>> register("my-xyz", lambda content: XYZSource(content), suffixes=[".myxyz"])
     >>> expand("frames.myxyz")  # doctest: +SKIP
     ([XYZSource('frames.myxyz')], [])
     """
@@ -145,7 +180,7 @@ def register(
     if isinstance(suffixes, str):
         raise InputError(f"suffixes must be a list of texts, such as [{suffixes!r}]")
     _READERS.pop(name, None)
-    _READERS[name] = _Reader(factory, tuple(s.lower() for s in suffixes), matches)
+    _READERS[name] = _Reader(name, factory, tuple(s.lower() for s in suffixes), matches)
 
 
 def _class(name: str) -> Any:
@@ -153,11 +188,17 @@ def _class(name: str) -> Any:
 
 
 def _by_class(name: str) -> Factory:
-    return lambda path: _class(name)(path)
+    return lambda content, **options: _class(name)(content, **options)
 
 
-def forced(reader: str) -> Factory:
-    """Return the reader that users ask for by name."""
+def forced(reader: str, options: SourceOptions = _DEFAULTS) -> Factory:
+    """Return the reader that users ask for by name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or if it does not take what is said.
+    """
     if not isinstance(reader, str):
         raise InputError(f"reader={reader!r}: {NAME_IT}")
     name, _, format = reader.partition(":")
@@ -167,40 +208,48 @@ def forced(reader: str) -> Factory:
         if format not in ioformats or not ioformats[format].can_read:
             known = ", ".join(sorted(n for n, f in ioformats.items() if f.can_read))
             raise InputError(f"ASE has no format {format!r} that it can read; it reads {known}")
-        return _of_ase(format)
+        return _of_ase(format, options)
     if reader not in _READERS:
         raise InputError(f"there is no reader {reader!r}; {NAME_IT}")
-    return _READERS[reader].factory
+    return _READERS[reader].with_options(options)
 
 
-def _of_ase(format: str) -> Factory:
+def _of_ase(format: str, options: SourceOptions) -> Factory:
     """Return the reader of one of ASE's formats: ours, where ours reads it better."""
     if format in _BETTER:
-        return _READERS[_BETTER[format]].factory
+        return _READERS[_BETTER[format]].with_options(options)
     source = _class("ASESource")
-    return lambda path: source(path, format=format)
+    return lambda content: source(content, format=format)
 
 
-def reader_of(path: str) -> Factory:
-    """Return the reader that knows a file, by its name or by how it begins."""
-    factory = detect(path, by_content=True)
+def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:
+    """Return the reader that knows content, by its name or by how it begins.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    factory = detect(content, by_content=True, options=options)
     if factory is None:
-        raise InputError(f"no reader knows this kind of file; {NAME_IT}", path)
+        raise InputError(f"no reader knows this kind of file; {NAME_IT}", content.label)
     return factory
 
 
-def detect(path: str, by_content: bool) -> Factory | None:
-    """Return the factory of the reader that knows a file, or None."""
+def detect(content: Content, by_content: bool, options: SourceOptions = _DEFAULTS) -> Factory | None:
+    """Return the factory of the reader that knows content, or None."""
     for known in reversed(_READERS.values()):
-        if known.knows(path):
-            return known.factory
+        if known.knows(content):
+            return known.with_options(options)
     try:
-        format = ase_format(path) if by_content else ase_format_by_name(path)
+        format = ase_format(content) if by_content else ase_format_by_name(content.name)
     except DetectionError as error:
         reason = str(error)
-        return lambda name: UnreadableSource(name, reason)
-    return None if format is None else _of_ase(format)
+        return lambda content: UnreadableSource(content, reason)
+    return None if format is None else _of_ase(format, options)
 
 
 for _row in FORMATS:
-    register(_row.name, _by_class(_row.source), _row.suffixes, _row.matches)
+    _READERS[_row.name] = _Reader(
+        _row.name, _by_class(_row.source), tuple(_row.suffixes), _row.matches, _row.options
+    )

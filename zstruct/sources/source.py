@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.keywords import keywords
+from zstruct.sources.content import Content, content_of
 
 __all__ = ["NOTES", "SLICE_BYTES", "BadFrame", "FileSource", "Raw", "RawColumn", "Slice", "Source"]
 
@@ -167,24 +168,41 @@ class Source(Protocol):
 
 @keywords()
 class FileSource:
-    """The part every source that is one local file shares."""
+    """The part every source of one file shares.
+
+    Parameters
+    ----------
+    path
+        The file: its path, a URL, or a `Content` of any other kind.
+    """
 
     runs_in: Literal["threads", "processes", "here", "caller"] = "processes"
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self.label = os.fspath(path)
-        self.path = os.path.abspath(self.label)  # a worker may have another working directory
+    def __init__(self, path: str | os.PathLike[str] | Content):
+        self.content = content_of(path)
+        self.label = self.content.label
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.label!r})"
 
+    @property
+    def path(self) -> str:
+        """Where the file is on this machine.
+
+        Raises
+        ------
+        InputError
+            If it is in no file of this machine; `zstruct.sources.content.as_file` makes one.
+        """
+        if self.content.path is None:
+            raise InputError(
+                f"{type(self).__name__} reads local files only: unpack or download it", self.label
+            )
+        return self.content.path
+
     def fingerprint(self) -> dict[str, Any]:
-        """Return size and modification time of the file."""
-        try:
-            stat = os.stat(self.path)
-        except OSError as error:
-            raise InputError(f"can't be opened: {error.strerror}", self.label) from error
-        return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        """Return size and modification time of the file, or what else tells that it changed."""
+        return self.content.fingerprint()
 
     def scan(self) -> list[Slice]:
         """Return the whole file as one slice."""

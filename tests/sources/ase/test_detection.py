@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import zstruct
 from zstruct.errors import InputError
 from zstruct.sources.ase.detection import UnreadableSource, ase_format
+from zstruct.sources.content import content_of
 from zstruct.sources.inputs import expand
 from zstruct.sources.source import Source
 
@@ -88,9 +89,9 @@ def test_a_file_that_cannot_be_opened(folder, monkeypatch):
 def test_names_of_servers_are_names_of_files(folder):
     for name in ("mysql.out", "postgres", "mariadb.txt"):
         (folder / name).write_bytes(b"Program PWSCF\n" if name == "mysql.out" else b"text")
-    assert ase_format("mysql.out") == "espresso-out"
-    assert ase_format("postgres") is None
-    assert ase_format("mariadb.txt") is None
+    assert ase_format(content_of("mysql.out")) == "espresso-out"
+    assert ase_format(content_of("postgres")) is None
+    assert ase_format(content_of("mariadb.txt")) is None
 
 
 def test_unreadable_sources_travel():

@@ -6,6 +6,7 @@ sources that say so when they are read: one of them must not end a build that sk
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 import zlib
@@ -14,11 +15,13 @@ from lzma import LZMAError
 from typing import Any
 
 from zstruct.errors import InputError
+from zstruct.sources.compression import begins, stem
+from zstruct.sources.content import Content
 from zstruct.sources.source import FileSource, Raw, Slice
 
 __all__ = ["DetectionError", "UnreadableSource", "ase_format", "ase_format_by_name"]
 
-_COMPRESSED = (".gz", ".bz2", ".xz")
+_HEAD_BYTES = 1 << 16
 
 
 class DetectionError(Exception):
@@ -28,7 +31,7 @@ class DetectionError(Exception):
 class UnreadableSource(FileSource):
     """A file of which nothing can be read, and why."""
 
-    def __init__(self, path: str | os.PathLike[str], reason: str):
+    def __init__(self, path: str | os.PathLike[str] | Content, reason: str):
         super().__init__(path)
         self.reason = reason
 
@@ -41,17 +44,15 @@ class UnreadableSource(FileSource):
         raise InputError(self.reason, self.label)
 
 
-def ase_format_by_name(path: str) -> str | None:
+def ase_format_by_name(name: str) -> str | None:
     """Return the ASE format whose pattern a file name matches, such as ``*OUTCAR*``, or None."""
     from ase.io.formats import ioformats
 
-    base = os.path.basename(path)
-    root, suffix = os.path.splitext(base)
-    base = root if suffix in _COMPRESSED else base
+    base = stem(name)
     return next((f.name for f in ioformats.values() if f.can_read and f.match_name(base)), None)
 
 
-def ase_format(path: str) -> str | None:
+def ase_format(content: Content) -> str | None:
     """Return the ASE format of a file, by its name and then by its content, or None.
 
     Raises
@@ -61,22 +62,24 @@ def ase_format(path: str) -> str | None:
     """
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
+    if content.path is None and (known := ase_format_by_name(content.name)) is not None:
+        return known
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Names such as mysql.out would be taken for servers if they were not absolute.
-            format = filetype(os.path.abspath(path), guess=False)
+            # Paths are absolute: names such as mysql.out would be taken for servers.
+            format = filetype(content.path or io.BytesIO(begins(content, _HEAD_BYTES)), guess=False)
     except UnknownFileTypeError:
         return None
     except (OSError, EOFError, zlib.error, LZMAError) as error:
-        raise DetectionError(_reason(path, error)) from error
+        raise DetectionError(_reason(content, error)) from error
     return format if format in ioformats and ioformats[format].can_read else None
 
 
-def _reason(path: str, error: BaseException) -> str:
+def _reason(content: Content, error: BaseException) -> str:
     said = getattr(error, "strerror", None)
     if said:
         return f"can't be opened: {said}"
-    packed = path.endswith(_COMPRESSED)
+    packed = stem(content.name) != content.name
     what = "the compressed data is damaged" if packed else "can't be read"
     return f"{what}, so its format can't be told ({error}); mend the file, or leave it out"

@@ -23,7 +23,8 @@ from zstruct.sources.ase.atoms import Snapshot, blocks, raw_of
 from zstruct.sources.ase.convergence import OUTPUTS, Verdict, note, verdict
 from zstruct.sources.ase.corrections import Correction, DistrustError, correct, correction_of
 from zstruct.sources.ase.database_units import stated_units
-from zstruct.sources.compression import DAMAGED, decompressed
+from zstruct.sources.compression import DAMAGED, begins, decompressed, unpacked
+from zstruct.sources.content import Content, as_file
 from zstruct.sources.source import BadFrame, FileSource, Raw, Slice
 
 __all__ = ["ASEDatabaseSource", "ASESource", "AtomsSource"]
@@ -31,8 +32,8 @@ __all__ = ["ASEDatabaseSource", "ASESource", "AtomsSource"]
 # Rows of a database per slice, and per query: ASE fetches a query's rows all at once.
 _SLICE_ROWS = 1 << 14
 _QUERY_ROWS = 1 << 10
-# How ASE knows what is compressed, and what of a file's beginning is looked at beside ASE.
-_PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
+_ALL_IDS = 1 << 62
+# What of a file's beginning is looked at beside ASE.
 _HEAD_BYTES = 1 << 16
 
 
@@ -50,7 +51,7 @@ class ASESource(FileSource):
 
     runs_in = "processes"
 
-    def __init__(self, path: str | os.PathLike[str], format: str | None = None):
+    def __init__(self, path: str | os.PathLike[str] | Content, format: str | None = None):
         super().__init__(path)
         self.format = format
 
@@ -64,27 +65,33 @@ class ASESource(FileSource):
         InputError
             If there is no such file, ASE doesn't know its format, or takes it for what it is not.
         """
+        with as_file(unpacked(self.content, "zstd")) as path:  # which ASE does not know
+            yield from self._read(path)
+
+    def _read(self, path: str) -> Iterator[Raw]:
         failed: list[BadFrame] = []
-        format, head = self._format(failed), self._head()
+        format, head = self._format(path, failed), self._head()
         if format is not None:
             try:
                 found = correction_of(format, head)
             except DistrustError as error:
                 raise InputError(str(error), self.label) from error
-            made = self._corrected(format, head, found, failed)
+            made = self._corrected(path, format, head, found, failed)
             yield from made if format not in OUTPUTS else self._noted(made, format)
         if failed:
             yield raw_of([], [], failed, {}, check=False)
 
-    def _corrected(self, format: str, head: str, found: Correction, failed: list[BadFrame]) -> Iterator[Raw]:
-        for raw in blocks(self._frames(format, head, found, failed), 0, check=False):
+    def _corrected(
+        self, path: str, format: str, head: str, found: Correction, failed: list[BadFrame]
+    ) -> Iterator[Raw]:
+        for raw in blocks(self._frames(path, format, head, found, failed), 0, check=False):
             correct(raw, format, found)
             yield raw
 
     def _noted(self, made: Iterator[Raw], format: str) -> Iterator[Raw]:
         """Note what the output says of its structures, which can be told when all have been read."""
         known = Verdict([], True)
-        with contextlib.suppress(OSError, *DAMAGED), self._open() as file:
+        with contextlib.suppress(OSError, *DAMAGED), decompressed(self.content) as file:
             known = verdict(file, format)
         if known.whole and False not in known.converged:
             yield from made
@@ -93,7 +100,7 @@ class ASESource(FileSource):
         note(whole, known)
         yield from whole
 
-    def _format(self, failed: list[BadFrame]) -> str | None:
+    def _format(self, path: str, failed: list[BadFrame]) -> str | None:
         """Return ASE's name of the format; None if the file fails before it can be told."""
         if self.format is not None:
             return self.format
@@ -102,7 +109,7 @@ class ASESource(FileSource):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                format = str(filetype(self.path))
+                format = str(filetype(path))
             if format in ioformats:
                 return format
             why = f"nothing is called {format!r}"
@@ -121,14 +128,11 @@ class ASESource(FileSource):
 
     def _head(self) -> str:
         """Return how the file begins, as text; nothing if it can't be read, which ASE will say."""
-        with contextlib.suppress(OSError, *DAMAGED), self._open() as file:
-            return str(file.read(_HEAD_BYTES).decode("utf-8", "replace"))
-        return ""
+        return begins(self.content, _HEAD_BYTES).decode("utf-8", "replace")
 
-    def _open(self) -> Any:
-        return decompressed(self.path, _PACKED.get(os.path.splitext(self.path)[1], ""))
-
-    def _frames(self, format: str, head: str, found: Correction, failed: list[BadFrame]) -> Iterator[Any]:
+    def _frames(
+        self, path: str, format: str, head: str, found: Correction, failed: list[BadFrame]
+    ) -> Iterator[Any]:
         from ase.io import iread
         from ase.io.formats import UnknownFileTypeError
 
@@ -139,7 +143,7 @@ class ASESource(FileSource):
                 with warnings.catch_warnings():  # readers warn about what is none of the user's fault
                     warnings.simplefilter("ignore")
                     if frames is None:
-                        frames = iread(self.path, ":", format, do_not_split_by_at_sign=True, **found.options)
+                        frames = iread(path, ":", format, do_not_split_by_at_sign=True, **found.options)
                     atoms = next(frames)
                     if found.frame is not None:
                         found.frame(atoms, head)
@@ -189,8 +193,10 @@ class ASEDatabaseSource(FileSource):
         return {".json": "json", ".aselmdb": "aselmdb"}.get(suffix, "db")
 
     def scan(self) -> list[Slice]:
-        """Return ranges of row ids, [start, stop), of `_SLICE_ROWS` rows; JSON is one slice."""
+        """Return ranges of row ids, [start, stop), of `_SLICE_ROWS` rows; one for JSON and for no file."""
         size = int(self.fingerprint()["size"])
+        if self.content.path is None:
+            return [Slice(0, _ALL_IDS, 0, size)]
         ids = self._ids()
         if not ids:
             raise InputError("the database has no rows", self.label)
@@ -212,7 +218,15 @@ class ASEDatabaseSource(FileSource):
         MissingExtraError
             If it is an LMDB database and ase-db-backends is not installed.
         """
+        if self.content.path is None:
+            with as_file(self.content) as path:
+                copy = type(self)(path)
+                copy.label = self.label
+                yield from copy.read(piece)
+            return
         ids = self._ids(piece.start, piece.stop)
+        if not ids:
+            raise InputError("the database has no rows", self.label)
         levels: dict[str, Level] = {}
         frame = piece.first_frame
         step = len(ids) if self._type == "json" else _QUERY_ROWS  # a JSON file is read whole every time
@@ -254,7 +268,7 @@ class ASEDatabaseSource(FileSource):
         except Exception as error:  # whatever it is, it is counted
             raise self._no_database(error) from error
 
-    def _ids(self, start: int = 0, stop: int = 1 << 62) -> list[int]:
+    def _ids(self, start: int = 0, stop: int = _ALL_IDS) -> list[int]:
         """Return the row ids from `start` to `stop` in order, without reading rows if possible."""
         if self._type == "aselmdb":
             return sorted(i for i in map(int, self._connect().ids) if start <= i < stop)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from zstruct.elements import NUMBERS, atomic_number
 from zstruct.sources.columns import atom_columns, structure_columns
-from zstruct.sources.compression import opened
+from zstruct.sources.compression import begins, opened, stem
+from zstruct.sources.content import Content
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
 
 __all__ = ["RunnerSource", "is_runner_file"]
@@ -39,15 +40,11 @@ _OPEN_UNIT = ("positions", "energy", "energies", "forces")
 _PLACEHOLDERS = ("charges", "energies")
 
 
-def is_runner_file(path: str) -> bool:
-    """Tell whether a file called ``*.data`` begins a structure as RuNNer does."""
-    if not path.lower().endswith((".data", ".data.gz", ".data.bz2", ".data.xz")):
+def is_runner_file(content: Content) -> bool:
+    """Tell whether content called ``*.data`` begins a structure as RuNNer does."""
+    if not stem(content.name).lower().endswith(".data"):
         return False
-    try:
-        with opened(path, path) as file:
-            head = [line.split() for line in file.read(4096).splitlines()]
-    except ValueError:  # what can't be read has no format here
-        return False
+    head = [line.split() for line in begins(content).decode("utf-8-sig", "replace").splitlines()]
     words = [line for line in head if line and not line[0].startswith("#")]
     begun = len(words) > 1 and words[0][0] == "begin"
     return begun and words[1][0] in ("comment", "lattice", "atom", "energy", "charge")
@@ -76,7 +73,7 @@ class RunnerSource(FileSource):
         InputError
             If the file can't be opened, is empty or is not text.
         """
-        with opened(self.path, self.label) as file:
+        with opened(self.content) as file:
             good: list[_Frame] = []
             bad: list[BadFrame] = []
             n_atoms = found = 0

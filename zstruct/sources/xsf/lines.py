@@ -9,6 +9,7 @@ import io
 import re
 
 from zstruct.sources.compression import opened
+from zstruct.sources.content import Content
 from zstruct.sources.numerals import number
 
 __all__ = ["Lines", "has_energy"]
@@ -19,9 +20,9 @@ _ENERGY = re.compile(
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?![\d.])", re.ASCII)
 
 
-def has_energy(path: str, label: str) -> bool:
+def has_energy(content: Content) -> bool:
     """Whether a file has an energy in a comment anywhere, as aenet writes it and no one else."""
-    with opened(path, label) as file:
+    with opened(content) as file:
         return any("#" in line and _ENERGY.search(line) for line in file)
 
 

@@ -63,8 +63,8 @@ class XSFSource(FileSource):
             If the file can't be opened, is empty or is not text, or if it can't be told to
             which of its frames an energy belongs.
         """
-        with opened(self.path, self.label) as file:
-            aenet = cache(partial(has_energy, self.path, self.label))
+        with opened(self.content) as file:
+            aenet = cache(partial(has_energy, self.content))
             yield from _Parser(Lines(file), self.label, aenet).blocks()
 
 

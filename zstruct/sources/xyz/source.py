@@ -82,8 +82,7 @@ class XYZSource(FileSource):
             If the file can't be opened, is empty, or is no text.
         """
         size = int(self.fingerprint()["size"])
-        with self._open() as file:
-            compressed = self._compression(file)
+        compressed = self._compression()
         with self._stream(compressed) as stream:
             head = self._read(stream, _HEAD_BYTES)
         if b"\0" in head:
@@ -95,7 +94,7 @@ class XYZSource(FileSource):
             return [Slice(0, size, 0, size)]
         slices: list[Slice] = []
         start = first = n = 0
-        with self._open() as file:
+        with self.content.open() as file:
             for window in _windows(file, SCAN_BYTES, 0, _ANYWHERE, self.label):
                 good = np.flatnonzero(window.codes == 0)
                 starts, stops = (window.base + window.frames[good][:, [0, 3]]).T
@@ -120,8 +119,7 @@ class XYZSource(FileSource):
         InputError
             If the file can't be opened or decompressed, or is shorter than it was.
         """
-        with self._open() as file:
-            compressed = self._compression(file)
+        compressed = self._compression()
         size = SLICE_BYTES if compressed else min(piece.stop - piece.start, 2 * SLICE_BYTES)
         limit = _ANYWHERE if compressed else piece.stop
         frame = piece.first_frame
@@ -135,20 +133,12 @@ class XYZSource(FileSource):
                     yield from _read_window(window, frame)
                     frame += len(window.codes)
 
-    def _open(self) -> IO[bytes]:
-        try:
-            return open(self.path, "rb", buffering=0)
-        except OSError as error:
-            raise InputError(f"can't be opened: {error.strerror}", self.label) from error
-
-    def _compression(self, file: IO[bytes]) -> str:
-        return compression(self._read(file, HEAD), self.path)
+    def _compression(self) -> str:
+        with self.content.open() as file:
+            return compression(self._read(file, HEAD), self.content.name)
 
     def _stream(self, compressed: str) -> Any:
-        if not compressed:
-            return self._open()
-        self._open().close()
-        return decompressed(self.path, compressed)
+        return decompressed(self.content) if compressed else self.content.open()
 
     def _read(self, stream: IO[bytes], size: int) -> bytes:
         buffer = bytearray(size)

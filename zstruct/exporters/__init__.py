@@ -1,0 +1,9 @@
+"""What other tools read, made of stores: a file per format, which mirrors `zstruct.sources`.
+
+`zstruct.export` is the function; exporters of formats are imported when they are first used.
+"""
+
+from zstruct.exporters.export import ExportReport, export
+from zstruct.exporters.exporter import Block, Contents, Exporter, TextExporter
+
+__all__ = ["Block", "Contents", "ExportReport", "Exporter", "TextExporter", "export"]

@@ -1,0 +1,300 @@
+"""`zstruct.export`: structures of a store, or of a selection of them, as a file that other tools read."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct import parallel
+from zstruct.arguments import check, names
+from zstruct.batch.packed import PackedBatch
+from zstruct.disk import sync_tree, writing
+from zstruct.errors import InputError, StoreExistsError
+from zstruct.exporters.exporter import Block, Contents, Exporter, TextExporter
+from zstruct.exporters.registry import exporter_of
+from zstruct.keywords import keywords
+from zstruct.loading.options import Cache
+from zstruct.loading.reader import StructureReader
+from zstruct.paths_and_urls import is_url, path_of
+from zstruct.schema import ATOM, Field
+from zstruct.store.store import Store
+from zstruct.text import counted, sized
+
+__all__ = ["ExportReport", "export"]
+
+#: Bytes of fields in a block: large enough for threads, small enough that some of them take little memory.
+_BLOCK_BYTES = 8 << 20
+_PARTIAL = ".exporting"
+_KEPT_BYTES = 256 << 20  # of decoded chunks
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """Result of `zstruct.export`; printing it gives a summary.
+
+    Parameters
+    ----------
+    path
+        The file or directory.
+    n_structures, n_atoms
+        What is in it.
+    fields
+        The fields that are in it.
+    lost
+        What the format can't carry, and why: fields and other things of the store.
+    nbytes
+        Bytes on disk.
+    seconds
+        How long it took.
+    """
+
+    path: str
+    n_structures: int
+    n_atoms: int
+    fields: list[str]
+    lost: dict[str, str]
+    nbytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        size = f"{counted(self.n_structures, 'structure')}, {counted(self.n_atoms, 'atom')}"
+        lines = [f"{self.path}: {size}, {sized(self.nbytes)}, exported in {self.seconds:.2f} s"]
+        lines += [f"left out: {name} ({why})" for name, why in self.lost.items()]
+        return "\n".join(lines)
+
+
+@keywords(parallel.WORKERS)
+def export(
+    data: str | os.PathLike[str] | Store | StructureReader,
+    path: str | os.PathLike[str],
+    format: str | Exporter | None = None,
+    *,
+    select: Any = None,
+    split: str | tuple[str, str] | None = None,
+    fields: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    storage_options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> ExportReport:
+    """Write structures into a file of another format, at once or not at all.
+
+    Parameters
+    ----------
+    data
+        A store, its path or URL; or a reader, a dataset or a view of one, whose structures are exported in
+        its order (nothing else of it counts: neither transforms nor dtypes).
+    path
+        The file or directory to make.
+    format
+        Name of the format, where the name of the file does not tell, or an `Exporter`.
+    select
+        Which structures: an expression, positions or a mask, as for `StructureReader.select`.
+    split
+        The part of a split to export, as for `ZarrStructureDataset`.
+    fields
+        The fields to export, besides numbers, positions, cell and pbc; by default all but the formula.
+    exclude
+        Fields to leave out.
+    storage_options
+        Of a URL, for fsspec's file system.
+    overwrite
+        Whether what is at `path` may be replaced; it stays until the new one is complete.
+    workers
+        Threads that make text of numbers, by default one for each processor.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    ExportReport
+        Counts, and what the format could not carry.
+
+    Raises
+    ------
+    InputError
+        If an option makes no sense, or the format can't hold such structures.
+    StoreExistsError
+        If there is something at `path`, and ``overwrite=True`` was not given.
+    MissingExtraError
+        If the format needs a package that is not installed.
+    """
+    began = time.perf_counter()
+    check(overwrite=overwrite, progress=progress)
+    target = path_of(path, "what is exported")
+    if is_url(target):
+        raise InputError(f"exports go to local files, not to {target}: make one here and copy that")
+    exporter = exporter_of(target, format)
+    reader = _reader_of(data, storage_options)
+    if split is not None:
+        reader = reader.select(split=split)
+    if select is not None:
+        reader = reader.select(select)
+    wanted = _fields_of(reader.store, fields, names("exclude", exclude))
+    blocks = _Blocks(reader, wanted)
+    contents = blocks.contents()
+    lost = exporter.lost(contents)
+    final = Path(target)
+    if os.path.lexists(final) and not overwrite:
+        raise StoreExistsError(f"{target} is there already; give overwrite=True to replace it")
+    partial = final.with_name(final.name + _PARTIAL)
+    with writing(partial, f"{target} is as it was"):
+        _remove(partial)
+        try:
+            _write(exporter, partial, contents, blocks, parallel.cpu_count() if workers is None else workers)
+            _publish(partial, final)
+        finally:
+            _remove(partial)
+    kept = [name for name in contents.fields if name not in lost]
+    return ExportReport(
+        target, contents.n_structures, contents.n_atoms, kept, lost, _size(final), time.perf_counter() - began
+    )
+
+
+def _reader_of(data: Any, storage_options: Mapping[str, Any] | None) -> StructureReader:
+    """Return a reader of the structures of whatever was given."""
+    reader = data if isinstance(data, StructureReader) else getattr(data, "reader", None)
+    if isinstance(reader, StructureReader):
+        return reader
+    return StructureReader(Store.of(data, storage_options), ["positions"])
+
+
+def _fields_of(store: Store, fields: Iterable[str] | None, exclude: Iterable[str]) -> dict[str, Field]:
+    """Return the fields to export; the geometry is always among them."""
+    there = store.fields
+    chosen = [name for name in there if name != "formula"] if fields is None else names("fields", fields)
+    for name in [*chosen, *exclude]:
+        if name not in there:
+            raise InputError(f"{store.path} has no field {name!r}; it has {', '.join(there)}")
+    chosen = ["numbers", "positions", "cell", "pbc", *chosen]
+    return {name: there[name] for name in dict.fromkeys(chosen) if name not in set(exclude)}
+
+
+class _Blocks:
+    """The structures of a reader, in its order, in blocks.
+
+    Parameters
+    ----------
+    reader
+        Says which structures.
+    fields
+        What to read of them, in the dtypes of the store.
+    """
+
+    def __init__(self, reader: StructureReader, fields: Mapping[str, Field]):
+        self._fields = dict(fields)
+        store = reader.store
+        self._masks = {name: store.presence[name] for name in fields if name in store.presence}
+        dtypes: Any = {name: spec.dtype for name, spec in fields.items() if spec.kind != "bool"}
+        cache = Cache("memory", bytes=_KEPT_BYTES)
+        self._rows = reader.structures
+        self._reader = StructureReader(store, list(fields), dtypes, cache=cache)
+        self._n_atoms = self._reader.n_atoms[self._rows]
+
+    def contents(self) -> Contents:
+        """Return what all blocks together are."""
+        categories = {
+            name: self._reader.categories(name)
+            for name, spec in self._fields.items()
+            if spec.kind == "category"
+        }
+        n_atoms = self._n_atoms
+        most = int(n_atoms.max()) if len(n_atoms) else 0
+        return Contents(len(n_atoms), int(n_atoms.sum()), self._fields, categories, most)
+
+    def __iter__(self) -> Iterator[Block]:
+        each = sum(spec.row_bytes for spec in self._fields.values() if spec.level == ATOM)
+        alone = sum(spec.row_bytes for spec in self._fields.values() if spec.level != ATOM)
+        edges = np.cumsum(self._n_atoms * each + alone) // _BLOCK_BYTES
+        cuts = [0, *(np.flatnonzero(np.diff(edges)) + 1).tolist(), len(edges)]
+        for start, stop in itertools.pairwise(cuts):
+            if stop > start:
+                yield self._block(self._reader.take(self._rows[start:stop]))
+
+    def _block(self, batch: PackedBatch) -> Block:
+        columns = {name: batch.columns[name] for name in self._fields}
+        present = {}
+        for name, spec in self._fields.items():
+            mask = batch.columns.get(f"has_{name}")
+            there = _given(spec, columns[name], batch.offsets) if mask is None else np.asarray(mask, bool)
+            if not there.all():
+                present[name] = there
+        return Block(batch.n_atoms, columns, present)
+
+
+def _given(spec: Field, rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which structures have a field: any of its values is not missing."""
+    there = spec.given(rows)
+    if spec.level != ATOM:
+        return there
+    counts = np.concatenate([[0], np.cumsum(there)])
+    found: NDArray[np.bool_] = counts[offsets[1:]] > counts[offsets[:-1]]
+    return found
+
+
+def _write(
+    exporter: Exporter, partial: Path, contents: Contents, blocks: Iterable[Block], workers: int
+) -> None:
+    exporter.begin(partial, contents)
+    try:
+        if isinstance(exporter, TextExporter):
+            for text in _in_order(exporter.text, blocks, workers):
+                exporter.append(text)
+        else:
+            for block in blocks:
+                exporter.write(block)
+    except BaseException:
+        exporter.abort()
+        raise
+    exporter.end()
+
+
+def _in_order(function: Callable[[Block], Any], blocks: Iterable[Block], workers: int) -> Iterator[Any]:
+    """Yield what a function makes of blocks, in their order; several are at work at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(function, block))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _publish(partial: Path, final: Path) -> None:
+    """Give what is whole its name, in place of what has it."""
+    if partial.is_dir():
+        sync_tree(partial)
+    else:
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+    replaced = final.with_name(final.name + ".replaced")
+    if os.path.isdir(final) or (os.path.lexists(final) and partial.is_dir()):
+        _remove(replaced)
+        os.rename(final, replaced)
+    os.replace(partial, final)
+    _remove(replaced)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,154 @@
+"""What an exporter is: it is told what will come, takes blocks of structures in order, and leaves a file.
+
+An exporter knows one format and nothing of stores: where structures come from, which of them, and that its
+file gets its name only when it is whole is the business of `zstruct.exporters.export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import Field
+
+__all__ = ["Block", "Contents", "Exporter", "TextExporter"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What will be exported, known before the first block.
+
+    Parameters
+    ----------
+    n_structures, n_atoms
+        How many there are in all.
+    fields
+        The fields of each block, by name; units are the store's.
+    categories
+        The texts that the codes of category fields stand for.
+    most_atoms
+        Atoms of the largest structure.
+    """
+
+    n_structures: int
+    n_atoms: int
+    fields: Mapping[str, Field]
+    categories: Mapping[str, list[str]]
+    most_atoms: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some structures, packed end to end.
+
+    Parameters
+    ----------
+    n_atoms
+        Atoms of each structure, shape (n,).
+    columns
+        Rows by field: (n_atoms.sum(), ...) per atom, (n, ...) per structure, in the dtype of the store.
+    present
+        Which structures have a field, shape (n,); fields that all of them have are left out.
+    """
+
+    n_atoms: NDArray[np.int64]
+    columns: Mapping[str, NDArray[Any]]
+    present: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.n_atoms)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Atoms of structure i are rows ``offsets[i]:offsets[i + 1]``."""
+        return counts_to_offsets(self.n_atoms)
+
+    def has(self, name: str) -> NDArray[np.bool_]:
+        """Return which structures have a field, shape (n,)."""
+        given = self.present.get(name)
+        there = np.full(len(self), name in self.columns) if given is None else given
+        return there
+
+
+class Exporter:
+    """Writes structures in one format; a subclass for each.
+
+    `begin` is called once, then `write` for each block in order, then `end`. If anything fails, `abort` is
+    called in place of `end`.
+    """
+
+    #: Whether it makes a directory, not a file.
+    makes_folder = False
+
+    def lost(self, contents: Contents) -> dict[str, str]:
+        """Return what the format can't carry: fields, or other things, and why, in a few words each."""
+        return {}
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file or directory `target`, which is not there yet.
+
+        Raises
+        ------
+        InputError
+            If the format can't hold such structures at all.
+        MissingExtraError
+            If a package is needed that is not installed.
+        """
+        raise NotImplementedError
+
+    def write(self, block: Block) -> None:
+        """Append some structures.
+
+        Raises
+        ------
+        InputError
+            If one of them has no place in the format.
+        """
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Complete and close what was begun."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close what was begun; it will be removed."""
+        self.end()
+
+
+class TextExporter(Exporter):
+    """Writes blocks as text that is appended to a file; texts of several blocks are made at a time."""
+
+    _file: BinaryIO
+    contents: Contents
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file."""
+        self.contents = contents
+        self._file = open(target, "wb")  # noqa: SIM115 (closed by end)
+        self._file.write(self.head())
+
+    def head(self) -> bytes:
+        """Return what the file begins with."""
+        return b""
+
+    def text(self, block: Block) -> bytes | NDArray[np.uint8]:
+        """Return the text of some structures; called in several threads."""
+        raise NotImplementedError
+
+    def append(self, text: bytes | NDArray[np.uint8]) -> None:
+        """Write what `text` has made; called in order."""
+        self._file.write(text if isinstance(text, bytes) else text.data)
+
+    def write(self, block: Block) -> None:
+        """Append some structures."""
+        self.append(self.text(block))
+
+    def end(self) -> None:
+        """Close the file."""
+        self._file.close()

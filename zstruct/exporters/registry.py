@@ -1,0 +1,87 @@
+"""The exporters, by the name of their format, and which of them a file name asks for.
+
+They are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zstruct.errors import InputError
+from zstruct.exporters.exporter import Exporter
+
+__all__ = ["FORMATS", "Format", "exporter_of"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table of formats that can be written.
+
+    Parameters
+    ----------
+    name
+        What ``format=`` calls it.
+    module, exporter
+        Where its exporter is, and the name of that class.
+    suffixes
+        Ends of file names, in lower case, that ask for it.
+    title
+        What people call it.
+    extra
+        What must be installed to write it, as pip has it: ``zstruct[hdf5]``.
+    """
+
+    name: str
+    module: str
+    exporter: str
+    suffixes: Sequence[str] = ()
+    title: str = ""
+    extra: str = ""
+
+
+#: The formats that can be written. Adding one is adding its exporter and a row.
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "packed-memmap",
+        "zstruct.exporters.packed_memmap",
+        "PackedMemmapExporter",
+        title="packed memmap directory (mmml)",
+    ),
+)
+
+
+def exporter_of(path: str, format: Any = None) -> Exporter:
+    """Return the exporter that `format` names, or the name of the target.
+
+    Parameters
+    ----------
+    path
+        The target.
+    format
+        The name of a format, or an `Exporter`.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, or none has this suffix.
+    """
+    if isinstance(format, Exporter):
+        return format
+    known = ", ".join(repr(row.name) for row in FORMATS)
+    if format is not None:
+        row = next((row for row in FORMATS if row.name == format), None)
+        if row is None:
+            raise InputError(f"there is no format {format!r} to export to; those are {known}")
+    else:
+        name = os.path.basename(path.rstrip("/")).lower()
+        row = next((row for row in FORMATS if name.endswith(tuple(row.suffixes))), None)
+        if row is None:
+            raise InputError(
+                f"the name does not say which format it is to have: give format=, one of {known}", path
+            )
+    made: Exporter = getattr(importlib.import_module(row.module), row.exporter)()
+    return made

@@ -1,0 +1,213 @@
+"""Where the bytes of an input are: in a file, in memory (a member of an archive), behind a URL.
+
+Readers ask a `Content` for a stream, or for a file where a library takes nothing else, and need not know
+which of the three it is. Formats are not known here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
+
+from zstruct.errors import InputError
+from zstruct.paths_and_urls import is_url, refused
+
+__all__ = ["Content", "FileContent", "MemoryContent", "RemoteContent", "as_file", "content_of"]
+
+
+@runtime_checkable
+class Content(Protocol):
+    """Bytes with a name; pickled to worker processes."""
+
+    @property
+    def label(self) -> str:
+        """What messages and provenance call it, for a file its path as the user gave it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without folders: its format may be known by that."""
+
+    @property
+    def path(self) -> str | None:
+        """Where it is on this machine; None if it is in no file."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return JSON values that change when the bytes do; ``"size"`` is how many they are.
+
+        Raises
+        ------
+        InputError
+            If there is nothing of that name, or if it can't be reached.
+        """
+
+    def open(self) -> BinaryIO:
+        """Return a stream of the bytes as they are, which can seek.
+
+        Raises
+        ------
+        InputError
+            If it can't be opened.
+        """
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A file of this machine.
+
+    Parameters
+    ----------
+    label
+        Its path as the user gave it.
+    """
+
+    label: str
+    path: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", os.path.abspath(self.label))  # a worker may be elsewhere
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return os.path.basename(self.path)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return size and modification time."""
+        try:
+            stat = os.stat(self.path)
+        except OSError as error:
+            raise InputError(f"can't be opened: {error.strerror}", self.label) from error
+        return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+    def open(self) -> BinaryIO:
+        """Return the file, unbuffered."""
+        try:
+            return cast(BinaryIO, open(self.path, "rb", buffering=0))
+        except OSError as error:
+            raise InputError(f"can't be opened: {error.strerror}", self.label) from error
+
+
+@dataclass(frozen=True)
+class MemoryContent:
+    """Bytes in memory.
+
+    Parameters
+    ----------
+    label
+        What messages and provenance call it, such as ``data.tar::a.xyz``.
+    name
+        The name of the file that it was.
+    data
+        The bytes.
+    """
+
+    label: str
+    name: str
+    data: bytes = field(repr=False)
+    path: None = field(default=None, init=False)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return size and checksum."""
+        return {"size": len(self.data), "crc32": zlib.crc32(self.data)}
+
+    def open(self) -> BinaryIO:
+        """Return a stream of the bytes."""
+        return io.BytesIO(self.data)
+
+
+@dataclass(frozen=True)
+class RemoteContent:
+    """What a URL is of, read through fsspec by ranges.
+
+    Parameters
+    ----------
+    label
+        The URL.
+    storage_options
+        Of fsspec's file system.
+    """
+
+    label: str
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    path: None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of the URL."""
+        return os.path.basename(self.label.partition("?")[0].rstrip("/"))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return size, and what the server says of its version."""
+        with self._named():
+            system, path = self._place()
+            info = system.info(path)
+        size = info.get("size")
+        if size is None:
+            raise InputError("its server does not say how large it is; download it first", self.label)
+        told = {key: str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime") if info.get(key)}
+        return {"size": int(size), **told}
+
+    def open(self) -> BinaryIO:
+        """Return a stream that fetches what is read."""
+        with self._named():
+            system, path = self._place()
+            return cast(BinaryIO, system.open(path, "rb"))
+
+    def _place(self) -> tuple[Any, str]:
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(self.label, **self.storage_options)
+        return system, path
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say of which input an error is, and what it means."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            known = refused(self.label, error)
+            if known is None:
+                raise
+            raise InputError(f"can't be read: {known}", self.label) from error
+
+
+def content_of(
+    given: str | os.PathLike[str] | Content, storage_options: Mapping[str, Any] | None = None
+) -> Content:
+    """Return what a path or a URL is of; a content is returned as it is."""
+    if isinstance(given, (str, os.PathLike)):
+        label = os.fspath(given)
+        if is_url(label) and not os.path.exists(label):
+            return RemoteContent(label, dict(storage_options or {}))
+        return FileContent(label)
+    return given
+
+
+@contextmanager
+def as_file(content: Content) -> Iterator[str]:
+    """Have content as a file for a while, for libraries that take nothing else.
+
+    Yields
+    ------
+    str
+        Its path: its own, or that of a copy, in memory where the system can do that. The copy has the
+        same name but for its folder.
+    """
+    if content.path is not None:
+        yield content.path
+        return
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="zstruct-", dir=shared) as folder:
+        copy = os.path.join(folder, content.name or "content")
+        with content.open() as stream, open(copy, "wb") as file:
+            while block := stream.read(1 << 22):
+                file.write(block)
+        yield copy
