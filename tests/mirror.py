@@ -43,6 +43,7 @@ THROUGH = {
     "explore/test_open_store.py": ["explore/attributes"],
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
     "explore/test_select.py": ["explore/dataset_table"],
+    "exporters/test_export.py": ["exporters/exporter", "exporters/registry"],
     "features/test_acsf.py": ["features/kernels/acsf"],
     "features/test_chebyshev.py": [
         "features/kernels/chebyshev",
@@ -95,7 +96,7 @@ THROUGH = {
         "sources/normalize/contradictions",
         "sources/remarks",
     ],
-    "sources/test_registry.py": ["sources/compression", "sources/source"],
+    "sources/test_registry.py": ["sources/options", "sources/source"],
     "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
     "sources/xyz/test_dialects.py": ["sources/xyz/comments", "sources/xyz/geometry", "sources/xyz/texts"],
     "sources/xyz/test_kernels.py": [

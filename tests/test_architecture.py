@@ -13,6 +13,7 @@ import pytest
 
 import zstruct
 from zstruct import aliases, layouts, schema, sources
+from zstruct.exporters import TextExporter
 from zstruct.features import Descriptor
 from zstruct.features import registry as descriptors
 from zstruct.loading.order import StructureSampler
@@ -94,7 +95,7 @@ def test_the_files_to_touch_are_there():
         else:
             assert defined(file, what), place
     assert [kind for kind, *_ in ADD] == [
-        "a format", "a field", "a descriptor", "a layout", "a transform", "a sampler"
+        "a format", "a format to write", "a field", "a descriptor", "a layout", "a transform", "a sampler"
     ]  # fmt: skip
 
 
@@ -118,6 +119,13 @@ class Chain(FileSource):
             },
             structure={"energy": [RawColumn(np.array([row[0] for row in rows]))]},
         )
+
+
+class Energies(TextExporter):
+    """A line for each energy."""
+
+    def text(self, block):
+        return "".join(f"{energy}\n" for energy in block.columns["energy"]).encode()
 
 
 def totals(packed, *, elements=None, names=None, as_numpy=False):
@@ -188,6 +196,11 @@ def test_an_added_format_is_built_from_by_name_and_by_suffix(chains, tmp_path):
     (tmp_path / "one.chain").write_text("-7.0 0 3\n")
     zstruct.build(tmp_path / "one.chain", tmp_path / "one.zarr", progress=False)
     assert zstruct.Store(tmp_path / "one.zarr").read("energy").tolist() == [-7.0]
+
+
+def test_an_added_format_is_exported_to(chains, tmp_path):
+    zstruct.export(chains, tmp_path / "energies.txt", Energies(), progress=False)
+    assert (tmp_path / "energies.txt").read_text() == "-1.5\n-2.5\n-3.5\n"
 
 
 def test_an_added_field_is_known_by_its_row(tmp_path, monkeypatch):

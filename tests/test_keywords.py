@@ -273,14 +273,24 @@ MADE = {
     "features.Neighbors",
     "features.PairDerivatives",
     "loading.PackedBatch",
+    "ExportReport",
     "RewriteReport",
+    "exporters.Block",
+    "exporters.Contents",
+    "exporters.ExportReport",
     "loading.Sample",
     "stats.Magnitudes",
     "stats.Moments",
     "stats.Species",
     "stats.Statistics",
 }
-BASES = {"features.Descriptor", "sources.Source", "transforms.Transform"}
+BASES = {
+    "exporters.Exporter",
+    "exporters.TextExporter",
+    "features.Descriptor",
+    "sources.Source",
+    "transforms.Transform",
+}
 ANY = {"sources.ArraySource"}  # arrays by any name
 HOT = {"take"}
 RUNNERS = (

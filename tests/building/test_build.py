@@ -266,7 +266,7 @@ def test_filters_count_what_they_drop(tmp_path, rng):
         ({"units": {"energy": "A"}}, "no unit of energy"),
         ({"units": {"energy": "kcal"}}, "write kcal/mol"),
         ({"units": {"dipole": "Debye"}}, "no input has dipole; they have .*forces"),
-        ({"keys": {"positions": "x"}}, "can't be taken from elsewhere"),
+        ({"keys": {"positions": "x"}}, "is for files of named arrays, and this is none"),
         ({"keys": {"enregy": "E"}}, "no field 'enregy'; is it 'energy'"),
         ({"keys": {"energy": "E"}}, "no input has 'E'; they have energy, forces, stress"),
         ({"exclude": ["E"]}, "no input has 'E'"),

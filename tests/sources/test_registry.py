@@ -264,7 +264,7 @@ def test_registered_formats(folder, registry):
     register("mine", Mine, suffixes=[".mine", ".MINE.gz"])
     assert [type(s) for s in expand(["a.mine", "b.mine.gz"])[0]] == [Mine, Mine]
     assert type(only("c.xyz", reader="mine")) is Mine
-    register("picky", Mine, matches=lambda path: path.endswith("c.xyz"))
+    register("picky", Mine, matches=lambda content: content.name.endswith("c.xyz"))
     assert [type(s) for s in expand("*.xyz")[0]] == [Mine, XYZSource]
     register("mine", XSFSource, suffixes=[".xyz"])
     assert [type(s) for s in expand("*.xyz")[0]] == [XSFSource, XSFSource]

@@ -24,7 +24,7 @@ from zstruct.errors import InputError, StoreExistsError
 from zstruct.exporters.exporter import Block, Contents, Exporter, TextExporter
 from zstruct.exporters.registry import exporter_of
 from zstruct.keywords import keywords
-from zstruct.loading.options import Cache
+from zstruct.loading.dataset_options import Cache
 from zstruct.loading.reader import StructureReader
 from zstruct.paths_and_urls import is_url, path_of
 from zstruct.schema import ATOM, Field

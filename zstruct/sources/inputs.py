@@ -88,6 +88,11 @@ def expand(
             sources += found
             ignored += left
         else:
+            if options.places:
+                name = next(iter(options.places))
+                raise InputError(
+                    f"keys={{{name!r}: ...}} is for files of named arrays, and this is none", item.label
+                )
             sources.append(item)
     if not sources:
         raise InputError("there is nothing to read: the list of inputs is empty")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import zstruct
 from zstruct.errors import InputError
+from zstruct.sources.content import content_of
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.runner.source import RunnerSource, is_runner_file
 
@@ -174,12 +175,12 @@ def test_a_cut_file(written):
 
 
 def test_detection(written, tmp_path):
-    assert is_runner_file(str(CASE))
-    assert is_runner_file(str(written("# text\nbegin position(3) element\nlattice 1 0 0\n", "a.data")))
-    assert not is_runner_file(str(written("LAMMPS data file\n\n2 atoms\n", "b.data")))
-    assert not is_runner_file(str(written("begin\natom", "c.txt")))
-    assert not is_runner_file(str(written("", "d.data")))
-    assert not is_runner_file(str(tmp_path / "none.data"))
+    assert is_runner_file(content_of(CASE))
+    assert is_runner_file(content_of(written("# text\nbegin position(3) element\nlattice 1 0 0\n", "a.data")))
+    assert not is_runner_file(content_of(written("LAMMPS data file\n\n2 atoms\n", "b.data")))
+    assert not is_runner_file(content_of(written("begin\natom", "c.txt")))
+    assert not is_runner_file(content_of(written("", "d.data")))
+    assert not is_runner_file(content_of(tmp_path / "none.data"))
     (tmp_path / "e.data.gz").write_bytes(gzip.compress(MOLECULE.encode()))
-    assert is_runner_file(str(tmp_path / "e.data.gz"))
+    assert is_runner_file(content_of(tmp_path / "e.data.gz"))
     assert read(tmp_path / "e.data.gz")[0].columns["numbers"].tolist() == [1]

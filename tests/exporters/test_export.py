@@ -1,0 +1,137 @@
+from importlib import import_module
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+
+import zstruct
+from zstruct.errors import InputError, StoreExistsError
+from zstruct.exporters import Exporter, TextExporter
+
+
+def labelled(atoms, k):
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.5 * k, forces=np.full((len(atoms), 3), 0.1 * k))
+    atoms.info |= {"config_type": "odd" if k % 2 else "even", "k": k}
+    return atoms
+
+
+@pytest.fixture
+def store(tmp_path):
+    frames = [labelled(molecule("H2O") if k % 3 else bulk("Cu"), k) for k in range(20)]
+    frames[4].calc = None
+    del frames[5].info["k"]
+    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
+    return tmp_path / "a.zarr"
+
+
+class Blocks(Exporter):
+    """Keeps what it is given."""
+
+    def begin(self, target, contents):
+        self.file, self.contents, self.blocks = target.open("w"), contents, []
+
+    def write(self, block):
+        self.blocks.append(block)
+        if len(self.blocks) == getattr(self, "fails_at", 0):
+            raise InputError("no place for this")
+
+    def end(self):
+        self.file.close()
+
+
+class Lines(TextExporter):
+    def head(self):
+        return b"energies\n"
+
+    def text(self, block):
+        return "".join(f"{energy}\n" for energy in block.columns["energy"]).encode()
+
+
+def test_blocks_have_what_the_store_has(store, tmp_path):
+    exporter = Blocks()
+    report = zstruct.export(store, tmp_path / "out", exporter, progress=False)
+    reader = zstruct.Store(store)
+    (block,) = exporter.blocks
+    for name, spec in exporter.contents.fields.items():
+        assert np.array_equal(block.columns[name], reader.read(name), equal_nan=spec.kind == "float"), name
+    assert "formula" not in block.columns
+    assert block.n_atoms.tolist() == np.diff(block.offsets).tolist()
+    assert np.flatnonzero(~block.has("energy")).tolist() == [4]
+    assert np.flatnonzero(~block.has("forces")).tolist() == [4]
+    assert np.flatnonzero(~block.has("k")).tolist() == [5]
+    assert block.has("config_type").all()
+    assert not block.has("stress").any()
+    assert exporter.contents.categories["config_type"] == ["even", "odd"]
+    assert exporter.contents.most_atoms == 3
+    assert (report.n_structures, report.n_atoms) == (20, reader.n_atoms)
+
+
+def test_selections_keep_their_order(store, tmp_path):
+    for data, options, rows in [
+        (store, {"select": "Cu"}, range(0, 20, 3)),
+        (store, {"select": [7, 3, 3]}, [7, 3, 3]),
+        (zstruct.StructureReader(store)[::-1], {}, range(19, -1, -1)),
+        (zstruct.StructureReader(store).select("O"), {"select": "k > 15"}, [16, 17, 19]),
+    ]:
+        exporter = Blocks()
+        zstruct.export(data, tmp_path / "out", exporter, overwrite=True, progress=False, **options)
+        assert exporter.blocks[0].columns["frame"].tolist() == list(rows)
+        assert exporter.contents.n_structures == len(rows)
+
+
+def test_many_blocks_are_written_in_order(tmp_path, monkeypatch):
+    frames = [labelled(molecule("H2O"), k) for k in range(200)]
+    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
+    monkeypatch.setattr(import_module("zstruct.exporters.export"), "_BLOCK_BYTES", 2000)
+    zstruct.export(tmp_path / "a.zarr", tmp_path / "out", Lines(), workers=3, progress=False)
+    head, *energies = (tmp_path / "out").read_text().split()
+    assert head == "energies"
+    assert list(map(float, energies)) == [-1.5 * k for k in range(200)]
+
+
+def test_fields_are_chosen(store, tmp_path):
+    exporter = Blocks()
+    zstruct.export(store, tmp_path / "a", exporter, fields=["energy"], progress=False)
+    assert list(exporter.contents.fields) == ["numbers", "positions", "cell", "pbc", "energy"]
+    zstruct.export(store, tmp_path / "b", exporter, exclude=["energy"], progress=False)
+    assert "energy" not in exporter.contents.fields
+    with pytest.raises(InputError, match="has no field 'nrg'; it has numbers"):
+        zstruct.export(store, tmp_path / "c", exporter, fields=["nrg"])
+
+
+def test_what_fails_leaves_what_was_there(store, tmp_path):
+    out = tmp_path / "out"
+    out.write_text("before")
+    with pytest.raises(StoreExistsError, match="is there already; give overwrite=True"):
+        zstruct.export(store, out, Lines(), progress=False)
+    failing = Blocks()
+    failing.fails_at = 1
+    with pytest.raises(InputError, match="no place for this"):
+        zstruct.export(store, out, failing, overwrite=True, progress=False)
+    assert failing.file.closed
+    assert out.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out"]
+    zstruct.export(store, out, "packed-memmap", select="has(energy)", overwrite=True, progress=False)
+    assert (out / "E.f64").is_file()
+    zstruct.export(store, out, Lines(), overwrite=True, progress=False)
+    assert out.is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "reason"),
+    [
+        ("out", {}, "the name does not say which format .* 'packed-memmap'"),
+        ("out", {"format": "nothing"}, "no format 'nothing' to export to; those are"),
+        ("s3://bucket/out", {"format": "packed-memmap"}, "exports go to local files"),
+        ("out", {"format": "packed-memmap", "selekt": "Cu"}, "export has no option 'selekt'; is it select?"),
+        ("out", {"format": "packed-memmap"}, "structure 4 has no .*select='has"),
+        ("out", {"format": "packed-memmap", "exclude": ["forces"]}, "has forces of every structure"),
+    ],
+)
+def test_bad_options_are_sentences(store, tmp_path, monkeypatch, path, options, reason):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=reason):
+        zstruct.export(store, path, progress=False, **options)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
