@@ -104,6 +104,7 @@ def use_stores(folder: Path) -> None:
     )
     for options, layout in cases:
         reader = zstruct.StructureReader(path, **options)
+        reader.prefetch([0])
         for _ in range(2):  # a batch that is asked for its index has the next one made with it
             _ = next(iter(reader.batches(2))).batch
         next(iter(reader.batches(2, layout=layout)))

@@ -1,3 +1,4 @@
+import contextlib
 import threading
 
 import numpy as np
@@ -6,8 +7,9 @@ from hypothesis import given as sampled
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from zstruct.jit.kernel import compiled_always
 from zstruct.loading.cache.cache import BlockCache
-from zstruct.loading.gather.block_groups import blocks_between
+from zstruct.loading.gather.block_groups import blocks_between, mark_blocks
 from zstruct.loading.gather.field_steps import kept_dtype
 from zstruct.loading.gather.gather import Gather
 from zstruct.schema import infer
@@ -69,6 +71,27 @@ def test_blocks_between(runs):
     first, more = np.array(runs, dtype=np.int64).reshape(-1, 2).T
     found = blocks_between(first, first + more)
     assert found.tolist() == sorted({block for a, n in runs for block in range(a, a + n + 1)})
+
+
+@pytest.mark.parametrize("way", [contextlib.nullcontext, compiled_always])
+@sampled(
+    counts=st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    atom_rows=st.integers(1, 8),
+    rows=st.integers(1, 8),
+    data=st.data(),
+)
+@settings(deadline=None)  # the first one compiles
+def test_blocks_of_structures_are_marked(way, counts, atom_rows, rows, data):
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    chosen = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=10))
+    atom_marks, marks = np.zeros(edges[-1] // atom_rows + 1, np.uint8), np.zeros(30 // rows + 1, np.uint8)
+    none = np.empty(0, np.uint8)
+    with way():
+        mark_blocks(np.array(chosen, np.int64), edges, atom_rows, rows, atom_marks, none)
+        mark_blocks(np.array(chosen, np.int64), edges, atom_rows, rows, none, marks)
+    atoms = {atom // atom_rows for k in chosen for atom in range(edges[k], edges[k + 1])}
+    assert np.flatnonzero(atom_marks).tolist() == sorted(atoms)
+    assert np.flatnonzero(marks).tolist() == sorted({k // rows for k in chosen})
 
 
 def test_everything_in_order(source):

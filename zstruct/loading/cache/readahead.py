@@ -50,6 +50,8 @@ class ReadAhead(Generic[Job]):
 
     def want(self, jobs: Sequence[Job], *, first: bool = False) -> None:
         """Have jobs done soon: after those that wait already, or before them."""
+        if not jobs:
+            return
         with self._changed:
             if self._closed:
                 return
@@ -58,12 +60,17 @@ class ReadAhead(Generic[Job]):
             else:
                 self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
-            most = min(self._most, len(self._threads) + len(self._jobs) - self._idle)
-            for k in range(len(self._threads), most):
-                thread = threading.Thread(target=self._work, name=f"zstruct-decode-{k}", daemon=True)
-                self._threads.add(thread)
-                self._idle += 1
-                thread.start()
+            self._grow()
+
+    def _grow(self) -> None:
+        """Start a thread if there are jobs for one more; that one starts the next, nobody waits for all."""
+        if len(self._jobs) > self._idle and len(self._threads) < self._most and not self._closed:
+            thread = threading.Thread(
+                target=self._work, name=f"zstruct-decode-{len(self._threads)}", daemon=True
+            )
+            self._threads.add(thread)
+            self._idle += 1
+            thread.start()
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -81,7 +88,9 @@ class ReadAhead(Generic[Job]):
             self._changed.wait_for(lambda: self._jobs or self._closed, _LINGER)
             self._idle -= 1
             if self._jobs:
-                return (self._jobs.popleft(),)
+                job = (self._jobs.popleft(),)
+                self._grow()
+                return job
             self._threads.discard(threading.current_thread())
             return None
 

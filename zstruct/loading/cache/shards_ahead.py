@@ -40,7 +40,7 @@ class ShardsAhead:
 
     def __init__(self, store: Store | StoreView, tables: Mapping[Level, Table]):
         self._store, self._path, self._tables = store, store.path, tables
-        self._asked: set[Path] = set()
+        self._asked: dict[tuple[Level, int], set[int]] = {}
         self._ahead = ReadAhead(self._load, _THREADS)
 
     @cached_property
@@ -52,18 +52,16 @@ class ShardsAhead:
 
     def want(self, level: Level, blocks: NDArray[np.int64]) -> None:
         """Have the shards of some blocks read by threads; return at once."""
-        if not len(blocks):
-            return
         edges = [self._tables[level].rows(block) for block in blocks.tolist()]
-        found = {
-            (shard * spec.grid.shard_rows, shard_path(self._path, spec.path, shard, len(spec.shape)))
-            for spec in self._specs[level]
-            for start, stop in edges
-            for shard in range(start // spec.grid.shard_rows, -(-stop // spec.grid.shard_rows))
-        }
-        new = [path for _, path in sorted(found) if path not in self._asked]
-        self._asked.update(new)
-        self._ahead.want(new)
+        new = []
+        for k, spec in enumerate(self._specs[level]):
+            rows, asked = spec.grid.shard_rows, self._asked.setdefault((level, k), set())
+            found = {shard for start, stop in edges for shard in range(start // rows, -(-stop // rows))}
+            for shard in found - asked:
+                path = shard_path(self._path, spec.path, shard, len(spec.shape))
+                new.append((shard * rows, path))
+            asked |= found
+        self._ahead.want([path for _, path in sorted(new)])
 
     def _load(self, path: Path) -> None:
         load(path)

@@ -7,18 +7,12 @@ from numpy.typing import NDArray
 
 from zstruct.loading.cache.blocks import Table
 from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.gather.kernels import mark
 from zstruct.ragged import atom_rows
 
-__all__ = ["block_ends", "block_groups", "blocks_between"]
+__all__ = ["block_groups", "blocks_between", "mark_blocks"]
 
-
-def block_ends(
-    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64] | int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first and the last block of every run of rows, of which all may have as many."""
-    first = starts // table.block_rows
-    last = np.maximum(starts + counts - 1, starts) // table.block_rows
-    return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)
+_MARK = 5e-8  # seconds that NumPy takes to find the blocks of a structure, about
 
 
 def block_groups(
@@ -29,7 +23,7 @@ def block_groups(
     Usually one group. Where the budget is small, each group takes what lies in neighbouring
     blocks, so that no block is decoded twice for one request.
     """
-    first, last = block_ends(table, starts, counts)
+    first, last = _block_ends(table, starts, counts)
     needed = blocks_between(first, last)
     if cache.flat is not None or table.nbytes(needed) <= cache.cache_bytes:
         return [(np.arange(len(starts)), needed)]
@@ -38,6 +32,47 @@ def block_groups(
     group = np.searchsorted(needed, first) // together
     members = [np.flatnonzero(group == g) for g in np.unique(group)]
     return [(those, blocks_between(first[those], last[those])) for those in members]
+
+
+def mark_blocks(
+    structures: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    atom_rows: int,
+    rows: int,
+    atom_marks: NDArray[np.uint8],
+    marks: NDArray[np.uint8],
+) -> None:
+    """Mark the blocks that some structures, and their atoms, are in.
+
+    Parameters
+    ----------
+    structures
+        Structures of the store.
+    offsets
+        Atom edges of all of them.
+    atom_rows, rows
+        Atoms and structures of a block.
+    atom_marks, marks
+        For each block of atoms and of structures, 1 where it is needed; none where none are asked for.
+    """
+    mark.for_work(_MARK * len(structures), _marked)(structures, offsets, atom_rows, rows, atom_marks, marks)
+
+
+def _marked(
+    structures: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    atom_rows: int,
+    rows: int,
+    atom_marks: NDArray[np.uint8],
+    marks: NDArray[np.uint8],
+) -> None:
+    """Do what the kernel does, as NumPy does it."""
+    if len(marks):
+        marks[structures // rows] = 1
+    if len(atom_marks):
+        starts, stops = offsets[structures], offsets[structures + 1]
+        some = stops > starts
+        atom_marks[blocks_between(starts[some] // atom_rows, (stops[some] - 1) // atom_rows)] = 1
 
 
 def blocks_between(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -50,3 +85,12 @@ def blocks_between(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray
     if (long := last - first > 1).any():
         there[atom_rows(first[long], last[long] - first[long]) - low] = True
     return np.flatnonzero(there) + low
+
+
+def _block_ends(
+    table: Table, starts: NDArray[np.int64], counts: NDArray[np.int64] | int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and the last block of every run of rows, of which all may have as many."""
+    first = starts // table.block_rows
+    last = np.maximum(starts + counts - 1, starts) // table.block_rows
+    return np.minimum(first, table.n_blocks - 1), np.minimum(last, table.n_blocks - 1)

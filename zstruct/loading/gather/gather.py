@@ -20,7 +20,7 @@ from zstruct.loading.cache.blocks import Resident
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.gather import kernels
 from zstruct.loading.gather.batch_memory import LINE, HeadPlan, head_plan, room_for
-from zstruct.loading.gather.block_groups import block_ends, block_groups, blocks_between
+from zstruct.loading.gather.block_groups import block_groups, mark_blocks
 from zstruct.loading.gather.column_writer import ColumnWriter
 from zstruct.loading.gather.field_steps import field_steps
 from zstruct.loading.gather.kernels import COPY, MISSING, NOTHING
@@ -34,6 +34,7 @@ _ALL = np.empty(0, dtype=np.int64)
 # What a dimension without fields has: its one block is always there.
 _THERE = np.ones(1, dtype=np.uint8)
 _NOWHERE = np.empty((0, 1), dtype=np.int64)
+_NO_BLOCKS = np.empty(0, dtype=np.uint8)
 _MOST_PLANS = 100
 
 
@@ -334,14 +335,18 @@ class Gather:
         """Have the blocks of some structures decoded by threads; return at once."""
         if (self._whole or self._find_whole()) is not None:
             return
-        for level, table in self.cache.tables.items():
-            if not self.cache.can_prefetch(level):
-                continue
-            runs: tuple[NDArray[np.int64], NDArray[np.int64] | int] = structures, 1
-            if level == ATOM:
-                starts = self.cache.offsets[structures]
-                runs = starts, self.cache.offsets[structures + 1] - starts
-            self.cache.prefetch(level, blocks_between(*block_ends(table, *runs)))
+        cache, marks = self.cache, {}
+        for level, table in cache.tables.items():
+            if cache.can_prefetch(level):
+                marks[level] = np.zeros(table.n_blocks, np.uint8)
+        if not marks:
+            return
+        mark_blocks(
+            structures, cache.offsets, self._block_rows[ATOM], self._block_rows[STRUCTURE],
+            marks.get(ATOM, _NO_BLOCKS), marks.get(STRUCTURE, _NO_BLOCKS),
+        )  # fmt: skip
+        for level, marked in marks.items():
+            cache.prefetch(level, np.flatnonzero(marked))
 
 
 def _has(values: NDArray[Any]) -> NDArray[np.bool_]:

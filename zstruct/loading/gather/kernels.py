@@ -47,6 +47,7 @@ __all__ = [
     "fill",
     "fill_some",
     "locate",
+    "mark",
     "number",
 ]
 
@@ -87,6 +88,19 @@ def locate(  # type: ignore[no-untyped-def]
                 for block in range(first, last + 1):
                     missing |= atom_there[block] == 0
     return -1 if missing else edge
+
+
+@kernel
+def mark(structures, offsets, atom_rows, rows, atom_marks, marks):  # type: ignore[no-untyped-def]
+    """Mark the blocks that some structures, and their atoms, are in; where marks are none, none of them."""
+    for i in range(len(structures)):
+        k = structures[i]
+        if len(marks):
+            marks[k // rows] = 1
+        start, stop = offsets[k], offsets[k + 1]
+        if len(atom_marks) and stop > start:
+            for block in range(start // atom_rows, (stop - 1) // atom_rows + 1):
+                atom_marks[block] = 1
 
 
 @kernel(takes=2)

@@ -354,14 +354,16 @@ class BucketBatchSampler(BudgetBatchSampler):
 def _announced(
     chunks: Iterator[NDArray[np.int64]], announce: Announce, ahead: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield chunks; those that come up to `ahead` later are announced before."""
+    """Yield chunks; those that come up to `ahead` later are announced before, after the first few."""
     if announce is None:
         yield from chunks
         return
     coming: deque[NDArray[np.int64]] = deque()
+    most = 1  # the first one does not wait for many others to be known
     for chunk in chunks:
         announce(chunk)
         coming.append(chunk)
-        if len(coming) > ahead:
+        if len(coming) > most:
             yield coming.popleft()
+            most = min(most + 1, ahead)
     yield from coming

@@ -23,6 +23,7 @@ from zstruct.schema import ATOM, STRUCTURE
 
 __all__ = ["Loadable", "batches_of", "check_alone", "order_of"]
 
+_MANY_AHEAD = 8  # chunks to have decoded early where all stays
 _FEW_BLOCKS, _MANY_BLOCKS = 8, 128  # in the window of a block shuffle
 # Units in the window where blocks that follow each other come together in units, and blocks of a unit.
 _FEW_UNITS, _MANY_TOGETHER = 12, 4
@@ -136,7 +137,10 @@ def _shuffled(data: Loadable, how: str, several: bool, **common: Any) -> Structu
             order = np.argsort(rows, kind="stable")
             rows = rows[order]
         edges = np.unique(np.searchsorted(rows, edges))
-    return BlockShuffleSampler(edges, window, order=order, **common)
+    sampler = BlockShuffleSampler(edges, window, order=order, **common)
+    if all(cache.place.flat for cache in data.caches):  # what comes early drives out nothing
+        sampler.ahead = _MANY_AHEAD
+    return sampler
 
 
 def _blocks(caches: Sequence[BlockCache], alike: bool) -> tuple[NDArray[np.int64], int]:
