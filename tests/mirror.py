@@ -100,10 +100,10 @@ THROUGH = {
     "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
     "sources/xyz/test_dialects.py": ["sources/xyz/comments", "sources/xyz/geometry", "sources/xyz/texts"],
     "sources/xyz/test_kernels.py": [
-        "sources/xyz/characters",
-        "sources/xyz/decimals",
+        "sources/lines/characters",
+        "sources/lines/decimals",
+        "sources/lines/words",
         "sources/xyz/pairs",
-        "sources/xyz/words",
     ],
     "sources/xyz/test_source.py": [
         "sources/xyz/atoms",

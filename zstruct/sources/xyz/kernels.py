@@ -13,7 +13,7 @@ import numpy as np
 
 from zstruct.elements import numbers_by_letters
 from zstruct.jit.kernel import helper, kernel
-from zstruct.sources.xyz.characters import (
+from zstruct.sources.lines.characters import (
     CLASSES,
     CLOSE,
     COMMA,
@@ -30,7 +30,7 @@ from zstruct.sources.xyz.characters import (
     skip_spaces,
     token_end,
 )
-from zstruct.sources.xyz.decimals import (
+from zstruct.sources.lines.decimals import (
     NOT_READ,
     READ,
     UNDECIDED,
@@ -38,8 +38,7 @@ from zstruct.sources.xyz.decimals import (
     float_called,
     integer_at,
 )
-from zstruct.sources.xyz.pairs import split_fully, split_plainly
-from zstruct.sources.xyz.words import (
+from zstruct.sources.lines.words import (
     address_of,
     byte_at,
     count_ones,
@@ -49,6 +48,7 @@ from zstruct.sources.xyz.words import (
     which_are_spaces,
     word_at,
 )
+from zstruct.sources.xyz.pairs import split_fully, split_plainly
 
 #: Bytes a text array must have after its last valid byte.
 PAD = 128

@@ -6,8 +6,18 @@ from __future__ import annotations
 import numpy as np
 
 from zstruct.jit.kernel import helper
-from zstruct.sources.xyz.characters import CLASSES, CLOSE, EQUALS, ESCAPE, EXACT, NEWLINE, OPEN, QUOTE, SPACE
-from zstruct.sources.xyz.words import byte_at, put_byte, trailing_zeros, which_are
+from zstruct.sources.lines.characters import (
+    CLASSES,
+    CLOSE,
+    EQUALS,
+    ESCAPE,
+    EXACT,
+    NEWLINE,
+    OPEN,
+    QUOTE,
+    SPACE,
+)
+from zstruct.sources.lines.words import byte_at, put_byte, trailing_zeros, which_are
 
 __all__ = ["split_fully", "split_plainly"]
 

@@ -1,4 +1,4 @@
-"""Numbers of extended XYZ, for kernels: read exactly as Python's ``float`` reads them.
+"""Numbers in text, for kernels: read exactly as Python's ``float`` reads them.
 
 Fortran's exponents are read, too, as if their D were an E. A decimal w * 10**q with w < 2**53 and
 q within 22 of zero takes one multiplication or division of exact doubles (W. D. Clinger, PLDI 1990);
@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from zstruct.jit.kernel import helper
-from zstruct.sources.xyz.characters import EXACT, MINUS, PLUS, POINT, SPACES
-from zstruct.sources.xyz.words import (
+from zstruct.sources.lines.characters import EXACT, MINUS, PLUS, POINT, SPACES
+from zstruct.sources.lines.words import (
     bits_of,
     byte_at,
     from_bits,

@@ -1,4 +1,4 @@
-"""Characters of extended XYZ, for kernels: spaces, words and line ends, and what bytes mean in comments.
+"""Characters of text, for kernels: spaces, words and line ends; and what bytes mean in keys and values.
 
 Text is an uint8 array with room after its last valid byte, so that whole words can be loaded at the end.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zstruct.jit.kernel import helper
-from zstruct.sources.xyz.words import byte_at, trailing_zeros, which_are, word_at
+from zstruct.sources.lines.words import byte_at, trailing_zeros, which_are, word_at
 
 __all__ = [
     "CLASSES", "CLOSE", "COMMA", "EQUALS", "ESCAPE", "EXACT", "MINUS", "NEWLINE", "OPEN", "PLUS", "POINT",

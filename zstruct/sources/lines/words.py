@@ -1,4 +1,4 @@
-"""The primitives of the extended-XYZ kernels: bytes, words and 64 bytes at once of a text; bits of numbers.
+"""The primitives of kernels that read text: bytes, words and 64 bytes at once of a text; bits of numbers.
 
 Kernels get the address of the text, not the array: Numba would count references to an array at every
 call, which takes longer than reading a number. Positions are trusted: no wraparound, no bounds. For

@@ -1,0 +1,1 @@
+"""What formats of lines of text share: bytes and numbers of a text for kernels."""
