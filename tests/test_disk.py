@@ -94,11 +94,11 @@ def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
 
     real, written = write._encoded, []
 
-    def full(spec, rows):
+    def full(spec, *given):
         if len(written) == 5:
             raise OSError(number, os.strerror(number))
         written.append(spec.path)
-        yield from real(spec, rows)
+        yield from real(spec, *given)
 
     with monkeypatch.context() as patch:
         patch.setattr(write, "_encoded", full)
@@ -112,7 +112,7 @@ def test_a_full_disk_in_a_build_and_its_end(workplace, monkeypatch, number):
     assert not os.path.exists("new.zarr")
     again = []
     with monkeypatch.context() as patch:
-        patch.setattr(write, "_encoded", lambda spec, rows: again.append(spec.path) or real(spec, rows))
+        patch.setattr(write, "_encoded", lambda spec, *given: again.append(spec.path) or real(spec, *given))
         zstruct.build("train.xyz", "new.zarr", progress=False, workers=1)
     assert not set(again) & set(written)
     assert len(again) > 3

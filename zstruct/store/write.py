@@ -140,14 +140,7 @@ def write_pieces(
     be overwritten when the next one is asked for.
     """
     digest = hashlib.sha256()
-
-    def encoded() -> Iterator[bytes]:
-        for piece in pieces:
-            rows = np.ascontiguousarray(piece, dtype=spec.dtype)
-            digest.update(rows.reshape(-1).view(np.uint8).data)
-            yield spec.codec.encode(_filled(spec, rows))
-
-    checksum = write_chunks(path, spec, shard, encoded(), durable=durable)
+    checksum = write_chunks(path, spec, shard, _encoded(spec, pieces, digest), durable=durable)
     return Shard(digest.hexdigest(), checksum)
 
 
@@ -175,6 +168,14 @@ def write_chunks(
         whole.file.write(table)
         whole.file.write(crc(table))
     return seal(sums, table)
+
+
+def _encoded(spec: ArraySpec, pieces: Iterable[NDArray[Any]], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yield the chunks of the rows of a shard, and hash the rows."""
+    for piece in pieces:
+        rows = np.ascontiguousarray(piece, dtype=spec.dtype)
+        digest.update(rows.reshape(-1).view(np.uint8).data)
+        yield spec.codec.encode(_filled(spec, rows))
 
 
 def _filled(spec: ArraySpec, rows: NDArray[Any]) -> NDArray[Any]:
