@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -129,7 +129,7 @@ def allocate(path: str | os.PathLike[str]) -> None:
         os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
 
 
-def sync_to_disk(path: Path) -> None:
+def sync_to_disk(path: str | os.PathLike[str]) -> None:
     """Wait until a file, or the entries of a directory, are on the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -146,12 +146,17 @@ def sync_tree(folder: Path) -> None:
     """
     folders, files = [], []
     for inner, _, names in os.walk(folder):
-        folders.append(Path(inner))
-        files += [Path(inner, name) for name in names]
+        folders.append(inner)
+        files += [os.path.join(inner, name) for name in names]
     with ThreadPoolExecutor(WAITS) as pool:
         for paths in (files, folders):
-            for _ in pool.map(sync_to_disk, paths):
+            for _ in pool.map(_sync_all, [paths[k::WAITS] for k in range(WAITS)]):
                 pass
+
+
+def _sync_all(paths: Iterable[str]) -> None:
+    for path in paths:
+        sync_to_disk(path)
 
 
 class WholeFile:
