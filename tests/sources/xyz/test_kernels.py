@@ -8,11 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import extxyz_text
+from zstruct.ragged import counts_to_offsets
 from zstruct.sources.xyz import kernels as xyz_kernels
+from zstruct.sources.xyz.comment_lines import split_comments
 from zstruct.sources.xyz.source import XYZSource
 
 CASES = sorted((Path(__file__).parents[2] / "data").rglob("*.xyz"))
 NAMES = ("index_frames", "intern", "read_atoms", "read_values", "refill", "split_comments")
+HAVE_ELEMENTS = (
+    xyz_kernels.V_INT, xyz_kernels.V_FLOAT, xyz_kernels.V_BOOL, xyz_kernels.V_J_INTS, xyz_kernels.V_J_FLOATS,
+)  # fmt: skip
 
 
 class Both:
@@ -67,6 +72,33 @@ def test_files_of_all_kinds(path, both):
     assert read(path)
     assert both["index_frames"].calls
     assert both["split_comments"].calls
+
+
+def test_values_that_equal_those_of_the_frame_before(both):
+    far = "0.3000000000000000444089209850062616169452667236328125"  # left to Python's float
+    values = ['"1 2.5"', '"1 2.5"', "1", f'"{far} 1e400"', f'"{far} 1e400"', '"T F"', '"T F"', "word", "word"]
+    values += ['""', '""', '"_JSON [1, 2]"', '"_JSON [1, 2]"', "7", "7.0", "7.0"]
+    values += ["[[1, 2], [3, 4]]", '"[[1, 2], [3, 4]]"', '"[[1, 2], [3, 4]]"', "[[1, 2], [3, 4]]"]
+    lines = [f'Properties=species:S:1:pos:R:3 b="1 2.5" a={value}' for value in values]
+    assert values_of_a(lines) == [one for line in lines for one in values_of_a([line])]
+    assert both["read_values"].calls
+
+
+def values_of_a(lines):
+    """What each line has as `a`: its kind, its shape, and its elements."""
+    written = [line.encode() + b"\n" for line in lines]
+    edges = counts_to_offsets([len(line) for line in written])
+    text = np.frombuffer(bytearray(b"".join(written) + bytes(xyz_kernels.PAD)), np.uint8)
+    comments = split_comments(text, np.stack([edges[:-1], edges[1:] - 1], axis=1))
+    found = []
+    for row in range(*comments.values_of("a").indices(1 << 30)):
+        length = int(comments.lengths[row])
+        rows, columns = length >> xyz_kernels.ROWS, length & ((1 << xyz_kernels.ROWS) - 1)
+        count = max(rows, 1) * max(columns, 1) if comments.kinds[row] in HAVE_ELEMENTS else 0
+        at = comments.at[row]
+        found.append((int(comments.kinds[row]), rows, columns, comments.words[at : at + count].tolist()))
+    assert len(found) == len(lines)
+    return found
 
 
 def test_decimals_of_all_lengths(tmp_path, both, rng):

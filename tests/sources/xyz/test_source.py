@@ -689,7 +689,7 @@ def test_blank_lines_between_frames(tmp_path: Path, end: str) -> None:
     assert raw.frames.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("text", ["", "\n", " \n\t\n", "\ufeff", "\n" * 100_000])
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\n", "\ufeff", "\n\x1c \n", "\n" * 100_000])
 def test_an_empty_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "in.xyz"
     path.write_text(text)

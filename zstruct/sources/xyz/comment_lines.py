@@ -74,7 +74,10 @@ def split_comments(text: NDArray[np.uint8], lines: NDArray[np.int64]) -> Comment
     read, room = kernels.read_values.for_work(work), 1 << 10
     while True:
         pending = np.empty((room, 3), dtype=np.int64)
-        left = read(text, tokens, edges[:-1].copy(), frame, spans, kinds, lengths, at, words, floats, pending)
+        begins = edges[:-1]
+        left = read(
+            text, tokens, begins, begins.copy(), frame, spans, kinds, lengths, at, words, floats, pending
+        )
         if left <= room:
             break
         room *= 8

@@ -44,10 +44,11 @@ def geometry(comments: Comments, faults: Faults) -> dict[str, RawColumn]:
                 in_cell[comments.frame[some]] = True
         if in_cell.any():
             table["cell"] = RawColumn(cell, None if in_cell.all() else in_cell)
-    pbc = (cell != 0).any(axis=2) if in_cell.any() else np.zeros((comments.n, 3), dtype=bool)
     where = comments.values_of("pbc")
     rows = np.arange(where.start, where.stop)
     rows = rows[comments.kinds[rows] != kernels.V_EMPTY]
+    silent = len(rows) < comments.n
+    pbc = (cell != 0).any(axis=2) if silent and in_cell.any() else np.zeros((comments.n, 3), dtype=bool)
     kind, length = comments.kinds[rows], comments.lengths[rows]
     good = np.isin(kind, (kernels.V_BOOL, kernels.V_INT, kernels.V_J_INTS)) & np.isin(length, (0, 1, 3))
     good &= ~comments.doubled[rows]

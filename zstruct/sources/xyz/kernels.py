@@ -511,10 +511,11 @@ def _next_row(text, p, end):
 
 
 @kernel(takes=3, **EXACT)
-def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words, floats, pending):
+def read_values(buffer, tokens, begins, slots, frames, spans, kinds, lengths, at, words, floats, pending):
     """Read values of comment lines as integers, floats or booleans where they are such.
 
-    They are read in the order of the text, which is in the cache then, and listed by key.
+    They are read in the order of the text, which is in the cache then, and listed by key. What equals the
+    value of the frame before is not read again: they have the same elements.
 
     Parameters
     ----------
@@ -522,8 +523,8 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
         The bytes of the text.
     tokens
         Frame, key, start and end (``~end`` of a list of lists) of each value, shape (n, 4).
-    slots
-        Where the values of each key begin in the lists; they are used up.
+    begins, slots
+        Where the values of each key begin in the lists, twice; the slots are used up.
     frames, spans
         Room for the frame of each value, shape (n,), and its start and end, shape (n, 2).
     kinds, lengths
@@ -553,6 +554,12 @@ def read_values(buffer, tokens, slots, frames, spans, kinds, lengths, at, words,
         rows = row = np.int64(0)
         frames[k] = tokens[token, 0]
         spans[k, 0], spans[k, 1] = p, end
+        # Of two that begin with a bracket, one may be a list of lists and the other a text.
+        if k > begins[tokens[token, 1]] and byte_at(text, p) != OPEN:
+            q = spans[k - 1, 0]
+            if spans[k - 1, 1] - q == end - p and _same(text, p, end, q):
+                kinds[k], lengths[k], at[k] = kinds[k - 1], lengths[k - 1], at[k - 1]
+                continue
         stop = end
         if nested:
             p, stop = _next_row(text, p + 1, end)
@@ -729,11 +736,11 @@ def read_atoms(buffer, begin, frames, first_row, formats, edges, widths, program
                 begins = begins & (ends ^ (ends - _U(1)))  # up to the newline; all if there is none
                 open_before = spaces >> _U(63)
                 count = count_ones(begins)
-                for k in range(8):
+                for k in range(6):
                     tokens[_U(n_tokens + k)] = p + trailing_zeros(begins)
                     begins = begins & (begins - _U(1))
-                if count > 8:
-                    for k in range(8, count):
+                if count > 6:
+                    for k in range(6, count):
                         tokens[n_tokens + k] = p + trailing_zeros(begins)
                         begins = begins & (begins - _U(1))
                 n_tokens += count
@@ -756,48 +763,54 @@ def read_atoms(buffer, begin, frames, first_row, formats, edges, widths, program
             for step in range(first_step, last_step):
                 what, size = program[step, 0], program[step, 1]
                 out = program[step, 2] + (row + atom) * size
+                if what == REAL:
+                    for place in range(out, out + size):
+                        start = tokens[_U(token)]
+                        token += 1
+                        status, value, end = float_at(text, start)
+                        floats[_U(place)] = value
+                        if not is_space(byte_at(text, end)) or status == NOT_READ:
+                            code = NOT_A_NUMBER
+                            break
+                        if status != READ:
+                            if n_pending >= len(pending):
+                                return frame, undo
+                            pending[n_pending, 0], pending[n_pending, 1] = place, start
+                            pending[n_pending, 2] = end
+                            n_pending += 1
+                    if code:
+                        faults[frame, 0], faults[frame, 1], faults[frame, 2] = code, atom, start
+                        faults[frame, 3] = step
+                        n_pending = undo
+                        break
+                    continue
                 for place in range(out, out + size):
                     start = tokens[_U(token)]
                     token += 1
-                    if what == REAL:
-                        status, value, end = float_at(text, start)
-                        floats[_U(place)] = value
-                        if not is_space(byte_at(text, end)):
-                            code = NOT_A_NUMBER
-                        elif status != READ:
-                            if status == NOT_READ:
-                                code = NOT_A_NUMBER
-                            elif n_pending >= len(pending):
-                                return frame, undo
-                            else:
-                                pending[n_pending, 0], pending[n_pending, 1] = place, start
-                                pending[n_pending, 2] = end
-                                n_pending += 1
-                    else:
-                        end = token_end(text, start)
-                        if what in (SPECIES, NUMBER):
-                            z = (
-                                _element(text, start, end)
-                                if what == SPECIES
-                                else _atomic_number(text, start, end)
-                            )
-                            if z < 0:
-                                code = NO_ELEMENT if what == SPECIES else NO_ATOMIC_NUMBER
-                            elif what == SPECIES:
-                                numbers[row + atom] = z
-                            else:
-                                others[row + atom] = z
-                        elif what == INT:
-                            fits, whole = integer_at(text, start, end)
-                            ints[place] = whole
-                            code = code if fits else NOT_AN_INTEGER
-                        elif what == BOOL:
-                            truth = _bool(text, start, end)
-                            bools[place] = truth == 1
-                            code = code if truth >= 0 else NOT_A_BOOL
+                    end = token_end(text, start)
+                    if what in (SPECIES, NUMBER):
+                        z = (
+                            _element(text, start, end)
+                            if what == SPECIES
+                            else _atomic_number(text, start, end)
+                        )
+                        if z < 0:
+                            code = NO_ELEMENT if what == SPECIES else NO_ATOMIC_NUMBER
+                        elif what == SPECIES:
+                            numbers[row + atom] = z
                         else:
-                            spans[place, 0] = start
-                            spans[place, 1] = end
+                            others[row + atom] = z
+                    elif what == INT:
+                        fits, whole = integer_at(text, start, end)
+                        ints[place] = whole
+                        code = code if fits else NOT_AN_INTEGER
+                    elif what == BOOL:
+                        truth = _bool(text, start, end)
+                        bools[place] = truth == 1
+                        code = code if truth >= 0 else NOT_A_BOOL
+                    else:
+                        spans[place, 0] = start
+                        spans[place, 1] = end
                     if code:
                         break
                 if code:
