@@ -24,7 +24,7 @@ from zstruct.compositions import add_formulas
 from zstruct.elements import SYMBOLS, formula
 from zstruct.ragged import Packed
 from zstruct.store.files import shard_path
-from zstruct.store.metadata import read_documents
+from zstruct.store.metadata import group_document, read_documents, write_document
 from zstruct.store.spec import formulas_specs
 from zstruct.store.store import Store
 from zstruct.store.zarr_check import check_readable
@@ -45,6 +45,21 @@ def new(tmp_path_factory):
     path = tmp_path_factory.mktemp("new") / "x.zarr"
     zstruct.build(structures(), path, progress=False)
     return path
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=20,
+)
+
+
+@given(attrs=st.dictionaries(st.text(), _JSON))
+def test_documents_are_written_as_json_indents_them(tmp_path_factory, attrs):
+    path = tmp_path_factory.mktemp("document")
+    document = group_document(attrs)
+    write_document(path, document, durable=False)
+    assert (path / "zarr.json").read_text() == json.dumps(json.loads(json.dumps(document)), indent=2)
 
 
 def test_a_store_of_version_0_1_is_read_and_verified(old):
