@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,16 @@ def test_counts_are_those_of_each_structure(structures):
     assert counts.shape == (len(structures), len(elements))
     for structure, row in zip(structures, counts.tolist(), strict=True):
         assert Counter(structure) == Counter(dict(zip(elements.tolist(), row, strict=True)))
+
+
+@given(STRUCTURES, st.integers(1, 20))
+def test_counting_some_atoms_at_a_time_changes_nothing(structures, piece):
+    numbers, offsets = packed(structures)
+    expected = compositions(numbers, offsets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PIECE", piece)
+        for found, at_once in zip(compositions(numbers, offsets + 3), expected, strict=True):
+            np.testing.assert_array_equal(found, at_once)
 
 
 @given(STRUCTURES, st.permutations([1, 8, 22, 3]))

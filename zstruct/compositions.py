@@ -15,6 +15,9 @@ from zstruct.schema import FIELDS
 __all__ = ["add_formulas", "compositions", "distinct_compositions", "element_counts"]
 
 
+_PIECE = 1 << 16  # atoms that are counted together
+
+
 def compositions(
     numbers: NDArray[Any], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -74,8 +77,17 @@ def _counted(
 ) -> NDArray[np.int64]:
     """Return how many atoms of each structure belong to each of some columns, given by atomic number."""
     n = len(offsets) - 1
-    places = np.repeat(np.arange(n) * width, np.diff(offsets)) + column[numbers]
-    return np.bincount(places, minlength=n * width).reshape(n, width)
+    counts = np.empty((n, width), dtype=np.int64)
+    begins = np.arange(n) * width
+    start = 0
+    while start < n:  # some at a time, which stay in the processor's cache
+        stop = max(start + 1, int(np.searchsorted(offsets, offsets[start] + _PIECE)) - 1)
+        rows = slice(offsets[start] - offsets[0], offsets[stop] - offsets[0])
+        places = np.repeat(begins[: stop - start], np.diff(offsets[start : stop + 1])) + column[numbers[rows]]
+        found = np.bincount(places, minlength=(stop - start) * width)
+        counts[start:stop] = found.reshape(stop - start, width)
+        start = stop
+    return counts
 
 
 def distinct_compositions(

@@ -128,9 +128,9 @@ def hills(elements: Sequence[int], counts: NDArray[np.integer]) -> list[str]:
         which, place = np.nonzero(table)
         # Each element with its count is written once, and then looked up.
         base = int(table.max(initial=0)) + 1
-        distinct, codes = np.unique(place * base + table[which, place], return_inverse=True)
-        words = [_word(order[code // base], code % base) for code in distinct.tolist()]
-        parts = [words[code] for code in codes.tolist()]
+        codes = (place * base + table[which, place]).tolist()
+        words = {code: _word(order[code // base], code % base) for code in set(codes)}
+        parts = [words[code] for code in codes]
         edges = np.searchsorted(which, np.arange(len(rows) + 1)).tolist()
         for row, start, stop in zip(rows.tolist(), edges[:-1], edges[1:], strict=True):
             texts[row] = "".join(parts[start:stop])
