@@ -64,7 +64,19 @@ def test_blocks_have_what_the_store_has(store, tmp_path):
     assert not block.has("stress").any()
     assert exporter.contents.categories["config_type"] == ["even", "odd"]
     assert exporter.contents.most_atoms == 3
+    assert exporter.contents.originals["frame"] == "zstruct_frame"
     assert (report.n_structures, report.n_atoms) == (20, reader.n_atoms)
+
+
+def test_fields_come_with_the_names_of_their_inputs(tmp_path):
+    atoms = molecule("H2O")
+    atoms.info |= {"<R2>": 1.5, "source": "mine"}
+    zstruct.build([atoms], tmp_path / "a.zarr", progress=False)
+    exporter = Blocks()
+    zstruct.export(tmp_path / "a.zarr", tmp_path / "out", exporter, progress=False)
+    originals = exporter.contents.originals
+    assert (originals["R2"], originals["input_source"]) == ("<R2>", "source")
+    assert (originals["positions"], originals["source"]) == ("positions", "zstruct_source")
 
 
 def test_selections_keep_their_order(store, tmp_path):

@@ -30,6 +30,7 @@ from zstruct.paths_and_urls import is_url, path_of
 from zstruct.schema import ATOM, Field
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
+from zstruct.to_ase import original_name
 
 __all__ = ["ExportReport", "export"]
 
@@ -212,7 +213,9 @@ class _Blocks:
         }
         n_atoms = self._n_atoms
         most = int(n_atoms.max()) if len(n_atoms) else 0
-        return Contents(len(n_atoms), int(n_atoms.sum()), self._fields, categories, most)
+        store = self._reader.store
+        originals = {name: original_name(name, store.array_attrs(name)) for name in self._fields}
+        return Contents(len(n_atoms), int(n_atoms.sum()), self._fields, categories, most, originals)
 
     def __iter__(self) -> Iterator[Block]:
         each = sum(spec.row_bytes for spec in self._fields.values() if spec.level == ATOM)

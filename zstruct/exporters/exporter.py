@@ -34,6 +34,8 @@ class Contents:
         The texts that the codes of category fields stand for.
     most_atoms
         Atoms of the largest structure.
+    originals
+        What fields were called where they came from: a file of another tool has these names.
     """
 
     n_structures: int
@@ -41,6 +43,7 @@ class Contents:
     fields: Mapping[str, Field]
     categories: Mapping[str, list[str]]
     most_atoms: int
+    originals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
