@@ -44,6 +44,7 @@ THROUGH = {
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
     "explore/test_select.py": ["explore/dataset_table"],
     "exporters/test_export.py": ["exporters/exporter", "exporters/registry"],
+    "exporters/test_lines.py": ["exporters/kernels/lines"],
     "features/test_acsf.py": ["features/kernels/acsf"],
     "features/test_chebyshev.py": [
         "features/kernels/chebyshev",

@@ -21,6 +21,7 @@ __all__ = ["FAMILIES", "use_features", "use_stores", "warmup"]
 
 #: The files of kernels.
 FAMILIES = (
+    "zstruct.exporters.kernels.lines",
     "zstruct.feistel",
     "zstruct.geometry.kernels.distances",
     "zstruct.features.kernels.acsf",
@@ -146,6 +147,8 @@ def use_features() -> None:
 
 def _use_the_rest() -> None:
     """Call what is met only now and then."""
+    from zstruct.exporters.lines import Item, written
     from zstruct.sources.xyz import kernels as xyz_kernels
 
+    written(np.array([1]), [Item(rows=np.array([0.5]))])
     xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -25,6 +25,7 @@ __all__ = [
     "high_product",
     "leading_zeros",
     "put_byte",
+    "put_word",
     "trailing_zeros",
     "which_are",
     "which_are_spaces",
@@ -81,6 +82,17 @@ def _emit_word(context, builder, signature, arguments):
 def word_at(text: Any, at: Any) -> Any:
     """Return the eight bytes from a position on as uint64, the first one lowest."""
     return np.uint64(int.from_bytes(text[at : at + 8], "little"))
+
+
+def _emit_put_word(context, builder, signature, arguments):
+    store = builder.store(arguments[2], _pointer(builder, *arguments[:2], _WORD))
+    store.align = 1
+
+
+@primitive("void(int64, int64, uint64)", _emit_put_word)
+def put_word(text: Any, at: Any, word: Any) -> None:
+    """Write the eight bytes of a word, the lowest one first."""
+    text[at : at + 8] = int(word).to_bytes(8, "little")
 
 
 def _lanes(builder, text, at):

@@ -1,0 +1,1 @@
+"""Kernels of exporters: numbers as text, and the lines that they are in."""
