@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from zstruct.arguments import shown
 from zstruct.errors import (
@@ -24,7 +24,15 @@ from zstruct.errors import (
     ZstructError,
 )
 
-__all__ = ["check_options", "check_writable", "is_of_the_system", "is_url", "path_of", "refused"]
+__all__ = [
+    "check_options",
+    "check_writable",
+    "is_of_the_system",
+    "is_url",
+    "path_of",
+    "refused",
+    "why_refused",
+]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 # What pathlib makes of a URL: it takes two slashes for one.
@@ -153,35 +161,68 @@ def refused(path: str, error: BaseException) -> ZstructError | None:
     error
         What was raised while it was opened or read.
     """
-    chain = list(_causes(error))
     if not is_url(path):
         if is_of_the_system(error) or isinstance(error, MemoryError):
             return StoreAccessError(f"can't read {path}: {_said(error)}")
         return None
-    names = {name for each in chain for name in (kind.__name__ for kind in type(each).__mro__)}
-    status = next((s for s in (_status(each) for each in chain) if s is not None), None)
     if isinstance(error, ImportError):
         return MissingExtraError(f"can't open the store {path}: {error}")
+    found = why_refused(error)
+    if found is None:
+        return None
+    what = "can't read" if found.kind is StoreAccessError else "can't open the store"
+    return found.kind(f"{what} {path}: {found.why}")
+
+
+class Refusal(NamedTuple):
+    """Why what is behind a URL can't be had.
+
+    Parameters
+    ----------
+    kind
+        `StoreFormatError` if there is no such thing, `StoreAccessError` if it can't be reached.
+    why
+        A sentence.
+    passes
+        Whether it may be well again in an hour: the network, not the input.
+    """
+
+    kind: type[StoreAccessError | StoreFormatError]
+    why: str
+    passes: bool = False
+
+
+def why_refused(error: BaseException) -> Refusal | None:
+    """Return why what is behind a URL can't be had, or None if an error is about something else.
+
+    Parameters
+    ----------
+    error
+        What was raised while it was opened or read.
+    """
+    chain = list(_causes(error))
+    names = {name for each in chain for name in (kind.__name__ for kind in type(each).__mro__)}
+    status = next((s for s in (_status(each) for each in chain) if s is not None), None)
+    said = next((_said(each) for each in chain if _status(each) is not None), _said(error))
     if "NoCredentialsError" in names or "CredentialRetrievalError" in names or "GoogleAuthError" in names:
-        return StoreAccessError(
-            f"can't read {path}: there are no credentials for its server; configure them, or pass {_OPTIONS}"
-        )
+        why = f"there are no credentials for its server; configure them, or pass {_OPTIONS}"
+        return Refusal(StoreAccessError, why)
     if "PermissionError" in names or status in (401, 403):
-        return StoreAccessError(
-            f"can't read {path}: its server forbids it ({_said(error)}); check the address and the "
-            f"credentials, or pass {_OPTIONS}"
-        )
-    if status == 404 or "FileNotFoundError" in names:
-        return StoreFormatError(f"can't open the store {path}: no such file or directory")
-    if isinstance(error, ValueError) and "Protocol not known" in str(error):
-        return StoreFormatError(f"can't open the store {path}: {_said(error)}; fsspec knows no such protocol")
+        why = f"its server forbids it ({said}); check the address and the credentials, or pass {_OPTIONS}"
+        return Refusal(StoreAccessError, why)
     if names & {"ConnectionError", "ClientConnectionError", "HTTPClientError", "TimeoutError", "gaierror"}:
-        return StoreAccessError(
-            f"can't read {path}: there is no connection to its server ({_said(error)}); check the network "
-            "and the address, and endpoint_url in storage_options or the environment"
+        said = next((_said(each) for each in chain if not isinstance(each, FileNotFoundError)), said)
+        why = (
+            f"there is no connection to its server ({said}); check the network and the address, and "
+            "endpoint_url in storage_options or the environment"
         )
+        return Refusal(StoreAccessError, why, passes=True)
+    if status == 404 or ("FileNotFoundError" in names and status is None):
+        return Refusal(StoreFormatError, "no such file or directory")
+    if isinstance(error, ValueError) and "Protocol not known" in str(error):
+        return Refusal(StoreFormatError, f"{_said(error)}; fsspec knows no such protocol")
     if isinstance(error, OSError) or names & {"BotoCoreError", "ClientError", "HttpError"}:
-        return StoreAccessError(f"can't read {path}: {_said(error)}")
+        return Refusal(StoreAccessError, said, passes=status is not None and status >= 500)
     return None
 
 

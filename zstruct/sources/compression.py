@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from zstruct.errors import InputError, MissingExtraError
+from zstruct.errors import InputError, MissingExtraError, StoreAccessError
 from zstruct.sources.content import Content, MemoryContent
 
 __all__ = [
@@ -166,6 +166,8 @@ def unpacked(content: Content, *kinds: str) -> Content:
     try:
         with decompressed(content) as stream:
             return MemoryContent(content.label, stem(content.name), stream.read())
+    except StoreAccessError:
+        raise
     except (*DAMAGED, OSError) as error:
         raise InputError(
             f"decompression failed, the file is damaged or cut off: {error}", content.label
@@ -201,5 +203,7 @@ def opened(content: Content) -> Iterator[io.TextIOBase]:
         raise InputError(
             f"decompression failed, the file is damaged or cut off: {error}", content.label
         ) from error
+    except StoreAccessError:
+        raise  # of a server, which says what it is
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror or error}", content.label) from error

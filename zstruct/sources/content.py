@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 from zstruct.errors import InputError
-from zstruct.paths_and_urls import is_url, refused
+from zstruct.paths_and_urls import is_url
+from zstruct.sources.remote import RemoteFile, told
 
 __all__ = ["Content", "FileContent", "MemoryContent", "RemoteContent", "as_file", "content_of"]
 
@@ -123,60 +125,42 @@ class MemoryContent:
 
 @dataclass(frozen=True)
 class RemoteContent:
-    """What a URL is of, read through fsspec by ranges.
+    """What a URL is of, read through fsspec by parts.
 
     Parameters
     ----------
-    label
-        The URL.
+    url
+        As fsspec has it; a chain, too.
     storage_options
         Of fsspec's file system.
     """
 
-    label: str
+    url: str = field(repr=False)
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    path: None = field(default=None, init=False)
+    label: str = field(init=False)
+    path: None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", told(self.url))
 
     @property
     def name(self) -> str:
-        """The last part of the URL."""
-        return os.path.basename(self.label.partition("?")[0].rstrip("/"))
+        """The last part of the path in the URL."""
+        links = (link.partition("://")[2].partition("?")[0] for link in self.url.split("::"))
+        return os.path.basename(next(filter(None, links), "").rstrip("/"))
+
+    @property
+    def file(self) -> RemoteFile:
+        """What is there; each process has its own."""
+        return RemoteFile(self.url, self.storage_options)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return size, and what the server says of its version."""
-        with self._named():
-            system, path = self._place()
-            info = system.info(path)
-        size = info.get("size")
-        if size is None:
-            raise InputError("its server does not say how large it is; download it first", self.label)
-        told = {key: str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime") if info.get(key)}
-        return {"size": int(size), **told}
+        return self.file.version()
 
     def open(self) -> BinaryIO:
         """Return a stream that fetches what is read."""
-        with self._named():
-            system, path = self._place()
-            return cast(BinaryIO, system.open(path, "rb"))
-
-    def _place(self) -> tuple[Any, str]:
-        import fsspec
-
-        system, path = fsspec.core.url_to_fs(self.label, **self.storage_options)
-        return system, path
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Say of which input an error is, and what it means."""
-        try:
-            yield
-        except InputError:
-            raise
-        except Exception as error:
-            known = refused(self.label, error)
-            if known is None:
-                raise
-            raise InputError(f"can't be read: {known}", self.label) from error
+        return cast(BinaryIO, self.file.open())
 
 
 def content_of(
@@ -204,10 +188,20 @@ def as_file(content: Content) -> Iterator[str]:
     if content.path is not None:
         yield content.path
         return
-    shared = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="zstruct-", dir=shared) as folder:
+    with tempfile.TemporaryDirectory(prefix="zstruct-", dir=_place(content)) as folder:
         copy = os.path.join(folder, content.name or "content")
-        with content.open() as stream, open(copy, "wb") as file:
-            while block := stream.read(1 << 22):
-                file.write(block)
+        if isinstance(content, RemoteContent):
+            content.file.copy_to(copy)
+        else:
+            with content.open() as stream, open(copy, "wb") as file:
+                while block := stream.read(1 << 22):
+                    file.write(block)
         yield copy
+
+
+def _place(content: Content) -> str | None:
+    """Return a folder in memory that has room for a copy, or None for the usual one for such files."""
+    shared = "/dev/shm"
+    if not (os.path.isdir(shared) and os.access(shared, os.W_OK)):
+        return None
+    return shared if shutil.disk_usage(shared).free > 2 * int(content.fingerprint()["size"]) else None

@@ -20,9 +20,9 @@ from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import keywords
 from zstruct.paths_and_urls import is_url, path_of
 from zstruct.sources.ase.detection import UnreadableSource
-from zstruct.sources.content import content_of
+from zstruct.sources.content import RemoteContent, content_of
 from zstruct.sources.options import SourceOptions
-from zstruct.sources.paths import below, holds_arrays, matching, natural
+from zstruct.sources.paths import Found, below, holds_arrays, matching, natural
 from zstruct.sources.registry import (
     NAME_IT,
     Factory,
@@ -30,11 +30,16 @@ from zstruct.sources.registry import (
     forced,
     reader_of,
 )
+from zstruct.sources.remote import RemoteFile, is_pattern, told
 from zstruct.sources.source import Source
 
 __all__ = ["expand"]
 
 _GIVE = "give paths, ase.Atoms objects or sources, or a list of these"
+_NO_STORE = (
+    "this is a Zarr store, or the working directory of a build, and stores are made from files and "
+    "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()"
+)
 # What one VASP run leaves in its folder, best first: the others repeat the structures without labels.
 _VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XDATCAR", "CONTCAR", "POSCAR")
 
@@ -48,7 +53,7 @@ def expand(
     Parameters
     ----------
     paths
-        A file, a directory (read recursively, hidden files left out), a glob (``**`` goes into
+        A file, a URL, a directory (read recursively, hidden files left out), a glob (``**`` goes into
         directories), a `Source`, an `ase.Atoms`, a list that mixes these, or any iterable of
         Atoms. Lists keep their order; directories and globs are sorted as people count
         (frame2 before frame10).
@@ -96,6 +101,8 @@ def expand(
             sources.append(item)
     if not sources:
         raise InputError("there is nothing to read: the list of inputs is empty")
+    if options.storage_options and not any(is_url(source.label) for source in sources):
+        raise InputError("storage_options are for URLs, and there is none among the inputs: leave them out")
     _refuse_twice(sources)
     return sources, ignored
 
@@ -103,34 +110,57 @@ def expand(
 def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tuple[list[Source], list[str]]:
     """Return the sources of a file, a directory or a glob, and what is left out."""
     if os.path.exists(path) and holds_arrays(path):
-        raise InputError(
-            "this is a Zarr store, or the working directory of a build, and stores are made from files and "
-            "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()",
-            path,
-        )
-    if os.path.isfile(path) or (is_url(path) and not os.path.exists(path)):
-        content = content_of(path, options.storage_options)
+        raise InputError(_NO_STORE, path)
+    if os.path.isfile(path):
+        content = content_of(path)
         return [(chosen or reader_of(content, options))(content)], []
     is_folder = os.path.isdir(path)
     if is_folder:
         found = below(path)
+    elif is_url(path):
+        return _from_url(path, chosen, options)
     elif glob.has_magic(path):
         found = matching(path)
     elif os.path.lexists(path):
         raise InputError("this is a pipe, a device or a link to nothing; give a file or a directory", path)
     else:
         raise InputError("there is no such file or directory", path)
+    return _of_found(path, found, chosen, options, by_content=not is_folder)
+
+
+def _from_url(url: str, chosen: Factory | None, options: SourceOptions) -> tuple[list[Source], list[str]]:
+    """Return the sources of a URL, of a pattern or of what is below one, and what is left out."""
+    there = RemoteFile(url, options.storage_options or {})
+    if is_pattern(url):
+        return _of_found(told(url), there.matching(), chosen, options, by_content=True)
+    content = content_of(url, options.storage_options)
+    known = None if url.endswith("/") else detect(content, False, options)
+    if known is None and (url.endswith("/") or there.is_folder()):
+        found = there.below()
+        if found.left == [told(url)]:
+            raise InputError(_NO_STORE, told(url))
+        return _of_found(told(url), found, chosen, options, by_content=False)
+    if known is None and chosen is None:
+        content.fingerprint()  # what can't be reached is of no known kind, either
+    return [(chosen or known or reader_of(content, options))(content)], []
+
+
+def _of_found(
+    place: str, found: Found, chosen: Factory | None, options: SourceOptions, *, by_content: bool
+) -> tuple[list[Source], list[str]]:
+    """Return the sources of the files of one place, and what is left out."""
+    contents = {name: content_of(name, options.storage_options) for name in found.names}
     lost: list[Source] = [UnreadableSource(name, reason) for name, reason in found.unlisted]
     if chosen is not None:
-        return [chosen(content_of(name)) for name in found.names] + lost, found.left
+        return [chosen(content) for content in contents.values()] + lost, found.left
     # Files of directories are known by name alone, or every log would be taken for a program's output.
-    factories = {name: detect(content_of(name), not is_folder, options) for name in found.names}
+    factories = {name: detect(content, by_content, options) for name, content in contents.items()}
     for name in _repeated(found.names):
         factories[name] = None
-    sources = [factory(content_of(name)) for name, factory in factories.items() if factory is not None] + lost
+    sources = [factory(contents[name]) for name, factory in factories.items() if factory is not None] + lost
     if not sources:
-        raise InputError(f"none of the files here is known by its name; {NAME_IT}", path)
-    left = [name for name, factory in factories.items() if factory is None]
+        raise InputError(f"none of the files here is known by its name; {NAME_IT}", place)
+    left = [contents[name].label for name, factory in factories.items() if factory is None]
     return sources, sorted(left + found.left, key=natural)
 
 
@@ -151,11 +181,15 @@ def _refuse_twice(sources: list[Source]) -> None:
     seen: dict[str, str] = {}
     real_folder = cache(os.path.realpath)  # there may be many files and few folders
     for source in sources:
-        path = getattr(getattr(source, "content", None), "path", None)
+        content = getattr(source, "content", None)
+        path = getattr(content, "path", None)
         if path is None:
-            continue
-        folder, base = os.path.split(path)
-        true = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), base)
+            if not isinstance(content, RemoteContent):
+                continue
+            true = content.url
+        else:
+            folder, base = os.path.split(path)
+            true = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), base)
         if true in seen:
             raise InputError(f"the file is given twice, also as {seen[true]!r}; leave one out", source.label)
         seen[true] = source.label

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from zstruct.errors import InputError
 
-__all__ = ["Found", "below", "holds_arrays", "matching", "natural"]
+__all__ = ["STORE_FILES", "Found", "below", "holds_arrays", "matching", "natural"]
 
 
 @dataclass
@@ -149,8 +149,8 @@ def natural(path: str) -> tuple[list[list[tuple[int, str]]], str]:
     ], path
 
 
-# What zstruct and zarr leave in a directory of theirs.
-_STORE = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+#: What zstruct and zarr leave in a directory of theirs.
+STORE_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
 _WORK = (".building", ".featurizing")
@@ -161,9 +161,9 @@ def holds_arrays(path: str) -> bool:
     if path.lower().endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:
-                return any(name in archive.NameToInfo for name in _STORE)
+                return any(name in archive.NameToInfo for name in STORE_FILES)
         except (OSError, zipfile.BadZipFile):
             return False
     if path.rstrip(os.sep).endswith(_WORK) and os.path.isfile(os.path.join(path, "lock")):
         return True
-    return any(os.path.isfile(os.path.join(path, name)) for name in _STORE)
+    return any(os.path.isfile(os.path.join(path, name)) for name in STORE_FILES)

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.errors import InputError, StoreAccessError
 from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
 from zstruct.sources.source import SLICE_BYTES, BadFrame, FileSource, Raw, RawColumn, Slice
 
@@ -158,6 +158,8 @@ def _fill(stream: IO[bytes], room: memoryview, label: str) -> int:
             n += got
     except DAMAGED as error:
         raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
+    except StoreAccessError:
+        raise  # of a server, which says what it is
     except OSError as error:
         what = "can't be read" if plain else "decompression failed, the file is damaged"
         raise InputError(f"{what}: {error.strerror or error}", label) from error
