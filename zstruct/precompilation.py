@@ -33,6 +33,7 @@ FAMILIES = (
     "zstruct.layouts.kernels",
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
+    "zstruct.sources.lines.kernels",
     "zstruct.sources.xyz.kernels",
     "zstruct.stats.kernels",
     "zstruct.store.kernels",
@@ -148,7 +149,11 @@ def use_features() -> None:
 def _use_the_rest() -> None:
     """Call what is met only now and then."""
     from zstruct.exporters.lines import Item, written
+    from zstruct.sources.content import MemoryContent
+    from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xyz import kernels as xyz_kernels
 
     written(np.array([1]), [Item(rows=np.array([0.5]))])
+    source = RunnerSource(MemoryContent("input.data", "input.data", b"begin\natom 0 0 0 H 0 0 0 0 0\nend\n"))
+    list(source.read(source.scan()[0]))
     xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -7,37 +7,28 @@ What the meaning of a property is beyond that is not known here.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain
-from typing import Any
+import itertools
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.elements import NUMBERS, atomic_number
-from zstruct.sources.columns import atom_columns, structure_columns
-from zstruct.sources.compression import begins, opened, stem
+from zstruct.ragged import counts_to_offsets
+from zstruct.sources.compression import begins, stem
 from zstruct.sources.content import Content
-from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
+from zstruct.sources.lines.frames import FaultError, Frame
+from zstruct.sources.lines.kernels import BLANK, CODE, LINES, OTHER, PLACE
+from zstruct.sources.lines.rows import ELEMENT, REAL, SKIP, read_rows
+from zstruct.sources.lines.source import LineSource
+from zstruct.sources.lines.windows import Keys, Window
+from zstruct.sources.runner.structure import OPEN_UNIT, PLACEHOLDERS, Columns, columns_named, read_structure
+from zstruct.sources.source import Raw, RawColumn
 
 __all__ = ["RunnerSource", "is_runner_file"]
 
-_BLOCK_ATOMS = 1 << 18
-_BLOCK_FRAMES = 1 << 14
-# What follows position and element on a line of an atom, if "begin" says nothing else.
-_COLUMNS = (("charges", 1), ("energies", 1), ("forces", 3))
-_NAMES = {
-    **dict.fromkeys(("charge", "charges", "initial_charge", "initial_charges"), "charges"),
-    **dict.fromkeys(("force", "forces"), "forces"),
-    **dict.fromkeys(("atom_energy", "atom_energies", "energies"), "energies"),
-    **dict.fromkeys(("magmom", "magmoms", "magnetic_moment", "magnetic_moments"), "magmoms"),
-}
-_OPEN_UNIT = ("positions", "energy", "energies", "forces")
-# The format has columns for these whether they are known or not; all zero then.
-_PLACEHOLDERS = ("charges", "energies")
+_WORDS = ("begin", "end", "atom", "lattice", "energy", "charge", "comment")
+_KEYS = Keys(_WORDS, alone=("begin", "end"), ignored="#")
+_BEGIN, _END, _ATOM, _LATTICE, _ENERGY, _CHARGE, _COMMENT = map(_KEYS.code, _WORDS)
 
 
 def is_runner_file(content: Content) -> bool:
@@ -50,7 +41,7 @@ def is_runner_file(content: Content) -> bool:
     return begun and words[1][0] in ("comment", "lattice", "atom", "energy", "charge")
 
 
-class RunnerSource(FileSource):
+class RunnerSource(LineSource):
     """One ``input.data`` file of RuNNer or n2p2, plain or compressed.
 
     Properties are ``energy``, ``total_charge``, ``comment``, and per atom ``forces``, ``charges`` and
@@ -63,227 +54,167 @@ class RunnerSource(FileSource):
         The file.
     """
 
-    runs_in = "processes"
+    keys: ClassVar[Keys] = _KEYS
+    begins: ClassVar[str] = "begin"
 
-    def read(self, piece: Slice) -> Iterator[Raw]:
-        """Yield the frames of the file in blocks.
+    def closely(self, lines: list[str], at: int, number: int, last: bool) -> Frame:
+        """Return one frame; see `zstruct.sources.lines.source.LineSource`."""
+        return read_structure(lines, at, number, last)
 
-        Raises
-        ------
-        InputError
-            If the file can't be opened, is empty or is not text.
-        """
-        with opened(self.content) as file:
-            good: list[_Frame] = []
-            bad: list[BadFrame] = []
-            n_atoms = found = 0
-            for k, frame in enumerate(_frames(file)):
-                found = k + 1
-                if isinstance(frame, str):
-                    bad.append(BadFrame(k, frame))
-                else:
-                    frame.number = k
-                    good.append(frame)
-                    n_atoms += len(frame.numbers)
-                if n_atoms >= _BLOCK_ATOMS or len(good) >= _BLOCK_FRAMES:
-                    yield _raw(good, bad)
-                    good, bad, n_atoms = [], [], 0
-            if not found:
-                bad.append(BadFrame(0, "the file ends before any structure begins (a line 'begin')"))
-            if good or bad:
-                yield _raw(good, bad)
+    def usual(self, window: Window) -> list[Raw]:
+        """Return the usual frames of a window; see `zstruct.sources.lines.source.LineSource`."""
+        if not len(window):
+            return []
+        fine = _plain(window)
+        formats = _formats(window)
+        fine &= np.array([columns is not None for columns in formats])
+        edges = [0, *(k for k in range(1, len(formats)) if formats[k] != formats[k - 1]), len(formats)]
+        blocks = []
+        for start, stop in itertools.pairwise(edges):
+            columns = formats[start]
+            frames = start + np.flatnonzero(fine[start:stop])
+            if columns is not None and len(frames):
+                blocks.append(_read(window, frames, columns))
+        return blocks
 
 
-@dataclass
-class _Frame:
-    """What is known of one structure."""
-
-    columns: tuple[tuple[str, int], ...]
-    number: int = 0
-    numbers: list[int] = field(default_factory=list)
-    atoms: list[tuple[int, list[str]]] = field(default_factory=list)
-    """Line number and words of every atom."""
-    table: NDArray[Any] = field(default_factory=lambda: np.empty((0, 3)))
-    """Position and properties of every atom, shape (n_atoms, 3 + properties)."""
-    lattice: list[list[float]] = field(default_factory=list)
-    known: dict[str, float | str] = field(default_factory=dict)
-
-    @cached_property
-    def width(self) -> int:
-        """Words on the line of an atom."""
-        return 5 + sum(width for _, width in self.columns)
-
-    def column(self, name: str) -> NDArray[Any] | None:
-        """Return the values of a property; None if the structure has none."""
-        at = 3
-        for key, width in self.columns:
-            if key == name:
-                values = self.table[:, at] if width == 1 else self.table[:, at : at + width]
-                return None if name in _PLACEHOLDERS and not values.any() else values
-            at += width
-        return None
+def _plain(window: Window) -> NDArray[np.bool_]:
+    """Return which frames have lines as usual, shape (n,): nothing twice, and nothing behind ``end``."""
+    runs, owners, n = window.runs, window.owners, len(window)
+    inside = owners >= 0
+    table = np.zeros((n, len(_WORDS) + 2), dtype=np.int64)
+    np.add.at(table, (owners[inside], runs[inside, CODE]), runs[inside, LINES])
+    pieces = np.zeros_like(table)
+    np.add.at(pieces, (owners[inside], runs[inside, CODE]), 1)
+    words = np.flatnonzero(runs[:, CODE] != BLANK)
+    behind = words[np.searchsorted(words, window.edges[1:]) - 1]  # the last line of each that has words
+    fine = (runs[behind, CODE] == _END) & (table[:, _END] == 1) & (table[:, OTHER] == 0)
+    fine &= (table[:, _ENERGY] <= 1) & (table[:, _CHARGE] <= 1) & (pieces[:, _ATOM] == 1)
+    lattice = table[:, _LATTICE]
+    once: NDArray[np.bool_] = (lattice == 0) | ((lattice == 3) & (pieces[:, _LATTICE] == 1))
+    return fine & once
 
 
-class _FaultError(Exception):
-    """What is wrong with the structure being read."""
-
-
-def _frames(lines: Iterator[str]) -> Iterator[_Frame | str]:
-    """Yield every structure, or what is wrong with it."""
-    frame: _Frame | None = None
-    fault = ""
-    for at, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        if words[0] == "begin":
-            if frame is not None or fault:
-                yield fault or f"line {at}: another structure begins before this one ends (a line 'end')"
-            frame, fault = None, ""
+def _formats(window: Window) -> list[Columns | None]:
+    """Return the columns of atoms of every frame; None if something is wrong with their line."""
+    known: dict[bytes, Columns | None] = {}
+    found = []
+    for place in window.runs[window.edges[:-1], PLACE].tolist():
+        line = window.line_at(place)
+        if line not in known:
             try:
-                frame = _Frame(_columns(words[1:]))
-            except _FaultError as error:
-                fault = f"line {at}: {error}"
-        elif words[0] == "end":
-            if frame is not None and not fault:
-                try:
-                    _complete(frame)
-                except _FaultError as error:
-                    fault = str(error)
-            if frame is not None:
-                yield fault or frame
-            elif fault:
-                yield fault
-            frame, fault = None, ""
-        elif frame is not None and not fault:
-            if words[0] == "atom" and len(words) == frame.width:
-                frame.atoms.append((at, words))
-                continue
-            try:
-                _take(frame, words, line)
-            except _FaultError as error:
-                fault = f"line {at}: {error}"
-    if frame is not None or fault:
-        yield fault or "the file ends inside of this structure (there is no line 'end')"
+                known[line] = columns_named(line.decode("utf-8", "surrogateescape").split()[1:])
+            except FaultError:
+                known[line] = None
+        found.append(known[line])
+    return found
 
 
-def _columns(words: list[str]) -> tuple[tuple[str, int], ...]:
-    if not words:
-        return _COLUMNS
-    if words[0] not in ("position(3)", "positions(3)") or words[1:2] not in (["element"], ["elements"]):
-        raise _FaultError("columns of atoms begin with position(3) and element")
-    columns = []
-    for word in words[2:]:
-        match = re.fullmatch(r"([\w-]+?)(?:\((\d{1,4})\))?", word, re.ASCII)
-        if match is None or match[2] == "0":
-            raise _FaultError(f"{word[:40]!r} is no column of atoms, such as force(3)")
-        name = _NAMES.get(match[1], match[1])
-        if name in ("numbers", "positions"):
-            raise _FaultError(f"a column of atoms can't be called {name}")
-        columns.append((name, int(match[2] or 1)))
-    if len({name for name, _ in columns}) < len(columns):
-        raise _FaultError("a column of atoms is named twice")
-    return tuple(columns)
+def _read(window: Window, frames: NDArray[np.int64], columns: Columns) -> Raw:
+    """Return some frames with the same columns, without those that turn out not to be plain."""
+    owners, codes = window.owners, window.runs[:, CODE]
+    place = np.full(len(window), -1)
+    place[frames] = np.arange(len(frames))
+    inside = (owners >= 0) & (place[owners] >= 0)
 
+    def runs_of(code: int) -> NDArray[np.int64]:
+        return np.flatnonzero(inside & (codes == code))
 
-def _take(frame: _Frame, words: list[str], line: str) -> None:
-    """Read one line of a structure."""
-    key, values = words[0], words[1:]
-    if key == "atom":
-        n = len(frame.atoms) + 1
-        raise _FaultError(f"atom {n} has {len(values)} columns, it should have {frame.width - 1}")
-    if key == "lattice":
-        if len(values) != 3 or len(frame.lattice) == 3:
-            raise _FaultError("the lattice is three lines of three numbers")
-        frame.lattice.append(_floats(values))
-    elif key in ("energy", "charge"):
-        name = "energy" if key == "energy" else "total_charge"
-        if len(values) != 1:
-            raise _FaultError(f"{key} is followed by {len(values)} words, it should be one number")
-        if name in frame.known:
-            raise _FaultError(f"{key} is there twice")
-        frame.known[name] = _floats(values)[0]
-    elif key == "comment":
-        text = line.strip()[len("comment") :].strip()
-        if text:
-            frame.known["comment"] = f"{frame.known['comment']}\n{text}" if "comment" in frame.known else text
-    else:
-        raise _FaultError(f"{key[:40]!r} is no keyword of this format")
+    atoms = runs_of(_ATOM)
+    steps = [(SKIP, 1), (REAL, 3), (ELEMENT, 1), *((REAL, width) for _, width in columns)]
+    (positions, numbers, *others), fine = read_rows(window, atoms, steps)
+    values = {}
+    for code, width in ((_LATTICE, 3), (_ENERGY, 1), (_CHARGE, 1)):
+        runs = runs_of(code)
+        (rows,), good = read_rows(window, runs, [(SKIP, 1), (REAL, width)])
+        fine[place[owners[runs[~good]]]] = False
+        values[code] = place[owners[runs]], rows
+    n_atoms = window.runs[atoms, LINES]
+    kept = np.repeat(fine, n_atoms)
+    whole = bool(fine.all())
 
+    def of_atoms(rows: NDArray[np.generic]) -> NDArray[np.generic]:
+        return rows if whole else rows[kept]
 
-def _floats(words: list[str]) -> list[float]:
-    try:
-        return [float(word) for word in words]
-    except ValueError:
-        wrong = next(word for word in words if not _is_number(word))
-        raise _FaultError(f"{wrong[:40]!r} is not a number") from None
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _complete(frame: _Frame) -> None:
-    """Make numbers of the words of a structure that has ended."""
-    if not frame.atoms:
-        raise _FaultError("the structure has no atoms")
-    if len(frame.lattice) not in (0, 3):
-        raise _FaultError(f"the lattice has {len(frame.lattice)} vectors, it should have three or none")
-    try:
-        frame.numbers = [NUMBERS[words[4]] for _, words in frame.atoms]
-        if not all(frame.numbers):
-            raise ValueError("the dummy atom is no element")
-        flat = chain.from_iterable(words[1:4] + words[5:] for _, words in frame.atoms)
-        frame.table = np.array(list(map(float, flat))).reshape(len(frame.atoms), -1)
-    except (KeyError, ValueError):  # a symbol in other letters, or something wrong: look closer
-        frame.numbers = []
-        for k, (line, words) in enumerate(frame.atoms, start=1):
-            number = atomic_number(words[4])
-            if not number:
-                wrong = f"{words[4][:40]!r}, which is no chemical element"
-                raise _FaultError(f"line {line}: atom {k} is {wrong}") from None
-            frame.numbers.append(number)
-        frame.table = np.array([_at(line, words[1:4] + words[5:]) for line, words in frame.atoms])
-    frame.atoms = []
-
-
-def _at(line: int, words: list[str]) -> list[float]:
-    try:
-        return _floats(words)
-    except _FaultError as error:
-        raise _FaultError(f"line {line}: {error}") from None
-
-
-def _raw(frames: list[_Frame], bad: list[BadFrame]) -> Raw:
-    n_atoms = np.array([len(f.numbers) for f in frames], dtype=np.int64)
-    raw = Raw(np.array([f.number for f in frames], dtype=np.int64), n_atoms, bad=bad)
-    n = len(frames)
-    if not n:
+    raw = Raw(window.first + frames[fine], n_atoms[fine])
+    if not len(raw.frames):
         return raw
-    numbers = np.fromiter(chain.from_iterable(f.numbers for f in frames), np.uint8, int(n_atoms.sum()))
-    raw.atom["numbers"] = [RawColumn(numbers)]
-    raw.atom["positions"] = [RawColumn(np.concatenate([f.table[:, :3] for f in frames]))]
-    periodic = np.array([bool(f.lattice) for f in frames])
-    raw.structure["pbc"] = [RawColumn(np.repeat(periodic[:, None], 3, axis=1))]
-    cells = np.array([f.lattice or np.zeros((3, 3)) for f in frames], dtype=np.float64)
-    raw.structure["cell"] = [RawColumn(cells, periodic, unit=""), RawColumn(cells, ~periodic)]
-    raw.structure["cell"] = [column for column in raw.structure["cell"] if np.any(column.present)]
-    for name in dict.fromkeys(key for frame in frames for key, _ in frame.columns):
-        values = [f.column(name) for f in frames]
-        here = [i for i, v in enumerate(values) if v is not None]
-        if here:
-            index = None if len(here) == n else np.array(here, dtype=np.int64)
-            raw.atom[name] = atom_columns(name, [values[i] for i in here], index, n_atoms)
-    for name in ("energy", "total_charge", "comment"):
-        rows = [i for i, f in enumerate(frames) if name in f.known]
-        if rows:
-            index = None if len(rows) == n else np.array(rows, dtype=np.int64)
-            raw.structure[name] = structure_columns(name, [frames[i].known[name] for i in rows], index, n)
-    for name in _OPEN_UNIT:
-        for column in (*raw.atom.get(name, []), *raw.structure.get(name, [])):
-            column.unit = ""
+    raw.atom["numbers"] = [RawColumn(of_atoms(numbers))]
+    raw.atom["positions"] = [RawColumn(of_atoms(positions), unit="")]
+    offsets = counts_to_offsets(raw.n_atoms)
+    for (name, _), rows in zip(columns, others, strict=True):
+        rows, present = of_atoms(rows), None
+        if name in PLACEHOLDERS:
+            given = np.logical_or.reduceat(rows.reshape(len(rows), -1).any(axis=1), offsets[:-1])
+            if not given.any():
+                continue
+            present = None if given.all() else given
+        raw.atom[name] = [RawColumn(rows, present, unit="" if name in OPEN_UNIT else None)]
+    _add_cells(raw, *values[_LATTICE], fine)
+    for code, name in ((_ENERGY, "energy"), (_CHARGE, "total_charge")):
+        where, rows = values[code]
+        _add(raw, name, where, rows, fine, "" if name in OPEN_UNIT else None)
+    _add_comments(raw, window, runs_of(_COMMENT), place[owners], fine)
     return raw
+
+
+def _add(
+    raw: Raw,
+    name: str,
+    where: NDArray[np.int64],
+    rows: NDArray[np.generic],
+    fine: NDArray[np.bool_],
+    unit: str | None,
+    texts: list[str] | None = None,
+) -> None:
+    """Add a column of which frames `where` of all that were tried have a row."""
+    if not len(where):
+        return
+    values = np.zeros((len(fine), *rows.shape[1:]), dtype=rows.dtype)
+    values[where] = rows
+    present = np.zeros(len(fine), dtype=bool)
+    present[where] = True
+    values, present = values[fine], present[fine]
+    if present.any():
+        raw.structure[name] = [RawColumn(values, None if present.all() else present, texts, unit=unit)]
+
+
+def _add_cells(
+    raw: Raw, where: NDArray[np.int64], rows: NDArray[np.generic], fine: NDArray[np.bool_]
+) -> None:
+    cells, periodic = np.zeros((len(fine), 3, 3)), np.zeros(len(fine), dtype=bool)
+    cells[where] = rows.reshape(-1, 3, 3)
+    periodic[where] = True
+    cells, periodic = cells[fine], periodic[fine]
+    raw.structure["pbc"] = [RawColumn(np.repeat(periodic[:, None], 3, axis=1))]
+    if periodic.any():
+        raw.structure["cell"] = [RawColumn(cells, None if periodic.all() else periodic, unit="")]
+
+
+def _add_comments(
+    raw: Raw, window: Window, runs: NDArray[np.int64], places: NDArray[np.int64], fine: NDArray[np.bool_]
+) -> None:
+    """Add the comments of frames, several lines as one text."""
+    spans, owners = [], []
+    for run in runs.tolist():
+        start, lines = int(window.runs[run, PLACE]), int(window.runs[run, LINES])
+        for line in [window.line_at(start)] if lines == 1 else _lines(window, run):
+            owners.append(int(places[run]))
+            spans.append(line)
+    texts: dict[int, str] = {}
+    for owner, line in zip(owners, spans, strict=True):
+        text = line.decode("utf-8", "surrogateescape").strip()[len("comment") :].strip()
+        if text:
+            texts[owner] = f"{texts[owner]}\n{text}" if owner in texts else text
+    codes: dict[str, int] = {}
+    rows = np.array([codes.setdefault(text, len(codes)) for text in texts.values()], dtype=np.int32)
+    _add(raw, "comment", np.array(list(texts), dtype=np.int64), rows, fine, None, list(codes))
+
+
+def _lines(window: Window, run: int) -> list[bytes]:
+    found = []
+    place = int(window.runs[run, PLACE])
+    for _ in range(int(window.runs[run, LINES])):
+        found.append(window.line_at(place))
+        place += len(found[-1]) + 1
+    return found

@@ -7,7 +7,6 @@ bounded by the size of a slice (or of the largest frame). What is inside a frame
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError, StoreAccessError
-from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
+from zstruct.errors import InputError
+from zstruct.sources.compression import HEAD, compression, decompressed
+from zstruct.sources.lines.streams import fill
 from zstruct.sources.source import SLICE_BYTES, BadFrame, FileSource, Raw, RawColumn, Slice
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ __all__ = ["XYZSource"]
 SCAN_BYTES = 4 << 20
 #: Bytes behind a slice that are read with it: the first line there closes the last frame.
 _BEHIND = 4096
-#: Bytes that a compressed file is asked for at once.
-_READ_BYTES = 1 << 20
 #: Bytes at the beginning in which a file must look like text.
 _HEAD_BYTES = 1 << 16
 #: A block may take this many times the bytes of its text (plus some); else it is halved.
@@ -142,28 +140,8 @@ class XYZSource(FileSource):
 
     def _read(self, stream: IO[bytes], size: int) -> bytes:
         buffer = bytearray(size)
-        n = _fill(stream, memoryview(buffer), self.label)
+        n = fill(stream, memoryview(buffer), self.label)
         return bytes(buffer[:n])
-
-
-def _fill(stream: IO[bytes], room: memoryview, label: str) -> int:
-    """Fill `room` from a stream; return how much there was."""
-    n = 0
-    plain = isinstance(stream, io.RawIOBase)
-    try:
-        while n < len(room):
-            got = stream.readinto(room[n:] if plain else room[n : n + _READ_BYTES])  # type: ignore[attr-defined]
-            if not got:
-                break
-            n += got
-    except DAMAGED as error:
-        raise InputError(f"decompression failed, the file is damaged or cut off: {error}", label) from error
-    except StoreAccessError:
-        raise  # of a server, which says what it is
-    except OSError as error:
-        what = "can't be read" if plain else "decompression failed, the file is damaged"
-        raise InputError(f"{what}: {error.strerror or error}", label) from error
-    return n
 
 
 @dataclass(frozen=True)
@@ -215,7 +193,7 @@ def _windows(stream: IO[bytes], size: int, base: int, limit: int, label: str) ->
     final = resync = False
     beginning = base == 0
     while True:
-        got = 0 if final else _fill(stream, memoryview(text.data)[n : len(text) - kernels.PAD], label)
+        got = 0 if final else fill(stream, memoryview(text.data)[n : len(text) - kernels.PAD], label)
         n += got
         final = final or n < len(text) - kernels.PAD
         text[n] = 10
