@@ -27,7 +27,8 @@ class BuildRequest(RunOptions):
     Parameters
     ----------
     paths
-        A file, a URL, a directory, a glob (``**`` too), a list of these; an `ase.Atoms`, an iterable of
+        A file, a URL, a directory, a glob (``**`` too), each perhaps with frames behind it as in
+        ``a.xyz@0:1000:10``; a list of these; an `ase.Atoms`, an iterable of
         them; or `zstruct.sources.Source` objects.
     out
         The store to make, a local directory (on a cluster: one that every worker can reach).

@@ -21,6 +21,7 @@ from zstruct.keywords import keywords
 from zstruct.paths_and_urls import is_url, path_of
 from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.content import RemoteContent, content_of
+from zstruct.sources.frames import SlicedSource, frames_of, split_name
 from zstruct.sources.options import SourceOptions
 from zstruct.sources.paths import Found, below, holds_arrays, matching, natural
 from zstruct.sources.registry import (
@@ -36,6 +37,7 @@ from zstruct.sources.source import Source
 __all__ = ["expand"]
 
 _GIVE = "give paths, ase.Atoms objects or sources, or a list of these"
+_ALL = ""
 _NO_STORE = (
     "this is a Zarr store, or the working directory of a build, and stores are made from files and "
     "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()"
@@ -54,9 +56,9 @@ def expand(
     ----------
     paths
         A file, a URL, a directory (read recursively, hidden files left out), a glob (``**`` goes into
-        directories), a `Source`, an `ase.Atoms`, a list that mixes these, or any iterable of
-        Atoms. Lists keep their order; directories and globs are sorted as people count
-        (frame2 before frame10).
+        directories), each with ``@0:1000:10`` behind it for some of the frames, a `Source`, an
+        `ase.Atoms`, a list that mixes these, or any iterable of Atoms. Lists keep their order;
+        directories and globs are sorted as people count (frame2 before frame10).
     reader
         The reader of every file, instead of the one that its name suggests: a registered name,
         or ``"ase:FORMAT"`` for one of ASE's formats.
@@ -109,6 +111,16 @@ def expand(
 
 def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tuple[list[Source], list[str]]:
     """Return the sources of a file, a directory or a glob, and what is left out."""
+    name, frames = split_name(path)
+    if frames is not None and not os.path.lexists(path) and not _is_there(path, options):
+        try:
+            frames_of(frames)
+        except InputError as error:
+            if not os.path.exists(name):
+                raise InputError("there is no such file or directory", path) from None
+            raise InputError(error.reason, name) from None
+        whole, left = _from_path(name, chosen, options)
+        return [SlicedSource(source, frames) for source in whole], left
     if os.path.exists(path) and holds_arrays(path):
         raise InputError(_NO_STORE, path)
     if os.path.isfile(path):
@@ -126,6 +138,14 @@ def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tup
     else:
         raise InputError("there is no such file or directory", path)
     return _of_found(path, found, chosen, options, by_content=not is_folder)
+
+
+def _is_there(path: str, options: SourceOptions) -> bool:
+    """Return whether there is something behind a URL with an ``@`` in its name."""
+    try:
+        return is_url(path) and bool(content_of(path, options.storage_options).fingerprint())
+    except InputError:
+        return False
 
 
 def _from_url(url: str, chosen: Factory | None, options: SourceOptions) -> tuple[list[Source], list[str]]:
@@ -178,7 +198,7 @@ def _repeated(names: list[str]) -> list[str]:
 
 
 def _refuse_twice(sources: list[Source]) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, dict[str, str]] = {}  # other frames of one file are another input
     real_folder = cache(os.path.realpath)  # there may be many files and few folders
     for source in sources:
         content = getattr(source, "content", None)
@@ -190,9 +210,16 @@ def _refuse_twice(sources: list[Source]) -> None:
         else:
             folder, base = os.path.split(path)
             true = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), base)
-        if true in seen:
-            raise InputError(f"the file is given twice, also as {seen[true]!r}; leave one out", source.label)
-        seen[true] = source.label
+        frames = getattr(source, "text", "") if isinstance(source, SlicedSource) else ""
+        others = seen.setdefault(true, {})
+        same = (
+            others.get(frames)
+            or others.get("")
+            or (next(iter(others.values()), None) if not frames else None)
+        )
+        if same is not None:
+            raise InputError(f"the file is given twice, also as {same!r}; leave one out", source.label)
+        others[frames] = source.label
 
 
 def _items(given: Any) -> Iterator[str | Source]:
