@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ __all__ = ["Manifest", "ParseJob", "check_unchanged", "fingerprints", "make_mani
 
 _FILES_PER_JOB = 512
 _JOB_BYTES = 32 << 20  # of sources that are smaller than a slice
+_SCANNED = 64  # files that a task scans
+_OF_SLICES = [field.name for field in fields(Slice)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Manifest:
             {
                 "identity": self.identity,
                 "inputs": self.inputs,
-                "jobs": [[[i, asdict(piece)] for i, piece in job.pieces] for job in self.jobs],
+                "jobs": [[[i, _plain(piece)] for i, piece in job.pieces] for job in self.jobs],
                 "unreadable": self.unreadable,
             },
         )
@@ -142,35 +144,47 @@ def make_manifest(
     lost = {i for i, _ in unreadable}
     todo = [i for i in range(len(sources)) if i not in lost]
     slices: dict[int, list[Slice]] = {}
-    for k, scanned in parallel.run(_scan, [sources[i] for i in todo], workers=workers):
-        if isinstance(scanned, InputError):
-            if not skip:
+    some = [todo[k : k + _SCANNED] for k in range(0, len(todo), _SCANNED)]
+    for k, found in parallel.run(_scan, [[sources[i] for i in these] for these in some], workers=workers):
+        for i, scanned in zip(some[k], found, strict=True):
+            if not isinstance(scanned, InputError):
+                slices[i] = scanned
+            elif skip:
+                unreadable.append((i, scanned.reason))
+            else:
                 raise scanned
-            unreadable.append((todo[k], scanned.reason))
-        else:
-            slices[todo[k]] = scanned
     jobs: list[ParseJob] = []
+    nbytes = 0  # of the last job
     for i in sorted(slices):
         for piece in slices[i]:
             last = jobs[-1] if jobs else None
             if (
                 last is not None
-                and last.nbytes + piece.nbytes <= _JOB_BYTES
+                and nbytes + piece.nbytes <= _JOB_BYTES
                 and len(last.pieces) < _FILES_PER_JOB
                 and sources[last.pieces[0][0]].runs_in == sources[i].runs_in != "caller"
                 and last.pieces[-1][0] != i  # slices of one input are as large as they should be
             ):
                 last.pieces.append((i, piece))
+                nbytes += piece.nbytes
             else:
                 jobs.append(ParseJob([(i, piece)]))
+                nbytes = piece.nbytes
     return Manifest(identity(options), inputs, jobs, sorted(unreadable))
 
 
-def _scan(source: Source) -> list[Slice] | InputError:
-    try:
-        return source.scan()
-    except InputError as error:
-        return error
+def _scan(sources: Sequence[Source]) -> list[list[Slice] | InputError]:
+    found: list[list[Slice] | InputError] = []
+    for source in sources:
+        try:
+            found.append(source.scan())
+        except InputError as error:
+            found.append(error)
+    return found
+
+
+def _plain(piece: Slice) -> dict[str, int]:
+    return {name: getattr(piece, name) for name in _OF_SLICES}  # asdict takes ten times as long
 
 
 def identity(options: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from zstruct.errors import InputError
 from zstruct.ragged import Packed, concatenate
 from zstruct.schema import FIELDS
 from zstruct.sources import BadFrame, Raw, Slice, Source
+from zstruct.sources.joined import can_be_joined, joined
 from zstruct.sources.normalize.comments import take_numbers
 from zstruct.sources.normalize.elements import TYPES
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
@@ -27,6 +28,7 @@ from zstruct.sources.remarks import Remarks
 __all__ = ["ParseTask", "parse_job"]
 
 _BLOCK_BYTES = 8 << 20  # smaller blocks (files of one structure) are joined up to this size
+_SMALL_BYTES = 1 << 18  # of blocks that are interpreted together
 _REPORTED = 100  # bad frames of one part that are reported one by one
 
 
@@ -60,25 +62,21 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     remarks = Remarks()
     with PartWriter(task.part, durable=task.durable, in_memory=task.in_memory) as part:
         waiting: list[Packed] = []
-        for label, packed, bad, notes in _blocks(task, properties, remarks):
-            n_skipped += len(bad)
-            skipped += [(label, b.frame, b.reason) for b in bad[: _REPORTED - len(skipped)]]
-            for note in sorted(notes.keys() & set(task.filters.leave_out)):
-                out = np.isin(packed.columns["frame"], notes[note])
-                dropped[note] += int(out.sum())
-                packed = packed.select(~out)
-            kept, filtered = task.filters.apply(packed, label)
-            dropped.update(filtered)
-            for note, frames in notes.items():
-                noted[note] += int(np.isin(kept.columns["frame"], frames).sum())
-            if len(kept) == 0:
+        nbytes = 0
+        for block in _blocks(task, properties, remarks):
+            n_skipped += len(block.bad)
+            skipped += [(block.label, b.frame, b.reason) for b in block.bad[: _REPORTED - len(skipped)]]
+            dropped.update(block.dropped)
+            noted.update(block.noted)
+            if len(block.kept) == 0:
                 continue
-            n_structures += len(kept)
-            n_atoms += int(kept.n_atoms.sum())
-            waiting.append(kept)
-            if sum(block.nbytes for block in waiting) >= _BLOCK_BYTES:
+            n_structures += len(block.kept)
+            n_atoms += int(block.kept.n_atoms.sum())
+            waiting.append(block.kept)
+            nbytes += block.kept.nbytes
+            if nbytes >= _BLOCK_BYTES:
                 _add(part, waiting)
-                waiting = []
+                waiting, nbytes = [], 0
         if waiting:
             _add(part, waiting)
         summary = {
@@ -103,26 +101,108 @@ def _add(part: PartWriter, blocks: list[Packed]) -> None:
     part.add(joined)
 
 
-def _blocks(
-    task: ParseTask, properties: set[str], remarks: Remarks
-) -> Iterator[tuple[str, Packed, list[BadFrame], dict[str, NDArray[np.int64]]]]:
-    """Yield interpreted blocks with their source and the frames of every note.
+@dataclass(frozen=True)
+class _Block:
+    """Structures of one input or of several small ones, interpreted and filtered."""
 
-    The names of all properties met, and what else was noticed, are collected on the way.
+    label: str
+    """Of the input that `bad` are in."""
+    kept: Packed
+    bad: list[BadFrame]
+    dropped: Mapping[str, int]
+    noted: Mapping[str, int]
+
+
+def _blocks(task: ParseTask, properties: set[str], remarks: Remarks) -> Iterator[_Block]:
+    """Yield interpreted blocks; the names of all properties, and what else was noticed, are collected.
+
+    Small blocks that follow one another are interpreted as one: inputs may be thousands.
     """
+    waiting: list[tuple[str, Raw]] = []
+    nbytes = 0
+    for label, raw in _read_all(task):
+        size = sum(
+            c.values.nbytes for table in (raw.atom, raw.structure) for cs in table.values() for c in cs
+        )
+        together = size < _SMALL_BYTES and can_be_joined(raw)
+        if waiting and (not together or nbytes + size > _BLOCK_BYTES):
+            yield from _interpreted(task, waiting, properties, remarks)
+            waiting, nbytes = [], 0
+        if together:
+            waiting.append((label, raw))
+            nbytes += size
+        else:
+            yield from _interpreted(task, [(label, raw)], properties, remarks)
+    if waiting:
+        yield from _interpreted(task, waiting, properties, remarks)
+
+
+def _interpreted(
+    task: ParseTask, given: list[tuple[str, Raw]], properties: set[str], remarks: Remarks
+) -> list[_Block]:
+    """Interpret blocks, given with their labels: as one, or each alone to find what is wrong with which."""
+    if len(given) > 1:
+        labels = {label: k for k, label in enumerate(dict.fromkeys(label for label, _ in given))}
+        codes = np.repeat([labels[label] for label, _ in given], [len(raw.n_atoms) for _, raw in given])
+        noticed = Remarks()
+        try:
+            block = _interpret(
+                task, joined([raw for _, raw in given]), list(labels), codes, properties, noticed
+            )
+        except InputError:
+            block = None
+        if block is not None and not block.bad:
+            remarks.add(noticed)
+            return [block]
+    return [
+        _interpret(task, raw, [label], np.zeros(len(raw.n_atoms), dtype=np.int64), properties, remarks)
+        for label, raw in given
+    ]
+
+
+def _interpret(
+    task: ParseTask,
+    raw: Raw,
+    labels: list[str],
+    codes: NDArray[np.int64],
+    properties: set[str],
+    remarks: Remarks,
+) -> _Block:
+    """Interpret and filter a block, given with the labels of its inputs and which each structure is from."""
+    label = labels[0]
+    take_numbers(raw, task.options.keys.values())
+    properties.update(raw.atom, raw.structure, [] if raw.types is None else [TYPES])
+    packed, bad = normalize(raw, task.options, label, remarks)
+    if bad and task.on_error == "raise" and len(labels) == 1:
+        first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)
+        raise InputError(first.reason, label, first.frame)
+    for sentence, here in raw.remarks.items():
+        remarks.count(sentence, int(np.isin(packed.columns["frame"], raw.frames[here]).sum()))
+    if len(labels) > 1 and bad:
+        return _Block(label, packed, bad, {}, {})
+    packed.add(FIELDS["source"], codes[: len(packed)].astype(np.int32))
+    packed.categories["source"] = labels
+    dropped: Counter[str] = Counter()
+    notes = {note: raw.frames[here] for note, here in raw.notes.items()}
+    for note in sorted(notes.keys() & set(task.filters.leave_out)):
+        out = np.isin(packed.columns["frame"], notes[note])
+        dropped[note] += int(out.sum())
+        packed = packed.select(~out)
+    kept, filtered = task.filters.apply(packed, label)
+    dropped.update(filtered)
+    noted = {note: int(np.isin(kept.columns["frame"], frames).sum()) for note, frames in notes.items()}
+    if len(labels) > 1 and len(kept) < len(packed):  # labels of what is left
+        used, places = np.unique(kept.columns["source"], return_inverse=True)
+        kept.columns["source"] = places.astype(np.int32)
+        kept.categories["source"] = [labels[k] for k in used.tolist()]
+    return _Block(label, kept, bad, dropped, noted)
+
+
+def _read_all(task: ParseTask) -> Iterator[tuple[str, Raw]]:
+    """Yield the blocks of all pieces as they are read, with the labels of their sources."""
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
-            take_numbers(raw, task.options.keys.values())
-            properties.update(raw.atom, raw.structure, [] if raw.types is None else [TYPES])
-            packed, bad = normalize(raw, task.options, source.label, remarks)
-            if bad and task.on_error == "raise":
-                first = min(bad, key=lambda b: -1 if b.frame is None else b.frame)
-                raise InputError(first.reason, source.label, first.frame)
-            for sentence, here in raw.remarks.items():
-                remarks.count(sentence, int(np.isin(packed.columns["frame"], raw.frames[here]).sum()))
-            packed.add(FIELDS["source"], np.zeros(len(packed), dtype=np.int32))
-            packed.categories["source"] = [source.label]
-            yield source.label, packed, bad, {note: raw.frames[here] for note, here in raw.notes.items()}
+            yield source.label, raw
 
 
 def _read(source: Source, piece: Slice, on_error: Literal["raise", "skip"]) -> Iterator[Raw]:

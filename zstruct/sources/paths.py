@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from zstruct.errors import InputError
 
@@ -143,10 +144,14 @@ def _entries(folder: str, part: str, found: Found) -> Iterator[tuple[str, bool]]
 
 def natural(path: str) -> tuple[list[list[tuple[int, str]]], str]:
     """Return a sorting key that counts: frame2 before frame10."""
-    parts = [re.split(r"([0-9]+)", part) for part in path.split(os.sep)]
-    return [
-        [(int(t), "") if t.isdecimal() and t.isascii() else (-1, t) for t in part] for part in parts
-    ], path
+    return [_counted(part) for part in path.split(os.sep)], path
+
+
+@lru_cache(maxsize=1 << 10)
+def _counted(part: str) -> list[tuple[int, str]]:
+    """Return a part of a path as numbers and texts; most paths are of few folders."""
+    pieces = re.split(r"([0-9]+)", part)
+    return [(int(t), "") if t.isdecimal() and t.isascii() else (-1, t) for t in pieces]
 
 
 #: What zstruct and zarr leave in a directory of theirs.

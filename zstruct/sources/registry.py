@@ -133,8 +133,8 @@ class _Reader:
             )
         return partial(self.factory, **given.of(self.options))
 
-    def knows(self, content: Content) -> bool:
-        name = stem(content.name).lower()
+    def knows(self, content: Content, name: str) -> bool:
+        """Tell whether content is of this format, given with its name in lower case, without compression."""
         return name.endswith(self.suffixes) or (self.matches is not None and self.matches(content))
 
 
@@ -238,8 +238,9 @@ def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:
 
 def detect(content: Content, by_content: bool, options: SourceOptions = _DEFAULTS) -> Factory | None:
     """Return the factory of the reader that knows content, or None."""
+    name = stem(content.name).lower()
     for known in reversed(_READERS.values()):
-        if known.knows(content):
+        if known.knows(content, name):
             return known.with_options(options)
     try:
         format = ase_format(content) if by_content else ase_format_by_name(content.name)

@@ -46,6 +46,12 @@ class Remarks:
         """Add units that a field came in."""
         self.units.setdefault(name, set()).update(units)
 
+    def add(self, other: Remarks) -> None:
+        """Add what was noticed elsewhere."""
+        for name, units in other.units.items():
+            self.add_units(name, units)
+        self.counts.update(other.counts)
+
     def source_units(self, name: str, stored: str) -> str | None:
         """Return the units that a field came in, separated by commas; None if nobody said any.
 

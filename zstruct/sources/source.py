@@ -68,6 +68,9 @@ class Slice:
     first_frame: int
     nbytes: int
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Slice, (self.start, self.stop, self.first_frame, self.nbytes)  # there may be many
+
 
 @keywords()
 @dataclass
