@@ -21,7 +21,7 @@ MOST_DIGITS = 12
 
 _POWERS = 10.0 ** np.arange(MOST_DIGITS + 1)
 _MISSING = {name: int(np.iinfo(name).min) for name in ("int32", "int64")}
-_PIECE = 1 << 16  # numbers that NumPy looks at together: they stay in the processor
+_PIECE = 1 << 14  # numbers that NumPy looks at together: they stay in the processor
 # Seconds that NumPy takes for a number, about: to look at it, and to divide.
 _LOOK, _DIVIDE = 5e-9, 2e-9
 
@@ -169,16 +169,22 @@ def _digits_found(
 ) -> bool:
     digits, largest = int(found[0]), 0.0
     for start in range(0, len(values), _PIECE):
-        piece, inside = values[start : start + _PIECE], bits[start : start + _PIECE]
-        absent = np.isnan(piece)
-        found[2] |= bool((inside[piece == 0.0] != 0).any())
-        found[3] |= bool((inside[absent] != 0x7FF8000000000000).any())
-        left = piece[~absent]
-        if not len(left):
-            continue
-        largest = max(largest, float(np.abs(left).max()))
+        left, inside = values[start : start + _PIECE], bits[start : start + _PIECE]
+        zeros = left == 0.0
+        if zeros.any():
+            found[2] |= bool((inside[zeros] != 0).any())
+        highest, lowest = float(left.max()), float(left.min())
+        if highest != highest:  # something is missing
+            absent = np.isnan(left)
+            found[3] |= bool((inside[absent] != 0x7FF8000000000000).any())
+            left = left[~absent]
+            if not len(left):
+                continue
+            highest, lowest = float(left.max()), float(left.min())
+        largest = max(largest, highest, -lowest)
         with np.errstate(over="ignore", invalid="ignore"):
-            while len(left := left[np.rint(left * powers[digits]) / powers[digits] != left]):
+            while (odd := _rounded(left, powers[digits]) != left).any():
+                left = left[odd]
                 digits += 1
                 if digits == len(powers):
                     return False
@@ -188,6 +194,13 @@ def _digits_found(
         return False
     found[0], found[1] = digits, int(whole)
     return True
+
+
+def _rounded(values: NDArray[np.float64], power: np.float64) -> NDArray[np.float64]:
+    out = values * power
+    np.rint(out, out=out)
+    out /= power
+    return out
 
 
 def _multiplied(
