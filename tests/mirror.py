@@ -92,6 +92,7 @@ THROUGH = {
     "sources/arrays/test_source.py": ["sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/lines/test_kernels.py": ["sources/lines/rows", "sources/lines/windows"],
+    "sources/mtp/test_source.py": ["sources/mtp/structure"],
     "sources/normalize/test_normalize.py": [
         "sources/normalize/checks",
         "sources/normalize/column_shapes",

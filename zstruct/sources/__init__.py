@@ -16,6 +16,7 @@ from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, 
 if TYPE_CHECKING:
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+    from zstruct.sources.mtp.source import MTPSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz.source import XYZSource
@@ -27,6 +28,7 @@ __all__ = [
     "AtomsSource",
     "BadFrame",
     "FileSource",
+    "MTPSource",
     "Raw",
     "RawColumn",
     "RunnerSource",

@@ -33,6 +33,14 @@ def _begins_as_runner(content: Content) -> bool:
     return is_runner_file(content)
 
 
+def _begins_as_mtp(content: Content) -> bool:
+    if not stem(content.name).lower().endswith(".cfg"):
+        return False
+    from zstruct.sources.mtp.source import is_mtp_file
+
+    return is_mtp_file(content)
+
+
 @dataclass(frozen=True)
 class Format:
     """A row of the table of formats.
@@ -89,6 +97,13 @@ FORMATS = (
         matches=_begins_as_runner,
         ase=("runnerdata",),
         title="RuNNer and n2p2, input.data",
+    ),
+    Format(
+        "mtp-cfg",
+        "zstruct.sources.mtp.source",
+        "MTPSource",
+        matches=_begins_as_mtp,
+        title="moment tensor potentials (MLIP), .cfg",
     ),
     Format("ase", "zstruct.sources.ase.source", "ASESource", (".traj", ".cif"), title="whatever ASE reads"),
     Format(

@@ -131,6 +131,8 @@ class Raw:
         Which structures something is to be said of, by the words of `NOTES`, shape (n,).
     remarks
         The same for whatever else the user should be told, by the sentence that says it.
+    first_type
+        The number of the first type, where types are numbers: a list of elements begins with it.
     """
 
     frames: NDArray[np.int64]
@@ -141,6 +143,7 @@ class Raw:
     types: RawColumn | None = None
     notes: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     remarks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    first_type: int = 1
 
 
 @runtime_checkable

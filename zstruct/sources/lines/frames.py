@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.sources.columns import atom_columns, by_key, structure_columns
+from zstruct.sources.numerals import number
 from zstruct.sources.source import Raw, RawColumn
 
-__all__ = ["FaultError", "Frame", "joined", "part"]
+__all__ = ["FaultError", "Frame", "floats", "joined", "part", "whole"]
 
 
 class FaultError(Exception):
     """What is wrong with the structure being read."""
+
+
+def floats(words: Sequence[str]) -> list[float]:
+    """Return the numbers that words spell.
+
+    Raises
+    ------
+    FaultError
+        If one of them is none.
+    """
+    values = []
+    for word in words:
+        try:
+            values.append(number(word))
+        except ValueError:
+            raise FaultError(f"{word[:40]!r} is not a number") from None
+    return values
+
+
+def whole(word: str, what: str) -> int:
+    """Return the whole number that a word spells.
+
+    Raises
+    ------
+    FaultError
+        If it is none that 64 bits hold.
+    """
+    if re.fullmatch(r"[-+]?\d{1,30}", word, re.ASCII) is None or not -(2**63) <= int(word) < 2**63:
+        raise FaultError(f"{what} is {word[:40]!r}, it should be a whole number")
+    return int(word)
 
 
 @dataclass
@@ -35,6 +67,8 @@ class Frame:
         The unit that the input states, by name; empty where it leaves that open.
     remarks
         What the user should be told.
+    first_type
+        The number of the first type, where types are numbers.
     """
 
     number: int
@@ -43,6 +77,7 @@ class Frame:
     types: NDArray[Any] | None = None
     units: dict[str, str | None] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    first_type: int = 1
 
 
 def joined(frames: Sequence[Frame]) -> Raw:
@@ -55,6 +90,7 @@ def joined(frames: Sequence[Frame]) -> Raw:
     if frames[0].types is not None:
         raw.atom["numbers"] = [RawColumn(np.zeros(int(n_atoms.sum()), np.uint8))]
         raw.types = atom_columns("type", [frame.types for frame in frames], None, n_atoms)[0]
+        raw.first_type = frames[0].first_type
     else:
         numbers = raw.atom["numbers"][0]
         raw.atom["numbers"] = [RawColumn(numbers.values.astype(np.uint8))]
@@ -105,6 +141,7 @@ def part(raw: Raw, start: int, stop: int) -> Raw:
         columns(raw.atom, rows),
         columns(raw.structure, few),
         types=None if raw.types is None else cut(raw.types, rows),
+        first_type=raw.first_type,
         notes={name: mask[few] for name, mask in raw.notes.items()},
         remarks={sentence: mask[few] for sentence, mask in raw.remarks.items()},
     )

@@ -118,7 +118,7 @@ class Window:
         """Return the lines of a frame, or with -1 those before the first."""
         start, stop = (0, self.edges[0]) if frame < 0 else self.edges[frame : frame + 2]
         begin = self.place(int(start))
-        text = self.text[begin : self.place(int(stop))].tobytes().decode("utf-8", "surrogateescape")
+        text = self.text[begin : self.place(int(stop))].tobytes().decode("utf-8", "backslashreplace")
         return text.removesuffix("\n").split("\n") if text else []
 
     def line_of(self, frame: int) -> int:

@@ -25,7 +25,9 @@ __all__ = ["TYPES", "element_table", "numbers_from_types", "unknown_elements"]
 #: What the properties of an input list if its atoms have types.
 TYPES = "atom types"
 
-_HOW = "elements={1: 'Ti', 2: 'O'}, or elements=['Ti', 'O'] for the types 1, 2, ..."
+# What stands for a type by its place in a list: some formats count from one, others from zero.
+_ORDINAL = "{}."
+_HOW = "elements={{{0}: 'Ti', {1}: 'O'}}, or elements=['Ti', 'O'] for the types {0}, {1}, ..."
 
 
 def element_table(elements: Mapping[Any, Any] | Iterable[Any] | None) -> dict[str, str]:
@@ -34,7 +36,8 @@ def element_table(elements: Mapping[Any, Any] | Iterable[Any] | None) -> dict[st
     Parameters
     ----------
     elements
-        Symbols by type (a number or a name), or the symbols of types 1, 2, ... in a list.
+        Symbols by type (a number or a name), or those of the first type, the second ... in a list: the
+        types 1, 2, ... of most formats, 0, 1, ... of those that count from zero.
 
     Raises
     ------
@@ -44,23 +47,35 @@ def element_table(elements: Mapping[Any, Any] | Iterable[Any] | None) -> dict[st
     Examples
     --------
     >>> element_table(["ti", "O"]), element_table({"OW": "O", 3: 14})
-    ({'1': 'Ti', '2': 'O'}, {'OW': 'O', '3': 'Si'})
+    ({'1.': 'Ti', '2.': 'O'}, {'OW': 'O', '3': 'Si'})
     """
     if elements is None:
         return {}
     if isinstance(elements, str) or not isinstance(elements, (Mapping, list, tuple)):
-        raise InputError(f"elements={elements!r}: give {_HOW}")
-    pairs = elements.items() if isinstance(elements, Mapping) else enumerate(elements, start=1)
+        raise InputError(f"elements={elements!r}: give {_HOW.format(1, 2)}")
+    pairs = elements.items() if isinstance(elements, Mapping) else _listed(elements)
     table: dict[str, str] = {}
     for key, element in pairs:
         number = element_number(element)
         if not number:
-            raise InputError(f"elements: type {key!r} is {element!r}, which is no chemical element")
+            called = repr(key) if isinstance(elements, Mapping) else key.removesuffix(".")
+            raise InputError(f"elements: type {called} is {element!r}, which is no chemical element")
         if isinstance(key, bool) or not isinstance(key, (str, int, np.integer)) or not str(key).strip():
-            raise InputError(f"elements: {key!r} is no type; give {_HOW}")
+            raise InputError(f"elements: {key!r} is no type; give {_HOW.format(1, 2)}")
         if table.setdefault(str(key).strip(), SYMBOLS[number]) != SYMBOLS[number]:
             raise InputError(f"elements: the type {key!r} can't be two elements")
     return table
+
+
+def _listed(elements: Iterable[Any]) -> Iterable[tuple[str, Any]]:
+    """Return the elements of a list by what stands for the first, the second type: `_ORDINAL`."""
+    return ((_ORDINAL.format(k), element) for k, element in enumerate(elements, start=1))
+
+
+def _by_name(elements: Mapping[str, str], first: int) -> dict[str, str]:
+    """Return symbols by type, where the first type of a list has this number."""
+    listed = {_ORDINAL.format(k): str(first + k - 1) for k in range(1, len(elements) + 1)}
+    return {listed.get(name, name): symbol for name, symbol in elements.items()}
 
 
 def numbers_from_types(raw: Raw, elements: Mapping[str, str], bad: Bad) -> list[RawColumn]:
@@ -78,6 +93,7 @@ def numbers_from_types(raw: Raw, elements: Mapping[str, str], bad: Bad) -> list[
     column = raw.types
     assert column is not None
     names, codes = _named(column)
+    elements = _by_name(elements, raw.first_type)
     known = np.array([atomic_number(elements.get(name, _plain(name))) or 0 for name in names], dtype=np.int64)
     n = len(raw.n_atoms)
     here = np.ones(n, dtype=bool) if column.present is None else column.present
@@ -87,7 +103,7 @@ def numbers_from_types(raw: Raw, elements: Mapping[str, str], bad: Bad) -> list[
     for i in np.flatnonzero(unknown).tolist():
         codes_here = np.unique(codes[offsets[i] : offsets[i + 1]])
         lost = [names[c] for c in codes_here.tolist() if not known[c]]
-        bad.add(np.arange(n) == i, _unknown(lost, elements))
+        bad.add(np.arange(n) == i, _unknown(lost, elements, raw.first_type))
     given = raw.atom["numbers"][0].values
     return [RawColumn(np.where(rows, known[codes], given).astype(np.uint8))]
 
@@ -106,12 +122,13 @@ def _named(column: RawColumn) -> tuple[list[str], NDArray[np.int64]]:
     return [str(v) for v in values.tolist()], codes.astype(np.int64)
 
 
-def _unknown(lost: list[str], elements: Mapping[str, str]) -> str:
+def _unknown(lost: list[str], elements: Mapping[str, str], first: int) -> str:
     shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
     what = "atom types are" if len(lost) > 1 else "the atom type is"
     if elements:
         return f"{what} {shown}, which elements= does not say; it says {dict(elements)}"
-    return f"{what} {shown}, and the input does not say which elements; say it with {_HOW}"
+    how = _HOW.format(first, first + 1)
+    return f"{what} {shown}, and the input does not say which elements; say it with {how}"
 
 
 def unknown_elements(numbers: NDArray[Any], n_atoms: NDArray[np.int64]) -> dict[int, str]:

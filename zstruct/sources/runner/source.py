@@ -103,7 +103,7 @@ def _formats(window: Window) -> list[Columns | None]:
         line = window.line_at(place)
         if line not in known:
             try:
-                known[line] = columns_named(line.decode("utf-8", "surrogateescape").split()[1:])
+                known[line] = columns_named(line.decode("utf-8", "backslashreplace").split()[1:])
             except FaultError:
                 known[line] = None
         found.append(known[line])
@@ -203,7 +203,7 @@ def _add_comments(
             spans.append(line)
     texts: dict[int, str] = {}
     for owner, line in zip(owners, spans, strict=True):
-        text = line.decode("utf-8", "surrogateescape").strip()[len("comment") :].strip()
+        text = line.decode("utf-8", "backslashreplace").strip()[len("comment") :].strip()
         if text:
             texts[owner] = f"{texts[owner]}\n{text}" if owner in texts else text
     codes: dict[str, int] = {}

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.elements import atomic_number
-from zstruct.sources.lines.frames import FaultError, Frame
-from zstruct.sources.numerals import number
+from zstruct.sources.lines.frames import FaultError, Frame, floats
 
 __all__ = ["OPEN_UNIT", "PLACEHOLDERS", "Columns", "columns_named", "read_structure"]
 
@@ -132,14 +131,14 @@ def _take(structure: _Structure, words: list[str], line: str) -> None:
     if key == "lattice":
         if len(values) != 3 or len(structure.lattice) == 3:
             raise FaultError("the lattice is three lines of three numbers")
-        structure.lattice.append(_floats(values))
+        structure.lattice.append(floats(values))
     elif key in ("energy", "charge"):
         name = "energy" if key == "energy" else "total_charge"
         if len(values) != 1:
             raise FaultError(f"{key} is followed by {len(values)} words, it should be one number")
         if name in structure.known:
             raise FaultError(f"{key} is there twice")
-        structure.known[name] = _floats(values)[0]
+        structure.known[name] = floats(values)[0]
     elif key == "comment":
         text = line.strip()[len("comment") :].strip()
         if text:
@@ -147,16 +146,6 @@ def _take(structure: _Structure, words: list[str], line: str) -> None:
             structure.known["comment"] = text if known is None else f"{known}\n{text}"
     else:
         raise FaultError(f"{key[:40]!r} is no keyword of this format")
-
-
-def _floats(words: list[str]) -> list[float]:
-    values = []
-    for word in words:
-        try:
-            values.append(number(word))
-        except ValueError:
-            raise FaultError(f"{word[:40]!r} is not a number") from None
-    return values
 
 
 def _complete(structure: _Structure, number: int) -> Frame:
@@ -171,7 +160,7 @@ def _complete(structure: _Structure, number: int) -> Frame:
         if not numbers[-1]:
             raise FaultError(f"line {line}: atom {k} is {words[4][:40]!r}, which is no chemical element")
         try:
-            rows.append(_floats(words[1:4] + words[5:]))
+            rows.append(floats(words[1:4] + words[5:]))
         except FaultError as error:
             raise FaultError(f"line {line}: {error}") from None
     table = np.array(rows)

@@ -1,0 +1,1 @@
+"""The ``.cfg`` files of moment tensor potentials (MLIP)."""
