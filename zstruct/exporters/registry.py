@@ -51,6 +51,8 @@ FORMATS: tuple[Format, ...] = (
         "PackedMemmapExporter",
         title="packed memmap directory (mmml)",
     ),
+    Format("npz", "zstruct.exporters.npz", "NPZExporter", (".npz",), title="NPZ, padded arrays"),
+    Format("npz-ragged", "zstruct.exporters.npz", "RaggedNPZExporter", title="NPZ, packed arrays"),
 )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
     from zstruct.sources.mtp.source import MTPSource
+    from zstruct.sources.npz.source import NPZSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz.source import XYZSource
@@ -29,6 +30,7 @@ __all__ = [
     "BadFrame",
     "FileSource",
     "MTPSource",
+    "NPZSource",
     "Raw",
     "RawColumn",
     "RunnerSource",

@@ -114,6 +114,14 @@ FORMATS = (
         ase=("db", "json"),
         title="ASE databases",
     ),
+    Format(
+        "npz",
+        "zstruct.sources.npz.source",
+        "NPZSource",
+        (".npz",),
+        options=("places",),
+        title="NPZ: MD17, padded and packed arrays",
+    ),
 )
 
 #: The modules of the classes of sources: of files, and of what is in memory.

@@ -10,17 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import keywords
 from zstruct.ragged import segment_ranges
 from zstruct.schema import GEOMETRY, Level
+from zstruct.sources.array_columns import name_elements, rows_of_atoms, rows_of_structures
 from zstruct.sources.arrays.table import array_table
-from zstruct.sources.columns import atom_columns, structure_columns
-from zstruct.sources.normalize.elements import unknown_elements
-from zstruct.sources.source import SLICE_BYTES, Raw, RawColumn, Slice
+from zstruct.sources.source import SLICE_BYTES, Raw, Slice
 from zstruct.text import counted
 
 __all__ = ["ArraySource"]
@@ -142,41 +140,11 @@ class ArraySource:
         rows, counts = slice(offsets[0], offsets[-1]), np.diff(offsets)
         raw = Raw(np.arange(first, last), counts)
         for key, values in table.atom.items():
-            if values.dtype.kind not in "OSU":
-                raw.atom[key] = [RawColumn(values[rows])]
-            else:
-                raw.atom[key] = atom_columns(
-                    key, np.split(values[rows], offsets[1:-1] - offsets[0]), None, counts
-                )
-        _name_elements(raw)
+            raw.atom[key] = rows_of_atoms(key, values[rows], offsets)
+        name_elements(raw)
         for key, values in table.structure.items():
             mask = table.present.get(key)
-            raw.structure[key] = _per_structure(
+            raw.structure[key] = rows_of_structures(
                 key, values[first:last], None if mask is None else mask[first:last]
             )
         return raw
-
-
-def _name_elements(raw: Raw) -> None:
-    """Have the atomic numbers of a block as sources give them; structures with others have a fault.
-
-    Symbols are types, of which most go without saying.
-    """
-    given = raw.atom["numbers"]
-    if given[0].values.dtype.kind in "iu" and given[0].texts is None:
-        z = given[0].values
-        faults = unknown_elements(z, raw.n_atoms)
-    else:
-        raw.types, z, faults = given[0], np.zeros(len(given[0].values)), {}
-    n = np.arange(len(raw.n_atoms))
-    good = None if not faults else ~np.isin(n, list(faults))
-    raw.atom["numbers"] = [RawColumn(z.astype(np.uint8, copy=False), good)]
-    raw.atom["numbers"] += [RawColumn(z, n == i, fault=reason) for i, reason in faults.items()]
-
-
-def _per_structure(key: str, values: NDArray[Any], present: NDArray[np.bool_] | None) -> list[RawColumn]:
-    if values.dtype.kind not in "OSU":
-        return [RawColumn(values, present)]
-    there = np.array([value is not None for value in values.tolist()])
-    here = np.flatnonzero(there if present is None else there & present)
-    return structure_columns(key, values[here].tolist(), here, len(values))

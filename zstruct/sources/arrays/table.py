@@ -17,14 +17,12 @@ from zstruct.aliases import by_alias
 from zstruct.arguments import array_of, shown
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, GEOMETRY, STRUCTURE, Level
+from zstruct.schema import ATOM, FIELDS, GEOMETRY, Level
+from zstruct.sources.array_columns import LEVELS, fits, level_of
 from zstruct.text import counted
 
 __all__ = ["ArrayTable", "array_table"]
 
-_LEVELS: tuple[Level, Level] = (ATOM, STRUCTURE)
-# Columns of a vector or a tensor: what has so many is not taken for one value for each of so many atoms.
-_WIDTHS = (1, 3, 6, 9)
 _WHOSE = (
     "say which are whose with offsets=... or n_atoms=..., or give positions of shape (structures, atoms, 3) "
     "if all have the same number"
@@ -91,7 +89,7 @@ def array_table(
     """
     arrays = {key: _array(key, value, label) for key, value in given.items()}
     for key, level in levels.items():
-        if key not in arrays or level not in _LEVELS:
+        if key not in arrays or level not in LEVELS:
             raise InputError(
                 f"levels={{{key!r}: {level!r}}}: these are names of arrays, with 'atom' or 'structure'", label
             )
@@ -229,24 +227,19 @@ def _add_label(
     """
     n, atoms = len(table), int(table.offsets[-1])
     grid = width is not None and values.shape[:2] == (n, width)
-    fits = {ATOM: grid or values.shape[:1] == (atoms,), STRUCTURE: values.shape[:1] == (n,)}
-    known = [level for level in _LEVELS if by_alias(key, level) is not None]
+    fitting = fits(values.shape, n, atoms, width)
+    known = [level for level in LEVELS if by_alias(key, level) is not None]
     there = f"there are {counted(n, 'structure')} with {counted(atoms, 'atom')}"
     if said is None and len(known) == 1:
         said = known[0]
-    if said is not None and not fits[said]:
+    if said is not None and not fitting[said]:
         raise InputError(f"{key} is per {said}, and has the shape {values.shape}; {there}", label)
-    if not any(fits.values()):
+    level = said or level_of(key, values.shape, values.dtype.kind, fitting, width)
+    if level is None:
         raise InputError(
             f"{key} has the shape {values.shape}, and {there}: give one row for each of these, or of those",
             label,
         )
-    if said is not None:
-        level = said
-    elif all(fits.values()):
-        level = ATOM if grid and (width not in _WIDTHS or values.dtype.kind in "OSU") else STRUCTURE
-    else:
-        level = ATOM if fits[ATOM] else STRUCTURE
     if level == ATOM:
         rows = values.reshape(atoms, *values.shape[2:]) if grid else values
         table.atom[key] = _unmasked(rows, key, label)

@@ -1,0 +1,110 @@
+"""An array in a file: its shape is known before, its rows are read when they are asked for.
+
+Which format the file has is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError
+from zstruct.schema import Level
+
+__all__ = ["OWN", "PLACE", "Dialect", "StoredArray", "shown", "whole_numbers"]
+
+#: The array in which files that zstruct has written say what the others are: rows of array, property, level,
+#: unit and mask, which may be empty.
+OWN = "zstruct_fields"
+#: The level of what makes a structure there.
+PLACE = "place"
+
+
+class StoredArray(Protocol):
+    """An array in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its dtype; of objects if its rows are texts of any length."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether rows can only be read one after the other, as of what is compressed as a whole."""
+
+    @property
+    def unit(self) -> str | None:
+        """The unit that the file states beside it; None if it states none."""
+
+    @property
+    def fault(self) -> str | None:
+        """A sentence if its values can't be read."""
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Return some rows; an array without axes is its own row."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What is known of the arrays of a file beside their names and shapes.
+
+    Parameters
+    ----------
+    places
+        Where what makes a structure is: the array's name by that of `PLACES`.
+    names
+        What labels are called, by the array's name.
+    units
+        Units of labels by the array's name; None for the store's.
+    masks
+        The array that says which structures have a label, by that of the label.
+    hidden
+        Arrays that are said otherwise, and are no labels.
+    levels
+        What rows belong to, by the array's name, where the file says it.
+    exact
+        Whether the file says all this of itself: names stay as they are, and labels without a unit are in the
+        store's. The user must say units otherwise.
+    """
+
+    places: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str | None] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    levels: dict[str, Level] = field(default_factory=dict)
+    exact: bool = False
+
+
+def shown(array: StoredArray) -> str:
+    """Return kind and shape of an array, for messages."""
+    return f"{array.dtype.name} of shape {tuple(array.shape)}"
+
+
+def whole_numbers(name: str, array: StoredArray, label: str) -> NDArray[np.int64]:
+    """Return an array of whole numbers in one row, or in one column.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    shape = tuple(array.shape)
+    if (
+        array.fault is not None
+        or array.dtype.kind not in "iuf"
+        or shape not in ((*shape[:1],), (*shape[:1], 1))
+    ):
+        raise InputError(f"{name} should be whole numbers in one row, not {shown(array)}", label)
+    values = array.rows(0, shape[0]).reshape(-1) if shape else np.zeros(0)
+    with np.errstate(invalid="ignore"):
+        whole: NDArray[np.int64] = values.astype(np.int64)
+    if not np.array_equal(whole, values):
+        raise InputError(f"{name} should be whole numbers, and some are not", label)
+    return whole

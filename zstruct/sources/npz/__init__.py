@@ -1,0 +1,1 @@
+"""What reads NumPy's archives of arrays."""
