@@ -19,6 +19,7 @@ THROUGH = {
         "building/encoding",
         "building/filters",
         "building/finalize",
+        "building/input_options",
         "building/markers",
         "building/parse",
         "building/parts",
@@ -29,6 +30,7 @@ THROUGH = {
         "progress",
     ],
     "building/test_decimal.py": ["store/savings"],
+    "building/test_peek.py": ["building/peek_report", "cli/peek"],
     "building/test_resume.py": ["building/manifest"],
     "building/test_rewrite.py": [
         "building/rewrite_decimals",

@@ -152,7 +152,7 @@ def test_the_dataset_takes_what_its_recipe_does():
 
 
 def test_parameters_are_found_in_docstrings():
-    assert parameters(zstruct.build)[:3] == ["paths", "out", "reader"]
+    assert parameters(zstruct.build)[:3] == ["paths", "out", "filters"]
     assert parameters(zstruct.Store.again) == []
 
 
@@ -167,7 +167,18 @@ def test_the_page_on_building_explains_every_option():
     assert {*missing} <= {"out", "store", "storage_options"}
 
 
-COMMANDS = ("build", "info", "featurize", "split", "references", "rewrite", "stats", "verify", "warmup")
+COMMANDS = (
+    "build",
+    "peek",
+    "info",
+    "featurize",
+    "split",
+    "references",
+    "rewrite",
+    "stats",
+    "verify",
+    "warmup",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

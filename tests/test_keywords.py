@@ -274,6 +274,7 @@ MADE = {
     "features.PairDerivatives",
     "loading.PackedBatch",
     "ExportReport",
+    "PeekReport",
     "RewriteReport",
     "exporters.Block",
     "exporters.Contents",

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from zstruct.building.build import build
     from zstruct.building.encoding import Encoding
     from zstruct.building.filters import Filters, Frame
+    from zstruct.building.peek import peek
+    from zstruct.building.peek_report import PeekReport
     from zstruct.building.report import BuildReport
     from zstruct.building.rewrite import rewrite
     from zstruct.building.rewrite_report import RewriteReport
@@ -69,6 +71,7 @@ __all__ = [
     "Frame",
     "InputError",
     "MissingExtraError",
+    "PeekReport",
     "References",
     "RewriteReport",
     "Selection",
@@ -98,6 +101,7 @@ __all__ = [
     "open_references",
     "open_split",
     "open_statistics",
+    "peek",
     "rewrite",
     "sources",
     "split",
@@ -115,6 +119,7 @@ _LAZY = {
     "FeaturizeReport": "zstruct.features.featurize",
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
+    "PeekReport": "zstruct.building",
     "References": "zstruct.stats.references",
     "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",
@@ -133,6 +138,7 @@ _LAZY = {
     "open_references": "zstruct.stats.references",
     "open_split": "zstruct.splits",
     "open_statistics": "zstruct.stats",
+    "peek": "zstruct.building",
     "rewrite": "zstruct.building",
     "split": "zstruct.splits",
     "statistics": "zstruct.stats",

@@ -141,6 +141,7 @@ def test_every_option_of_build_can_be_typed_but_the_function(capsys):
         "keys": "--key",
         "units": "--unit",
         "elements": "--element",
+        "storage_options": "--storage-option",
         "atomic_energies": "--atomic-energy",
         "resume": "--no-resume",
         "progress": "--quiet",

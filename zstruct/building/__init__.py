@@ -3,8 +3,20 @@
 from zstruct.building.build import build
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
+from zstruct.building.peek import peek
+from zstruct.building.peek_report import PeekReport
 from zstruct.building.report import BuildReport
 from zstruct.building.rewrite import rewrite
 from zstruct.building.rewrite_report import RewriteReport
 
-__all__ = ["BuildReport", "Encoding", "Filters", "Frame", "RewriteReport", "build", "rewrite"]
+__all__ = [
+    "BuildReport",
+    "Encoding",
+    "Filters",
+    "Frame",
+    "PeekReport",
+    "RewriteReport",
+    "build",
+    "peek",
+    "rewrite",
+]

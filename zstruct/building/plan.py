@@ -34,7 +34,7 @@ from zstruct.store.savings import SAMPLE_ROWS, decimal_share
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.workdir import write_json
 
-__all__ = ["Plan", "PlannedField", "load_plan", "make_plan"]
+__all__ = ["Plan", "PlannedField", "check_named", "load_plan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding:
         comes in shapes that no single array can hold.
     """
     summaries = [read_summary(part) for part in parts]
-    _check_named(options, {name for summary in summaries for name in summary["properties"]})
+    check_named(options, {name for summary in summaries for name in summary["properties"]})
     remarks = Remarks.of(summary["remarks"] for summary in summaries)
     blocks = [block for path in parts for block in read_blocks(path)]
     n = sum(block.n_structures for block in blocks)
@@ -265,7 +265,7 @@ def _with_decimal(planned: PlannedField, blocks: Sequence[PartBlock], encoding: 
     return planned if share is None else replace(planned, decimal=found.decimal, decimal_share=share)
 
 
-def _check_named(options: ReadOptions, properties: set[str]) -> None:
+def check_named(options: ReadOptions, properties: set[str]) -> None:
     """Refuse names that occur nowhere: a slip of the pen would silently cost the labels."""
     own = {"numbers", "positions", "cell", "pbc", TYPES}
     there = ", ".join(sorted(properties - own)) or "nothing else"

@@ -18,6 +18,7 @@ from zstruct.cli.build import add_build
 from zstruct.cli.featurize import add_featurize
 from zstruct.cli.info import add_info
 from zstruct.cli.options import Command
+from zstruct.cli.peek import add_peek
 from zstruct.cli.references import add_references
 from zstruct.cli.rewrite import add_rewrite
 from zstruct.cli.split import add_split
@@ -56,6 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_split, add_stats, add_references
-    for add in (add_build, add_featurize, *kept, add_rewrite, add_info, add_verify, add_warmup):
+    for add in (add_peek, add_build, add_featurize, *kept, add_rewrite, add_info, add_verify, add_warmup):
         add(commands)
     return parser

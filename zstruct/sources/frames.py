@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
-from zstruct.ragged import counts_to_offsets
+from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.sources.source import BadFrame, Raw, RawColumn, Slice, Source
 from zstruct.text import counted
 
@@ -209,10 +209,7 @@ def _overlap(wanted: range, start: int, stop: int) -> bool:
 
 def take_frames(raw: Raw, rows: NDArray[np.int64]) -> Raw:
     """Return structures of a block, in the order of their rows; what was bad in it is left out."""
-    n_atoms = raw.n_atoms[rows]
-    starts = counts_to_offsets(raw.n_atoms)[rows]
-    ends = counts_to_offsets(n_atoms)
-    atoms = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], n_atoms)
+    atoms, n_atoms = chosen_rows(counts_to_offsets(raw.n_atoms), rows)
 
     def taken(column: RawColumn, which: NDArray[np.int64]) -> RawColumn:
         present = None if column.present is None else column.present[rows]

@@ -19,7 +19,18 @@ from zstruct.sources.content import Content
 from zstruct.sources.options import SourceOptions
 from zstruct.sources.source import Source
 
-__all__ = ["CLASSES", "FORMATS", "NAME_IT", "Factory", "Format", "detect", "forced", "reader_of", "register"]
+__all__ = [
+    "CLASSES",
+    "FORMATS",
+    "NAME_IT",
+    "Factory",
+    "Format",
+    "detect",
+    "forced",
+    "reader_name",
+    "reader_of",
+    "register",
+]
 
 Factory = Callable[..., Source]
 _DEFAULTS = SourceOptions()
@@ -243,6 +254,15 @@ def _of_ase(format: str, options: SourceOptions) -> Factory:
         return _READERS[_BETTER[format]].with_options(options)
     source = _class("ASESource")
     return lambda content: source(content, format=format)
+
+
+def reader_name(source: Source) -> str:
+    """Return what ``reader=`` calls the reader of a source; the name of its class if that is none of ours."""
+    kind = type(source).__name__
+    format = getattr(source, "format", None)
+    if kind == "ASESource" and format:
+        return f"ase:{format}"
+    return next((row.name for row in FORMATS if row.source == kind), kind)
 
 
 def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:

@@ -46,7 +46,7 @@ from zstruct.sources.normalize.unit_systems import UnitChoice
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.source import BadFrame, Raw, RawColumn
 
-__all__ = ["ReadOptions", "normalize"]
+__all__ = ["ReadOptions", "normalize", "properties_of"]
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,11 @@ def normalize(
     failures = [BadFrame(int(raw.frames[i]), bad.reasons[i]) for i in sorted(bad.reasons)]
     packed.add(FIELDS["frame"], np.asarray(raw.frames, dtype=np.int64))
     return packed.select(~bad.mask), raw.bad + failures
+
+
+def properties_of(raw: Raw, options: ReadOptions) -> dict[str, list[str]]:
+    """Return which properties of a block feed each field, by their names in the input."""
+    return {name: list(by_key) for (_, name), by_key in _choose(raw, options, set()).items()}
 
 
 @dataclass(frozen=True)
