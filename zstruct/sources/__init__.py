@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
     from zstruct.sources.mtp.source import MTPSource
     from zstruct.sources.npz.source import NPZSource
+    from zstruct.sources.packed_memmap.source import PackedMemmapSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz.source import XYZSource
@@ -31,6 +32,7 @@ __all__ = [
     "FileSource",
     "MTPSource",
     "NPZSource",
+    "PackedMemmapSource",
     "Raw",
     "RawColumn",
     "RunnerSource",

@@ -28,7 +28,9 @@ from zstruct.sources.registry import (
     NAME_IT,
     Factory,
     detect,
+    folder_reader,
     forced,
+    is_input,
     reader_of,
 )
 from zstruct.sources.remote import RemoteFile, is_pattern, told
@@ -127,12 +129,14 @@ def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tup
         content = content_of(path)
         return [(chosen or reader_of(content, options))(content)], []
     is_folder = os.path.isdir(path)
+    if is_folder and (known := folder_reader(path, options)) is not None:
+        return [(chosen or known)(content_of(path))], []
     if is_folder:
-        found = below(path)
+        found = below(path, is_input)
     elif is_url(path):
         return _from_url(path, chosen, options)
     elif glob.has_magic(path):
-        found = matching(path)
+        found = matching(path, is_input)
     elif os.path.lexists(path):
         raise InputError("this is a pipe, a device or a link to nothing; give a file or a directory", path)
     else:

@@ -11,7 +11,7 @@ import glob
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -44,8 +44,20 @@ class Found:
         (self.names if regular else self.left).append(path)
 
 
-def below(folder: str) -> Found:
-    """Return the files below a directory; hidden ones are left out."""
+def _never(folder: str) -> bool:
+    return False
+
+
+def below(folder: str, whole: Callable[[str], bool] = _never) -> Found:
+    """Return the files below a directory; hidden ones are left out.
+
+    Parameters
+    ----------
+    folder
+        The directory.
+    whole
+        Tells which directories are an input as they are, like a file.
+    """
     found = Found()
     entered: set[tuple[int, int]] = set()
     waiting = [folder]
@@ -53,8 +65,10 @@ def below(folder: str) -> Found:
         entries, folders = _listed(waiting.pop(0), entered, found)
         for path in entries:
             found.take(path)
-        here = [path for path in folders if not holds_arrays(path)]
-        found.left += [path for path in folders if path not in here]
+        inputs = [path for path in folders if whole(path)]
+        found.names += inputs
+        here = [path for path in folders if path not in inputs and not holds_arrays(path)]
+        found.left += [path for path in folders if path not in here and path not in inputs]
         links = [path for path in here if os.path.islink(path)]
         waiting = [path for path in here if path not in links] + waiting + links  # real ones first
     found.names.sort(key=natural)
@@ -76,10 +90,17 @@ def _listed(folder: str, entered: set[tuple[int, int]], found: Found) -> tuple[l
     return [path for path, is_dir in there if not is_dir], sorted(path for path, is_dir in there if is_dir)
 
 
-def matching(pattern: str) -> Found:
+def matching(pattern: str, whole: Callable[[str], bool] = _never) -> Found:
     """Return the files that match a pattern; ``**`` goes into directories, also through links.
 
     `glob.glob` would walk in circles where links do, once for every way round.
+
+    Parameters
+    ----------
+    pattern
+        The pattern.
+    whole
+        Tells which directories are an input as they are, like a file.
 
     Raises
     ------
@@ -105,7 +126,9 @@ def matching(pattern: str) -> Found:
             continue
         for path, is_folder in _entries(folder, parts[k], found):
             last = k == len(parts) - 1
-            if is_folder and (parts[k] == "**" or not last):
+            if is_folder and (last or parts[k] == "**") and whole(path):
+                found.names.append(path)
+            elif is_folder and (parts[k] == "**" or not last):
                 through = (path, k if parts[k] == "**" else k + 1)
                 (linked if os.path.islink(path) else direct).append(through)
             elif is_folder:

@@ -6,6 +6,7 @@ Readers are imported when they are first used.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,9 @@ __all__ = [
     "Factory",
     "Format",
     "detect",
+    "folder_reader",
     "forced",
+    "is_input",
     "reader_name",
     "reader_of",
     "register",
@@ -68,6 +71,8 @@ class Format:
         Tells of content whether it is of this format, where suffixes don't.
     ase
         Formats of ASE that this reads better: units that a file states, labels that ASE drops.
+    folder
+        Names of files; a directory that has all of them is of this format as a whole.
     options
         Those of `SourceOptions` that its source takes, by their names.
     title
@@ -82,6 +87,7 @@ class Format:
     suffixes: Sequence[str] = ()
     matches: Callable[[Content], bool] | None = None
     ase: tuple[str, ...] = ()
+    folder: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     title: str = ""
     extra: str = ""
@@ -133,6 +139,13 @@ FORMATS = (
         options=("places",),
         title="NPZ: MD17, padded and packed arrays",
     ),
+    Format(
+        "packed-memmap",
+        "zstruct.sources.packed_memmap.source",
+        "PackedMemmapSource",
+        folder=("offsets.npy", "Z_pack.int32", "R_pack.f32"),
+        title="packed memmap directory (mmml)",
+    ),
 )
 
 #: The modules of the classes of sources: of files, and of what is in memory.
@@ -157,6 +170,7 @@ class _Reader:
     suffixes: tuple[str, ...]
     matches: Callable[[Content], bool] | None
     options: tuple[str, ...] = ()
+    folder: tuple[str, ...] = ()
 
     def with_options(self, given: SourceOptions) -> Factory:
         """Return what makes a source with the options that it takes."""
@@ -281,6 +295,8 @@ def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:
 
 def detect(content: Content, by_content: bool, options: SourceOptions = _DEFAULTS) -> Factory | None:
     """Return the factory of the reader that knows content, or None."""
+    if content.path is not None and os.path.isdir(content.path):
+        return folder_reader(content.path, options)
     name = stem(content.name).lower()
     for known in reversed(_READERS.values()):
         if known.knows(content, name):
@@ -293,7 +309,20 @@ def detect(content: Content, by_content: bool, options: SourceOptions = _DEFAULT
     return None if format is None else _of_ase(format, options)
 
 
+def is_input(folder: str) -> bool:
+    """Tell whether a directory is an input as a whole."""
+    return folder_reader(folder) is not None
+
+
+def folder_reader(folder: str, options: SourceOptions = _DEFAULTS) -> Factory | None:
+    """Return the factory of the reader that reads a directory as a whole, or None."""
+    for known in reversed(_READERS.values()):
+        if known.folder and all(os.path.isfile(os.path.join(folder, name)) for name in known.folder):
+            return known.with_options(options)
+    return None
+
+
 for _row in FORMATS:
     _READERS[_row.name] = _Reader(
-        _row.name, _by_class(_row.source), tuple(_row.suffixes), _row.matches, _row.options
+        _row.name, _by_class(_row.source), tuple(_row.suffixes), _row.matches, _row.options, _row.folder
     )

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from ase.units import kcal, mol
+
+import zstruct
+from zstruct.errors import InputError
+from zstruct.sources import PackedMemmapSource, expand
+
+COUNTS = [3, 1, 4, 2]
+
+
+def packed(folder, charges=True, counts=COUNTS):
+    """The files that mmml's own tools make."""
+    rng = np.random.default_rng(0)
+    n = sum(counts)
+    folder.mkdir()
+    arrays = {
+        "Z_pack.int32": rng.integers(1, 9, n).astype(np.int32),
+        "R_pack.f32": rng.normal(size=(n, 3)).astype(np.float32),
+        "F_pack.f32": rng.normal(size=(n, 3)).astype(np.float32),
+        "E.f64": rng.normal(size=len(counts)),
+        "Qtot.f64": rng.integers(-1, 2, len(counts)).astype(np.float64),
+    }
+    for name, values in arrays.items():
+        if charges or name != "Qtot.f64":
+            values.tofile(folder / name)
+    np.save(folder / "offsets.npy", np.cumsum([0, *counts]))
+    np.save(folder / "n_atoms.npy", np.array(counts, dtype=np.int32))
+    return arrays
+
+
+def built(tmp_path, paths, **options):
+    zstruct.build(paths, tmp_path / "out.zarr", progress=False, overwrite=True, **options)
+    return zstruct.Store(tmp_path / "out.zarr")
+
+
+def test_all_files_are_read(tmp_path):
+    arrays = packed(tmp_path / "mm")
+    store = built(tmp_path, tmp_path / "mm", units="ase")
+    assert np.diff(store.read("offsets")).tolist() == COUNTS
+    assert np.array_equal(store.read("numbers"), arrays["Z_pack.int32"])
+    assert np.array_equal(store.read("positions"), arrays["R_pack.f32"].astype(float))
+    assert np.array_equal(store.read("forces"), arrays["F_pack.f32"].astype(float))
+    assert np.array_equal(store.read("energy"), arrays["E.f64"])
+    assert np.array_equal(store.read("total_charge"), arrays["Qtot.f64"])
+    assert not store.read("pbc").any()
+
+
+def test_single_precision_stays_single(tmp_path):
+    arrays = packed(tmp_path / "mm")
+    store = built(tmp_path, tmp_path / "mm", units="ase", encoding="float32")
+    assert store.read("positions").dtype == np.float32
+    assert np.array_equal(store.read("positions"), arrays["R_pack.f32"])
+
+
+def test_units_are_asked_for(tmp_path):
+    arrays = packed(tmp_path / "mm")
+    with pytest.raises(InputError, match=r"mm, frame 0: the input does not say the unit of (energy|forces)"):
+        built(tmp_path, tmp_path / "mm")
+    store = built(tmp_path, tmp_path / "mm", units={"energy": "kcal/mol", "length": "angstrom"})
+    np.testing.assert_allclose(store.read("energy"), arrays["E.f64"] * kcal / mol, rtol=1e-14)
+    np.testing.assert_allclose(store.read("forces"), arrays["F_pack.f32"] * (kcal / mol), rtol=1e-6)
+    assert np.array_equal(store.read("positions"), arrays["R_pack.f32"].astype(float))
+
+
+def test_charges_are_optional(tmp_path):
+    packed(tmp_path / "mm", charges=False)
+    assert "total_charge" not in built(tmp_path, tmp_path / "mm", units="ase").fields
+
+
+def test_directories_are_inputs_as_a_whole(tmp_path):
+    (tmp_path / "all").mkdir()
+    for name in ("a1", "a10", "a2"):
+        packed(tmp_path / "all" / name)
+    (tmp_path / "all" / "notes.txt").write_text("nothing")
+    for given in (tmp_path / "all", f"{tmp_path}/all/*", f"{tmp_path}/**/*"):
+        sources, left = expand(str(given))
+        assert [type(source) for source in sources] == [PackedMemmapSource] * 3
+        assert [source.content.name for source in sources] == ["a1", "a2", "a10"]
+        assert [name.endswith("notes.txt") for name in left] == [True]
+    assert built(tmp_path, tmp_path / "all", units="ase").n_structures == 12
+
+
+def test_the_reader_has_a_name(tmp_path):
+    packed(tmp_path / "mm")
+    assert built(tmp_path, tmp_path / "mm", units="ase", reader="packed-memmap").n_structures == 4
+    (tmp_path / "mm" / "R_pack.f32").unlink()
+    with pytest.raises(InputError, match=r"there is no R_pack\.f32 in this directory"):
+        PackedMemmapSource(tmp_path / "mm").scan()
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(InputError, match="a packed memmap is a directory, and this is none"):
+        PackedMemmapSource(tmp_path / "a.txt").scan()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Z_pack.int32", "Z_pack.int32 has 39 bytes, and offsets end at 10 atoms, which takes 40"),
+        ("R_pack.f32", "R_pack.f32 has 119 bytes, and offsets end at 10 atoms, which takes 120"),
+        ("E.f64", "E.f64 has 31 bytes, and there are 4 structures, which takes 32"),
+        ("Qtot.f64", "Qtot.f64 has 31 bytes, and there are 4 structures, which takes 32"),
+        ("offsets.npy", "offsets.npy is damaged"),
+        ("n_atoms.npy", "n_atoms.npy is damaged"),
+    ],
+)
+def test_files_that_are_cut_off(tmp_path, name, reason):
+    packed(tmp_path / "mm")
+    data = (tmp_path / "mm" / name).read_bytes()
+    (tmp_path / "mm" / name).write_bytes(data[:-1])
+    with pytest.raises(InputError, match=f"mm: {reason}"):
+        built(tmp_path, tmp_path / "mm", units="ase")
+    (tmp_path / "mm" / name).write_bytes(b"")
+    with pytest.raises(InputError, match="mm: "):
+        built(tmp_path, tmp_path / "mm", units="ase")
+
+
+def test_tables_that_make_no_sense(tmp_path):
+    packed(tmp_path / "mm")
+    for name, values, reason in [
+        ("offsets.npy", [0, 3, 2, 8, 10], "frame 1: offsets go back from 3 to 2"),
+        ("offsets.npy", [[0, 10]], "offsets.npy should be whole numbers in one row"),
+        ("offsets.npy", [], "offsets.npy should be whole numbers in one row"),
+        ("n_atoms.npy", [3, 1, 3, 3], "offsets and n_atoms do not agree"),
+    ]:
+        before = (tmp_path / "mm" / name).read_bytes()
+        np.save(tmp_path / "mm" / name, np.array(values))
+        with pytest.raises(InputError, match=reason):
+            built(tmp_path, tmp_path / "mm", units="ase")
+        (tmp_path / "mm" / name).write_bytes(before)
+    z = np.fromfile(tmp_path / "mm" / "Z_pack.int32", dtype=np.int32)
+    z[5] = 200
+    z.tofile(tmp_path / "mm" / "Z_pack.int32")
+    with pytest.raises(InputError, match="frame 2: 200 is no atomic number"):
+        built(tmp_path, tmp_path / "mm", units="ase")
+
+
+def test_a_changed_file_is_noticed(tmp_path):
+    packed(tmp_path / "mm")
+    source = PackedMemmapSource(tmp_path / "mm")
+    before = source.fingerprint()
+    assert before["size"] == sum(f.stat().st_size for f in (tmp_path / "mm").iterdir())
+    (tmp_path / "mm" / "E.f64").write_bytes(np.zeros(4).tobytes())
+    assert source.fingerprint() != before

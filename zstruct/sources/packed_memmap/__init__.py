@@ -1,0 +1,1 @@
+"""What reads packed memmap directories, as mmml has them."""
