@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 from zstruct.sources.compression import HEAD, compression, decompressed
 from zstruct.sources.content import Content
 from zstruct.sources.lines.frames import FaultError, Frame, joined, part
@@ -32,6 +33,7 @@ _ANYWHERE = 1 << 62
 _HEAD_BYTES = 1024
 
 
+@keywords()
 class LineSource(FileSource):
     """A text file of frames that begin with a known line.
 

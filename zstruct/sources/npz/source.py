@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 from zstruct.sources.array_columns import LEVELS
 from zstruct.sources.array_files.source import ArrayFileSource
 from zstruct.sources.array_files.stored import OWN, PLACE, Dialect, StoredArray, shown
@@ -25,6 +26,7 @@ _ALONE = {1: -0.5, 6: -37.8, 7: -54.6, 8: -75.1}
 _KCAL = 627.5
 
 
+@keywords()
 class NPZSource(ArrayFileSource):
     """Structures in an archive of NumPy, ``.npz``; nothing in it is unpickled.
 
