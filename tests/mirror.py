@@ -94,6 +94,11 @@ THROUGH = {
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
     "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
+    "sources/lammps/test_source.py": [
+        "sources/lammps/headers",
+        "sources/lammps/structure",
+        "sources/lammps/styles",
+    ],
     "sources/lines/test_kernels.py": ["sources/lines/rows", "sources/lines/windows"],
     "sources/mtp/test_source.py": ["sources/mtp/structure"],
     "sources/normalize/test_normalize.py": [

@@ -47,6 +47,15 @@ def _begins_as_runner(content: Content) -> bool:
     return is_runner_file(content)
 
 
+def _begins_as_lammps(content: Content) -> bool:
+    name = stem(content.name).lower()
+    if not (name.endswith((".lammpstrj", ".dump", ".lammpsdump")) or name.startswith("dump.")):
+        return False
+    from zstruct.sources.lammps.source import is_lammps_dump
+
+    return is_lammps_dump(content)
+
+
 def _begins_as_mtp(content: Content) -> bool:
     if not stem(content.name).lower().endswith(".cfg"):
         return False
@@ -114,6 +123,14 @@ FORMATS = (
         matches=_begins_as_runner,
         ase=("runnerdata",),
         title="RuNNer and n2p2, input.data",
+    ),
+    Format(
+        "lammps-dump",
+        "zstruct.sources.lammps.source",
+        "LAMMPSDumpSource",
+        matches=_begins_as_lammps,
+        ase=("lammps-dump-text",),
+        title="dumps of LAMMPS, as text",
     ),
     Format(
         "mtp-cfg",

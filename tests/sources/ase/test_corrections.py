@@ -13,7 +13,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import ioformats
 
 import zstruct
-from zstruct import cli
 from zstruct.errors import InputError
 from zstruct.sources.ase.corrections import CORRECTIONS
 from zstruct.sources.ase.source import ASESource
@@ -100,34 +99,6 @@ def test_spins_of_castep_that_nobody_gave():
 # LAMMPS
 
 
-def test_types_are_no_elements(tmp_path):
-    with pytest.raises(InputError, match=r"types\.dump, frame 0: atom types are 1, 2, and the input does"):
-        zstruct.build(CASES / "lammps_types.dump", tmp_path / "s.zarr", progress=False)
-    options = {"overwrite": True, "progress": False}
-    for elements in ({1: "Ti", 2: "O"}, ["Ti", "O"]):
-        report = zstruct.build(CASES / "lammps_types.dump", tmp_path / "s.zarr", elements=elements, **options)
-        assert report.species == {"O": 1, "Ti": 1}
-    store = zstruct.open(report.path)
-    assert store["numbers"].values.tolist() == [22, 8]
-    assert store["forces"].values.tolist() == [[0.1, 0, 0], [-0.1, 0, 0]]
-    assert "energy" not in store
-    assert store["cell"].values.tolist() == [(np.eye(3) * 5).tolist()]
-
-
-def test_elements_on_the_command_line(tmp_path, capsys):
-    store = str(tmp_path / "s.zarr")
-    arguments = ["build", str(CASES / "lammps_types.dump"), store, "--quiet"]
-    assert cli.main(arguments) == 1
-    assert "atom types are 1, 2, and the input does not say which elements" in capsys.readouterr().err
-    assert cli.main([*arguments, "--element", "1=Ti", "--element", "2=O"]) == 0
-    assert "species: O 1, Ti 1" in capsys.readouterr().out
-
-
-def test_elements_that_nothing_asks_for(tmp_path):
-    with pytest.raises(InputError, match=r"elements=\.\.\.: no input has atom types"):
-        zstruct.build(CASES / "lammps_element.dump", tmp_path / "s.zarr", elements=["Ti"], progress=False)
-
-
 @pytest.mark.parametrize("reader", ["xsf", "ase:xsf"])
 def test_xsf_goes_to_the_better_reader(tmp_path, reader):
     options = {"reader": reader, "progress": False}
@@ -136,51 +107,6 @@ def test_xsf_goes_to_the_better_reader(tmp_path, reader):
     options["units"] = {"forces": "Ha/A"}
     report = zstruct.build(CASES / "ase_written.xsf", tmp_path / "s.zarr", **options)
     assert zstruct.open(report.path)["forces"].values[0, 0] == pytest.approx(1.0)
-
-
-def test_elements_in_the_file_are_believed_and_the_energy_is_not():
-    packed, bad = read(CASES / "lammps_element.dump")
-    assert bad == []
-    assert packed.columns["numbers"].tolist() == [14, 8]
-    assert packed.columns["forces"].tolist() == [[0.1, 0, 0], [-0.1, 0, 0]]
-    assert "energy" not in packed.columns
-    assert "energy" in ase.io.read(CASES / "lammps_element.dump").calc.results  # what ASE makes of it
-
-
-def test_units_that_a_dump_states(written):
-    text = (CASES / "lammps_element.dump").read_text()
-    text = (
-        text.replace("z fx", "z vx vy vz fx").replace(" 0.1", " 0.5 0 0 0.1").replace(" -0.1", " 0 0 0 -0.1")
-    )
-    real = written("ITEM: UNITS\nreal\n" + text, "a.dump")
-    packed, bad = read(real, "lammps-dump-text")
-    assert bad == []
-    assert packed.columns["forces"][0, 0] == pytest.approx(0.1 * units.kcal / units.mol)
-    assert packed.columns["momenta"][0, 0] == pytest.approx(0.5 / units.fs * ase.data.atomic_masses[14])
-    options = {"format": "lammps-dump-text", "exclude": ["momenta"]}
-    assert read(real, given={"forces": "kcal/mol/A"}, **options)[1] == []
-    assert read(real, given={"forces": "eV/A"}, **options)[1][0].startswith(
-        "the input states 'kcal/mol/angstrom' as the unit of forces, but units= says 'eV/A'"
-    )
-    electron = written("ITEM: UNITS\nelectron\n" + text, "c.dump")
-    forces = read(electron, "lammps-dump-text")[0].columns["forces"]
-    assert forces[0, 0] == pytest.approx(0.1 * units.Hartree / units.Bohr)
-    with pytest.raises(InputError, match="states units of style 'lj', which can't be converted"):
-        read(written("ITEM: UNITS\nlj\n" + text, "b.dump"), "lammps-dump-text")
-    packed, bad = read(CASES / "lammps_element.dump", given={"forces": "kcal/mol/A"})
-    assert packed.columns["forces"][0, 0] == pytest.approx(0.1 * units.kcal / units.mol)
-
-
-def test_masses_in_a_dump_are_no_elements(written):
-    text = (CASES / "lammps_types.dump").read_text()
-    for old, new in (("type x", "type mass x"), ("1 1 0", "1 1 72.0 0"), ("2 2 0", "2 2 16.0 0")):
-        text = text.replace(old, new)
-    path = written(text, "a.dump")
-    assert read(path, "lammps-dump-text")[1][0].startswith("atom types are 1, 2")
-    assert read(path, "lammps-dump-text", ["Ti", "O"])[0].columns["numbers"].tolist() == [22, 8]
-    only = text.replace("id type", "id").replace("1 1 72", "1 72").replace("2 2 16", "2 16")
-    with pytest.raises(InputError, match="the dump has masses, but neither elements nor types"):
-        zstruct.build(written(only, "b.dump"), path.with_name("s.zarr"), progress=False)
 
 
 DATA = """LAMMPS data file via write_data, version 1, timestep = 0{units}

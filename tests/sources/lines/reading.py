@@ -49,7 +49,12 @@ def frames_of(blocks) -> dict[int | None, Any]:
                             if column.texts is not None:
                                 values = np.array(column.texts)[values]
                             shape = values.shape[1:]
-                            known[name] = (values.tolist(), shape, column.fault, column.unit)
+                            known[name] = (
+                                None if column.fault else values.tolist(),
+                                shape,
+                                column.fault,
+                                column.unit,
+                            )
             known["remarks"] = sorted(s for s, mask in raw.remarks.items() if mask[i])
             if raw.types is not None:
                 del known["numbers"]

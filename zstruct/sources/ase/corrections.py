@@ -1,6 +1,6 @@
 """What is not to be believed of the formats that ASE reads: a table, and the corrections in it.
 
-ASE fills gaps: an energy of zero beside the forces of a LAMMPS dump, types for atomic numbers, hydrogen
+ASE fills gaps: momenta and charges of zero where there are none, types for atomic numbers, hydrogen
 for atoms without names. It leaves some quantities unconverted, and overlooks units that a file states. One
 row a format says so; what is in no row is taken as ASE reads it, in ASE's units.
 """
@@ -85,10 +85,9 @@ def correction_of(format: str, head: str) -> Correction:
     for pattern, sentence in found.stated:
         if match := re.search(pattern, head):
             raise DistrustError(sentence.format(*match.groups()))
-    if format not in ("lammps-dump-text", "lammps-data"):
+    if format != "lammps-data":
         return found
-    pattern = r"ITEM: UNITS\s+(\w+)" if format == "lammps-dump-text" else r"\A[^\n]*\bunits = (\w+)"
-    match = re.search(pattern, head)
+    match = re.search(r"\A[^\n]*\bunits = (\w+)", head)
     if match is None:
         return found
     if match[1] not in _LAMMPS_STYLES:
@@ -135,16 +134,6 @@ def _type(atoms: Any, types: Any) -> None:
     """Give Atoms types in place of elements."""
     atoms.arrays[_TYPES] = np.asarray(types)
     atoms.arrays["numbers"][:] = 0
-
-
-def _lammps_dump(atoms: Any, head: str) -> None:
-    columns = re.search(r"ITEM: ATOMS([^\n]*)", head)
-    words = columns[1].split() if columns else []
-    if "element" in words:
-        return
-    if "type" not in words:
-        raise ValueError("the dump has masses, but neither elements nor types; " + _LIST.format("numbers"))
-    _type(atoms, atoms.arrays.get("type", atoms.numbers.copy()))
 
 
 def _lammps_data(atoms: Any, head: str) -> None:
@@ -212,7 +201,6 @@ def _velocity(unit: str) -> float:
 _LIST = "read it with ase.io.read, set {} and give the list of Atoms"
 
 CORRECTIONS: dict[str, Correction] = {
-    "lammps-dump-text": Correction(invented=("energy",), frame=_lammps_dump),
     "lammps-data": Correction(frame=_lammps_data),
     "lammps-dump-binary": Correction(
         refused="ASE takes the columns of binary dumps for 'id type x y z vx vy vz fx fy fz', whatever they "

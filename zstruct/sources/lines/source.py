@@ -86,9 +86,8 @@ class LineSource(FileSource):
         """Return what is wrong with what precedes all frames; nothing if it may be there."""
         return ""
 
-    def whole(self, window: Window) -> bool:
-        """Tell whether what follows a window of a scan can be read without it."""
-        return True
+    def check(self, window: Window) -> None:
+        """Raise an `InputError` if the file can't be read any further."""
 
     def scan(self) -> list[Slice]:
         """Return slices of about `SLICE_BYTES` cut where frames begin; a compressed file is one slice.
@@ -106,8 +105,6 @@ class LineSource(FileSource):
         start = first = base = 0
         with self.content.open() as file:
             for window in windows(file, self.keys, self.starts, _SCAN_BYTES, size, 0, self.label):
-                if not self.whole(window):
-                    return [Slice(0, size, 0, size)]
                 places = base + window.runs[window.edges[:-1], 1]
                 while True:
                     k = int(np.searchsorted(places, start + SLICE_BYTES))
@@ -146,6 +143,7 @@ class LineSource(FileSource):
 
     def _blocks(self, window: Window, start: int, ends: bool) -> Iterator[Raw]:
         """Yield the frames of a window in their order."""
+        self.check(window)
         bad: list[BadFrame] = []
         if window.first == 0 and start == 0 and window.line == 0:
             lines = window.lines(-1)
@@ -226,6 +224,6 @@ def _in_order(usual: list[Raw], found: list[Frame]) -> Iterator[Raw]:
 
 
 def _blocks_of(frames: list[Frame]) -> Iterator[Raw]:
-    """Yield blocks of frames, those with types apart from those with elements."""
-    for _, few in itertools.groupby(frames, key=lambda frame: frame.types is None):
+    """Yield blocks of frames: those with elements, with numbers for types, and with names for them apart."""
+    for _, few in itertools.groupby(frames, key=lambda f: "" if f.types is None else f.types.dtype.kind):
         yield joined(list(few))

@@ -15,7 +15,7 @@ from zstruct.sources.columns import structure_columns
 from zstruct.sources.compression import begins
 from zstruct.sources.content import Content
 from zstruct.sources.lines.frames import FaultError, Frame
-from zstruct.sources.lines.kernels import BLANK, CODE, LINES, OTHER, PLACE
+from zstruct.sources.lines.kernels import BLANK, CODE, LINES, OTHER
 from zstruct.sources.lines.rows import INTEGER, REAL, SKIP, read_rows
 from zstruct.sources.lines.source import LineSource
 from zstruct.sources.lines.windows import Keys, Window
@@ -115,20 +115,19 @@ def _formats(window: Window, fine: NDArray[np.bool_]) -> list[Columns | None]:
     known: dict[bytes, Columns | None] = {}
     found: list[Columns | None] = [None] * len(window)
     owners, codes = window.owners, window.runs[:, CODE]
-    for run in np.flatnonzero((codes == _ATOMS) & (owners >= 0)).tolist():
-        if fine[owners[run]]:
-            line = window.line_at(int(window.runs[run, PLACE]))
-            if line not in known:
-                known[line] = _plain_columns(line)
-            found[owners[run]] = known[line]
+    inside = (owners >= 0) & fine[owners]
+    runs = np.flatnonzero(inside & (codes == _ATOMS))
+    for owner, line in zip(owners[runs].tolist(), window.texts(runs), strict=True):
+        if line not in known:
+            known[line] = _plain_columns(line)
+        found[owner] = known[line]
     stresses: dict[bytes, bool] = {}
-    for run in np.flatnonzero((codes == _STRESS) & (owners >= 0)).tolist():
-        if fine[owners[run]]:
-            line = window.line_at(int(window.runs[run, PLACE]))
-            if line not in stresses:
-                stresses[line] = line.decode("utf-8", "backslashreplace").split()[1:] == list(VOIGT)
-            if not stresses[line]:
-                found[owners[run]] = None
+    runs = np.flatnonzero(inside & (codes == _STRESS))
+    for owner, line in zip(owners[runs].tolist(), window.texts(runs), strict=True):
+        if line not in stresses:
+            stresses[line] = line.decode("utf-8", "backslashreplace").split()[1:] == list(VOIGT)
+        if not stresses[line]:
+            found[owner] = None
     return found
 
 
@@ -229,12 +228,8 @@ def _features(
     """Return the features by name and frame; frames with one that has no name are not fine."""
     known: dict[bytes, tuple[str, str] | None] = {}
     texts: dict[str, dict[int, str]] = {}
-    for run in runs.tolist():
-        owner = int(places[run])
-        place = int(window.runs[run, PLACE])
-        for _ in range(int(window.runs[run, LINES])):
-            line = window.line_at(place)
-            place += len(line) + 1
+    for owner, text in zip(places[runs].tolist(), window.texts(runs), strict=True):
+        for line in text.removesuffix(b"\n").split(b"\n"):
             if line not in known:
                 try:
                     known[line] = feature_of(line.decode("utf-8", "backslashreplace"))

@@ -17,7 +17,7 @@ from zstruct.ragged import counts_to_offsets
 from zstruct.sources.compression import begins, stem
 from zstruct.sources.content import Content
 from zstruct.sources.lines.frames import FaultError, Frame
-from zstruct.sources.lines.kernels import BLANK, CODE, LINES, OTHER, PLACE
+from zstruct.sources.lines.kernels import BLANK, CODE, LINES, OTHER
 from zstruct.sources.lines.rows import ELEMENT, REAL, SKIP, read_rows
 from zstruct.sources.lines.source import LineSource
 from zstruct.sources.lines.windows import Keys, Window
@@ -99,8 +99,7 @@ def _formats(window: Window) -> list[Columns | None]:
     """Return the columns of atoms of every frame; None if something is wrong with their line."""
     known: dict[bytes, Columns | None] = {}
     found = []
-    for place in window.runs[window.edges[:-1], PLACE].tolist():
-        line = window.line_at(place)
+    for line in window.texts(window.edges[:-1]):
         if line not in known:
             try:
                 known[line] = columns_named(line.decode("utf-8", "backslashreplace").split()[1:])
@@ -195,26 +194,12 @@ def _add_comments(
     raw: Raw, window: Window, runs: NDArray[np.int64], places: NDArray[np.int64], fine: NDArray[np.bool_]
 ) -> None:
     """Add the comments of frames, several lines as one text."""
-    spans, owners = [], []
-    for run in runs.tolist():
-        start, lines = int(window.runs[run, PLACE]), int(window.runs[run, LINES])
-        for line in [window.line_at(start)] if lines == 1 else _lines(window, run):
-            owners.append(int(places[run]))
-            spans.append(line)
     texts: dict[int, str] = {}
-    for owner, line in zip(owners, spans, strict=True):
-        text = line.decode("utf-8", "backslashreplace").strip()[len("comment") :].strip()
-        if text:
-            texts[owner] = f"{texts[owner]}\n{text}" if owner in texts else text
+    for owner, lines in zip(places[runs].tolist(), window.texts(runs), strict=True):
+        for line in lines.decode("utf-8", "backslashreplace").split("\n"):
+            text = line.strip()[len("comment") :].strip()
+            if text:
+                texts[owner] = f"{texts[owner]}\n{text}" if owner in texts else text
     codes: dict[str, int] = {}
     rows = np.array([codes.setdefault(text, len(codes)) for text in texts.values()], dtype=np.int32)
     _add(raw, "comment", np.array(list(texts), dtype=np.int64), rows, fine, None, list(codes))
-
-
-def _lines(window: Window, run: int) -> list[bytes]:
-    found = []
-    place = int(window.runs[run, PLACE])
-    for _ in range(int(window.runs[run, LINES])):
-        found.append(window.line_at(place))
-        place += len(found[-1]) + 1
-    return found
