@@ -94,6 +94,7 @@ THROUGH = {
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
     "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
+    "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],
     "sources/lammps/test_source.py": [
         "sources/lammps/headers",
         "sources/lammps/structure",

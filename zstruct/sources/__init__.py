@@ -16,6 +16,7 @@ from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, 
 if TYPE_CHECKING:
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+    from zstruct.sources.deepmd.source import DeePMDSource
     from zstruct.sources.lammps.source import LAMMPSDumpSource
     from zstruct.sources.mtp.source import MTPSource
     from zstruct.sources.npz.source import NPZSource
@@ -30,6 +31,7 @@ __all__ = [
     "ArraySource",
     "AtomsSource",
     "BadFrame",
+    "DeePMDSource",
     "FileSource",
     "LAMMPSDumpSource",
     "MTPSource",

@@ -133,6 +133,13 @@ FORMATS = (
         title="dumps of LAMMPS, as text",
     ),
     Format(
+        "deepmd",
+        "zstruct.sources.deepmd.source",
+        "DeePMDSource",
+        folder=("type.raw",),
+        title="DeePMD-kit: npy, mixed npy and raw",
+    ),
+    Format(
         "mtp-cfg",
         "zstruct.sources.mtp.source",
         "MTPSource",

@@ -1,0 +1,1 @@
+"""Systems of DeePMD-kit: a directory of arrays, or of numbers as text, for each list of atoms."""
