@@ -45,9 +45,10 @@ THROUGH = {
     "explore/test_open_store.py": ["explore/attributes"],
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
     "explore/test_select.py": ["explore/dataset_table"],
-    "exporters/test_export.py": ["exporters/exporter", "exporters/registry"],
+    "exporters/test_export.py": ["exporters/exporter", "exporters/registry", "exporters/target"],
     "exporters/test_lines.py": ["exporters/kernels/lines"],
     "exporters/test_npz.py": ["exporters/named_arrays"],
+    "exporters/test_xyz.py": ["exporters/compression"],
     "features/test_acsf.py": ["features/kernels/acsf"],
     "features/test_chebyshev.py": [
         "features/kernels/chebyshev",
@@ -151,6 +152,7 @@ THROUGH = {
     "test_arguments.py": ["errors", "text"],
     "test_cli.py": [
         "cli/build",
+        "cli/export",
         "cli/featurize",
         "cli/info",
         "cli/references",

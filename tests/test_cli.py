@@ -311,3 +311,44 @@ def test_what_is_wrong_in_an_expression_is_shown(tmp_path, xyz_file, capsys):
 
     shown = capsys.readouterr().err
     assert "has no quantity 'fmx'; did you mean fmax?\n  Ti and fmx < 3\n         ^^^" in shown
+
+
+def test_export(tmp_path, xyz_file, capsys, monkeypatch):
+    import ase.io
+
+    monkeypatch.chdir(tmp_path)
+    zstruct.build(xyz_file, "a.zarr", progress=False)
+    zstruct.split("a.zarr", [20, 10], name="default")
+    options = [
+        "--split",
+        "val",
+        "--with-split",
+        "default",
+        "--exclude",
+        "stress",
+        "--quiet",
+        "--workers",
+        "1",
+    ]
+    assert main(["export", "a.zarr", "out.xyz.gz", *options]) == 0
+    assert "out.xyz.gz: 10 structures" in capsys.readouterr().out
+    made = ase.io.read("out.xyz.gz", ":")
+    assert [atoms.info["split"] for atoms in made] == ["val"] * 10
+    assert not any("stress" in atoms.calc.results for atoms in made)
+    fields = ["--field", "energy", "--field", "forces", "--select", "n_atoms > 0"]
+    assert main(["export", "a.zarr", "out.xyz.gz", *fields, "--quiet"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["export", "a.zarr", "out.xyz.gz", *fields, "--quiet", "--overwrite"]) == 0
+    assert set(ase.io.read("out.xyz.gz", 0).info) == set()
+    assert main(["export", "a.zarr", "out", "--format", "xsf", "--field", "energy", "--quiet"]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 30
+
+
+def test_formats(capsys):
+    assert main(["formats"]) == 0
+    shown = capsys.readouterr().out
+    read, written = shown.split("written by zstruct export:")
+    for word in ("xyz", ".xsf", "ASE databases"):
+        assert word in read
+    for word in ("packed-memmap", ".parquet", "needs zstruct[parquet]", ".aselmdb"):
+        assert word in written

@@ -211,8 +211,9 @@ def as_texts(values: NDArray[Any], texts: list[str] | None) -> tuple[NDArray[Any
     """Return codes and texts of a column; numbers and booleans are written out."""
     if texts is not None:
         return values, texts
-    unique, codes = np.unique(values, return_inverse=True)
-    return codes.reshape(values.shape).astype(np.int32), [str(v) for v in unique.tolist()]
+    unique, first, codes = np.unique(values, return_index=True, return_inverse=True)
+    order, ordered = by_appearance(first, codes)
+    return ordered.reshape(values.shape), [str(v) for v in unique[order].tolist()]
 
 
 def convert(

@@ -1,3 +1,8 @@
+import errno
+import signal
+import subprocess
+import sys
+import textwrap
 from importlib import import_module
 
 import numpy as np
@@ -6,7 +11,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
-from zstruct.errors import InputError, StoreExistsError
+from zstruct.errors import BuildLockedError, InputError, StoreExistsError, WriteError
 from zstruct.exporters import Exporter, TextExporter
 
 
@@ -126,8 +131,12 @@ def test_what_fails_leaves_what_was_there(store, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out"]
     zstruct.export(store, out, "packed-memmap", select="has(energy)", overwrite=True, progress=False)
     assert (out / "E.f64").is_file()
-    zstruct.export(store, out, Lines(), overwrite=True, progress=False)
-    assert out.is_file()
+    zstruct.export(store, out, "packed-memmap", select="O and k > 8", overwrite=True, progress=False)
+    with pytest.raises(StoreExistsError, match=r"out holds .*, which this format does not have"):
+        zstruct.export(store, out, Lines(), overwrite=True, progress=False)
+    with pytest.raises(StoreExistsError, match=r"a\.zarr holds zarr.json, which this format does not have"):
+        zstruct.export(store, store, "packed-memmap", select="has(energy)", overwrite=True, progress=False)
+    assert (out / "E.f64").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out"]
 
 
@@ -136,6 +145,9 @@ def test_what_fails_leaves_what_was_there(store, tmp_path):
     [
         ("out", {}, "the name does not say which format .* 'packed-memmap'"),
         ("out", {"format": "nothing"}, "no format 'nothing' to export to; those are"),
+        ("out.xyz", {"select": "Ti"}, "nothing to export: the selection has no structures"),
+        ("out.xyz", {"exclude": ["cell"]}, "a structure can't do without cell"),
+        ("out.xyz", {"with_split": "mine"}, "has no split 'mine'|no such split|no split"),
         ("s3://bucket/out", {"format": "packed-memmap"}, "exports go to local files"),
         ("out", {"format": "packed-memmap", "selekt": "Cu"}, "export has no option 'selekt'; is it select?"),
         ("out", {"format": "packed-memmap"}, "structure 4 has no .*select='has"),
@@ -147,3 +159,83 @@ def test_bad_options_are_sentences(store, tmp_path, monkeypatch, path, options, 
     with pytest.raises(InputError, match=reason):
         zstruct.export(store, path, progress=False, **options)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_a_kill_leaves_a_directory_that_the_next_call_removes(store, tmp_path):
+    code = textwrap.dedent("""
+        import os, signal, sys, zstruct
+        from zstruct.exporters import Exporter
+
+        class Killed(Exporter):
+            def begin(self, target, contents):
+                target.write_text("part")
+
+            def write(self, block):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        zstruct.export(sys.argv[1], sys.argv[2], Killed(), progress=False)
+    """)
+    out = tmp_path / "out.xyz"
+    done = subprocess.run([sys.executable, "-c", code, store, out], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out.xyz.exporting"]
+    zstruct.export(store, out, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out.xyz"]
+
+
+def test_two_exports_to_one_target(store, tmp_path):
+    class Other(Lines):
+        def text(self, block):
+            with pytest.raises(BuildLockedError, match=r"another process is exporting to .*out; wait"):
+                zstruct.export(store, tmp_path / "out", Lines(), progress=False)
+            return super().text(block)
+
+    zstruct.export(store, tmp_path / "out", Other(), progress=False)
+    assert len((tmp_path / "out").read_text().splitlines()) == 21
+
+
+def test_a_directory_of_that_name_is_left_alone(store, tmp_path):
+    (tmp_path / "out.exporting").mkdir()
+    (tmp_path / "out.exporting" / "mine").write_text("precious")
+    with pytest.raises(InputError, match="holds files, but no lock of zstruct"):
+        zstruct.export(store, tmp_path / "out", Lines(), progress=False)
+    assert (tmp_path / "out.exporting" / "mine").read_text() == "precious"
+
+
+def test_a_full_disk_is_a_sentence(store, tmp_path):
+    class Full(Lines):
+        def append(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    with pytest.raises(WriteError, match=r"no space left on device; free some space there.*is as it was"):
+        zstruct.export(store, tmp_path / "out", Full(), progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_links_stay_links(store, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    zstruct.export(store, tmp_path / "link", Lines(), progress=False, overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "out").read_text().startswith("energies")
+
+
+def test_only_text_is_compressed(store, tmp_path):
+    with pytest.raises(InputError, match="only text is compressed as a whole"):
+        zstruct.export(store, tmp_path / "a.npz.gz", progress=False)
+
+
+def test_without_cells_none_is_lost(store, tmp_path):
+    report = zstruct.export(store, tmp_path / "a", "packed-memmap", select="O and k > 8", progress=False)
+    assert "cell" not in report.lost
+    report = zstruct.export(store, tmp_path / "b", "packed-memmap", select="Cu", progress=False)
+    assert {"cell", "pbc"} <= set(report.lost)
+    assert "left out: cell (" in str(report)
+
+
+def test_progress_is_shown(store, tmp_path, capsys, monkeypatch):
+    import tqdm.auto
+
+    made = []
+    monkeypatch.setattr(tqdm.auto, "tqdm", lambda **options: made.append(options) or tqdm.tqdm(disable=True))
+    zstruct.export(store, tmp_path / "a", Lines())
+    assert made[0]["total"] == 20

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import zstruct
 from zstruct.cli.build import add_build
+from zstruct.cli.export import add_export, add_formats
 from zstruct.cli.featurize import add_featurize
 from zstruct.cli.info import add_info
 from zstruct.cli.options import Command
@@ -56,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
-    kept = add_split, add_stats, add_references
-    for add in (add_peek, add_build, add_featurize, *kept, add_rewrite, add_info, add_verify, add_warmup):
+    kept = add_split, add_stats, add_references, add_rewrite
+    out = add_export, add_formats, add_info, add_verify, add_warmup
+    for add in (add_peek, add_build, add_featurize, *kept, *out):
         add(commands)
     return parser

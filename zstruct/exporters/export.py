@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 from zstruct import parallel
 from zstruct.arguments import check, names
 from zstruct.batch.packed import PackedBatch
-from zstruct.disk import sync_tree, writing
-from zstruct.errors import InputError, StoreExistsError
+from zstruct.disk import writing
+from zstruct.errors import InputError
 from zstruct.exporters.exporter import Block, Contents, Exporter, TextExporter
 from zstruct.exporters.registry import exporter_of
+from zstruct.exporters.target import ExportTarget
 from zstruct.keywords import keywords
 from zstruct.loading.dataset_options import Cache
 from zstruct.loading.reader import StructureReader
 from zstruct.paths_and_urls import is_url, path_of
-from zstruct.schema import ATOM, Field
+from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Field, infer
+from zstruct.splits import open_split
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
 from zstruct.to_ase import original_name
@@ -36,8 +38,9 @@ __all__ = ["ExportReport", "export"]
 
 #: Bytes of fields in a block: large enough for threads, small enough that some of them take little memory.
 _BLOCK_BYTES = 8 << 20
-_PARTIAL = ".exporting"
 _KEPT_BYTES = 256 << 20  # of decoded chunks
+_SOME = 1 << 16  # structures
+_SPLIT = "split"
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def export(
     split: str | tuple[str, str] | None = None,
     fields: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
+    with_split: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     workers: int | None = None,
@@ -98,7 +102,8 @@ def export(
         A store, its path or URL; or a reader, a dataset or a view of one, whose structures are exported in
         its order (nothing else of it counts: neither transforms nor dtypes).
     path
-        The file or directory to make.
+        The file or directory to make. Text may be compressed: a name that ends in ``.gz``, ``.bz2``, ``.xz``
+        or ``.zst`` says so.
     format
         Name of the format, where the name of the file does not tell, or an `Exporter`.
     select
@@ -109,6 +114,9 @@ def export(
         The fields to export, besides numbers, positions, cell and pbc; by default all but the formula.
     exclude
         Fields to leave out.
+    with_split
+        Name of a split that is kept in the store; the part that each structure is in is exported as the field
+        ``split``, a text.
     storage_options
         Of a URL, for fsspec's file system.
     overwrite
@@ -126,11 +134,26 @@ def export(
     Raises
     ------
     InputError
-        If an option makes no sense, or the format can't hold such structures.
+        If an option makes no sense, nothing is selected, or the format can't hold such structures.
+    BuildLockedError
+        If another process is exporting to the same target.
+    StaleGroupError
+        If a split is one of other content than the store has now.
+    WriteError
+        If the disk is full; what was there is as it was.
     StoreExistsError
         If there is something at `path`, and ``overwrite=True`` was not given.
     MissingExtraError
         If the format needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> folder = tempfile.mkdtemp()
+    >>> report = zstruct.build([ase.build.molecule("H2O")] * 3, folder + "/water.zarr", progress=False)
+    >>> report = zstruct.export(folder + "/water.zarr", folder + "/water.xyz", progress=False)
+    >>> report.n_structures, report.lost
+    (3, {})
     """
     began = time.perf_counter()
     check(overwrite=overwrite, progress=progress)
@@ -143,25 +166,22 @@ def export(
         reader = reader.select(split=split)
     if select is not None:
         reader = reader.select(select)
+    if len(reader) == 0:
+        raise InputError("there is nothing to export: the selection has no structures")
     wanted = _fields_of(reader.store, fields, names("exclude", exclude))
-    blocks = _Blocks(reader, wanted)
+    blocks = _Blocks(reader, wanted, with_split)
     contents = blocks.contents()
     lost = exporter.lost(contents)
-    final = Path(target)
-    if os.path.lexists(final) and not overwrite:
-        raise StoreExistsError(f"{target} is there already; give overwrite=True to replace it")
-    partial = final.with_name(final.name + _PARTIAL)
-    with writing(partial, f"{target} is as it was"):
-        _remove(partial)
-        try:
-            _write(exporter, partial, contents, blocks, parallel.cpu_count() if workers is None else workers)
-            _publish(partial, final)
-        finally:
-            _remove(partial)
-    kept = [name for name in contents.fields if name not in lost]
-    return ExportReport(
-        target, contents.n_structures, contents.n_atoms, kept, lost, _size(final), time.perf_counter() - began
-    )
+    workers = parallel.cpu_count() if workers is None else workers
+    goal = ExportTarget(target, overwrite=overwrite)
+    with writing(target, f"{target} is as it was"), goal:
+        with _Bar(contents.n_structures, progress) as bar:
+            _write(exporter, goal.partial, contents, blocks, workers, bar)
+        goal.publish(exporter.file_names)
+    absent = set(lost) if contents.has_cells else {*lost, "cell", "pbc"}
+    kept = [name for name in contents.fields if name not in absent]
+    seconds, nbytes = time.perf_counter() - began, _size(goal.path)
+    return ExportReport(target, contents.n_structures, contents.n_atoms, kept, lost, nbytes, seconds)
 
 
 def _reader_of(data: Any, storage_options: Mapping[str, Any] | None) -> StructureReader:
@@ -179,8 +199,11 @@ def _fields_of(store: Store, fields: Iterable[str] | None, exclude: Iterable[str
     for name in [*chosen, *exclude]:
         if name not in there:
             raise InputError(f"{store.path} has no field {name!r}; it has {', '.join(there)}")
-    chosen = ["numbers", "positions", "cell", "pbc", *chosen]
-    return {name: there[name] for name in dict.fromkeys(chosen) if name not in set(exclude)}
+    left_out = set(exclude)
+    for name in GEOMETRY:
+        if name in left_out:
+            raise InputError(f"exclude=[{name!r}]: a structure can't do without {name}")
+    return {name: there[name] for name in dict.fromkeys([*GEOMETRY, *chosen]) if name not in left_out}
 
 
 class _Blocks:
@@ -192,11 +215,18 @@ class _Blocks:
         Says which structures.
     fields
         What to read of them, in the dtypes of the store.
+    split
+        Name of a split to have as a field.
     """
 
-    def __init__(self, reader: StructureReader, fields: Mapping[str, Field]):
+    def __init__(self, reader: StructureReader, fields: Mapping[str, Field], split: str | None):
         self._fields = dict(fields)
         store = reader.store
+        self._parts = None if split is None else open_split(store, split)
+        if split is not None and _SPLIT in fields:
+            raise InputError(
+                f"{store.path} has a field {_SPLIT!r} already: give exclude=[{_SPLIT!r}], or no with_split"
+            )
         self._masks = {name: store.presence[name] for name in fields if name in store.presence}
         dtypes: Any = {name: spec.dtype for name, spec in fields.items() if spec.kind != "bool"}
         cache = Cache("memory", bytes=_KEPT_BYTES)
@@ -215,7 +245,21 @@ class _Blocks:
         most = int(n_atoms.max()) if len(n_atoms) else 0
         store = self._reader.store
         originals = {name: original_name(name, store.array_attrs(name)) for name in self._fields}
-        return Contents(len(n_atoms), int(n_atoms.sum()), self._fields, categories, most, originals)
+        fields = dict(self._fields)
+        if self._parts is not None:
+            fields[_SPLIT] = infer(_SPLIT, STRUCTURE, "category", ())
+            categories[_SPLIT] = list(self._parts.labels)
+        cells = self._have_cells()
+        return Contents(len(n_atoms), int(n_atoms.sum()), fields, categories, most, originals, cells)
+
+    def _have_cells(self) -> bool:
+        """Return whether any structure has a cell."""
+        store, rows = self._reader.store, np.sort(self._rows)
+        for start in range(0, store.n_structures, _SOME):
+            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + _SOME)] - start
+            if len(here) and store.read("cell", start, start + _SOME)[here].any():
+                return True
+        return False
 
     def __iter__(self) -> Iterator[Block]:
         each = sum(spec.row_bytes for spec in self._fields.values() if spec.level == ATOM)
@@ -224,9 +268,9 @@ class _Blocks:
         cuts = [0, *(np.flatnonzero(np.diff(edges)) + 1).tolist(), len(edges)]
         for start, stop in itertools.pairwise(cuts):
             if stop > start:
-                yield self._block(self._reader.take(self._rows[start:stop]))
+                yield self._block(self._reader.take(self._rows[start:stop]), start, self._rows[start:stop])
 
-    def _block(self, batch: PackedBatch) -> Block:
+    def _block(self, batch: PackedBatch, first: int, rows: NDArray[np.int64]) -> Block:
         columns = {name: batch.columns[name] for name in self._fields}
         present = {}
         for name, spec in self._fields.items():
@@ -234,7 +278,10 @@ class _Blocks:
             there = _given(spec, columns[name], batch.offsets) if mask is None else np.asarray(mask, bool)
             if not there.all():
                 present[name] = there
-        return Block(batch.n_atoms, columns, present)
+        if self._parts is not None:
+            columns[_SPLIT] = self._parts.codes[rows].astype(np.int32)
+            present[_SPLIT] = columns[_SPLIT] >= 0
+        return Block(batch.n_atoms, columns, present, first)
 
 
 def _given(spec: Field, rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -247,19 +294,54 @@ def _given(spec: Field, rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArr
     return found
 
 
+class _Bar:
+    """Shows how many structures are written.
+
+    Parameters
+    ----------
+    total
+        How many there are.
+    shown
+        Whether there is anything to be seen.
+    """
+
+    def __init__(self, total: int, shown: bool):
+        self._bar: Any = None
+        if shown:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, desc="export", unit=" structures", unit_scale=True, delay=0.5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def move(self, n: int) -> None:
+        """Count some more structures."""
+        if self._bar is not None:
+            self._bar.update(n)
+
+
 def _write(
-    exporter: Exporter, partial: Path, contents: Contents, blocks: Iterable[Block], workers: int
+    exporter: Exporter, partial: Path, contents: Contents, blocks: Iterable[Block], workers: int, bar: _Bar
 ) -> None:
-    exporter.begin(partial, contents)
     try:
+        exporter.begin(partial, contents)
         if isinstance(exporter, TextExporter):
-            for text in _in_order(exporter.text, blocks, workers):
+            for n, text in _in_order(lambda block: (len(block), exporter.made(block)), blocks, workers):
                 exporter.append(text)
+                bar.move(n)
         else:
             for block in blocks:
                 exporter.write(block)
+                bar.move(len(block))
     except BaseException:
-        exporter.abort()
+        # Of a full disk, what is in buffers is lost anyway; and what was not begun has nothing to close.
+        with contextlib.suppress(OSError, AttributeError):
+            exporter.abort()
         raise
     exporter.end()
 
@@ -268,34 +350,15 @@ def _in_order(function: Callable[[Block], Any], blocks: Iterable[Block], workers
     """Yield what a function makes of blocks, in their order; several are at work at a time."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Any]] = deque()
-        for block in blocks:
-            waiting.append(pool.submit(function, block))
-            if len(waiting) > workers:
+        try:
+            for block in blocks:
+                waiting.append(pool.submit(function, block))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _publish(partial: Path, final: Path) -> None:
-    """Give what is whole its name, in place of what has it."""
-    if partial.is_dir():
-        sync_tree(partial)
-    else:
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-    replaced = final.with_name(final.name + ".replaced")
-    if os.path.isdir(final) or (os.path.lexists(final) and partial.is_dir()):
-        _remove(replaced)
-        os.rename(final, replaced)
-    os.replace(partial, final)
-    _remove(replaced)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _size(path: Path) -> int:

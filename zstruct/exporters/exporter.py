@@ -6,7 +6,7 @@ file gets its name only when it is whole is the business of `zstruct.exporters.e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.exporters.compression import compressor
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import Field
 
@@ -36,6 +37,8 @@ class Contents:
         Atoms of the largest structure.
     originals
         What fields were called where they came from: a file of another tool has these names.
+    has_cells
+        Whether any structure has a cell: else nothing is lost where a format has none.
     """
 
     n_structures: int
@@ -44,6 +47,7 @@ class Contents:
     categories: Mapping[str, list[str]]
     most_atoms: int
     originals: Mapping[str, str] = field(default_factory=dict)
+    has_cells: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,14 @@ class Block:
         Rows by field: (n_atoms.sum(), ...) per atom, (n, ...) per structure, in the dtype of the store.
     present
         Which structures have a field, shape (n,); fields that all of them have are left out.
+    first
+        The number of the first of them in the export, for messages.
     """
 
     n_atoms: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]]
     present: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.n_atoms)
@@ -88,6 +95,8 @@ class Exporter:
 
     #: Whether it makes a directory, not a file.
     makes_folder = False
+    #: Patterns of names of files that such a directory may have, where others of its kind lack them.
+    file_names: Sequence[str] = ()
 
     def lost(self, contents: Contents) -> dict[str, str]:
         """Return what the format can't carry: fields, or other things, and why, in a few words each."""
@@ -125,16 +134,21 @@ class Exporter:
 
 
 class TextExporter(Exporter):
-    """Writes blocks as text that is appended to a file; texts of several blocks are made at a time."""
+    """Writes blocks as text that is appended to a file; texts of several blocks are made at a time.
+
+    A file whose name ends in ``.gz``, ``.bz2``, ``.xz`` or ``.zst`` is compressed.
+    """
 
     _file: BinaryIO
+    _compress: Callable[[bytes], bytes] | None
     contents: Contents
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file."""
         self.contents = contents
+        self._compress = compressor(target.name)
         self._file = open(target, "wb")  # noqa: SIM115 (closed by end)
-        self._file.write(self.head())
+        self.append(self.packed(self.head()))
 
     def head(self) -> bytes:
         """Return what the file begins with."""
@@ -144,13 +158,23 @@ class TextExporter(Exporter):
         """Return the text of some structures; called in several threads."""
         raise NotImplementedError
 
+    def made(self, block: Block) -> bytes | NDArray[np.uint8]:
+        """Return the text of some structures, compressed if the file is to be; called in several threads."""
+        return self.packed(self.text(block))
+
+    def packed(self, text: bytes | NDArray[np.uint8]) -> bytes | NDArray[np.uint8]:
+        """Return text compressed, if the file is to be."""
+        if self._compress is None or len(text) == 0:
+            return text
+        return self._compress(text if isinstance(text, bytes) else text.tobytes())
+
     def append(self, text: bytes | NDArray[np.uint8]) -> None:
-        """Write what `text` has made; called in order."""
+        """Write what `made` has made; called in order."""
         self._file.write(text if isinstance(text, bytes) else text.data)
 
     def write(self, block: Block) -> None:
         """Append some structures."""
-        self.append(self.text(block))
+        self.append(self.made(block))
 
     def end(self) -> None:
         """Close the file."""

@@ -35,8 +35,8 @@ class PackedMemmapExporter(Exporter):
     def lost(self, contents: Contents) -> dict[str, str]:
         """Return the fields that have no file, and digits."""
         kept = {field for _, field, _ in _FILES}
-        lost = {name: "the format has no place for it" for name in contents.fields if name not in kept}
-        return lost
+        kept |= set() if contents.has_cells else {"cell", "pbc"}
+        return {name: "the format has no place for it" for name in contents.fields if name not in kept}
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the directory.
@@ -57,21 +57,19 @@ class PackedMemmapExporter(Exporter):
             for name, field, dtype in _FILES
             if field in contents.fields
         }
-        self._done = 0
 
     def write(self, block: Block) -> None:
         """Append some structures."""
         for name, (file, dtype) in self._files.items():
             there = block.has(name)
             if not there.all():
-                which = self._done + int(np.argmin(there))
+                which = block.first + int(np.argmin(there))
                 raise InputError(
                     f"structure {which} has no {name}, and a packed memmap can't say so: select those "
                     f"that have it, with select='has({name})', or leave it out"
                 )
             file.write(np.ascontiguousarray(block.columns[name], dtype=dtype).data)
         self._counts.append(block.n_atoms)
-        self._done += len(block)
 
     def end(self) -> None:
         """Write the table of structures and close the files."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.errors import InputError
-from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.exporter import Exporter, TextExporter
+from zstruct.sources.compression import stem
 
 __all__ = ["FORMATS", "Format", "exporter_of"]
 
@@ -45,6 +46,27 @@ class Format:
 
 #: The formats that can be written. Adding one is adding its exporter and a row.
 FORMATS: tuple[Format, ...] = (
+    Format("xyz", "zstruct.exporters.xyz", "XYZExporter", (".xyz", ".extxyz"), "extended XYZ"),
+    Format("extxyz", "zstruct.exporters.xyz", "XYZExporter", title="extended XYZ"),
+    Format("xsf", "zstruct.exporters.xsf", "XSFExporter", (".xsf",), "aenet, XCrySDen: a file each, or one"),
+    Format("traj", "zstruct.exporters.ase", "ASETrajectoryExporter", (".traj",), "ASE trajectory"),
+    Format("ase-db", "zstruct.exporters.ase", "ASEDatabaseExporter", (".db",), "ASE database, SQLite"),
+    Format(
+        "aselmdb",
+        "zstruct.exporters.ase",
+        "ASELMDBExporter",
+        (".aselmdb",),
+        "ASE database, LMDB",
+        "zstruct[aselmdb]",
+    ),
+    Format(
+        "parquet",
+        "zstruct.exporters.parquet",
+        "ParquetExporter",
+        (".parquet",),
+        "Parquet table, a row each",
+        "zstruct[parquet]",
+    ),
     Format(
         "packed-memmap",
         "zstruct.exporters.packed_memmap",
@@ -79,11 +101,13 @@ def exporter_of(path: str, format: Any = None) -> Exporter:
         if row is None:
             raise InputError(f"there is no format {format!r} to export to; those are {known}")
     else:
-        name = os.path.basename(path.rstrip("/")).lower()
+        name = stem(os.path.basename(path.rstrip("/"))).lower()
         row = next((row for row in FORMATS if name.endswith(tuple(row.suffixes))), None)
         if row is None:
             raise InputError(
                 f"the name does not say which format it is to have: give format=, one of {known}", path
             )
     made: Exporter = getattr(importlib.import_module(row.module), row.exporter)()
+    if stem(path) != path and not isinstance(made, TextExporter):
+        raise InputError(f"only text is compressed as a whole, and {row.name} is none", path)
     return made

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.ragged import by_appearance
 from zstruct.sources.source import RawColumn
 
 __all__ = ["Values", "atom_columns", "by_key", "structure_columns"]
@@ -290,8 +291,9 @@ def _rows(
     if joined.dtype.kind in "OSU":
         as_text = _strings(joined) if joined.ndim == 1 else None
         if as_text is not None:
-            unique, codes = np.unique(as_text, return_inverse=True)
-            joined, texts = codes.astype(np.int32), [str(t) for t in unique.tolist()]
+            unique, first, codes = np.unique(as_text, return_index=True, return_inverse=True)
+            order, joined = by_appearance(first, codes)
+            texts = [str(t) for t in unique[order].tolist()]
     if texts is None and (
         joined.dtype.kind not in "fiub" or (joined.dtype == np.uint64 and joined.max() >= 2**63)
     ):

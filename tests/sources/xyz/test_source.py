@@ -339,6 +339,17 @@ def test_json_beside_text_loses_only_its_mark(tmp_path: Path) -> None:
     assert column.texts == ["[1, 2]", "none"]
 
 
+def test_json_text_is_the_text(tmp_path: Path) -> None:
+    info, _ = only(
+        comment(tmp_path, EXTENDED + r' a="_JSON \"1\"" b="_JSON \"\"" c="_JSON \"x\\n\\\"y\\\"\""')
+    )
+    assert (info["a"], info["b"], info["c"]) == ("1", "", 'x\n"y"')
+    (column,) = two_frames(tmp_path, r'a="_JSON \"1\""', r'a="\"1\""').structure["a"]
+    assert [column.texts[code] for code in column.values] == ["1", '"1"']
+    (column,) = two_frames(tmp_path, r'a="_JSON \"1\""', r'a="_JSON [\"1\"]"').structure["a"]
+    assert [column.texts[code] for code in column.values] == ["1", '["1"]']
+
+
 def test_broken_json_is_the_fault_of_its_frames(tmp_path: Path) -> None:
     good, fault = two_frames(tmp_path, 'a="_JSON [1, 2]"', 'a="_JSON [1, "').structure["a"]
     assert good.present is not None

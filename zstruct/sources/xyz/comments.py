@@ -162,7 +162,7 @@ class Comments:
             return [self._text_column(rows, self.spans[rows])]
         is_bool = bool(kinds & 1 << kernels.V_BOOL)
         if kinds & 1 << kernels.V_TEXT or (is_bool and kinds & NUMERIC):
-            return [self._text_column(rows, self._without_mark(rows))]
+            return [self._texts(rows)]
         if kinds & 1 << kernels.V_JSON:
             return self._json_columns(name, rows)
         lengths = self.lengths[rows]
@@ -221,10 +221,20 @@ class Comments:
         codes, texts = intern(self.text, spans)
         return self._scatter(codes, rows, texts)
 
-    def _without_mark(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _texts(self, rows: NDArray[np.int64]) -> RawColumn:
+        """Return a column of texts: of JSON the text that it is, or what stands behind its mark."""
         spans = self.spans[rows]
-        spans[self.kinds[rows] >= kernels.V_JSON, 0] += len(_MARK)
-        return spans
+        marked = self.kinds[rows] >= kernels.V_JSON
+        spans[marked, 0] += len(_MARK)
+        if not (marked.any() and (self.text[spans[marked, 0]] == ord('"')).any()):
+            return self._text_column(rows, spans)
+        codes, texts = intern(self.text, spans)
+        index: dict[str, int] = {}
+        places = np.full((len(texts), 2), -1, dtype=np.int32)
+        for code, mark in dict.fromkeys(zip(codes.tolist(), marked.tolist(), strict=True)):
+            text = _meant(texts[code]) if mark else texts[code]
+            places[code, int(mark)] = index.setdefault(text, len(index))
+        return self._scatter(places[codes, marked.astype(np.int64)], rows, list(index))
 
     def _json_columns(self, name: str, rows: NDArray[np.int64]) -> list[RawColumn]:
         """Return the columns of a key whose values are JSON here and there, and no plain text."""
@@ -242,9 +252,9 @@ class Comments:
                 broken.append(row)
                 continue
             except (ValueError, OverflowError, RecursionError):  # lists that make no array
-                return [self._text_column(rows, self._without_mark(rows))]
+                return [self._texts(rows)]
             if array.dtype.kind not in "fib":
-                return [self._text_column(rows, self._without_mark(rows))]
+                return [self._texts(rows)]
             values.append(array)
         gone = np.isin(rows, broken)
         columns = structure_columns(name, values, self.frame[rows[~gone]], self.n) if values else []
@@ -268,6 +278,18 @@ class Comments:
         mask = np.zeros(self.n, dtype=bool)
         mask[self.frame[rows]] = True
         return mask
+
+
+def _meant(written: str) -> str:
+    """Return the text that is written as JSON; other JSON stays as it is."""
+    if written.startswith('"'):
+        try:
+            value = json.loads(written)
+        except ValueError:
+            return written
+        if isinstance(value, str):
+            return value
+    return written
 
 
 def _is_rounded(value: str) -> bool:

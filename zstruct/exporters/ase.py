@@ -1,0 +1,192 @@
+"""What ASE reads: its databases, and its trajectories. Structures go through `ase.Atoms`, one at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zstruct.errors import InputError, MissingExtraError
+from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.schema import ATOM, FIELDS, GEOMETRY, PROVENANCE
+from zstruct.to_ase import atoms_of, restored
+
+__all__ = ["ASEDatabaseExporter", "ASELMDBExporter", "ASETrajectoryExporter"]
+
+# What ASE's own files keep of atoms, besides their results.
+_ARRAYS = ("momenta", "masses", "initial_charges", "initial_magmoms", "tags", "move_mask")
+# Results for which its databases have columns.
+_RESULTS = ("energy", "free_energy", "forces", "stress", "dipole", "magmom", "magmoms", "charges")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def structures(block: Block, contents: Contents) -> Iterator[dict[str, Any]]:
+    """Yield the values of each structure by field, as `zstruct.to_ase.atoms_of` takes them.
+
+    Parameters
+    ----------
+    block
+        The structures.
+    contents
+        What is exported.
+    """
+    offsets = block.offsets.tolist()
+    columns = dict(block.columns)
+    for name, texts in contents.categories.items():
+        columns[name] = np.array([*texts, ""], dtype=object)[columns[name]]
+    present = {name: block.present[name].tolist() for name in block.present}
+    fields = [(name, field.kind, field.level == ATOM) for name, field in contents.fields.items()]
+    for k in range(len(block)):
+        values = {}
+        for name, kind, per_atom in fields:
+            if name not in present or present[name][k]:
+                rows = columns[name]
+                value = rows[offsets[k] : offsets[k + 1]] if per_atom else rows[k]
+                values[name] = restored(value, kind, per_atom)
+        yield values
+
+
+def _per_atom(contents: Contents) -> set[str]:
+    return {name for name, field in contents.fields.items() if field.level == ATOM}
+
+
+def _half_provenance(contents: Contents) -> dict[str, str]:
+    half = set(PROVENANCE) & set(contents.fields)
+    return dict.fromkeys(half, "source and frame are kept together only") if len(half) == 1 else {}
+
+
+class ASETrajectoryExporter(Exporter):
+    """Writes a trajectory, ``.traj``."""
+
+    def lost(self, contents: Contents) -> dict[str, str]:
+        """Return the fields of atoms that trajectories have no place for."""
+        from ase.calculators.calculator import all_properties
+
+        kept = {*GEOMETRY, *_ARRAYS, *all_properties}
+        of_atoms = _per_atom(contents) - kept
+        lost = dict.fromkeys(sorted(of_atoms), "trajectories of ASE keep no arrays of one's own")
+        return lost | _half_provenance(contents)
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file."""
+        from ase.io.trajectory import TrajectoryWriter
+
+        self._contents, self._lost = contents, self.lost(contents)
+        self._per_atom = _per_atom(contents)
+        self._writer = TrajectoryWriter(os.fspath(target), "w")
+
+    def write(self, block: Block) -> None:
+        """Append some structures."""
+        for values in structures(block, self._contents):
+            kept = {name: value for name, value in values.items() if name not in self._lost}
+            self._writer.write(atoms_of(kept, self._per_atom, self._contents.originals))
+
+    def end(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+
+class ASEDatabaseExporter(Exporter):
+    """Writes an SQLite database, ``.db``: texts, booleans and whole numbers are keys to select by."""
+
+    type = "db"
+
+    def lost(self, contents: Contents) -> dict[str, str]:
+        """Return nothing, but what is of no use alone: what has no column is in the data of a row."""
+        return _half_provenance(contents)
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file, and begin a transaction for all of it.
+
+        Raises
+        ------
+        MissingExtraError
+            If a package is not installed.
+        """
+        import ase.db
+
+        self._contents, self._lost = contents, self.lost(contents)
+        self._per_atom = _per_atom(contents)
+        with self._failing(target):
+            self._database = ase.db.connect(os.fspath(target), type=self.type, use_lock_file=False)
+            self._database.__enter__()
+        self._target = target
+
+    def write(self, block: Block) -> None:
+        """Append some structures as rows."""
+        originals = self._contents.originals
+        for values in structures(block, self._contents):
+            data: dict[str, Any] = {}
+            keys: dict[str, Any] = {}
+            kept: dict[str, Any] = {}
+            for name, value in values.items():
+                if name in self._lost:
+                    continue
+                if name in GEOMETRY or name in _ARRAYS or name in _RESULTS:
+                    kept[name] = value
+                    continue
+                key = originals.get(name, name)
+                where = keys if isinstance(value, str | bool | int) and _is_key(key, value) else data
+                where[key] = value
+            atoms = atoms_of(kept, self._per_atom, originals)
+            with self._failing(self._target), np.errstate(over="ignore"):  # of norms that ASE keeps beside
+                self._database.write(atoms, key_value_pairs=keys, data=data)
+
+    def end(self) -> None:
+        """Complete the transaction and close the file."""
+        with self._failing(self._target):
+            self._database.__exit__(None, None, None)
+
+    def abort(self) -> None:
+        """Close the file."""
+        self._database.__exit__(InputError, InputError("given up"), None)
+
+    @contextmanager
+    def _failing(self, target: Path) -> Iterator[None]:
+        """Say what a full disk is in the words of the system."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "full" in str(error) or "I/O" in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(target)) from error
+            raise
+
+
+class ASELMDBExporter(ASEDatabaseExporter):
+    """Writes an LMDB database, ``.aselmdb``, with ase-db-backends."""
+
+    type = "aselmdb"
+
+    @contextmanager
+    def _failing(self, target: Path) -> Iterator[None]:
+        try:
+            import ase_db_backends  # noqa: F401
+            import lmdb
+        except ImportError as error:
+            raise MissingExtraError(
+                "databases of type 'aselmdb' need a package: pip install 'zstruct[aselmdb]'"
+            ) from error
+        try:
+            yield
+        except (lmdb.DiskError, lmdb.MapFullError) as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(target)) from error
+
+
+def _is_key(key: str, value: Any) -> bool:
+    """Return whether ASE takes a key and its value for one to select by."""
+    from ase.db.core import check
+
+    if not _KEY.fullmatch(key) or (key in FIELDS and FIELDS[key].level == ATOM):
+        return False
+    try:
+        check({key: value})
+    except ValueError:
+        return False
+    return not isinstance(value, int) or abs(value) < 2**53

@@ -1,0 +1,99 @@
+"""A Parquet table with a row for each structure, in which atoms are lists: for Awkward, pandas, DuckDB.
+
+Columns have the names of fields; unit and meaning of each are in its metadata. What is missing is null.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import MissingExtraError
+from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.schema import ATOM, Field
+
+__all__ = ["ParquetExporter"]
+
+
+class ParquetExporter(Exporter):
+    """Writes ``.parquet``, compressed by zstd, a row group for each block."""
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file.
+
+        Raises
+        ------
+        MissingExtraError
+            If pyarrow is not installed.
+        """
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise MissingExtraError("Parquet needs a package: pip install 'zstruct[parquet]'") from error
+        self._contents = contents
+        types = {name: _type(pa, field) for name, field in contents.fields.items()}
+        entries = [pa.field("n_atoms", pa.int64(), False, {"description": "number of atoms"})]
+        entries += [
+            pa.field(name, types[name], metadata={"unit": field.unit, "description": field.description})
+            for name, field in contents.fields.items()
+        ]
+        self._schema = pa.schema(entries)
+        texts = [name for name, field in contents.fields.items() if field.kind == "category"]
+        self._writer = pq.ParquetWriter(
+            target, self._schema, compression="zstd", use_dictionary=texts or False
+        )
+
+    def write(self, block: Block) -> None:
+        """Append some structures as rows."""
+        import pyarrow as pa
+
+        columns = [pa.array(block.n_atoms)]
+        for name, field in self._contents.fields.items():
+            rows = block.columns[name]
+            there = block.present.get(name)
+            gone = None if there is None else ~there
+            texts = self._contents.categories.get(name)
+            if field.level != ATOM:
+                columns.append(_array(pa, rows, field, texts, gone))
+                continue
+            offsets = pa.array(block.offsets.astype(np.int32))
+            mask = None if gone is None else pa.array(gone)
+            values = _array(pa, rows, field, texts, None)
+            columns.append(pa.ListArray.from_arrays(offsets, values, mask=mask))
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+
+    def end(self) -> None:
+        """Complete and close the file."""
+        self._writer.close()
+
+
+def _type(pa: Any, field: Field) -> Any:
+    kinds = {"category": pa.string(), "bool": pa.bool_()}
+    found = kinds.get(field.kind) or pa.from_numpy_dtype(np.dtype(field.dtype))
+    for size in reversed(field.shape):
+        found = pa.list_(found, size)
+    return pa.list_(found) if field.level == ATOM else found
+
+
+def _array(
+    pa: Any, rows: NDArray[Any], field: Field, texts: list[str] | None, gone: NDArray[np.bool_] | None
+) -> Any:
+    """Return rows as an array of Arrow: of numbers, or of lists of a fixed length."""
+    flat = rows.reshape(-1)
+    if field.kind == "bool":
+        flat = flat.astype(bool)
+    if texts is not None:
+        made = pa.array(texts, pa.string()).take(pa.array(flat, mask=flat < 0))
+    elif not field.shape:
+        return pa.array(flat, mask=gone)
+    else:
+        made = pa.array(flat)
+    for k, size in enumerate(reversed(field.shape)):
+        last = k == len(field.shape) - 1
+        mask = pa.array(gone) if last and gone is not None else None
+        made = pa.FixedSizeListArray.from_arrays(made, size, mask=mask)
+    return made
