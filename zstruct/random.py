@@ -48,8 +48,10 @@ def permuted(positions: NDArray[np.int64], n: int, *key: int) -> NDArray[np.int6
     if n <= 1 << _LEAST_BITS:  # walking would take long where the network is much larger
         return shuffled(n, *key)[positions]
     bits = int(n - 1).bit_length()
+    run = permute.for_work(_SEND * len(positions) * (1 << bits) / n, _permuted)
+    if run is _permuted:
+        return _permuted(positions, n, bits, _keys(key))
     image = np.array(positions, np.int64)
-    run = permute.for_work(_SEND * len(image) * (1 << bits) / n, _permuted)
     run(image, n, bits, _keys(key))
     return image
 
@@ -70,8 +72,11 @@ def shuffled(n: int, *key: int) -> NDArray[np.int64]:
     [0, 1, 2, 3, 4]
     """
     bits = max(_LEAST_BITS, int(n - 1).bit_length())
+    run = shuffle.for_work(_SEND * (1 << bits), _shuffled)
+    if run is _shuffled:
+        return _shuffled(n, bits, _keys(key))
     image = np.empty(n + 1, np.int64)  # the kernel writes what may count before it knows
-    shuffle.for_work(_SEND * (1 << bits), _shuffled)(image, n, bits, _keys(key))
+    run(image, n, bits, _keys(key))
     return image[:n]
 
 
@@ -104,20 +109,21 @@ def _keys(key: tuple[int, ...]) -> NDArray[np.uint64]:
 # What the kernels do, as NumPy does it. Numba need not be loaded for a few numbers.
 
 
-def _permuted(image: NDArray[np.int64], n: int, bits: int, keys: NDArray[np.uint64]) -> None:
-    """Replace numbers by their images, sent on until they are below `n`."""
-    image[:] = _sent(image, bits, keys)
+def _permuted(positions: NDArray[np.int64], n: int, bits: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the images of numbers, sent on until they are below `n`."""
+    image = _sent(positions, bits, keys)
     outside = np.flatnonzero(image >= n)
     while len(outside):
         again = _sent(image[outside], bits, keys)
         image[outside] = again
         outside = outside[again >= n]
+    return image
 
 
-def _shuffled(image: NDArray[np.int64], n: int, bits: int, keys: NDArray[np.uint64]) -> None:
-    """Write the images of all numbers that are below `n`."""
-    every = _sent(np.arange(1 << bits), bits, keys)
-    image[:n] = every[every < n]
+def _shuffled(n: int, bits: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the images of all numbers that are below `n`."""
+    image = _sent(np.arange(1 << bits), bits, keys)
+    return image[image < n]
 
 
 def _sent(x: NDArray[np.int64], bits: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
