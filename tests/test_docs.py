@@ -126,6 +126,11 @@ def test_the_page_of_fields_is_the_schema():
     assert make_fields.PAGE.read_text() == make_fields.page(), "run python docs/make_fields.py"
 
 
+def test_the_page_of_formats_is_what_the_registries_say():
+    make_formats = loaded(ROOT / "docs" / "make_formats.py")
+    assert make_formats.PAGE.read_text() == make_formats.page(), "run python docs/make_formats.py"
+
+
 @pytest.mark.parametrize("name", zstruct.__all__)
 def test_public_names_have_docstrings(name):
     if f"zstruct.{name}".startswith(OF_TORCH):

@@ -88,6 +88,8 @@ class Format:
         What people call the format.
     extra
         What must be installed to read it, as pip has it: ``zstruct[hdf5]``.
+    units
+        Those of lengths and energies, or who says them.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Format:
     options: tuple[str, ...] = ()
     title: str = ""
     extra: str = ""
+    units: str = "eV, angstrom"
 
 
 #: The formats that are built in. Adding one is adding its source and a row.
@@ -111,10 +114,18 @@ FORMATS = (
         (".xyz",),
         ase=("xyz", "extxyz"),
         title="extended XYZ, plain XYZ",
+        units="eV, angstrom, or what the file says",
     ),
-    Format("extxyz", "zstruct.sources.xyz.source", "XYZSource", (".extxyz",), title="extended XYZ"),
     Format(
-        "xsf", "zstruct.sources.xsf.source", "XSFSource", (".xsf",), ase=("xsf",), title="XCrySDen, aenet"
+        "extxyz",
+        "zstruct.sources.xyz.source",
+        "XYZSource",
+        (".extxyz",),
+        title="extended XYZ",
+        units="as `xyz`",
+    ),
+    Format(
+        "xsf", "zstruct.sources.xsf.source", "XSFSource", (".xsf",), ase=("xsf",), title="XSF, aenet's too"
     ),
     Format(
         "runner",
@@ -123,6 +134,7 @@ FORMATS = (
         matches=_begins_as_runner,
         ase=("runnerdata",),
         title="RuNNer and n2p2, input.data",
+        units="open",
     ),
     Format(
         "lammps-dump",
@@ -131,6 +143,7 @@ FORMATS = (
         matches=_begins_as_lammps,
         ase=("lammps-dump-text",),
         title="dumps of LAMMPS, as text",
+        units="what `ITEM: UNITS` says, else open",
     ),
     Format(
         "deepmd",
@@ -146,7 +159,14 @@ FORMATS = (
         matches=_begins_as_mtp,
         title="moment tensor potentials (MLIP), .cfg",
     ),
-    Format("ase", "zstruct.sources.ase.source", "ASESource", (".traj", ".cif"), title="whatever ASE reads"),
+    Format(
+        "ase",
+        "zstruct.sources.ase.source",
+        "ASESource",
+        (".traj", ".cif"),
+        title="whatever ASE reads",
+        units="ASE converts",
+    ),
     Format(
         "ase-db",
         "zstruct.sources.ase.source",
@@ -154,6 +174,7 @@ FORMATS = (
         (".db", ".aselmdb"),
         ase=("db", "json"),
         title="ASE databases",
+        units="eV, angstrom, or what the metadata say",
     ),
     Format(
         "npz",
@@ -162,6 +183,7 @@ FORMATS = (
         (".npz",),
         options=("places",),
         title="NPZ: MD17, padded and packed arrays",
+        units="kcal/mol of MD17, else open",
     ),
     Format(
         "packed-memmap",
@@ -169,6 +191,7 @@ FORMATS = (
         "PackedMemmapSource",
         folder=("offsets.npy", "Z_pack.int32", "R_pack.f32"),
         title="packed memmap directory (mmml)",
+        units="open",
     ),
 )
 
