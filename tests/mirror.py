@@ -93,6 +93,12 @@ THROUGH = {
     "query/test_binding.py": ["query/messages", "query/names", "query/operands", "query/quantities"],
     "query/test_parser.py": ["query/syntax", "query/tokens"],
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
+    "sources/archive/test_source.py": [
+        "sources/archive/ahead",
+        "sources/archive/contents",
+        "sources/archive/listing",
+        "sources/archive/zipped",
+    ],
     "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],

@@ -153,3 +153,30 @@ def test_what_is_to_stay_here_stays_here(cluster):
     held = threading.Lock()  # can't be sent
     done = parallel.run(lambda lock: (os.getpid(), lock is held), [held] * 3, runs_in="here", workers=cluster)
     assert dict(done) == dict.fromkeys(range(3), (os.getpid(), True))
+
+
+def _helped(task):
+    with parallel.Helpers() as helpers:
+        function, args, place = task
+        results = [helpers.begin(function, x, place) for x in args]
+        return helpers.n_workers, [result() for result in results]
+
+
+@pytest.mark.parametrize("place", ["threads", "processes"])
+@pytest.mark.parametrize(("runs_in", "share"), [("caller", 4), ("threads", 2), ("processes", 1)])
+def test_tasks_share_the_workers_for_their_parts(place, runs_in, share):
+    tasks = [(_square, range(7), place)] * 2
+    results = dict(parallel.run(_helped, tasks, runs_in=runs_in, workers=4))
+    assert results == {k: (share, [x * x for x in range(7)]) for k in range(2)}
+
+
+@pytest.mark.parametrize("place", ["threads", "processes"])
+def test_what_fails_for_helpers_fails_for_the_task(place):
+    with pytest.raises(InputError, match="bad 3"):
+        dict(parallel.run(_helped, [(_fail_on_three, range(5), place)], runs_in="threads", workers=2))
+
+
+def test_a_killed_helper_costs_a_retry(tmp_path):
+    task = (_die_once, [str(tmp_path / "flag")] * 3, "processes")
+    results = dict(parallel.run(_helped, [task], runs_in="threads", workers=2))
+    assert results == {0: (2, ["alive"] * 3)}

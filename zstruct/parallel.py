@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, Thr
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from zstruct.arguments import integer, shown, whole
 from zstruct.disk import is_full
@@ -26,12 +26,15 @@ from zstruct.errors import ArgumentTypeError, InputError, StoreAccessError, Zstr
 if TYPE_CHECKING:
     from distributed import Client as Client
 
-__all__ = ["WORKERS", "RunsIn", "chosen_workers", "cpu_count", "run"]
+__all__ = ["WORKERS", "Helpers", "RunsIn", "chosen_workers", "cpu_count", "run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 RunsIn = Literal["threads", "processes", "here", "caller"]
+
+# In the threads that run tasks: how many workers each of these may use.
+_SHARE = threading.local()
 
 _RETRIES = 2
 _BROKEN_POOLS = 3
@@ -127,7 +130,12 @@ def run(
         return
     if runs_in == "caller":
         for index, task in enumerate(tasks):
-            yield index, function(task)
+            _SHARE.n_workers = workers if isinstance(workers, int) else cpu_count()
+            try:
+                result = function(task)
+            finally:
+                _SHARE.n_workers = 1
+            yield index, result
         return
     if workers is not None and not isinstance(workers, int) and runs_in != "here":
         yield from _run_on_cluster(function, tasks, workers)
@@ -135,10 +143,83 @@ def run(
     local = workers if isinstance(workers, int) else cpu_count()
     n_workers = max(1, min(local, len(tasks)))
     if runs_in != "processes":
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="zstruct") as pool:
+        share = max(1, local // n_workers)
+        with ThreadPoolExecutor(n_workers, "zstruct", partial(setattr, _SHARE, "n_workers", share)) as pool:
             yield from _collect(lambda task: pool.submit(_guarded, function, task), tasks, 2 * n_workers)
     else:
         yield from _run_in_processes(function, tasks, n_workers)
+
+
+class Helpers:
+    """Workers for the parts of a task that is itself one of several: as many as its share of all workers.
+
+    Only tasks that run in threads of this process have any. Without, calls are made when they are given.
+
+    Examples
+    --------
+    >>> with Helpers() as helpers:
+    ...     results = [helpers.begin(abs, x) for x in (-1, -2)]
+    ...     [result() for result in results]
+    [1, 2]
+    """
+
+    def __init__(self) -> None:
+        self.n_workers: int = getattr(_SHARE, "n_workers", 1)
+        self._threads: ThreadPoolExecutor | None = None
+        self._processes: ProcessPoolExecutor | None = None
+        self._broken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for pool in (self._threads, self._processes):
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def begin(
+        self, function: Callable[[T], R], task: T, runs_in: Literal["threads", "processes"] = "threads"
+    ) -> Callable[[], R]:
+        """Have a function called; return what waits for its result, or raises what it raised.
+
+        Parameters
+        ----------
+        function, task, runs_in
+            As for `run`.
+        """
+        if self.n_workers == 1:
+            result = function(task)
+            return lambda: result
+        if runs_in == "threads":
+            self._threads = self._threads or ThreadPoolExecutor(self.n_workers, "zstruct-helper")
+            return self._threads.submit(function, task).result
+        self._processes = self._processes or _new_processes(self.n_workers)
+        pool = self._processes
+        return partial(self._from_process, function, task, pool, _submit_pickled(pool, function, task))
+
+    def _from_process(
+        self, function: Callable[[T], R], task: T, pool: ProcessPoolExecutor, call: Future[Any]
+    ) -> R:
+        """Return a result; a killed worker costs its tasks another try."""
+        try:
+            result = call.result()
+        except BrokenProcessPool:
+            if pool is self._processes:
+                self._broken += 1
+                if self._broken == _BROKEN_POOLS:
+                    raise
+                pool.shutdown(wait=True, cancel_futures=True)
+                self._processes = None
+            return self.begin(function, task, "processes")()
+        if isinstance(result, _Failed):
+            raise result.error
+        return cast(R, result)
+
+
+def _new_processes(n_workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
 
 
 def _run_in_processes(
@@ -148,9 +229,7 @@ def _run_in_processes(
     todo = list(range(len(tasks)))
     for attempt in range(_BROKEN_POOLS):
         done: set[int] = set()
-        pool = ProcessPoolExecutor(
-            n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-        )
+        pool = _new_processes(n_workers)
         submit = partial(_submit_pickled, pool, function)
         try:
             for k, result in _collect(submit, [tasks[i] for i in todo], 2 * n_workers):

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,16 +132,17 @@ def _parse(
     there = [_usable(part, request.on_error) for part in parts]
     total = sum(job.nbytes for job in manifest.jobs)
     runner.begin("parse", total, sum(job.nbytes for job, ok in zip(manifest.jobs, there, strict=True) if ok))
-    for runs_in in ("caller", "here", "threads", "processes"):
+    orders: tuple[parallel.RunsIn, ...] = ("caller", "here", "threads", "processes")
+    for runs_in in orders:
         todo = [
             k
             for k, job in enumerate(manifest.jobs)
             if not there[k] and sources[job.pieces[0][0]].runs_in == runs_in
         ]
         sizes = [manifest.jobs[k].nbytes for k in todo]
-        small = runs_in == "processes" and (sum(sizes) < _PROCESSES_FROM or len(todo) == 1)
         local = runner.n_workers is not None
-        place: parallel.RunsIn = "caller" if small and local else runs_in
+        place = _place(runs_in, [sources[i] for k in todo for i, _ in manifest.jobs[k].pieces], sizes)
+        place = place if local else runs_in
         tasks = [
             ParseTask(
                 parts[k],
@@ -156,6 +158,15 @@ def _parse(
         for _ in runner.run(parse_job, tasks, sizes, place):
             pass
     return parts
+
+
+def _place(runs_in: parallel.RunsIn, sources: Sequence[Source], sizes: Sequence[int]) -> parallel.RunsIn:
+    """Return where jobs of so many bytes run best on this machine, of sources that run alike."""
+    if runs_in != "processes" or not sizes:
+        return runs_in
+    if all(sum(sizes) <= getattr(source, "threads_up_to", 0) for source in sources):
+        return "threads"
+    return "caller" if sum(sizes) < _PROCESSES_FROM or len(sizes) == 1 else "processes"
 
 
 def _usable(part: Path, on_error: str) -> bool:

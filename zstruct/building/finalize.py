@@ -94,8 +94,12 @@ def finalize_store(
     remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)
     skipped = [(manifest.inputs[i][0], None, reason) for i, reason in manifest.unreadable]
     n_skipped = len(skipped)
+    ignored: list[str] = []
+    n_ignored = 0
     for part in parts:
         summary = read_summary(part)
+        ignored += summary["ignored"]
+        n_ignored += summary["n_ignored"]
         dropped.update(summary["dropped"])
         noted.update(summary["noted"])
         n_skipped += summary["n_skipped"]
@@ -112,6 +116,7 @@ def finalize_store(
             "decimals": decimals,
             "n_skipped": n_skipped,
             "skipped": skipped[:_REPORTED],
+            **({"n_ignored": n_ignored, "ignored": ignored[:_REPORTED]} if n_ignored else {}),
         },
         "digest": content_digest(written),
     }

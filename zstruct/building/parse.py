@@ -60,10 +60,11 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     n_structures = n_atoms = 0
     properties: set[str] = set()
     remarks = Remarks()
+    ignored: list[str] = []
     with PartWriter(task.part, durable=task.durable, in_memory=task.in_memory) as part:
         waiting: list[Packed] = []
         nbytes = 0
-        for block in _blocks(task, properties, remarks):
+        for block in _blocks(task, properties, remarks, ignored):
             n_skipped += len(block.bad)
             skipped += [(block.label, b.frame, b.reason) for b in block.bad[: _REPORTED - len(skipped)]]
             dropped.update(block.dropped)
@@ -88,6 +89,8 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
             "skipped": skipped,
             "properties": sorted(properties),
             "remarks": remarks.to_dict(),
+            "n_ignored": len(ignored),
+            "ignored": ignored[:_REPORTED],
         }
         part.close(summary)
     return summary
@@ -113,7 +116,7 @@ class _Block:
     noted: Mapping[str, int]
 
 
-def _blocks(task: ParseTask, properties: set[str], remarks: Remarks) -> Iterator[_Block]:
+def _blocks(task: ParseTask, properties: set[str], remarks: Remarks, ignored: list[str]) -> Iterator[_Block]:
     """Yield interpreted blocks; the names of all properties, and what else was noticed, are collected.
 
     Small blocks that follow one another are interpreted as one: inputs may be thousands.
@@ -121,6 +124,7 @@ def _blocks(task: ParseTask, properties: set[str], remarks: Remarks) -> Iterator
     waiting: list[tuple[str, Raw]] = []
     nbytes = 0
     for label, raw in _read_all(task):
+        ignored += raw.ignored
         size = sum(
             c.values.nbytes for table in (raw.atom, raw.structure) for cs in table.values() for c in cs
         )
@@ -202,7 +206,7 @@ def _read_all(task: ParseTask) -> Iterator[tuple[str, Raw]]:
     """Yield the blocks of all pieces as they are read, with the labels of their sources."""
     for source, piece in task.pieces:
         for raw in _read(source, piece, task.on_error):
-            yield source.label, raw
+            yield raw.label or source.label, raw
 
 
 def _read(source: Source, piece: Slice, on_error: Literal["raise", "skip"]) -> Iterator[Raw]:

@@ -48,10 +48,12 @@ class BuildReport:
     skipped
         The first hundred of those: input, frame (None for a whole input) and reason.
     ignored
-        What is left out of directories and globs: files that no source reads, or that repeat what a
-        better one has, stores, pipes.
+        What is left out of directories, globs and archives: files that no source reads, or that repeat what
+        a better one has, stores, pipes, links; of archives the first hundred.
     decimals
         What the decimal encoding saves, or would save.
+    n_ignored
+        How many were left out, of archives, too.
     """
 
     path: str
@@ -69,6 +71,7 @@ class BuildReport:
     skipped: list[tuple[str, int | None, str]]
     ignored: list[str]
     decimals: DecimalSavings | None = None
+    n_ignored: int = 0
 
     @classmethod
     def of(cls, path: str, seconds: float, ignored: list[str]) -> BuildReport:
@@ -93,8 +96,9 @@ class BuildReport:
             remarks=dict(build.get("remarks", {})),
             n_skipped=int(build["n_skipped"]),
             skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
-            ignored=ignored,
+            ignored=ignored + build.get("ignored", []),
             decimals=DecimalSavings.of(store),
+            n_ignored=len(ignored) + int(build.get("n_ignored", 0)),
         )
 
     def __str__(self) -> str:
@@ -144,7 +148,8 @@ class BuildReport:
             if self.n_skipped > 5:
                 lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
         if self.ignored:
-            lines.append(f"ignored {counted(len(self.ignored), 'file')} that no source reads (see .ignored)")
+            n = max(self.n_ignored, len(self.ignored))
+            lines.append(f"ignored {counted(n, 'file')} that no source reads (see .ignored)")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -14,6 +14,7 @@ from zstruct.sources.registry import CLASSES, register
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, Source
 
 if TYPE_CHECKING:
+    from zstruct.sources.archive.source import ArchiveSource
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
     from zstruct.sources.deepmd.source import DeePMDSource
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASEDatabaseSource",
     "ASESource",
+    "ArchiveSource",
     "ArraySource",
     "AtomsSource",
     "BadFrame",

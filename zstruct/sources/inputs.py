@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -23,13 +22,14 @@ from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.content import RemoteContent, content_of
 from zstruct.sources.frames import SlicedSource, frames_of, split_name
 from zstruct.sources.options import SourceOptions
-from zstruct.sources.paths import Found, below, holds_arrays, matching, natural
+from zstruct.sources.paths import Found, below, holds_arrays, matching, natural, repeated
 from zstruct.sources.registry import (
     NAME_IT,
     Factory,
     detect,
     folder_reader,
     forced,
+    is_archive,
     is_input,
     reader_of,
 )
@@ -44,8 +44,6 @@ _NO_STORE = (
     "this is a Zarr store, or the working directory of a build, and stores are made from files and "
     "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()"
 )
-# What one VASP run leaves in its folder, best first: the others repeat the structures without labels.
-_VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XDATCAR", "CONTCAR", "POSCAR")
 
 
 @keywords()
@@ -122,6 +120,8 @@ def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tup
                 raise InputError("there is no such file or directory", path) from None
             raise InputError(error.reason, name) from None
         whole, left = _from_path(name, chosen, options)
+        if any(getattr(source, "holds_inputs", False) for source in whole):
+            raise InputError(f"{'@' + frames!r}: each member of an archive counts its own frames", name)
         return [SlicedSource(source, frames) for source in whole], left
     if os.path.exists(path) and holds_arrays(path):
         raise InputError(_NO_STORE, path)
@@ -174,31 +174,27 @@ def _of_found(
 ) -> tuple[list[Source], list[str]]:
     """Return the sources of the files of one place, and what is left out."""
     contents = {name: content_of(name, options.storage_options) for name in found.names}
+    archives = [] if by_content else [name for name, content in contents.items() if is_archive(content.name)]
+    # What is in archives of a directory is there unpacked as well, more often than not.
+    left = [
+        f"{contents.pop(name).label} (an archive in a directory; name it to have it read)"
+        for name in archives
+    ]
     lost: list[Source] = [UnreadableSource(name, reason) for name, reason in found.unlisted]
     if chosen is not None:
-        return [chosen(content) for content in contents.values()] + lost, found.left
+        return [chosen(content) for content in contents.values()] + lost, sorted(
+            left + found.left, key=natural
+        )
     # Files of directories are known by name alone, or every log would be taken for a program's output.
     factories = {name: detect(content, by_content, options) for name, content in contents.items()}
-    for name in _repeated(found.names):
+    for name in repeated(list(contents)):
         factories[name] = None
     sources = [factory(contents[name]) for name, factory in factories.items() if factory is not None] + lost
     if not sources:
-        raise InputError(f"none of the files here is known by its name; {NAME_IT}", place)
-    left = [contents[name].label for name, factory in factories.items() if factory is None]
+        hint = "archives are read if they are named, or by a pattern such as *.tar; " if archives else ""
+        raise InputError(f"none of the files here is known by its name; {hint}{NAME_IT}", place)
+    left += [contents[name].label for name, factory in factories.items() if factory is None]
     return sources, sorted(left + found.left, key=natural)
-
-
-def _repeated(names: list[str]) -> list[str]:
-    """Return the files of VASP runs that repeat, without labels, what a better one has."""
-    best: dict[str, int] = {}
-    ranks = {}
-    for name in names:
-        folder, base = os.path.split(name)
-        rank = next((k for k, pattern in enumerate(_VASP_RUN) if re.fullmatch(pattern, base)), None)
-        if rank is not None:
-            ranks[name] = rank
-            best[folder] = min(rank, best.get(folder, rank))
-    return [name for name, rank in ranks.items() if rank > best[os.path.dirname(name)]]
 
 
 def _refuse_twice(sources: list[Source]) -> None:

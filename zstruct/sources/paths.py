@@ -11,13 +11,26 @@ import glob
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from zstruct.errors import InputError
 
-__all__ = ["STORE_FILES", "Found", "below", "holds_arrays", "matching", "natural"]
+__all__ = [
+    "STORE_FILES",
+    "Found",
+    "below",
+    "holds_arrays",
+    "is_of_run",
+    "matching",
+    "natural",
+    "repeated",
+]
+
+# What one VASP run leaves in its folder, best first: the others repeat the structures without labels.
+_VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XDATCAR", "CONTCAR", "POSCAR")
+_INITIALS = {pattern[0] for pattern in _VASP_RUN}
 
 
 @dataclass
@@ -195,3 +208,27 @@ def holds_arrays(path: str) -> bool:
     if path.rstrip(os.sep).endswith(_WORK) and os.path.isfile(os.path.join(path, "lock")):
         return True
     return any(os.path.isfile(os.path.join(path, name)) for name in STORE_FILES)
+
+
+def is_of_run(name: str) -> bool:
+    """Tell whether a file is one of several that a VASP run leaves."""
+    return _rank(os.path.basename(name)) is not None
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """Return the files of VASP runs that repeat, without labels, what a better one has."""
+    best: dict[str, int] = {}
+    ranks = {}
+    for name in names:
+        folder, base = os.path.split(name)
+        rank = _rank(base)
+        if rank is not None:
+            ranks[name] = rank
+            best[folder] = min(rank, best.get(folder, rank))
+    return [name for name, rank in ranks.items() if rank > best[os.path.dirname(name)]]
+
+
+def _rank(base: str) -> int | None:
+    if base[:1] not in _INITIALS:  # there may be many
+        return None
+    return next((k for k, pattern in enumerate(_VASP_RUN) if re.fullmatch(pattern, base)), None)

@@ -26,9 +26,11 @@ __all__ = [
     "NAME_IT",
     "Factory",
     "Format",
+    "added",
     "detect",
     "folder_reader",
     "forced",
+    "is_archive",
     "is_input",
     "reader_name",
     "reader_of",
@@ -193,6 +195,14 @@ FORMATS = (
         title="packed memmap directory (mmml)",
         units="open",
     ),
+    Format(
+        "archive",
+        "zstruct.sources.archive.source",
+        "ArchiveSource",
+        (".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip"),
+        options=("places", "allow_pickle"),
+        title="tar and zip archives of any of these",
+    ),
 )
 
 #: The modules of the classes of sources: of files, and of what is in memory.
@@ -203,6 +213,7 @@ CLASSES = {row.source: row.module for row in FORMATS} | {
 
 # The reader of ours by ASE's word for the format.
 _BETTER = {format: row.name for row in FORMATS for format in row.ase}
+_ARCHIVES = next(tuple(row.suffixes) for row in FORMATS if row.name == "archive")
 
 NAME_IT = (
     f"name the format with reader={', '.join(repr(row.name) for row in FORMATS)}, 'ase:FORMAT' (one of "
@@ -234,6 +245,22 @@ class _Reader:
 
 
 _READERS: dict[str, _Reader] = {}
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether a file of this name holds others.
+
+    Examples
+    --------
+    >>> is_archive("a.tar.bz2"), is_archive("a.xyz.bz2")
+    (True, False)
+    """
+    return stem(name).lower().endswith(_ARCHIVES)
+
+
+def added() -> tuple[_Reader, ...]:
+    """Return the readers that are not built in: what workers have to be told of."""
+    return tuple(reader for name, reader in _READERS.items() if _BUILT_IN.get(name) is not reader)
 
 
 @keywords()
@@ -297,16 +324,32 @@ def forced(reader: str, options: SourceOptions = _DEFAULTS) -> Factory:
     if not isinstance(reader, str):
         raise InputError(f"reader={reader!r}: {NAME_IT}")
     name, _, format = reader.partition(":")
+    if reader == "archive":
+        return _READERS[reader].with_options(options)
     if name == "ase" and format:
         from ase.io.formats import ioformats
 
         if format not in ioformats or not ioformats[format].can_read:
             known = ", ".join(sorted(n for n, f in ioformats.items() if f.can_read))
             raise InputError(f"ASE has no format {format!r} that it can read; it reads {known}")
-        return _of_ase(format, options)
+        return _of_members(_of_ase(format, options))
     if reader not in _READERS:
         raise InputError(f"there is no reader {reader!r}; {NAME_IT}")
-    return _READERS[reader].with_options(options)
+    asked = _READERS[reader]
+    return _of_members(asked.with_options(options), asked)
+
+
+def _of_members(factory: Factory, known: _Reader | None = None) -> Factory:
+    """Return what reads files, and the members of archives unless the reader knows these as a whole."""
+
+    def made(content: Content) -> Source:
+        name = stem(content.name).lower()
+        if is_archive(content.name) and not (known is not None and known.knows(content, name)):
+            source: Source = _class("ArchiveSource")(content, reader=factory)
+            return source
+        return factory(content)
+
+    return made
 
 
 def _of_ase(format: str, options: SourceOptions) -> Factory:
@@ -340,12 +383,17 @@ def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:
     return factory
 
 
-def detect(content: Content, by_content: bool, options: SourceOptions = _DEFAULTS) -> Factory | None:
-    """Return the factory of the reader that knows content, or None."""
+def detect(
+    content: Content,
+    by_content: bool,
+    options: SourceOptions = _DEFAULTS,
+    more: Sequence[_Reader] = (),
+) -> Factory | None:
+    """Return the factory of the reader that knows content, or None; `more` readers are asked first."""
     if content.path is not None and os.path.isdir(content.path):
         return folder_reader(content.path, options)
     name = stem(content.name).lower()
-    for known in reversed(_READERS.values()):
+    for known in (*reversed(more), *reversed(_READERS.values())):
         if known.knows(content, name):
             return known.with_options(options)
     try:
@@ -373,3 +421,4 @@ for _row in FORMATS:
     _READERS[_row.name] = _Reader(
         _row.name, _by_class(_row.source), tuple(_row.suffixes), _row.matches, _row.options, _row.folder
     )
+_BUILT_IN = dict(_READERS)

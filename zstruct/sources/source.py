@@ -133,6 +133,11 @@ class Raw:
         The same for whatever else the user should be told, by the sentence that says it.
     first_type
         The number of the first type, where types are numbers: a list of elements begins with it.
+    label
+        The input that the frames are of, for messages and provenance, where a source has several; each
+        counts its own frames.
+    ignored
+        What else there is in the input that no reader knows.
     """
 
     frames: NDArray[np.int64]
@@ -144,6 +149,8 @@ class Raw:
     notes: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     remarks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     first_type: int = 1
+    label: str | None = None
+    ignored: list[str] = field(default_factory=list)
 
 
 @runtime_checkable
@@ -183,6 +190,10 @@ class FileSource:
     """
 
     runs_in: Literal["threads", "processes", "here", "caller"] = "processes"
+    #: So many bytes of input are read in threads all the same, where the GIL is held in part only.
+    threads_up_to: int = 0
+    #: Whether `read` takes the whole file as ``Slice(0, size, 0, size)``, and reads it once, front to back.
+    one_pass: bool = False
 
     def __init__(self, path: str | os.PathLike[str] | Content):
         self.content = content_of(path)

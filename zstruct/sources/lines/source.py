@@ -44,6 +44,7 @@ class LineSource(FileSource):
     """
 
     runs_in = "threads"
+    one_pass = True
     #: The words that lines begin with.
     keys: ClassVar[Keys]
     #: What a frame begins with, for messages.

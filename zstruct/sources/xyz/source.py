@@ -68,6 +68,7 @@ class XYZSource(FileSource):
     """
 
     runs_in = "threads"
+    one_pass = True
 
     def scan(self) -> list[Slice]:
         """Return slices of about `SLICE_BYTES` cut where good frames begin.

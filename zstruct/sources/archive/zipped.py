@@ -1,0 +1,73 @@
+"""The members of a zip archive, from the table at its end."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from typing import BinaryIO
+
+from zstruct.errors import InputError
+from zstruct.sources.archive.member import Member
+from zstruct.text import sized
+
+__all__ = ["opened_zip", "zip_members"]
+
+_ENCRYPTED = 0x1
+#: What is larger than this, and so many times as large as what it is packed in, is no text.
+_LARGE, _RATIO = 64 << 20, 500
+
+
+def opened_zip(file: BinaryIO, label: str) -> zipfile.ZipFile:
+    """Open an archive.
+
+    Raises
+    ------
+    InputError
+        If its table can't be read.
+    """
+    try:
+        return zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, NotImplementedError, EOFError) as error:
+        raise InputError(
+            f"this is no zip archive, or it is damaged or cut off: its table is at the end ({error})", label
+        ) from error
+
+
+def zip_members(archive: zipfile.ZipFile, nbytes: int, label: str) -> list[Member]:
+    """Return the members in the order of the table; their places are their own.
+
+    Parameters
+    ----------
+    archive
+        The archive.
+    nbytes
+        Its bytes.
+    label
+        For messages.
+
+    Raises
+    ------
+    InputError
+        If members lie over each other, as those do that are to fill a memory.
+    """
+    entries = archive.infolist()
+    if sum(info.compress_size for info in entries) > nbytes:
+        raise InputError("its members lie over each other: it is damaged, or made to do harm", label)
+    return [_member(k, info) for k, info in enumerate(entries)]
+
+
+def _member(index: int, info: zipfile.ZipInfo) -> Member:
+    kind = fault = ""
+    mode = info.external_attr >> 16
+    if info.is_dir():
+        kind = "a directory"
+    elif info.create_system == 3 and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        kind = "a link" if stat.S_ISLNK(mode) else "a device"
+    elif info.flag_bits & _ENCRYPTED:
+        fault = "it is encrypted: unpack it with its password"
+    elif info.file_size > _LARGE and info.file_size > _RATIO * info.compress_size:
+        fault = (
+            f"it would unpack to {sized(info.file_size)}, hundreds of times what it takes: if it is no bomb, "
+            "unpack it yourself"
+        )
+    return Member(index, info.filename, info.file_size, info.header_offset, kind, fault)
