@@ -48,6 +48,7 @@ THROUGH = {
     "exporters/test_export.py": ["exporters/exporter", "exporters/registry", "exporters/target"],
     "exporters/test_lines.py": ["exporters/kernels/lines"],
     "exporters/test_npz.py": ["exporters/named_arrays"],
+    "exporters/test_runner.py": ["exporters/periodicity"],
     "exporters/test_xyz.py": ["exporters/compression"],
     "features/test_acsf.py": ["features/kernels/acsf"],
     "features/test_chebyshev.py": [

@@ -250,7 +250,8 @@ class _Blocks:
             fields[_SPLIT] = infer(_SPLIT, STRUCTURE, "category", ())
             categories[_SPLIT] = list(self._parts.labels)
         cells = self._have_cells()
-        return Contents(len(n_atoms), int(n_atoms.sum()), fields, categories, most, originals, cells)
+        n, elements = len(n_atoms), self._reader.elements
+        return Contents(n, int(n_atoms.sum()), fields, categories, most, originals, cells, elements)
 
     def _have_cells(self) -> bool:
         """Return whether any structure has a cell."""

@@ -39,6 +39,9 @@ class Contents:
         What fields were called where they came from: a file of another tool has these names.
     has_cells
         Whether any structure has a cell: else nothing is lost where a format has none.
+    elements
+        The atomic numbers in the store, ascending: those of all its structures, so that parts which are
+        exported one by one number them alike.
     """
 
     n_structures: int
@@ -48,6 +51,7 @@ class Contents:
     most_atoms: int
     originals: Mapping[str, str] = field(default_factory=dict)
     has_cells: bool = True
+    elements: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

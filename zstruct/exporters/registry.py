@@ -73,6 +73,26 @@ FORMATS: tuple[Format, ...] = (
         "PackedMemmapExporter",
         title="packed memmap directory (mmml)",
     ),
+    Format(
+        "deepmd-npy",
+        "zstruct.exporters.deepmd",
+        "DeePMDExporter",
+        title="DeePMD-kit, npy: a system for each composition",
+    ),
+    Format(
+        "runner",
+        "zstruct.exporters.runner",
+        "RunnerExporter",
+        ("input.data",),
+        title="RuNNer and n2p2, input.data in angstrom and eV",
+    ),
+    Format(
+        "mtp-cfg",
+        "zstruct.exporters.mtp",
+        "MTPExporter",
+        (".cfg",),
+        title="moment tensor potentials (MLIP), .cfg",
+    ),
     Format("npz", "zstruct.exporters.npz", "NPZExporter", (".npz",), title="NPZ, padded arrays"),
     Format("npz-ragged", "zstruct.exporters.npz", "RaggedNPZExporter", title="NPZ, packed arrays"),
 )

@@ -6,6 +6,7 @@ What the meaning of a property is beyond its name and unit is not known here.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from zstruct.sources.lines.rows import INTEGER, REAL, SKIP, read_rows
 from zstruct.sources.lines.source import LineSource
 from zstruct.sources.lines.windows import Keys, Window
 from zstruct.sources.mtp.structure import (
+    TYPE_MAP,
     Columns,
     columns_named,
     feature_of,
@@ -79,14 +81,19 @@ class MTPSource(LineSource):
         if not len(window):
             return []
         fine = _plain(window)
-        formats = _formats(window, fine)
+        features = _features(window, fine)
+        maps = features.pop(TYPE_MAP, {})
+        formats = [
+            None if columns is None else (columns, maps.get(k, ""))
+            for k, columns in enumerate(_formats(window, fine))
+        ]
         edges = [0, *(k for k in range(1, len(formats)) if formats[k] != formats[k - 1]), len(formats)]
         blocks = []
         for start, stop in itertools.pairwise(edges):
-            columns = formats[start]
+            format = formats[start]
             frames = start + np.flatnonzero(fine[start:stop])
-            if columns is not None and len(frames):
-                blocks.append(_read(window, frames, columns))
+            if format is not None and len(frames):
+                blocks.append(_read(window, frames, *format, features))
         return blocks
 
 
@@ -140,8 +147,14 @@ def _plain_columns(line: bytes) -> Columns | None:
     return None if "ghost" in names or "direct" in names else columns
 
 
-def _read(window: Window, frames: NDArray[np.int64], columns: Columns) -> Raw:
-    """Return some frames with the same columns, without those that turn out not to be plain."""
+def _read(
+    window: Window,
+    frames: NDArray[np.int64],
+    columns: Columns,
+    names: str,
+    features: Mapping[str, Mapping[int, str]],
+) -> Raw:
+    """Return some frames with the same columns and names of types, without those that prove not plain."""
     owners, codes = window.owners, window.runs[:, CODE]
     place = np.full(len(window), -1)
     place[frames] = np.arange(len(frames))
@@ -170,12 +183,15 @@ def _read(window: Window, frames: NDArray[np.int64], columns: Columns) -> Raw:
     sizes = window.runs[runs_of(_CELL) + 1, LINES]
     fine[np.repeat(values[_CELL][0], sizes)[~np.isfinite(cells).all(axis=1)]] = False
     fine &= values[_SIZE][1] == n_atoms
-    features = _features(window, runs_of(_FEATURE), place[owners], fine)
     table = dict(zip((name for name, _ in columns), rows, strict=True))
     if "id" in table:
         starts = np.repeat(np.cumsum(n_atoms) - n_atoms, n_atoms)
         wrong = table.pop("id") != np.arange(len(starts)) - starts + 1
         fine[np.repeat(np.arange(len(frames)), n_atoms)[wrong]] = False
+    types: NDArray[Any] = table.pop("type", np.zeros(int(n_atoms.sum()), np.int64))
+    if named := names.split():
+        unnamed = (types < 0) | (types >= len(named))
+        fine[np.repeat(np.arange(len(frames)), n_atoms)[unnamed]] = False
     kept = np.repeat(fine, n_atoms)
 
     def of_atoms(rows: NDArray[Any]) -> NDArray[Any]:
@@ -185,15 +201,15 @@ def _read(window: Window, frames: NDArray[np.int64], columns: Columns) -> Raw:
     if not len(raw.frames):
         return raw
     raw.atom["numbers"] = [RawColumn(np.zeros(int(raw.n_atoms.sum()), np.uint8))]
-    types = table.pop("type", np.zeros(int(n_atoms.sum()), np.int64))
-    raw.types = RawColumn(of_atoms(types))
+    types = of_atoms(types)
+    raw.types = RawColumn(types.astype(np.int32), texts=named) if named else RawColumn(types)
     for name, found in table.items():
         raw.atom[name] = [RawColumn(of_atoms(found))]
     _add_cells(raw, sizes, *values[_CELL], fine)
     _add(raw, "energy", *values[_ENERGY], fine)
     where, found = values[_STRESS]
     _add(raw, "virial", where, found[:, VOIGT_OF_FULL], fine)
-    _add_features(raw, features, fine)
+    _add_features(raw, features, frames[fine])
     return raw
 
 
@@ -222,13 +238,13 @@ def _add_cells(
         raw.structure["cell"] = [RawColumn(cells[fine], None if has.all() else has)]
 
 
-def _features(
-    window: Window, runs: NDArray[np.int64], places: NDArray[np.int64], fine: NDArray[np.bool_]
-) -> dict[str, dict[int, str]]:
+def _features(window: Window, fine: NDArray[np.bool_]) -> dict[str, dict[int, str]]:
     """Return the features by name and frame; frames with one that has no name are not fine."""
     known: dict[bytes, tuple[str, str] | None] = {}
     texts: dict[str, dict[int, str]] = {}
-    for owner, text in zip(places[runs].tolist(), window.texts(runs), strict=True):
+    owners = window.owners
+    runs = np.flatnonzero((window.runs[:, CODE] == _FEATURE) & (owners >= 0))
+    for owner, text in zip(owners[runs].tolist(), window.texts(runs), strict=True):
         for line in text.removesuffix(b"\n").split(b"\n"):
             if line not in known:
                 try:
@@ -245,11 +261,12 @@ def _features(
     return texts
 
 
-def _add_features(raw: Raw, texts: dict[str, dict[int, str]], fine: NDArray[np.bool_]) -> None:
-    """Add features as numbers or texts."""
-    kept, n = (np.cumsum(fine) - 1).tolist(), len(raw.frames)
-    for name, by_owner in texts.items():
-        rows = {kept[owner]: text for owner, text in by_owner.items() if fine[owner]}
+def _add_features(raw: Raw, texts: Mapping[str, Mapping[int, str]], frames: NDArray[np.int64]) -> None:
+    """Add features of some frames of a window as numbers or texts."""
+    places = {frame: place for place, frame in enumerate(frames.tolist())}
+    n = len(places)
+    for name, by_frame in texts.items():
+        rows = {places[frame]: text for frame, text in by_frame.items() if frame in places}
         if rows:
             index = None if len(rows) == n else np.array(list(rows), dtype=np.int64)
             values = [feature_value(text) for text in rows.values()]

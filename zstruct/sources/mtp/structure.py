@@ -14,7 +14,15 @@ from zstruct.schema import GEOMETRY
 from zstruct.sources.lines.frames import FaultError, Frame, floats, whole
 from zstruct.voigt import VOIGT, VOIGT_OF_FULL
 
-__all__ = ["Columns", "columns_named", "feature_of", "feature_value", "read_structure", "stress_order"]
+__all__ = [
+    "TYPE_MAP",
+    "Columns",
+    "columns_named",
+    "feature_of",
+    "feature_value",
+    "read_structure",
+    "stress_order",
+]
 
 _VECTORS = {
     "cartes": "positions",
@@ -38,6 +46,8 @@ _REFUSED = {
 # Names that a feature can't have: what the structure is, and what its own lines say.
 _TAKEN = (*GEOMETRY, "energy", "virial")
 
+#: The feature that names the elements of types.
+TYPE_MAP = "type_map"
 #: Names of the columns of atoms, and how many words each has; "id", "type" and "ghost" among them.
 Columns = tuple[tuple[str, int], ...]
 
@@ -111,9 +121,9 @@ def feature_value(text: str) -> Any:
     >>> feature_value("3.856142"), feature_value("12"), feature_value("007"), feature_value("VASP")
     (3.856142, 12, '007', 'VASP')
     """
-    if re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
+    if re.fullmatch(r"-?(0|[1-9]\d{0,18})", text, re.ASCII) and -(2**63) <= int(text) < 2**63:
         return int(text)
-    if re.fullmatch(r"-?\d+\.\d*([eE][-+]?\d{1,3})?|-?\d+[eE][-+]?\d{1,3}", text, re.ASCII):
+    if re.fullmatch(r"-?(\d+\.\d*([eE][-+]?\d{1,3})?|\d+[eE][-+]?\d{1,3}|inf)", text, re.ASCII):
         return float(text)
     return text
 
@@ -274,6 +284,11 @@ def _complete(known: dict[str, Any], number: int) -> Frame:
             raise FaultError(f"line {rows[0][0]}: positions are parts of a cell that has no volume")
         atom["positions"] = direct @ cell
     types = atom.pop("type", np.zeros(len(rows), dtype=np.int64))
+    names = known["features"].pop(TYPE_MAP, "").split()
+    if names:
+        if types.min() < 0 or types.max() >= len(names):
+            raise FaultError(f"line {rows[0][0]}: there are types that the feature {TYPE_MAP} does not name")
+        types = np.array(names)[types]
     structure: dict[str, Any] = {"pbc": np.arange(3) < len(vectors)}
     if vectors:
         structure["cell"] = cell

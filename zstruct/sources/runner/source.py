@@ -8,6 +8,7 @@ What the meaning of a property is beyond that is not known here.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +22,15 @@ from zstruct.sources.lines.kernels import BLANK, CODE, LINES, OTHER
 from zstruct.sources.lines.rows import ELEMENT, REAL, SKIP, read_rows
 from zstruct.sources.lines.source import LineSource
 from zstruct.sources.lines.windows import Keys, Window
-from zstruct.sources.runner.structure import OPEN_UNIT, PLACEHOLDERS, Columns, columns_named, read_structure
+from zstruct.sources.runner.structure import (
+    OPEN_UNIT,
+    PLACEHOLDERS,
+    STATEMENT,
+    UNITS,
+    Columns,
+    columns_named,
+    read_structure,
+)
 from zstruct.sources.source import Raw, RawColumn
 
 __all__ = ["RunnerSource", "is_runner_file"]
@@ -153,8 +162,21 @@ def _read(window: Window, frames: NDArray[np.int64], columns: Columns) -> Raw:
     for code, name in ((_ENERGY, "energy"), (_CHARGE, "total_charge")):
         where, rows = values[code]
         _add(raw, name, where, rows, fine, "" if name in OPEN_UNIT else None)
-    _add_comments(raw, window, runs_of(_COMMENT), place[owners], fine)
+    stated = _add_comments(raw, window, runs_of(_COMMENT), place[owners], fine)
+    for name, unit in UNITS.items():
+        for table in (raw.atom, raw.structure):
+            if stated.any() and name in table:
+                table[name] = _stated(table[name][0], unit, stated)
     return raw
+
+
+def _stated(column: RawColumn, unit: str, stated: NDArray[np.bool_]) -> list[RawColumn]:
+    """Return a column as that of structures which state its unit, and that of the others."""
+    here = np.ones(len(stated), dtype=bool) if column.present is None else column.present
+    if not (here & ~stated).any():
+        return [replace(column, unit=unit)]
+    parts = [replace(column, present=here & stated, unit=unit), replace(column, present=here & ~stated)]
+    return [part for part in parts if part.present is not None and part.present.any()]
 
 
 def _add(
@@ -192,14 +214,18 @@ def _add_cells(
 
 def _add_comments(
     raw: Raw, window: Window, runs: NDArray[np.int64], places: NDArray[np.int64], fine: NDArray[np.bool_]
-) -> None:
-    """Add the comments of frames, several lines as one text."""
+) -> NDArray[np.bool_]:
+    """Add the comments of frames, several lines as one text; return which frames state their units."""
     texts: dict[int, str] = {}
+    stated = np.zeros(len(fine), dtype=bool)
     for owner, lines in zip(places[runs].tolist(), window.texts(runs), strict=True):
         for line in lines.decode("utf-8", "backslashreplace").split("\n"):
             text = line.strip()[len("comment") :].strip()
-            if text:
+            if text == STATEMENT:
+                stated[owner] = True
+            elif text:
                 texts[owner] = f"{texts[owner]}\n{text}" if owner in texts else text
     codes: dict[str, int] = {}
     rows = np.array([codes.setdefault(text, len(codes)) for text in texts.values()], dtype=np.int32)
     _add(raw, "comment", np.array(list(texts), dtype=np.int64), rows, fine, None, list(codes))
+    return stated[fine]

@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from zstruct.elements import atomic_number
 from zstruct.sources.lines.frames import FaultError, Frame, floats
 
-__all__ = ["OPEN_UNIT", "PLACEHOLDERS", "Columns", "columns_named", "read_structure"]
+__all__ = ["OPEN_UNIT", "PLACEHOLDERS", "STATEMENT", "UNITS", "Columns", "columns_named", "read_structure"]
 
 #: What follows position and element on a line of an atom: names, and how many numbers each has.
 Columns = tuple[tuple[str, int], ...]
 
 #: Names whose unit the format leaves open.
 OPEN_UNIT = ("positions", "energy", "energies", "forces")
+#: The comment with which zstruct states the units of a structure.
+STATEMENT = "lengths in angstrom, energies in eV"
+#: The units that it states.
+UNITS = {"positions": "angstrom", "cell": "angstrom", "energy": "eV", "energies": "eV"}
+UNITS["forces"] = "eV/angstrom"
 #: The format has columns for these whether they are known or not; all zero then.
 PLACEHOLDERS = ("charges", "energies")
 
@@ -66,6 +71,8 @@ class _Structure:
     """Line number and words of every atom."""
     lattice: list[list[float]] = field(default_factory=list)
     known: dict[str, float | str] = field(default_factory=dict)
+    stated: bool = False
+    """Whether units are said to be `UNITS`."""
 
     @property
     def width(self) -> int:
@@ -141,7 +148,9 @@ def _take(structure: _Structure, words: list[str], line: str) -> None:
         structure.known[name] = floats(values)[0]
     elif key == "comment":
         text = line.strip()[len("comment") :].strip()
-        if text:
+        if text == STATEMENT:
+            structure.stated = True
+        elif text:
             known = structure.known.get("comment")
             structure.known["comment"] = text if known is None else f"{known}\n{text}"
     else:
@@ -172,8 +181,9 @@ def _complete(structure: _Structure, number: int) -> Frame:
         if name not in PLACEHOLDERS or values.any():
             atom[name] = values
     known: dict[str, object] = {"pbc": np.full(3, bool(structure.lattice)), **structure.known}
-    units: dict[str, str | None] = dict.fromkeys(OPEN_UNIT, "")
+    units: dict[str, str | None] = dict.fromkeys((*OPEN_UNIT, "cell"), "")
+    if structure.stated:
+        units |= UNITS
     if structure.lattice:
         known["cell"] = np.array(structure.lattice)
-        units["cell"] = ""
     return Frame(number, atom, known, units=units)
