@@ -12,11 +12,11 @@ from ase.build import bulk, molecule
 from ase.io.formats import ioformats
 
 from zstruct import sources
-from zstruct.errors import InputError
+from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources import FileSource
 from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
 from zstruct.sources.inputs import expand
-from zstruct.sources.registry import _READERS, register
+from zstruct.sources.registry import _READERS, UNREAD, register
 from zstruct.sources.runner.source import RunnerSource
 from zstruct.sources.xsf.source import XSFSource
 from zstruct.sources.xyz.source import XYZSource
@@ -305,3 +305,20 @@ def test_compressed_xsf_goes_through(folder):
     source = only("a.xsf.gz")
     (raw,) = source.read(source.scan()[0])
     assert raw.n_atoms.tolist() == [1]
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffixes in UNREAD for suffix in suffixes])
+def test_kinds_that_are_not_read_get_a_sentence(tmp_path, suffix):
+    path = tmp_path / f"data{suffix}"
+    path.write_bytes(b"\x93nothing that a program writes\0\1\2")
+
+    def read():
+        """A format of its own by now says what is wrong with this one."""
+        (source,), _ = expand(path)
+        blocks = [raw for piece in source.scan() for raw in source.read(piece)]
+        raise InputError(blocks[-1].bad[-1].reason, source.label)
+
+    with pytest.raises((InputError, MissingExtraError)) as caught:
+        read()
+    assert str(path) in str(caught.value)
+    assert "no reader knows" not in str(caught.value)

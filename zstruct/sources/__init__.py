@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
     from zstruct.sources.deepmd.source import DeePMDSource
+    from zstruct.sources.json_records.source import JSONSource
     from zstruct.sources.lammps.source import LAMMPSDumpSource
     from zstruct.sources.mtp.source import MTPSource
     from zstruct.sources.npz.source import NPZSource
     from zstruct.sources.packed_memmap.source import PackedMemmapSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
+    from zstruct.sources.xyz.cp2k import CP2KSource
     from zstruct.sources.xyz.source import XYZSource
 
 __all__ = [
@@ -33,8 +35,10 @@ __all__ = [
     "ArraySource",
     "AtomsSource",
     "BadFrame",
+    "CP2KSource",
     "DeePMDSource",
     "FileSource",
+    "JSONSource",
     "LAMMPSDumpSource",
     "MTPSource",
     "NPZSource",

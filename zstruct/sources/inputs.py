@@ -276,10 +276,16 @@ def _mixed(given: list[Any] | tuple[Any, ...]) -> Iterator[str | Source]:
             continue
         if run:
             yield _of_atoms(run, first)
-            first, run = first + len(run), []
+            first, run = first + _number_of(run), []
         yield _single(item)
     if run:
         yield _of_atoms(run, first)
+
+
+def _number_of(run: list[Any]) -> int:
+    from zstruct.sources.ase.objects import count_structures
+
+    return sum(map(count_structures, run))
 
 
 def _is_whole(item: Any) -> bool:
@@ -287,12 +293,16 @@ def _is_whole(item: Any) -> bool:
 
 
 def _holds_structure(kind: type) -> bool:
-    """Tell whether objects of a type are Atoms, or the copies of them that are made here."""
+    """Tell whether objects of a type are Atoms, copies of them that are made here, or other packages' own."""
     for module, name in (("ase.atoms", "Atoms"), ("zstruct.sources.ase.atoms", "Snapshot")):
         loaded = sys.modules.get(module)  # whoever has one has imported it
         if loaded is not None and issubclass(kind, getattr(loaded, name)):
             return True
-    return False
+    if kind.__module__ in ("builtins", "pathlib", "numpy"):
+        return False
+    from zstruct.sources.ase.objects import is_structure
+
+    return is_structure(kind)
 
 
 def _single(item: Any) -> str | Source:
@@ -336,11 +346,9 @@ def _refuse_container(given: Any) -> None:
 
 
 def _unfit(item: Any) -> InputError:
-    kind, name, advice = type(item), _name(item), _GIVE
+    name, advice = _name(item), _GIVE
     if isinstance(item, (list, tuple)):
         advice = "put what is in it into the list itself"
-    elif kind.__module__.startswith("pymatgen"):
-        advice = "make it Atoms with pymatgen.io.ase.AseAtomsAdaptor.get_atoms"
     return InputError(f"{name} is neither a path, an ase.Atoms object nor a source; {advice}")
 
 

@@ -30,6 +30,8 @@ __all__ = [
 
 # What one VASP run leaves in its folder, best first: the others repeat the structures without labels.
 _VASP_RUN = (r"vasprun\.xml(\.gz|\.bz2|\.xz)?", r"OUTCAR(\.gz|\.bz2|\.xz)?", "XDATCAR", "CONTCAR", "POSCAR")
+# Forces and velocities, which are read with the positions beside them.
+_CP2K = re.compile(r"-(?:frc|vel)(-\d+\.xyz(?:\.gz|\.bz2|\.xz|\.zst)?)$")
 _INITIALS = {pattern[0] for pattern in _VASP_RUN}
 
 
@@ -216,7 +218,7 @@ def is_of_run(name: str) -> bool:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """Return the files of VASP runs that repeat, without labels, what a better one has."""
+    """Return the files that another one has or reads: of VASP's runs, and beside positions of CP2K."""
     best: dict[str, int] = {}
     ranks = {}
     for name in names:
@@ -225,7 +227,9 @@ def repeated(names: Sequence[str]) -> list[str]:
         if rank is not None:
             ranks[name] = rank
             best[folder] = min(rank, best.get(folder, rank))
-    return [name for name, rank in ranks.items() if rank > best[os.path.dirname(name)]]
+    there = set(names)
+    beside = [name for name in names if _CP2K.search(name) and _CP2K.sub(r"-pos\1", name) in there]
+    return beside + [name for name, rank in ranks.items() if rank > best[os.path.dirname(name)]]
 
 
 def _rank(base: str) -> int | None:

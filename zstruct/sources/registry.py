@@ -24,6 +24,7 @@ __all__ = [
     "CLASSES",
     "FORMATS",
     "NAME_IT",
+    "UNREAD",
     "Factory",
     "Format",
     "added",
@@ -64,6 +65,22 @@ def _begins_as_mtp(content: Content) -> bool:
     from zstruct.sources.mtp.source import is_mtp_file
 
     return is_mtp_file(content)
+
+
+def _begins_with_structures(content: Content) -> bool:
+    if not stem(content.name).lower().endswith(".json"):
+        return False
+    from zstruct.sources.json_records.source import is_json_of_structures
+
+    return is_json_of_structures(content)
+
+
+def _begins_as_cp2k(content: Content) -> bool:
+    if not stem(content.name).lower().endswith(".xyz"):
+        return False
+    from zstruct.sources.xyz.cp2k import is_cp2k_file
+
+    return is_cp2k_file(content)
 
 
 @dataclass(frozen=True)
@@ -160,6 +177,22 @@ FORMATS = (
         "MTPSource",
         matches=_begins_as_mtp,
         title="moment tensor potentials (MLIP), .cfg",
+    ),
+    Format(
+        "cp2k-xyz",
+        "zstruct.sources.xyz.cp2k",
+        "CP2KSource",
+        matches=_begins_as_cp2k,
+        title="trajectories of CP2K, -pos-1.xyz with -frc-1.xyz and -1.cell",
+        units="CP2K: hartree, bohr, angstrom",
+    ),
+    Format(
+        "json",
+        "zstruct.sources.json_records.source",
+        "JSONSource",
+        matches=_begins_with_structures,
+        title="JSON of pymatgen, MPtrj, mlearn and FitSNAP",
+        units="eV, angstrom, or what FitSNAP says",
     ),
     Format(
         "ase",
@@ -369,6 +402,47 @@ def reader_name(source: Source) -> str:
     return next((row.name for row in FORMATS if row.source == kind), kind)
 
 
+_OBJECTS = "load it yourself if you trust it, and give what is in it: ase.Atoms, structures or arrays"
+_ARRAYS = "read it yourself and give its arrays: zstruct.sources.ArraySource(...)"
+_TOPOLOGY = (
+    "it names no elements; read it together with its topology, with MDAnalysis or mdtraj, and give ase.Atoms"
+)
+#: What files are that no reader knows, and what to do, by the ends of their names.
+UNREAD = {
+    (".pkl", ".pickle", ".p", ".joblib"): f"this is a pickle, which can run any code; {_OBJECTS}",
+    (".pt", ".pth", ".ckpt"): f"this is made by torch.save, and is a pickle; {_OBJECTS}",
+    (".lmdb", ".mdb"): f"this is an LMDB of pickles, as OCP has them, and no .aselmdb; {_OBJECTS}",
+    (".h5", ".hdf5", ".hdf"): f"this is HDF5 of no kind that is known; {_ARRAYS}",
+    (".h5md",): "this is H5MD; read it with MDAnalysis or h5py, and give ase.Atoms or arrays",
+    (".xtc", ".trr", ".dcd", ".nc", ".ncdf", ".mdcrd", ".tng"): f"this is a trajectory; {_TOPOLOGY}",
+    (
+        ".parquet",
+        ".arrow",
+        ".feather",
+        ".lance",
+    ): f"this is a table of no kind that is known; {_ARRAYS}",
+    (".csv", ".tsv", ".xlsx", ".jsonl"): f"this is a table, and no format of structures; {_ARRAYS}",
+    (".npy", ".mat"): f"these are arrays that don't say what they are; {_ARRAYS}",
+    (".tfrecord", ".tfrecords", ".msgpack", ".bson"): f"records of this kind are not read; {_OBJECTS}",
+    (".tar", ".tgz", ".zip", ".7z", ".rar"): "this archive is not read; unpack it and give the directory",
+    (
+        ".xml",
+    ): "of XML, vasprun.xml is known by that name; name others with reader='ase:vasp-xml', 'ase:qbox', ...",
+    (
+        ".log",
+        ".out",
+        ".dat",
+    ): "many programs write files of this name, and this one begins as none of them",
+}
+
+
+def _unread(content: Content) -> str:
+    """Return what is said of content that no reader knows."""
+    name = stem(content.name).lower()
+    found = next((sentence for ends, sentence in UNREAD.items() if name.endswith(ends)), "")
+    return f"{found}; or {NAME_IT}" if found else f"no reader knows this kind of file; {NAME_IT}"
+
+
 def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:
     """Return the reader that knows content, by its name or by how it begins.
 
@@ -379,7 +453,7 @@ def reader_of(content: Content, options: SourceOptions = _DEFAULTS) -> Factory:
     """
     factory = detect(content, by_content=True, options=options)
     if factory is None:
-        raise InputError(f"no reader knows this kind of file; {NAME_IT}", content.label)
+        raise InputError(_unread(content), content.label)
     return factory
 
 

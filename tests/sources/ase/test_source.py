@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 from ase.spacegroup import crystal
 
+import zstruct
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.ragged import concatenate
 from zstruct.sources.ase import source as sources
@@ -562,5 +563,36 @@ def test_lmdb_needs_a_package(tmp_path):
     except ImportError:
         path = tmp_path / "a.aselmdb"
         path.write_bytes(b"x")
-        with pytest.raises(MissingExtraError, match="pip install ase-db-backends"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'zstruct\[aselmdb\]'"):
             ASEDatabaseSource(path).scan()
+
+
+def test_lmdb_is_read_in_parts_and_left_as_it_is(tmp_path, frames, monkeypatch):
+    """As OMat24 and OMol25 come: many rows, several readers, on disks that can't be written."""
+    pytest.importorskip("ase_db_backends")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    path = folder / "a.aselmdb"
+    with ase.db.connect(path, type="aselmdb") as db:
+        for k, atoms in enumerate(frames):
+            db.write(atoms, data={"source": f"row {k}"})
+    with ase.db.connect(path, type="aselmdb") as db:
+        db.delete([3])
+    for name in folder.iterdir():
+        if name != path:
+            name.unlink()  # what those who write leave
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    monkeypatch.setattr("zstruct.sources.ase.source._SLICE_ROWS", 7)
+    try:
+        assert len(ASEDatabaseSource(path).scan()) == 5
+        report = zstruct.build(path, tmp_path / "s.zarr", progress=False, workers=2)
+        assert [name.name for name in folder.iterdir()] == ["a.aselmdb"]
+    finally:
+        folder.chmod(0o755)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    store = zstruct.open(report.path)
+    left = [atoms for k, atoms in enumerate(frames, start=1) if k != 3]
+    np.testing.assert_array_equal(store.energy.values, [a.get_potential_energy() for a in left])
+    np.testing.assert_array_equal(store.positions.values, np.concatenate([a.positions for a in left]))

@@ -20,7 +20,7 @@ from zstruct.sources.columns import Values, atom_columns, by_key, structure_colu
 from zstruct.sources.normalize.elements import unknown_elements
 from zstruct.sources.source import BadFrame, Raw, RawColumn
 
-__all__ = ["Snapshot", "blocks", "raw_of"]
+__all__ = ["Snapshot", "Unusable", "blocks", "raw_of"]
 
 # A block ends at so many atoms or structures: small enough for the processor's cache.
 _BLOCK_ATOMS = 1 << 16
@@ -51,6 +51,13 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self.arrays["numbers"])
+
+
+class Unusable:
+    """What is given as a structure and can't be used, and why."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
 
 
 class _Results:
@@ -99,10 +106,16 @@ def _checked(block: list[Any], first: int, levels: dict[str, Level], check: bool
     numbers = list(range(first, first + len(block)))
     if all(issubclass(t, kinds) for t in set(map(type, block))):
         return raw_of(block, numbers, [], levels, check=check)
-    other = {k: type(x).__name__ for k, x in zip(numbers, block, strict=True) if not isinstance(x, kinds)}
-    bad = [BadFrame(k, f"this is a {name}, not an ase.Atoms object") for k, name in other.items()]
+    other = {k: _wrong(x) for k, x in zip(numbers, block, strict=True) if not isinstance(x, kinds)}
+    bad = [BadFrame(k, reason) for k, reason in other.items()]
     block = [x for x in block if isinstance(x, kinds)]
     return raw_of(block, [k for k in numbers if k not in other], bad, levels, check=check)
+
+
+def _wrong(given: Any) -> str:
+    if isinstance(given, Unusable):
+        return given.reason
+    return f"this is a {type(given).__name__}, not an ase.Atoms object"
 
 
 def raw_of(

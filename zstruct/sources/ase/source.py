@@ -13,6 +13,7 @@ import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from zstruct.sources.ase.atoms import Snapshot, blocks, raw_of
 from zstruct.sources.ase.convergence import OUTPUTS, Verdict, note, verdict
 from zstruct.sources.ase.corrections import Correction, DistrustError, correct, correction_of
 from zstruct.sources.ase.database_units import stated_units
+from zstruct.sources.ase.objects import is_structure, snapshots
 from zstruct.sources.compression import DAMAGED, begins, decompressed, unpacked
 from zstruct.sources.content import Content, as_file
 from zstruct.sources.source import BadFrame, FileSource, Raw, Slice
@@ -263,7 +265,8 @@ class ASEDatabaseSource(FileSource):
             return ase.db.connect(self.path, type=self._type, create_indices=False, use_lock_file=False)
         except ImportError as error:
             raise MissingExtraError(
-                f"{self.label}: databases of type {self._type!r} need a package: pip install ase-db-backends"
+                f"{self.label}: databases of type {self._type!r} need a package: pip install "
+                "'zstruct[aselmdb]'"
             ) from error
         except Exception as error:  # whatever it is, it is counted
             raise self._no_database(error) from error
@@ -303,6 +306,9 @@ class ASEDatabaseSource(FileSource):
 class AtomsSource:
     """Structures that are already in memory, or come from an iterator.
 
+    Structures and Molecules of pymatgen, Data of torch_geometric and structures of aenet are taken in place
+    of Atoms, with their labels under the names that they have there.
+
     A list is read in place; whatever else iterates has every structure copied as it comes, so
     it may hand out one object again and again, as molecular dynamics does. Labels are the
     results that calculators hold for the structure as it is; nothing is ever calculated.
@@ -322,7 +328,8 @@ class AtomsSource:
     def __init__(self, structures: Any, label: str = "atoms", first_frame: int = 0):
         from ase import Atoms
 
-        self.structures = [structures] if isinstance(structures, Atoms) else structures
+        alone = isinstance(structures, Atoms) or is_structure(type(structures))
+        self.structures = [structures] if alone else structures
         self.label, self.first_frame = label, first_frame
 
     def __repr__(self) -> str:
@@ -353,7 +360,10 @@ class AtomsSource:
         from ase import Atoms
 
         if isinstance(self.structures, (list, tuple)):
-            yield from blocks(self.structures, piece.first_frame, check=True)
+            given: Iterable[Any] = self.structures
+            if any(map(is_structure, set(map(type, given)))):
+                given = chain.from_iterable(map(snapshots, given))
         else:
             copies = (Snapshot(a) if isinstance(a, Atoms) else a for a in self.structures)
-            yield from blocks(copies, piece.first_frame, check=True)
+            given = chain.from_iterable(map(snapshots, copies))
+        yield from blocks(given, piece.first_frame, check=True)
