@@ -103,6 +103,14 @@ THROUGH = {
     "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],
+    "sources/hdf5/test_source.py": [
+        "sources/hdf5/aenet",
+        "sources/hdf5/blocks",
+        "sources/hdf5/file",
+        "sources/hdf5/flat",
+        "sources/hdf5/groups",
+        "sources/hdf5/mace",
+    ],
     "sources/lammps/test_source.py": [
         "sources/lammps/headers",
         "sources/lammps/structure",
@@ -123,6 +131,7 @@ THROUGH = {
         "sources/array_files/table",
         "sources/npz/archive",
     ],
+    "sources/pacemaker/test_source.py": ["sources/pacemaker/frame"],
     "sources/runner/test_damage.py": ["sources/lines/frames", "sources/lines/source"],
     "sources/runner/test_source.py": ["sources/runner/structure"],
     "sources/test_compression.py": ["sources/lines/streams"],

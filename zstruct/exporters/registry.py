@@ -94,6 +94,28 @@ FORMATS: tuple[Format, ...] = (
         title="moment tensor potentials (MLIP), .cfg",
     ),
     Format("npz", "zstruct.exporters.npz", "NPZExporter", (".npz",), title="NPZ, padded arrays"),
+    Format(
+        "hdf5-flat",
+        "zstruct.exporters.hdf5",
+        "FlatHDF5Exporter",
+        (".h5", ".hdf5"),
+        title="HDF5, flat arrays",
+        extra="zstruct[hdf5]",
+    ),
+    Format(
+        "hdf5",
+        "zstruct.exporters.hdf5",
+        "HDF5Exporter",
+        title="HDF5, a group for each structure",
+        extra="zstruct[hdf5]",
+    ),
+    Format(
+        "mace-hdf5",
+        "zstruct.exporters.mace_hdf5",
+        "MACEHDF5Exporter",
+        title="HDF5 of MACE, preprocessed",
+        extra="zstruct[hdf5]",
+    ),
     Format("npz-ragged", "zstruct.exporters.npz", "RaggedNPZExporter", title="NPZ, packed arrays"),
 )
 

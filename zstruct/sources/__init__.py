@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
     from zstruct.sources.deepmd.source import DeePMDSource
+    from zstruct.sources.hdf5.source import HDF5Source
     from zstruct.sources.json_records.source import JSONSource
     from zstruct.sources.lammps.source import LAMMPSDumpSource
     from zstruct.sources.mtp.source import MTPSource
     from zstruct.sources.npz.source import NPZSource
+    from zstruct.sources.pacemaker.source import PacemakerSource
     from zstruct.sources.packed_memmap.source import PackedMemmapSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
@@ -38,10 +40,12 @@ __all__ = [
     "CP2KSource",
     "DeePMDSource",
     "FileSource",
+    "HDF5Source",
     "JSONSource",
     "LAMMPSDumpSource",
     "MTPSource",
     "NPZSource",
+    "PacemakerSource",
     "PackedMemmapSource",
     "Raw",
     "RawColumn",

@@ -221,6 +221,23 @@ FORMATS = (
         units="kcal/mol of MD17, else open",
     ),
     Format(
+        "hdf5",
+        "zstruct.sources.hdf5.source",
+        "HDF5Source",
+        (".h5", ".hdf5"),
+        options=("places", "allow_pickle"),
+        title="HDF5: ANI, SPICE, MACE, aenet, groups and flat arrays",
+        extra="zstruct[hdf5]",
+    ),
+    Format(
+        "pacemaker",
+        "zstruct.sources.pacemaker.source",
+        "PacemakerSource",
+        (".pckl.gzip", ".pkl.gzip", ".pckl"),
+        options=("allow_pickle",),
+        title="data frames of pacemaker",
+    ),
+    Format(
         "packed-memmap",
         "zstruct.sources.packed_memmap.source",
         "PackedMemmapSource",

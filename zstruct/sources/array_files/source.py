@@ -63,11 +63,15 @@ class ArrayFileSource(FileSource):
         """Return what the format says of these arrays."""
         return Dialect()
 
+    def said(self, arrays: Mapping[str, StoredArray]) -> Mapping[str, str]:
+        """Return where the user says that what makes a structure is, by the names of these arrays."""
+        return self.places
+
     def table(self, arrays: Mapping[str, StoredArray]) -> Table:
         """Return what the arrays are, found out once."""
         with self._lock:
             if self._known is None:
-                self._known = table_of(arrays, self.places, self.dialect(arrays), self.label)
+                self._known = table_of(arrays, self.said(arrays), self.dialect(arrays), self.label)
             return self._known
 
     def scan(self) -> list[Slice]:

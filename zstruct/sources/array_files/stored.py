@@ -5,6 +5,7 @@ Which format the file has is not known here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
-from zstruct.schema import Level
+from zstruct.schema import ATOM, STRUCTURE, Level
+from zstruct.sources.options import PLACES
 
-__all__ = ["OWN", "PLACE", "Dialect", "StoredArray", "shown", "whole_numbers"]
+__all__ = ["OWN", "PLACE", "Dialect", "StoredArray", "own_dialect", "shown", "whole_numbers"]
 
 #: The array in which files that zstruct has written say what the others are: rows of array, property, level,
 #: unit and mask, which may be empty.
@@ -80,6 +82,40 @@ class Dialect:
     hidden: frozenset[str] = frozenset()
     levels: dict[str, Level] = field(default_factory=dict)
     exact: bool = False
+
+
+def own_dialect(rows: Any, there: Collection[str], label: str) -> Dialect:
+    """Return what zstruct says of the arrays that it has written.
+
+    Parameters
+    ----------
+    rows
+        Texts: array, property, level, unit and mask of each.
+    there
+        The names of all arrays.
+    label
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if len(rows.shape) != 2 or rows.shape[1] != 5:
+        raise InputError(f"{OWN} should be texts of shape (arrays, 5), not of shape {rows.shape}", label)
+    table = [row for row in rows.tolist() if row[0] in there]
+    places = {name: key for key, name, level, _, _ in table if level == PLACE and name in PLACES}
+    labels = [row for row in table if row[2] in (ATOM, STRUCTURE)]
+    known = {*places.values(), *(row[0] for row in labels)}
+    return Dialect(
+        places,
+        {key: name for key, name, _, _, _ in labels},
+        {key: unit or None for key, _, _, unit, _ in table},
+        {key: mask for key, _, _, _, mask in labels if mask in there},
+        frozenset(set(there) - known),
+        {key: level for key, _, level, _, _ in labels},
+        exact=True,
+    )
 
 
 def shown(array: StoredArray) -> str:

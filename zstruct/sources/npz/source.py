@@ -8,12 +8,10 @@ from contextlib import contextmanager
 
 from zstruct.errors import InputError
 from zstruct.keywords import keywords
-from zstruct.sources.array_columns import LEVELS
 from zstruct.sources.array_files.source import ArrayFileSource
-from zstruct.sources.array_files.stored import OWN, PLACE, Dialect, StoredArray, shown
+from zstruct.sources.array_files.stored import OWN, Dialect, StoredArray, own_dialect, shown
 from zstruct.sources.content import Content
 from zstruct.sources.npz.archive import check_sums, members
-from zstruct.sources.options import PLACES
 from zstruct.sources.source import Slice
 from zstruct.units import is_unit
 
@@ -77,7 +75,12 @@ class NPZSource(ArrayFileSource):
     def dialect(self, arrays: Mapping[str, StoredArray]) -> Dialect:
         """Return what the letters mean, and in which units they are."""
         if OWN in arrays:
-            return _own(arrays, self.label)
+            table = arrays[OWN]
+            if table.dtype.kind != "U" or not table.shape:
+                raise InputError(
+                    f"{OWN} should be texts of shape (arrays, 5), not {shown(table)}", self.label
+                )
+            return own_dialect(table.rows(0, table.shape[0]), arrays, self.label)
         names: dict[str, str] = {}
         if "R" in arrays and ("Z" in arrays or "z" in arrays):
             n, *_ = shape = tuple(arrays["R"].shape)
@@ -90,27 +93,6 @@ class NPZSource(ArrayFileSource):
         stated = _said(arrays)
         hidden = frozenset({"e_unit", "r_unit"} & set(arrays)) if stated else frozenset()
         return Dialect(names=names, units={**(stated or _of_md17(arrays))}, hidden=hidden)
-
-
-def _own(arrays: Mapping[str, StoredArray], label: str) -> Dialect:
-    """Return what zstruct says of the arrays that it has written."""
-    table = arrays[OWN]
-    if table.dtype.kind != "U" or table.shape[1:] != (5,) or len(table.shape) != 2:
-        raise InputError(f"{OWN} should be texts of shape (arrays, 5), not {shown(table)}", label)
-    rows = [row for row in table.rows(0, table.shape[0]).tolist() if row[0] in arrays]
-    places = {name: key for key, name, level, _, _ in rows if level == PLACE and name in PLACES}
-    labels = [row for row in rows if row[2] in LEVELS]
-    masks = {key: mask for key, _, _, _, mask in labels if mask in arrays}
-    known = {*places.values(), *(row[0] for row in labels)}
-    return Dialect(
-        places,
-        {key: name for key, name, _, _, _ in labels},
-        {key: unit for key, _, _, unit, _ in rows if unit},
-        masks,
-        frozenset(set(arrays) - known),
-        {key: level for key, _, level, _, _ in labels},
-        exact=True,
-    )
 
 
 def _said(arrays: Mapping[str, StoredArray]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
+from zstruct.keywords import keywords
 from zstruct.sources.array_files.source import ArrayFileSource
 from zstruct.sources.array_files.stored import Dialect, StoredArray
 from zstruct.sources.content import Content, FileContent
@@ -61,6 +62,7 @@ class _Array:
         return values.reshape(stop - start, *self.shape[1:])
 
 
+@keywords()
 class PackedMemmapSource(ArrayFileSource):
     """Structures in a packed memmap directory, as mmml makes and trains from it.
 

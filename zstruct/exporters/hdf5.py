@@ -1,0 +1,204 @@
+"""HDF5 files: a group for each structure, or flat arrays that all structures share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError, MissingExtraError
+from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.exporters.named_arrays import Column, columns_of, needs_mask, row_of, unit_of
+from zstruct.schema import ATOM, GEOMETRY
+from zstruct.sources.array_files.stored import OWN, PLACE
+
+__all__ = ["FlatHDF5Exporter", "HDF5Exporter", "h5py"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+def h5py() -> Any:
+    """Return the package.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtraError("HDF5 files need a package: pip install 'zstruct[hdf5]'") from error
+    return h5py
+
+
+def _refuse_zeros(contents: Contents) -> None:
+    """Refuse texts with a zero character, which end there in HDF5."""
+    for name, texts in contents.categories.items():
+        if any("\0" in text for text in texts):
+            raise InputError(
+                f"some texts of {name} have a zero character, which HDF5 can't hold; leave it out with "
+                f"exclude=[{name!r}]"
+            )
+
+
+def _level(name: str, column: Column) -> str:
+    return PLACE if name in GEOMETRY else column.field.level
+
+
+class HDF5Exporter(Exporter):
+    """Writes a group for each structure, ``/structures/0`` and so on.
+
+    It has ``positions``, ``species`` (atomic numbers), ``cell``, ``pbc``, ``energy``, ``forces`` and whatever
+    else the structure has; what it lacks is not there. An attribute of ``/structures`` says what each name
+    is, and its unit. Groups take time and place, some hundred microseconds and some kilobytes each: for many
+    structures, the flat layout is better.
+    """
+
+    names = {"numbers": "species"}  # noqa: RUF012
+    _file: Any = None
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file.
+
+        Raises
+        ------
+        InputError
+            If texts can't be written.
+        MissingExtraError
+            If h5py is not installed.
+        """
+        _refuse_zeros(contents)
+        self._columns = columns_of(contents, self.names, set())
+        self._text = h5py().string_dtype()
+        self._file = h5py().File(target, "w", libver="latest")
+        self._group = self._file.create_group("structures")
+        rows = [row_of(column, _level(name, column)) for name, column in self._columns.items()]
+        self._group.attrs[OWN] = np.array(rows, dtype=object)
+        self._done = 0
+
+    def write(self, block: Block) -> None:
+        """Append some structures."""
+        offsets = block.offsets
+        has = {name: block.has(name) for name in self._columns}
+        for i in range(len(block)):
+            group = self._group.create_group(str(self._done + i))
+            atoms = slice(offsets[i], offsets[i + 1])
+            for name, column in self._columns.items():
+                if has[name][i]:
+                    rows = block.columns[name][atoms if column.field.level == ATOM else i]
+                    self._add(group, column, rows)
+        self._done += len(block)
+
+    def _add(self, group: Any, column: Column, rows: Any) -> None:
+        if column.texts is None:
+            group.create_dataset(column.key, data=np.asarray(rows, dtype=column.dtype))
+            return
+        texts = column.texts[rows]
+        data = texts.astype(object) if texts.ndim else str(texts)
+        group.create_dataset(column.key, data=data, dtype=self._text)
+
+    def end(self) -> None:
+        """Close the file."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class FlatHDF5Exporter(Exporter):
+    """Writes flat arrays in ``/structures`` and ``/labels``, the atoms of all structures one after the other.
+
+    Atoms of structure i are rows ``s[i]:s[i + 1]`` of ``atomic_numbers``, ``positions`` and all that is per
+    atom, s being ``/structures/atomic_numbers_splits``, and ``/labels/forces_splits``, which is the same.
+    ``cells``, ``pbc``, ``energy`` and ``stress`` have a row for each structure, and ``stress_mask`` says who
+    has one. A missing label is NaN; of other properties, ``has_<name>`` says who has them.
+    """
+
+    names = {"numbers": "atomic_numbers", "cell": "cells"}  # noqa: RUF012
+    _file: Any = None
+
+    def begin(self, target: Path, contents: Contents) -> None:
+        """Make the file, with an empty dataset for every array.
+
+        Raises
+        ------
+        InputError
+            If texts can't be written.
+        MissingExtraError
+            If h5py is not installed.
+        """
+        _refuse_zeros(contents)
+        taken = {"atomic_numbers_splits", "forces_splits", "stress_mask", OWN}
+        self._columns = columns_of(contents, self.names, taken)
+        self._package = h5py()
+        self._file = self._package.File(target, "w", track_order=False, libver="latest")
+        self._groups = {True: self._file.create_group("structures"), False: self._file.create_group("labels")}
+        self._counts: list[NDArray[np.int64]] = []
+        self._absent: dict[str, list[NDArray[np.bool_]]] = {}
+        self._sets = {}
+        for name, column in self._columns.items():
+            spec = column.field
+            n = contents.n_atoms if spec.level == ATOM else contents.n_structures
+            dtype = self._package.string_dtype() if column.texts is not None else column.dtype
+            group = self._groups[name in GEOMETRY]
+            self._sets[name] = group.create_dataset(column.key, (n, *spec.shape), dtype)
+            if unit_of(spec):
+                self._sets[name].attrs["units"] = unit_of(spec)
+        self._at = dict.fromkeys(self._columns, 0)
+
+    def write(self, block: Block) -> None:
+        """Append some structures."""
+        done = sum(map(len, self._counts))
+        for name, column in self._columns.items():
+            rows = column.values(block.columns[name])
+            start = self._at[name]
+            self._at[name] += len(rows)
+            if len(rows):
+                data = rows.astype(object) if column.texts is not None else rows
+                self._sets[name][start : start + len(rows)] = data
+            there = block.has(name)
+            if (not there.all() and needs_mask(column.field)) or name in self._absent:
+                self._absent.setdefault(name, [np.ones(done, dtype=bool)]).append(there)
+        self._counts.append(block.n_atoms)
+
+    def end(self) -> None:
+        """Add what is known at the end, and close the file."""
+        splits = np.concatenate([[0], *map(np.asarray, self._counts)]).cumsum().astype(np.int64)
+        self._groups[True].create_dataset("atomic_numbers_splits", data=splits)
+        said = [("atomic_numbers_splits", "offsets", PLACE, "", "")]
+        if "forces" in self._columns:
+            self._groups[False].create_dataset("forces_splits", data=splits)
+        if "stress" in self._columns:
+            self._groups[False].create_dataset("stress_mask", data=self._stressed())
+        taken = {column.key for column in self._columns.values()} | {"stress_mask"}
+        for name, column in self._columns.items():
+            mask = ""
+            if name in self._absent:
+                mask = f"has_{column.key}"
+                while mask in taken:
+                    mask += "_"
+                taken.add(mask)
+                self._groups[False].create_dataset(mask, data=np.concatenate(self._absent[name]))
+            said.append(row_of(column, _level(name, column), mask))
+        self._file.attrs[OWN] = np.array(said, dtype=object)
+        self.abort()
+
+    def _stressed(self) -> NDArray[np.bool_]:
+        """Return which structures have a stress."""
+        n = self._sets["stress"].shape[0]
+        there = np.zeros(n, dtype=bool)
+        for start in range(0, n, _CHUNK_BYTES):
+            there[start : start + _CHUNK_BYTES] = ~np.isnan(
+                self._sets["stress"][start : start + _CHUNK_BYTES, 0]
+            )
+        return there
+
+    def abort(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()

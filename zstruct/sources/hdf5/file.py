@@ -1,0 +1,147 @@
+"""HDF5 files, and the arrays in them. What the arrays mean is not known here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.errors import InputError, MissingExtraError
+from zstruct.sources.content import Content
+
+__all__ = ["DAMAGED", "H5Array", "h5py", "opened", "said", "text_of", "texts_of", "unit_of", "values_of"]
+
+_UNITS = ("units", "unit")
+#: What h5py raises for files that are damaged.
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+
+
+def h5py() -> Any:
+    """Return the package.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtraError("HDF5 files need a package: pip install 'zstruct[hdf5]'") from error
+    return h5py
+
+
+@contextmanager
+def opened(content: Content) -> Iterator[Any]:
+    """Open a file for a while.
+
+    Raises
+    ------
+    InputError
+        If it is none or damaged, also where that is found while it is read.
+    MissingExtraError
+        If h5py is not installed.
+    """
+    package = h5py()
+    content.fingerprint()  # what is not there is said so
+    try:
+        if content.path is not None:
+            if os.path.isdir(content.path):
+                raise InputError("this is a directory, not an HDF5 file", content.label)
+            with package.File(content.path, "r", locking=False) as file:
+                yield file
+        else:
+            with content.open() as stream, package.File(stream, "r") as file:
+                yield file
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(
+            f"the HDF5 file is damaged, cut off or none: {said(error)}", content.label
+        ) from error
+
+
+def said(error: Exception) -> str:
+    """Return what h5py says of damage."""
+    return str(error).strip("'\"") or type(error).__name__
+
+
+class H5Array:
+    """An array of a file.
+
+    Parameters
+    ----------
+    dataset
+        The dataset of h5py.
+    """
+
+    in_order = False
+
+    def __init__(self, dataset: Any):
+        self._dataset = dataset
+        self.path = str(dataset.name).strip("/")
+        self.shape: tuple[int, ...] = tuple(dataset.shape or ())
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.unit = unit_of(dataset)
+        self.fault: str | None = None
+        if dataset.shape is None:
+            self.fault = "it is empty"
+        elif self.dtype.kind == "O" and h5py().check_string_dtype(self.dtype) is None:
+            self.fault = "its values are neither numbers nor texts"
+        elif self.dtype.kind not in "biufSUO":
+            self.fault = f"its values are {self.dtype.name}, which can't be stored"
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Return some rows; an array without axes is its own row."""
+        if self.fault is not None:
+            raise ValueError(self.fault)
+        if not self.shape:
+            return np.asarray(self._dataset[()])
+        shape = (max(0, min(stop, self.shape[0]) - start), *self.shape[1:])
+        if self.dtype.kind == "O":
+            return np.asarray(self._dataset.asstr(errors="replace")[start:stop])
+        values = np.empty(shape, self.dtype)
+        if values.size:
+            self._dataset.read_direct(values, np.s_[start : start + shape[0]])
+        return values
+
+
+def unit_of(dataset: Any) -> str | None:
+    """Return the unit that a dataset states in an attribute, or None."""
+    attrs = dataset.attrs
+    for name in _UNITS:
+        if name in attrs:
+            return text_of(attrs[name]) or None
+    return None
+
+
+def text_of(value: Any) -> str:
+    """Return what an attribute or a dataset says, if that is one text, else an empty one."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value) if isinstance(value, str) else ""
+
+
+def texts_of(values: Any) -> NDArray[Any]:
+    """Return an array of texts of an attribute as texts of Python."""
+    table = np.asarray(values, dtype=object)
+    return np.array([text_of(one) for one in table.reshape(-1)], dtype=object).reshape(table.shape)
+
+
+def values_of(dataset: Any) -> NDArray[Any]:
+    """Return all values of a small dataset, without what h5py does for large ones."""
+    identity = dataset.id
+    dtype = identity.dtype
+    if dtype.kind not in "iuf" or dtype.hasobject:
+        return np.asarray(dataset[()])
+    values = np.empty(identity.shape, dtype)
+    if values.size:
+        package = h5py()
+        identity.read(package.h5s.ALL, package.h5s.ALL, values)
+    return values

@@ -1,0 +1,1 @@
+"""What reads the data frames that pacemaker trains from, where pickles are allowed."""
