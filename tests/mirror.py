@@ -137,6 +137,7 @@ THROUGH = {
     "sources/test_compression.py": ["sources/lines/streams"],
     "sources/test_registry.py": ["sources/options", "sources/source"],
     "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
+    "sources/xsf/test_usual.py": ["sources/xsf/kernels"],
     "sources/xyz/test_dialects.py": ["sources/xyz/comments", "sources/xyz/geometry", "sources/xyz/texts"],
     "sources/xyz/test_kernels.py": [
         "sources/lines/characters",

@@ -34,6 +34,7 @@ FAMILIES = (
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
     "zstruct.sources.lines.kernels",
+    "zstruct.sources.xsf.kernels",
     "zstruct.sources.xyz.kernels",
     "zstruct.stats.kernels",
     "zstruct.store.kernels",
@@ -151,9 +152,11 @@ def _use_the_rest() -> None:
     from zstruct.exporters.lines import Item, written
     from zstruct.sources.content import MemoryContent
     from zstruct.sources.runner.source import RunnerSource
+    from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz import kernels as xyz_kernels
 
     written(np.array([1]), [Item(rows=np.array([0.5]))])
     source = RunnerSource(MemoryContent("input.data", "input.data", b"begin\natom 0 0 0 H 0 0 0 0 0\nend\n"))
     list(source.read(source.scan()[0]))
+    list(XSFSource(MemoryContent("a.xsf", "a.xsf", b"ATOMS\nH 0 0 0\n")).read(source.scan()[0]))
     xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -8,8 +8,9 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError
@@ -24,6 +25,7 @@ __all__ = [
     "decompressed",
     "opened",
     "stem",
+    "streamed",
     "unpacked",
 ]
 
@@ -114,7 +116,7 @@ def compression(head: bytes, name: str) -> str:
         if head.startswith(magic):
             return kind
     # A damaged header must not make a compressed file pass for a bad text.
-    suffix = next((kind for end, kind in SUFFIXES.items() if name.lower().endswith(end)), "")
+    suffix = SUFFIXES.get(name[len(stem(name)) :].lower(), "")
     return suffix if suffix and not _is_text(head) else ""
 
 
@@ -126,8 +128,8 @@ def stem(name: str) -> str:
     >>> stem("a.xyz.GZ"), stem("a.xyz")
     ('a.xyz', 'a.xyz')
     """
-    end = next((end for end in SUFFIXES if name.lower().endswith(end)), "")
-    return name[: len(name) - len(end)]
+    place = name.rfind(".")
+    return name[:place] if place >= 0 and name[place:].lower() in SUFFIXES else name
 
 
 def decompressed(content: Content) -> Any:
@@ -147,6 +149,79 @@ def decompressed(content: Content) -> Any:
     if content.path is not None:  # closing a stream does not close a file that was opened before it
         return (_OPEN[kind] if kind else open)(content.path, "rb")
     return _OPEN[kind](content.open())
+
+
+def streamed(content: Content) -> Any:
+    """Open content for reading once, decompressed in large pieces: a thread that does so holds up no other.
+
+    Raises
+    ------
+    InputError
+        If it can't be opened.
+    MissingExtraError
+        If its compression needs a package that is not installed.
+    """
+    with content.open() as file:
+        kind = compression(file.read(HEAD), content.name)
+    if kind not in _MACHINES:
+        return decompressed(content)
+    return io.BufferedReader(_Stream(_MACHINES[kind], content.open()))
+
+
+class _Stream(io.RawIOBase):
+    """All streams of a compressed file, one after the other; its end inside of one is an error.
+
+    Parameters
+    ----------
+    new
+        Makes what decompresses one stream.
+    file
+        The compressed bytes.
+    """
+
+    def __init__(self, new: Callable[[], Any], file: BinaryIO):
+        self._new, self._file = new, file
+        self._at_work: Any = None
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; return how much there was."""
+        data = b""
+        while not data:
+            if not self._rest and (self._at_work is None or getattr(self._at_work, "needs_input", True)):
+                self._rest = self._file.read(_PIECE)
+                if not self._rest:
+                    if self._at_work is not None:
+                        raise EOFError("the compressed data end before their end is marked")
+                    return 0
+            if self._at_work is None:
+                self._rest = self._rest.lstrip(b"\0")  # with which tapes are filled up
+                if not self._rest:
+                    continue
+                self._at_work = self._new()
+            data = self._at_work.decompress(self._rest, len(buffer))
+            self._rest = getattr(self._at_work, "unconsumed_tail", b"")
+            if self._at_work.eof:
+                self._rest, self._at_work = self._at_work.unused_data, None
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file as well."""
+        self._file.close()
+        super().close()
+
+
+_PIECE = 1 << 18  # bytes of compressed data
+_MACHINES: dict[str, Callable[[], Any]] = {
+    "gzip": partial(zlib.decompressobj, 31),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lzma.LZMADecompressor,
+}
 
 
 def unpacked(content: Content, *kinds: str) -> Content:

@@ -252,6 +252,7 @@ FORMATS = (
         (".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip"),
         options=("places", "allow_pickle"),
         title="tar and zip archives of any of these",
+        units="of each file",
     ),
 )
 

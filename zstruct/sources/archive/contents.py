@@ -128,7 +128,7 @@ class UnzippedContent:
 
     path = None
 
-    def __init__(self, label: str, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo):
+    def __init__(self, label: str, name: str, archive: Callable[[], zipfile.ZipFile], info: zipfile.ZipInfo):
         self.label, self.name, self._archive, self._info = label, name, archive, info
 
     def fingerprint(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class UnzippedContent:
     def open(self) -> BinaryIO:
         """Return a stream of what is decompressed."""
         try:
-            stream = self._archive.open(self._info)
+            stream = self._archive().open(self._info)
         except Exception as error:  # whatever the damage, or the kind of compression
             raise InputError(unzip_fault(error), self.label) from error
 

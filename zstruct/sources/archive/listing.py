@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from zstruct.errors import InputError
 from zstruct.sources.archive.contents import StretchContent, UnzippedContent, unzip_fault
 from zstruct.sources.archive.member import DamageError, Labels, Member, base_name
 from zstruct.sources.archive.tar import Tar
-from zstruct.sources.archive.zipped import opened_zip, zip_members
+from zstruct.sources.archive.zipped import opened_zip, unzipped, zip_members
 from zstruct.sources.content import Content
 from zstruct.sources.paths import repeated
 
@@ -45,6 +45,8 @@ class Listing:
         Why there is nothing behind the last of them that can be read; empty if there is nothing.
     edges
         The addresses with which members begin, and the one behind the last, shape (n + 1,).
+    entries
+        What the table of a zip archive says of them.
     """
 
     members: list[Member]
@@ -52,6 +54,7 @@ class Listing:
     repeats: frozenset[str]
     fault: str
     edges: NDArray[np.int64]
+    entries: list[zipfile.ZipInfo]
 
 
 class OpenArchive(Protocol):
@@ -86,16 +89,24 @@ class _OpenTar:
 
 
 class _OpenZip:
-    def __init__(self, archive: zipfile.ZipFile):
-        self._archive, self._entries = archive, archive.infolist()
+    def __init__(self, file: BinaryIO, entries: Sequence[zipfile.ZipInfo], label: str):
+        self._file, self._entries, self._label = file, entries, label
+        self._opened: zipfile.ZipFile | None = None
+
+    def archive(self) -> zipfile.ZipFile:
+        """Return what unzips in all ways; to open it takes time where members are many."""
+        self._opened = self._opened or opened_zip(self._file, self._label)
+        return self._opened
 
     def content(self, member: Member, label: str) -> Content:
         info = self._entries[member.index]
-        return UnzippedContent(label, base_name(member.name), self._archive, info)
+        return UnzippedContent(label, base_name(member.name), self.archive, info)
 
     def data(self, member: Member) -> bytes:
+        info = self._entries[member.index]
         try:
-            return self._archive.read(self._entries[member.index])
+            data = unzipped(self._file, info)
+            return self.archive().read(info) if data is None else data
         except Exception as error:  # whatever the damage, or the kind of compression
             raise DamageError(unzip_fault(error)) from error
 
@@ -121,8 +132,8 @@ def opened_archive(content: Content) -> Iterator[OpenArchive]:
         If it can't be opened.
     """
     if is_zip(content):
-        with content.open() as file, opened_zip(file, content.label) as archive:
-            yield _OpenZip(archive)
+        with content.open() as file:
+            yield _OpenZip(file, list_archive(content).entries, content.label)
     else:
         with content.open() as file, io.BufferedReader(file, _BUFFER) as stream:  # type: ignore[type-var]
             yield _OpenTar(content, stream)
@@ -157,9 +168,10 @@ def _listed(name: tuple[Any, ...], fingerprint: tuple[tuple[str, Any], ...], ali
     content, size = alike.content, int(dict(fingerprint)["size"])
     members: list[Member] = []
     fault = ""
+    entries: list[zipfile.ZipInfo] = []
     if is_zip(content):
         with content.open() as file, opened_zip(file, content.label) as archive:
-            members = zip_members(archive, size, content.label)
+            entries, members = archive.infolist(), zip_members(archive, size, content.label)
     else:
         with content.open() as file, io.BufferedReader(file, _BUFFER) as stream:  # type: ignore[type-var]
             try:
@@ -173,4 +185,4 @@ def _listed(name: tuple[Any, ...], fingerprint: tuple[tuple[str, Any], ...], ali
     edges = np.zeros(len(members) + 1, dtype=np.int64)
     np.cumsum([member.size + 1 for member in members], out=edges[1:])
     repeats = frozenset(repeated([member.name for member in members if not member.kind]))
-    return Listing(members, [labels.of(member) for member in members], repeats, fault, edges)
+    return Listing(members, [labels.of(member) for member in members], repeats, fault, edges, entries)

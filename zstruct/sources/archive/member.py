@@ -54,7 +54,7 @@ def base_name(name: str) -> str:
     >>> base_name("../run 1/a.xyz"), base_name(r"run\a.xyz")
     ('a.xyz', 'a.xyz')
     """
-    return re.split(r"[/\\]", name)[-1]
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def folder(name: str) -> str:
@@ -70,7 +70,9 @@ def is_hidden(name: str) -> bool:
     >>> is_hidden("data/._a.xyz"), is_hidden("__MACOSX/a.xyz"), is_hidden("../a.xyz"), is_hidden("./a.xyz")
     (True, True, False, False)
     """
-    parts = re.split(r"[/\\]", name) if "." in name or "_" in name else []
+    if not name.startswith((".", "_")) and not any(mark in name for mark in ("/.", "\\.", "__MACOSX")):
+        return False  # there may be many
+    parts = re.split(r"[/\\]", name)
     return any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts
 
 

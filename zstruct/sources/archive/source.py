@@ -24,7 +24,7 @@ from zstruct.sources.archive.listing import cut_off, is_zip, list_archive, opene
 from zstruct.sources.archive.member import DamageError, Labels, Member, base_name, is_hidden
 from zstruct.sources.archive.tar import Tar
 from zstruct.sources.ase.detection import UnreadableSource
-from zstruct.sources.compression import DAMAGED, HEAD, compression, decompressed
+from zstruct.sources.compression import DAMAGED, HEAD, compression, streamed
 from zstruct.sources.content import Content, MemoryContent, as_file
 from zstruct.sources.options import SourceOptions
 from zstruct.sources.paths import STORE_FILES, is_of_run, repeated
@@ -241,7 +241,7 @@ class ArchiveSource(FileSource):
         """Yield the frames of the members of a stream; as long as others parse, it is read ahead."""
         size = int(self.fingerprint()["size"])
         with ExitStack() as stack:
-            stream = stack.enter_context(decompressed(self.content))
+            stream = stack.enter_context(streamed(self.content))
             helpers = stack.enter_context(Helpers())
             if helpers.n_workers > 1:
                 stream = stack.enter_context(Ahead(stream))
@@ -296,7 +296,7 @@ class ArchiveSource(FileSource):
     def _repeats(self) -> frozenset[str]:
         """Return the members that repeat what a better one has, which may come later: it is read for that."""
         names: list[str] = []
-        with decompressed(self.content) as stream:
+        with streamed(self.content) as stream:
             try:
                 for member in Tar(stream).members():
                     names += [] if member.kind else [member.name]

@@ -12,7 +12,7 @@ from zstruct.sources.compression import opened
 from zstruct.sources.content import Content
 from zstruct.sources.numerals import number
 
-__all__ = ["Lines", "has_energy"]
+__all__ = ["Lines", "energy_in", "has_energy", "speaks_of_energy"]
 
 _ENERGY = re.compile(
     r"#+\s*total[\s_-]*energy\s*(?:[(\[](?P<before>[^)\]]*)[)\]])?\s*[=:]\s*(?P<after>.*)", re.IGNORECASE
@@ -20,10 +20,36 @@ _ENERGY = re.compile(
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?![\d.])", re.ASCII)
 
 
+def speaks_of_energy(line: str) -> bool:
+    """Tell whether a line has an energy in a comment, as aenet writes it and no one else."""
+    return "#" in line and _ENERGY.search(line) is not None
+
+
 def has_energy(content: Content) -> bool:
     """Whether a file has an energy in a comment anywhere, as aenet writes it and no one else."""
     with opened(content) as file:
-        return any("#" in line and _ENERGY.search(line) for line in file)
+        return any(map(speaks_of_energy, file))
+
+
+def energy_in(comment: str) -> float | str | None:
+    """Return the energy that a comment states, or what is wrong with it; None if it states none.
+
+    Examples
+    --------
+    >>> energy_in("# total energy = -1.5 eV"), energy_in("# total energy = -1.5 Ry"), energy_in("# water")
+    (-1.5, "the energy is in 'Ry'; convert it to eV", None)
+    """
+    match = _ENERGY.match(comment)
+    if match is None:
+        return None
+    after = match["after"].strip()
+    value = _NUMBER.match(after)
+    if value is None:
+        return f"the energy {after[:40]!r} is not a number"
+    unit = after[value.end() :].strip() or (match["before"] or "").strip()
+    first, *others = unit.lower().split() or [""]
+    good = first in ("", "ev") and not (others and others[0].startswith(("per", "/")))
+    return number(value.group()) if good else f"the energy is in {unit[:40]!r}; convert it to eV"
 
 
 class Lines:
@@ -59,24 +85,10 @@ class Lines:
             self.number += 1
             if "#" in line:
                 line, _, comment = line.partition("#")
-                self._comment(f"#{comment.strip()}")
+                energy = energy_in(f"#{comment.strip()}")
+                if energy is not None:
+                    self.energies.append((self.number, energy))
             words = line.split()
             if words:
                 return words
         return None
-
-    def _comment(self, text: str) -> None:
-        match = _ENERGY.match(text)
-        if match is None:
-            return
-        after = match["after"].strip()
-        value = _NUMBER.match(after)
-        found: float | str
-        if value is None:
-            found = f"the energy {after[:40]!r} is not a number"
-        else:
-            unit = after[value.end() :].strip() or (match["before"] or "").strip()
-            first, *others = unit.lower().split() or [""]
-            good = first in ("", "ev") and not (others and others[0].startswith(("per", "/")))
-            found = number(value.group()) if good else f"the energy is in {unit[:40]!r}; convert it to eV"
-        self.energies.append((self.number, found))

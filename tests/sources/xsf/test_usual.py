@@ -1,0 +1,167 @@
+"""Usual XSF files are read by a kernel: exactly as the parser that knows all of the format reads them."""
+
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from zstruct.jit.kernel import compiled_always
+from zstruct.sources import XSFSource
+from zstruct.sources.content import MemoryContent
+from zstruct.sources.xsf import source as module
+from zstruct.sources.xsf.usual import usual_structure
+
+_AENET = """# total energy = -19517.09425849 eV
+
+CRYSTAL
+PRIMVEC
+        5.17600016     0.00000000     0.00000000
+        0.00000000     5.50899976     0.00000000
+        0.00000000     0.00000000     9.26300011
+PRIMCOORD
+3 1
+Ti      1.91782900     3.21092298     3.45760499     0.54256802    -0.31428097     2.51304061
+O       1.82429401    -1.81098600     4.84825100    -0.20141001     0.57081365    -1.71521441
+8       3.57476298     3.61144100e-3  449525199999999999999.0    -0.06504225    -0.19263612    -0
+"""
+_SLAB = """SLAB
+primvec
+1 0 0
+0 1 0
+0 0 1
+CONVVEC
+1 0 0
+0 1 0
+0 0 1
+ PRIMCOORD
+1
+H 0 0 .5
+# total energy = 1 eV
+"""
+_MOLECULE = "MOLECULE\nATOMS\nC 0 0 0\n\nH\t1.5 0 0\n# nothing\nh 1 2 3"
+_ALONE = "ATOMS\n6 0 0 0 1 2 3\n"
+_WORDS = (
+    "CRYSTAL,MOLECULE,POLYMER,SLAB,PRIMVEC,PRIMCOORD,ATOMS,CONVVEC,ANIMSTEPS 1,DIM-GROUP,H 0 0 0,1 0 0,2 1,"
+    "# total energy = 2 eV,# Total Energy (eV) = 3,# total energy = 1 Ry,# see total energy = 4,Ti,nan,1D3,"
+    "1_0,\0,\r,\r\n,\n,é,# x # total energy = 5,\x0b,+1,0,119,118,X,Xx,inf,#"
+).split(",")
+
+
+def _blocks(text: bytes, monkeypatch, *, usual: bool):
+    with monkeypatch.context() as patch:
+        if not usual:
+            patch.setattr(module, "usual_structure", lambda content: None)
+        try:
+            source = XSFSource(MemoryContent("a.xsf", "a.xsf", text))
+            (piece,) = source.scan()
+            found = list(source.read(piece))
+        except module.InputError as error:
+            return str(error)
+    return [
+        [
+            raw.frames.tolist(),
+            raw.n_atoms.tolist(),
+            [(b.frame, b.reason) for b in raw.bad],
+            {
+                (level, name): [
+                    (c.values.dtype.str, c.values.shape, c.values.tobytes(), c.unit, c.present)
+                    for c in columns
+                ]
+                for level, table in (("atom", raw.atom), ("structure", raw.structure))
+                for name, columns in table.items()
+            },
+        ]
+        for raw in found
+    ]
+
+
+def _usual(text: str):
+    with compiled_always():
+        return usual_structure(MemoryContent("a.xsf", "a.xsf", text.encode()))
+
+
+@pytest.mark.parametrize(
+    "text", [_AENET, _SLAB, _MOLECULE.replace("h 1", "H 1"), _ALONE, _AENET.replace("\n", "\r\n")]
+)
+def test_usual_files_are_read_by_the_kernel(text, monkeypatch):
+    assert _usual(text) is not None
+    with compiled_always():
+        assert _blocks(text.encode(), monkeypatch, usual=True) == _blocks(
+            text.encode(), monkeypatch, usual=False
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _AENET.replace("3 1", "4 1"),
+        _AENET.replace("Ti ", "Xx "),
+        _AENET.replace("-0\n", "zero\n"),
+        _AENET.replace(" eV", " Ry"),
+        _AENET.replace("CRYSTAL", "ANIMSTEPS 1\nCRYSTAL"),
+        _AENET + "# total energy = -1 eV\n",
+        _AENET + "H 0 0 0 0 0 0\n",
+        _AENET.replace("CRYSTAL\n", ""),
+        "",
+    ],
+)
+def test_what_is_odd_is_left_to_the_parser(text, monkeypatch):
+    assert _usual(text) is None
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from([_AENET, _SLAB, _MOLECULE, _ALONE]), st.data())
+def test_whatever_is_changed_both_read_the_same(text, data):
+    for _ in range(data.draw(st.integers(1, 3))):
+        k = data.draw(st.integers(0, len(text)))
+        cut = data.draw(st.sampled_from([0, 0, 0, 1, 5, 40]))
+        text = text[:k] + data.draw(st.sampled_from([*_WORDS, " ", ""])) + text[k + cut :]
+    monkeypatch = pytest.MonkeyPatch()
+    with compiled_always():
+        assert _blocks(text.encode(), monkeypatch, usual=True) == _blocks(
+            text.encode(), monkeypatch, usual=False
+        )
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(_AENET)))
+@example(0)
+def test_cut_anywhere_both_read_the_same(stop):
+    text, monkeypatch = _AENET[:stop].encode(), pytest.MonkeyPatch()
+    with compiled_always():
+        assert _blocks(text, monkeypatch, usual=True) == _blocks(text, monkeypatch, usual=False)
+
+
+@given(st.lists(st.floats(), min_size=6, max_size=6))
+def test_numbers_are_those_of_float(values):
+    text = f"ATOMS\nH {' '.join(map(repr, values))}\n"
+    raw = _usual(text)
+    if raw is not None:  # of what the kernel does not decide, the parser is asked
+        read = np.hstack([raw.atom["positions"][0].values, raw.atom["forces"][0].values])[0]
+        np.testing.assert_array_equal(read, np.array(values))
+
+
+def test_compressed_files_are_read_too_and_large_ones_are_not():
+    text = _AENET.encode()
+    with compiled_always():
+        packed = usual_structure(MemoryContent("a.xsf.gz", "a.xsf.gz", gzip.compress(text)))
+        assert packed is not None
+        assert packed.n_atoms.tolist() == [3]
+        assert usual_structure(MemoryContent("a.xsf.gz", "a.xsf.gz", gzip.compress(text)[:-9])) is None
+        assert usual_structure(MemoryContent("a.xsf", "a.xsf", text + b"\n" * (5 << 20))) is None
+
+
+def test_interpreted_the_kernel_says_the_same():
+    from zstruct.sources.xsf import kernels
+
+    for text in (_AENET, _SLAB, _ALONE):
+        data = text.encode()
+        said = []
+        for call in (kernels.read_structure.compiled(), kernels.read_structure.interpreted):
+            room = np.full(6, -7), np.zeros((2, 3, 3)), np.zeros(9, np.uint8), np.zeros((9, 6))
+            buffer = np.frombuffer(data + b"\n" + bytes(kernels.PAD), np.uint8)
+            said.append((call(buffer, len(data) + 1, *room), [array.tolist() for array in room]))
+        assert said[0] == said[1]
+        assert said[0][0]
