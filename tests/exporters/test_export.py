@@ -239,3 +239,11 @@ def test_progress_is_shown(store, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tqdm.auto, "tqdm", lambda **options: made.append(options) or tqdm.tqdm(disable=True))
     zstruct.export(store, tmp_path / "a", Lines())
     assert made[0]["total"] == 20
+
+
+def test_structures_of_a_dataset_are_exported_by_their_labels(store, tmp_path):
+    low = zstruct.open(store).zs.select("k > 17")
+    with pytest.raises(InputError, match=r"select=ds\.structure\.values"):
+        zstruct.export(low, tmp_path / "out", Lines(), progress=False)
+    report = zstruct.export(store, tmp_path / "out", Lines(), select=low.structure.values, progress=False)
+    assert report.n_structures == 2

@@ -189,6 +189,11 @@ def _reader_of(data: Any, storage_options: Mapping[str, Any] | None) -> Structur
     reader = data if isinstance(data, StructureReader) else getattr(data, "reader", None)
     if isinstance(reader, StructureReader):
         return reader
+    if hasattr(data, "zs"):
+        raise InputError(
+            "a Dataset may hold other values than its store, and is not exported: give the store, and "
+            "select=ds.structure.values for the structures of the Dataset"
+        )
     return StructureReader(Store.of(data, storage_options), ["positions"])
 
 

@@ -107,7 +107,7 @@ class Exporter:
         return {}
 
     def begin(self, target: Path, contents: Contents) -> None:
-        """Make the file or directory `target`, which is not there yet.
+        """Make the file or directory `target`, which is not there yet, for the `contents` to come.
 
         Raises
         ------
