@@ -50,6 +50,8 @@ THROUGH = {
     "exporters/test_npz.py": ["exporters/named_arrays"],
     "exporters/test_runner.py": ["exporters/periodicity"],
     "exporters/test_xyz.py": ["exporters/compression"],
+    "features/external/test_given.py": ["features/external/numbers", "features/external/spool"],
+    "features/external/test_group.py": ["cli/features_add"],
     "features/test_acsf.py": ["features/kernels/acsf"],
     "features/test_chebyshev.py": [
         "features/kernels/chebyshev",

@@ -80,8 +80,9 @@ def callables(name):
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """A directory with the sample in ``data/``, where examples run."""
+    """A directory with the sample in ``data/``, and features of its structures, where examples run."""
     shutil.copytree(SAMPLE, tmp_path / "data")
+    np.savez(tmp_path / "fingerprints.npz", X=np.eye(407, 64, dtype=bool), y=np.zeros(407))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     return tmp_path
@@ -179,6 +180,7 @@ COMMANDS = (
     "export",
     "featurize",
     "formats",
+    "features-add",
     "split",
     "references",
     "rewrite",
@@ -204,9 +206,9 @@ def test_the_page_on_the_command_line_names_every_option_and_no_other(command, c
 def test_the_page_on_the_command_line_has_every_command(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    shown = re.findall(r"^ {4}(\w+)", capsys.readouterr().out, re.MULTILINE)
+    shown = re.findall(r"^ {4}(\w[\w-]*)", capsys.readouterr().out, re.MULTILINE)
     page = (ROOT / "docs" / "cli.md").read_text()
-    assert sorted(shown) == sorted(COMMANDS) == sorted(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+    assert sorted(shown) == sorted(COMMANDS) == sorted(re.findall(r"^## (\w[\w-]*)$", page, re.MULTILINE))
 
 
 def test_the_sample_is_what_its_script_makes(tmp_path, monkeypatch):

@@ -269,6 +269,7 @@ MADE = {
     "FeaturizeReport",
     "Frame",
     "Statistics",
+    "features.AddReport",
     "features.FeatureGroup",
     "features.Neighbors",
     "features.PairDerivatives",

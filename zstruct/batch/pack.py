@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.batch.packed import ATOMS, PackedBatch, Pairs, PerPair, Sample
+from zstruct.batch.packed import ATOMS, PackedBatch, Pairs, PerPair, Ragged, Sample
 from zstruct.batch.tensors import as_array
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS
 
-__all__ = ["Batch", "Samples", "no_pairs", "pack", "which"]
+__all__ = ["Batch", "Samples", "no_pairs", "no_ragged", "pack", "which"]
 
 #: What plain dicts call what a dataset adds to fields: pairs of atoms with what each of them carries, and
 #: what has a row per atom.
@@ -78,12 +78,15 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     )
     offsets = counts_to_offsets(counts)
     pairs = _pairs(first.per_pair if isinstance(first, Sample) else _pairs_in(names), parts, offsets)
-    paired = {name for found in pairs for name in (found.name, *found.columns)}
-    columns = {name: _join(name, parts[name], name in atomwise) for name in names if name not in paired}
+    own = first.ragged if isinstance(first, Sample) else frozenset()
+    ragged = tuple(_ragged(name, parts[name]) for name in names if name in own)
+    apart = own.union(name for found in pairs for name in (found.name, *found.columns))
+    columns = {name: _join(name, parts[name], name in atomwise) for name in names if name not in apart}
     structures = [sample.structure if isinstance(sample, Sample) else None for sample in samples]
     whence = None if None in structures else np.array(structures, dtype=np.int64)
     wide = first.wide if isinstance(first, Sample) else frozenset()
-    return PackedBatch(whence, offsets, counts, columns, atomwise, pairs, wide & columns.keys())
+    wide &= columns.keys()
+    return PackedBatch(whence, offsets, counts, columns, atomwise, pairs, wide, ragged=ragged)
 
 
 def _with_atoms(samples: Sequence[Mapping[str, Any]], per_atom: Collection[str]) -> PackedBatch:
@@ -103,6 +106,16 @@ def no_pairs(packed: PackedBatch, layout: str) -> None:
     if packed.pairs:
         names = " and ".join(pairs.name for pairs in packed.pairs)
         raise ValueError(f"a {layout} batch has no rows for {names}: use layout='graph' (layouts.graph)")
+
+
+def no_ragged(packed: PackedBatch, layout: str) -> None:
+    """Raise if there are rows of structures' own, for which a layout has no place."""
+    if packed.ragged:
+        names = " and ".join(rows.name for rows in packed.ragged)
+        raise ValueError(
+            f"a {layout} batch has no place for {names} with rows of each structure's own: use "
+            "layout='graph' or 'padded'"
+        )
 
 
 def which(packed: PackedBatch, i: int) -> str:
@@ -155,6 +168,14 @@ def _pairs(
         columns = {column: _join(column, parts[column], True) for column in carried}
         made.append(Pairs(name, edges, np.concatenate(rows, axis=1), columns))
     return tuple(made)
+
+
+def _ragged(name: str, arrays: list[NDArray[Any]]) -> Ragged:
+    """Return rows of structures end to end."""
+    for i, array in enumerate(arrays):
+        if array.ndim == 0:
+            raise ValueError(f"sample {i} of the batch has a number as {name}, which should have rows")
+    return Ragged(name, counts_to_offsets([len(array) for array in arrays]), _join(name, arrays, True))
 
 
 def _array(name: str, value: Any) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from zstruct.batch.tensors import converter, scalar
 if TYPE_CHECKING:
     from zstruct.batch.tensors import Tensor
 
-__all__ = ["ATOMS", "NO_PAIRS", "Interest", "PackedBatch", "Pairs", "Sample"]
+__all__ = ["ATOMS", "NO_PAIRS", "Interest", "PackedBatch", "Pairs", "Ragged", "Sample"]
 
 #: For each kind of pairs, the name of its index and the names of what each pair carries.
 PerPair = Mapping[str, tuple[str, ...]]
@@ -51,9 +51,11 @@ class Sample(dict[str, "Tensor"]):
         The names that index atoms, (2, n_pairs), and for each of them those that have a row per pair.
     wide
         As for `PackedBatch`.
+    ragged
+        The names that have rows of the structure's own.
     """
 
-    __slots__ = ("n_atoms", "per_atom", "per_pair", "structure", "wide")
+    __slots__ = ("n_atoms", "per_atom", "per_pair", "ragged", "structure", "wide")
 
     def __init__(
         self,
@@ -63,10 +65,11 @@ class Sample(dict[str, "Tensor"]):
         per_atom: frozenset[str],
         per_pair: PerPair = NO_PAIRS,
         wide: frozenset[str] = _NONE,
+        ragged: frozenset[str] = _NONE,
     ):
         super().__init__(tensors)
         self.structure, self.n_atoms, self.per_atom, self.per_pair = structure, n_atoms, per_atom, per_pair
-        self.wide = wide
+        self.wide, self.ragged = wide, ragged
 
     def __missing__(self, name: str) -> Tensor:
         if name != "n_atoms":
@@ -74,12 +77,13 @@ class Sample(dict[str, "Tensor"]):
         return scalar(self.n_atoms)
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
+        known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide, self.ragged)
         return type(self), (dict(self), *known)
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Sample:
         """Return the same structure with other tensors of the same names."""
-        return Sample(tensors, self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide)
+        known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide, self.ragged)
+        return Sample(tensors, *known)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,6 +106,25 @@ class Pairs:
     offsets: NDArray[np.int64]
     index: NDArray[np.int64]
     columns: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ragged:
+    """Rows that each structure has some of its own of, neither for each atom nor one: residues, say.
+
+    Parameters
+    ----------
+    name
+        Of the rows in a batch.
+    offsets
+        Edges of the structures' rows, shape (n + 1,).
+    values
+        The rows, (offsets[-1], ...).
+    """
+
+    name: str
+    offsets: NDArray[np.int64]
+    values: NDArray[Any]
 
 
 class Interest:
@@ -144,6 +167,8 @@ class PackedBatch(Sequence[Sample]):
         The structures as `ase.Atoms`, if they were asked for.
     interest
         Is told when `batch` is asked for.
+    ragged
+        What has rows of each structure's own, if anything was asked for that has.
     """
 
     structures: NDArray[np.int64] | None
@@ -155,6 +180,7 @@ class PackedBatch(Sequence[Sample]):
     wide: frozenset[str] = _NONE
     atoms: tuple[Any, ...] = ()
     interest: Interest | None = None
+    ragged: tuple[Ragged, ...] = ()
     _batch: NDArray[np.int64] | None = field(default=None, init=False)
 
     @property
@@ -178,7 +204,8 @@ class PackedBatch(Sequence[Sample]):
         return len(self.offsets) - 1
 
     def __repr__(self) -> str:
-        names = ", ".join([*self.columns, *(name for p in self.pairs for name in (p.name, *p.columns))])
+        pairs = [name for p in self.pairs for name in (p.name, *p.columns)]
+        names = ", ".join([*self.columns, *(rows.name for rows in self.ragged), *pairs])
         return f"PackedBatch({len(self):,} structures, {int(self.offsets[-1]):,} atoms: {names})"
 
     @overload
@@ -207,15 +234,19 @@ class PackedBatch(Sequence[Sample]):
         structure = None if self.structures is None else int(self.structures[i])
         if self.atoms:
             tensors[ATOMS] = self.atoms[i]
+        for rows in self.ragged:
+            first, last = rows.offsets[i : i + 2].tolist()
+            tensors[rows.name] = tensor(rows.values[first:last])
+        ragged = frozenset(rows.name for rows in self.ragged) if self.ragged else _NONE
         if not self.pairs:
-            return Sample(tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide)
+            return Sample(tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide, ragged)
         for pairs in self.pairs:
             first, last = pairs.offsets[i : i + 2].tolist()
             tensors[pairs.name] = tensor(pairs.index[:, first:last] - start)
             for name, column in pairs.columns.items():
                 tensors[name] = tensor(column[first:last])
         per_pair = {pairs.name: tuple(pairs.columns) for pairs in self.pairs}
-        return Sample(tensors, structure, stop - start, self.per_atom, per_pair, self.wide)
+        return Sample(tensors, structure, stop - start, self.per_atom, per_pair, self.wide, ragged)
 
 
 #: Names that batches give to tensors of their own.

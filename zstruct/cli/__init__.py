@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import zstruct
 from zstruct.cli.build import add_build
 from zstruct.cli.export import add_export, add_formats
+from zstruct.cli.features_add import add_features_add
 from zstruct.cli.featurize import add_featurize
 from zstruct.cli.info import add_info
 from zstruct.cli.options import Command
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_split, add_stats, add_references, add_rewrite
     out = add_export, add_formats, add_info, add_verify, add_warmup
-    for add in (add_peek, add_build, add_featurize, *kept, *out):
+    first = add_peek, add_build, add_featurize, add_features_add
+    for add in (*first, *kept, *out):
         add(commands)
     return parser

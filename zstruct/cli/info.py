@@ -67,6 +67,9 @@ def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
     for kind in GROUP_KINDS:
         for name in store.group_names(kind):
             attrs = store.group_attrs(f"{kind}/{name}")
+            if "level" in attrs:
+                found[f"{kind}/{name}"] = _added(attrs, store)
+                continue
             parameters = ", ".join(f"{k}={v!r}" for k, v in attrs["manifest"]["parameters"].items())
             found[f"{kind}/{name}"] = {
                 "made_by": f"{attrs['manifest']['class']}({parameters})",
@@ -79,6 +82,17 @@ def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
             stale = attrs["store_digest"] != store.digest
             found[f"{small}/{name}"] = {"made_by": describe(attrs), "stale": stale}
     return found
+
+
+def _added(attrs: dict[str, Any], store: zstruct.Store) -> dict[str, Any]:
+    """Return what is said of features that were added, not computed."""
+    features = counted(len(attrs["feature_names"]), "feature")
+    about = f": {attrs['description']}" if attrs.get("description") else ""
+    return {
+        "made_by": f"added, {features} of each {attrs['level']}, {attrs['dtype']}{about}",
+        "manifest": attrs["manifest"],
+        "stale": attrs["store_digest"] != store.digest,
+    }
 
 
 def _said_split(attrs: dict[str, Any]) -> str:

@@ -88,6 +88,8 @@ _FORMS = {
     "format": _Form("NAME"),
     "with_split": _Form("NAME"),
     "leave_out": _Form(read=list, repeated=True, choices=("unconverged", "cut")),
+    "level": _Form(choices=("atom", "structure", "row")),
+    "feature_names": _Form("A,B,C", read=lambda text: text.split(",")),
     "dtype": _Form(choices=("float32", "float64")),
     "workers": _Form("N", read=int),
     "split": _Form("[NAME/]LABEL", read=part),

@@ -292,10 +292,11 @@ class StructureAccessor:
 
     @keywords()
     def features(self, name: str) -> xr.DataArray:
-        """Return features that `zstruct.featurize` stored for the atoms of this Dataset, lazily.
+        """Return stored features of the atoms of this Dataset, lazily; or of its structures.
 
         They go with the atoms: ``ds.zs.isel(...).zs.features(name)`` has those of the structures
-        picked. So does a variable made of them, ``ds.assign(cheb=ds.zs.features("cheb"))``.
+        picked. So does a variable made of them, ``ds.assign(cheb=ds.zs.features("cheb"))``. Those that
+        `zstruct.features.add` stored may be of structures, or have rows of each structure's own.
 
         Parameters
         ----------
@@ -305,7 +306,8 @@ class StructureAccessor:
         Returns
         -------
         xarray.DataArray
-            Shape (atom, feature), with the names of the features as labels. Its attributes tell
+            Shape (atom, feature), with the names of the features as labels; or (structure, feature); or
+            (row, feature), whose coordinate ``structure`` says whose rows they are. Its attributes tell
             which descriptor made them, and their statistics over the whole store.
 
         Raises
@@ -328,7 +330,8 @@ class StructureAccessor:
         >>> ds.zs.isel(structure=1).zs.features("cheb").sizes
         Frozen({'atom': 3, 'feature': 16})
         """
-        return of_store(self._ds, open_features(self._ds, name))
+        found = open_features(self._ds, name)
+        return of_store(self._ds, found) if ATOM in found.dims else found
 
     @keywords()
     @documented(quantities.reduced)

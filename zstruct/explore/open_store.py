@@ -22,11 +22,13 @@ from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
-from zstruct.features.groups import open_group
+from zstruct.features.groups import FeatureGroup, open_group
 from zstruct.keywords import keywords
 from zstruct.query import Selection
+from zstruct.ragged import chosen_rows
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
 from zstruct.splits.storage import open_part, open_split
+from zstruct.store.spec import OWN
 from zstruct.store.store import Store
 
 __all__ = ["FORMULA", "in_part", "open", "open_features", "open_labels"]
@@ -224,7 +226,7 @@ class _Shown:
 
 
 def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
-    """Return stored features of all atoms of the store that a Dataset came from, lazily.
+    """Return stored features of the store that a Dataset came from, lazily.
 
     Parameters
     ----------
@@ -236,7 +238,8 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Shape (atom, feature), for every atom of the store.
+        Shape (atom, feature), for every atom of the store; of those that were added, also (structure,
+        feature) or (row, feature), for the structures of the Dataset.
 
     Raises
     ------
@@ -251,14 +254,28 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     )
     group = open_group(store, "features", name)
     values = group.array("values")
-    shown = lazy((ATOM, "feature"), StoredRows(group.store, values), flat(group.store.array_attrs(values)))
-    long = [field.name for field in store.fields.values() if field.level == ATOM]
-    rows: dict[str, int] = {ATOM: max(store.grid(field).shard_rows for field in long)}
+    dim = group.level
+    shown = lazy((dim, "feature"), StoredRows(group.store, values), flat(group.store.array_attrs(values)))
+    long = [field.name for field in store.fields.values() if field.level == dim]
+    rows = {dim: max(store.grid(field).shard_rows for field in long) if long else 1}
     token = _token(store, json.dumps(group.attrs, sort_keys=True))
     chunked = _chunked(shown, group.store, values, rows, token)
     names = {"feature": group.feature_names}
     described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
-    return xr.DataArray(chunked, names, name=name, attrs=flat(described))
+    if group.is_external and "description" in group.attrs:
+        described["description"] = group.attrs["description"]
+    found = xr.DataArray(chunked, names, name=name, attrs=flat(described))
+    return found if dim == ATOM else _of_structures(dataset, group, found)
+
+
+def _of_structures(dataset: xr.Dataset, group: FeatureGroup, found: xr.DataArray) -> xr.DataArray:
+    """Return what a store has for all structures, for those of a Dataset."""
+    _, structures = _rows_of_store(dataset)
+    if group.level == STRUCTURE:
+        return found.isel({STRUCTURE: structures}).assign_coords({STRUCTURE: dataset.coords[STRUCTURE]})
+    offsets = group.store.read(group.array("offsets"))
+    rows, counts = chosen_rows(offsets, structures)
+    return found.isel({OWN: rows}).assign_coords({STRUCTURE: (OWN, np.repeat(structures, counts))})
 
 
 def open_labels(dataset: xr.Dataset, name: str) -> NDArray[np.object_]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zstruct.features.acsf import ACSF
     from zstruct.features.chebyshev import Chebyshev
     from zstruct.features.descriptor import Descriptor, PairDerivatives
+    from zstruct.features.external.group import AddReport, add
     from zstruct.features.groups import FeatureGroup, group_names, open_group
     from zstruct.features.registry import from_manifest, register
     from zstruct.geometry.neighbors import NeighborList, Neighbors, neighbor_list
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACSF",
+    "AddReport",
     "Chebyshev",
     "Descriptor",
     "FeatureGroup",
@@ -24,6 +26,7 @@ __all__ = [
     "Neighbors",
     "PairDerivatives",
     "Structures",
+    "add",
     "from_manifest",
     "group_names",
     "neighbor_list",
@@ -35,6 +38,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ACSF": "zstruct.features.acsf",
+        "AddReport": "zstruct.features.external.group",
         "Chebyshev": "zstruct.features.chebyshev",
         "Descriptor": "zstruct.features.descriptor",
         "FeatureGroup": "zstruct.features.groups",
@@ -42,6 +46,7 @@ __getattr__, __dir__ = lazy_names(
         "Neighbors": "zstruct.geometry.neighbors",
         "PairDerivatives": "zstruct.features.descriptor",
         "Structures": "zstruct.geometry.structures",
+        "add": "zstruct.features.external.group",
         "from_manifest": "zstruct.features.registry",
         "group_names": "zstruct.features.groups",
         "neighbor_list": "zstruct.geometry.neighbors",

@@ -36,8 +36,7 @@ from zstruct.store.group_publication import (
     recover,
     working_directory,
 )
-from zstruct.store.groups import GROUP_VERSION
-from zstruct.store.spec import GroupKind
+from zstruct.store.spec import GROUP_VERSION, GroupKind
 from zstruct.store.store import Store
 from zstruct.store.workdir import read_json, write_json
 from zstruct.text import counted, sized

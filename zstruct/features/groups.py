@@ -1,4 +1,4 @@
-"""The groups that `featurize` adds to a store: which there are, what made them, and whether they are stale.
+"""The groups with features of a store: which there are, what made them, and whether they are stale.
 
 A group holds what was computed from the content of its store, and the digest of that content; a
 store that was built again has another one. This module reads attributes only: it knows neither
@@ -18,8 +18,9 @@ from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.registry import from_manifest
 from zstruct.keywords import keywords
+from zstruct.schema import ATOM
 from zstruct.store.groups import require_group
-from zstruct.store.spec import GROUP_KINDS, GroupKind
+from zstruct.store.spec import EXTERNAL_VERSION, GROUP_KINDS, GroupKind
 from zstruct.store.store import Store
 
 __all__ = ["FeatureGroup", "group_names", "open_group"]
@@ -29,7 +30,7 @@ _NOUNS = {"features": "set of features", "derivatives": "set of derivatives", "n
 
 @dataclass(frozen=True, eq=False)
 class FeatureGroup:
-    """A group of a store, made by `zstruct.featurize`.
+    """A group of a store, made by `zstruct.featurize` or `zstruct.features.add`.
 
     Parameters
     ----------
@@ -59,8 +60,25 @@ class FeatureGroup:
         return dict(self.attrs["manifest"])
 
     @property
+    def is_external(self) -> bool:
+        """Whether these are features that were added, which no descriptor of ours computed."""
+        return str(self.attrs["encoding-version"]).split(".")[0] == EXTERNAL_VERSION.split(".")[0]
+
+    @property
+    def level(self) -> str:
+        """What features are of: ``"atom"``, ``"structure"``, or ``"row"``, each structure's own."""
+        return str(self.attrs.get("level", ATOM))
+
+    @property
     def cutoff(self) -> float:
-        """The largest distance of a neighbour that was looked at, in angstrom."""
+        """The largest distance of a neighbour that was looked at, in angstrom.
+
+        Raises
+        ------
+        InputError
+            If these are features that were added: nobody says how far they look.
+        """
+        self._check_computed("a cutoff")
         return float(self.attrs["cutoff"])
 
     @cached_property
@@ -70,9 +88,17 @@ class FeatureGroup:
         Raises
         ------
         InputError
-            If it is not registered here, or of another version.
+            If it is not registered here, or of another version, or if these are features that were added.
         """
+        self._check_computed("a descriptor")
         return None if self.kind == "neighbors" else from_manifest(self.manifest)
+
+    def _check_computed(self, what: str) -> None:
+        if self.is_external:
+            raise InputError(
+                f"the features {self.name!r} of {self.store.path} were added by zstruct.features.add: they "
+                f"have no descriptor that could compute them or their derivatives, and so not {what}"
+            )
 
     @property
     def feature_names(self) -> list[str]:
@@ -123,7 +149,7 @@ def open_group(
     kind
         ``"features"``, ``"derivatives"`` or ``"neighbors"``.
     name
-        The name it was given by `zstruct.featurize`.
+        The name it was given by `zstruct.featurize` or `zstruct.features.add`.
     storage_options
         Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
 

@@ -25,7 +25,9 @@ def need(packed: PackedBatch, layout: str, *names: str) -> None:
 
 
 def columns_of(packed: PackedBatch, dtype: np.dtype | None = None) -> dict[str, NDArray[Any]]:
-    """Return the columns, with stresses as matrices, and what pairs carry that no layout has a name for.
+    """Return the columns, with stresses as matrices, and what no layout has a name for.
+
+    That is what pairs carry, and rows of structures' own with their edges: ``features``, ``features_ptr``.
 
     Floating-point numbers are in `dtype`, if that is given.
 
@@ -41,6 +43,8 @@ def columns_of(packed: PackedBatch, dtype: np.dtype | None = None) -> dict[str, 
         if pairs.name != "edge_index":
             fields[pairs.name] = pairs.index
         fields |= {name: column for name, column in pairs.columns.items() if name != "edge_shift"}
+    for rows in packed.ragged:
+        fields |= {rows.name: rows.values, f"{rows.name}_ptr": rows.offsets}
     if dtype is None:
         return fields
     return {n: narrowed(n, c, dtype) if c.dtype.kind == "f" else c for n, c in fields.items()}

@@ -79,6 +79,7 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
         tuple(Pairs(p.name, p.offsets, p.index, scaled(p.columns)) for p in packed.pairs),
         packed.wide,
         packed.atoms,
+        ragged=packed.ragged,
     )
 
 

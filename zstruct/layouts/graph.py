@@ -55,8 +55,9 @@ def graph(
         structure that each atom belongs to, ``ptr`` (B + 1,), the row edges of the structures,
         ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where known; all int64.
         Indices of pairs, such as ``edge_index`` (2, E), count the atoms of the batch; what pairs
-        carry is (E, ...). ``atoms``, a list of `ase.Atoms`, if the dataset was asked for these. Tensors
-        may share memory with a `PackedBatch`.
+        carry is (E, ...). Features with rows of each structure's own are (all rows, F), with their edges
+        ``features_ptr`` (B + 1,). ``atoms``, a list of `ase.Atoms`, if the dataset was asked for these.
+        Tensors may share memory with a `PackedBatch`.
 
     Raises
     ------
@@ -87,6 +88,8 @@ def graph(
         batch[pairs.name] = made(pairs.index)
         for name, column in pairs.columns.items():
             batch[name] = made(column)
+    for rows in packed.ragged:
+        batch |= {rows.name: made(rows.values), f"{rows.name}_ptr": made(rows.offsets)}
     batch["n_atoms"] = made(packed.n_atoms)
     if packed.structures is not None:
         batch["structure"] = made(packed.structures)

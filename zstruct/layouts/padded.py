@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
+
 from zstruct.batch.pack import Batch, Samples, no_pairs, pack
 from zstruct.batch.packed import ATOMS
 from zstruct.batch.tensors import converter
@@ -43,7 +45,8 @@ def padded(
     dict of str to torch.Tensor or numpy.ndarray
         The fields, (B, A, ...) per atom and (B, ...) per structure, and ``mask`` (B, A), true for
         real atoms, ``n_atoms`` (B,), and ``structure`` (B,), their indices in the store where
-        known. ``atoms``, a list of `ase.Atoms`, if the dataset was asked for these. Padding is zero or
+        known. Features with rows of each structure's own are (B, most rows, F), with ``features_mask`` (B,
+        most rows). ``atoms``, a list of `ase.Atoms`, if the dataset was asked for these. Padding is zero or
         false. Tensors may share memory with a `PackedBatch`.
 
     Raises
@@ -74,6 +77,11 @@ def padded(
         name: made(rectangle(column, packed.offsets, rows) if name in packed.per_atom else column)
         for name, column in packed.columns.items()
     }
+    for own in packed.ragged:
+        lengths = np.diff(own.offsets)
+        most = int(lengths.max(initial=0))
+        batch[own.name] = made(rectangle(own.values, own.offsets, most))
+        batch[f"{own.name}_mask"] = made(real_rows(lengths, most))
     batch["mask"] = made(real_rows(packed.n_atoms, rows))
     batch["n_atoms"] = made(packed.n_atoms)
     if packed.structures is not None:

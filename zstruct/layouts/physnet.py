@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.batch.pack import Batch, Samples, no_pairs, pack
+from zstruct.batch.pack import Batch, Samples, no_pairs, no_ragged, pack
 from zstruct.batch.tensors import converter
 from zstruct.keywords import keywords
 from zstruct.layouts.conversion import in_single
@@ -110,6 +110,7 @@ def physnet(
     """
     packed = in_single(pack(samples, per_atom))
     no_pairs(packed, "physnet")
+    no_ragged(packed, "physnet")
     n, rows = len(packed), rows_of(packed, num_atoms)
     taken = [name for name in packed.columns if name in _NAMES.values() or name in _OWN]
     if taken:

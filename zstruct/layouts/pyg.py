@@ -60,7 +60,8 @@ def pyg(
         ``edge_index`` (2, E), centre and neighbour, ``unit_shifts`` (E, 3), the cell vectors to add
         to the neighbour's position, and ``shifts`` (E, 3), their sum as a vector. Other fields have
         their own names, ``cell`` (B, 3, 3) among them, and so have ``structure``, their indices in
-        the store, and what pairs carry besides.
+        the store, and what pairs carry besides. Features with rows of each structure's own come with
+        ``features_batch`` and ``features_ptr``, as with ``follow_batch``.
 
     Raises
     ------
@@ -103,6 +104,7 @@ def pyg(
     for pairs in packed.pairs:
         own[pairs.name] = (pairs.index, pairs.offsets)
         own |= {name: (column, pairs.offsets) for name, column in pairs.columns.items()}
+    own |= {rows.name: (rows.values, rows.offsets) for rows in packed.ragged}
     if (edges := find_edges(packed, "pyg")) is not None:
         del own["edge_shift"]
         own["unit_shifts"] = (edges.unit_shifts, edges.offsets)
@@ -124,6 +126,10 @@ def pyg(
         slices[key] = tensor(starts)
         increments[key] = firsts if key in indices else none
     batch.batch, batch.ptr = tensor(packed.batch), ptr
+    for rows in packed.ragged:  # as ``follow_batch`` has them
+        key = names.get(rows.name, rows.name) if names else rows.name
+        batch[f"{key}_batch"] = tensor(np.repeat(np.arange(n), np.diff(rows.offsets)))
+        batch[f"{key}_ptr"] = tensor(rows.offsets)
     # As `Batch.from_data_list` does it; what takes batches apart reads these.
     batch._num_graphs, batch._slice_dict, batch._inc_dict = n, slices, increments
     return batch

@@ -106,8 +106,11 @@ def chosen_dtypes(
     names: Sequence[str],
     dtype: Any,
     extras: Sequence[str] = (),
+    whole: Mapping[str, np.dtype] | None = None,
 ) -> tuple[dict[str, np.dtype], dict[str, np.dtype], frozenset[str]]:
-    """Return the dtype of every field in a batch, and of the floating-point `extras` beside them.
+    """Return the dtype of every field in a batch, and of what comes beside them.
+
+    That is `extras`, which are floats, and `whole`, with the dtypes in which they are stored, which are not.
 
     Last come the fields that are in double precision because nobody said otherwise.
     """
@@ -130,6 +133,9 @@ def chosen_dtypes(
         else:
             chosen[name] = _integer(name, asked.pop(name, "int64"), stored)
     beside = {n: _float(n, asked.pop(n)) if n in asked else said or np.dtype(np.float32) for n in extras}
+    for name, stored in (whole or {}).items():
+        boolean = stored.kind == "b"
+        beside[name] = stored if boolean else _integer(name, asked.pop(name, "int64"), stored)
     if asked:
         numbers = [name for name in names if store.fields[name].kind != "bool"]
         raise UnknownNameError(

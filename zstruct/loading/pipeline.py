@@ -79,15 +79,20 @@ class Pipeline:
         self._featurizer = _featurizer(recipe, cache)
         _check_kept(recipe, cache)
         self.extras = _extras(store, recipe, cache)
+        extras = self.extras
         dtypes, beside, wide = chosen_dtypes(
-            store, names, recipe.dtype, self.extras.floats if self.extras else ()
+            store,
+            names,
+            recipe.dtype,
+            () if extras is None else extras.floats,
+            {} if extras is None else extras.whole,
         )
         self.fields = tuple(dtypes)
         # Whole numbers and booleans have no missing value: who has them is stored, under the mask's name.
         stored_masks = {n: store.presence[n] for n in names if n in store.presence}
         partial = [n for n in names if store.coverage(n) < store.n_structures]
         masks = {n: mask_name(n) for n in partial if n not in stored_masks}
-        others = [*(self.extras.names if self.extras else ()), *([ATOMS] if self._atoms else ())]
+        others = [*(self.extras.taken if self.extras else ()), *([ATOMS] if self._atoms else ())]
         check_names([*names, *masks.values(), *stored_masks.values(), *others])
         # What references need is gathered, too, and put right when the batch is done.
         self._energies = [name for name in _ENERGIES if name in names] if self.references is not None else []
@@ -232,7 +237,8 @@ def _extras(store: Store, recipe: Recipe, cache: Cache) -> Extras | None:
 
     kept = cache.features if recipe.function is None else False
     # What a transform changes has to be computed, and so has what is to be kept.
-    read = None if recipe.transform is not None or kept else dtype_of_features(recipe.dtype)
+    computed = recipe.transform is not None or kept or isinstance(features, str)
+    read = None if computed else dtype_of_features(recipe.dtype)
     return Extras(
         store,
         features,  # type: ignore[arg-type] # no function

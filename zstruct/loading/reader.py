@@ -216,6 +216,7 @@ class StructureReader:
         found["n_atoms"] = batch.n_atoms[0, ...]
         if batch.atoms:
             found[ATOMS] = batch.atoms[0]
+        found |= {rows.name: rows.values for rows in batch.ragged}
         for pairs in batch.pairs:
             found |= {pairs.name: pairs.index, **pairs.columns}
         return found

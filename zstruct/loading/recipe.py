@@ -51,11 +51,13 @@ class Recipe:
         such as ``"train"``, or the name of a split and a label. By default all of the store. Short for
         ``.select(split=...)``.
     features
-        Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored. Or a
-        descriptor: where the store has its features with as many digits, they are read, else computed
-        for each batch in the thread that makes it (also with a `transform`, or if they are to be kept).
-        Or a function of a sample that returns its features, an array that becomes ``features`` or a
-        mapping of names to arrays: per atom where they have a row for each, else per structure.
+        Adds ``features`` (n_atoms, F). The name of features that `zstruct.featurize` stored, or
+        `zstruct.features.add`; of the latter, they may also be (F,) or, with rows of the structure's own,
+        (any number, F), in batches with their edges ``features_ptr``. Or a descriptor: where the store has
+        its features with as many digits, they are read, else computed for each batch in the thread that
+        makes it (also with a `transform`, or if they are to be kept). Or a function
+        of a sample that returns its features, an array that becomes ``features`` or a mapping of names to
+        arrays: per atom where they have a row for each, else per structure.
     derivatives
         Adds ``deriv_values`` (P, F, 3), the derivatives of the features of the centre by the position
         of the neighbour, for pairs ``deriv_index`` (2, P), as in ``edge_index``. Those by the

@@ -13,7 +13,14 @@ from typing import Any, get_args
 
 from zstruct.errors import CorruptStoreError, StoreFormatError
 from zstruct.schema import ATOM, STRUCTURE, Kind, Rotation
-from zstruct.store.spec import DATASET_TYPE, ENCODING_TYPE, ENCODING_VERSION
+from zstruct.store.spec import (
+    DATASET_TYPE,
+    ENCODING_TYPE,
+    ENCODING_VERSION,
+    EXTERNAL_VERSION,
+    GROUP_VERSIONS,
+    OWN,
+)
 
 __all__ = ["check_contents", "check_group", "check_no_dataset", "check_type"]
 
@@ -136,6 +143,15 @@ _GROUPS: dict[str, dict[str, _Check]] = {
 }
 # The arrays that a group must have, with the dtypes that they may have.
 _INTEGERS, _FLOATS = ("int8", "int16", "int32", "int64"), ("float32", "float64")
+_NUMBERS = (*_FLOATS, *_INTEGERS, "uint8", "uint16", "uint32", "bool")
+# Of features that were added, not computed.
+_EXTERNAL: dict[str, _Check] = {
+    "manifest": _manifest,
+    "level": lambda value: value in (ATOM, STRUCTURE, OWN),
+    "dtype": lambda value: value in _NUMBERS,
+    "feature_names": _texts,
+    "statistics": _table,
+}
 _LISTS = {"offsets": ("int64",), "counts": ("int32",), "indices": ("int32",)}
 _ARRAYS: dict[str, dict[str, tuple[str, ...]]] = {
     "features": {"values": _FLOATS},
@@ -260,15 +276,21 @@ def check_group(path: str, group: str, documents: Mapping[str, Mapping[str, Any]
     if kind not in _GROUPS:
         return
     _check(path, group, attrs, _GROUP, {})
-    if attrs["encoding-version"].split(".")[0] != "1":
+    major = attrs["encoding-version"].split(".")[0]
+    if major not in GROUP_VERSIONS.get(kind, ("1",)):
         return  # of another version: told where it is opened
+    external = major == EXTERNAL_VERSION.split(".")[0]
     if attrs.get("encoding-type") != f"zstruct-{kind}":
         _refuse(path, group, f"is of the type {attrs.get('encoding-type')!r}")
     if attrs["status"] != "complete":
         _refuse(path, group, "is unfinished")
-    _check(path, group, attrs, _GROUPS[kind], {})
+    _check(path, group, attrs, _EXTERNAL if external else _GROUPS[kind], {"description": _text})
     _check_shards(path, f"{group}/", documents)
-    for name, dtypes in _ARRAYS.get(kind, {}).items():
+    arrays = _ARRAYS.get(kind, {})
+    if external:
+        arrays = {"values": (attrs["dtype"],)}
+        arrays |= {"offsets": ("int64",)} if attrs["level"] == OWN else {}
+    for name, dtypes in arrays.items():
         said = documents.get(f"{group}/{name}", {})
         if said.get("data_type") not in dtypes or not said["shape"]:
             _refuse(path, f"{group}/{name}", f"is not there as an array of dtype {' or '.join(dtypes)}")
@@ -277,6 +299,10 @@ def check_group(path: str, group: str, documents: Mapping[str, Mapping[str, Any]
         if len(shape) != 2 or shape[1] != len(attrs["feature_names"]):
             names = len(attrs["feature_names"])
             _refuse(path, f"{group}/values", f"has shape {list(shape)} for {names} features")
+    if external:
+        dims = documents[f"{group}/values"].get("dimension_names") or ()
+        if list(dims) != [attrs["level"], "feature"]:
+            _refuse(path, f"{group}/values", f"has the dimensions {list(dims)!r}, not those of its level")
     if "n_pairs" in attrs and list(documents[f"{group}/indices"]["shape"]) != [attrs["n_pairs"]]:
         _refuse(path, f"{group}/indices", f"does not have {attrs['n_pairs']:,} rows")
 

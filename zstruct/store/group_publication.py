@@ -29,6 +29,7 @@ __all__ = [
     "check_name",
     "check_same",
     "find_group",
+    "is_publishing",
     "publish",
     "recover",
     "working_directory",
@@ -154,6 +155,11 @@ def check_same(path: Path, digest: str) -> None:
     """Raise `ChangedInputError` if a store has another content digest."""
     if Store(path).digest != digest:
         raise ChangedInputError(f"{path} was replaced by another store meanwhile: run the same call again")
+
+
+def is_publishing(work: Path) -> bool:
+    """Return whether groups that were made in a directory are on their way into the store."""
+    return (work / _RECORD).exists()
 
 
 def recover(path: Path, work: Path) -> str | None:

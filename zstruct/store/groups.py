@@ -33,17 +33,16 @@ from zstruct.store.group_publication import (
     check_distinct,
     check_name,
     find_group,
+    is_publishing,
     publish,
     recover,
     working_directory,
 )
-from zstruct.store.spec import ArraySpec
+from zstruct.store.spec import EXTERNAL_VERSION, GROUP_VERSION, GROUP_VERSIONS, ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.write import complete, create, write_array
 
-__all__ = ["GROUP_VERSION", "check_place", "keep", "require_group", "understanding"]
-
-GROUP_VERSION = "1.0"
+__all__ = ["check_place", "keep", "require_group", "understanding", "writing_group"]
 
 
 def keep(
@@ -90,6 +89,42 @@ def keep(
         "store_digest": opened.digest,
         **json.loads(json.dumps(attrs)),  # as they will be read again
     }
+    with writing_group(opened) as (there, scratch):
+        if _is_there(there, f"{kind}/{name}", said, arrays):
+            return
+        if name in there.group_names(kind) and not overwrite:
+            raise StoreExistsError(
+                f"{there.path} has another {noun} {name!r} already; pass overwrite=True (--overwrite) "
+                "to replace it, or another name"
+            )
+        check_distinct(there, kind, name)
+        _write(scratch / kind, said, arrays)
+        publish(Path(there.path), scratch, name, [kind], "", opened.digest)
+
+
+@contextmanager
+def writing_group(opened: Store) -> Iterator[tuple[Store, Path]]:
+    """Hold the lock on the groups of a store, and give a directory to make one in that is written at once.
+
+    What is published from there is seen when it is whole; what a kill leaves there, the next one removes.
+
+    Parameters
+    ----------
+    opened
+        The store.
+
+    Yields
+    ------
+    tuple of Store and Path
+        The store as it is now, by its real path, and the directory, which is new and is removed in the end.
+
+    Raises
+    ------
+    ChangedInputError
+        If the store was replaced meanwhile.
+    BuildLockedError
+        If another process is writing groups into it.
+    """
     path = Path(os.path.realpath(opened.path))
     work = working_directory(path)
     with writing(work.path, "nothing of the store is lost"), work:
@@ -100,21 +135,21 @@ def keep(
                 raise ChangedInputError(
                     f"{path} was replaced by another store meanwhile: open it and run the same call again"
                 )
-            if not _is_there(there, f"{kind}/{name}", said, arrays):
-                if name in there.group_names(kind) and not overwrite:
-                    raise StoreExistsError(
-                        f"{path} has another {noun} {name!r} already; pass overwrite=True (--overwrite) "
-                        "to replace it, or another name"
-                    )
-                check_distinct(there, kind, name)
-                scratch = work.path / SCRATCH
-                shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
-                _write(scratch / kind, said, arrays)
-                publish(path, scratch, name, [kind], "", opened.digest)
-                shutil.rmtree(scratch)
+            scratch = work.path / SCRATCH
+            shutil.rmtree(scratch, ignore_errors=True)  # left by a kill
+            scratch.mkdir()
+            yield there, scratch
+            shutil.rmtree(scratch)
         finally:
+            _clear(work.path / SCRATCH)
             if [entry.name for entry in work.path.iterdir()] == ["lock"]:
                 work.remove()  # else a featurize was interrupted and will go on
+
+
+def _clear(scratch: Path) -> None:
+    """Remove what could not be published; what is on its way stays, to be finished by whoever comes next."""
+    if not is_publishing(scratch):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_place(given: Any, name: str | None, noun: str) -> None:
@@ -212,12 +247,14 @@ def require_group(
         )
     opened, attrs = found
     version = str(attrs.get("encoding-version"))
-    if version.split(".")[0] != GROUP_VERSION.split(".")[0]:
+    known = GROUP_VERSIONS.get(kind, (GROUP_VERSION.split(".")[0],))
+    if version.split(".")[0] not in known:
         raise StoreFormatError(
             f"the {noun} {name!r} of {opened.path} has format version {version}; this zstruct reads "
-            f"{GROUP_VERSION.split('.')[0]}.x; install a newer zstruct"
+            f"{' and '.join(f'{major}.x' for major in known)}; install a newer zstruct"
         )
     if attrs["store_digest"] != given.digest:
+        function = "zstruct.features.add" if version == EXTERNAL_VERSION else function
         raise StaleGroupError(
             f"the {noun} {name!r} of {opened.path} was made for other content than the store has now; "
             f"run {function} again with overwrite=True"

@@ -21,9 +21,13 @@ __all__ = [
     "DATASET_TYPE",
     "ENCODING_TYPE",
     "ENCODING_VERSION",
+    "EXTERNAL_VERSION",
     "FORMULA",
     "GROUP_KINDS",
+    "GROUP_VERSION",
+    "GROUP_VERSIONS",
     "KINDS",
+    "OWN",
     "ArraySpec",
     "GroupKind",
     "array_digest",
@@ -60,6 +64,21 @@ GroupKind = Literal["features", "derivatives", "neighbors"]
 
 
 GROUP_KINDS: tuple[GroupKind, ...] = get_args(GroupKind)
+
+
+GROUP_VERSION = "1.0"
+
+
+#: The version of features that were added, not computed: they have no cutoff, and may have other rows.
+EXTERNAL_VERSION = "2.0"
+
+
+#: Major numbers that can be read, of kinds of groups that have more than the first.
+GROUP_VERSIONS: Mapping[str, tuple[str, ...]] = {"features": ("1", "2")}
+
+
+#: The dimension of rows that each structure has some of its own of: residues, say.
+OWN = "row"
 
 
 #: The kinds of groups beside the content of a store that there are.

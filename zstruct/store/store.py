@@ -236,6 +236,10 @@ class Store:
         """Return the shape of an array."""
         return tuple(self._reader.document(name)["shape"])
 
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Return the names of the dimensions of an array, of those that have names."""
+        return tuple(map(str, self._reader.document(name).get("dimension_names") or ()))
+
     def dtype(self, name: str) -> np.dtype:
         """Return the dtype of an array."""
         return np.dtype(self._reader.document(name)["data_type"])

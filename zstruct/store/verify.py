@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from zstruct.errors import ChangedInputError, CorruptStoreError
 from zstruct.keywords import keywords
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM
+from zstruct.schema import ATOM, STRUCTURE
 from zstruct.store.digests import combine_digests, rows_digest
-from zstruct.store.spec import GROUP_KINDS, KINDS, array_digest, is_content
+from zstruct.store.spec import GROUP_KINDS, KINDS, OWN, array_digest, is_content
 from zstruct.store.store import Store
 from zstruct.store.verify_metadata import check_group_metadata, check_metadata
 
@@ -115,7 +115,7 @@ def _check_group(store: Store, group: str, atom_offsets: NDArray[np.int64]) -> N
     if attrs["store_digest"] != store.digest:
         return
     if group.startswith("features/"):
-        _require(store.shape(f"{group}/values")[0] == store.n_atoms, store, f"{group}/values", "is too short")
+        _check_features(store, group, attrs.get("level", ATOM))
         return
     offsets, counts = store.read(f"{group}/offsets"), store.read(f"{group}/counts")
     edges = counts_to_offsets(counts)
@@ -135,6 +135,17 @@ def _check_group(store: Store, group: str, atom_offsets: NDArray[np.int64]) -> N
         rows = store.read(indices, start, stop)
         inside = bool(np.all((rows >= 0) & (rows < limits)))
         _require(inside, store, indices, "has neighbours outside their structures")
+
+
+def _check_features(store: Store, group: str, level: str) -> None:
+    values, edges = f"{group}/values", f"{group}/offsets"
+    n_rows = store.n_structures if level == STRUCTURE else store.n_atoms
+    if level == OWN:
+        offsets = store.read(edges)
+        ascend = len(offsets) == store.n_structures + 1 and offsets[0] == 0 and (np.diff(offsets) >= 0).all()
+        _require(bool(ascend), store, edges, "are no edges of structures")
+        n_rows = int(offsets[-1])
+    _require(store.shape(values)[0] == n_rows, store, values, f"should have {n_rows} rows")
 
 
 def _check_arrays(store: Store, group: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.schema import ATOM, Level
+from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.store.chunks import ChunkGrid
 from zstruct.store.digests import combine_digests
 from zstruct.store.spec import ArraySpec
@@ -51,8 +51,7 @@ class StoreView:
     store
         The store.
     columns
-        Name and path of each array; all have the rows that `offsets` counts, except fields of the
-        store over structures.
+        Name and path of each array; all have the rows that `offsets` counts, except those over structures.
     digest
         Texts that change whenever the contents of arrays outside the store's own digest do.
     offsets
@@ -72,9 +71,10 @@ class StoreView:
         offsets: str = _OFFSETS,
     ):
         self.store, self.path, self.n_structures = store, store.path, store.n_structures
-        fields = store.columns
         self.columns = {
-            name: Column(path, fields[path].level if path in fields else ATOM, store.shape(path)[1:])
+            name: Column(
+                path, STRUCTURE if store.dims(path)[:1] == (STRUCTURE,) else ATOM, store.shape(path)[1:]
+            )
             for name, path in columns.items()
         }
         # The rows are those of the arrays: the cache compares the last edge with their number.

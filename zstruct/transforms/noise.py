@@ -76,6 +76,7 @@ class AddNoise(Transform):
 
     def _shake(self, batch: PackedBatch, epoch: int) -> PackedBatch:
         extras = [name for p in batch.pairs for name in (p.name, *p.columns)]
+        extras += [rows.name for rows in batch.ragged]
         self._refuse([*extras, *(["features"] if "features" in batch.columns else [])])
         for name in self.fields:
             column = column_of(self, batch, name)

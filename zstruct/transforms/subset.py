@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import real
-from zstruct.batch.packed import PackedBatch, Pairs
+from zstruct.batch.packed import PackedBatch, Pairs, Ragged
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.transforms.kernels import keys_of
 
@@ -92,6 +92,10 @@ def _taken(batch: PackedBatch, chosen: NDArray[np.int64]) -> PackedBatch:
         moved = np.repeat(offsets[:-1] - batch.offsets[chosen], lengths)
         columns = {name: column[some] for name, column in p.columns.items()}
         pairs.append(Pairs(p.name, counts_to_offsets(lengths), p.index[:, some] + moved, columns))
+    ragged = []
+    for own in batch.ragged:
+        some, lengths = chosen_rows(own.offsets, chosen)
+        ragged.append(Ragged(own.name, counts_to_offsets(lengths), own.values[some]))
     return replace(
         batch,
         structures=indices(batch)[chosen],
@@ -99,6 +103,7 @@ def _taken(batch: PackedBatch, chosen: NDArray[np.int64]) -> PackedBatch:
         n_atoms=counts,
         columns={n: c[rows] if n in batch.per_atom else c[chosen] for n, c in batch.columns.items()},
         pairs=tuple(pairs),
+        ragged=tuple(ragged),
         atoms=tuple(batch.atoms[i] for i in chosen.tolist()) if batch.atoms else (),
     )
 
@@ -119,3 +124,8 @@ def _put(batch: PackedBatch, chosen: NDArray[np.int64], part: PackedBatch) -> No
         places, _ = chosen_rows(whole.offsets, chosen)
         for name, column in some.columns.items():
             whole.columns[name][places] = column
+    for all_rows, some_rows in zip(batch.ragged, part.ragged, strict=True):
+        places, lengths = chosen_rows(all_rows.offsets, chosen)
+        if not np.array_equal(lengths, np.diff(some_rows.offsets)):
+            raise ValueError(f"rows of {all_rows.name} can't become more or fewer in some structures only")
+        all_rows.values[places] = some_rows.values

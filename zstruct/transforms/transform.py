@@ -172,7 +172,8 @@ def _copied(batch: PackedBatch) -> PackedBatch:
         replace(p, index=p.index.copy(), columns={n: c.copy() for n, c in p.columns.items()})
         for p in batch.pairs
     )
-    return replace(batch, columns={n: c.copy() for n, c in batch.columns.items()}, pairs=pairs)
+    ragged = tuple(replace(rows, values=rows.values.copy()) for rows in batch.ragged)
+    return replace(batch, columns={n: c.copy() for n, c in batch.columns.items()}, pairs=pairs, ragged=ragged)
 
 
 def _on_samples(self: Transform, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
@@ -308,7 +309,7 @@ class OnSample(Transform):
 
     def _sample(self, sample: Sample, more: tuple[Any, ...]) -> Sample:
         # What the sample is, before the function may change it.
-        structure, n_atoms, wide = sample.structure, sample.n_atoms, sample.wide
+        structure, n_atoms, wide, ragged = sample.structure, sample.n_atoms, sample.wide, sample.ragged
         changed = self.function(sample, *more)
         if not isinstance(changed, Mapping):
             raise TypeError(f"a transform of samples must return a mapping of tensors, not {changed!r}")
@@ -320,7 +321,7 @@ class OnSample(Transform):
             for name, carried in sample.per_pair.items()
             if name in changed
         }
-        return Sample(changed, structure, n_atoms, frozenset(rows), pairs, wide)
+        return Sample(changed, structure, n_atoms, frozenset(rows), pairs, wide, ragged & changed.keys())
 
 
 def _check_function(transform: Transform, function: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.batch.packed import PackedBatch, Pairs
+from zstruct.batch.packed import PackedBatch, Pairs, Ragged
 from zstruct.errors import CorruptStoreError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.groups import FeatureGroup
@@ -29,7 +29,9 @@ from zstruct.loading.gather.field_steps import kept_dtype
 from zstruct.loading.gather.gather import Gather
 from zstruct.precision import narrowed
 from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM
 from zstruct.store.catalog import refuse_changed
+from zstruct.store.spec import OWN
 from zstruct.store.store import Store
 from zstruct.store.view import StoreView
 
@@ -52,7 +54,8 @@ class Extras:
     store
         The store.
     features, derivatives
-        A name: of what `zstruct.featurize` stored. A descriptor: computed. None: not wanted.
+        A name: of what `zstruct.featurize` stored, or `zstruct.features.add`. A descriptor: computed. None:
+        not wanted.
     edges
         Which edges, and what they carry. None: no edges.
     kept_features, kept_neighbors
@@ -107,33 +110,44 @@ class Extras:
         self._dtypes: dict[str, np.dtype] = {}
         self._casts: dict[str, np.dtype] = {}
         self._hidden: tuple[str, ...] = ()
-        self._pairs: dict[str, Gather] = {}  # gathers of stored pairs, by what they are
+        self._apart: dict[str, Gather] = {}  # gathers of stored pairs and of ragged rows, by what they are
+        stored = None if self._features is None else self._features.group
+        self._level = ATOM if stored is None else stored.level
+        kind = None if stored is None else self._store.dtype(stored.array("values"))
+        #: Features that are no floats: their dtype in the store.
+        self.whole = {} if kind is None or kind.kind == "f" else {_FEATURES: kind}
 
     @property
     def floats(self) -> list[str]:
         """The names of floating-point tensors that this adds to batches."""
-        names = {"features": (_FEATURES,), "edges": self._carried, "derivatives": (_DENSE,)}
+        features = () if self.whole else (_FEATURES,)
+        names = {"features": features, "edges": self._carried, "derivatives": (_DENSE,)}
         return [name for wanted in self._wanted for name in names[wanted.what]]
 
     @property
     def names(self) -> list[str]:
         """The names of all tensors that this adds to batches."""
-        return [*self.floats, *(_INDEX[wanted.what] for wanted in self._paired)]
+        return [*self.floats, *self.whole, *(_INDEX[wanted.what] for wanted in self._paired)]
+
+    @property
+    def taken(self) -> list[str]:
+        """The names of all tensors that this adds to batches, and of what layouts say of them."""
+        return [*self.names, *([f"{_FEATURES}_ptr", f"{_FEATURES}_mask"] if self._level == OWN else [])]
 
     @property
     def per_atom(self) -> frozenset[str]:
         """Those of the names that have a row per atom."""
-        return frozenset(self.floats) & {_FEATURES}
+        return frozenset(self.names) & {_FEATURES} if self._level == ATOM else frozenset()
 
     @property
     def is_gathered(self) -> bool:
         """Whether the gather brings all of it: then a batch is complete without `complete`."""
-        return not self.computes and not self._pairs
+        return not self.computes and not self._apart
 
     @property
     def caches(self) -> list[BlockCache]:
-        """The caches of stored pairs."""
-        return [gather.cache for gather in self._pairs.values()]
+        """The caches of stored pairs and of rows of structures' own."""
+        return [gather.cache for gather in self._apart.values()]
 
     @property
     def stored_names(self) -> list[str]:
@@ -157,7 +171,7 @@ class Extras:
     @property
     def edge_offsets(self) -> NDArray[np.int64] | None:
         """Row edges of the structures in the stored edges, if these are stored."""
-        return self._pairs["edges"].cache.offsets if "edges" in self._pairs else None
+        return self._apart["edges"].cache.offsets if "edges" in self._apart else None
 
     def describe(self) -> str:
         """Return what is stored and what is computed, for people."""
@@ -178,7 +192,7 @@ class Extras:
         dtypes
             Of the fields that batches shall have.
         extra
-            Of `floats`.
+            Of `floats` and `whole`.
         masks, wide
             As for a `Gather`.
         cache
@@ -190,10 +204,15 @@ class Extras:
         self._hidden = tuple(name for name in needed if name not in dtypes)
         columns = {**dtypes, **needed}
         paths = {name: name for name in columns}
-        if self._features is not None and self._features.group is not None:
-            columns[_FEATURES] = extra[_FEATURES]
-            paths[_FEATURES] = self._features.group.array("values")
         views: dict[str, tuple[StoreView, dict[str, np.dtype]]] = {}
+        if self._features is not None and self._features.group is not None:
+            group, kinds = self._features.group, {_FEATURES: extra[_FEATURES]}
+            path = {_FEATURES: group.array("values")}
+            if self._level == OWN:
+                own = StoreView(self._store, path, [self._features.content], group.array("offsets"))
+                views[_FEATURES] = own, kinds
+            else:
+                columns, paths = columns | kinds, paths | path
         for wanted in self._paired:
             if wanted.group is not None:
                 paths[_counts(wanted)] = wanted.group.array("counts")
@@ -204,13 +223,13 @@ class Extras:
             for what, (view, columns) in views.items()
         }
         shares = budgets(cache, [view.nbytes(kept[what]) for what, (view, _) in views.items()])
-        self._pairs = {
+        self._apart = {
             what: Gather(BlockCache(view, kept[what], cache.where, budget), columns, masks, wide)
             if what == _ALL
             else Gather(BlockCache(view, kept[what], cache.where, budget), columns)
             for (what, (view, columns)), budget in zip(views.items(), shares, strict=True)
         }
-        return self._pairs.pop(_ALL)
+        return self._apart.pop(_ALL)
 
     def _needed(self) -> dict[str, np.dtype]:
         """Return what has to be gathered to complete a batch, and its dtypes."""
@@ -233,8 +252,8 @@ class Extras:
         return view, {name: _INT64 if name == "indices" else view.dtype(name) for name in names}
 
     def prefetch(self, structures: NDArray[np.int64]) -> None:
-        """Have the stored pairs of some structures decoded by threads; return at once."""
-        for gather in self._pairs.values():
+        """Have the stored pairs and rows of some structures decoded by threads; return at once."""
+        for gather in self._apart.values():
             gather.prefetch(structures)
 
     def complete(self, gathered: PackedBatch) -> PackedBatch:
@@ -265,6 +284,9 @@ class Extras:
             columns[name] = narrowed(name, columns[name], dtype)
         gathered.per_atom = frozenset(n for n in columns if n in gathered.per_atom or n in self.per_atom)
         gathered.pairs = tuple(pairs)
+        if _FEATURES in self._apart:
+            own = self._apart[_FEATURES](structures_of(gathered))
+            gathered.ragged = (Ragged(_FEATURES, own.offsets, own.columns[_FEATURES]),)
         return gathered
 
     def _pairs_of(self, wanted: Wanted, gathered: PackedBatch, lists: Lists | None) -> Pairs:
@@ -277,7 +299,7 @@ class Extras:
             structures, counts = structures_of(gathered), gathered.columns[_counts(wanted)]
             if used is not None:
                 structures, counts = structures[used], np.where(used[gathered.batch], counts, 0)
-            stored = self._pairs[wanted.what](structures)
+            stored = self._apart[wanted.what](structures)
             offsets = stored.offsets
             if used is not None:
                 lengths = np.zeros(len(used), np.int64)

@@ -7,6 +7,7 @@ module knows nothing of batches.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -33,9 +34,9 @@ class Wanted:
     what
         Which of them.
     cutoff
-        Of the neighbours, in angstrom.
+        Of the neighbours, in angstrom; NaN for what was added to the store, not computed.
     descriptor
-        What computes, or has computed, them; None for edges.
+        What computes, or has computed, them; None for edges, and for what was added.
     group
         Where they are stored; None if they are to be computed.
     """
@@ -95,7 +96,16 @@ def find_descriptor(
         return Wanted(what, wanted.cutoff, wanted, _stored(store, what, wanted, dtype))
     if not isinstance(wanted, str):
         raise ArgumentTypeError(f"{what} is the name of what is stored or a descriptor, not {shown(wanted)}")
+    if what == "derivatives" and wanted in group_names(store)["features"]:
+        features = open_group(store, "features", wanted)
+        if features.is_external:
+            raise InputError(
+                f"the features {wanted!r} of {store.path} were added by zstruct.features.add: they have no "
+                "derivatives; a model of positions needs features of a descriptor"
+            )
     group = open_group(store, what, wanted)
+    if group.is_external:
+        return Wanted(what, math.nan, None, group)
     return Wanted(what, group.cutoff, group.descriptor, group)
 
 
