@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import zstruct
 from tests.exporters.frames import labelled
-from tests.exporters.round_trips import there_and_back
+from tests.exporters.round_trips import DATA, there_and_back
 from zstruct.errors import InputError
 
 WITHOUT = ("source", "stress")
@@ -93,3 +93,11 @@ def test_a_cell_without_a_volume(tmp_path):
     store = built(tmp_path, [atoms])
     with pytest.raises(InputError, match="structure 0 is periodic, and its cell has no volume"):
         zstruct.export(store, tmp_path / "a.cfg", progress=False)
+
+
+@pytest.mark.parametrize("name", ["alloys", "metals", "molecules"])
+def test_the_sample_there_and_back(tmp_path, name):
+    store = built(tmp_path, DATA / "sample" / f"{name}.xyz")
+    lost = {"tags", "stress", "source"}
+    report = there_and_back(store, tmp_path, tmp_path / "a.cfg", without=tuple(lost))
+    assert set(report.lost) <= {"tags", "source", "frame"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import zstruct
 from tests.exporters.frames import labelled, repeated
-from tests.exporters.round_trips import there_and_back
+from tests.exporters.round_trips import DATA, there_and_back
 from zstruct.errors import InputError
 
 WITHOUT = ("source", "stress", "virial")
@@ -92,3 +92,10 @@ def test_what_it_can_t_say(tmp_path):
     assert report.lost["cells of structures that do not repeat"].endswith("periodic ones only, 1 structure")
     text = (tmp_path / "input.data").read_text()
     assert text.count("lattice") == 3
+
+
+@pytest.mark.parametrize("name", ["alloys", "metals", "molecules"])
+def test_the_sample_there_and_back(tmp_path, name):
+    store = built(tmp_path, DATA / "sample" / f"{name}.xyz")
+    without = (*WITHOUT, "config_type", "tags")
+    there_and_back(store, tmp_path, tmp_path / "input.data", without=without)
