@@ -77,8 +77,8 @@ def test_every_package_is_explained():
     assert all((PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists() for name in explained)
 
 
-def test_the_index_has_twenty_questions():
-    assert len({question for question, _, _ in INDEX}) == len(INDEX) == 20
+def test_the_index_has_twenty_questions_or_more():
+    assert len({question for question, _, _ in INDEX}) == len(INDEX) >= 20
 
 
 @pytest.mark.parametrize(("file", "name"), [row[1:] for row in INDEX], ids=lambda cell: cell.strip("`"))
