@@ -220,7 +220,7 @@ def test_symbols_and_types(tmp_path):
     store = built(tmp_path, types, elements={"OW": "O", "HW": "H"})
     assert store.read("numbers").tolist() == [8, 1, 1] * 2
     with pytest.raises(
-        InputError, match="arrays, frame 0: atom types are HW, OW, and the input does not say"
+        InputError, match="arrays, frame 0: atom types are OW, HW, and the input does not say"
     ):
         built(tmp_path, types)
 
