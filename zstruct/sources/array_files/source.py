@@ -1,7 +1,7 @@
 """Structures in a file of named arrays: what all formats of that kind share.
 
 A format opens its file and says what it knows of it; which array is what is found in
-`zstruct.sources.array_files.table`.
+`zstruct.sources.array_files.recognition`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from zstruct.errors import InputError
+from zstruct.sources.array_files.recognition import table_of
 from zstruct.sources.array_files.stored import Dialect, StoredArray
-from zstruct.sources.array_files.table import Table, table_of
+from zstruct.sources.array_files.table import Table
 from zstruct.sources.content import Content
 from zstruct.sources.source import SLICE_BYTES, FileSource, Raw, Slice
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Level
 from zstruct.sources.array_columns import rows_of_atoms
+from zstruct.sources.array_files.geometry import fill_elements, periodicity
 from zstruct.sources.array_files.names import said_where
-from zstruct.sources.array_files.table import fill_elements, periodicity
 from zstruct.sources.columns import structure_columns
 from zstruct.sources.hdf5.file import text_of
 from zstruct.sources.hdf5.groups import Group, Item

@@ -18,8 +18,8 @@ from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.sources.array_columns import LEVELS, fits, level_of
 from zstruct.sources.array_files.names import KNOWN, is_plural, place_of, plain_name
+from zstruct.sources.array_files.recognition import stated_unit
 from zstruct.sources.array_files.stored import OWN, Dialect, own_dialect
-from zstruct.sources.array_files.table import stated_unit
 from zstruct.sources.hdf5.file import H5Array, text_of, texts_of, unit_of, values_of
 from zstruct.sources.paths import natural
 
