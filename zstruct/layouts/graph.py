@@ -80,10 +80,13 @@ def graph(
     if names is not None:
         words = vocabulary_of(names)
         return words.said("graph", graph(words.prepared(packed), index=index, as_numpy=True), as_numpy)
-    if not isinstance(index, str) or index not in _INDICES:
+    both = index == "both"  # as nearly always
+    if not both and (not isinstance(index, str) or index not in _INDICES):
         raise InputError(f"index is 'batch', 'ptr' or 'both', not {shown(index)}")
     made = converter(as_numpy)
-    batch = {name: made(column) for name, column in packed.columns.items()}
+    batch: Batch = {}
+    for name, column in packed.columns.items():  # which costs less than a comprehension, and this is hot
+        batch[name] = made(column)
     for pairs in packed.pairs:
         batch[pairs.name] = made(pairs.index)
         for name, column in pairs.columns.items():
@@ -95,9 +98,9 @@ def graph(
         batch["structure"] = made(packed.structures)
     if packed.atoms:
         batch[ATOMS] = list(packed.atoms)
-    if index != "ptr":
+    if both or index == "batch":
         batch["batch"] = made(packed.batch)
-    if index != "batch":
+    if both or index == "ptr":
         batch["ptr"] = made(packed.offsets)
     return batch
 
