@@ -29,6 +29,7 @@ from zstruct.errors import (
 if TYPE_CHECKING:
     from zstruct import exporters as exporters
     from zstruct import features as features
+    from zstruct import labels as labels
     from zstruct import layouts as layouts
     from zstruct import loading as loading
     from zstruct import sources as sources
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from zstruct.explore import open
     from zstruct.exporters.export import ExportReport, export
     from zstruct.features.featurize import FeaturizeReport, featurize
+    from zstruct.labels.label import label
+    from zstruct.labels.report import LabelReport
     from zstruct.loading import StructureReader, ZarrStructureDataset
     from zstruct.precompilation import warmup
     from zstruct.query.selection import Selection
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from zstruct.stats.isolated_atoms import isolated_references
     from zstruct.stats.reference_fit import fit_references
     from zstruct.stats.references import References, open_references
+    from zstruct.store.labels import open_labels
     from zstruct.store.store import Store
     from zstruct.store.verify import verify
 
@@ -70,6 +74,7 @@ __all__ = [
     "Filters",
     "Frame",
     "InputError",
+    "LabelReport",
     "MissingExtraError",
     "PeekReport",
     "References",
@@ -95,9 +100,12 @@ __all__ = [
     "fit_references",
     "isolated_references",
     "kfold",
+    "label",
+    "labels",
     "layouts",
     "loading",
     "open",
+    "open_labels",
     "open_references",
     "open_split",
     "open_statistics",
@@ -119,6 +127,7 @@ _LAZY = {
     "FeaturizeReport": "zstruct.features.featurize",
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
+    "LabelReport": "zstruct.labels.report",
     "PeekReport": "zstruct.building",
     "References": "zstruct.stats.references",
     "RewriteReport": "zstruct.building",
@@ -134,7 +143,9 @@ _LAZY = {
     "fit_references": "zstruct.stats.reference_fit",
     "isolated_references": "zstruct.stats.isolated_atoms",
     "kfold": "zstruct.splits",
+    "label": "zstruct.labels.label",
     "open": "zstruct.explore",
+    "open_labels": "zstruct.store.labels",
     "open_references": "zstruct.stats.references",
     "open_split": "zstruct.splits",
     "open_statistics": "zstruct.stats",

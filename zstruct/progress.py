@@ -18,7 +18,7 @@ __all__ = ["Runner"]
 
 
 class Runner:
-    """Runs the tasks of all steps of a job, and shows how far they are in one bar, in bytes.
+    """Runs the tasks of all steps of a job, and shows how far they are in one bar, in bytes or otherwise.
 
     Parameters
     ----------
@@ -26,10 +26,12 @@ class Runner:
         Local workers, or the cluster to run on; None: one for each processor here.
     progress
         Whether to show the bar.
+    unit
+        What it counts in place of bytes.
     """
 
-    def __init__(self, workers: int | Client | None, progress: bool):
-        self._workers, self._progress = workers, progress
+    def __init__(self, workers: int | Client | None, progress: bool, unit: str = "B"):
+        self._workers, self._progress, self._unit = workers, progress, unit
         self._bar: tqdm | None = None
 
     @property
@@ -45,7 +47,7 @@ class Runner:
         if self._bar is None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=0, unit="B", unit_scale=True, delay=0.5)
+            self._bar = tqdm(total=0, unit=self._unit, unit_scale=True, delay=0.5)
         self._bar.total += nbytes
         self._bar.set_description(step, refresh=False)
         self._bar.update(done)

@@ -25,6 +25,7 @@ __all__ = [
     "GEOMETRY",
     "LABELS",
     "PROVENANCE",
+    "RESULTS",
     "SIZES",
     "STRUCTURE",
     "Field",
@@ -234,6 +235,12 @@ _ROWS = (
 
 #: The field table by name.
 FIELDS: dict[str, Field] = {row.name: row for row in _ROWS}
+
+#: What calculations result in: the labels of a structure, of which there may be more than one truth.
+RESULTS = frozenset(
+    {"energy", "free_energy", "energies", "forces", "stress", "virial", "dipole", "polarizability"}
+    | {"charges", "magmom", "magmoms"}
+)
 
 #: Names no user property may take, in any case: structural arrays, what is worked out, provenance, groups,
 #: dimensions, and what batches add (``has_`` and a field's name among it).

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from zstruct.disk import sync_to_disk
+from zstruct.parallel import RunsIn
 from zstruct.progress import Runner
 from zstruct.store.workdir import read_json, write_json
 
@@ -55,6 +56,7 @@ def results(
     function: Callable[[_Task], Any],
     tasks: Sequence[_Task],
     settle: Callable[[_Task, Any], None] | None = None,
+    runs_in: RunsIn = "threads",
 ) -> list[Any]:
     """Do the tasks that have no marker; return what all of them returned, in order.
 
@@ -64,7 +66,7 @@ def results(
         Where they run.
     step
         What the bar says.
-    function, tasks, settle
+    function, tasks, settle, runs_in
         As for `Runner.run`.
     """
     found = [_found(task.marker) for task in tasks]
@@ -72,7 +74,7 @@ def results(
     sizes = [tasks[k].nbytes for k in todo]
     total = sum(task.nbytes for task in tasks)
     runner.begin(step, total, total - sum(sizes))
-    for k, result in runner.run(function, [tasks[k] for k in todo], sizes, settle=settle):
+    for k, result in runner.run(function, [tasks[k] for k in todo], sizes, runs_in, settle):
         found[todo[k]] = result
     return found
 

@@ -85,10 +85,12 @@ class PartWriter:
     in_memory
         Whether the part may stay in memory, which holds `MEMORY_BYTES` of them: for who encodes in this
         process. It is lost with the process.
+    decimals
+        Whether to find out what numbers need to be stored as decimals.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True, in_memory: bool = False):
-        self._path, self._durable = path, durable
+    def __init__(self, path: Path, *, durable: bool = True, in_memory: bool = False, decimals: bool = True):
+        self._path, self._durable, self._decimals = path, durable, decimals
         self._whole = None if in_memory else self._file()
         self._blocks: list[dict[str, Any]] = []
 
@@ -117,7 +119,7 @@ class PartWriter:
                 "present": None if mask is None else np.ascontiguousarray(mask),
                 "coverage": len(packed) if mask is None else int(mask.sum()),
                 "categories": packed.categories.get(name),
-                "decimals": _decimals(packed.fields[name], values),
+                "decimals": _decimals(packed.fields[name], values) if self._decimals else None,
             }
         block = {
             "n_structures": len(packed),

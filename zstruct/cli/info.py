@@ -61,7 +61,7 @@ def _selected(store: zstruct.Store, expression: str, as_json: bool) -> int:
 
 def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
     """Return what made each group of a store, and whether it is stale."""
-    from zstruct.store.spec import GROUP_KINDS
+    from zstruct.store.spec import GROUP_KINDS, LABELS
 
     found: dict[str, dict[str, Any]] = {}
     for kind in GROUP_KINDS:
@@ -76,6 +76,8 @@ def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
                 "manifest": attrs["manifest"],
                 "stale": attrs["store_digest"] != store.digest,
             }
+    for name in store.group_names(LABELS):
+        found[f"{LABELS}/{name}"] = _labels(store, name)
     for small, describe in (("splits", _said_split), ("statistics", _said_stats), ("references", _said_fit)):
         for name in store.group_names(small):
             attrs = store.group_attrs(f"{small}/{name}")
@@ -92,6 +94,31 @@ def _added(attrs: dict[str, Any], store: zstruct.Store) -> dict[str, Any]:
         "made_by": f"added, {features} of each {attrs['level']}, {attrs['dtype']}{about}",
         "manifest": attrs["manifest"],
         "stale": attrs["store_digest"] != store.digest,
+    }
+
+
+def _labels(store: zstruct.Store, name: str) -> dict[str, Any]:
+    """Return what is said of labels beside the store's own."""
+    from zstruct.labels import Labels
+
+    labels = Labels(store, name, store.group_attrs(f"labels/{name}"))
+    n = store.n_structures
+    fields = ", ".join(
+        field if (k := labels.coverage(field)) == n else f"{field} of {k:,}" for field in labels.fields
+    )
+    made = labels.manifest
+    by = "added" if made["class"] == "External" else f"by {made['parameters'].get('how', made['class'])}"
+    lost = sum(1 for _ in labels.failures())
+    return {
+        "made_by": "".join(
+            [
+                f"{fields}, {by}",
+                f"; {counted(lost, 'structure')} failed" if lost else "",
+                f": {labels.description}" if labels.description else "",
+            ]
+        ),
+        "manifest": made,
+        "stale": labels.attrs["store_digest"] != store.digest,
     }
 
 

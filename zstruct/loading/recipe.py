@@ -144,6 +144,10 @@ class Recipe:
         """Return the recipe with the forces of some structures used."""
         return self._with(forces=forces)
 
+    def of_all(self) -> Self:
+        """Return the recipe for all structures of a store, with all of their forces."""
+        return self._with(split=None, selection=Selection(), forces=None)
+
     def _with(self, **values: Any) -> Self:
         other = copy.copy(self)
         set_fields(other, **values)

@@ -14,11 +14,14 @@ from typing import Any, get_args
 from zstruct.errors import CorruptStoreError, StoreFormatError
 from zstruct.schema import ATOM, STRUCTURE, Kind, Rotation
 from zstruct.store.spec import (
+    CATEGORIES,
     DATASET_TYPE,
     ENCODING_TYPE,
     ENCODING_VERSION,
     EXTERNAL_VERSION,
+    FAILURE,
     GROUP_VERSIONS,
+    LABELS,
     OWN,
 )
 
@@ -137,6 +140,7 @@ _GROUPS: dict[str, dict[str, _Check]] = {
     "derivatives": _COMPUTED
     | {"dtype": _dtype, "feature_names": _texts, "n_pairs": _count, "only": lambda v: v in (None, "forces")},
     "neighbors": _COMPUTED | {"n_pairs": _count},
+    LABELS: {"manifest": _manifest},
     "splits": {"labels": _labels, "recipe": _table},
     "statistics": _PART,
     "references": _PART | {"energies": _energies},
@@ -239,17 +243,23 @@ def check_contents(path: str, attrs: Mapping[str, Any], documents: Mapping[str, 
             if "kind" in own:
                 _refuse(path, name, f"has the dimensions {dims!r}, which are those of no field")
             continue
-        _check(path, name, own, _FIELD, _FIELD_MAY)
+        _check_field(path, name, said)
         if said["shape"][0] != rows[dims[0]]:
             _refuse(path, name, f"has {said['shape'][0]:,} rows, not {rows[dims[0]]:,}")
-        if said["data_type"].lstrip("u")[0] not in _STORED[own["kind"]]:
-            _refuse(path, name, f"is of kind {own['kind']}, but has the dtype {said['data_type']}")
         if own.get("coverage", 0) > rows[STRUCTURE]:
             _refuse(path, name, "covers more structures than there are")
         if own["kind"] == "category":
             for leaf in ("data", "offsets"):
                 if f"categories/{name}/{leaf}" not in documents:
                     _refuse(path, f"categories/{name}/{leaf}", "is not there")
+
+
+def _check_field(path: str, name: str, said: Mapping[str, Any]) -> None:
+    """Raise unless an array over structures or atoms says what it is, and has a dtype of that kind."""
+    own = said.get("attributes", {})
+    _check(path, name, own, _FIELD, _FIELD_MAY)
+    if said["data_type"].lstrip("u")[0] not in _STORED[own["kind"]]:
+        _refuse(path, name, f"is of kind {own['kind']}, but has the dtype {said['data_type']}")
 
 
 def check_group(path: str, group: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
@@ -294,6 +304,8 @@ def check_group(path: str, group: str, documents: Mapping[str, Mapping[str, Any]
         said = documents.get(f"{group}/{name}", {})
         if said.get("data_type") not in dtypes or not said["shape"]:
             _refuse(path, f"{group}/{name}", f"is not there as an array of dtype {' or '.join(dtypes)}")
+    if kind == LABELS:
+        _check_labels(path, f"{group}/", documents)
     if kind == "features":
         shape = documents[f"{group}/values"]["shape"]
         if len(shape) != 2 or shape[1] != len(attrs["feature_names"]):
@@ -305,6 +317,29 @@ def check_group(path: str, group: str, documents: Mapping[str, Mapping[str, Any]
             _refuse(path, f"{group}/values", f"has the dimensions {list(dims)!r}, not those of its level")
     if "n_pairs" in attrs and list(documents[f"{group}/indices"]["shape"]) != [attrs["n_pairs"]]:
         _refuse(path, f"{group}/indices", f"does not have {attrs['n_pairs']:,} rows")
+
+
+def _check_labels(path: str, before: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise unless the arrays of a group of labels are fields, with all that these need."""
+    inside = {name.removeprefix(before): said for name, said in documents.items() if name.startswith(before)}
+    for name, said in inside.items():
+        if "/" in name or said["node_type"] != "array":
+            continue
+        dims = said.get("dimension_names") or ()
+        if not dims or dims[0] not in (ATOM, STRUCTURE):
+            _refuse(path, before + name, f"has the dimensions {dims!r}, which are those of no field")
+        _check_field(path, before + name, said)
+        own = said["attributes"]
+        if (own["kind"] == "category") != (name == FAILURE):
+            _refuse(path, before + name, f"is of kind {own['kind']}")
+        mask = own.get("presence", name)
+        if mask not in inside or inside[mask].get("data_type") not in ("bool", said["data_type"]):
+            _refuse(path, before + mask, "is not there as an array of dtype bool")
+    if FAILURE in inside:
+        for leaf, dtype in (("data", "uint8"), ("offsets", "int64")):
+            table = f"{CATEGORIES}/{FAILURE}/{leaf}"
+            if inside.get(table, {}).get("data_type") != dtype:
+                _refuse(path, before + table, f"is not there as an array of dtype {dtype}")
 
 
 def _check_shards(path: str, before: str, documents: Mapping[str, Mapping[str, Any]]) -> None:

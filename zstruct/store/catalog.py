@@ -19,7 +19,7 @@ from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreErr
 from zstruct.store.attribute_checks import check_no_dataset
 from zstruct.store.handles import Handles
 from zstruct.store.metadata_checks import check_documents, check_node, documents_within, read_document
-from zstruct.store.spec import BESIDE, SHARDS
+from zstruct.store.spec import BESIDE, CATEGORIES, SHARDS
 
 __all__ = [
     "Catalog",
@@ -96,8 +96,9 @@ def array_names(group: str, documents: Documents) -> list[str]:
     """
     names = sorted(name for name, said in documents.items() if said["node_type"] == "array")
     if group:
-        inside = (name for name in names if name.startswith(f"{group}/"))
-        return [name for name in inside if "/" not in name.removeprefix(f"{group}/")]
+        before = f"{group}/"
+        inside = (name.removeprefix(before) for name in names if name.startswith(before))
+        return [before + name for name in inside if "/" not in name or name.startswith(f"{CATEGORIES}/")]
     return [name for name in names if name.partition("/")[0] not in {*BESIDE, SHARDS}]
 
 

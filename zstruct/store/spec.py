@@ -22,11 +22,13 @@ __all__ = [
     "ENCODING_TYPE",
     "ENCODING_VERSION",
     "EXTERNAL_VERSION",
+    "FAILURE",
     "FORMULA",
     "GROUP_KINDS",
     "GROUP_VERSION",
     "GROUP_VERSIONS",
     "KINDS",
+    "LABELS",
     "OWN",
     "ArraySpec",
     "GroupKind",
@@ -81,12 +83,16 @@ GROUP_VERSIONS: Mapping[str, tuple[str, ...]] = {"features": ("1", "2")}
 OWN = "row"
 
 
+#: The kind of groups that have further labels of the structures, and what says there why some have none.
+LABELS, FAILURE = "labels", "failure"
+
+
 #: The kinds of groups beside the content of a store that there are.
-KINDS = (*GROUP_KINDS, "splits", "statistics", "references")
+KINDS = (*GROUP_KINDS, LABELS, "splits", "statistics", "references")
 
 
 # With names that are kept for what comes.
-BESIDE = frozenset({*KINDS, "labels", "index", "history"})
+BESIDE = frozenset({*KINDS, "index", "history"})
 
 
 @dataclass(frozen=True)

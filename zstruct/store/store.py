@@ -306,10 +306,11 @@ class Store:
         """Return whether an array or a group of a local store is what it was when it was opened."""
         return self._catalog.is_current(name)
 
-    def categories(self, name: str) -> list[str]:
-        """Return the texts that the codes of a category field stand for."""
-        data = self.read(f"{CATEGORIES}/{name}/data").tobytes()
-        edges = self.read(f"{CATEGORIES}/{name}/offsets").tolist()
+    def categories(self, name: str, group: str = "") -> list[str]:
+        """Return the texts that the codes of a category field, of the store or of a group, stand for."""
+        table = f"{group}/{CATEGORIES}/{name}" if group else f"{CATEGORIES}/{name}"
+        data = self.read(f"{table}/data").tobytes()
+        edges = self.read(f"{table}/offsets").tolist()
         return [data[a:b].decode("utf-8", "surrogateescape") for a, b in itertools.pairwise(edges)]
 
     def array_names(self, group: str = "") -> list[str]:

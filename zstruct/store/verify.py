@@ -14,7 +14,8 @@ from zstruct.keywords import keywords
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
 from zstruct.store.digests import combine_digests, rows_digest
-from zstruct.store.spec import GROUP_KINDS, KINDS, OWN, array_digest, is_content
+from zstruct.store.labels import Labels
+from zstruct.store.spec import FAILURE, GROUP_KINDS, KINDS, LABELS, OWN, array_digest, is_content
 from zstruct.store.store import Store
 from zstruct.store.verify_metadata import check_group_metadata, check_metadata
 
@@ -29,7 +30,7 @@ def verify(path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str
 
     Checks that offsets, counts and array lengths agree, that every chunk passes its checksum and
     that contents still have the digests recorded when the store was built; and the same of features,
-    derivatives, neighbours and splits, unless they are stale: of those, only the contents, as of
+    derivatives, neighbours, labels and splits, unless they are stale: of those, only the contents, as of
     references and statistics. Attributes and array metadata, of the store and of its groups, must have
     their digests, and the consolidated metadata must repeat them.
 
@@ -75,6 +76,8 @@ def _check_as_it_is(store: Store, group: str, offsets: NDArray[np.int64]) -> Non
             check_group_metadata(store, group)
             if group.startswith("splits/"):
                 _check_split(store, group)
+            elif group.startswith(f"{LABELS}/"):
+                _check_labels(store, group)
             elif group.split("/")[0] in GROUP_KINDS:
                 _check_group(store, group, offsets)
             else:
@@ -166,6 +169,27 @@ def _check_split(store: Store, group: str) -> None:
     _require(len(values) == store.n_structures, store, codes, "has the wrong length")
     inside = bool(np.all((values >= -1) & (values < len(attrs["labels"]))))
     _require(inside, store, codes, "has codes that stand for no label")
+
+
+def _check_labels(store: Store, group: str) -> None:
+    attrs, arrays = store.group_attrs(group), _check_arrays(store, group)
+    if attrs["store_digest"] != store.digest:
+        return
+    labels = Labels(store, group.removeprefix(f"{LABELS}/"), attrs)
+    for column in labels.columns.values():
+        n = store.n_atoms if column.level == ATOM else store.n_structures
+        path = labels.array(column.name)
+        _require(store.shape(path)[0] == n, store, path, f"should have {n} rows")
+    for name in labels.fields:
+        given = int(labels.present(name).sum())
+        _require(
+            given == labels.coverage(name), store, labels.array(name), "has not the coverage that it says"
+        )
+    failure = f"{group}/{FAILURE}"
+    if failure in arrays:
+        codes, n = store.read(failure), len(store.categories(FAILURE, group))
+        inside = len(codes) == store.n_structures and bool(np.all((codes >= -1) & (codes < n)))
+        _require(inside, store, failure, "has codes that stand for no reason")
 
 
 def _require(holds: bool, store: Store, array: str, fault: str) -> None:

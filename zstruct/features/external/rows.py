@@ -73,6 +73,20 @@ class Rows:
     read: Callable[[int, int], NDArray[Any]]
     counts: NDArray[np.int64] | None = None
 
+    def numbers(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows in the dtype in which they are stored, infinite ones too.
+
+        Raises
+        ------
+        InputError
+            If they can't be read, or a number can't be stored so.
+        """
+        try:
+            found = self.read(start, stop)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"rows {start} to {stop} of the values can't be read: {error}") from error
+        return as_numbers(found.reshape(stop - start, self.shape[1]), self.dtype)
+
     def block(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows as they are stored.
 
@@ -81,11 +95,7 @@ class Rows:
         InputError
             If a number can't be stored so, or is infinite.
         """
-        try:
-            found = self.read(start, stop)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"rows {start} to {stop} of the values can't be read: {error}") from error
-        block = as_numbers(found.reshape(stop - start, self.shape[1]), self.dtype)
+        block = self.numbers(start, stop)
         if block.dtype.kind == "f" and np.isinf(block).any():
             row = start + int(np.flatnonzero(np.isinf(block).any(axis=1))[0])
             raise InputError(f"row {row} of the values is infinite; where a value is missing, give NaN")

@@ -1,0 +1,378 @@
+"""Label all structures of a store by a model, a function or a calculator, and keep the labels in it.
+
+Parts are made in a directory beside the store; when all are there, a group is made of them, and renamed into
+the store when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct import parallel
+from zstruct.arguments import check, choice, count, names, require, shown
+from zstruct.building.markers import results, settle
+from zstruct.building.parts import read_blocks
+from zstruct.disk import writing
+from zstruct.errors import ArgumentTypeError, InputError, StoreExistsError, WriteError, ZstructError
+from zstruct.features.descriptor import make_manifest
+from zstruct.keywords import keywords
+from zstruct.labels.calls import Call, StructureFailedError
+from zstruct.labels.given import check_label_name
+from zstruct.labels.label_tasks import Job, do_part, part_tasks
+from zstruct.labels.labeller import is_factory, name_of, state_of
+from zstruct.labels.outcome import Expected
+from zstruct.labels.part_columns import columns_of_parts
+from zstruct.labels.report import LabelReport
+from zstruct.labels.units import LabelUnits
+from zstruct.labels.writer import write_labels
+from zstruct.loading.dataset_options import Cache
+from zstruct.loading.reader import StructureReader
+from zstruct.parallel import WORKERS, RunsIn
+from zstruct.paths_and_urls import check_writable
+from zstruct.progress import Runner
+from zstruct.ragged import counts_to_offsets
+from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Level
+from zstruct.store.digests import rows_digest
+from zstruct.store.group_publication import (
+    JOB,
+    check_distinct,
+    check_name,
+    check_same,
+    publish,
+    recover,
+    working_directory,
+)
+from zstruct.store.labels import Labels
+from zstruct.store.spec import FAILURE, GROUP_VERSION, LABELS
+from zstruct.store.store import Store
+from zstruct.store.workdir import WorkingDirectory, read_json, write_json
+
+if TYPE_CHECKING:
+    from zstruct.parallel import Client
+
+__all__ = ["label"]
+
+#: What calculations are told beside the geometry, of stores that have it.
+_INPUTS = (*GEOMETRY, "total_charge", "spin_multiplicity", "initial_charges", "initial_magmoms")
+_ON_ERROR = choice("missing", "raise")
+_DTYPE = choice("float32", "float64", None)
+
+
+@keywords(WORKERS)
+def label(
+    data: str | os.PathLike[str] | Store | StructureReader,
+    how: Callable[..., Any],
+    name: str,
+    *,
+    version: str | int | None = None,
+    fields: Iterable[str] | None = None,
+    units: str | Mapping[str, str] | None = None,
+    levels: Mapping[str, Level] | None = None,
+    max_atoms: int = 1 << 14,
+    dtype: Literal["float32", "float64"] | None = None,
+    description: str | None = None,
+    on_error: Literal["missing", "raise"] = "missing",
+    overwrite: bool = False,
+    workers: int | Client | None = None,
+    progress: bool = True,
+) -> LabelReport:
+    """Compute labels of the structures of a store, and keep them there beside its own.
+
+    Writes the group ``labels/<name>``, which datasets train on as ``labels="<name>"``. The rest of the store
+    stays as it is. Until the group is whole, nobody sees it. What is interrupted or killed goes on where it
+    was when the same call is made with the same `version`, or with a model of torch in the same state;
+    without either, nobody knows whether what was made before is still what would be made, and it begins
+    anew. Called again when all is there, it then does nothing.
+
+    Parameters
+    ----------
+    data
+        A store in a local directory, or its path. Or a reader or dataset of one: only its structures are
+        labelled, and batches have what it says, edges or features, say. Without, they have ``numbers``,
+        ``positions``, ``cell`` and ``pbc``, and charges and spins that the store has for calculations, floats
+        in double precision.
+    how
+        * A function of a `PackedBatch` that returns a mapping of labels by name: arrays or tensors with a row
+          for each structure (``energy``, ``stress``, ``dipole``) or atom (``forces``, ``energies``) of the
+          batch. A model of torch, on any device, is called in such a function, with tensors that
+          `zstruct.layouts` makes of a batch. A missing label is NaN.
+        * What makes a calculator of ASE: a class, or a function of nothing, such as ``lambda: EMT()``. It is
+          called once in each process.
+    name
+        Name of the labels.
+    version
+        What tells this `how` from others: change it when its numbers change.
+    fields
+        The labels to keep. By default all that a function returns; of a calculator energy, forces and stress,
+        as far as it has them.
+    units
+        Of what comes back, where it is not the store's: as for `zstruct.labels.add`.
+    levels
+        For labels that the field table does not know, whether rows are those of ``"atom"`` or of
+        ``"structure"``, where their number does not tell.
+    max_atoms
+        Most atoms of a batch; a larger structure is one by itself.
+    dtype
+        Precision of the floats of atoms in the store; by default as they come.
+    description
+        A text on what they are and where they come from.
+    on_error
+        What becomes of a structure for which `how` raises, or returns what is infinite or NaN in part:
+        ``"missing"``: it has no labels, and the group says why. ``"raise"``: the error is raised. A batch
+        that fails is halved, to find out which structure it is; so one that is too large for a memory goes
+        on.
+    overwrite
+        Whether other labels of this name may be replaced; they stay until the new ones are whole.
+    workers
+        Processes to run in, or a `distributed.Client`. By default a function is called in this process, batch
+        after batch, and calculators run in a process for each processor.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    LabelReport
+        What there is now, and why structures have no labels.
+
+    Raises
+    ------
+    InputError
+        If an argument can't be used, if what comes back can't be labels (names, shapes, numbers of rows), or
+        if no structure could be labelled.
+    StoreExistsError
+        If there are other labels of this name, and `overwrite` was not given.
+    BuildLockedError
+        If another process is writing groups into the store.
+    StoreFormatError
+        If there is no finished store.
+    ChangedInputError
+        If the store was replaced meanwhile.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, numpy as np, zstruct
+    >>> path = tempfile.mkdtemp() + "/molecules.zarr"
+    >>> report = zstruct.build([ase.build.molecule(m) for m in ("H2O", "CO2")], path, progress=False)
+    >>> def springs(batch):
+    ...     positions = batch.columns["positions"]
+    ...     energies = (positions**2).sum(axis=1)
+    ...     return {"energy": np.add.reduceat(energies, batch.offsets[:-1]), "forces": -2 * positions}
+    >>> report = zstruct.label(path, springs, "springs", version=1, progress=False)
+    >>> report.coverage
+    {'forces': 2, 'energy': 2}
+    """
+    began = time.perf_counter()
+    check(overwrite=overwrite, progress=progress, units={} if units is None else units)
+    require("on_error", _ON_ERROR, on_error)
+    require("dtype", _DTYPE, dtype)
+    check_name(name, "labels")
+    if not (description is None or isinstance(description, str)):
+        raise ArgumentTypeError(f"description is a text, or None, not {shown(description)}")
+    if not (version is None or isinstance(version, str | int)) or isinstance(version, bool):
+        raise ArgumentTypeError(f"version is a text or a whole number, or None, not {shown(version)}")
+    factory = is_factory(how)
+    reader, chosen = _reader_of(data, factory)
+    given = check_writable(reader.store.path)
+    wanted = None if fields is None else tuple(dict.fromkeys(names("fields", fields)))
+    for one in wanted or ():
+        check_label_name(one, (), reader.store.fields)
+    expected = Expected(reader.store.fields, LabelUnits.given(units), _levels(levels), wanted, dtype)
+    call = Call(how, factory, expected, on_error == "raise")
+    place, runs_in = _place(factory, workers)
+    manifest = _manifest(how, factory, version, wanted, units, dtype, reader, chosen)
+    said = _attrs(reader.store, manifest, description)
+    identity = _identity(name, said)
+    path = Path(os.path.realpath(given))
+    work = working_directory(path)
+    job = Job(work.path, reader, call, count("max_atoms", max_atoms, 1))
+    safe = f"what is whole stays in {work.path}, and nothing of the store is lost"
+    written = True
+    with writing(work.path, safe), work:
+        recovered = recover(path, work.path)  # of whoever was killed while cleaning up
+        if identity is None or recovered != identity:
+            check_same(path, reader.store.digest)
+            there = Store(path)
+            check_distinct(there, LABELS, name)
+            written = _is_missing(there, name, said, identity is not None, overwrite)
+            if written:
+                _make(
+                    job, work, name, said, identity, chosen, Runner(place, progress, " structures"), runs_in
+                )
+        work.remove()
+    return LabelReport.of(given, name, written, began)
+
+
+def _reader_of(data: Any, factory: bool) -> tuple[StructureReader, NDArray[np.int64]]:
+    """Return what has all structures of a store as batches, and which of them are to be labelled."""
+    if isinstance(data, StructureReader):
+        if data.recipe.transform is not None:
+            raise InputError(
+                "a transform changes structures, and labels are those of structures as they are stored: give "
+                "a reader without"
+            )
+        lost = [name for name in GEOMETRY if name not in data.fields]
+        if factory and lost:
+            raise InputError(
+                f"a calculator needs {', '.join(GEOMETRY)}, and the reader lacks {', '.join(lost)}"
+            )
+        reader, chosen = _whole_reader(data), np.unique(data.structures)
+    else:
+        store = Store.of(data)
+        there = [name for name in _INPUTS if name in store.fields]
+        reader = StructureReader(store, there, "float64", cache=Cache(None))
+        chosen = np.arange(store.n_structures)
+    if not len(chosen):
+        raise InputError("there is nothing to label: there are no structures")
+    return reader, chosen
+
+
+def _whole_reader(data: StructureReader) -> StructureReader:
+    """Return a reader that makes batches as another does, of all structures of its store."""
+    recipe: Any = data.recipe.of_all()
+    return StructureReader(data.store, recipe)
+
+
+def _levels(levels: Any) -> dict[str, Level]:
+    if levels is None:
+        return {}
+    if not isinstance(levels, Mapping) or not all(level in (ATOM, STRUCTURE) for level in levels.values()):
+        raise ArgumentTypeError(
+            f"levels is a mapping of fields to 'atom' or 'structure', not {shown(levels)}"
+        )
+    return dict(levels)
+
+
+def _manifest(
+    how: Any,
+    factory: bool,
+    version: str | int | None,
+    fields: tuple[str, ...] | None,
+    units: Any,
+    dtype: str | None,
+    reader: StructureReader,
+    chosen: Any,
+) -> dict[str, Any]:
+    """Return what says what made labels, and of which structures."""
+    part = None if len(chosen) == reader.store.n_structures else rows_digest(chosen.astype("<i8"))
+    said = {
+        "how": name_of(how),
+        "version": version,
+        "state": None if factory or version is not None else state_of(how),
+        "fields": None if fields is None else list(fields),
+        "units": dict(units) if isinstance(units, Mapping) else units,
+        "dtype": dtype,
+        "structures_digest": part,
+    }
+    return make_manifest("Calculator" if factory else "Function", 1, said)
+
+
+def _attrs(store: Store, manifest: dict[str, Any], description: str | None) -> dict[str, Any]:
+    return {
+        "encoding-type": f"zstruct-{LABELS}",
+        "encoding-version": GROUP_VERSION,
+        "store_digest": store.digest,
+        "manifest": manifest,
+        **({} if description is None else {"description": description}),
+    }
+
+
+def _identity(name: str, said: Mapping[str, Any]) -> str | None:
+    """Return what tells a job from others; None if nobody can."""
+    parameters = said["manifest"]["parameters"]
+    if parameters["version"] is None and parameters["state"] is None:
+        return None
+    return hashlib.sha256(json.dumps([LABELS, name, said], sort_keys=True).encode()).hexdigest()
+
+
+def _is_missing(there: Store, name: str, said: Mapping[str, Any], known: bool, overwrite: bool) -> bool:
+    """Return whether labels have to be made; refuse if others are in their place."""
+    if name not in there.group_names(LABELS):
+        return True
+    found = Labels(there, name, there.group_attrs(f"{LABELS}/{name}"))
+    same = all(found.attrs.get(key) == said.get(key) for key in ("store_digest", "manifest", "description"))
+    if overwrite:
+        return True
+    if same and known:
+        return False
+    made = found.manifest["parameters"]
+    by = made.get("how")
+    why = "added by zstruct.labels.add" if by is None else f"by {by}"
+    if made.get("version") is not None:
+        why += f", version {made['version']!r}"
+    if found.attrs["store_digest"] != there.digest:
+        why = "of other content than the store has now"
+    elif same:
+        why += ", of which nobody knows whether it is the same: say version="
+    raise StoreExistsError(
+        f"{there.path} has labels {name!r} already, {why}; pass overwrite=True (--overwrite) to replace "
+        "them, or another name"
+    )
+
+
+def _make(
+    job: Job,
+    work: WorkingDirectory,
+    name: str,
+    said: Mapping[str, Any],
+    identity: str | None,
+    chosen: NDArray[np.int64],
+    runner: Runner,
+    runs_in: RunsIn,
+) -> None:
+    """Make the group and publish it."""
+    store = job.reader.store
+    path = Path(os.path.realpath(store.path))
+    n_atoms = store.read("n_atoms").astype(np.int64)
+    tasks = part_tasks(job, n_atoms, chosen)
+    key = [identity or uuid.uuid4().hex, job.max_atoms]
+    if read_json(work.path / JOB) != key:
+        work.clear()
+        (work.path / "parts").mkdir()
+        write_json(work.path / JOB, key)
+    try:
+        done = results(runner, f"labels {name}", do_part, tasks, settle, runs_in)
+        if not any(one["labelled"] for one in done):
+            raise InputError(_nothing([task.file for task in tasks]))
+        files, edges = [task.file for task in tasks], [0, *(task.stop for task in tasks)]
+        offsets = counts_to_offsets(n_atoms)
+        columns, failures = columns_of_parts(files, np.array(edges), offsets[edges])
+        write_labels(work.path / LABELS, columns, offsets, said, failures)
+        publish(path, work.path, name, [LABELS], identity or "", store.digest)
+    except BaseException as error:
+        kept = identity is not None and (
+            not isinstance(error, InputError) or isinstance(error, StructureFailedError)
+        )
+        if not kept and not isinstance(error, WriteError):
+            work.remove()  # nobody can go on with it, or would end there again
+        if isinstance(error, ZstructError):
+            check_same(path, store.digest)  # or else the store may look damaged
+        raise
+    finally:
+        runner.close()
+
+
+def _place(factory: bool, workers: int | Client | None) -> tuple[int | Client | None, RunsIn]:
+    """Return the workers, and where they run: a function here, unless somebody says otherwise."""
+    if not factory and workers is None:
+        return 1, "caller"
+    found = parallel.chosen_workers(workers)
+    return found, "caller" if found == 1 else "processes"
+
+
+def _nothing(files: Iterable[Path]) -> str:
+    """Return that no structure has labels, and why."""
+    for file in files:
+        block = read_blocks(file)[0]
+        if FAILURE in block.fields:
+            return f"no structure could be labelled; the first reason: {block.categories[FAILURE][0]}"
+    return "no structure was labelled: all that came back is missing (NaN)"

@@ -1,0 +1,216 @@
+"""The tasks of `label`: labels of a range of structures, kept in a part until the group is made of all parts.
+
+A part has labels of all structures of its range, missing ones where none were asked for. One that is whole is
+not made again. What makes labels is not known here, nor how a group becomes visible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.building.parts import PartWriter
+from zstruct.errors import InputError
+from zstruct.labels.calls import Asked, Call
+from zstruct.labels.outcome import Outcome
+from zstruct.labels.writer import FAILURE_FIELD
+from zstruct.loading.reader import StructureReader
+from zstruct.ragged import Packed, atom_rows, counts_to_offsets, segment_ranges
+from zstruct.schema import ATOM, Field
+from zstruct.store.spec import FAILURE
+
+__all__ = ["Job", "PartTask", "do_part", "joined_field", "part_tasks"]
+
+_PARTS = 256  # at least so many of a function's batches: a kill costs no more than one of them
+_PART_ATOMS = 1 << 18  # at most in a part
+_SMALL_PARTS, _PART_STRUCTURES = 4096, 64  # of a calculator
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is labelled, by what, and where it is kept until it is whole.
+
+    Parameters
+    ----------
+    work
+        The working directory.
+    reader
+        Has all structures of the store as batches.
+    call
+        What is asked.
+    max_atoms
+        Of a batch.
+    """
+
+    work: Path
+    reader: StructureReader
+    call: Call
+    max_atoms: int
+
+
+@dataclass(frozen=True, eq=False)
+class PartTask:
+    """Labels of structures ``start:stop`` of the store, which have these numbers of atoms.
+
+    Of those in `chosen`, ascending; all others have none.
+    """
+
+    job: Job
+    number: int
+    start: int
+    stop: int
+    n_atoms: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+
+    @property
+    def marker(self) -> Path:
+        """The file that says that it is done."""
+        return self.job.work / "parts" / f"{self.number}.json"
+
+    @property
+    def file(self) -> Path:
+        """The part."""
+        return self.job.work / "parts" / f"{self.number}.part"
+
+    @property
+    def settles(self) -> bool:
+        """Whether the task itself waits for the disk; others do."""
+        return False
+
+    @property
+    def nbytes(self) -> int:
+        """By how much it moves the bar: structures that are labelled."""
+        return len(self.chosen)
+
+    def asked(self) -> list[Asked]:
+        """Return the structures that labels are asked for, as batches."""
+        job = self.job
+        edges = counts_to_offsets(self.n_atoms[self.chosen - self.start])
+        return [Asked(job.reader, self.chosen[a:b]) for a, b in segment_ranges(edges, job.max_atoms)]
+
+
+def part_tasks(job: Job, n_atoms: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[PartTask]:
+    """Return the parts of a job.
+
+    Parameters
+    ----------
+    job
+        The job.
+    n_atoms
+        Of all structures of the store, shape (n_structures,).
+    chosen
+        Those that are labelled, ascending.
+    """
+    weights = np.zeros(len(n_atoms), np.int64)
+    if job.call.factory:  # structures are labelled each for itself
+        weights[chosen] = 1
+        most = max(1, min(_PART_STRUCTURES, len(chosen) // _SMALL_PARTS))
+    else:
+        weights[chosen] = n_atoms[chosen]
+        most = max(job.max_atoms, min(_PART_ATOMS, int(weights.sum()) // _PARTS))
+    return [
+        PartTask(job, k, a, b, n_atoms[a:b], chosen[slice(*np.searchsorted(chosen, (a, b)))])
+        for k, (a, b) in enumerate(segment_ranges(counts_to_offsets(weights), most))
+    ]
+
+
+def do_part(task: PartTask) -> dict[str, Any]:
+    """Label the structures of a part; return how many have labels, and how many failed.
+
+    Raises
+    ------
+    InputError
+        If what came back can't be labels.
+    """
+    made = _Part(task)
+    for asked in task.asked():
+        for those, outcome in asked.outcomes(task.job.call):
+            made.add(those.structures - task.start, outcome)
+    packed, n_failed = made.packed()
+    with PartWriter(task.file, durable=False, decimals=False) as part:
+        part.add(packed)
+        part.close({})
+    labelled = np.zeros(len(packed), dtype=bool)
+    for name in packed.columns:
+        if name != FAILURE:
+            labelled |= packed.has(name)
+    return {"labelled": int(labelled.sum()), "failed": n_failed}
+
+
+class _Part:
+    """Labels of the structures of a part, of which batches come one after the other."""
+
+    def __init__(self, task: PartTask):
+        self._n_atoms = task.n_atoms
+        self._offsets = counts_to_offsets(task.n_atoms)
+        self._fields: dict[str, Field] = {}
+        self._rows: dict[str, NDArray[Any]] = {}
+        self._present: dict[str, NDArray[np.bool_]] = {}
+        self._codes = np.full(len(task.n_atoms), -1, dtype=np.int32)
+        self._texts: dict[str, int] = {}
+
+    def add(self, places: NDArray[np.int64], outcome: Outcome) -> None:
+        """Add the labels of the structures at some places, ascending."""
+        for name, (row, rows) in outcome.columns.items():
+            self._make_room(name, row)
+            into: Any = places
+            if row.level == ATOM:
+                into = atom_rows(self._offsets[places], self._n_atoms[places])
+            if len(into) and int(into[-1]) - int(into[0]) == len(into) - 1:
+                into = slice(int(into[0]), int(into[-1]) + 1)  # usual, and faster
+            self._rows[name][into] = rows
+            self._present[name][places] = outcome.present[name]
+        for k, reason in outcome.reasons.items():
+            self._codes[places[k]] = self._texts.setdefault(reason, len(self._texts))
+
+    def _make_room(self, name: str, row: Field) -> None:
+        there = self._fields.get(name)
+        if there is None:
+            n = int(self._offsets[-1]) if row.level == ATOM else len(self._n_atoms)
+            self._fields[name] = row
+            self._rows[name] = np.full((n, *row.shape), row.missing, row.dtype)
+            self._present[name] = np.zeros(len(self._n_atoms), dtype=bool)
+            return
+        joined = joined_field(there, row)
+        if joined.dtype != there.dtype:
+            self._rows[name] = self._rows[name].astype(joined.dtype)
+        self._fields[name] = joined
+
+    def packed(self) -> tuple[Packed, int]:
+        """Return all of it, and how many structures failed."""
+        packed = Packed(self._n_atoms)
+        for name, row in self._fields.items():
+            packed.add(row, self._rows[name], self._present[name])
+        failed = self._codes >= 0
+        if failed.any():
+            packed.add(FAILURE_FIELD, self._codes, failed)
+            packed.categories[FAILURE] = list(self._texts)
+        return packed, int(failed.sum())
+
+
+def joined_field(one: Field, other: Field) -> Field:
+    """Return the field that holds the rows of both, which are of the same label.
+
+    Raises
+    ------
+    InputError
+        If none can.
+    """
+    if one == other:
+        return one
+    if (one.level, one.shape, one.kind) != (other.level, other.shape, other.kind):
+        raise InputError(
+            f"{one.name} comes as {_said(one)} for some structures and as {_said(other)} for others: labels "
+            "of one name have one shape"
+        )
+    wide = np.promote_types(one.dtype, other.dtype)
+    return one if np.dtype(one.dtype) == wide else other
+
+
+def _said(row: Field) -> str:
+    each = f" of the shape {row.shape}" if row.shape else ""
+    return f"{row.kind}{each} per {row.level}"
