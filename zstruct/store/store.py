@@ -307,7 +307,15 @@ class Store:
         return self._catalog.is_current(name)
 
     def categories(self, name: str, group: str = "") -> list[str]:
-        """Return the texts that the codes of a category field, of the store or of a group, stand for."""
+        """Return the texts that the codes of a category field stand for.
+
+        Parameters
+        ----------
+        name
+            The field.
+        group
+            Path of the group that it is in; of the store's own fields, "".
+        """
         table = f"{group}/{CATEGORIES}/{name}" if group else f"{CATEGORIES}/{name}"
         data = self.read(f"{table}/data").tobytes()
         edges = self.read(f"{table}/offsets").tolist()
