@@ -46,6 +46,7 @@ THROUGH = {
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
     "explore/test_select.py": ["explore/dataset_table"],
     "exporters/test_export.py": ["exporters/exporter", "exporters/registry", "exporters/target"],
+    "exporters/test_hdf5.py": ["exporters/hdf5_objects"],
     "exporters/test_lines.py": ["exporters/kernels/lines"],
     "exporters/test_npz.py": ["exporters/named_arrays"],
     "exporters/test_runner.py": ["exporters/periodicity"],

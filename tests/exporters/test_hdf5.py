@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import HealthCheck, Phase, given, settings
@@ -83,7 +84,7 @@ def test_what_is_missing_stays_missing(store, tmp_path, format):
 @pytest.mark.parametrize("format", FORMATS)
 @settings(
     deadline=None,
-    max_examples=20,
+    max_examples=8,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a build takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -101,6 +102,21 @@ def test_the_way_there_and_back_is_exact(tmp_path, format, frames):
             zstruct.export(tmp_path / "a.zarr", tmp_path / "a.h5", format, progress=False, overwrite=True)
         return
     there_and_back(tmp_path / "a.zarr", tmp_path, tmp_path / "a.h5", format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_large_structures_and_names_of_other_letters(tmp_path, format):
+    rng = np.random.default_rng(0)
+    frames = [Atoms(f"H{n}", rng.normal(size=(n, 3))) for n in (1, 2000, 7)]
+    for k, atoms in enumerate(frames):
+        atoms.info |= {"µ": 0.5 * k, "Größe": f"größer als {k}", "two": [True, k == 1]}
+        atoms.arrays["Lücke"] = rng.normal(size=(len(atoms), 2))
+    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
+    there_and_back(tmp_path / "a.zarr", tmp_path, tmp_path / "a.h5", format)
+    if format == "hdf5":
+        with h5py.File(tmp_path / "a.h5") as file:
+            assert file["structures/1/Größe"].asstr()[()] == "größer als 1"
+            assert np.array_equal(file["structures/1/Lücke"], frames[1].arrays["Lücke"])
 
 
 def test_names_that_mean_something_else_are_kept(tmp_path):

@@ -77,5 +77,9 @@ def test_what_mace_does_not_know_is_said(tmp_path):
     report = zstruct.export(tmp_path / "a.zarr", tmp_path / "a.h5", "mace-hdf5", progress=False)
     assert report.lost["gap"] == "MACE has no place for it"
     assert "gap" not in report.fields
+    atoms.info["config_type"] = "a\0b"
+    zstruct.build([atoms], tmp_path / "b.zarr", progress=False)
+    with pytest.raises(InputError, match="some texts of config_type have a zero character"):
+        zstruct.export(tmp_path / "b.zarr", tmp_path / "b.h5", "mace-hdf5", progress=False)
     with pytest.raises(InputError, match="there is no format 'mace'"):
         zstruct.export(tmp_path / "a.zarr", tmp_path / "b.h5", "mace", progress=False)

@@ -8,40 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError, MissingExtraError
 from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.exporters.hdf5_objects import SmallObjects, created, h5py, refuse_zeros
 from zstruct.exporters.named_arrays import Column, columns_of, needs_mask, row_of, unit_of
 from zstruct.schema import ATOM, GEOMETRY
 from zstruct.sources.array_files.stored import OWN, PLACE
 
-__all__ = ["FlatHDF5Exporter", "HDF5Exporter", "h5py"]
+__all__ = ["FlatHDF5Exporter", "HDF5Exporter"]
 
 _CHUNK_BYTES = 1 << 20
-
-
-def h5py() -> Any:
-    """Return the package.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtraError("HDF5 files need a package: pip install 'zstruct[hdf5]'") from error
-    return h5py
-
-
-def _refuse_zeros(contents: Contents) -> None:
-    """Refuse texts with a zero character, which end there in HDF5."""
-    for name, texts in contents.categories.items():
-        if any("\0" in text for text in texts):
-            raise InputError(
-                f"some texts of {name} have a zero character, which HDF5 can't hold; leave it out with "
-                f"exclude=[{name!r}]"
-            )
 
 
 def _level(name: str, column: Column) -> str:
@@ -70,35 +45,34 @@ class HDF5Exporter(Exporter):
         MissingExtraError
             If h5py is not installed.
         """
-        _refuse_zeros(contents)
+        refuse_zeros(contents.categories)
         self._columns = columns_of(contents, self.names, set())
-        self._text = h5py().string_dtype()
-        self._file = h5py().File(target, "w", libver="latest")
+        self._file = created(target)
+        self._objects = SmallObjects()
         self._group = self._file.create_group("structures")
         rows = [row_of(column, _level(name, column)) for name, column in self._columns.items()]
         self._group.attrs[OWN] = np.array(rows, dtype=object)
+        self._texts = {
+            name: self._objects.texts(column.texts.tolist())
+            for name, column in self._columns.items()
+            if column.texts is not None
+        }
         self._done = 0
 
     def write(self, block: Block) -> None:
         """Append some structures."""
-        offsets = block.offsets
-        has = {name: block.has(name) for name in self._columns}
+        objects, offsets = self._objects, block.offsets.tolist()
+        columns = []
+        for name, column in self._columns.items():
+            rows, texts = block.columns[name], self._texts.get(name)
+            rows = np.ascontiguousarray(rows, column.dtype) if texts is None else texts[rows]
+            columns.append((column.key, column.field.level == ATOM, rows, block.has(name).tolist()))
         for i in range(len(block)):
-            group = self._group.create_group(str(self._done + i))
-            atoms = slice(offsets[i], offsets[i + 1])
-            for name, column in self._columns.items():
-                if has[name][i]:
-                    rows = block.columns[name][atoms if column.field.level == ATOM else i]
-                    self._add(group, column, rows)
+            group = objects.group(self._group.id, str(self._done + i))
+            for key, of_atoms, rows, has in columns:
+                if has[i]:
+                    objects.add(group, key, rows[offsets[i] : offsets[i + 1]] if of_atoms else rows[i, ...])
         self._done += len(block)
-
-    def _add(self, group: Any, column: Column, rows: Any) -> None:
-        if column.texts is None:
-            group.create_dataset(column.key, data=np.asarray(rows, dtype=column.dtype))
-            return
-        texts = column.texts[rows]
-        data = texts.astype(object) if texts.ndim else str(texts)
-        group.create_dataset(column.key, data=data, dtype=self._text)
 
     def end(self) -> None:
         """Close the file."""
@@ -132,11 +106,11 @@ class FlatHDF5Exporter(Exporter):
         MissingExtraError
             If h5py is not installed.
         """
-        _refuse_zeros(contents)
+        refuse_zeros(contents.categories)
         taken = {"atomic_numbers_splits", "forces_splits", "stress_mask", OWN}
         self._columns = columns_of(contents, self.names, taken)
         self._package = h5py()
-        self._file = self._package.File(target, "w", track_order=False, libver="latest")
+        self._file = created(target)
         self._groups = {True: self._file.create_group("structures"), False: self._file.create_group("labels")}
         self._counts: list[NDArray[np.int64]] = []
         self._absent: dict[str, list[NDArray[np.bool_]]] = {}

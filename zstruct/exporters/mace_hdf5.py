@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct.exporters.exporter import Block, Contents, Exporter
-from zstruct.exporters.hdf5 import h5py
+from zstruct.exporters.hdf5_objects import SmallObjects, created, refuse_zeros
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE
 
 __all__ = ["MACEHDF5Exporter"]
@@ -27,6 +28,7 @@ _PROPERTIES = {
 # Those that are whatever their inputs call so.
 _OWN = ("total_spin", "elec_temp")
 _NOTHING = "None"  # as MACE writes what is not there
+_DEFAULT = "Default"  # its config_type of those that have none
 
 
 class MACEHDF5Exporter(Exporter):
@@ -62,48 +64,69 @@ class MACEHDF5Exporter(Exporter):
 
         Raises
         ------
+        InputError
+            If texts can't be written.
         MissingExtraError
             If h5py is not installed.
         """
+        categories = contents.categories.get("config_type", [])
+        refuse_zeros({"config_type": categories})
         self._contents = contents
         self._properties, self._label_weights = self._known(contents), self._weights(contents)
-        self._file = h5py().File(target, "w")
+        self._file = created(target)
+        self._objects = SmallObjects()
         self._file.attrs["drop_last"] = False
         self._batch = self._file.create_group("config_batch_0")
+        self._nothing = self._objects.texts([_NOTHING]).reshape(())
+        self._config_types = self._objects.texts([*categories, _DEFAULT])
         self._done = 0
 
     def write(self, block: Block) -> None:
         """Append some structures."""
-        offsets = block.offsets
-        columns, fields = block.columns, self._contents.fields
-        has = {name: block.has(name) for name in columns}
+        add, columns, offsets = self._objects.add, block.columns, block.offsets.tolist()
+        numbers = columns["numbers"].astype(np.int64)
+        positions = columns["positions"].astype(np.float64)
+        labels = [
+            (
+                key,
+                columns[name],
+                block.has(name).tolist(),
+                self._contents.fields[name].level == ATOM,
+                self._weights_of(self._label_weights.get(key), block),
+            )
+            for name, key in self._properties.items()
+        ]
+        weights = self._weights_of("weight", block)
+        config_types = self._config_types_of(block)
+        none = np.zeros(())
         for i in range(len(block)):
             rows = slice(offsets[i], offsets[i + 1])
-            group = self._batch.create_group(f"config_{self._done + i}")
-            group["atomic_numbers"] = columns["numbers"][rows].astype(np.int64)
-            group["positions"] = columns["positions"][rows].astype(np.float64)
-            properties, weights = group.create_group("properties"), group.create_group("property_weights")
-            for name, key in self._properties.items():
-                there = bool(has[name][i])
-                value = columns[name][rows if fields[name].level == ATOM else i]
-                properties[key] = value if there else _NOTHING
-                weights[key] = self._number(self._label_weights.get(key), block, has, i) if there else 0.0
-            group["cell"] = columns["cell"][i]
-            group["pbc"] = columns["pbc"][i]
-            group["weight"] = self._number("weight", block, has, i)
-            group["config_type"] = self._config_type(block, has, i)
+            group = self._objects.group(self._batch.id, f"config_{self._done + i}")
+            add(group, "atomic_numbers", numbers[rows])
+            add(group, "positions", positions[rows])
+            properties = self._objects.group(group, "properties")
+            label_weights = self._objects.group(group, "property_weights")
+            for key, values, has, of_atoms, weight in labels:
+                value = values[rows] if of_atoms else values[i, ...]
+                add(properties, key, value if has[i] else self._nothing)
+                add(label_weights, key, weight[i, ...] if has[i] else none)
+            add(group, "cell", columns["cell"][i])
+            add(group, "pbc", columns["pbc"][i])
+            add(group, "weight", weights[i, ...])
+            add(group, "config_type", config_types[i, ...])
         self._done += len(block)
 
-    def _number(self, name: str | None, block: Block, has: dict[str, Any], i: int) -> float:
-        """Return a weight, which is one where nothing else is said."""
-        if name is None or name not in block.columns or not has[name][i]:
-            return 1.0
-        return float(block.columns[name][i])
+    def _weights_of(self, name: str | None, block: Block) -> NDArray[np.float64]:
+        """Return weights, shape (n,), which are one where nothing else is said."""
+        if name is None or name not in block.columns:
+            return np.ones(len(block))
+        return np.where(block.has(name), block.columns[name], 1.0).astype(np.float64)
 
-    def _config_type(self, block: Block, has: dict[str, Any], i: int) -> str:
-        if "config_type" not in block.columns or not has["config_type"][i]:
-            return "Default"
-        return self._contents.categories["config_type"][int(block.columns["config_type"][i])]
+    def _config_types_of(self, block: Block) -> NDArray[Any]:
+        """Return the text of each structure, shape (n,)."""
+        if "config_type" not in block.columns:
+            return self._config_types[np.full(len(block), -1)]
+        return self._config_types[np.where(block.has("config_type"), block.columns["config_type"], -1)]
 
     def end(self) -> None:
         """Close the file."""
