@@ -57,7 +57,13 @@ def directives():
 
 
 API = directives()
-OF_TORCH = ("zstruct.ZarrStructureDataset", "zstruct.loading.l", "zstruct.layouts", "zstruct.features.torch")
+OF_TORCH = (
+    "zstruct.ZarrStructureDataset",
+    "zstruct.loading.l",
+    "zstruct.loading.t",
+    "zstruct.layouts",
+    "zstruct.features.torch",
+)
 
 
 def callables(name):

@@ -7,7 +7,7 @@ tensors that share its memory. Pairs of atoms come along as `Pairs`. Torch is on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zstruct.batch.tensors import converter, scalar
 
 if TYPE_CHECKING:
+    from zstruct.batch.origin import Origin
     from zstruct.batch.tensors import Tensor
 
 __all__ = ["ATOMS", "NO_PAIRS", "Interest", "PackedBatch", "Pairs", "Ragged", "Sample"]
@@ -53,9 +54,11 @@ class Sample(dict[str, "Tensor"]):
         As for `PackedBatch`.
     ragged
         The names that have rows of the structure's own.
+    origin
+        Where it comes from, where that is known; it is not pickled.
     """
 
-    __slots__ = ("n_atoms", "per_atom", "per_pair", "ragged", "structure", "wide")
+    __slots__ = ("n_atoms", "origin", "per_atom", "per_pair", "ragged", "structure", "wide")
 
     def __init__(
         self,
@@ -66,10 +69,11 @@ class Sample(dict[str, "Tensor"]):
         per_pair: PerPair = NO_PAIRS,
         wide: frozenset[str] = _NONE,
         ragged: frozenset[str] = _NONE,
+        origin: Origin | None = None,
     ):
         super().__init__(tensors)
         self.structure, self.n_atoms, self.per_atom, self.per_pair = structure, n_atoms, per_atom, per_pair
-        self.wide, self.ragged = wide, ragged
+        self.wide, self.ragged, self.origin = wide, ragged, origin
 
     def __missing__(self, name: str) -> Tensor:
         if name != "n_atoms":
@@ -83,7 +87,7 @@ class Sample(dict[str, "Tensor"]):
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Sample:
         """Return the same structure with other tensors of the same names."""
         known = (self.structure, self.n_atoms, self.per_atom, self.per_pair, self.wide, self.ragged)
-        return Sample(tensors, *known)
+        return Sample(tensors, *known, self.origin)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -169,6 +173,8 @@ class PackedBatch(Sequence[Sample]):
         Is told when `batch` is asked for.
     ragged
         What has rows of each structure's own, if anything was asked for that has.
+    origin
+        Where the structures come from, where that is known; it is not pickled.
     """
 
     structures: NDArray[np.int64] | None
@@ -181,7 +187,11 @@ class PackedBatch(Sequence[Sample]):
     atoms: tuple[Any, ...] = ()
     interest: Interest | None = None
     ragged: tuple[Ragged, ...] = ()
+    origin: Origin | None = None
     _batch: NDArray[np.int64] | None = field(default=None, init=False)
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        return None, {one.name: getattr(self, one.name) for one in fields(self)} | {"origin": None}
 
     @property
     def batch(self) -> NDArray[np.int64]:
@@ -239,14 +249,18 @@ class PackedBatch(Sequence[Sample]):
             tensors[rows.name] = tensor(rows.values[first:last])
         ragged = frozenset(rows.name for rows in self.ragged) if self.ragged else _NONE
         if not self.pairs:
-            return Sample(tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide, ragged)
+            return Sample(
+                tensors, structure, stop - start, self.per_atom, NO_PAIRS, self.wide, ragged, self.origin
+            )
         for pairs in self.pairs:
             first, last = pairs.offsets[i : i + 2].tolist()
             tensors[pairs.name] = tensor(pairs.index[:, first:last] - start)
             for name, column in pairs.columns.items():
                 tensors[name] = tensor(column[first:last])
         per_pair = {pairs.name: tuple(pairs.columns) for pairs in self.pairs}
-        return Sample(tensors, structure, stop - start, self.per_atom, per_pair, self.wide, ragged)
+        return Sample(
+            tensors, structure, stop - start, self.per_atom, per_pair, self.wide, ragged, self.origin
+        )
 
 
 #: Names that batches give to tensors of their own.

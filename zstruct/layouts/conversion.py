@@ -80,6 +80,7 @@ def in_units(packed: PackedBatch, units: Mapping[str, str] | None) -> PackedBatc
         packed.wide,
         packed.atoms,
         ragged=packed.ragged,
+        origin=packed.origin,
     )
 
 

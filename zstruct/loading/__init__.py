@@ -37,7 +37,7 @@ __all__ = [
 
 
 # Of these modules users take objects by name; those of torch are loaded when they are asked for.
-_MODULES = ("loader", "losses", "order")
+_MODULES = ("loader", "losses", "order", "torch_dataset")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,30 +8,24 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import array_of, count
-from zstruct.batch.packed import ATOMS, PackedBatch
-from zstruct.docstrings import documented
+from zstruct.batch.packed import PackedBatch
 from zstruct.elements import SYMBOLS
 from zstruct.keywords import keywords, takes
-from zstruct.layouts.registry import Layout
-from zstruct.layouts.vocabulary import Names
+from zstruct.loading.batch_reader import BatchReader
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.counts import edge_offsets, lengths, n_features
 from zstruct.loading.dataset_options import Cache, Edges, Forces
 from zstruct.loading.description import line_of, page_of
 from zstruct.loading.fields import texts_of
 from zstruct.loading.forces import ForcePolicy
-from zstruct.loading.indices import is_plain, out_of_range, position_of, position_or_positions, positions_of
+from zstruct.loading.indices import position_of, positions_of
 from zstruct.loading.lifetime import Closed
-from zstruct.loading.loader_options import Batches, Shuffle
 from zstruct.loading.moved_options import MOVED
-from zstruct.loading.numpy_batches import numpy_batches
 from zstruct.loading.pipeline import Pipeline
 from zstruct.loading.recipe import Recipe
 from zstruct.query import Selection, asked, narrowed
@@ -40,10 +34,8 @@ from zstruct.to_ase import atoms_at
 
 __all__ = ["StructureReader"]
 
-_WARM_UP = 1024  # structures at a time
 
-
-class StructureReader:
+class StructureReader(BatchReader):
     """Structures of a store as NumPy arrays: for JAX, for analysis, for any code without torch.
 
     `ZarrStructureDataset` is the same for torch, and explains samples and missing values.
@@ -160,29 +152,9 @@ class StructureReader:
         return texts_of(self.store, field)
 
     @property
-    def epoch(self) -> int:
-        """The epoch that random transforms and the choice of forces belong to."""
-        return int(self._epoch)
-
-    @keywords()
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that random transforms and the choice of forces belong to.
-
-        Loaders have epochs of their own, which their iterations go through.
-        """
-        self._epoch[...] = count("epoch", epoch, 0, np.iinfo(np.int64).max)
-
-    @property
     def varies(self) -> bool:
         """Whether batches depend on the epoch."""
         return self._policy is not None or self._pipeline.transform is not None
-
-    @keywords()
-    def at_epoch(self, epoch: int) -> Self:
-        """Return a view that stays in an epoch, whatever epoch this one is in."""
-        view = copy.copy(self)
-        view._epoch = np.array(epoch)
-        return view
 
     def __len__(self) -> int:
         return self.store.n_structures if self._rows is None else len(self._rows)
@@ -193,86 +165,6 @@ class StructureReader:
     def _repr_html_(self) -> str:
         return page_of(self, self._pipeline, self._policy)
 
-    def __getitem__(self, index: Any) -> Any:
-        """Return the arrays of one structure, or a view of several.
-
-        Parameters
-        ----------
-        index
-            An integer for a dict of arrays. A slice, or a list or array of integers, or a boolean
-            mask, for a reader of these structures in this order, which shares this one's decoded
-            blocks.
-
-        Raises
-        ------
-        IndexError, TypeError
-            As for `take`.
-        """
-        index = self._position_or_view(index)
-        if not isinstance(index, int):
-            return index
-        batch = self._packed(np.array([index]))
-        found: dict[str, Any] = {n: c if n in batch.per_atom else c[0, ...] for n, c in batch.columns.items()}
-        found["n_atoms"] = batch.n_atoms[0, ...]
-        if batch.atoms:
-            found[ATOMS] = batch.atoms[0]
-        found |= {rows.name: rows.values for rows in batch.ragged}
-        for pairs in batch.pairs:
-            found |= {pairs.name: pairs.index, **pairs.columns}
-        return found
-
-    def _position_or_view(self, index: Any) -> Any:
-        """Return an index in range, or, where it says several, a view of those structures."""
-        if type(index) is not int:
-            found = position_or_positions(index, len(self))
-            if isinstance(found, int):
-                return found
-            asked_for = asked(index if isinstance(index, slice) else found)
-            rows = found if self._rows is None else self._rows[found]
-            return self._view(rows, self.recipe.selected(asked_for))
-        n = len(self)
-        if not -n <= index < n:
-            raise out_of_range(index, n)
-        return index
-
-    def take(self, indices: Any) -> PackedBatch:
-        """Return several structures, packed end to end, in the order of the indices.
-
-        Parameters
-        ----------
-        indices
-            Integers, negative ones counting from the end and repeats allowed, or a boolean mask.
-
-        Returns
-        -------
-        PackedBatch
-            New memory. Its `columns` are arrays by field, its `offsets` the row edges of the
-            structures; `layouts.graph`, `layouts.padded` and the others make batches of it.
-
-        Raises
-        ------
-        IndexError
-            If an index is out of range or a mask is not as long as the dataset.
-        TypeError
-            If `indices` is anything else.
-        """
-        array = array_of("a list of indices", indices)
-        return self._packed(array if is_plain(array) else positions_of(array, len(self)))
-
-    @keywords(MOVED, batch_size=Batches, shuffle=Shuffle)
-    @documented(numpy_batches)
-    def batches(
-        self,
-        batch_size: int | Batches = 1,
-        shuffle: bool | str | Shuffle = False,
-        *,
-        epoch: int = 0,
-        layout: Layout | None = None,
-        names: Names | None = None,
-    ) -> Iterator[Any]:
-        """Return all structures once, in batches: those of a loader with the same options."""
-        return numpy_batches(self, batch_size, shuffle, epoch=epoch, layout=layout, names=names)
-
     @keywords()
     def prefetch(self, indices: Any) -> None:
         """Have what some structures need decoded by threads in the background; return at once.
@@ -282,16 +174,6 @@ class StructureReader:
         """
         positions = positions_of(indices, len(self))
         self._pipeline.prefetch(positions if self._rows is None else self._rows[positions])
-
-    @keywords()
-    def cache_warmup(self) -> None:
-        """Decode everything, and compute what a `Cache` keeps of features and neighbours, now.
-
-        Training then reads memory only; without, the first epoch does it as it goes. Structures that
-        the caches have no room for are read for nothing.
-        """
-        for start in range(0, len(self), _WARM_UP):
-            self._packed(np.arange(start, min(start + _WARM_UP, len(self))))
 
     @keywords()
     def get_atoms(self, index: int) -> Any:
@@ -361,9 +243,22 @@ class StructureReader:
         return self._rows
 
     @property
+    def pipeline(self) -> Pipeline:
+        """What makes its batches; shared by all views."""
+        return self._pipeline
+
+    @property
+    def policy(self) -> ForcePolicy | None:
+        """Whose forces are used; None: those of all."""
+        return self._policy
+
+    @property
     def caches(self) -> list[BlockCache]:
         """Where decoded blocks are kept."""
         return self._pipeline.caches
+
+    def _warm(self) -> None:
+        self._pipeline.warm()
 
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
         if self._plain:
@@ -380,15 +275,9 @@ class StructureReader:
         self._gather = self._pipeline = Closed(self)
         self._plain = True
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _new_epoch(self) -> Any:
-        """Return memory for the number of the epoch, 0 at first."""
-        return np.zeros((), np.int64)
+    def _of_positions(self, asked_for: Any, positions: NDArray[np.int64]) -> Self:
+        rows = positions if self._rows is None else self._rows[positions]
+        return self._view(rows, self.recipe.selected(asked(asked_for)))
 
     def _view(self, rows: NDArray[np.int64] | None, recipe: Recipe) -> Self:
         """Return a view of some structures of the store."""
@@ -397,8 +286,3 @@ class StructureReader:
         if self._policy is not None and rows is not None and rows is not self._rows:
             view._policy = self._policy.among(rows)
         return view._in_its_own_epoch(self.epoch)
-
-    def _in_its_own_epoch(self, epoch: int) -> Self:
-        self._epoch = self._new_epoch()
-        self.set_epoch(epoch)
-        return self

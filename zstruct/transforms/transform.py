@@ -310,6 +310,7 @@ class OnSample(Transform):
     def _sample(self, sample: Sample, more: tuple[Any, ...]) -> Sample:
         # What the sample is, before the function may change it.
         structure, n_atoms, wide, ragged = sample.structure, sample.n_atoms, sample.wide, sample.ragged
+        origin = sample.origin
         changed = self.function(sample, *more)
         if not isinstance(changed, Mapping):
             raise TypeError(f"a transform of samples must return a mapping of tensors, not {changed!r}")
@@ -321,7 +322,8 @@ class OnSample(Transform):
             for name, carried in sample.per_pair.items()
             if name in changed
         }
-        return Sample(changed, structure, n_atoms, frozenset(rows), pairs, wide, ragged & changed.keys())
+        rest = ragged & changed.keys()
+        return Sample(changed, structure, n_atoms, frozenset(rows), pairs, wide, rest, origin)
 
 
 def _check_function(transform: Transform, function: Any) -> None:

@@ -6,36 +6,34 @@ Two kernels make a batch: `locate` checks the indices and finds out how large th
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy import ndarray
 from numpy.typing import NDArray
 
-from zstruct.batch.packed import Interest, PackedBatch
+from zstruct.batch.origin import Origin
+from zstruct.batch.packed import PackedBatch
 from zstruct.loading.cache.blocks import Resident
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.gather import kernels
-from zstruct.loading.gather.batch_memory import LINE, HeadPlan, head_plan, room_for
 from zstruct.loading.gather.block_groups import block_groups, mark_blocks
 from zstruct.loading.gather.column_writer import ColumnWriter
 from zstruct.loading.gather.field_steps import field_steps
+from zstruct.loading.gather.frame import Frame
 from zstruct.loading.gather.kernels import COPY, MISSING, NOTHING
 from zstruct.loading.indices import out_of_range
 from zstruct.schema import ATOM, STRUCTURE
+from zstruct.store.view import StoreView
 
 __all__ = ["Gather"]
 
-_INT64, _UINT8 = np.dtype(np.int64), np.dtype(np.uint8)
+_INT64 = np.dtype(np.int64)
 _ALL = np.empty(0, dtype=np.int64)
 # What a dimension without fields has: its one block is always there.
 _THERE = np.ones(1, dtype=np.uint8)
 _NOWHERE = np.empty((0, 1), dtype=np.int64)
 _NO_BLOCKS = np.empty(0, dtype=np.uint8)
-_MOST_PLANS = 100
 
 
 class _Whole(NamedTuple):
@@ -46,13 +44,11 @@ class _Whole(NamedTuple):
     sources: tuple[Any, ...]
 
 
-class Gather:
+class Gather(Frame):
     """Copies structures out of a cache; what it can know beforehand, it works out once.
 
     What it returns is packed end to end, contiguous and new, and knows its structures; those of
     the atoms only if batches were asked for them lately.
-    The arrays of a batch are two pieces of new memory, one for what is per atom and one for what
-    is per structure: who keeps the energies of a batch does not keep its forces.
 
     Parameters
     ----------
@@ -74,7 +70,15 @@ class Gather:
         masks: Mapping[str, str] | None = None,
         wide: frozenset[str] = frozenset(),
     ):
-        self.cache, self.dtypes, self.masks, self.wide = cache, dict(dtypes), dict(masks or {}), wide
+        self.cache, self.dtypes = cache, dict(dtypes)
+        atom, structure = (
+            [(name, self.dtypes[name], shape) for name, shape in zip(table.names, table.shapes, strict=True)]
+            if (table := cache.tables.get(level))
+            else []
+            for level in (ATOM, STRUCTURE)
+        )
+        store = cache.store.store if isinstance(cache.store, StoreView) else cache.store
+        super().__init__(atom, structure, masks or {}, dtypes, wide, Origin(store))
         self._steps = {
             level: field_steps(cache.tables.get(level), self.dtypes, self.masks)
             for level in (ATOM, STRUCTURE)
@@ -83,29 +87,10 @@ class Gather:
             level: cache.tables[level].block_rows if level in cache.tables else 1 << 62
             for level in (ATOM, STRUCTURE)
         }
-        atom, structure = (
-            [
-                (name, self.dtypes[name], shape, self.dtypes[name].itemsize * math.prod(shape))
-                for name, shape in zip(table.names, table.shapes, strict=True)
-            ]
-            if (table := cache.tables.get(level))
-            else []
-            for level in (ATOM, STRUCTURE)
-        )
-        self._structure = structure
-        # The bytes that an atom has before each of its fields, and before its structure.
-        before = list(itertools.accumulate((size for *_, size in atom), initial=0))
-        self._atom = [(*field[:3], place) for field, place in zip(atom, before, strict=False)]
-        self._atom_bytes, self._interest = before[-1], Interest()
-        self.per_atom = frozenset(name for name, *_ in atom)
-        self._mask_order = [self.masks[f[0]] for f in [*atom, *structure] if f[0] in self.masks]
-        self._n_atom_masks = sum(name in self.masks for name, *_ in atom)
-        # What every batch of some size has in common, and what everything decoded has.
-        self._plans: dict[int, HeadPlan] = {}
+        # What everything decoded has in common.
         self._whole: _Whole | None = None
         self._written: dict[tuple[str, ...], tuple[tuple[Any, ...], NDArray[np.int64]]] = {}
         self._plain = [(name, cache.store.columns[name].level == ATOM, self.dtypes[name]) for name in dtypes]
-        self._names = [*self.dtypes, *self.masks.values()]
         self._compiled: tuple[Any, Any, Any, Any] | None = None
         # Seconds that Python takes for a structure, by measurement.
         rows_each = cache.store.n_atoms / max(1, cache.store.n_structures)
@@ -156,14 +141,6 @@ class Gather:
         arguments = (*sources, n, head, body, numbered)
         fill(*arguments)
         return self._views(plan, head, body, numbered)
-
-    def _body(self, rows: int) -> tuple[NDArray[np.uint8], bool]:
-        """Return memory for what is per atom, and whether it has some for their structures."""
-        interest = self._interest
-        numbered = interest.left > 0
-        interest.left -= numbered
-        each = self._atom_bytes + 8 * numbered
-        return np.empty(room_for(rows) * each + LINE, _UINT8), numbered
 
     def _kernels(self, n: int) -> tuple[Any, Any, Any, Any]:
         """Return the four kernels: as Python runs them for the first few structures, then compiled."""
@@ -277,40 +254,6 @@ class Gather:
             columns = [(name, cache.flat[name], per_atom, dtype) for name, per_atom, dtype in self._plain]
             self._whole = _Whole(cache.offsets, columns, self._sources(cache.resident))
         return self._whole
-
-    def _plan(self, n: int) -> HeadPlan:
-        """Lay out the memory for what is per structure."""
-        plan = head_plan(n, self._mask_order, self._structure)
-        if len(self._plans) < _MOST_PLANS:
-            self._plans[n] = plan
-        return plan
-
-    def _views(
-        self, plan: HeadPlan, head: NDArray[np.int64], body: NDArray[np.uint8], numbered: bool
-    ) -> PackedBatch:
-        """Cut the two pieces of memory into arrays."""
-        n = plan.n
-        rows = head.item(2 * n)
-        room, begin = room_for(rows), head.item(4 * n + 1)
-        columns = dict.fromkeys(self._names, head)  # in the order that was asked for
-        for name, dtype, shape, before in self._atom:
-            columns[name] = ndarray((rows, *shape), dtype, body, begin + room * before)
-        for name, shape, dtype, position in plan.fields:
-            columns[name] = ndarray(shape, dtype, head, position)
-        packed = PackedBatch(
-            head[:n],
-            head[n : 2 * n + 1],
-            head[2 * n + 1 : 3 * n + 1],
-            columns,
-            self.per_atom,
-            (),
-            self.wide,
-            (),
-            self._interest,
-        )
-        if not numbered:
-            return packed
-        return packed.numbered(ndarray((rows,), _INT64, body, begin + room * self._atom_bytes))
 
     def _fill_by_parts(
         self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], numbered: bool

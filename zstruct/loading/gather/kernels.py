@@ -44,11 +44,17 @@ __all__ = [
     "MISSING",
     "NOTHING",
     "NO_MASK",
+    "copy_blocks",
+    "copy_values",
     "fill",
     "fill_some",
+    "is_given",
     "locate",
     "mark",
+    "n_masks",
     "number",
+    "number_atoms",
+    "padded",
 ]
 
 # What happens to a value on its way; nothing: others fill it in.
@@ -109,9 +115,9 @@ def fill(  # type: ignore[no-untyped-def]
 ):
     """Copy all fields of the structures of `head`, and number these if they are to be `numbered`."""
     if numbered:
-        _number(atom_steps, n, head, body)
+        number_atoms(atom_steps, n, head, body)
     every = head[:0]
-    n_atom_masks = _n_masks(atom_steps)
+    n_atom_masks = n_masks(atom_steps)
     # Said so that the compiler does not see which it is: it would make the same code twice.
     yes, no = n >= 0, n < 0
     _fill(atom_addresses, atom_span, atom_steps, every, yes, yes, n_atom_masks, n, head, body)
@@ -129,7 +135,7 @@ def fill_some(  # type: ignore[no-untyped-def]
 @kernel
 def number(atom_steps, n, head, body):  # type: ignore[no-untyped-def]
     """Write the structure that each atom belongs to."""
-    _number(atom_steps, n, head, body)
+    number_atoms(atom_steps, n, head, body)
 
 
 @helper
@@ -139,15 +145,15 @@ def _fill(  # type: ignore[no-untyped-def]
     """Do what `fill_some` says, field by field: two streams, one read and one written, beat many."""
     words = np.int64(head.ctypes.data)
     n_rows = head[2 * n] if per_atom else n
-    masks = words + _pad(8 * (4 * n + 2))
+    masks = words + padded(8 * (4 * n + 2))
     if per_atom:
         room = (n_rows + 15) & -16
         out = first_line(body)
         head[4 * n + 1] = out - np.int64(body.ctypes.data)
     else:
         room = 0
-        masks += _pad(n) * n_atom_masks
-        out = masks + _pad(n) * _n_masks(steps)
+        masks += padded(n) * n_atom_masks
+        out = masks + padded(n) * n_masks(steps)
     n_members = n if everything else len(members)
     for f in range(len(steps)):
         operation, row_bytes, source_bytes, kind = steps[f, 0], steps[f, 1], steps[f, 2], steps[f, 3]
@@ -162,7 +168,7 @@ def _fill(  # type: ignore[no-untyped-def]
                 i = m if everything else members[m]
                 start, count = (head[3 * n + 1 + i], head[2 * n + 1 + i]) if per_atom else (head[i], 1)
                 to = out + (head[n + i] if per_atom else i) * row_bytes
-                _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to)
+                copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to)
         if kind != NO_MASK:
             for m in range(n_members):
                 i = m if everything else members[m]
@@ -171,13 +177,14 @@ def _fill(  # type: ignore[no-untyped-def]
                 if operation == NOTHING:  # not there yet, but in the one column that it comes from
                     values = addresses[f, 0] + head[3 * n + 1 + i] * row_bytes
                 flag = array_at(at_uint8(masks + i), 1)
-                flag[0] = _given(kind, values, count * row_bytes)
-            masks += _pad(n)
-        out += room * row_bytes if per_atom else _pad(n * row_bytes)
+                flag[0] = is_given(kind, values, count * row_bytes)
+            masks += padded(n)
+        out += room * row_bytes if per_atom else padded(n * row_bytes)
 
 
 @helper
-def _number(atom_steps, n, head, body):  # type: ignore[no-untyped-def]
+def number_atoms(atom_steps, n, head, body):  # type: ignore[no-untyped-def]
+    """Write the structure that each atom belongs to, behind the per-atom fields."""
     begin, room = first_line(body), (head[2 * n] + 15) & -16
     head[4 * n + 1] = begin - np.int64(body.ctypes.data)  # also where there are no other fields
     for f in range(len(atom_steps)):
@@ -210,11 +217,11 @@ def _copy_column(  # type: ignore[no-untyped-def]
             count = counts[m + _AHEAD] if per_atom else 1
             expect(base + starts[m + _AHEAD] * source_bytes, count * source_bytes)
         count, edge = (counts[m], edges[m]) if per_atom else (1, m)
-        _copy(operation, base + starts[m] * source_bytes, out + edge * row_bytes, count * row_bytes)
+        copy_values(operation, base + starts[m] * source_bytes, out + edge * row_bytes, count * row_bytes)
 
 
 @helper
-def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to):  # type: ignore[no-untyped-def]
+def copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, to):  # type: ignore[no-untyped-def]
     """Copy rows ``start : start + count`` of a field.
 
     At `where` begin the addresses of its rows ``b * span : (b + 1) * span``.
@@ -224,7 +231,7 @@ def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, 
     while count > 0:
         rows = min(count, span - inside)
         source = at_int64(where + 8 * block)[0] + inside * source_bytes
-        _copy(operation, source, to, rows * row_bytes)
+        copy_values(operation, source, to, rows * row_bytes)
         to += rows * row_bytes
         count -= rows
         block += 1
@@ -232,7 +239,7 @@ def _copy_blocks(where, span, operation, start, count, row_bytes, source_bytes, 
 
 
 @helper
-def _copy(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
+def copy_values(operation, source, to, nbytes):  # type: ignore[no-untyped-def]
     """Copy values; `nbytes` are what they take where they go to."""
     if operation == COPY:
         if nbytes == 8:  # an energy, say: not worth a call
@@ -271,7 +278,7 @@ def _widen_words(to, source, n):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
+def is_given(kind, address, nbytes):  # type: ignore[no-untyped-def]
     """Return whether any value is not missing."""
     if kind == MASK_FLOAT32:
         singles = array_at(at_float32(address), nbytes // 4)
@@ -297,12 +304,14 @@ def _given(kind, address, nbytes):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _pad(nbytes):  # type: ignore[no-untyped-def]
+def padded(nbytes):  # type: ignore[no-untyped-def]
+    """Return bytes up to where the next array begins: on a cache line of its own."""
     return (nbytes + 63) & -64
 
 
 @helper
-def _n_masks(steps):  # type: ignore[no-untyped-def]
+def n_masks(steps):  # type: ignore[no-untyped-def]
+    """Return how many of some fields have a mask."""
     found = 0
     for f in range(len(steps)):
         found += steps[f, 3] != NO_MASK
