@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
+from tests.mixed import three  # noqa: F401
 from tests.servers import bucket  # noqa: F401
 from zstruct.store import chunks
 

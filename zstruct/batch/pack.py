@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.batch.origin import Origin
 from zstruct.batch.packed import ATOMS, PackedBatch, Pairs, PerPair, Ragged, Sample
 from zstruct.batch.tensors import as_array
+from zstruct.batch.union import Columns, Union
+from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS
 
@@ -36,7 +39,8 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     ----------
     samples
         A `PackedBatch`, which is returned as it is, or a sequence of samples: mappings of tensors or
-        arrays.
+        arrays. Samples of several datasets of zstruct may differ in their fields: what a store lacks is
+        missing, and masks say so.
     per_atom
         Names with a row per atom, beside those that are known to have one: a sample of a zstruct
         dataset says so itself, a plain dict is judged by its names: those of the field table, and
@@ -47,6 +51,8 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     ValueError
         If there is no sample, or if samples differ in their fields or shapes. A mask that only some
         have, such as ``has_forces``, is true for the others.
+    InputError
+        If fields of several datasets can't be one: of other shapes, kinds or units, or codes of other texts.
     TypeError
         If it is one sample or none at all, or if samples hold what no tensor can hold.
 
@@ -67,6 +73,9 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
         raise ValueError("there is no sample to make a batch of")
     if any(hasattr(sample.get(ATOMS), "get_positions") for sample in samples):  # not of that name only
         return _with_atoms(samples, per_atom)
+    origins = _origins(samples)
+    if len(origins) > 1:
+        samples = _of_several(samples, origins, per_atom)
     first = samples[0]
     names = _names(samples)
     known = {name for name in first if name in FIELDS and FIELDS[name].level == ATOM}
@@ -86,7 +95,69 @@ def pack(samples: Samples, per_atom: Collection[str] = ()) -> PackedBatch:
     whence = None if None in structures else np.array(structures, dtype=np.int64)
     wide = first.wide if isinstance(first, Sample) else frozenset()
     wide &= columns.keys()
-    return PackedBatch(whence, offsets, counts, columns, atomwise, pairs, wide, ragged=ragged)
+    origin = origins[0] if len(origins) == 1 else None
+    return PackedBatch(whence, offsets, counts, columns, atomwise, pairs, wide, ragged=ragged, origin=origin)
+
+
+def _origins(samples: Sequence[Mapping[str, Any]]) -> list[Origin]:
+    """Return where samples come from; nothing where that is not known of all."""
+    found = [getattr(sample, "origin", None) for sample in samples]
+    known = {id(origin): origin for origin in found if origin is not None}
+    return [] if None in found else list(known.values())
+
+
+def _of_several(samples: Sequence[Any], origins: Sequence[Origin], more: Collection[str]) -> list[Sample]:
+    """Return samples of several datasets with the same names: what some lack is missing there."""
+    numbers = {id(origin): k for k, origin in enumerate(origins)}
+    firsts = {id(sample.origin): sample for sample in reversed(samples)}
+    first, *others = (firsts[id(origin)] for origin in origins)
+    for other in others:
+        for what in ("per_pair", "ragged"):
+            if getattr(first, what) != getattr(other, what):
+                raise InputError(
+                    f"structures of {first.origin.name} come with {_beside(first)}, and those of "
+                    f"{other.origin.name} with {_beside(other)}: give both datasets the same features, "
+                    "neighbors and derivatives"
+                )
+    union = Union.of([_columns(firsts[id(origin)], more) for origin in origins])
+    for origin, changes in zip(origins, union.changes, strict=True):
+        for name in changes:
+            # Batches of one of them alone would have other codes, or another unit: nobody could tell.
+            raise InputError(
+                f"{name} has other {'texts' if name in union.texts else 'units'} in {origin.name} than in "
+                f"{origins[0].name}: put them together by zstruct.Mixture, which makes them one for all "
+                "batches, or leave it out (fields=...)"
+            )
+    per_atom = frozenset(name for name, column in union.columns.items() if column.level == ATOM)
+    found = []
+    for sample in samples:
+        columns = union.adapted(numbers[id(sample.origin)], _rows(sample, more), 1, sample.n_atoms)
+        tensors: dict[str, Any] = {n: c if n in per_atom else c[0, ...] for n, c in columns.items()}
+        tensors |= {name: sample[name] for name in _apart(sample)}
+        known = (sample.structure, sample.n_atoms, per_atom, sample.per_pair, union.wide, sample.ragged)
+        found.append(Sample(tensors, *known, sample.origin))
+    return found
+
+
+def _columns(sample: Sample, more: Collection[str]) -> Columns:
+    assert sample.origin is not None
+    return Columns.of(sample.origin, _rows(sample, more), sample.per_atom.union(more), sample.wide)
+
+
+def _rows(sample: Sample, more: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return what a sample has per atom, be it one of `more`, and per structure, with an axis for that."""
+    apart, per_atom = _apart(sample), sample.per_atom.union(more)
+    arrays = {name: _array(name, value) for name, value in sample.items() if name not in apart}
+    return {name: array if name in per_atom else array[None] for name, array in arrays.items()}
+
+
+def _apart(sample: Sample) -> frozenset[str]:
+    """Return the names of what a sample has neither per atom nor per structure."""
+    return sample.ragged.union(name for index, more in sample.per_pair.items() for name in (index, *more))
+
+
+def _beside(sample: Sample) -> str:
+    return ", ".join(sorted(_apart(sample))) or "no pairs of atoms"
 
 
 def _with_atoms(samples: Sequence[Mapping[str, Any]], per_atom: Collection[str]) -> PackedBatch:
