@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: what users call.
 THROUGH = {
     "batch/test_pack.py": ["batch/tensors"],
+    "batch/test_union.py": ["batch/origin"],
     "building/test_build.py": [
         "building/build_request",
         "building/encoding",
@@ -99,14 +100,16 @@ THROUGH = {
         "loading/gather/batch_memory",
         "loading/gather/block_groups",
         "loading/gather/field_steps",
+        "loading/gather/frame",
         "loading/gather/kernels",
     ],
     "loading/order/test_batch_samplers.py": ["loading/order/cuts"],
-    "loading/test_dataset.py": ["loading/indices"],
+    "loading/order/test_mixture_sampler.py": ["loading/order/kernels"],
+    "loading/test_dataset.py": ["loading/indices", "loading/torch_dataset"],
     "loading/test_loader.py": ["loading/lifetime", "loading/order/epoch_order", "loading/prefetch"],
     "loading/test_options.py": ["loading/dataset_options", "loading/loader_options", "loading/moved_options"],
     "loading/test_precision.py": ["precision"],
-    "loading/test_reader.py": ["loading/counts", "loading/numpy_batches"],
+    "loading/test_reader.py": ["loading/batch_reader", "loading/counts", "loading/numpy_batches"],
     "loading/test_recipe.py": ["loading/fields"],
     "loading/test_views.py": ["loading/description"],
     "query/test_against_duckdb.py": ["query/block", "query/conditions", "query/evaluation", "query/values"],

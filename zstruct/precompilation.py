@@ -30,6 +30,7 @@ FAMILIES = (
     "zstruct.geometry.kernels.neighbors",
     "zstruct.features.kernels.statistics",
     "zstruct.loading.gather.kernels",
+    "zstruct.loading.order.kernels",
     "zstruct.layouts.kernels",
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
@@ -89,6 +90,7 @@ def use_stores(folder: Path) -> None:
     import zstruct
     from zstruct import transforms
     from zstruct.features import Chebyshev
+    from zstruct.loading.order import MixtureSampler, SequentialSampler
     from zstruct.random import permuted, shuffled
 
     (folder / "some.xyz").write_text(_FRAMES)
@@ -111,6 +113,7 @@ def use_stores(folder: Path) -> None:
         for _ in range(2):  # a batch that is asked for its index has the next one made with it
             _ = next(iter(reader.batches(2))).batch
         next(iter(reader.batches(2, layout=layout)))
+    list(MixtureSampler([SequentialSampler(2)], [1.0]))
     shuffled(1)
     permuted(np.array([0]), 1 << 20)
     _use_decimals()

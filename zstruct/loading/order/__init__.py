@@ -2,6 +2,7 @@
 
 from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
 from zstruct.loading.order.block_shuffle_sampler import BlockShuffleSampler
+from zstruct.loading.order.mixture_sampler import MixtureSampler
 from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler, StructureSampler
 from zstruct.loading.order.weighted_sampler import WeightedSampler
 
@@ -10,6 +11,7 @@ __all__ = [
     "BlockShuffleSampler",
     "BucketBatchSampler",
     "BudgetBatchSampler",
+    "MixtureSampler",
     "SequentialSampler",
     "ShuffleSampler",
     "StructureSampler",

@@ -7,6 +7,7 @@ seed was drawn is said in numbers: nothing is known here of torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +18,12 @@ from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.loader_options import Batches, Ranks, Shuffle
 from zstruct.loading.order.batch_samplers import BatchSampler, BucketBatchSampler, BudgetBatchSampler
 from zstruct.loading.order.block_shuffle_sampler import BlockShuffleSampler, block_edges
+from zstruct.loading.order.mixture_sampler import MixtureSampler
 from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler, StructureSampler
 from zstruct.loading.order.weighted_sampler import WeightedSampler
 from zstruct.schema import ATOM, STRUCTURE
 
-__all__ = ["Loadable", "batches_of", "check_alone", "order_of"]
+__all__ = ["Loadable", "Mixed", "batches_of", "check_alone", "order_of"]
 
 _MANY_AHEAD = 8  # chunks to have decoded early where all stays
 _FEW_BLOCKS, _MANY_BLOCKS = 8, 128  # in the window of a block shuffle
@@ -29,6 +31,27 @@ _FEW_BLOCKS, _MANY_BLOCKS = 8, 128  # in the window of a block shuffle
 _FEW_UNITS, _MANY_TOGETHER = 12, 4
 # Decoded bytes of a store up to which several ranks shuffle it in full, if nothing else is said.
 _LARGE = 8 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """What has to be known of structures that are those of several parts, one after the other.
+
+    Parameters
+    ----------
+    parts
+        The parts.
+    shares
+        The proportions in which they come, shape (n_parts,); None: every structure comes once.
+    window, length, places
+        As for `zstruct.loading.order.MixtureSampler`.
+    """
+
+    parts: Sequence[Loadable]
+    shares: NDArray[np.float64] | None
+    window: int
+    length: int | None
+    places: NDArray[np.int64] | None
 
 
 class Loadable(Protocol):
@@ -53,6 +76,10 @@ class Loadable(Protocol):
     def caches(self) -> Sequence[BlockCache]:
         """Where their decoded blocks are kept."""
 
+    @property
+    def mixed(self) -> Mixed | None:
+        """The parts that they are of; None: they are those of one store."""
+
 
 def order_of(data: Loadable, shuffle: Shuffle | None, seed: int, ranks: Ranks) -> StructureSampler:
     """Return the order of structures that options ask for.
@@ -75,10 +102,24 @@ def order_of(data: Loadable, shuffle: Shuffle | None, seed: int, ranks: Ranks) -
     """
     rank, world_size = ranks.rank or 0, ranks.world_size or 1
     common: dict[str, Any] = {"seed": seed, "rank": rank, "world_size": world_size, "even": ranks.even}
+    mixed = data.mixed
+    if mixed is not None and mixed.shares is not None:
+        if shuffle is not None and shuffle.weights is not None:
+            raise InputError(
+                "the mixture has proportions of its parts, and the shuffle weights of structures: give one "
+                "of them"
+            )
+        return _in_turns(mixed, mixed.shares, shuffle, world_size > 1, **common)
     if shuffle is None:
         return SequentialSampler(len(data), **common)
     if shuffle.weights is None:
-        return _shuffled(data, shuffle.how, world_size > 1, **common)
+        if mixed is None:
+            return _shuffled(data, shuffle.how, world_size > 1, **common)
+        if shuffle.how == "full" or (shuffle.how == "auto" and _fits(data.caches, world_size > 1)):
+            return ShuffleSampler(len(data), **common)
+        # Each part goes through its own window of blocks, in proportion to its size: all end together.
+        sizes = np.array([len(part) for part in mixed.parts], np.float64)
+        return _in_turns(mixed, sizes, shuffle, world_size > 1, **common)
     sampler = WeightedSampler(shuffle.weights, **common)
     if sampler.n != len(data):
         raise InputError(f"there are {sampler.n:,} weights for the {len(data):,} structures of the dataset")
@@ -120,17 +161,35 @@ def check_alone(batches: Batches, shuffle: Shuffle | None, ranks: Ranks, sampler
         raise InputError(f"{', '.join(said)} can't be combined with {which}, which says it all")
 
 
+def _in_turns(
+    mixed: Mixed, shares: NDArray[np.float64], shuffle: Shuffle | None, several: bool, **common: Any
+) -> MixtureSampler:
+    """Return an order in which parts come in proportion, each in an order of its own."""
+    orders: list[StructureSampler] = [
+        SequentialSampler(len(part)) if shuffle is None else _shuffled(part, shuffle.how, several)
+        for part in mixed.parts
+    ]
+    options: dict[str, Any] = {"window": mixed.window, "length": mixed.length, "places": mixed.places}
+    return MixtureSampler(orders, shares, mix=shuffle is not None, **options, **common)
+
+
+def _fits(caches: Sequence[BlockCache], several: bool) -> bool:
+    """Return whether all is decoded once and stays; for one of several ranks, the same on all of them."""
+    if _alike(caches, several):
+        return sum(cache.nbytes for cache in caches) <= _LARGE
+    return all(cache.place.flat for cache in caches)
+
+
+def _alike(caches: Sequence[BlockCache], several: bool) -> bool:
+    """Return whether choices must not depend on memory: ranks may have more or less of it."""
+    return several and not all(cache.place.settled for cache in caches)
+
+
 def _shuffled(data: Loadable, how: str, several: bool, **common: Any) -> StructureSampler:
     """Return a random order; for one of several ranks, the same on all of them."""
-    # The memory that is available differs between ranks; what was asked for does not.
-    alike = several and not all(cache.place.settled for cache in data.caches)
-    if alike:
-        fits = sum(cache.nbytes for cache in data.caches) <= _LARGE
-    else:
-        fits = all(cache.place.flat for cache in data.caches)
-    if how == "full" or (how == "auto" and fits):
+    if how == "full" or (how == "auto" and _fits(data.caches, several)):
         return ShuffleSampler(len(data), **common)
-    edges, window = _blocks(data.caches, alike)
+    edges, window = _blocks(data.caches, _alike(data.caches, several))
     rows, order = data.rows, None
     if rows is not None:
         if np.any(rows[1:] < rows[:-1]):

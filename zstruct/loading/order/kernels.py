@@ -1,0 +1,56 @@
+"""The kernel of orders: whose turn it is where several parts come in proportion.
+
+It knows proportions and keys, and nothing of structures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zstruct.jit.kernel import helper, kernel
+
+__all__ = ["take_turns"]
+
+_GAMMA, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
+
+
+@kernel
+def take_turns(shares, taken, window, first, key, mix, turns):  # type: ignore[no-untyped-def]
+    """Write which part each of some turns in a row is of, and count them in `taken`.
+
+    The next turn goes to the part whose ``(taken + 1 / 2) / share`` is smallest. The turns of each `window`,
+    of which the first has the number `first`, are shuffled among each other if they are to be mixed.
+    """
+    n_parts, n = len(shares), len(turns)
+    due = np.empty(n_parts)
+    for p in range(n_parts):
+        due[p] = (taken[p] + 0.5) / shares[p]
+    number = first
+    for begin in range(0, n, window):
+        end = min(begin + window, n)
+        for i in range(begin, end):
+            best = 0
+            for p in range(1, n_parts):
+                if due[p] < due[best]:
+                    best = p
+            turns[i] = best
+            taken[best] += 1
+            due[best] = (taken[best] + 0.5) / shares[best]
+        if mix:
+            state = _mixed(key[0] + np.uint64(number) * key[1])
+            for i in range(end - 1, begin, -1):
+                state += _GAMMA
+                # Of 2^32 numbers, each of up to 2^32 places has as many but for one.
+                place = begin + np.int64(((_mixed(state) >> _HALF) * np.uint64(i - begin + 1)) >> _HALF)
+                kept = turns[i]
+                turns[i] = turns[place]
+                turns[place] = kept
+        number += 1
+
+
+@helper
+def _mixed(z):  # type: ignore[no-untyped-def]
+    """Return a word whose every bit depends on all bits of the given one (SplitMix64)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
