@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from zstruct.errors import InputError
 from zstruct.labels.calculators import calculated
 from zstruct.labels.labeller import reason_of
 from zstruct.labels.outcome import Expected, Outcome, outcome_of
-from zstruct.labels.virials import volumes
+from zstruct.labels.virials import volumes, volumes_of
 from zstruct.store.store import Store
 
 __all__ = ["Asked", "Call", "StructureFailedError"]
@@ -80,8 +81,10 @@ class Asked:
     def __len__(self) -> int:
         return len(self.structures)
 
-    def volumes(self) -> NDArray[np.float64]:
+    def _volumes(self, cells: NDArray[Any] | None) -> NDArray[np.float64]:
         """Return their volumes, shape (n,); zero where there is none."""
+        if cells is not None:
+            return volumes_of(cells)
         first, last = int(self.structures[0]), int(self.structures[-1])
         return volumes(self.reader.store, first, last + 1)[self.structures - first]
 
@@ -101,9 +104,11 @@ class Asked:
             If a structure failed and that is to end it all.
         """
         batch = self.reader.take(self.structures)
-        offsets = batch.offsets.copy()  # of a batch that may be changed
+        # Of a batch that may be changed.
+        offsets, cells = batch.offsets.copy(), batch.columns.get("cell")
+        volume = partial(self._volumes, None if cells is None else cells.copy())
         if call.factory:
-            result, reasons = calculated(call.how, batch, self.volumes(), call.expected.fields)
+            result, reasons = calculated(call.how, batch, volume(), call.expected.fields)
         else:
             try:
                 with _ALONE:
@@ -112,7 +117,7 @@ class Asked:
                 return self._after(error, call)
             reasons = {}
         try:
-            found = outcome_of(result, offsets, self.volumes, call.expected)
+            found = outcome_of(result, offsets, volume, call.expected)
         except InputError as error:
             raise InputError(f"{error.reason} (structures {self._said()})") from error
         found.reasons |= reasons

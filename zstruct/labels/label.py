@@ -64,6 +64,7 @@ __all__ = ["label"]
 
 #: What calculations are told beside the geometry, of stores that have it.
 _INPUTS = (*GEOMETRY, "total_charge", "spin_multiplicity", "initial_charges", "initial_magmoms")
+_KEPT_BYTES = 64 << 20  # of decoded chunks: structures are read in their order
 _ON_ERROR = choice("missing", "raise")
 _DTYPE = choice("float32", "float64", None)
 
@@ -229,7 +230,7 @@ def _reader_of(data: Any, factory: bool) -> tuple[StructureReader, NDArray[np.in
     else:
         store = Store.of(data)
         there = [name for name in _INPUTS if name in store.fields]
-        reader = StructureReader(store, there, "float64", cache=Cache(None))
+        reader = StructureReader(store, there, "float64", cache=Cache("memory", bytes=_KEPT_BYTES))
         chosen = np.arange(store.n_structures)
     if not len(chosen):
         raise InputError("there is nothing to label: there are no structures")

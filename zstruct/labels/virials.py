@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from zstruct.sources.normalize.checks import NOT_SYMMETRIC, not_symmetric
 from zstruct.store.store import Store
 from zstruct.voigt import full_to_voigt
 
-__all__ = ["stress_of_virial", "volumes", "without_virial"]
+__all__ = ["stress_of_virial", "volumes", "volumes_of", "without_virial"]
 
 _STEP = 1 << 18  # structures
 
@@ -24,7 +25,12 @@ def volumes(store: Store, start: int, stop: int) -> NDArray[np.float64]:
     """Return the volumes of structures in cubic angstrom, shape (stop - start,); zero where there is none."""
     if "cell" not in store.fields:
         return np.zeros(stop - start)
-    a, b, c = np.nan_to_num(store.read("cell", start, stop).astype(np.float64, copy=False)).transpose(1, 2, 0)
+    return volumes_of(store.read("cell", start, stop))
+
+
+def volumes_of(cells: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the volumes of cells, shape (n, 3, 3), some of which may be missing, shape (n,)."""
+    a, b, c = np.nan_to_num(cells.astype(np.float64, copy=False)).transpose(1, 2, 0)
     return np.abs(
         a[0] * (b[1] * c[2] - b[2] * c[1])
         + a[1] * (b[2] * c[0] - b[0] * c[2])
