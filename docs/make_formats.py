@@ -1,8 +1,8 @@
-"""Write ``docs/formats.md``, what can be read and written, from the registries of sources and exporters.
+"""Write ``docs/formats.md``, what can be read and written, from the tables of sources and exporters.
 
     python docs/make_formats.py
 
-A test fails when the page and the registries differ.
+A test fails when the page and the tables differ.
 """
 
 import importlib
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from zstruct.exporters import registry as exporters
-from zstruct.sources import registry as sources
+from zstruct.sources import formats as sources
 from zstruct.sources.compression import SUFFIXES
 
 PAGE = Path(__file__).with_name("formats.md")

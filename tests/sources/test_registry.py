@@ -15,8 +15,9 @@ from zstruct import sources
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources import FileSource
 from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+from zstruct.sources.formats import UNREAD
 from zstruct.sources.inputs import expand
-from zstruct.sources.registry import _READERS, UNREAD, register
+from zstruct.sources.registry import _READERS, register
 from zstruct.sources.runner.source import RunnerSource
 from zstruct.sources.xsf.source import XSFSource
 from zstruct.sources.xyz.source import XYZSource

@@ -43,7 +43,7 @@ def add_formats(commands: Any) -> None:
 
 def _formats(arguments: argparse.Namespace) -> int:
     from zstruct.exporters.registry import FORMATS as WRITTEN
-    from zstruct.sources.registry import FORMATS as READ
+    from zstruct.sources.formats import FORMATS as READ
 
     for title, rows in (("read by zstruct build", READ), ("written by zstruct export", WRITTEN)):
         print(f"{title}:")

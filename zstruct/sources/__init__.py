@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zstruct.lazy import lazy_names
+from zstruct.sources.formats import CLASSES
 from zstruct.sources.inputs import expand
-from zstruct.sources.registry import CLASSES, register
+from zstruct.sources.registry import register
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, Source
 
 if TYPE_CHECKING:

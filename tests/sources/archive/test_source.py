@@ -6,6 +6,7 @@ import os
 import pickle
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -20,6 +21,7 @@ from tests.conftest import tree_bytes
 from tests.sources.archive.make import PACKED, files_of, frame, tar_of, zip_of
 from zstruct import InputError
 from zstruct.sources import ArchiveSource, expand, register
+from zstruct.sources.archive import calls, contents, passing
 from zstruct.sources.archive import source as module
 from zstruct.sources.content import RemoteContent
 from zstruct.sources.registry import _READERS
@@ -63,7 +65,7 @@ def test_members_are_read_in_their_order(tmp_path, kind):
 @pytest.mark.parametrize("kind", _KINDS)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_store_is_that_of_the_files(tmp_path, kind, workers, monkeypatch):
-    monkeypatch.setattr(module, "_CALL_MEMBERS", 3)
+    monkeypatch.setattr(calls, "_MEMBERS", 3)
     monkeypatch.setattr(module, "_SLICE_MEMBERS", 5)
     files = files_of(23)
     folder = tmp_path / "run"
@@ -229,7 +231,7 @@ def test_of_vasp_runs_the_best_file_is_read(tmp_path, kind, monkeypatch):
 
 @pytest.mark.parametrize("kind", _KINDS)
 def test_large_members_pass_without_being_held(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(module, "_HELD", 1000)
+    monkeypatch.setattr(contents, "_HELD", 1000)
     xyz = b"".join(frame(k, 5) for k in range(200))
     atoms = [Atoms("H3", positions=np.eye(3) * k) for k in range(50)]
     held = io.StringIO()
@@ -253,7 +255,7 @@ def _no_warning():
 
 @pytest.mark.parametrize("kind", [".tar", ".zip"])
 def test_a_large_member_is_cut_into_slices(tmp_path, kind, monkeypatch):
-    for name in ("zstruct.sources.xyz.source.SLICE_BYTES", "zstruct.sources.archive.source.SLICE_BYTES"):
+    for name in ("zstruct.sources.xyz.source.SLICE_BYTES", "zstruct.sources.archive.frames.SLICE_BYTES"):
         monkeypatch.setattr(name, 4000)
     xyz = b"".join(frame(k, 5) for k in range(300))
     path = _write(tmp_path, kind, [("a.xyz", frame(-1)), ("big.xyz", xyz), ("b.xyz", frame(-2))])
@@ -305,7 +307,7 @@ def test_flipped_bytes_are_found_or_change_one_member(tmp_path, data, kind):
 
 @pytest.mark.parametrize("kind", list(PACKED)[1:])
 def test_what_unpacks_beyond_measure_is_refused(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(module, "_LARGE", 1 << 20)
+    monkeypatch.setattr(passing, "_LARGE", 1 << 20)
     path = _write(tmp_path, kind, [("a.xyz", frame(1)), ("b.xyz", b" " * (8 << 20))])
     with pytest.raises(InputError, match="hundreds of times its size: if it is no bomb"):
         zstruct.build(path, tmp_path / "s.zarr", progress=False)
@@ -384,7 +386,7 @@ def test_a_change_of_the_archive_is_noticed(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", _KINDS)
 def test_builds_are_the_same_whatever_the_workers(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(module, "_CALL_MEMBERS", 2)
+    monkeypatch.setattr(calls, "_MEMBERS", 2)
     path = _write(tmp_path, kind, files_of(30))
     for workers in (1, 4):
         zstruct.build(path, tmp_path / f"{workers}.zarr", workers=workers, progress=False)
@@ -392,8 +394,8 @@ def test_builds_are_the_same_whatever_the_workers(tmp_path, kind, monkeypatch):
 
 
 def test_readers_that_hold_the_gil_run_in_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_PROCESSES_FROM", 0)
-    monkeypatch.setattr(module, "_CALL_MEMBERS", 2)
+    monkeypatch.setattr(calls, "_PROCESSES_FROM", 0)
+    monkeypatch.setattr(calls, "_MEMBERS", 2)
     poscar = "H\n1.0\n{} 0 0\n0 9 0\n0 0 9\nH\n1\nCartesian\n0 0 0\n"
     files = [(f"{k}/POSCAR", poscar.format(k + 5).encode()) for k in range(6)]
     path = _write(tmp_path, ".tar.gz", files)
@@ -405,7 +407,7 @@ def test_readers_that_hold_the_gil_run_in_processes(tmp_path, monkeypatch):
 def test_sources_are_sent_to_workers(tmp_path):
     path = _write(tmp_path, ".tar", files_of(3))
     source = ArchiveSource(path)
-    source._added = ()  # other tests register what can't be sent like this
+    source._readers = replace(source._readers, added=())  # other tests register what can't be sent
     copy = pickle.loads(pickle.dumps(source))
     assert copy.scan() == source.scan()
     assert source.runs_in == copy.runs_in == "threads"

@@ -1,6 +1,6 @@
 """The bytes of a member as a `Content`: a stretch of a file, what is unzipped, what passes in a stream.
 
-Members that are held in memory are a `MemoryContent`. Which of these a member is, is decided elsewhere.
+Small members are held in memory, as a `MemoryContent`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from zstruct.errors import InputError
 from zstruct.sources.archive.member import DamageError
 from zstruct.sources.content import Content
 
-__all__ = ["CopiedContent", "PassingContent", "StretchContent", "UnzippedContent", "unzip_fault"]
+__all__ = ["CopiedContent", "PassingContent", "StretchContent", "UnzippedContent", "is_held", "unzip_fault"]
+
+#: Members up to this size are held in memory.
+_HELD = 16 << 20
 
 #: Bytes at the beginning of a passing member that can be read again and again.
 _KEPT = 1 << 20
@@ -121,6 +124,11 @@ class StretchContent:
             return file.read(n)
 
         return cast(BinaryIO, _Within(self.size, read_at, file.close))
+
+
+def is_held(size: int) -> bool:
+    """Tell whether a member of that size is held in memory when it is read."""
+    return size <= _HELD
 
 
 class UnzippedContent:
