@@ -111,6 +111,34 @@ def test_damaged_keys_of_any_document_get_sentences(tmp_path, n):
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"n_ignored": -1},
+        {"n_ignored": "3"},
+        {"n_ignored": 0, "ignored": ["a.txt"]},
+        {"n_ignored": 3},  # and none of them is named
+        {"ignored": ["a.txt"]},
+        {"n_ignored": 2, "ignored": "a.txt"},
+        {"n_ignored": 2, "ignored": ["a.txt", None]},
+        {"n_skipped": 1},
+        {"n_skipped": 0, "skipped": [["a.xyz", 1, "it is odd"]]},
+        {"remarks": {"a sentence": -1}},
+        {"remarks": ["a sentence"]},
+    ],
+    ids=repr,
+)
+def test_what_a_build_says_of_its_inputs_is_looked_at(good, tmp_path, said):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(good, path)
+    edit(path / "zarr.json", lambda root: root["attributes"]["build"].update(n_ignored=2, ignored=["a"]))
+    assert Store(path).attrs["build"]["n_ignored"] == 2
+    edit(path / "zarr.json", lambda root: root["attributes"]["build"].update(n_ignored=0, ignored=[]))
+    edit(path / "zarr.json", lambda root: root["attributes"]["build"].update(said))
+    with pytest.raises(zstruct.CorruptStoreError, match="the store has build = .*, which can't be"):
+        Store(path)
+
+
 def _relisted(root, name, document):
     metadata = root["consolidated_metadata"]["metadata"]
     nested = metadata[name].get("consolidated_metadata")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     n_structures = n_atoms = 0
     properties: set[str] = set()
     remarks = Remarks()
-    ignored: list[str] = []
+    ignored = _Ignored()
     with PartWriter(task.part, durable=task.durable, in_memory=task.in_memory) as part:
         waiting: list[Packed] = []
         nbytes = 0
@@ -89,8 +89,8 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
             "skipped": skipped,
             "properties": sorted(properties),
             "remarks": remarks.to_dict(),
-            "n_ignored": len(ignored),
-            "ignored": ignored[:_REPORTED],
+            "n_ignored": ignored.n,
+            "ignored": ignored.first,
         }
         part.close(summary)
     return summary
@@ -116,7 +116,19 @@ class _Block:
     noted: Mapping[str, int]
 
 
-def _blocks(task: ParseTask, properties: set[str], remarks: Remarks, ignored: list[str]) -> Iterator[_Block]:
+@dataclass
+class _Ignored:
+    """What no reader knows: how many, which may be very many, and the first of them."""
+
+    n: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, names: list[str]) -> None:
+        self.n += len(names)
+        self.first += names[: _REPORTED - len(self.first)]
+
+
+def _blocks(task: ParseTask, properties: set[str], remarks: Remarks, ignored: _Ignored) -> Iterator[_Block]:
     """Yield interpreted blocks; the names of all properties, and what else was noticed, are collected.
 
     Small blocks that follow one another are interpreted as one: inputs may be thousands.
@@ -124,7 +136,7 @@ def _blocks(task: ParseTask, properties: set[str], remarks: Remarks, ignored: li
     waiting: list[tuple[str, Raw]] = []
     nbytes = 0
     for label, raw in _read_all(task):
-        ignored += raw.ignored
+        ignored.add(raw.ignored)
         size = sum(
             c.values.nbytes for table in (raw.atom, raw.structure) for cs in table.values() for c in cs
         )

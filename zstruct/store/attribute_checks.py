@@ -67,15 +67,21 @@ def _build(value: Any) -> bool:
     """Return whether this is what a build says of itself."""
     if not _table(value):
         return False
-    skipped = value.get("skipped", [])
+    skipped, ignored = value.get("skipped", []), value.get("ignored", [])
     return (
         _table(value.get("options", {}))
-        and _counts(value.get("dropped", {}))
-        and _counts(value.get("noted", {}))
-        and _count(value.get("n_skipped", 0))
+        and all(_counts(value.get(key, {})) for key in ("dropped", "noted", "remarks"))
         and isinstance(skipped, list)
         and all(map(_skipped, skipped))
+        and _first_of(skipped, value.get("n_skipped", 0))
+        and _texts(ignored)
+        and _first_of(ignored, value.get("n_ignored", 0))
     )
+
+
+def _first_of(some: list[Any], n: Any) -> bool:
+    """Return whether there may be `n` of which these are the first: some, but for none."""
+    return bool(_count(n) and len(some) <= n and (some or not n))
 
 
 def _skipped(entry: Any) -> bool:
