@@ -135,7 +135,7 @@ def test_what_a_build_says_of_its_inputs_is_looked_at(good, tmp_path, said):
     assert Store(path).attrs["build"]["n_ignored"] == 2
     edit(path / "zarr.json", lambda root: root["attributes"]["build"].update(n_ignored=0, ignored=[]))
     edit(path / "zarr.json", lambda root: root["attributes"]["build"].update(said))
-    with pytest.raises(zstruct.CorruptStoreError, match="the store has build = .*, which can't be"):
+    with pytest.raises(zstruct.CorruptStoreError, match=r"the store has build = .*, which can't be"):
         Store(path)
 
 

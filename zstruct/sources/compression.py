@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError
-from zstruct.sources.content import Content, MemoryContent
+from zstruct.sources.content import Content
+from zstruct.text import sized
 
 __all__ = [
     "DAMAGED",
     "HEAD",
+    "LARGE_WINDOW",
+    "MEMORY",
     "SUFFIXES",
     "begins",
     "compression",
     "decompressed",
     "opened",
     "stem",
-    "streamed",
     "unpacked",
 ]
 
@@ -38,70 +40,22 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb
 #: Ends of names of compressed files, in lower case, and what compressed them.
 SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
-
-def _zstd(file: BinaryIO) -> Any:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MissingExtraError(
-            "files compressed by zstd need a package: pip install 'zstruct[zst]'"
-        ) from error
-    return io.BufferedReader(_ZstdStream(zstandard, file))
-
-
-class _ZstdStream(io.RawIOBase):
-    """All frames of a zstd file, one after the other; its end inside of one is an error.
-
-    Parameters
-    ----------
-    zstandard
-        The package.
-    file
-        The compressed bytes.
-    """
-
-    def __init__(self, zstandard: Any, file: BinaryIO):
-        self._new, self._error = zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError
-        self._file, self._rest, self._ready = file, b"", memoryview(b"")
-        self._at_work: Any = None
-
-    def readable(self) -> bool:
-        """Tell that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; return how much there was."""
-        while not self._ready:
-            if not self._advance():
-                return 0
-        n = min(len(buffer), len(self._ready))
-        buffer[:n] = self._ready[:n]
-        self._ready = self._ready[n:]
-        return n
-
-    def _advance(self) -> bool:
-        """Decompress some more; return whether there may be more."""
-        block, self._rest = self._rest or self._file.read(1 << 18), b""
-        if not block:
-            if self._at_work is not None:
-                raise EOFError("the compressed data end before their end is marked")
-            return False
-        self._at_work = self._at_work or self._new()
-        try:
-            self._ready = memoryview(self._at_work.decompress(block))
-        except self._error as error:
-            raise zlib.error(str(error)) from error
-        if self._at_work.eof:
-            self._rest, self._at_work = self._at_work.unused_data, None
-        return True
-
-    def close(self) -> None:
-        """Close the file as well."""
-        self._file.close()
-        super().close()
-
-
-_OPEN: dict[str, Any] = {"": io.BufferedReader, "gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
+_PIECE = 1 << 18  # bytes of compressed data
+_BUFFER = 1 << 17  # bytes of what is in it
+_GUESS = 20  # times the compressed bytes
+#: What is larger than this when it is decompressed, and so many times as large as it was, is refused.
+_LARGE, _RATIO = 64 << 20, 500
+#: Memory that unpacking may take: windows can be larger.
+MEMORY = 1 << 30
+# What lzma and zstd say where they would take more memory than they may.
+_LARGE_SIGNS = ("Memory usage limit", "requires too much memory")
+#: What is said of those that would take more.
+LARGE_WINDOW = (
+    "it is packed with so large a window that to unpack it takes more than 1 GiB of memory; unpack it "
+    "yourself, or pack it anew, by xz or LZMA with a dictionary, by zstd with a window, of at most 512 MiB"
+)
+# Bytes that zstd is given at once: it returns all that is in them, which may be 2^15 times as much.
+_ZSTD_PIECE = 1 << 11
 
 
 def compression(head: bytes, name: str) -> str:
@@ -132,40 +86,83 @@ def stem(name: str) -> str:
     return name[:place] if place >= 0 and name[place:].lower() in SUFFIXES else name
 
 
-def decompressed(content: Content) -> Any:
+def decompressed(content: Content) -> io.BufferedReader[Any]:
     """Open content for reading, buffered, decompressed as its first bytes or its name say.
 
-    Raises
-    ------
-    InputError
-        If it can't be opened.
-    MissingExtraError
-        If its compression needs a package that is not installed.
-    """
-    with content.open() as file:
-        kind = compression(file.read(HEAD), content.name)
-    if kind == "zstd":
-        return _zstd(content.open())
-    if content.path is not None:  # closing a stream does not close a file that was opened before it
-        return (_OPEN[kind] if kind else open)(content.path, "rb")
-    return _OPEN[kind](content.open())
-
-
-def streamed(content: Content) -> Any:
-    """Open content for reading once, decompressed in large pieces: a thread that does so holds up no other.
+    What is compressed is read once, from front to back, in large pieces: a thread that does so holds up no
+    other. It can seek only if it is not compressed.
 
     Raises
     ------
     InputError
-        If it can't be opened.
+        If it can't be opened; when it is read, if it is as large as bombs are, or if to unpack it takes more
+        than 1 GiB of memory.
     MissingExtraError
         If its compression needs a package that is not installed.
     """
+    kind = _kind(content)
+    if not kind:
+        return io.BufferedReader(content.open())  # type: ignore[type-var]
+    new = _zstd() if kind == "zstd" else _MACHINES[kind]
+    most = max(_LARGE, _RATIO * int(content.fingerprint()["size"]))
+    return io.BufferedReader(_Stream(new, content.open(), content.label, most), _BUFFER)
+
+
+def _kind(content: Content) -> str:
     with content.open() as file:
-        kind = compression(file.read(HEAD), content.name)
-    if kind not in _MACHINES:
-        return decompressed(content)
-    return io.BufferedReader(_Stream(_MACHINES[kind], content.open()))
+        return compression(file.read(HEAD), content.name)
+
+
+def _zstd() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise MissingExtraError(
+            "files compressed by zstd need a package: pip install 'zstruct[zst]'"
+        ) from error
+    return partial(_ZstdFrame, zstandard)
+
+
+class _ZstdFrame:
+    """Decompresses a frame of zstd as the machines of Python do theirs, some bytes at a time.
+
+    Parameters
+    ----------
+    zstandard
+        The package.
+    """
+
+    def __init__(self, zstandard: Any):
+        self._frame = zstandard.ZstdDecompressor(max_window_size=MEMORY).decompressobj()
+        self._error = zstandard.ZstdError
+        self._packed = self._ready = memoryview(b"")
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        """Whether all of it has been returned."""
+        return bool(self._frame.eof) and not self._ready
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether there is nothing more in what was given."""
+        return not self._ready and not self._packed
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Return up to so many bytes of what is in all that was given."""
+        if data:
+            self._packed = memoryview(bytes(self._packed) + data)
+        while not self._ready and self._packed:
+            piece, self._packed = self._packed[:_ZSTD_PIECE], self._packed[_ZSTD_PIECE:]
+            try:
+                self._ready = memoryview(self._frame.decompress(piece))
+            except self._error as error:
+                raise zlib.error(str(error)) from error
+            if self._frame.eof:
+                self.unused_data = self._frame.unused_data + bytes(self._packed)
+                self._packed = memoryview(b"")
+        made, self._ready = bytes(self._ready[:most]), self._ready[most:]
+        return made
 
 
 class _Stream(io.RawIOBase):
@@ -177,10 +174,15 @@ class _Stream(io.RawIOBase):
         Makes what decompresses one stream.
     file
         The compressed bytes.
+    label
+        What messages call it.
+    most
+        Bytes that may be in it.
     """
 
-    def __init__(self, new: Callable[[], Any], file: BinaryIO):
-        self._new, self._file = new, file
+    def __init__(self, new: Callable[[], Any], file: BinaryIO, label: str, most: int):
+        self._new, self._file, self._label = new, file, label
+        self._most = self._left = most
         self._at_work: Any = None
         self._rest = b""
 
@@ -203,10 +205,22 @@ class _Stream(io.RawIOBase):
                 if not self._rest:
                     continue
                 self._at_work = self._new()
-            data = self._at_work.decompress(self._rest, len(buffer))
+            try:
+                data = self._at_work.decompress(self._rest, len(buffer))
+            except (zlib.error, lzma.LZMAError) as error:
+                if any(sign in str(error) for sign in _LARGE_SIGNS):
+                    raise InputError(LARGE_WINDOW, self._label) from error
+                raise
             self._rest = getattr(self._at_work, "unconsumed_tail", b"")
             if self._at_work.eof:
                 self._rest, self._at_work = self._at_work.unused_data, None
+        self._left -= len(data)
+        if self._left < 0:
+            raise InputError(
+                f"it unpacks to more than {sized(self._most)}, hundreds of times its size: if it is no bomb, "
+                "unpack it yourself",
+                self._label,
+            )
         buffer[: len(data)] = data
         return len(data)
 
@@ -216,37 +230,45 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-_PIECE = 1 << 18  # bytes of compressed data
 _MACHINES: dict[str, Callable[[], Any]] = {
     "gzip": partial(zlib.decompressobj, 31),
     "bzip2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
+    "xz": partial(lzma.LZMADecompressor, memlimit=MEMORY),
 }
 
 
-def unpacked(content: Content, *kinds: str) -> Content:
-    """Return content decompressed in memory if it is compressed in one of some ways, else as it is.
+@dataclass(frozen=True)
+class _Unpacked:
+    """What is in a compressed content."""
 
-    Raises
-    ------
-    InputError
-        If it is damaged.
+    packed: Content
+    path: None = field(default=None, init=False)
+
+    @property
+    def label(self) -> str:
+        return self.packed.label
+
+    @property
+    def name(self) -> str:
+        return stem(self.packed.name)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return that of the compressed bytes, and a guess of the size."""
+        packed = self.packed.fingerprint()
+        return {**packed, "size": _GUESS * int(packed["size"])}
+
+    def open(self) -> BinaryIO:
+        return cast(BinaryIO, decompressed(self.packed))
+
+
+def unpacked(content: Content, *kinds: str) -> Content:
+    """Return what is in content that is compressed in one of some ways, else content as it is.
+
+    It is decompressed where it is read, once from front to back, and raises what `decompressed` does.
     """
     if content.path is not None and os.path.isdir(content.path):
         return content
-    with content.open() as file:
-        kind = compression(file.read(HEAD), content.name)
-    if kind not in kinds:
-        return content
-    try:
-        with decompressed(content) as stream:
-            return MemoryContent(content.label, stem(content.name), stream.read())
-    except StoreAccessError:
-        raise
-    except (*DAMAGED, OSError) as error:
-        raise InputError(
-            f"decompression failed, the file is damaged or cut off: {error}", content.label
-        ) from error
+    return _Unpacked(content) if _kind(content) in kinds else content
 
 
 def begins(content: Content, nbytes: int = 4096) -> bytes:

@@ -20,8 +20,8 @@ import zstruct
 from tests.conftest import tree_bytes
 from tests.sources.archive.make import PACKED, files_of, frame, tar_of, zip_of
 from zstruct import InputError
-from zstruct.sources import ArchiveSource, expand, register
-from zstruct.sources.archive import calls, contents, passing
+from zstruct.sources import ArchiveSource, compression, expand, register
+from zstruct.sources.archive import calls, contents
 from zstruct.sources.archive import source as module
 from zstruct.sources.content import RemoteContent
 from zstruct.sources.registry import _READERS
@@ -307,7 +307,7 @@ def test_flipped_bytes_are_found_or_change_one_member(tmp_path, data, kind):
 
 @pytest.mark.parametrize("kind", list(PACKED)[1:])
 def test_what_unpacks_beyond_measure_is_refused(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(passing, "_LARGE", 1 << 20)
+    monkeypatch.setattr(compression, "_LARGE", 1 << 20)
     path = _write(tmp_path, kind, [("a.xyz", frame(1)), ("b.xyz", b" " * (8 << 20))])
     with pytest.raises(InputError, match="hundreds of times its size: if it is no bomb"):
         zstruct.build(path, tmp_path / "s.zarr", progress=False)
@@ -336,6 +336,17 @@ def test_zip_members_may_be_packed_in_any_way_that_python_reads(tmp_path):
         path = tmp_path / f"{k}.zip"
         path.write_bytes(zip_of(files_of(3), method))
         assert _built(path, tmp_path / "s.zarr")[1].read("energy").tolist() == [0, 1, 2]
+
+
+def test_zip_members_with_large_dictionaries_are_refused(tmp_path):
+    data = bytearray(zip_of(files_of(2), zipfile.ZIP_LZMA))
+    at = data.index(b"PK\3\4") + 30 + len(files_of(1)[0][0]) + 5
+    data[at : at + 4] = (3 << 29).to_bytes(4, "little")
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"f0.xyz: .* takes more than 1 GiB of memory"):
+        zstruct.build(path, tmp_path / "s.zarr", progress=False)
+    assert _built(path, tmp_path / "s.zarr", on_error="skip")[1].read("energy").tolist() == [1]
 
 
 def test_large_zip_archives_have_larger_tables(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zstruct.errors import InputError
+from zstruct.errors import InputError, StoreAccessError
 from zstruct.sources.archive.contents import CopiedContent, PassingContent
 from zstruct.sources.archive.member import DamageError, Member
 from zstruct.sources.ase.detection import UnreadableSource
@@ -46,6 +46,8 @@ def frames_of(source: Source, label: str, pieces: Sequence[Slice] | None = None)
                 yield raw
     except InputError as error:
         yield bad(label, error.frame, error.reason)
+    except StoreAccessError:
+        raise  # of a server, which may answer another time
     except (*DAMAGED, OSError) as error:  # of copies that are made of it
         yield bad(label, None, f"can't be read: {getattr(error, 'strerror', None) or error}")
 
@@ -74,6 +76,8 @@ def frames_of_passing(source: Source, factory: Factory, content: PassingContent)
     with ExitStack() as stack:
         try:
             path = stack.enter_context(as_file(content))
+        except StoreAccessError:
+            raise
         except (*DAMAGED, DamageError, OSError) as error:
             yield bad(label, None, f"can't be read: {getattr(error, 'strerror', None) or error}")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 from zstruct.parallel import Helpers
 from zstruct.sources.archive.ahead import Ahead
@@ -14,15 +15,12 @@ from zstruct.sources.archive.listing import cut_off
 from zstruct.sources.archive.member import DamageError, Labels, Member, base_name
 from zstruct.sources.archive.readers import MemberReaders, nothing_known
 from zstruct.sources.archive.tar import Tar
-from zstruct.sources.compression import streamed
+from zstruct.sources.compression import decompressed
 from zstruct.sources.content import Content, MemoryContent
 from zstruct.sources.paths import is_of_run, repeated
 from zstruct.sources.source import Raw
 
 __all__ = ["frames_passing"]
-
-#: What is larger than this when it is decompressed, and so many times as large as it was, is refused.
-_LARGE, _RATIO = 64 << 20, 500
 
 
 def frames_passing(archive: Content, readers: MemberReaders) -> Iterator[Raw]:
@@ -40,14 +38,12 @@ def frames_passing(archive: Content, readers: MemberReaders) -> Iterator[Raw]:
     InputError
         If it can't be opened, or holds nothing that is known.
     """
-    size = int(archive.fingerprint()["size"])
     with ExitStack() as stack:
-        stream = stack.enter_context(streamed(archive))
+        stream: Any = stack.enter_context(decompressed(archive))
         helpers = stack.enter_context(Helpers())
         if helpers.n_workers > 1:
             stream = stack.enter_context(Ahead(stream))
-        tar = Tar(stream, most=max(_LARGE, _RATIO * size))
-        yield from _in_order(archive, readers, tar, Calls(helpers))
+        yield from _in_order(archive, readers, Tar(stream), Calls(helpers))
 
 
 def _in_order(archive: Content, readers: MemberReaders, tar: Tar, calls: Calls) -> Iterator[Raw]:
@@ -99,7 +95,7 @@ def _in_order(archive: Content, readers: MemberReaders, tar: Tar, calls: Calls) 
 def _repeats(archive: Content) -> frozenset[str]:
     """Return the members that repeat what a better one has, which may come later: it is read for that."""
     names: list[str] = []
-    with streamed(archive) as stream:
+    with decompressed(archive) as stream:
         try:
             for member in Tar(stream).members():
                 names += [] if member.kind else [member.name]

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
+from zstruct.errors import InputError, StoreAccessError
 from zstruct.sources.archive.member import DamageError, Member
 from zstruct.sources.compression import DAMAGED
-from zstruct.text import sized
 
 __all__ = ["Tar"]
 
@@ -46,12 +46,10 @@ class Tar:
         Its bytes, decompressed.
     size
         How many they are, if the stream can seek; None if it can't.
-    most
-        How many they may be.
     """
 
-    def __init__(self, stream: IO[bytes], size: int | None = None, most: int | None = None):
-        self._stream, self._size, self._most = stream, size, most
+    def __init__(self, stream: IO[bytes], size: int | None = None):
+        self._stream, self._size = stream, size
         self._at = 0
         self._damage: DamageError | None = None
 
@@ -69,17 +67,16 @@ class Tar:
             data = self._stream.read(n)
             while len(data) < n and (more := self._stream.read(n - len(data))):
                 data += more
+        except InputError as error:
+            self._damage = DamageError(error.reason)
+            raise self._damage from error
+        except StoreAccessError:
+            raise  # of a server, which may answer another time
         except (*DAMAGED, OSError) as error:
             said = getattr(error, "strerror", None) or error
             self._damage = DamageError(f"decompression failed, the archive is damaged or cut off: {said}")
             raise self._damage from error
         self._at += len(data)
-        if self._most is not None and self._at > self._most:
-            self._damage = DamageError(
-                f"it unpacks to more than {sized(self._most)}, hundreds of times its size: if it is no bomb, "
-                "unpack it yourself"
-            )
-            raise self._damage
         return data
 
     def members(self) -> Iterator[Member]:

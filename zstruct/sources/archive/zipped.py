@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import zipfile
 import zlib
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from zstruct.errors import InputError, ZstructError
 from zstruct.sources.archive.member import Member
+from zstruct.sources.compression import LARGE_WINDOW, MEMORY
 from zstruct.text import sized
 
 __all__ = ["opened_zip", "unzipped", "zip_members"]
@@ -18,6 +20,8 @@ _ENCRYPTED = 0x1
 _LARGE, _RATIO = 64 << 20, 500
 # Bytes of the header in front of a member, and what it may have beside the name.
 _LOCAL, _SOME = 30, 64
+# Bytes of the header of LZMA, of which the last four are the size of its dictionary.
+_LZMA = 9
 
 
 def opened_zip(file: BinaryIO, label: str) -> zipfile.ZipFile:
@@ -85,10 +89,19 @@ def zip_members(archive: zipfile.ZipFile, nbytes: int, label: str) -> list[Membe
     entries = archive.infolist()
     if sum(info.compress_size for info in entries) > nbytes:
         raise InputError("its members lie over each other: it is damaged, or made to do harm", label)
-    return [_member(k, info) for k, info in enumerate(entries)]
+    file = cast(BinaryIO, archive.fp)
+    return [_member(k, info, file) for k, info in enumerate(entries)]
 
 
-def _member(index: int, info: zipfile.ZipInfo) -> Member:
+def _dictionary(file: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Return the bytes of memory that it takes to unpack a member of LZMA; 0 if its header is none."""
+    file.seek(info.header_offset)
+    head = file.read(_LOCAL)
+    file.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), os.SEEK_CUR)
+    return int.from_bytes(file.read(_LZMA)[_LZMA - 4 :], "little")
+
+
+def _member(index: int, info: zipfile.ZipInfo, file: BinaryIO) -> Member:
     kind = fault = ""
     mode = info.external_attr >> 16
     if info.is_dir():
@@ -102,4 +115,6 @@ def _member(index: int, info: zipfile.ZipInfo) -> Member:
             f"it would unpack to {sized(info.file_size)}, hundreds of times what it takes: if it is no bomb, "
             "unpack it yourself"
         )
+    elif info.compress_type == zipfile.ZIP_LZMA and _dictionary(file, info) > MEMORY:
+        fault = LARGE_WINDOW
     return Member(index, info.filename, info.file_size, info.header_offset, kind, fault)

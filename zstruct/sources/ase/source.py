@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any, Literal
 from urllib.parse import quote
 
-from zstruct.errors import InputError, MissingExtraError
+from zstruct.errors import InputError, MissingExtraError, StoreAccessError
 from zstruct.keywords import keywords
 from zstruct.schema import Level
 from zstruct.sources.ase.atoms import Snapshot, blocks, raw_of
@@ -67,7 +67,16 @@ class ASESource(FileSource):
         InputError
             If there is no such file, ASE doesn't know its format, or takes it for what it is not.
         """
-        with as_file(unpacked(self.content, "zstd")) as path:  # which ASE does not know
+        with contextlib.ExitStack() as stack:
+            try:  # ASE does not know zstd, and unpacks the others without an end
+                content = unpacked(self.content, "zstd", "xz", "bzip2")
+                path = stack.enter_context(as_file(content))
+            except StoreAccessError:
+                raise
+            except (*DAMAGED, OSError) as error:
+                raise InputError(
+                    f"decompression failed, the file is damaged or cut off: {error}", self.label
+                ) from error
             yield from self._read(path)
 
     def _read(self, path: str) -> Iterator[Raw]:
