@@ -164,6 +164,7 @@ THROUGH = {
     "sources/runner/test_damage.py": ["sources/lines/frames", "sources/lines/source"],
     "sources/runner/test_source.py": ["sources/runner/structure"],
     "sources/test_compression.py": ["sources/lines/streams"],
+    "sources/test_pickles.py": ["sources/opcodes"],
     "sources/test_registry.py": ["sources/formats", "sources/options", "sources/source"],
     "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
     "sources/xsf/test_usual.py": ["sources/xsf/kernels"],

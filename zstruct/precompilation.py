@@ -7,6 +7,7 @@ that come up later. A test sees to it that none is left out.
 from __future__ import annotations
 
 import importlib
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ FAMILIES = (
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
     "zstruct.sources.lines.kernels",
+    "zstruct.sources.opcodes",
     "zstruct.sources.xsf.kernels",
     "zstruct.sources.xyz.kernels",
     "zstruct.stats.kernels",
@@ -154,6 +156,7 @@ def _use_the_rest() -> None:
     """Call what is met only now and then."""
     from zstruct.exporters.lines import Item, written
     from zstruct.sources.content import MemoryContent
+    from zstruct.sources.pickles import loads
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz import kernels as xyz_kernels
@@ -162,4 +165,5 @@ def _use_the_rest() -> None:
     source = RunnerSource(MemoryContent("input.data", "input.data", b"begin\natom 0 0 0 H 0 0 0 0 0\nend\n"))
     list(source.read(source.scan()[0]))
     list(XSFSource(MemoryContent("a.xsf", "a.xsf", b"ATOMS\nH 0 0 0\n")).read(source.scan()[0]))
+    loads(pickle.dumps(None), {}, "")
     xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -1,9 +1,11 @@
 """Pickles are read, and never executed, whatever is in them."""
 
 import collections
+import contextlib
 import os
 import pickle
 import pickletools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zstruct.errors import InputError
-from zstruct.sources.pickles import Record, loads
+from zstruct.sources.opcodes import look_through
+from zstruct.sources.pickles import Call, Record, loads
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -121,3 +124,148 @@ def test_damage_is_a_sentence(data):
         loads(bytes(changed), {}, "a.pckl")
     except InputError as error:
         assert "a.pckl: the pickle can't be read: " in str(error)  # noqa: PT017
+
+
+def _list_of(op: bytes, n: int) -> bytes:
+    """Return a pickle of lists in lists, each of which holds the one before it ten times."""
+    code = b"\x80\x04]\x94"
+    for k in range(n):
+        code += b"](" + b"h" + bytes([k]) + (b"h" + bytes([k])) * 9 + b"e\x94"
+    return code + op
+
+
+#: What does harm where pickles are taken at their word, and what is said of it.
+BOMBS = {
+    "a memo of 2^32 places": (b"\x80\x02K\1r\xff\xff\xff\xff.", "more places than it has"),
+    "a memo of 2^40 places, in decimals": (b"I1\np1099511627776\n.", "more places than it has"),
+    "tuples in tuples": (b"\x80\x02)" + b"\x85" * 100_000 + b".", "tuples in tuples without an end"),
+    "tuples in tuples, by the memo": (b"\x80\x04)" + b"\x94h\0\x85" * 300 + b".", None),
+    "lists of lists of lists": (_list_of(b".", 40), "over and over"),
+    "a list that holds itself": (b"\x80\x04]\x94h\0a.", "over and over"),
+    "a text of 2^62 bytes": (b"\x80\x04\x8d" + (1 << 62).to_bytes(8, "little") + b"a.", "damaged or cut off"),
+    "bytes of 2^40": (b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"a.", "damaged or cut off"),
+    "a frame of 2^40 bytes": (b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"K\1.", "truncated"),
+    "a number of a kilobyte": (b"\x80\x02\x8b\0\4\0\0" + bytes(1 << 10) + b".", "64 bits"),
+    "a number of ten thousand digits": (b"L" + b"1" * 10_000 + b"L\n.", "64 bits"),
+    "codes of extensions": (b"\x80\x02\x82\1.", "calls by a number"),
+    "objects from outside": (b"\x80\x02P1\n.", "damaged or cut off"),
+    "buffers from outside": (b"\x80\x05\x97.", "damaged or cut off"),
+    "a view of a buffer": (b"\x80\x05\x96" + bytes(8) + b"\x98.", "damaged or cut off"),
+    "no stack": (b"\x80\x0200.", "damaged or cut off"),
+    "no end": (b"\x80\x02K\1", "damaged or cut off"),
+    "nothing": (b"", "damaged or cut off"),
+    "a name of kilobytes": (b"c" + b"x" * (1 << 16) + b"\n\x1b[2J\n.", r"it asks for x{80}\.\.\., which"),
+    "a bit of code": (b"cos\nsystem\n(S'touch exploded'\ntR.", r"it asks for os\.system"),
+    "code by INST": (b"(S'touch exploded'\nios\nsystem\n.", r"it asks for os\.system"),
+    "code by OBJ": (b"(cos\nsystem\nS'touch exploded'\no.", r"it asks for os\.system"),
+    "code by name and stack": (b"\x80\x04\x8c\2os\x8c\6system\x93.", r"it asks for os\.system"),
+    "arrays of nothing, without an end": (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85C\1btR(K\1J\0\0\0\x7fK\0\x86"
+        b"cnumpy\ndtype\n(X\2\0\0\0f8tR\x89C\0tb.",
+        "not as many values as places",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_bombs_do_nothing(bomb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, said = BOMBS[bomb]
+    tracemalloc.start()
+    try:
+        with contextlib.nullcontext() if said is None else pytest.raises(InputError, match=said) as caught:
+            loads(code, {}, "a.pckl", 3)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught is None or len(str(caught.value)) < 300
+    assert most < 64e6
+    assert not list(tmp_path.iterdir())
+
+
+_BYTES = pickle.dumps(bytes(range(256)) * 400, 2)
+
+
+@pytest.mark.parametrize("n", [1, 40])
+def test_no_more_is_made_of_bytes_than_there_are(n):
+    """The same text is encoded again and again, a few bytes of code for each hundred kilobytes."""
+    head, _, tail = _BYTES.partition(b"\x86")
+    assert head.count(b"_codecs\nencode") == 1
+    call = head[: head.index(b"X")]
+    assert tail
+    text = b"X" + (1 << 17).to_bytes(4, "little") + b"a" * (1 << 17)
+    one = b"h\1h\2h\3\x86R"
+    code = b"\x80\x02(" + call[2:] + b"q\1" + text + b"q\2X\6\0\0\0latin1q\3" + one * (25 * n) + b"l."
+    if n == 1:
+        assert len(loads(code, {}, "a")) > 20
+        return
+    with pytest.raises(InputError, match="far more of its bytes than there are"):
+        loads(code, {}, "a")
+
+
+def test_arrays_are_not_made_twice():
+    """NumPy frees the values of an array that is given others, whoever looks at them."""
+    made = pickle.dumps(np.arange(200.0), 2)
+    assert made[-2:] == b"b."
+    state = made[made.index(b"R", made.index(b"_reconstruct")) :]
+    twice = made[:-1] + state[state.index(b"(") :]
+    with pytest.raises(InputError, match="an array is made in a way of its own"):
+        loads(twice, {}, "a")
+
+
+def test_values_of_arrays_are_not_set():
+    made = pickle.dumps(np.arange(3.0), 2)
+    with pytest.raises(InputError, match="it changes an array that it has made"):
+        loads(made[:-1] + b"K\0K\1s.", {}, "a")
+    array = loads(made, {}, "a")
+    array[0] = 7.0
+    assert array.tolist() == [7.0, 1.0, 2.0]
+
+
+def test_objects_may_know_each_other():
+    one, other = Point(np.arange(3)), Point(["text" * 100] * 20)
+    one.other, other.other = other, one
+    known = {(Point.__module__, "Point"): None}
+    for protocol in PROTOCOLS[2:]:
+        found = loads(pickle.dumps([one, one], protocol), known, "a")
+        assert found[0] is found[1]
+        assert found[0].get("other").get("other") is found[0]
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda each: (
+        st.lists(each) | st.tuples(each, each) | st.dictionaries(st.text(), each) | st.frozensets(st.text())
+    ),
+    max_leaves=30,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(VALUES, st.sampled_from(PROTOCOLS), st.booleans())
+def test_all_that_pickle_writes_is_looked_through(value, protocol, optimized):
+    value = [value, value, {"again": value}]
+    code = pickle.dumps(value, protocol)
+    assert (
+        loads(
+            pickletools.optimize(code) if optimized else code,
+            {("builtins", "frozenset"): Call(frozenset), ("__builtin__", "frozenset"): Call(frozenset)},
+            "a",
+        )
+        == value
+    )
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_kernel_and_python_find_the_same(protocol):
+    code = pickle.dumps(
+        [np.arange(3.0), {"a": (1, ("b", 2.5))}, np.array(["x" * 90] * 3, dtype=object)], protocol
+    )
+    for n in range(0, len(code), 7):
+        cut = np.frombuffer(code[:n] + code[n + 1 :], dtype=np.uint8)
+        assert look_through(cut) == look_through.interpreted(cut)

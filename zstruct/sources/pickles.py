@@ -9,31 +9,53 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from zstruct.errors import InputError
+from zstruct.sources.opcodes import DAMAGED, DEEP, EXTENSION, FAR, LONG, SHARED, look_through
 
-__all__ = ["Call", "Record", "loads"]
+__all__ = ["Call", "Record", "loads", "shown"]
 
-# What a damaged or malicious pickle raises.
-_FAULTS = (
-    pickle.UnpicklingError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    IndexError,
-    KeyError,
-    LookupError,
-    MemoryError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    UnicodeError,
-    ValueError,
-)
+# What is said of a pickle that must not even be begun.
+_REFUSED = {
+    DAMAGED: "it is damaged or cut off",
+    FAR: "it asks for a memory of more places than it has bytes, and is made to do harm",
+    EXTENSION: "it calls by a number what only the program that wrote it knows",
+    LONG: "it has integers of more than 64 bits",
+    DEEP: "it has tuples in tuples without an end, and is made to do harm",
+}
+#: What is in a pickle, or is made of it, may take so many times its bytes, and so many more.
+_TIMES, _MORE = 64, 1 << 20
+_QUOTES = "'\""
+_NAME = 80  # characters of names in messages
+_SECONDS_PER_BYTE = 5e-7  # to look through it as Python does
+
+
+def shown(said: str | Exception, most: int = 300) -> str:
+    """Return a text of a pickle, or an error, as messages have it: short, and without control characters."""
+    text = str(said)
+    short = "".join(c if c.isprintable() else "?" for c in text[:most])
+    return short if len(text) <= most else f"{short}..."
+
+
+class _Room(threading.local):
+    """Bytes that may yet be made of the pickle that a thread reads; None if it reads none."""
+
+    left: int | None = None
+
+    def take(self, nbytes: int) -> None:
+        if self.left is None:
+            return
+        self.left -= nbytes
+        if self.left < 0:
+            raise pickle.UnpicklingError("it makes far more of its bytes than there are")
+
+
+_ROOM = _Room()
 
 
 class Record:
@@ -99,7 +121,10 @@ class Call:
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it."""
-        return self._function(*arguments)
+        made = self._function(*arguments)
+        if isinstance(made, (bytes, bytearray)):
+            _ROOM.take(len(made))
+        return made
 
 
 class _DType:
@@ -111,8 +136,9 @@ class _DType:
         if not isinstance(code, (str, bytes)):
             raise pickle.UnpicklingError("a dtype is none of numbers or texts")
         self.dtype = np.dtype(code if isinstance(code, str) else code.decode())
-        if self.dtype.kind not in "biufSUO" or self.dtype.names is not None:
-            raise pickle.UnpicklingError(f"a dtype is {self.dtype}, which is none of numbers or texts")
+        if self.dtype.kind not in "biufSUO" or self.dtype.names is not None or not self.dtype.itemsize:
+            kind = shown(str(code), _NAME)
+            raise pickle.UnpicklingError(f"a dtype is {kind}, which is none of numbers or texts")
 
     def __setstate__(self, state: Any) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 4 else None
@@ -125,19 +151,40 @@ class _DType:
 class _Array(np.ndarray):
     """An array that takes its values from a pickle, if they are as many as it has places for."""
 
+    #: Whether it has its values: NumPy would free what another might still look at.
+    finished = False
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if _ROOM.left is not None:
+            raise pickle.UnpicklingError("it changes an array that it has made")
+        super().__setitem__(key, value)
+
     def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
+        if (
+            self.finished
+            or not isinstance(state, tuple)
+            or len(state) != 5
+            or not isinstance(state[2], _DType)
+        ):
             raise pickle.UnpicklingError("an array is made in a way of its own")
         _, shape, kind, fortran, data = state
         dtype = kind.dtype
-        good = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
-        count = math.prod(shape) if good else -1
+        count = _count(shape)
         wanted = (list, count) if dtype.kind == "O" else (bytes, count * dtype.itemsize)
         if isinstance(data, str) and dtype.kind != "O":  # bytes of Python 2
             data = data.encode("latin-1")
         if type(data) is not wanted[0] or len(data) != wanted[1]:
             raise pickle.UnpicklingError("an array has not as many values as places")
+        _ROOM.take(count * dtype.itemsize)
+        self.finished = True
         super().__setstate__((1, shape, dtype, fortran is True, data))  # type: ignore[arg-type]
+
+
+def _count(shape: Any) -> int:
+    """Return how many values an array has; -1 if its shape is none, or an endless one of nothing."""
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        return -1
+    return math.prod(shape) if math.prod(n or 1 for n in shape) < _MORE or all(shape) else -1
 
 
 def _empty(kind: Any, shape: Any, code: Any) -> Any:
@@ -150,13 +197,18 @@ def _scalar(kind: Any, data: Any = None) -> Any:
     if not isinstance(kind, _DType) or kind.dtype.kind not in "biufSU" or not isinstance(data, (bytes, str)):
         raise pickle.UnpicklingError("a number is none")
     raw = data if isinstance(data, bytes) else data.encode("latin-1")
+    _ROOM.take(kind.dtype.itemsize)
     return np.frombuffer(raw, kind.dtype, 1)[0]
 
 
 def _buffer(data: Any, kind: Any, shape: Any, order: Any) -> Any:
     if not isinstance(kind, _DType) or kind.dtype.kind == "O" or not isinstance(data, (bytes, bytearray)):
         raise pickle.UnpicklingError("an array is made of something else than bytes")
-    return np.frombuffer(data, kind.dtype).reshape(shape, order="F" if order == "F" else "C")
+    if _count(shape) < 0:
+        raise pickle.UnpicklingError("an array is made in a way of its own")
+    made = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if order == "F" else "C").view(_Array)
+    made.finished = True
+    return made
 
 
 def _encoded(text: Any, encoding: Any = "latin1") -> Any:
@@ -199,8 +251,9 @@ class _Reader(pickle.Unpickler):
         if there is not None:
             return there
         if (module, name) not in self._known:
+            asked = shown(f"{module}.{name}", _NAME)
             raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which is none of the few things that are made of it"
+                f"it asks for {asked}, which is none of the few things that are made of it"
             )
         call = self._known[module, name]
         if call is not None:
@@ -228,8 +281,55 @@ def loads(
     InputError
         If it is damaged, or asks for anything else. Nothing of it is executed.
     """
+    look = look_through.for_work(_SECONDS_PER_BYTE * len(data))
+    found = look(np.frombuffer(data, dtype=np.uint8)) if data else DAMAGED
+    if found in _REFUSED:
+        raise InputError(f"the pickle can't be read: {_REFUSED[found]}", label, frame)
+    _ROOM.left = _MORE + _TIMES * len(data)
     try:
-        return _Reader(data, known).load()
-    except _FAULTS as error:
-        said = str(error).strip("'\"") or type(error).__name__
-        raise InputError(f"the pickle can't be read: {said}", label, frame) from error
+        made = _Reader(data, known).load()
+        if found == SHARED:
+            _check_size(made, _MORE + _TIMES * len(data))
+    except Exception as error:  # whatever a damaged or malicious one raises
+        raise InputError(
+            f"the pickle can't be read: {shown(error).strip(_QUOTES) or type(error).__name__}", label, frame
+        ) from error
+    finally:
+        _ROOM.left = None
+    return made
+
+
+def _check_size(made: Any, most: int) -> None:
+    """Raise unless what a pickle holds is of ordinary size where all that is shared is written out.
+
+    Lists of one list, which has one list many times, and so on, take no memory until somebody makes an array
+    or a text of them.
+    """
+    sizes: dict[int, float] = {}
+    waiting = [(made, False)]
+    while waiting:
+        value, known = waiting.pop()
+        if known:
+            own = len(value) if isinstance(value, (str, bytes, bytearray)) else getattr(value, "nbytes", 8)
+            size = own + sum(sizes[id(each)] for each in _inside(value))
+            if size > most:
+                raise pickle.UnpicklingError("it holds the same things over and over, and is made to do harm")
+            sizes[id(value)] = size
+        elif id(value) not in sizes:
+            # Objects may lead back to themselves, as those do that know each other; lists may not.
+            sizes[id(value)] = 8 if isinstance(value, Record) else math.inf
+            waiting.append((value, True))
+            waiting += [(each, False) for each in _inside(value)]
+
+
+def _inside(value: Any) -> list[Any]:
+    """Return what a value holds."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    if isinstance(value, Record):
+        return [value.arguments, value.items, value.state]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        return value.ravel().tolist()
+    return []

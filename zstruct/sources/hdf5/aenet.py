@@ -14,7 +14,7 @@ from zstruct.schema import ATOM, STRUCTURE
 from zstruct.sources.hdf5.blocks import joined
 from zstruct.sources.hdf5.file import text_of
 from zstruct.sources.hdf5.groups import Group, Item
-from zstruct.sources.pickles import Call, Record, loads
+from zstruct.sources.pickles import Call, Record, loads, shown
 from zstruct.sources.source import Raw, Slice
 
 __all__ = ["count", "is_aenet", "read"]
@@ -78,6 +78,9 @@ def read(file: Any, piece: Slice, allowed: bool, label: str) -> Iterator[Raw]:
                 group = _group(record, label)
             except InputError as error:
                 bad[first + k] = error.reason
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever a damaged or malicious one raises
+                bad[first + k] = f"the pickle holds no structure of aenet: {shown(error)}"
                 continue
             if names[k]:
                 group.labels["name"] = Item(STRUCTURE, np.array([names[k]], dtype=object))

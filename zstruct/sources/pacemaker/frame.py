@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
-from zstruct.sources.pickles import Call, Record
+from zstruct.sources.pickles import Call, Record, shown
 
 __all__ = ["KNOWN", "columns_of"]
 
@@ -81,19 +81,22 @@ def columns_of(frame: Any, label: str) -> dict[str, list[Any]]:
     manager = frame.get("_mgr", frame.get("_data"))
     try:
         axes, blocks = _parts(manager)
-        names = [str(name) for name in _index(axes[0])]
+        parts = [(np.atleast_2d(_values(values)), places) for values, places in blocks]
+        index = _index(axes[0])
+        if len(index) != sum(len(rows) for rows, _ in parts):
+            raise ValueError("it has not as many columns as names")
+        names = list(map(_name, index))
         n = len(_index(axes[1]))
         found: dict[str, list[Any]] = {}
-        for values, places in blocks:
-            rows = _values(values)
-            rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
+        for rows, places in parts:
             where = np.arange(len(names))[_placement(places)]
             if rows.shape != (len(where), n):
                 raise ValueError("a block has another shape than its columns")
             found |= {names[k]: list(row) for k, row in zip(where.tolist(), rows, strict=True)}
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a damaged or malicious one raises
         raise InputError(
-            f"the data frame is damaged, or of a version of pandas that is not known here: {error}", label
+            f"the data frame is damaged, or of a version of pandas that is not known here: {shown(error)}",
+            label,
         ) from error
     return {name: found[name] for name in names if name in found}
 
@@ -105,6 +108,12 @@ def _parts(manager: Record) -> tuple[Any, list[tuple[Any, Any]]]:
         return axes, [(block.arguments[0], block.arguments[1]) for block in blocks]
     state = manager.state[3]["0.14.1"]  # pandas before 1.3
     return state["axes"], [(block["values"], block["mgr_locs"]) for block in state["blocks"]]
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, (str, int, float, np.generic)):
+        raise TypeError("a column has something else than a text for a name")
+    return str(name)
 
 
 def _placement(places: Any) -> Any:
@@ -137,16 +146,18 @@ def _texts(array: Record) -> NDArray[Any]:
     kind, length, _, start, buffers, *_ = array.arguments[0]
     name = kind.arguments[0]
     if name not in ("large_string", "string"):
-        raise TypeError(f"texts are of the type {name}")
+        raise TypeError("texts are of a type that is none of texts")
     valid, edges, data = buffers
     offsets = np.frombuffer(edges, np.int64 if name == "large_string" else np.int32)[
         start : start + length + 1
     ]
+    if type(length) is not int or len(offsets) != length + 1:
+        raise ValueError("texts end before they should")
     there = np.ones(length, dtype=bool)
     if valid is not None:
         bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
         there = bits[start : start + length].astype(bool)
-    if len(offsets) != length + 1 or len(there) != length or (np.diff(offsets) < 0).any():
+    if len(there) != length or (np.diff(offsets) < 0).any():
         raise ValueError("texts end before they should")
     made = np.empty(length, dtype=object)
     for k in np.flatnonzero(there).tolist():

@@ -16,7 +16,7 @@ from zstruct.sources.columns import atom_columns, structure_columns
 from zstruct.sources.compression import DAMAGED, decompressed
 from zstruct.sources.content import Content
 from zstruct.sources.pacemaker.frame import KNOWN, columns_of
-from zstruct.sources.pickles import Record, loads
+from zstruct.sources.pickles import Record, loads, shown
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
 
 __all__ = ["PacemakerSource"]
@@ -99,8 +99,8 @@ def _block(first: int, atoms: list[Any], columns: dict[str, list[Any]]) -> Raw:
         try:
             geometries.append(_geometry(record))
             kept.append(k)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            bad.append(BadFrame(first + k, f"{_ATOMS} is no structure: {error}"))
+        except Exception as error:  # noqa: BLE001 - whatever a damaged or malicious one raises
+            bad.append(BadFrame(first + k, f"{_ATOMS} is no structure: {shown(error)}"))
     n_atoms = np.array([len(one["positions"]) for one in geometries], dtype=np.int64)
     raw = Raw(first + np.array(kept, dtype=np.int64), n_atoms, bad=bad)
     if not kept:
