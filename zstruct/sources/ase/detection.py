@@ -6,11 +6,14 @@ sources that say so when they are read: one of them must not end a build that sk
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import os
+import re
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from lzma import LZMAError
 from typing import Any
 
@@ -48,8 +51,21 @@ def ase_format_by_name(name: str) -> str | None:
     """Return the ASE format whose pattern a file name matches, such as ``*OUTCAR*``, or None."""
     from ase.io.formats import ioformats
 
-    base = stem(name)
-    return next((f.name for f in ioformats.values() if f.can_read and f.match_name(base)), None)
+    base = os.path.normcase(stem(name))
+    return next((known for matches, known in _patterns(len(ioformats)) if matches(base)), None)
+
+
+@cache
+def _patterns(_n: int) -> list[tuple[Callable[[str], object], str]]:
+    """Return the patterns of names that ASE knows, as long as it has so many formats, and their formats."""
+    from ase.io.formats import ioformats
+
+    readable = [format for format in ioformats.values() if format.can_read]
+    return [
+        (re.compile(fnmatch.translate(os.path.normcase(glob))).match, format.name)
+        for format in readable
+        for glob in format.globs
+    ]
 
 
 def ase_format(content: Content) -> str | None:
