@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -21,6 +22,8 @@ from zstruct.paths_and_urls import is_url
 from zstruct.sources.remote import RemoteFile, told
 
 __all__ = ["Content", "FileContent", "MemoryContent", "RemoteContent", "as_file", "content_of"]
+
+_LONGEST = 200  # bytes of the name of a copy
 
 
 @runtime_checkable
@@ -183,13 +186,13 @@ def as_file(content: Content) -> Iterator[str]:
     ------
     str
         Its path: its own, or that of a copy, in memory where the system can do that. The copy has the
-        same name but for its folder.
+        same name but for its folder, and for what names of files can't have.
     """
     if content.path is not None:
         yield content.path
         return
     with tempfile.TemporaryDirectory(prefix="zstruct-", dir=_place(content)) as folder:
-        copy = os.path.join(folder, content.name or "content")
+        copy = os.path.join(folder, _file_name(content.name))
         if isinstance(content, RemoteContent):
             content.file.copy_to(copy)
         else:
@@ -197,6 +200,14 @@ def as_file(content: Content) -> Iterator[str]:
                 while block := stream.read(1 << 22):
                     file.write(block)
         yield copy
+
+
+def _file_name(name: str) -> str:
+    """Return a name that a file may have, which ends as the one that is given, by an archive or a server."""
+    name = re.sub(r"[\x00/\\]", "_", name)
+    while len(os.fsencode(name)) > _LONGEST:
+        name = name[len(name) - _LONGEST + 1 :] if len(name) >= _LONGEST else name[1:]
+    return name if name.strip(".") else "content"
 
 
 def _place(content: Content) -> str | None:

@@ -121,7 +121,10 @@ class StretchContent:
 
         def read_at(place: int, n: int) -> bytes:
             file.seek(self.start + place)
-            return file.read(n)
+            data = file.read(n)
+            if not data:
+                raise EOFError(f"the archive ends behind {place:,} of its {self.size:,} bytes")
+            return data
 
         return cast(BinaryIO, _Within(self.size, read_at, file.close))
 
@@ -154,9 +157,12 @@ class UnzippedContent:
             try:
                 if stream.tell() != place:
                     stream.seek(place)
-                return stream.read(n)
+                data = stream.read(n)
             except (zipfile.BadZipFile, EOFError) as error:
                 raise zlib.error(str(error)) from error
+            if not data:
+                raise EOFError(f"it ends behind {place:,} of its {self._info.file_size:,} bytes")
+            return data
 
         return cast(BinaryIO, _Within(self._info.file_size, read_at, stream.close))
 

@@ -183,6 +183,7 @@ def _listed(name: tuple[Any, ...], fingerprint: tuple[tuple[str, Any], ...], ali
         raise InputError(fault or "the archive has no members", content.label)
     labels = Labels(content.label)
     edges = np.zeros(len(members) + 1, dtype=np.int64)
-    np.cumsum([member.size + 1 for member in members], out=edges[1:])
+    # Of those that can't be read nobody knows how large they are.
+    np.cumsum([1 if member.fault else member.size + 1 for member in members], out=edges[1:])
     repeats = frozenset(repeated([member.name for member in members if not member.kind]))
     return Listing(members, [labels.of(member) for member in members], repeats, fault, edges, entries)

@@ -12,6 +12,8 @@ __all__ = ["DamageError", "Labels", "Member", "base_name", "folder", "is_hidden"
 
 # What a label says of a member that has the name of an earlier one.
 _NUMBERED = re.compile(r"member=\d+:")
+# What turns text around or moves a terminal, and bytes that are no UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class DamageError(Exception):
@@ -76,8 +78,15 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts
 
 
+def _written(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00 if code >= 0xDC80 else code:02x}"
+
+
 class Labels:
-    """What members are called in messages and in provenance, each by a label of its own.
+    r"""What members are called in messages and in provenance, each by a label of its own.
+
+    Characters that can't be printed, and bytes that are no text, are written as ``\x1b``.
 
     Parameters
     ----------
@@ -96,7 +105,7 @@ class Labels:
 
     def of(self, member: Member) -> str:
         """Return the label of a member, to be asked for in their order."""
-        name = member.name
+        name = _UNPRINTABLE.sub(_written, member.name)
         if name in self._seen or _NUMBERED.match(name):
             return f"{self._archive}::member={member.index}:{name}"
         self._seen.add(name)

@@ -22,6 +22,8 @@ from zstruct.sources.source import Raw
 
 __all__ = ["frames_passing"]
 
+_IGNORED = 1000  # members of which nobody knows the format, that are told of at once
+
 
 def frames_passing(archive: Content, readers: MemberReaders) -> Iterator[Raw]:
     """Yield the frames of the members of a stream, in order; as long as others parse, it is read ahead.
@@ -63,6 +65,9 @@ def _in_order(archive: Content, readers: MemberReaders, tar: Tar, calls: Calls) 
             if factory is None:
                 ignored += [] if why is None else [label + why]
                 members += [member] if len(members) < 4 else []
+                if len(ignored) == _IGNORED:
+                    yield nothing(ignored=ignored)
+                    ignored = []
                 continue
             n_known += 1
             if member.fault or not is_held(member.size):
@@ -98,7 +103,7 @@ def _repeats(archive: Content) -> frozenset[str]:
     with decompressed(archive) as stream:
         try:
             for member in Tar(stream).members():
-                names += [] if member.kind else [member.name]
+                names += [member.name] if is_of_run(member.name) and not member.kind else []
         except DamageError:  # which is said where it is read
             pass
     return frozenset(repeated(names))

@@ -19,6 +19,8 @@ __all__ = ["Tar"]
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _NO_NAME = 1 << 20  # bytes that no name takes
+_NO_SIZE = 1 << 62  # bytes that no member has
+_KEPT = ("path", "size")  # records of pax that are looked at
 _SKIPPED = 1 << 20  # bytes that are read at once to get behind them
 _FILES = (b"0", b"\0", b"7")
 _KINDS = {
@@ -33,6 +35,7 @@ _KINDS = {
 }
 _WITHOUT_BYTES = (b"1", b"2", b"3", b"4", b"5", b"6")
 _RECORD = re.compile(rb"(\d{1,9}) ([^=\n]+)=")
+_SPARSE_KEYS = "GNU.sparse."
 _SPARSE = "it is stored with its holes left out (sparse): pack it without --sparse"
 _VOLUME = "it goes on from another archive, of several volumes: join them"
 
@@ -113,9 +116,11 @@ class Tar:
                 continue
             said = always | once if always else once
             size = _pax_size(said, size, start)
+            if size >= _NO_SIZE:
+                raise DamageError(_no_size(start))
             name = _name(header, said, long_name)
             fault = ""
-            if kind == b"S" or any(key.startswith("GNU.sparse.") for key in said):
+            if kind == b"S" or any(key.startswith(_SPARSE_KEYS) for key in said):
                 fault = _SPARSE
             elif kind == b"M":
                 fault = _VOLUME
@@ -221,7 +226,9 @@ def _records(data: bytes, start: int) -> dict[str, bytes]:
             raise DamageError(
                 f"the archive is damaged: the header at byte {start:,} has records that are none"
             )
-        found[match[2].decode("utf-8", "surrogateescape")] = data[match.end() : stop - 1]
+        name = match[2].decode("utf-8", "surrogateescape")
+        if name in _KEPT or name.startswith(_SPARSE_KEYS):
+            found[name] = data[match.end() : stop - 1]
         at = stop
     return found
 
@@ -231,8 +238,12 @@ def _pax_size(said: dict[str, bytes], size: int, start: int) -> int:
     if text is None:
         return size
     if not re.fullmatch(rb"\d{1,19}", text):
-        raise DamageError(f"the archive is damaged: the header at byte {start:,} states a size that is none")
+        raise DamageError(_no_size(start))
     return int(text)
+
+
+def _no_size(start: int) -> str:
+    return f"the archive is damaged: the header at byte {start:,} states a size that is none"
 
 
 def _name(header: bytes, said: dict[str, bytes], long_name: bytes | None) -> str:

@@ -95,9 +95,12 @@ def zip_members(archive: zipfile.ZipFile, nbytes: int, label: str) -> list[Membe
 
 def _dictionary(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Return the bytes of memory that it takes to unpack a member of LZMA; 0 if its header is none."""
-    file.seek(info.header_offset)
-    head = file.read(_LOCAL)
-    file.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), os.SEEK_CUR)
+    try:
+        file.seek(info.header_offset)
+        head = file.read(_LOCAL)
+        file.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), os.SEEK_CUR)
+    except (OSError, ValueError):  # which is said where it is read
+        return 0
     return int.from_bytes(file.read(_LZMA)[_LZMA - 4 :], "little")
 
 
