@@ -102,7 +102,7 @@ def decompressed(content: Content) -> io.BufferedReader[Any]:
     """
     kind = _kind(content)
     if not kind:
-        return io.BufferedReader(content.open())  # type: ignore[type-var]
+        return io.BufferedReader(content.open())
     new = _zstd() if kind == "zstd" else _MACHINES[kind]
     most = max(_LARGE, _RATIO * int(content.fingerprint()["size"]))
     return io.BufferedReader(_Stream(new, content.open(), content.label, most), _BUFFER)
