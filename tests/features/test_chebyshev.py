@@ -12,8 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from zstruct.errors import InputError
 from zstruct.features.chebyshev import Chebyshev
+from zstruct.features.kernels import chebyshev, chebyshev_changes
 from zstruct.geometry.neighbors import Neighbors, neighbor_list
 from zstruct.geometry.structures import Structures
+from zstruct.jit.registry import HELPERS
 
 CASE_A = Chebyshev(["Ti", "O"], 2, 3.0, 2, 2.5)
 CASE_A_ATOMS = ase.Atoms("TiO2", [(0, 0, 0), (1.2, 0.3, -0.4), (-0.5, 1.1, 0.6)])
@@ -464,3 +466,11 @@ def test_an_unknown_element_is_named_with_its_structure():
 def test_an_unknown_element_without_neighbours_is_named_too():
     with pytest.raises(InputError, match=r"structure 1 has He, which is not among the species .*: Ti, O;"):
         CASE_A.compute([ase.Atoms("O"), ase.Atoms("He")])
+
+
+def test_helpers_of_kernels_are_inlined():
+    # Else the last bits depend on which kernel a process compiled or loaded first: they share helpers.
+    assert chebyshev_changes.__name__.startswith(chebyshev.__name__)
+    ours = {f: options for f, options in HELPERS.items() if f.__module__.startswith(chebyshev.__name__)}
+    assert len(ours) > 20
+    assert [f.__name__ for f, options in ours.items() if not options.get("forceinline")] == []

@@ -23,8 +23,9 @@ from zstruct.features.kernels.chebyshev_field import add_field
 from zstruct.features.kernels.chebyshev_moments import add_moments, scale_moments
 
 from zstruct.features.kernels.chebyshev_rows import (  # isort: skip
-    A, AF, AG, B, BLOCK, DP, DQ, H, HX, HY, HZ, I, LA, LB, OPTIONS, P, Q, R, RF, RG, S, SIZE, STRIDE, T, X,
-    Y, Z, blocks, differentiate, each, gather, lanes_of, next_four, place, set_zero, split_gradient,
+    A, AF, AG, B, BLOCK, DP, DQ, H, HX, HY, HZ, I, LA, LB, INLINED, OPTIONS, P, Q, R, RF, RG, S, SIZE,
+    STRIDE, T, X, Y, Z, blocks, differentiate, each, gather, lanes_of, next_four, place, set_zero,
+    split_gradient,
 )  # fmt: skip
 from zstruct.jit.kernel import helper, kernel
 
@@ -176,7 +177,7 @@ def add_gradient(piece, edges, gradient, positions_out, strain_out):  # type: ig
             strain_out[s, 2, c] += zc
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped-def]
     """Add the sums of f T_n and of s f T_n over neighbours, four orders at a time."""
     for i in each(base, lanes):
@@ -194,7 +195,7 @@ def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped
         sums[1, n], sums[1, n + 1], sums[1, n + 2], sums[1, n + 3] = w0, w1, w2, w3
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_squares(rows, n_angular, moments, t, series, out, a, at):  # type: ignore[no-untyped-def]
     """Write the angular features, without (t = 0) or with (t = 1) the weights of species."""
     diagonal = 0.0
@@ -210,7 +211,7 @@ def _add_squares(rows, n_angular, moments, t, series, out, a, at):  # type: igno
             out[a, at + n] += 0.5 * series[n, l] * total
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _radial_derivatives(rows, i, scale, out, k):  # type: ignore[no-untyped-def]
     """Write dR_n/dr: the recurrence of T_n f, differentiated."""
     x, f, slope = 2.0 * rows[i + T], rows[i + RF], rows[i + RG]
@@ -221,14 +222,14 @@ def _radial_derivatives(rows, i, scale, out, k):  # type: ignore[no-untyped-def]
         f0, f1, d0, d1 = f1, x * f1 - f0, d1, x * d1 - d0 + 2.0 * scale * f1
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _clear(rows, base, lanes):  # type: ignore[no-untyped-def]
     for i in each(base, lanes):
         rows[i + R] = 0.0
         rows[i + HX], rows[i + HY], rows[i + HZ], rows[i + H] = 0.0, 0.0, 0.0, 0.0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_radial(rows, base, lanes, scale, terms, slopes):  # type: ignore[no-untyped-def]
     """Add dE/dr of the radial part, four orders at a time."""
     for i in each(base, lanes):
@@ -247,7 +248,7 @@ def _add_radial(rows, base, lanes, scale, terms, slopes):  # type: ignore[no-unt
             rows[i + R] += rows[i + RG] * total + scale * rows[i + RF] * slope
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _start_order(rows, base, lanes, m, ratio):  # type: ignore[no-untyped-def]
     """Go on to A_m and B_m, and to before q_mm and its derivative."""
     first = 1.0 if m == 0 else 0.0
@@ -258,7 +259,7 @@ def _start_order(rows, base, lanes, m, ratio):  # type: ignore[no-untyped-def]
         rows[i + P], rows[i + Q], rows[i + DP], rows[i + DQ] = 1.0, 0.0, 0.0, 0.0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _combine(rows, base, lanes, own, own_weighted):  # type: ignore[no-untyped-def]
     """Turn the gradient by direction into that by the neighbour's position, and add what is along r."""
     for i in each(base, lanes):
@@ -271,7 +272,7 @@ def _combine(rows, base, lanes, own, own_weighted):  # type: ignore[no-untyped-d
         rows[i + HZ] = along * z + across * gz
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _fill_fields(rows, base, lanes, ratio, alpha, beta, moments, fields):  # type: ignore[no-untyped-def]
     """Fill, for each l, the derivatives of 1/2 (sum_m M_lm^2 - sum_j w_j^2), without and with weights.
 
@@ -318,7 +319,7 @@ def _fill_fields(rows, base, lanes, ratio, alpha, beta, moments, fields):  # typ
                 fields[i + shift + Z] = along * z + across * gz
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _turn_fields(series, fields):  # type: ignore[no-untyped-def]
     """Turn derivatives of Legendre sums into those of Chebyshev sums, which need those of lower order."""
     for n in range(len(series) - 1, 1, -1):
@@ -331,7 +332,7 @@ def _turn_fields(series, fields):  # type: ignore[no-untyped-def]
                 fields[i] += c * fields[i - back]
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _write_vectors(fields, at, out, k):  # type: ignore[no-untyped-def]
     """Write a pair's vectors of all orders."""
     for n in range(out.shape[1]):

@@ -16,7 +16,7 @@ from zstruct.features.kernels.chebyshev_field import add_field
 from zstruct.features.kernels.chebyshev_moments import add_moments, scale_moments
 
 from zstruct.features.kernels.chebyshev_rows import (  # isort: skip
-    AF, AG, CHANGE, D, H, HX, HY, HZ, I, OPTIONS, P, Q, R, RF, RG, S, SIZE, T, X, Y, Z,
+    AF, AG, CHANGE, D, H, HX, HY, HZ, I, INLINED, OPTIONS, P, Q, R, RF, RG, S, SIZE, T, X, Y, Z,
     blocks, differentiate, each, gather, lanes_of, next_four, place, set_zero, split_gradient,
 )  # fmt: skip
 from zstruct.jit.kernel import helper, kernel
@@ -92,7 +92,7 @@ def changes(piece, model, room, gradient, tangents, features, out):  # type: ign
     return -1
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _move(centre, n, indices, tangents, cutoffs, rows, pairs):  # type: ignore[no-untyped-def]
     """Fill the changes of what `gather` fills."""
     cx, cy, cz = tangents[centre, 0], tangents[centre, 1], tangents[centre, 2]
@@ -125,7 +125,7 @@ def _move(centre, n, indices, tangents, cutoffs, rows, pairs):  # type: ignore[n
             rows[i + _AG] = inside * (0.5 * pi * pi / (ang_cutoff * ang_cutoff)) * (1.0 - 2.0 * rows[i + AF])
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped-def]
     """Add how the sums of f T_n and of s f T_n over neighbours change, four orders at a time."""
     for i in each(base, lanes):
@@ -148,7 +148,7 @@ def _add_polynomials(rows, base, lanes, n_rad, sums):  # type: ignore[no-untyped
         sums[1, n], sums[1, n + 1], sums[1, n + 2], sums[1, n + 3] = w0, w1, w2, w3
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_products(rows, n_angular, moments, t, series, out, a, at):  # type: ignore[no-untyped-def]
     """Write how the angular features change, without (t = 0) or with (t = 1) the weights of species."""
     diagonal = 0.0
@@ -165,14 +165,14 @@ def _add_products(rows, n_angular, moments, t, series, out, a, at):  # type: ign
             out[a, at + n] += series[n, l] * total
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _clear(rows, base, lanes):  # type: ignore[no-untyped-def]
     for i in each(base, lanes):
         rows[i + R], rows[i + H], rows[i + HX], rows[i + HY], rows[i + HZ] = 0.0, 0.0, 0.0, 0.0, 0.0
         rows[i + _R], rows[i + _H], rows[i + _HX], rows[i + _HY], rows[i + _HZ] = 0.0, 0.0, 0.0, 0.0, 0.0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_radial(rows, base, lanes, scale, terms, slopes, curves):  # type: ignore[no-untyped-def]
     """Add dE/dr of the radial part, and its change, four orders at a time."""
     for i in each(base, lanes):
@@ -199,7 +199,7 @@ def _add_radial(rows, base, lanes, scale, terms, slopes, curves):  # type: ignor
             )
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _combine(rows, base, lanes, own, own_weighted):  # type: ignore[no-untyped-def]
     """Turn the change of the gradient by direction into that of the one by the neighbour's position."""
     for i in each(base, lanes):

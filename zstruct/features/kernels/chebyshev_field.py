@@ -8,7 +8,7 @@ The notation is that of `zstruct.features.kernels.chebyshev`, and the moments ar
 from __future__ import annotations
 
 from zstruct.features.kernels.chebyshev_rows import (  # isort: skip
-    A, B, CHANGE, DP, DQ, H, HX, HY, HZ, LA, LB, OPTIONS, P, Q, S, X, Y, Z, each, four,
+    A, B, CHANGE, DP, DQ, H, HX, HY, HZ, LA, LB, INLINED, P, Q, S, X, Y, Z, each, four,
 )  # fmt: skip
 from zstruct.jit.kernel import helper
 
@@ -19,7 +19,7 @@ __all__ = []
 (_A, _B, _LA, _LB, _H, _HX, _HY, _HZ) = (row + CHANGE for row in (A, B, LA, LB, H, HX, HY, HZ))
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def add_field(moving, rows, base, lanes, ratio, alpha, beta, moments):  # type: ignore[no-untyped-def]
     """Add the field of a block of neighbours, two l at a time; if they are moving, also how it changes."""
     for m in range(len(ratio)):
@@ -35,7 +35,7 @@ def add_field(moving, rows, base, lanes, ratio, alpha, beta, moments):  # type: 
                 _add_next(rows, base, lanes, m, l, m * ratio[m], alphas, betas, moments)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_first(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
     """Go on to A_m and B_m; add l = m, where q is 1, and l = m + 1."""
     first, factor, l = 1.0 if m == 0 else 0.0, m * ratio, m + 1
@@ -56,7 +56,7 @@ def _add_first(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-
         rows[i + HY] += factor * (im * last - re * other)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_next(rows, base, lanes, m, l, factor, alphas, betas, moments):  # type: ignore[no-untyped-def]
     """Add l and l + 1."""
     a0, b0, c0, d0 = four(moments, 0, m, l)
@@ -78,7 +78,7 @@ def _add_next(rows, base, lanes, m, l, factor, alphas, betas, moments):  # type:
         rows[i + HY] += factor * (im * a - re * b)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_first_with_changes(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
     """Go on to A_m and B_m; add l = m, where q is 1, and l = m + 1."""
     first, factor, l = 1.0 if m == 0 else 0.0, m * ratio, m + 1
@@ -110,7 +110,7 @@ def _add_first_with_changes(rows, base, lanes, m, ratio, alpha, moments):  # typ
         rows[i + _HY] += factor * (dim * last - dre * other + im * dlast - re * dother)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_next_with_changes(rows, base, lanes, m, l, factor, alphas, betas, moments):  # type: ignore[no-untyped-def]
     """Add l and l + 1."""
     up = l + 1

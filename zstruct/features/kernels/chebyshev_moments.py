@@ -8,7 +8,7 @@ with B_m, both of these times the weights of species, and the changes of all fou
 from __future__ import annotations
 
 from zstruct.features.kernels.chebyshev_rows import (  # isort: skip
-    A, AF, B, CHANGE, OPTIONS, P, Q, S, SIZE, X, Y, Z, blocks, each, four, lanes_of, set_zero,
+    A, AF, B, CHANGE, INLINED, P, Q, S, SIZE, X, Y, Z, blocks, each, four, lanes_of, set_zero,
 )  # fmt: skip
 from zstruct.jit.kernel import helper
 
@@ -18,7 +18,7 @@ __all__ = []
 (_X, _Y, _Z, _AF, _P, _Q, _A, _B) = (row + CHANGE for row in (X, Y, Z, AF, P, Q, A, B))
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def add_moments(moving, rows, n_angular, ratio, alpha, beta, moments, every_moment):  # type: ignore[no-untyped-def]
     """Sum over the neighbours, two l at a time; if they are moving, also how the sums change."""
     set_zero(every_moment)
@@ -37,7 +37,7 @@ def add_moments(moving, rows, n_angular, ratio, alpha, beta, moments, every_mome
                     _add_next(rows, base, lanes, m, l, alphas, betas, moments)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def scale_moments(moving, scales, moments):  # type: ignore[no-untyped-def]
     """Multiply the moments by the factors of their l; return the sums of these, without and with weights."""
     kinds, own, own_weighted = 8 if moving else 4, 0.0, 0.0
@@ -49,7 +49,7 @@ def scale_moments(moving, scales, moments):  # type: ignore[no-untyped-def]
     return own, own_weighted
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_first(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
     """Go on to f A_m and f B_m; add l = m, where q is 1, and l = m + 1."""
     first, l = 1.0 if m == 0 else 0.0, m + 1
@@ -68,7 +68,7 @@ def _add_first(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-
     moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m] = a0, b0, c0, d0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_next(rows, base, lanes, m, l, alphas, betas, moments):  # type: ignore[no-untyped-def]
     """Add what the neighbours of a block have of l and l + 1."""
     a0, b0, c0, d0 = four(moments, 0, m, l)
@@ -86,7 +86,7 @@ def _add_next(rows, base, lanes, m, l, alphas, betas, moments):  # type: ignore[
     moments[0, m, l], moments[1, m, l], moments[2, m, l], moments[3, m, l] = a0, b0, c0, d0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_first_with_changes(rows, base, lanes, m, ratio, alpha, moments):  # type: ignore[no-untyped-def]
     """Go on to f A_m and f B_m; add l = m, where q is 1, and l = m + 1."""
     first, l = 1.0 if m == 0 else 0.0, m + 1
@@ -114,7 +114,7 @@ def _add_first_with_changes(rows, base, lanes, m, ratio, alpha, moments):  # typ
     moments[0, m, m], moments[1, m, m], moments[2, m, m], moments[3, m, m] = a0, b0, c0, d0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _add_next_with_changes(rows, base, lanes, m, l, alphas, betas, moments):  # type: ignore[no-untyped-def]
     """Add what the neighbours of a block have of l and l + 1."""
     up = l + 1

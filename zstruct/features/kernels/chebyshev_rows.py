@@ -22,6 +22,9 @@ __all__ = []
 
 # A check for division by zero in a loop would keep it from being vectorised.
 OPTIONS: Any = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+# Kernels share helpers. One that is called, and not inlined, is the copy that was loaded first, of
+# whatever kernel, and its sums may have another order: last bits would depend on what a process did before.
+INLINED: Any = {**OPTIONS, "forceinline": True}
 ONE = np.uint64(1)
 BLOCK = np.uint64(128)  # neighbours of a block: its rows fit into the first-level cache
 STRIDE = 136  # a little more, so that the same neighbour is not in the same cache set in all rows
@@ -108,19 +111,19 @@ def scratch(piece: Piece, model: Model) -> tuple[NDArray[Any], ...]:
     )
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def set_zero(flat):  # type: ignore[no-untyped-def]
     for i in range(flat.size):
         flat[i] = 0.0
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def four(moments, first, m, l):  # type: ignore[no-untyped-def]
     """Return four moments of m and l, from the `first` on."""
     return moments[first, m, l], moments[first + 1, m, l], moments[first + 2, m, l], moments[first + 3, m, l]
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def next_four(rows, i):  # type: ignore[no-untyped-def]
     """Return the next four Chebyshev polynomials of a neighbour, whose last two are in its rows."""
     x, q = 2.0 * rows[i + T], rows[i + Q]
@@ -132,18 +135,18 @@ def next_four(rows, i):  # type: ignore[no-untyped-def]
     return t0, t1, t2, t3
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def blocks(n):  # type: ignore[no-untyped-def]
     return (n + BLOCK - ONE) // BLOCK
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def place(j):  # type: ignore[no-untyped-def]
     """Return where neighbour `j` is in each row."""
     return (j // BLOCK) * SIZE + j % BLOCK
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def lanes_of(n, b):  # type: ignore[no-untyped-def]
     """Return how many of the first `n` neighbours are in block `b`, in whole vectors."""
     if n <= b * BLOCK:
@@ -151,14 +154,14 @@ def lanes_of(n, b):  # type: ignore[no-untyped-def]
     return min((n - b * BLOCK + LANES - ONE) // LANES * LANES, BLOCK)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def each(base, lanes):  # type: ignore[no-untyped-def]
     """Return the range of `lanes` from `base` on, such that the compiler sees that no index overflows."""
     base &= _BASES
     return range(base, base + (lanes & _COUNTS))
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def gather(  # type: ignore[no-untyped-def]
     centre, first, stop, indices, vectors, distances, numbers, weights, cutoffs, rows, pairs
 ):
@@ -206,12 +209,12 @@ def gather(  # type: ignore[no-untyped-def]
     return n, (n if rad_cutoff == far else n_near), (n if ang_cutoff == far else n_near), -1
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _known(number, weights):  # type: ignore[no-untyped-def]
     return 0 <= number < len(weights) and weights[number] == weights[number]
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def _cut_off(d, cutoff):  # type: ignore[no-untyped-def]
     """Return x = 2 d / R - 1, the cutoff function, and its derivative.
 
@@ -228,7 +231,7 @@ def _cut_off(d, cutoff):  # type: ignore[no-untyped-def]
     return x, inside * (0.5 - sine * cosine), inside * (-0.5 * pi / cutoff) * (1.0 - 2.0 * sine * sine)
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def differentiate(terms, slopes, t, n_rad):  # type: ignore[no-untyped-def]
     """Write the derivative of a Chebyshev series as a Chebyshev series."""
     for n in range(n_rad - 1, 0, -1):
@@ -236,7 +239,7 @@ def differentiate(terms, slopes, t, n_rad):  # type: ignore[no-untyped-def]
     slopes[t, 0] *= 0.5
 
 
-@helper(**OPTIONS)
+@helper(**INLINED)
 def split_gradient(gradient, a, n_rad, angular, series, terms, scales):  # type: ignore[no-untyped-def]
     """Write dE/dG of a centre as Chebyshev series in the distance, and, if asked to, as factors of M_lm^2."""
     half = n_rad + scales.shape[1]
