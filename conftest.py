@@ -1,7 +1,8 @@
 """What pytest must know before it collects: how much is run, and what is skipped without torch.
 
-``pytest --long`` runs what can go on for ever at length: ten times as many examples of each property, a kill
-at every step, and the tests marked ``long``.
+``pytest --long`` runs what can go on for ever at length: ten times as many examples of each property as its
+settings say, a kill at every step, and the tests marked ``long``. Without it, properties are tried on two
+fifths of these examples, others every time, so that the run takes minutes.
 """
 
 import importlib
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-MORE_EXAMPLES = 10
+EXAMPLES, LONG_EXAMPLES, FEWEST_EXAMPLES = 0.4, 10, 5  # of those that a property's settings say
 REPORTED = ("zarr", "numcodecs", "numpy", "xarray", "dask", "numba", "pandas", "ase")
 WITHOUT_TORCH = find_spec("torch") is None
 # Their examples make tensors.
@@ -57,13 +58,14 @@ def registries(request):
 
 def pytest_collection_modifyitems(config, items):
     """Choose between a run of some minutes and a long one."""
-    if config.getoption("long"):
-        for function in {getattr(item, "function", None) for item in items}:
-            if is_hypothesis_test(function):
-                few = function._hypothesis_internal_use_settings  # there is no public way to change it
-                many = settings(few, max_examples=MORE_EXAMPLES * few.max_examples)
-                function._hypothesis_internal_use_settings = many
-    else:
+    long_run = config.getoption("long")
+    for function in {getattr(item, "function", None) for item in items}:
+        if is_hypothesis_test(function):
+            said = function._hypothesis_internal_use_settings  # there is no public way to change it
+            n = said.max_examples
+            n = n * LONG_EXAMPLES if long_run else max(min(n, FEWEST_EXAMPLES), round(n * EXAMPLES))
+            function._hypothesis_internal_use_settings = settings(said, max_examples=n)
+    if not long_run:
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
