@@ -39,8 +39,9 @@ WRITES = """
 ## Written
 
 A name is what `format=` takes; where the name of the target ends as below, it need not be given. Units are
-those of the store (eV, angstrom), unless something else is said. What a format can't carry is in
-`ExportReport.lost`, and printed.
+those of the store (eV, angstrom), unless something else is said. What a format can't carry, the last column,
+is in `ExportReport.lost`, and printed, where a store has it; what is refused is an error. A file from which
+nothing is missing is built into the same store again.
 
 """
 
@@ -57,10 +58,11 @@ def page() -> str:
     text = HEAD + READS.replace("COMPRESSIONS", compressions)
     text += "\n".join(["| name | format | files | units | needs |", "|---|---|---|---|---|", *rows, ""])
     rows = [
-        _line(f"[`{out.name}`](#{out.name})", out.title, _suffixes(out), _code(out.extra))
+        _line(f"[`{out.name}`](#{out.name})", out.title, _suffixes(out), _code(out.extra), _limits(out))
         for out in written.values()
     ]
-    text += WRITES + "\n".join(["| name | format | files | needs |", "|---|---|---|---|", *rows, ""])
+    head = ["| name | format | files | needs | cannot carry |", "|---|---|---|---|---|"]
+    text += WRITES + "\n".join([*head, *rows, ""])
     text += "\n## In detail\n"
     for name in dict.fromkeys([*read, *written]):
         text += f"\n({name})=\n### {name}\n"
@@ -81,6 +83,11 @@ def _code(text: str) -> str:
 
 def _suffixes(row: sources.Format | exporters.Format) -> str:
     return ", ".join(f"`{suffix}`" for suffix in row.suffixes)
+
+
+def _limits(row: exporters.Format) -> str:
+    """Return what a format can't carry."""
+    return "; ".join(getattr(importlib.import_module(row.module), row.exporter).limits.words())
 
 
 def _files(row: sources.Format) -> str:

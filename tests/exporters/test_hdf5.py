@@ -3,13 +3,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 import zstruct
 from tests.exporters.round_trips import there_and_back
-from tests.strategies import random_atoms
-from zstruct.errors import InputError
 
 h5py = pytest.importorskip("h5py")
 FORMATS = ["hdf5", "hdf5-flat"]
@@ -79,29 +75,6 @@ def test_flat_arrays(store, frames, tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_is_missing_stays_missing(store, tmp_path, format):
     there_and_back(store, tmp_path, tmp_path / "a.h5", format)
-
-
-@pytest.mark.parametrize("format", FORMATS)
-@settings(
-    deadline=None,
-    max_examples=8,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a build takes minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(frames=st.lists(random_atoms(), min_size=1, max_size=4))
-def test_the_way_there_and_back_is_exact(tmp_path, format, frames):
-    for atoms in frames:
-        atoms.info.pop("Config_Type2", None)  # what differs in case only gets another number
-    try:
-        zstruct.build(frames, tmp_path / "a.zarr", progress=False, overwrite=True)
-    except InputError:  # random structures may contradict one another
-        return
-    texts = [text for value in frames for text in map(str, value.info.values())]
-    if any("\0" in text for text in texts):
-        with pytest.raises(InputError, match="have a zero character"):
-            zstruct.export(tmp_path / "a.zarr", tmp_path / "a.h5", format, progress=False, overwrite=True)
-        return
-    there_and_back(tmp_path / "a.zarr", tmp_path, tmp_path / "a.h5", format)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 import zstruct
 from tests.exporters.round_trips import there_and_back
-from tests.strategies import random_atoms
-from zstruct.errors import InputError
 
 FORMATS = ["npz", "npz-ragged"]
 
@@ -87,32 +83,9 @@ def test_what_is_missing_stays_missing(tmp_path, format):
     assert arrays["has_n"].tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@settings(
-    deadline=None,
-    max_examples=25,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a build takes minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(frames=st.lists(random_atoms(), min_size=1, max_size=4))
-def test_the_way_there_and_back_is_exact(tmp_path, format, frames):
-    for atoms in frames:
-        atoms.info.pop("Config_Type2", None)  # what differs in case only gets another number
-    try:
-        zstruct.build(frames, tmp_path / "a.zarr", progress=False, overwrite=True)
-    except InputError:  # random structures may contradict one another
-        return
-    texts = [text for value in frames for text in map(str, value.info.values())]
-    if any(text.endswith("\0") for text in texts):
-        with pytest.raises(InputError, match="end with a zero"):
-            zstruct.export(tmp_path / "a.zarr", tmp_path / "a.npz", format, progress=False, overwrite=True)
-        return
-    there_and_back(tmp_path / "a.zarr", tmp_path, tmp_path / "a.npz", format)
-
-
 def test_many_blocks_make_one_array(store, tmp_path, monkeypatch):
     zstruct.export(store, tmp_path / "a.npz", progress=False)
-    monkeypatch.setattr(import_module("zstruct.exporters.export"), "_BLOCK_BYTES", 200)
+    monkeypatch.setattr(import_module("zstruct.exporters.structures"), "_BLOCK_BYTES", 200)
     zstruct.export(store, tmp_path / "b.npz", progress=False)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 

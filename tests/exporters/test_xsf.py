@@ -69,7 +69,11 @@ def test_a_single_file(tmp_path):
     ("frames", "name", "reason"),
     [
         ([bulk("Cu"), molecule("H2O")], "out.xsf", "structure 1 is not periodic as the first one"),
-        ([Atoms("H", cell=[1, 1, 1], pbc=[False, True, True])], "out", "structure 0 is periodic along"),
+        (
+            [Atoms("H", cell=[1, 1, 1], pbc=[False, True, True])],
+            "out",
+            "structure 0 does not repeat along the first",
+        ),
     ],
 )
 def test_what_has_no_place_is_a_sentence(tmp_path, frames, name, reason):

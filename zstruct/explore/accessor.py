@@ -6,12 +6,14 @@ way back to `ase.Atoms`. It works on the Dataset at hand, not on the store it ca
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from zstruct import parallel
 from zstruct.docstrings import documented
 from zstruct.errors import InputError
 from zstruct.explore import quantities
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
     from matplotlib.axes import Axes
+
+    from zstruct.exporters import Exporter, ExportReport
 
 __all__ = ["StructureAccessor"]
 
@@ -257,6 +261,84 @@ class StructureAccessor:
         part = self.isel(slice(None) if structure is None else structure)
         made = to_atoms(part.compute())
         return made[0] if isinstance(structure, int | np.integer) else made
+
+    @keywords()
+    def to_pymatgen(self, structure: Any = None) -> Any:
+        """Return structures as pymatgen has them: a Structure of what has a cell, else a Molecule; reads.
+
+        What `to_ase` puts into ``arrays`` are site properties, the rest are properties.
+
+        Parameters
+        ----------
+        structure
+            As for `isel`; all if not given.
+
+        Returns
+        -------
+        pymatgen.core.Structure or Molecule, or list of them
+            One for an integer, else a list.
+
+        Raises
+        ------
+        IndexError, InputError, KeyError
+            As for `to_ase`, and if a cell has no volume.
+        MissingExtraError
+            If pymatgen is not installed.
+        """
+        from zstruct.explore.to_pymatgen import to_structure
+
+        made = self.to_ase(structure)
+        return list(map(to_structure, made)) if isinstance(made, list) else to_structure(made)
+
+    @keywords(parallel.WORKERS)
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: str | Exporter | None = None,
+        *,
+        fields: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        with_split: str | None = None,
+        overwrite: bool = False,
+        workers: int | None = None,
+        progress: bool = True,
+    ) -> ExportReport:
+        """Write these structures into a file of another format, in this order and with these values; reads.
+
+        What was selected, sorted, changed or added is in the file: ``ds.assign(score=...)`` too, if it has a
+        row for each structure or atom. Of coordinates, those are written that a store has.
+
+        Parameters
+        ----------
+        path, format, with_split, overwrite, workers, progress
+            As for `zstruct.export`.
+        fields
+            The variables to export, besides numbers, positions, cell and pbc.
+        exclude
+            Variables to leave out.
+
+        Raises
+        ------
+        InputError, BuildLockedError, WriteError, StoreExistsError, MissingExtraError
+            As for `zstruct.export`; and if the Dataset has lost `offsets` or `n_atoms`.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, ase.io, zstruct
+        >>> folder = tempfile.mkdtemp()
+        >>> molecules = [ase.build.molecule(name) for name in ("CH4", "H2O", "CO2")]
+        >>> report = zstruct.build(molecules, folder + "/a.zarr", progress=False)
+        >>> ds = zstruct.open(folder + "/a.zarr").zs.select("O")
+        >>> ds = ds.assign(score=2.0 * ds.n_atoms)
+        >>> report = ds.zs.export(folder + "/oxygen.xyz", progress=False)
+        >>> [(str(atoms.symbols), atoms.info["score"]) for atoms in ase.io.iread(folder + "/oxygen.xyz")]
+        [('OH2', 6.0), ('CO2', 6.0)]
+        """
+        from zstruct.explore.exported import DatasetStructures
+        from zstruct.exporters.export import write_structures
+
+        chosen = DatasetStructures(self._ragged, fields, exclude, with_split)
+        return write_structures(chosen, path, format, overwrite=overwrite, workers=workers, progress=progress)
 
     @keywords()
     @documented(quantities.has)

@@ -31,7 +31,7 @@ from zstruct.splits.storage import open_part, open_split
 from zstruct.store.spec import OWN
 from zstruct.store.store import Store
 
-__all__ = ["FORMULA", "in_part", "open", "open_features", "open_labels"]
+__all__ = ["FORMULA", "in_part", "open", "open_features", "open_labels", "store_of"]
 
 Chunks = str | int | Mapping[Any, Any] | None
 
@@ -249,7 +249,7 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     StaleGroupError
         If they were computed from other content than the store has now.
     """
-    store = _store_of(
+    store = store_of(
         dataset, "take the features from it and keep them: ds = ds.assign(name=ds.zs.features(name))"
     )
     group = open_group(store, "features", name)
@@ -316,7 +316,7 @@ def in_part(dataset: xr.Dataset, name: str, label: str) -> NDArray[np.bool_]:
 
 def _rows_of_store(dataset: xr.Dataset) -> tuple[Store, NDArray[np.int64]]:
     """Return the store of a Dataset, and which of its structures the Dataset has."""
-    store = _store_of(dataset, "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())")
+    store = store_of(dataset, "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())")
     index = dataset.indexes.get(STRUCTURE)
     if index is None:
         raise InputError(
@@ -325,8 +325,21 @@ def _rows_of_store(dataset: xr.Dataset) -> tuple[Store, NDArray[np.int64]]:
     return store, index.to_numpy()
 
 
-def _store_of(dataset: xr.Dataset, instead: str) -> Store:
-    """Return the store that a Dataset came from, as it was."""
+def store_of(dataset: xr.Dataset, instead: str) -> Store:
+    """Return the store that a Dataset came from, as it was.
+
+    Parameters
+    ----------
+    dataset
+        What `open` returned, or a part of it.
+    instead
+        What to do where it does not know its store, for the message.
+
+    Raises
+    ------
+    InputError
+        If it does not know it, or the store has other content by now.
+    """
     path = dataset.encoding.get("source")
     if path is None:
         raise InputError(

@@ -3,7 +3,8 @@
 `zstruct.export` is the function; exporters of formats are imported when they are first used.
 """
 
+from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.export import ExportReport, export
-from zstruct.exporters.exporter import Block, Contents, Exporter, TextExporter
+from zstruct.exporters.exporter import Exporter, TextExporter
 
 __all__ = ["Block", "Contents", "ExportReport", "Exporter", "TextExporter", "export"]

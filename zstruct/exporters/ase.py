@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from zstruct.errors import InputError, MissingExtraError
-from zstruct.exporters.exporter import Block, Contents, Exporter
-from zstruct.schema import ATOM, FIELDS, GEOMETRY, PROVENANCE
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.limits import HALF_PROVENANCE, UNITS, Entry, FieldLimit, Limits
+from zstruct.schema import ATOM, FIELDS, GEOMETRY
+from zstruct.sources.ase.database_units import LEVELS
 from zstruct.to_ase import atoms_of, restored
 
 __all__ = ["ASEDatabaseExporter", "ASELMDBExporter", "ASETrajectoryExporter"]
@@ -57,28 +60,25 @@ def _per_atom(contents: Contents) -> set[str]:
     return {name for name, field in contents.fields.items() if field.level == ATOM}
 
 
-def _half_provenance(contents: Contents) -> dict[str, str]:
-    half = set(PROVENANCE) & set(contents.fields)
-    return dict.fromkeys(half, "source and frame are kept together only") if len(half) == 1 else {}
+def _own_array(entry: Entry) -> str:
+    from ase.calculators.calculator import all_properties
+
+    own = entry.field.level == ATOM and entry.name not in (*GEOMETRY, *_ARRAYS, *all_properties)
+    return "trajectories of ASE keep no arrays of one's own" if own else ""
 
 
 class ASETrajectoryExporter(Exporter):
     """Writes a trajectory, ``.traj``."""
 
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields of atoms that trajectories have no place for."""
-        from ase.calculators.calculator import all_properties
-
-        kept = {*GEOMETRY, *_ARRAYS, *all_properties}
-        of_atoms = _per_atom(contents) - kept
-        lost = dict.fromkeys(sorted(of_atoms), "trajectories of ASE keep no arrays of one's own")
-        return lost | _half_provenance(contents)
+    limits = Limits(
+        (HALF_PROVENANCE, FieldLimit("fields of atoms that are not ASE's, of their names", _own_array), UNITS)
+    )
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file."""
         from ase.io.trajectory import TrajectoryWriter
 
-        self._contents, self._lost = contents, self.lost(contents)
+        self._contents, self._lost = contents, self.limits.left_out(contents)
         self._per_atom = _per_atom(contents)
         self._writer = TrajectoryWriter(os.fspath(target), "w")
 
@@ -97,10 +97,7 @@ class ASEDatabaseExporter(Exporter):
     """Writes an SQLite database, ``.db``: texts, booleans and whole numbers are keys to select by."""
 
     type = "db"
-
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return nothing, but what is of no use alone: what has no column is in the data of a row."""
-        return _half_provenance(contents)
+    limits = Limits((HALF_PROVENANCE,))
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file, and begin a transaction for all of it.
@@ -112,12 +109,26 @@ class ASEDatabaseExporter(Exporter):
         """
         import ase.db
 
-        self._contents, self._lost = contents, self.lost(contents)
+        self._contents, self._lost = contents, self.limits.left_out(contents)
         self._per_atom = _per_atom(contents)
         with self._failing(target):
             self._database = ase.db.connect(os.fspath(target), type=self.type, use_lock_file=False)
             self._database.__enter__()
+            self._database.metadata = self._metadata()
         self._target = target
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return what is said of the properties that are ours: whether they are per atom, and their units."""
+        own = {
+            self._contents.originals.get(name, name): field
+            for name, field in self._contents.fields.items()
+            if name not in GEOMETRY and name not in self._lost
+        }
+        units = {key: field.unit for key, field in own.items() if field.unit and field.name not in FIELDS}
+        return {
+            LEVELS: {key: field.level for key, field in own.items()},
+            **({"units": units} if units else {}),
+        }
 
     def write(self, block: Block) -> None:
         """Append some structures as rows."""
@@ -133,6 +144,8 @@ class ASEDatabaseExporter(Exporter):
                     kept[name] = value
                     continue
                 key = originals.get(name, name)
+                if isinstance(value, np.ndarray) and value.dtype.kind == "U":
+                    value = value.tolist()  # arrays of texts can be written, but not be read
                 where = keys if isinstance(value, str | bool | int) and _is_key(key, value) else data
                 where[key] = value
             atoms = atoms_of(kept, self._per_atom, originals)

@@ -15,17 +15,22 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from zstruct.elements import SYMBOLS
-from zstruct.exporters.exporter import Block, Contents, Exporter
-from zstruct.exporters.periodicity import PeriodicOrNot
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.limits import BOXES, FLAT, PARTLY_PERIODIC, Limits, only, periodic
+from zstruct.exporters.virials import (
+    HUGE_STRESSES,
+    STRESS_DIGITS,
+    STRESSES_WITHOUT_VOLUME,
+    VIRIALS_BESIDE_STRESSES,
+    virials_of,
+)
 from zstruct.ragged import atom_rows
-from zstruct.schema import GEOMETRY
-from zstruct.voigt import voigt_to_full
 
 __all__ = ["DeePMDExporter"]
 
 # Labels of DeePMD-kit, by the names of their files, and the fields that they are.
 _LABELS = {"energy": "energy", "force": "forces", "atom_ener": "energies"}
-_KEPT = (*GEOMETRY, *_LABELS.values(), "stress", "virial")
 _OF_ATOMS = ("coord", "force", "atom_ener")
 #: Bytes of a header of an array; there is room for any number of rows.
 _HEADER = 128
@@ -100,17 +105,16 @@ class DeePMDExporter(Exporter):
     makes_folder = True
     file_names = ("*.npy", "*.raw", "nopbc")
 
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields that have no place, and what the blocks turn out to have."""
-        self._lost = {name: "the format has no place for it" for name in contents.fields if name not in _KEPT}
-        self._lost["order"] = "structures are grouped by composition, and their atoms sorted by element"
-        return self._lost
+    limits = Limits(
+        (only((*_LABELS.values(), "stress", "virial")), STRESS_DIGITS),
+        (PARTLY_PERIODIC, BOXES, STRESSES_WITHOUT_VOLUME, VIRIALS_BESIDE_STRESSES, FLAT, HUGE_STRESSES),
+        always=(("order", "structures are grouped by composition, and their atoms sorted by element"),),
+    )
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the directory."""
         target.mkdir()
         self._target = target
-        self._periodicity = PeriodicOrNot(self._lost)
         self._types = np.zeros(256, dtype=np.int64)
         self._types[list(contents.elements)] = np.arange(len(contents.elements))
         self._names = "\n".join(SYMBOLS[z] for z in contents.elements) + "\n"
@@ -119,22 +123,16 @@ class DeePMDExporter(Exporter):
         self._bytes = 0
 
     def write(self, block: Block) -> None:
-        """Append some structures.
-
-        Raises
-        ------
-        InputError
-            If one is periodic, and its cell has no volume.
-        """
-        periodic = self._periodicity.of(block)
+        """Append some structures."""
+        in_cell = periodic(block)
         starts = block.offsets[:-1]
         owners = np.repeat(np.arange(len(block)), block.n_atoms)
         order = np.lexsort((block.columns["numbers"], owners))
         numbers = block.columns["numbers"][order]
         present = {name: block.has(key) for name, key in _LABELS.items() if key in block.columns}
-        virials, present["virial"] = _virials(block, periodic)
+        virials, present["virial"] = virials_of(block)
         names = list(present)
-        flags = np.stack([periodic, *present.values()], axis=1)
+        flags = np.stack([in_cell, *present.values()], axis=1)
         members: dict[tuple[Any, ...], list[int]] = {}
         view = numbers.data
         edges = block.offsets.tolist()
@@ -198,18 +196,3 @@ class DeePMDExporter(Exporter):
 
     def abort(self) -> None:
         """Leave what was begun."""
-
-
-def _virials(block: Block, periodic: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return virials, shape (n, 9), and which structures have one."""
-    rows, there = np.zeros((len(block), 9)), np.zeros(len(block), dtype=bool)
-    if "stress" in block.columns:
-        there = block.has("stress") & periodic
-        volumes = np.abs(np.linalg.det(block.columns["cell"]))[there]
-        full = voigt_to_full(block.columns["stress"][there])
-        rows[there] = (-full * volumes[:, None, None]).reshape(-1, 9)
-    if "virial" in block.columns:
-        others = block.has("virial") & ~there
-        rows[others] = block.columns["virial"][others].reshape(-1, 9)
-        there = there | others
-    return rows, there

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import time
 from collections import deque
@@ -13,34 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from zstruct import parallel
-from zstruct.arguments import check, names
-from zstruct.batch.packed import PackedBatch
+from zstruct.arguments import check
 from zstruct.disk import writing
 from zstruct.errors import InputError
-from zstruct.exporters.exporter import Block, Contents, Exporter, TextExporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter, TextExporter
+from zstruct.exporters.limits import Tally
 from zstruct.exporters.registry import exporter_of
+from zstruct.exporters.structures import StoredStructures, Structures
 from zstruct.exporters.target import ExportTarget
 from zstruct.keywords import keywords
-from zstruct.loading.dataset_options import Cache
 from zstruct.loading.reader import StructureReader
 from zstruct.paths_and_urls import is_url, path_of
-from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Field, infer
-from zstruct.splits import open_split
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
-from zstruct.to_ase import original_name
 
-__all__ = ["ExportReport", "export"]
-
-#: Bytes of fields in a block: large enough for threads, small enough that some of them take little memory.
-_BLOCK_BYTES = 8 << 20
-_KEPT_BYTES = 256 << 20  # of decoded chunks
-_SOME = 1 << 16  # structures
-_SPLIT = "split"
+__all__ = ["ExportReport", "export", "write_structures"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +44,7 @@ class ExportReport:
     fields
         The fields that are in it.
     lost
-        What the format can't carry, and why: fields and other things of the store.
+        What is not in it, and why: what the format can't carry, and what the store has beside fields.
     nbytes
         Bytes on disk.
     seconds
@@ -100,7 +88,8 @@ def export(
     ----------
     data
         A store, its path or URL; or a reader, a dataset or a view of one, whose structures are exported in
-        its order (nothing else of it counts: neither transforms nor dtypes).
+        its order (nothing else of it counts: neither transforms nor dtypes). Or an `xarray.Dataset` that
+        `zstruct.open` returned, or a part of it, with the values that it has: see ``ds.zs.export``.
     path
         The file or directory to make. Text may be compressed: a name that ends in ``.gz``, ``.bz2``, ``.xz``
         or ``.zst`` says so.
@@ -155,149 +144,70 @@ def export(
     >>> report.n_structures, report.lost
     (3, {})
     """
+    if hasattr(data, "zs"):
+        chosen = data if select is None and split is None else data.zs.select(select, split=split)
+        report: ExportReport = chosen.zs.export(
+            path, format, fields=fields, exclude=exclude, with_split=with_split, overwrite=overwrite,
+            workers=workers, progress=progress,
+        )  # fmt: skip
+        return report
+    reader = data if isinstance(data, StructureReader) else getattr(data, "reader", None)
+    if not isinstance(reader, StructureReader):
+        reader = StructureReader(Store.of(data, storage_options), ["positions"])
+    if split is not None:
+        reader = reader.select(split=split)
+    if select is not None:
+        reader = reader.select(select)
+    chosen = StoredStructures(reader, fields, exclude, with_split)
+    return write_structures(chosen, path, format, overwrite=overwrite, workers=workers, progress=progress)
+
+
+def write_structures(
+    structures: Structures,
+    path: str | os.PathLike[str],
+    format: str | Exporter | None,
+    *,
+    overwrite: bool,
+    workers: int | None,
+    progress: bool,
+) -> ExportReport:
+    """Write structures, wherever they come from, into a file of another format.
+
+    Parameters
+    ----------
+    structures
+        The structures.
+    path, format, overwrite, workers, progress
+        As for `export`.
+
+    Raises
+    ------
+    InputError, BuildLockedError, WriteError, StoreExistsError, MissingExtraError
+        As for `export`.
+    """
     began = time.perf_counter()
     check(overwrite=overwrite, progress=progress)
     target = path_of(path, "what is exported")
     if is_url(target):
         raise InputError(f"exports go to local files, not to {target}: make one here and copy that")
     exporter = exporter_of(target, format)
-    reader = _reader_of(data, storage_options)
-    if split is not None:
-        reader = reader.select(split=split)
-    if select is not None:
-        reader = reader.select(select)
-    if len(reader) == 0:
+    contents = structures.contents()
+    if contents.n_structures == 0:
         raise InputError("there is nothing to export: the selection has no structures")
-    wanted = _fields_of(reader.store, fields, names("exclude", exclude))
-    blocks = _Blocks(reader, wanted, with_split)
-    contents = blocks.contents()
-    lost = exporter.lost(contents)
+    lost = dict(exporter.lost(contents))
+    tally = Tally(exporter.limits, lost)
+    tally.begin(contents)
     workers = parallel.cpu_count() if workers is None else workers
     goal = ExportTarget(target, overwrite=overwrite)
     with writing(target, f"{target} is as it was"), goal:
         with _Bar(contents.n_structures, progress) as bar:
-            _write(exporter, goal.partial, contents, blocks, workers, bar)
+            _write(exporter, goal.partial, contents, tally.checked(structures), workers, bar)
         goal.publish(exporter.file_names)
     absent = set(lost) if contents.has_cells else {*lost, "cell", "pbc"}
     kept = [name for name in contents.fields if name not in absent]
+    lost |= structures.beside()
     seconds, nbytes = time.perf_counter() - began, _size(goal.path)
     return ExportReport(target, contents.n_structures, contents.n_atoms, kept, lost, nbytes, seconds)
-
-
-def _reader_of(data: Any, storage_options: Mapping[str, Any] | None) -> StructureReader:
-    """Return a reader of the structures of whatever was given."""
-    reader = data if isinstance(data, StructureReader) else getattr(data, "reader", None)
-    if isinstance(reader, StructureReader):
-        return reader
-    if hasattr(data, "zs"):
-        raise InputError(
-            "a Dataset may hold other values than its store, and is not exported: give the store, and "
-            "select=ds.structure.values for the structures of the Dataset"
-        )
-    return StructureReader(Store.of(data, storage_options), ["positions"])
-
-
-def _fields_of(store: Store, fields: Iterable[str] | None, exclude: Iterable[str]) -> dict[str, Field]:
-    """Return the fields to export; the geometry is always among them."""
-    there = store.fields
-    chosen = [name for name in there if name != "formula"] if fields is None else names("fields", fields)
-    for name in [*chosen, *exclude]:
-        if name not in there:
-            raise InputError(f"{store.path} has no field {name!r}; it has {', '.join(there)}")
-    left_out = set(exclude)
-    for name in GEOMETRY:
-        if name in left_out:
-            raise InputError(f"exclude=[{name!r}]: a structure can't do without {name}")
-    return {name: there[name] for name in dict.fromkeys([*GEOMETRY, *chosen]) if name not in left_out}
-
-
-class _Blocks:
-    """The structures of a reader, in its order, in blocks.
-
-    Parameters
-    ----------
-    reader
-        Says which structures.
-    fields
-        What to read of them, in the dtypes of the store.
-    split
-        Name of a split to have as a field.
-    """
-
-    def __init__(self, reader: StructureReader, fields: Mapping[str, Field], split: str | None):
-        self._fields = dict(fields)
-        store = reader.store
-        self._parts = None if split is None else open_split(store, split)
-        if split is not None and _SPLIT in fields:
-            raise InputError(
-                f"{store.path} has a field {_SPLIT!r} already: give exclude=[{_SPLIT!r}], or no with_split"
-            )
-        self._masks = {name: store.presence[name] for name in fields if name in store.presence}
-        dtypes: Any = {name: spec.dtype for name, spec in fields.items() if spec.kind != "bool"}
-        cache = Cache("memory", bytes=_KEPT_BYTES)
-        self._rows = reader.structures
-        self._reader = StructureReader(store, list(fields), dtypes, cache=cache)
-        self._n_atoms = self._reader.n_atoms[self._rows]
-
-    def contents(self) -> Contents:
-        """Return what all blocks together are."""
-        categories = {
-            name: self._reader.categories(name)
-            for name, spec in self._fields.items()
-            if spec.kind == "category"
-        }
-        n_atoms = self._n_atoms
-        most = int(n_atoms.max()) if len(n_atoms) else 0
-        store = self._reader.store
-        originals = {name: original_name(name, store.array_attrs(name)) for name in self._fields}
-        fields = dict(self._fields)
-        if self._parts is not None:
-            fields[_SPLIT] = infer(_SPLIT, STRUCTURE, "category", ())
-            categories[_SPLIT] = list(self._parts.labels)
-        cells = self._have_cells()
-        n, elements = len(n_atoms), self._reader.elements
-        return Contents(n, int(n_atoms.sum()), fields, categories, most, originals, cells, elements)
-
-    def _have_cells(self) -> bool:
-        """Return whether any structure has a cell."""
-        store, rows = self._reader.store, np.sort(self._rows)
-        for start in range(0, store.n_structures, _SOME):
-            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + _SOME)] - start
-            if len(here) and store.read("cell", start, start + _SOME)[here].any():
-                return True
-        return False
-
-    def __iter__(self) -> Iterator[Block]:
-        each = sum(spec.row_bytes for spec in self._fields.values() if spec.level == ATOM)
-        alone = sum(spec.row_bytes for spec in self._fields.values() if spec.level != ATOM)
-        edges = np.cumsum(self._n_atoms * each + alone) // _BLOCK_BYTES
-        cuts = [0, *(np.flatnonzero(np.diff(edges)) + 1).tolist(), len(edges)]
-        for start, stop in itertools.pairwise(cuts):
-            if stop > start:
-                yield self._block(self._reader.take(self._rows[start:stop]), start, self._rows[start:stop])
-
-    def _block(self, batch: PackedBatch, first: int, rows: NDArray[np.int64]) -> Block:
-        columns = {name: batch.columns[name] for name in self._fields}
-        present = {}
-        for name, spec in self._fields.items():
-            mask = batch.columns.get(f"has_{name}")
-            there = _given(spec, columns[name], batch.offsets) if mask is None else np.asarray(mask, bool)
-            if not there.all():
-                present[name] = there
-        if self._parts is not None:
-            columns[_SPLIT] = self._parts.codes[rows].astype(np.int32)
-            present[_SPLIT] = columns[_SPLIT] >= 0
-        return Block(batch.n_atoms, columns, present, first)
-
-
-def _given(spec: Field, rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which structures have a field: any of its values is not missing."""
-    there = spec.given(rows)
-    if spec.level != ATOM:
-        return there
-    counts = np.concatenate([[0], np.cumsum(there)])
-    found: NDArray[np.bool_] = counts[offsets[1:]] > counts[offsets[:-1]]
-    return found
 
 
 class _Bar:

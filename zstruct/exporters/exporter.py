@@ -6,88 +6,18 @@ file gets its name only when it is whole is the business of `zstruct.exporters.e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.compression import compressor
-from zstruct.ragged import counts_to_offsets
-from zstruct.schema import Field
+from zstruct.exporters.limits import Limits
 
-__all__ = ["Block", "Contents", "Exporter", "TextExporter"]
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What will be exported, known before the first block.
-
-    Parameters
-    ----------
-    n_structures, n_atoms
-        How many there are in all.
-    fields
-        The fields of each block, by name; units are the store's.
-    categories
-        The texts that the codes of category fields stand for.
-    most_atoms
-        Atoms of the largest structure.
-    originals
-        What fields were called where they came from: a file of another tool has these names.
-    has_cells
-        Whether any structure has a cell: else nothing is lost where a format has none.
-    elements
-        The atomic numbers in the store, ascending: those of all its structures, so that parts which are
-        exported one by one number them alike.
-    """
-
-    n_structures: int
-    n_atoms: int
-    fields: Mapping[str, Field]
-    categories: Mapping[str, list[str]]
-    most_atoms: int
-    originals: Mapping[str, str] = field(default_factory=dict)
-    has_cells: bool = True
-    elements: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some structures, packed end to end.
-
-    Parameters
-    ----------
-    n_atoms
-        Atoms of each structure, shape (n,).
-    columns
-        Rows by field: (n_atoms.sum(), ...) per atom, (n, ...) per structure, in the dtype of the store.
-    present
-        Which structures have a field, shape (n,); fields that all of them have are left out.
-    first
-        The number of the first of them in the export, for messages.
-    """
-
-    n_atoms: NDArray[np.int64]
-    columns: Mapping[str, NDArray[Any]]
-    present: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    first: int = 0
-
-    def __len__(self) -> int:
-        return len(self.n_atoms)
-
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """Atoms of structure i are rows ``offsets[i]:offsets[i + 1]``."""
-        return counts_to_offsets(self.n_atoms)
-
-    def has(self, name: str) -> NDArray[np.bool_]:
-        """Return which structures have a field, shape (n,)."""
-        given = self.present.get(name)
-        there = np.full(len(self), name in self.columns) if given is None else given
-        return there
+__all__ = ["Exporter", "TextExporter"]
 
 
 class Exporter:
@@ -101,10 +31,12 @@ class Exporter:
     makes_folder = False
     #: Patterns of names of files that such a directory may have, where others of its kind lack them.
     file_names: Sequence[str] = ()
+    #: What the format can't carry: what is lost is said, and what it has no place for is refused.
+    limits: ClassVar[Limits] = Limits()
 
     def lost(self, contents: Contents) -> dict[str, str]:
         """Return what the format can't carry: fields, or other things, and why, in a few words each."""
-        return {}
+        return self.limits.lost(contents)
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file or directory `target`, which is not there yet, for the `contents` to come.

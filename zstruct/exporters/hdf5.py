@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.exporters.exporter import Block, Contents, Exporter
-from zstruct.exporters.hdf5_objects import SmallObjects, created, h5py, refuse_zeros
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.hdf5_objects import ZEROS, SmallObjects, created, h5py
+from zstruct.exporters.limits import Limits
 from zstruct.exporters.named_arrays import Column, columns_of, needs_mask, row_of, unit_of
 from zstruct.schema import ATOM, GEOMETRY
 from zstruct.sources.array_files.stored import OWN, PLACE
@@ -32,6 +34,7 @@ class HDF5Exporter(Exporter):
     structures, the flat layout is better.
     """
 
+    limits = Limits((ZEROS,))
     names = {"numbers": "species"}  # noqa: RUF012
     _file: Any = None
 
@@ -40,13 +43,10 @@ class HDF5Exporter(Exporter):
 
         Raises
         ------
-        InputError
-            If texts can't be written.
         MissingExtraError
             If h5py is not installed.
         """
-        refuse_zeros(contents.categories)
-        self._columns = columns_of(contents, self.names, set())
+        self._columns = columns_of(contents, self.names, set(), self.limits.left_out(contents))
         self._file = created(target)
         self._objects = SmallObjects()
         self._group = self._file.create_group("structures")
@@ -93,6 +93,7 @@ class FlatHDF5Exporter(Exporter):
     has one. A missing label is NaN; of other properties, ``has_<name>`` says who has them.
     """
 
+    limits = Limits((ZEROS,))
     names = {"numbers": "atomic_numbers", "cell": "cells"}  # noqa: RUF012
     _file: Any = None
 
@@ -101,14 +102,11 @@ class FlatHDF5Exporter(Exporter):
 
         Raises
         ------
-        InputError
-            If texts can't be written.
         MissingExtraError
             If h5py is not installed.
         """
-        refuse_zeros(contents.categories)
         taken = {"atomic_numbers_splits", "forces_splits", "stress_mask", OWN}
-        self._columns = columns_of(contents, self.names, taken)
+        self._columns = columns_of(contents, self.names, taken, self.limits.left_out(contents))
         self._package = h5py()
         self._file = created(target)
         self._groups = {True: self._file.create_group("structures"), False: self._file.create_group("labels")}

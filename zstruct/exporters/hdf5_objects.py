@@ -6,16 +6,17 @@ than to write a few numbers. Here these are made once and used again. What is wr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError, MissingExtraError
+from zstruct.errors import MissingExtraError
+from zstruct.exporters.limits import same
 
-__all__ = ["SmallObjects", "created", "h5py", "refuse_zeros"]
+__all__ = ["ZEROS", "SmallObjects", "created", "h5py"]
 
 # Files are such that HDF5 1.10 reads them, and whatever came after it.
 _VERSION = ("v110", "v110")
@@ -50,20 +51,12 @@ def created(path: Path) -> Any:
     return h5py().File(path, "w", libver=_VERSION)
 
 
-def refuse_zeros(categories: Mapping[str, Sequence[str]]) -> None:
-    """Refuse texts of fields with a zero character, which end there in HDF5.
-
-    Raises
-    ------
-    InputError
-        If there is one.
-    """
-    for name, texts in categories.items():
-        if any("\0" in text for text in texts):
-            raise InputError(
-                f"some texts of {name} have a zero character, which HDF5 can't hold; leave it out with "
-                f"exclude=[{name!r}]"
-            )
+#: Of texts in HDF5.
+ZEROS = same(
+    "texts with a zero character",
+    lambda entry: any("\0" in text for text in entry.texts),
+    "some of its texts have a zero character, where texts of HDF5 end",
+)
 
 
 class SmallObjects:

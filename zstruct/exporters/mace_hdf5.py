@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.exporters.exporter import Block, Contents, Exporter
-from zstruct.exporters.hdf5_objects import SmallObjects, created, refuse_zeros
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.hdf5_objects import ZEROS, SmallObjects, created
+from zstruct.exporters.limits import Entry, FieldLimit, Limits, StructureLimit
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE
 
 __all__ = ["MACEHDF5Exporter"]
@@ -27,8 +29,66 @@ _PROPERTIES = {
 }
 # Those that are whatever their inputs call so.
 _OWN = ("total_spin", "elec_temp")
-_NOTHING = "None"  # as MACE writes what is not there
-_DEFAULT = "Default"  # its config_type of those that have none
+_KNOWN = {**_PROPERTIES, **{name: name for name in _OWN}}
+# The fields that are weights of labels.
+_WEIGHTS = {name: f"config_{key}_weight" for name, key in _KNOWN.items()}
+_ALL_WEIGHTS = ("weight", *_WEIGHTS.values())
+_NOTHING, _DEFAULT = "None", "Default"  # as MACE writes what is not there, and what has no type
+
+
+def _has_no_place(entry: Entry) -> str:
+    name, field = entry.name, entry.field
+    weights = {weight for label, weight in _WEIGHTS.items() if label in entry.contents.fields}
+    if name not in (*GEOMETRY, *_KNOWN, *weights, "weight", "config_type"):
+        return "MACE has no place for it"
+    number = field.shape == () and field.level == STRUCTURE and field.kind in ("float", "int")
+    return "MACE has a number there" if name in (*weights, *_OWN) and not number else ""
+
+
+def _is_default_weight(block: Block) -> NDArray[np.bool_]:
+    found = np.zeros(len(block), dtype=bool)
+    for name in _ALL_WEIGHTS:
+        if name in block.columns and block.columns[name].ndim == 1:
+            found |= block.has(name) & (block.columns[name] == 1)
+    return found
+
+
+def _is_weight_of_nothing(block: Block) -> NDArray[np.bool_]:
+    found = np.zeros(len(block), dtype=bool)
+    for label, weight in _WEIGHTS.items():
+        found |= block.has(weight) & ~block.has(label)
+    return found
+
+
+def _no_type(entry: Entry) -> str:
+    unclear = entry.name == "config_type" and {"", _NOTHING, _DEFAULT} & {*entry.texts}
+    return f"MACE has {_NOTHING!r} and {_DEFAULT!r} where there is none" if unclear else ""
+
+
+def _no_float(entry: Entry) -> str:
+    return "weights are no whole numbers" if entry.name in _ALL_WEIGHTS and entry.field.kind == "int" else ""
+
+
+_LIMITS = Limits(
+    (
+        FieldLimit(
+            f"all fields but {', '.join(_KNOWN)}, config_type, weight, and numbers that are called "
+            "config_energy_weight and so on",
+            _has_no_place,
+        ),
+        FieldLimit("a config_type that is 'Default', 'None' or empty", _no_type, "defaults"),
+        FieldLimit("that weights are whole numbers", _no_float, "dtype"),
+        ZEROS,
+    ),
+    (
+        StructureLimit(
+            "weights of one", "which is what MACE has without one", _is_default_weight, _ALL_WEIGHTS
+        ),
+        StructureLimit(
+            "weights of labels that a structure lacks", "they are zero", _is_weight_of_nothing, _ALL_WEIGHTS
+        ),
+    ),
+)
 
 
 class MACEHDF5Exporter(Exporter):
@@ -40,39 +100,24 @@ class MACEHDF5Exporter(Exporter):
     ``config_type``. Fields that are called ``config_energy_weight`` and so on are the weights of labels.
     """
 
+    limits = _LIMITS
     _file: Any = None
-
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields that MACE does not know."""
-        kept = {*GEOMETRY, *self._known(contents), *self._weights(contents).values(), "weight", "config_type"}
-        return {name: "MACE has no place for it" for name in contents.fields if name not in kept}
-
-    def _known(self, contents: Contents) -> dict[str, str]:
-        known = {name: key for name, key in _PROPERTIES.items() if name in contents.fields}
-        return known | {name: name for name in _OWN if name in contents.fields}
-
-    def _weights(self, contents: Contents) -> dict[str, str]:
-        """Return the fields that are weights of labels, by MACE's names for these."""
-        names = {key: f"config_{key}_weight" for key in self._known(contents).values()}
-        alone = {
-            name for name, spec in contents.fields.items() if spec.shape == () and spec.level == STRUCTURE
-        }
-        return {key: name for key, name in names.items() if name in alone}
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file.
 
         Raises
         ------
-        InputError
-            If texts can't be written.
         MissingExtraError
             If h5py is not installed.
         """
-        categories = contents.categories.get("config_type", [])
-        refuse_zeros({"config_type": categories})
         self._contents = contents
-        self._properties, self._label_weights = self._known(contents), self._weights(contents)
+        kept = set(contents.fields) - self.limits.left_out(contents)
+        categories = contents.categories["config_type"] if "config_type" in kept else []
+        self._properties = {name: key for name, key in _KNOWN.items() if name in kept}
+        self._label_weights = {
+            _KNOWN[name]: weight for name, weight in _WEIGHTS.items() if name in kept and weight in kept
+        }
         self._file = created(target)
         self._objects = SmallObjects()
         self._file.attrs["drop_last"] = False
@@ -124,7 +169,7 @@ class MACEHDF5Exporter(Exporter):
 
     def _config_types_of(self, block: Block) -> NDArray[Any]:
         """Return the text of each structure, shape (n,)."""
-        if "config_type" not in block.columns:
+        if len(self._config_types) == 1 or "config_type" not in block.columns:
             return self._config_types[np.full(len(block), -1)]
         return self._config_types[np.where(block.has("config_type"), block.columns["config_type"], -1)]
 

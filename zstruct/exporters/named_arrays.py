@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
-from zstruct.exporters.exporter import Contents
+from zstruct.exporters.blocks import Contents
 from zstruct.schema import FIELDS, GEOMETRY, Field
 
 __all__ = ["Column", "columns_of", "needs_mask", "row_of", "texts_of", "unit_of"]
@@ -50,7 +49,9 @@ class Column:
         return np.ascontiguousarray(made, dtype=self.dtype)
 
 
-def columns_of(contents: Contents, names: Mapping[str, str], taken: set[str]) -> dict[str, Column]:
+def columns_of(
+    contents: Contents, names: Mapping[str, str], taken: set[str], left_out: set[str]
+) -> dict[str, Column]:
     """Return the arrays of all fields, by field.
 
     Parameters
@@ -61,15 +62,14 @@ def columns_of(contents: Contents, names: Mapping[str, str], taken: set[str]) ->
         What the format calls fields; others have the names that their inputs gave them.
     taken
         Names of arrays that are something else.
-
-    Raises
-    ------
-    InputError
-        If two fields would have one name, or texts end with a zero, which arrays can't.
+    left_out
+        Fields that become none.
     """
     made: dict[str, Column] = {}
     used = dict.fromkeys(taken, "")
     for name, spec in contents.fields.items():
+        if name in left_out:
+            continue
         original = name if name in GEOMETRY else contents.originals.get(name, name)
         key = names.get(name, original)
         if key in used or "/" in key or "\0" in key or key in ("", "."):
@@ -79,7 +79,7 @@ def columns_of(contents: Contents, names: Mapping[str, str], taken: set[str]) ->
         used[key] = name
         dtype, texts = np.dtype(spec.dtype), None
         if spec.kind == "category":
-            texts = texts_of(name, contents.categories[name])
+            texts = texts_of(contents.categories[name])
             dtype = texts.dtype
         elif name == "numbers":
             dtype = np.dtype(np.int32)
@@ -87,13 +87,8 @@ def columns_of(contents: Contents, names: Mapping[str, str], taken: set[str]) ->
     return made
 
 
-def texts_of(name: str, categories: list[str]) -> NDArray[Any]:
+def texts_of(categories: list[str]) -> NDArray[Any]:
     """Return the texts of categories by code, and one more that is empty."""
-    if any(text.endswith("\0") for text in categories):
-        raise InputError(
-            f"some texts of {name} end with a zero character, which arrays drop; leave it out with "
-            f"exclude=[{name!r}]"
-        )
     return np.array([*categories, ""], dtype=np.str_)
 
 

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.limits import Limits, same
 from zstruct.exporters.named_arrays import Column, columns_of, needs_mask, row_of
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, GEOMETRY
@@ -101,6 +103,15 @@ class NPZExporter(Exporter):
     ``zstruct_fields`` says what each array is, and its unit, so that `zstruct.build` needs no other word.
     """
 
+    limits = Limits(
+        (
+            same(
+                "texts that end with a zero character",
+                lambda entry: any(text.endswith("\0") for text in entry.texts),
+                "some of its texts end with a zero character, which arrays drop",
+            ),
+        )
+    )
     names: Mapping[str, str] = {
         "numbers": "Z",
         "positions": "R",
@@ -113,14 +124,8 @@ class NPZExporter(Exporter):
     _archive: _Archive
 
     def begin(self, target: Path, contents: Contents) -> None:
-        """Make the file, with a place for every array.
-
-        Raises
-        ------
-        InputError
-            If an array can't hold a field.
-        """
-        self._columns = columns_of(contents, self.names, set(self.taken))
+        """Make the file, with a place for every array."""
+        self._columns = columns_of(contents, self.names, set(self.taken), self.limits.left_out(contents))
         self._contents = contents
         self._counts: list[NDArray[np.int64]] = []
         self._absent: dict[str, list[NDArray[np.bool_]]] = {}

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zstruct.errors import InputError
-from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.limits import Entry, FieldLimit, Limits, StructureLimit, only
 from zstruct.ragged import counts_to_offsets
 
 __all__ = ["PackedMemmapExporter"]
@@ -24,31 +26,51 @@ _FILES = (
     ("E.f64", "energy", "<f8"),
     ("Qtot.f64", "total_charge", "<f8"),
 )
+_DTYPES = {field: np.dtype(dtype) for _, field, dtype in _FILES}
 _NEEDED = ("energy", "forces")
+
+
+def _no_cells(entry: Entry) -> str:
+    lost = entry.name in ("cell", "pbc") and entry.contents.has_cells
+    return "the format has no place for it" if lost else ""
+
+
+def _is_halved(entry: Entry) -> str:
+    dtype = _DTYPES.get(entry.name)
+    halved = dtype is not None and entry.field.kind == "float" and np.dtype(entry.field.dtype) > dtype
+    return "written in single precision" if halved else ""
+
+
+def _lacks_charge(block: Block) -> NDArray[np.bool_]:
+    there = block.has("total_charge")
+    return ~there if "total_charge" in block.columns else np.zeros(len(block), dtype=bool)
 
 
 class PackedMemmapExporter(Exporter):
     """Writes the directory: ``offsets.npy``, ``n_atoms.npy``, and an array each of what it has."""
 
     makes_folder = True
-
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields that have no file, and digits."""
-        kept = {field for _, field, _ in _FILES}
-        kept |= set() if contents.has_cells else {"cell", "pbc"}
-        return {name: "the format has no place for it" for name in contents.fields if name not in kept}
+    limits = Limits(
+        (
+            FieldLimit("cells", _no_cells),
+            only([field for _, field, _ in _FILES]),
+            FieldLimit("digits of positions and forces in double precision", _is_halved, "precision"),
+        ),
+        (
+            StructureLimit(
+                "structures without a total charge where others have one",
+                "has no total_charge, and others may have one: select those that have it, with "
+                "select='has(total_charge)', or leave it out",
+                _lacks_charge,
+                refused=True,
+            ),
+        ),
+        needed=_NEEDED,
+        always=(("units", "no file says them: energies are in eV, lengths in angstrom"),),
+    )
 
     def begin(self, target: Path, contents: Contents) -> None:
-        """Make the directory.
-
-        Raises
-        ------
-        InputError
-            If there are no energies or forces: the format can't do without.
-        """
-        for name in _NEEDED:
-            if name not in contents.fields:
-                raise InputError(f"a packed memmap has {name} of every structure, and there are none")
+        """Make the directory."""
         target.mkdir()
         self._folder = target
         self._counts: list[np.ndarray] = []
@@ -61,13 +83,6 @@ class PackedMemmapExporter(Exporter):
     def write(self, block: Block) -> None:
         """Append some structures."""
         for name, (file, dtype) in self._files.items():
-            there = block.has(name)
-            if not there.all():
-                which = block.first + int(np.argmin(there))
-                raise InputError(
-                    f"structure {which} has no {name}, and a packed memmap can't say so: select those "
-                    f"that have it, with select='has({name})', or leave it out"
-                )
             file.write(np.ascontiguousarray(block.columns[name], dtype=dtype).data)
         self._counts.append(block.n_atoms)
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import MissingExtraError
-from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
 from zstruct.schema import ATOM, Field
 
 __all__ = ["ParquetExporter"]

@@ -9,18 +9,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.elements import SYMBOLS
-from zstruct.errors import InputError
-from zstruct.exporters.exporter import Block, Contents, TextExporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import TextExporter
+from zstruct.exporters.limits import (
+    BOXES,
+    FLAT,
+    PARTLY_PERIODIC,
+    Entry,
+    FieldLimit,
+    Limits,
+    StructureLimit,
+    only,
+    periodic,
+)
 from zstruct.exporters.lines import Item, written
-from zstruct.exporters.periodicity import PeriodicOrNot
-from zstruct.schema import GEOMETRY
+from zstruct.ragged import segment_reduce
 from zstruct.sources.runner.structure import STATEMENT
 
 __all__ = ["RunnerExporter"]
 
 _NEEDED = ("energy", "forces")
-_KEPT = (*GEOMETRY, *_NEEDED, "charges", "energies", "total_charge", "comment")
+_PLACEHOLDERS = ("charges", "energies")
 _ELEMENTS = [symbol.encode() for symbol in SYMBOLS]
+
+
+def _stripped(text: str) -> str:
+    """Return a comment as it is written: lines that have something, without spaces around it."""
+    return "\n".join(line.strip() for line in text.split("\n") if line.strip())
+
+
+def _no_comment(entry: Entry) -> str:
+    if entry.name != "comment":
+        return ""
+    if entry.field.kind != "category":
+        return "it is no text"
+    lines = [line for text in entry.texts for line in _stripped(text).split("\n")]
+    if not all(line.replace("\t", " ").isprintable() for line in lines):
+        return "some texts have characters that no line can have"
+    return "some texts are what states the units" if STATEMENT in lines else ""
+
+
+def _is_spaced(entry: Entry) -> str:
+    spaced = entry.name == "comment" and any(_stripped(text) != text or not text for text in entry.texts)
+    return "empty lines, and spaces around others, are left out" if spaced else ""
+
+
+def _is_placeholder(block: Block) -> NDArray[np.bool_]:
+    """Return which structures have charges or energies of atoms that are all zero."""
+    zero = np.zeros(len(block), dtype=bool)
+    for name in _PLACEHOLDERS:
+        if name in block.columns:
+            some = segment_reduce(block.columns[name] != 0, block.offsets, "max").astype(bool)
+            zero |= block.has(name) & ~some
+    return zero
+
+
+_LIMITS = Limits(
+    (
+        only((*_NEEDED, *_PLACEHOLDERS, "total_charge", "comment")),
+        FieldLimit("comments that are no text, or have control characters", _no_comment),
+        FieldLimit("empty lines of comments, and spaces around others", _is_spaced, "spacing"),
+    ),
+    (
+        PARTLY_PERIODIC,
+        BOXES,
+        StructureLimit(
+            "charges and energies that are zero for all atoms",
+            "they are what the format has where none are known",
+            _is_placeholder,
+            _PLACEHOLDERS,
+        ),
+        FLAT,
+    ),
+    needed=_NEEDED,
+)
 
 
 class RunnerExporter(TextExporter):
@@ -31,54 +93,26 @@ class RunnerExporter(TextExporter):
     not known; it has no place for missing forces or energies.
     """
 
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields that have no place, and what the blocks turn out to have."""
-        self._lost = {name: "the format has no place for it" for name in contents.fields if name not in _KEPT}
-        if "comment" in contents.fields and contents.fields["comment"].kind != "category":
-            self._lost["comment"] = "it is no text"
-        return self._lost
+    limits = _LIMITS
 
     def begin(self, target: Path, contents: Contents) -> None:
-        """Make the file.
-
-        Raises
-        ------
-        InputError
-            If there are no energies or forces: the format can't do without.
-        """
-        for name in _NEEDED:
-            if name not in contents.fields:
-                raise InputError(f"input.data has {name} of every structure, and there are none")
+        """Make the file."""
         super().begin(target, contents)
-        self._periodicity = PeriodicOrNot(self._lost)
+        self._lost = self.lost(contents)
         self._comments = [
-            b"".join(b"comment %b\n" % line.strip().encode() for line in text.split("\n") if line.strip())
+            b"".join(b"comment %b\n" % line.encode() for line in _stripped(text).split("\n") if line)
             for text in contents.categories.get("comment", [])
         ]
 
     def text(self, block: Block) -> NDArray[np.uint8]:
-        """Return the text of some structures.
-
-        Raises
-        ------
-        InputError
-            If a structure has no energy or no forces.
-        """
-        for name in _NEEDED:
-            there = block.has(name)
-            if not there.all():
-                raise InputError(
-                    f"structure {block.first + int(np.argmin(there))} has no {name}, which input.data can't "
-                    f"say: select those that have it, with select='has({name})'"
-                )
-        columns = block.columns
-        periodic = self._periodicity.of(block)
+        """Return the text of some structures."""
+        columns, in_cell = block.columns, periodic(block)
         head = [Item(f"begin\ncomment {STATEMENT}\n".encode())]
         if self._comments and "comment" not in self._lost:
             head.append(Item(rows=columns["comment"], texts=self._comments, present=block.has("comment")))
-        head += [Item(b"lattice ", columns["cell"][:, k], b"\n", present=periodic) for k in range(3)]
+        head += [Item(b"lattice ", columns["cell"][:, k], b"\n", present=in_cell) for k in range(3)]
         atoms = [Item(b"atom ", columns["positions"]), Item(b" ", columns["numbers"], texts=_ELEMENTS)]
-        atoms += [Item(b" ", self._or_zero(block, name)) for name in ("charges", "energies")]
+        atoms += [Item(b" ", self._or_zero(block, name)) for name in _PLACEHOLDERS]
         atoms += [Item(b" ", columns["forces"], b"\n")]
         tail = [Item(b"energy ", columns["energy"], b"\n")]
         if "total_charge" in columns:

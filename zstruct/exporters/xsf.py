@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
-from zstruct.exporters.exporter import Block, Contents, Exporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.limits import Limits, StructureLimit, only
 from zstruct.exporters.lines import Item, Lines, written
-from zstruct.schema import GEOMETRY
 
 __all__ = ["XSFExporter"]
 
@@ -25,15 +26,45 @@ _KINDS = (b"MOLECULE\n", b"POLYMER\n", b"SLAB\n", b"CRYSTAL\n", b"")
 _NO_CELL = 4
 
 
+def _repeats_oddly(block: Block) -> NDArray[np.bool_]:
+    pbc = block.columns["pbc"].astype(bool)
+    odd: NDArray[np.bool_] = (pbc[:, 1] & ~pbc[:, 0]) | (pbc[:, 2] & ~pbc[:, 1])
+    return odd
+
+
+def _has_forces_alone(block: Block) -> NDArray[np.bool_]:
+    alone: NDArray[np.bool_] = block.has("forces") & ~block.has("energy")
+    return alone
+
+
+_LIMITS = Limits(
+    (only(("energy", "forces")),),
+    (
+        StructureLimit(
+            "structures that repeat along others than the first of their vectors",
+            "does not repeat along the first of its vectors, but along others, which an XSF file can't say: "
+            "select others",
+            _repeats_oddly,
+            refused=True,
+        ),
+        # What unit forces are in, only aenet's comment says, which has the energy.
+        StructureLimit(
+            "forces without an energy",
+            "has forces but no energy, without which an XSF file has forces in other units: select those "
+            "that have it, with select='has(energy)'",
+            _has_forces_alone,
+            refused=True,
+        ),
+    ),
+    notes=("in one file: structures that repeat differently",),
+)
+
+
 class XSFExporter(Exporter):
     """Writes ``NAME/000001.xsf`` and so on, or ``NAME.xsf``."""
 
     makes_folder = True
-
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields that the format has no place for."""
-        kept = {*GEOMETRY, "energy", "forces"}
-        return {name: "the format has no place for it" for name in contents.fields if name not in kept}
+    limits = _LIMITS
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the directory, or the file."""
@@ -56,8 +87,7 @@ class XSFExporter(Exporter):
         Raises
         ------
         InputError
-            If one is periodic along other vectors than the first ones, or has forces and no energy, or if an
-            animation would have structures of different periodicity.
+            If an animation would have structures of different periodicity.
         """
         kinds = _kinds(block)
         if self._animated:
@@ -87,7 +117,6 @@ class XSFExporter(Exporter):
         columns, in_cell = block.columns, kinds != _NO_CELL
         number = np.arange(block.first + 1, block.first + len(block) + 1)
         count = Item(b" " if self._animated else b"", number if self._animated else None, b"\n")
-        _check_energies(block)
         energies: list[Item] = []
         if "energy" in columns:
             energies.append(Item(b"# total energy = ", columns["energy"], b" eV\n", block.has("energy")))
@@ -117,25 +146,5 @@ class XSFExporter(Exporter):
 
 def _kinds(block: Block) -> NDArray[np.int64]:
     """Return the number of vectors along which each structure is periodic, 4 if it has no cell at all."""
-    pbc = block.columns["pbc"].astype(bool)
-    odd = (pbc[:, 1] & ~pbc[:, 0]) | (pbc[:, 2] & ~pbc[:, 1])
-    if odd.any():
-        which = int(np.argmax(odd))
-        raise InputError(
-            f"structure {block.first + which} is periodic along {pbc[which].tolist()} of its vectors; an XSF "
-            "file has those first along which it is periodic"
-        )
-    kinds = pbc.sum(axis=1).astype(np.int64)
+    kinds = block.columns["pbc"].astype(bool).sum(axis=1).astype(np.int64)
     return np.where(np.any(block.columns["cell"], axis=(1, 2)), kinds, _NO_CELL)
-
-
-def _check_energies(block: Block) -> None:
-    """Raise if there are forces without an energy: what unit they are in, only aenet's comment says."""
-    if "forces" not in block.columns:
-        return
-    alone = block.has("forces") & ~block.has("energy")
-    if alone.any():
-        raise InputError(
-            f"structure {block.first + int(np.argmax(alone))} has forces but no energy, without which an XSF "
-            "file has forces in other units: select those that have it, with select='has(energy)'"
-        )

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from zstruct.aliases import by_alias
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
-from zstruct.exporters.exporter import Block, Contents, TextExporter
+from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.exporter import TextExporter
+from zstruct.exporters.limits import HALF_PROVENANCE, UNITS, Entry, FieldLimit, Limits, same
 from zstruct.exporters.lines import Item, written
-from zstruct.schema import ATOM, FIELDS, GEOMETRY, PROVENANCE, STRUCTURE, Field
+from zstruct.schema import ATOM, FIELDS, GEOMETRY, STRUCTURE, Field
 from zstruct.voigt import voigt_to_full
 
 __all__ = ["XYZExporter"]
@@ -63,16 +65,88 @@ class _Column:
         return shape == (1,) or (len(shape) > 1 and self.field.name not in FIELDS)
 
 
+def _meaning(entry: Entry) -> str:
+    """Return what the name of a field would be taken for, if that is something else."""
+    level, key = entry.field.level, entry.original
+    known = None if entry.name in FIELDS else by_alias(key, level)
+    if known is not None:
+        return f"the {known.name}"
+    return "part of the format" if key.casefold() in _SPECIAL[level] and entry.name not in GEOMETRY else ""
+
+
+def _key(entry: Entry) -> str:
+    """Return what a field is called in the file."""
+    return f"input_{entry.original}" if _meaning(entry) else entry.original
+
+
+def _new_name(entry: Entry) -> str:
+    meaning = _meaning(entry)
+    return f"it is written as {_key(entry)}: {entry.original} would be taken for {meaning}" if meaning else ""
+
+
+def _odd_name(entry: Entry) -> str:
+    key = _key(entry)
+    if re.search(r"[\x00-\x1f\x7f]", key) or not key.strip() or not _is_unicode(key):
+        return "its name has characters that the format can't hold"
+    if entry.field.level == ATOM and (":" in key or key != key.strip()):
+        return f"Properties can't have the name {key!r}"
+    return ""
+
+
+def _no_word(entry: Entry) -> str:
+    if entry.field.level == ATOM:
+        for text in entry.texts:
+            if text.split() != [text] or "\0" in text or not _is_unicode(text):
+                return f"{text!r} can't be one word of an atom line"
+    return ""
+
+
+def _is_second(entry: Entry) -> bool:
+    """Return whether a field before has the same name in the file."""
+    for field in entry.contents.fields.values():
+        if field.name == entry.name:
+            return False
+        other = Entry(field, entry.contents)
+        if field.name not in GEOMETRY and (field.level, _key(other)) == (entry.field.level, _key(entry)):
+            return True
+    return False
+
+
+def _other_shape(entry: Entry) -> str:
+    shape = entry.field.shape
+    if entry.field.level != ATOM or not (shape == (1,) or len(shape) > 1):
+        return ""
+    has = "one number, which comes back without an axis" if shape == (1,) else "numbers in a row"
+    return f"{shape}; an atom line has {has}"
+
+
+_LIMITS = Limits(
+    (
+        HALF_PROVENANCE,
+        FieldLimit(
+            "names with control characters, and such of atoms with a colon or spaces around them", _odd_name
+        ),
+        FieldLimit("texts of atoms that are several words, or empty", _no_word),
+        same("two fields of one name", _is_second, "another field has the same name in the file"),
+        FieldLimit("names that mean something else in the format", _new_name, "name"),
+        UNITS,
+        FieldLimit("shapes of atoms' rows other than numbers in a row", _other_shape, "shape"),
+    ),
+)
+
+
 class XYZExporter(TextExporter):
     """Writes extended XYZ; see `zstruct.export`."""
 
-    def lost(self, contents: Contents) -> dict[str, str]:
-        """Return the fields whose names or texts have no place in the format, and changes of the others."""
-        return _planned(contents)[1]
+    limits = _LIMITS
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file, and decide how fields are written."""
-        self._columns, _ = _planned(contents)
+        left_out = self.limits.left_out(contents)
+        entries = (Entry(field, contents) for field in contents.fields.values())
+        self._columns = [
+            _column(entry) for entry in entries if entry.name not in GEOMETRY and entry.name not in left_out
+        ]
         super().begin(target, contents)
 
     def text(self, block: Block) -> NDArray[np.uint8]:
@@ -140,60 +214,14 @@ def _check_texts(codes: NDArray[Any], block: Block, name: str) -> None:
         )
 
 
-def _planned(contents: Contents) -> tuple[list[_Column], dict[str, str]]:
-    """Return the fields that are written besides the geometry, and what is lost."""
-    columns: list[_Column] = []
-    lost: dict[str, str] = {}
-    taken: set[tuple[str, str]] = set()
-    half = len(set(PROVENANCE) & set(contents.fields)) == 1
-    for name, field in contents.fields.items():
-        if name in GEOMETRY:
-            continue
-        if half and name in PROVENANCE:
-            lost[name] = "source and frame are kept together only"
-            continue
-        key = contents.originals.get(name, name)
-        known = None if name in FIELDS else by_alias(key, field.level)
-        if known is not None or key.casefold() in _SPECIAL[field.level]:
-            meaning = "part of the format" if known is None else f"the {known.name}"
-            lost[f"the name of {name}"] = f"it is written as input_{key}: {key} would be taken for {meaning}"
-            key = f"input_{key}"
-        texts = contents.categories.get(name, [])
-        reason = _reason(key, field, texts)
-        if reason is None and (field.level, key) in taken:
-            reason = "another field has the same name in the file"
-        if reason is not None:
-            lost[name] = reason
-            continue
-        taken.add((field.level, key))
-        if field.unit and (name not in FIELDS or FIELDS[name].unit != field.unit):
-            lost[f"the unit of {name}"] = f"{field.unit}; the format says no units"
-        if field.level == ATOM and (len(field.shape) > 1 or field.shape == (1,)):
-            what = (
-                "one number, which comes back without an axis" if field.shape == (1,) else "numbers in a row"
-            )
-            lost[f"the shape of {name}"] = f"{field.shape}; an atom line has {what}"
-        written_as = None
-        if field.kind == "category":
-            spell = str.encode if field.level == ATOM else _value
-            written_as = [spell(text) for text in texts]
-        quoted = _escaped(key).encode() if field.level == ATOM else _quoted(key).encode()
-        columns.append(_Column(field, quoted, written_as))
-    return columns, lost
-
-
-def _reason(key: str, field: Field, texts: list[str]) -> str | None:
-    """Return why a field has no place in the format, or None."""
-    if re.search(r"[\x00-\x1f\x7f]", key) or not key.strip() or not _is_unicode(key):
-        return "its name has characters that the format can't hold"
-    if field.level != ATOM:
-        return None
-    if ":" in key or key != key.strip():
-        return f"Properties can't have the name {key!r}"
-    for text in texts:
-        if text.split() != [text] or "\0" in text or not _is_unicode(text):
-            return f"{text!r} can't be one word of an atom line"
-    return None
+def _column(entry: Entry) -> _Column:
+    """Return how a field is written."""
+    field, key = entry.field, _key(entry)
+    texts = None
+    if field.kind == "category":
+        spell = str.encode if field.level == ATOM else _value
+        texts = [spell(text) for text in entry.texts]
+    return _Column(field, (_escaped(key) if field.level == ATOM else _quoted(key)).encode(), texts)
 
 
 def _is_unicode(text: str) -> bool:

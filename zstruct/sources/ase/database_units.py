@@ -1,7 +1,8 @@
-"""Units in the metadata of ASE databases, as SchNetPack and ASE itself keep them there.
+"""What the metadata of ASE databases say of their properties: units, and what zstruct wrote there itself.
 
 ASE's rows are in ASE's units by custom only; programs that store others say so beside them:
 ``_property_unit_dict`` and ``_distance_unit`` (SchNetPack), ``key_descriptions`` (ASE), or ``units``.
+Whether an array of as many rows as a structure has atoms is theirs can't be seen of all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["stated_units"]
+from zstruct.schema import ATOM, STRUCTURE, Level
+
+__all__ = ["LEVELS", "stated_levels", "stated_units"]
+
+#: Where a database that zstruct has written says of which properties the rows are atoms.
+LEVELS = "zstruct_levels"
 
 _TABLES = ("_property_unit_dict", "property_unit_dict", "property_units", "units", "_units")
 _LENGTHS = ("distance", "length", "position", "positions")
@@ -51,6 +57,23 @@ def stated_units(metadata: Any) -> dict[str, str]:
         if match := re.fullmatch(r"_?([A-Za-z][A-Za-z_]*?)_?units?", str(key)):
             _note(units, match[1], unit)
     return units
+
+
+def stated_levels(metadata: Any) -> dict[str, Level]:
+    """Return whether properties are per atom or per structure, where the metadata say it.
+
+    Examples
+    --------
+    >>> stated_levels({"zstruct_levels": {"site": "atom", "gap": "structure", "odd": 3}})
+    {'site': 'atom', 'gap': 'structure'}
+    """
+    table = metadata.get(LEVELS) if isinstance(metadata, Mapping) else None
+    known: dict[str, Level] = {ATOM: ATOM, STRUCTURE: STRUCTURE}
+    if not isinstance(table, Mapping):
+        return {}
+    return {
+        str(key): known[level] for key, level in table.items() if isinstance(level, str) and level in known
+    }
 
 
 def _note(units: dict[str, str], key: Any, unit: Any) -> None:

@@ -19,11 +19,10 @@ from urllib.parse import quote
 
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError
 from zstruct.keywords import keywords
-from zstruct.schema import Level
 from zstruct.sources.ase.atoms import Snapshot, blocks, raw_of
 from zstruct.sources.ase.convergence import OUTPUTS, Verdict, note, verdict
 from zstruct.sources.ase.corrections import Correction, DistrustError, correct, correction_of
-from zstruct.sources.ase.database_units import stated_units
+from zstruct.sources.ase.database_units import stated_levels, stated_units
 from zstruct.sources.ase.objects import is_structure, snapshots
 from zstruct.sources.compression import DAMAGED, begins, decompressed, unpacked
 from zstruct.sources.content import Content, as_file
@@ -238,14 +237,14 @@ class ASEDatabaseSource(FileSource):
         ids = self._ids(piece.start, piece.stop)
         if not ids:
             raise InputError("the database has no rows", self.label)
-        levels: dict[str, Level] = {}
         frame = piece.first_frame
         step = len(ids) if self._type == "json" else _QUERY_ROWS  # a JSON file is read whole every time
         with ExitStack() as stack:
             database = self._connect()
             if self._type == "db":
                 stack.enter_context(database)  # else it leaves a connection open for every query
-            units = stated_units(self._metadata(database))
+            metadata = self._metadata(database)
+            units, levels = stated_units(metadata), stated_levels(metadata)
             for k in range(0, len(ids), max(1, step)):
                 block, frames, extra, bad = [], [], [], []
                 for row in self._rows(database, ids[k : k + step]):
