@@ -135,6 +135,7 @@ THROUGH = {
     ],
     "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
+    "sources/cp2k/test_output.py": ["sources/cp2k/source"],
     "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],
     "sources/hdf5/test_source.py": [
         "sources/hdf5/aenet",
@@ -173,8 +174,10 @@ THROUGH = {
     "sources/test_compression.py": ["sources/lines/streams"],
     "sources/test_pickles.py": ["sources/opcodes"],
     "sources/test_registry.py": ["sources/formats", "sources/options", "sources/source"],
+    "sources/vasp/test_outcar.py": ["sources/outputs", "sources/vasp/header", "sources/vasp/steps"],
     "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
     "sources/xsf/test_usual.py": ["sources/xsf/kernels"],
+    "sources/xyz/test_cp2k.py": ["sources/xyz/cp2k_cells"],
     "sources/xyz/test_dialects.py": ["sources/xyz/comments", "sources/xyz/geometry", "sources/xyz/texts"],
     "sources/xyz/test_kernels.py": [
         "sources/lines/characters",

@@ -19,6 +19,7 @@ from zstruct.sources.formats import UNREAD
 from zstruct.sources.inputs import expand
 from zstruct.sources.registry import _READERS, register
 from zstruct.sources.runner.source import RunnerSource
+from zstruct.sources.vasp.source import OutcarSource, VasprunSource
 from zstruct.sources.xsf.source import XSFSource
 from zstruct.sources.xyz.source import XYZSource
 
@@ -74,8 +75,8 @@ def only(paths, **options):
         ("a.cif.gz", ASESource),
         ("POSCAR", ASESource),
         ("slab_CONTCAR.vasp", ASESource),
-        ("OUTCAR.gz", ASESource),
-        ("vasprun.xml", ASESource),
+        ("OUTCAR.gz", OutcarSource),
+        ("vasprun.xml", VasprunSource),
         ("relax.pwo", ASESource),
     ],
 )
@@ -104,9 +105,10 @@ def test_a_forced_reader(folder):
     folder("a.dat", "b.xyz", "sub/c")
     assert type(only("a.dat", reader="xyz")) is XYZSource
     assert type(only("b.xyz", reader="xsf")) is XSFSource
-    source = only("a.dat", reader="ase:vasp-out")
+    source = only("a.dat", reader="ase:castep-castep")
     assert type(source) is ASESource
-    assert source.format == "vasp-out"
+    assert source.format == "castep-castep"
+    assert type(only("a.dat", reader="ase:vasp-out")) is OutcarSource
     assert {type(s) for s in expand(".", reader="ase-db")[0]} == {ASEDatabaseSource}
     assert labels(".", reader="xyz") == ["./a.dat", "./b.xyz", "./sub/c"]
 

@@ -92,7 +92,8 @@ class Filters:
         Reference energy in eV by chemical symbol, zero for all if not given; kept in the store.
     leave_out
         Structures to leave out by what a reader knows of them: ``"unconverged"``, ``"cut"`` (from an
-        input that ends before the calculation did). They are kept and counted if not given.
+        input that ends before the calculation did), ``"predicted"`` (by a force field, in a run that
+        learns one). They are kept and counted if not given.
 
     Raises
     ------

@@ -36,7 +36,8 @@ class BuildReport:
     dropped
         Structures left out by each filter.
     noted
-        Structures in the store that are ``"unconverged"``, or from an input that is ``"cut"`` off.
+        Structures in the store that are ``"unconverged"``, from an input that is ``"cut"`` off, or
+        ``"predicted"`` by a force field.
     source_units
         Units that the inputs were in, by field, where the user or an input said so; several are separated
         by commas. The store has its own.

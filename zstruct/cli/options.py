@@ -87,7 +87,7 @@ _FORMS = {
     "fields": _Form("NAME", "--field", read=list, repeated=True),
     "format": _Form("NAME"),
     "with_split": _Form("NAME"),
-    "leave_out": _Form(read=list, repeated=True, choices=("unconverged", "cut")),
+    "leave_out": _Form(read=list, repeated=True, choices=("unconverged", "cut", "predicted")),
     "level": _Form(choices=("atom", "structure", "row")),
     "feature_names": _Form("A,B,C", read=lambda text: text.split(",")),
     "dtype": _Form(choices=("float32", "float64")),

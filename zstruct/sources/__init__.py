@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zstruct.sources.archive.source import ArchiveSource
     from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+    from zstruct.sources.cp2k.source import CP2KOutputSource
     from zstruct.sources.deepmd.source import DeePMDSource
     from zstruct.sources.hdf5.source import HDF5Source
     from zstruct.sources.json_records.source import JSONSource
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zstruct.sources.pacemaker.source import PacemakerSource
     from zstruct.sources.packed_memmap.source import PackedMemmapSource
     from zstruct.sources.runner.source import RunnerSource
+    from zstruct.sources.vasp.source import OutcarSource, VasprunSource
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz.cp2k import CP2KSource
     from zstruct.sources.xyz.source import XYZSource
@@ -38,6 +40,7 @@ __all__ = [
     "ArraySource",
     "AtomsSource",
     "BadFrame",
+    "CP2KOutputSource",
     "CP2KSource",
     "DeePMDSource",
     "FileSource",
@@ -46,6 +49,7 @@ __all__ = [
     "LAMMPSDumpSource",
     "MTPSource",
     "NPZSource",
+    "OutcarSource",
     "PacemakerSource",
     "PackedMemmapSource",
     "Raw",
@@ -53,6 +57,7 @@ __all__ = [
     "RunnerSource",
     "Slice",
     "Source",
+    "VasprunSource",
     "XSFSource",
     "XYZSource",
     "expand",

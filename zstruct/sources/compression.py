@@ -27,6 +27,7 @@ __all__ = [
     "compression",
     "decompressed",
     "opened",
+    "opened_bytes",
     "stem",
     "unpacked",
 ]
@@ -285,8 +286,8 @@ def _is_text(head: bytes) -> bool:
 
 
 @contextmanager
-def opened(content: Content) -> Iterator[io.TextIOBase]:
-    """Open content, plain or compressed, as text; whatever fails is an `InputError`."""
+def opened_bytes(content: Content) -> Iterator[Any]:
+    """Open content, plain or compressed, as buffered bytes of a text; whatever fails is an `InputError`."""
     try:
         with decompressed(content) as binary:
             head = binary.peek(1024)[:1024]
@@ -294,8 +295,7 @@ def opened(content: Content) -> Iterator[io.TextIOBase]:
                 raise InputError("the file is empty", content.label)
             if b"\0" in head:
                 raise InputError("this is not a text file, as it should be", content.label)
-            # Comments may be in any encoding; anything odd in the data is found as a wrong word.
-            yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")
+            yield binary
     except DAMAGED as error:
         raise InputError(
             f"decompression failed, the file is damaged or cut off: {error}", content.label
@@ -304,3 +304,11 @@ def opened(content: Content) -> Iterator[io.TextIOBase]:
         raise  # of a server, which says what it is
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror or error}", content.label) from error
+
+
+@contextmanager
+def opened(content: Content) -> Iterator[io.TextIOBase]:
+    """Open content, plain or compressed, as text; whatever fails is an `InputError`."""
+    with opened_bytes(content) as binary:
+        # Comments may be in any encoding; anything odd in the data is found as a wrong word.
+        yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")

@@ -55,6 +55,26 @@ def _begins_as_cp2k(content: Content) -> bool:
     return is_cp2k_file(content)
 
 
+def _begins_as_cp2k_output(content: Content) -> bool:
+    from zstruct.sources.cp2k.source import is_cp2k_output
+
+    return is_cp2k_output(content)
+
+
+def _begins_as_outcar(content: Content) -> bool:
+    from zstruct.sources.vasp.source import is_outcar
+
+    return is_outcar(content)
+
+
+def _begins_as_vasprun(content: Content) -> bool:
+    if not stem(content.name).lower().endswith(".xml"):
+        return False
+    from zstruct.sources.vasp.source import is_vasprun
+
+    return is_vasprun(content)
+
+
 @dataclass(frozen=True)
 class Format:
     """A row of the table of formats.
@@ -69,6 +89,8 @@ class Format:
         Ends of file names, in lower case, that are this format; that of a compression may follow.
     matches
         Tells of content whether it is of this format, where suffixes don't.
+    begins
+        The same, of files that are named themselves: those of directories are known by their names.
     ase
         Formats of ASE that this reads better: units that a file states, labels that ASE drops.
     folder
@@ -88,6 +110,7 @@ class Format:
     source: str
     suffixes: Sequence[str] = ()
     matches: Callable[[Content], bool] | None = None
+    begins: Callable[[Content], bool] | None = None
     ase: tuple[str, ...] = ()
     folder: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -157,6 +180,32 @@ FORMATS = (
         matches=_begins_as_cp2k,
         title="trajectories of CP2K, -pos-1.xyz with -frc-1.xyz and -1.cell",
         units="CP2K: hartree, bohr, angstrom",
+    ),
+    Format(
+        "cp2k-out",
+        "zstruct.sources.cp2k.source",
+        "CP2KOutputSource",
+        begins=_begins_as_cp2k_output,
+        title="output of CP2K, of one geometry",
+        units="what CP2K says: hartree, bohr, angstrom, GPa",
+    ),
+    Format(
+        "vasprun",
+        "zstruct.sources.vasp.source",
+        "VasprunSource",
+        begins=_begins_as_vasprun,
+        ase=("vasp-xml",),
+        title="vasprun.xml of VASP",
+        units="VASP: eV, angstrom, kbar",
+    ),
+    Format(
+        "outcar",
+        "zstruct.sources.vasp.source",
+        "OutcarSource",
+        begins=_begins_as_outcar,
+        ase=("vasp-out",),
+        title="OUTCAR of VASP",
+        units="VASP: eV, angstrom, kbar",
     ),
     Format(
         "json",
@@ -257,9 +306,7 @@ UNREAD = {
     (".npy", ".mat"): f"these are arrays that don't say what they are; {_ARRAYS}",
     (".tfrecord", ".tfrecords", ".msgpack", ".bson"): f"records of this kind are not read; {_OBJECTS}",
     (".tar", ".tgz", ".zip", ".7z", ".rar"): "this archive is not read; unpack it and give the directory",
-    (
-        ".xml",
-    ): "of XML, vasprun.xml is known by that name; name others with reader='ase:vasp-xml', 'ase:qbox', ...",
+    (".xml",): "of XML, vasprun.xml is known by how it begins; name others with reader='ase:qbox', ...",
     (
         ".log",
         ".out",

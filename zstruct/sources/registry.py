@@ -56,6 +56,7 @@ class _Reader:
     matches: Callable[[Content], bool] | None
     options: tuple[str, ...] = ()
     folder: tuple[str, ...] = ()
+    begins: Callable[[Content], bool] | None = None
 
     def with_options(self, given: SourceOptions) -> Factory:
         """Return what makes a source with the options that it takes."""
@@ -230,6 +231,9 @@ def detect(
     for known in (*reversed(more), *reversed(_READERS.values())):
         if known.knows(content, name):
             return known.with_options(options)
+    for known in _READERS.values() if by_content else ():
+        if known.begins is not None and known.begins(content):
+            return known.with_options(options)
     try:
         format = ase_format(content) if by_content else ase_format_by_name(content.name)
     except DetectionError as error:
@@ -253,6 +257,12 @@ def folder_reader(folder: str, options: SourceOptions = _DEFAULTS) -> Factory | 
 
 for _row in FORMATS:
     _READERS[_row.name] = _Reader(
-        _row.name, _by_class(_row.source), tuple(_row.suffixes), _row.matches, _row.options, _row.folder
+        _row.name,
+        _by_class(_row.source),
+        tuple(_row.suffixes),
+        _row.matches,
+        _row.options,
+        _row.folder,
+        _row.begins,
     )
 _BUILT_IN = dict(_READERS)

@@ -28,6 +28,7 @@ SLICE_BYTES = 32 << 20
 NOTES = {
     "unconverged": "the calculation did not converge",
     "cut": "the input ends before the calculation did",
+    "predicted": "by a force field, so that its labels are ml_energy and ml_forces only",
 }
 
 

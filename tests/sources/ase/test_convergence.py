@@ -10,16 +10,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import ioformats
 
 import zstruct
-from zstruct.sources.ase.convergence import OUTPUTS, verdict
+from zstruct.sources.ase.convergence import OUTPUTS
 from zstruct.sources.ase.source import ASESource
 
-STEP = " FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)\n"
-GOOD_VASP = "  Iteration 1( 1)\n aborting loop because EDIFF is reached\n" + STEP
-BAD_VASP = "  Iteration 1( 1)\n aborting loop EDIFF was not reached (unconverged)\n" + STEP
-BAD_VASP_5 = "  Iteration 1(60)\n" + STEP  # it says nothing when it gives up
 # A structure that converged, one that did not, the end.
 TEXTS = {
-    "vasp-out": (GOOD_VASP, BAD_VASP, " General timing and accounting informations for this job:\n"),
     "espresso-out": (
         "     convergence has been achieved in  10 iterations\n",
         "     convergence NOT achieved after 100 iterations: stopping\n",
@@ -92,7 +87,7 @@ def test_outputs_that_break_off(outputs, format, packed):
         outputs(good, format, 1, filters={"leave_out": ["cut"]})
 
 
-@pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - TEXTS.keys() - {"vasp-xml"}))
+@pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - TEXTS.keys()))
 def test_programs_that_only_say_that_something_failed(outputs, format):
     words = OUTPUTS[format]
     text = f"text\n {words.bad.decode()}\n text\n {words.end.decode()}\n"
@@ -102,67 +97,10 @@ def test_programs_that_only_say_that_something_failed(outputs, format):
     assert outputs("text\n", format, 1)[0].noted == {"cut": 1}
 
 
-def test_vasp_5_says_nothing_when_it_gives_up():
-    lines = (BAD_VASP_5 + GOOD_VASP + BAD_VASP_5).encode().splitlines()
-    assert verdict(lines, "vasp-out").converged == [False, True, False]
-    learned = b" ML FORCE FIELD\n" + STEP.encode()  # no electrons, no verdict
-    assert verdict(learned.splitlines(), "vasp-out").converged == [None]
-
-
-HEAD = """<?xml version="1.0" encoding="ISO-8859-1"?>
-<modeling>
- <kpoints><varray name="kpointlist" ><v>0 0 0</v></varray><varray name="weights" ><v>1</v></varray></kpoints>
- <parameters>
-  <i type="int" name="NELM">     3</i>
- </parameters>
- <atominfo><array name="atoms" ><set><rc><c>H </c><c>   1</c></rc></set></array></atominfo>
- <structure name="initialpos" >
-  <crystal><varray name="basis" ><v>3 0 0</v><v>0 3 0</v><v>0 0 3</v></varray></crystal>
-  <varray name="positions" ><v>0 0 0</v></varray>
- </structure>
-"""
-SCF = '  <scstep><energy><i name="e_fr_energy"> {e} </i><i name="e_0_energy"> {e} </i></energy></scstep>\n'
-REST = """  <structure>
-   <crystal><varray name="basis" ><v>3 0 0</v><v>0 3 0</v><v>0 0 3</v></varray></crystal>
-   <varray name="positions" ><v>0 0 0</v></varray>
-  </structure>
-  <varray name="forces" ><v>0 0 0</v></varray>
-  <energy><i name="e_fr_energy"> {e} </i></energy>
- </calculation>
-"""
-
-
-def vasprun(*cycles):
-    """Write steps of one atom, with so many electronic ones each."""
-    text = HEAD
-    for k, n in enumerate(cycles):
-        text += " <calculation>\n" + (n * SCF + REST).format(e=-float(k + 1))
-    return text
-
-
-@pytest.mark.parametrize("name", ["vasprun.xml", "vasprun.xml.gz"])
-def test_vasprun(tmp_path, name):
-    def build(text, **options):
-        path = tmp_path / name
-        path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
-        report = zstruct.build(path, tmp_path / "s.zarr", overwrite=True, progress=False, **options)
-        return report, zstruct.open(report.path)["energy"].values.tolist()
-
-    whole = vasprun(2, 3, 1) + "</modeling>\n"
-    report, energies = build(whole)
-    assert (report.noted, energies) == ({"unconverged": 1}, [-1.0, -2.0, -3.0])
-    report, energies = build(whole, filters={"leave_out": ["unconverged"]})
-    assert (report.dropped, energies) == ({"unconverged": 1}, [-1.0, -3.0])
-    assert build(vasprun(2, 2) + "</modeling>\n")[0].noted == {}
-    broken = vasprun(2, 2) + " <calculation>\n" + SCF.format(e=-3.0)
-    report, energies = build(broken)  # what ASE reads without a word
-    assert (report.noted, energies) == ({"cut": 2}, [-1.0, -2.0])
-
-
 def test_notes_of_many_structures_meet_their_own(outputs):
     rng = np.random.default_rng(0)
     ok = rng.random(3000) < 0.9
-    text = "".join(TEXTS["vasp-out"][0 if here else 1] for here in ok) + TEXTS["vasp-out"][2]
-    report, energies = outputs(text, "vasp-out", 3000, filters={"leave_out": ["unconverged"]})
+    text = "".join(TEXTS["orca-output"][0 if here else 1] for here in ok) + TEXTS["orca-output"][2]
+    report, energies = outputs(text, "orca-output", 3000, filters={"leave_out": ["unconverged"]})
     assert energies == np.flatnonzero(ok).tolist()
     assert report.dropped == {"unconverged": int((~ok).sum())}

@@ -249,45 +249,30 @@ def test_fixed_units_are_not_contradicted(written):
     )
 
 
-@pytest.mark.parametrize("format", ["castep-geom", "vasp-xml"])
-def test_units_are_not_applied_to_what_ase_has_converted(tmp_path, format):
-    path = write_output(tmp_path, format)
-    plain = read(path, format)[0].columns
+def test_units_are_not_applied_to_what_ase_has_converted(tmp_path):
+    path = write_output(tmp_path)
+    plain = read(path, "castep-geom")[0].columns
     assert plain["forces"][0, 0] == pytest.approx(0.25)
-    assert read(path, format, given={"forces": "Ha/bohr"})[1][0].startswith(
+    assert read(path, "castep-geom", given={"forces": "Ha/bohr"})[1][0].startswith(
         "the input states 'eV angstrom-1' as the unit of forces, but units= says 'Ha/bohr'"
     )
 
 
 def test_what_ase_has_converted_is_not_said_to_be_converted(tmp_path):
-    path = write_output(tmp_path, "castep-geom")
+    path = write_output(tmp_path)
     options = {"reader": "ase:castep-geom", "progress": False}
     report = zstruct.build(path, tmp_path / "s.zarr", **options)
     assert report.source_units == {}
     assert "source_units" not in zstruct.open(report.path)["forces"].attrs
 
 
-def write_output(tmp_path, format):
+def write_output(tmp_path):
     atoms = bulk("Cu")
     atoms.calc = SinglePointCalculator(
         atoms, free_energy=-1.0, energy=-1.0, forces=[[0.25, 0, 0]], stress=np.zeros(6)
     )
     path = tmp_path / "out"
-    if format == "castep-geom":
-        ase.io.write(path, atoms, format=format)
-        return path
-    path.write_text(
-        """<?xml version="1.0"?><modeling><kpoints><varray name="kpointlist"><v>0 0 0</v></varray>
-<varray name="weights"><v>1</v></varray></kpoints><parameters><i name="NELM" type="int">60</i></parameters>
-<atominfo><array name="atoms"><set><rc><c>Cu</c><c>1</c></rc></set></array></atominfo>
-<structure name="initialpos">
-<crystal><varray name="basis"><v>3 0 0</v><v>0 3 0</v><v>0 0 3</v></varray></crystal>
-<varray name="positions"><v>0 0 0</v></varray></structure>
-<calculation><scstep><energy><i name="e_fr_energy">-1</i><i name="e_0_energy">-1</i></energy></scstep>
-<structure><crystal><varray name="basis"><v>3 0 0</v><v>0 3 0</v><v>0 0 3</v></varray></crystal>
-<varray name="positions"><v>0 0 0</v></varray></structure><varray name="forces"><v>0.25 0 0</v></varray>
-<energy><i name="e_fr_energy">-1</i></energy></calculation></modeling>"""
-    )
+    ase.io.write(path, atoms, format="castep-geom")
     return path
 
 

@@ -1,13 +1,12 @@
 """Did a calculation converge, and did its output end? What programs write, looked for beside ASE.
 
-ASE reads what there is: a vasprun.xml that breaks off after the tenth step gives ten structures, and one
-whose electrons never settled gives an energy like any other. Each row of the table has the words by
+ASE reads what there is: an output that breaks off after the tenth step gives ten structures, and one whose
+electrons never settled gives an energy like any other. Each row of the table has the words by
 which a program says so.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,16 +29,12 @@ class Output:
         Where the electrons of a structure have, or have not, converged.
     step
         Once a structure, behind these; where it is not given, they stand once a structure themselves.
-    begun
-        In every structure whose electrons are converged at all: where it is there without `good`,
-        they have not.
     """
 
     end: bytes
     good: bytes = b""
     bad: bytes = b""
     step: bytes = b""
-    begun: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -73,12 +68,10 @@ def verdict(lines: Iterable[bytes], format: str) -> Verdict:
     >>> verdict([b"convergence has been achieved in 5", b"convergence NOT achieved"], "espresso-out")
     Verdict(converged=[True, False], whole=False)
     """
-    if format == "vasp-xml":
-        return _vasprun(lines)
     words = OUTPUTS[format]
     found: list[bool | None] = []
     state: bool | None = None
-    begun = whole = False
+    whole = False
     for line in lines:
         said = (
             False if words.bad and words.bad in line else True if words.good and words.good in line else None
@@ -87,32 +80,15 @@ def verdict(lines: Iterable[bytes], format: str) -> Verdict:
             state = said if state is None or not said else state
             if not words.step:
                 found.append(said)
-        begun = begun or _has(line, words.begun)
         if _has(line, words.step):
-            found.append(False if state is None and begun else state)
-            state, begun = None, False
+            found.append(state)
+            state = None
         whole = whole or _has(line, words.end)
     return Verdict(found, whole)
 
 
 def _has(line: bytes, words: bytes) -> bool:
     return words != b"" and words in line
-
-
-def _vasprun(lines: Iterable[bytes]) -> Verdict:
-    """Count the electronic steps of every ionic one: as many as allowed are too many."""
-    found: list[bool | None] = []
-    allowed = steps = 0
-    whole = False
-    for line in lines:
-        steps += line.count(b"<scstep>")
-        if b'name="NELM"' in line and (match := re.search(rb'name="NELM">\s*(\d+)', line)):
-            allowed = int(match[1])
-        if b"</calculation>" in line:
-            found.append(steps < allowed if steps and allowed else None)
-            steps = 0
-        whole = whole or b"</modeling>" in line
-    return Verdict(found, whole)
 
 
 def note(blocks: list[Raw], known: Verdict) -> None:
@@ -135,14 +111,6 @@ def note(blocks: list[Raw], known: Verdict) -> None:
 
 
 OUTPUTS = {
-    "vasp-xml": Output(end=b"</modeling>"),
-    "vasp-out": Output(
-        end=b"General timing and accounting informations",
-        good=b"aborting loop because EDIFF is reached",
-        bad=b"aborting loop EDIFF was not reached",
-        step=b"FREE ENERGIE OF THE ION-ELECTRON SYSTEM",
-        begun=b"Iteration",
-    ),
     "espresso-out": Output(
         end=b"JOB DONE", good=b"convergence has been achieved", bad=b"convergence NOT achieved"
     ),

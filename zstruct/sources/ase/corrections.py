@@ -284,5 +284,10 @@ CORRECTIONS: dict[str, Correction] = {
         )
     ),
     "xsf": Correction(refused="ASE overlooks energies, and the unit of forces; read it with reader='xsf'"),
+    "vasp-out": Correction(
+        refused="ASE stops at steps of a force field, and reads flags of a POSCAR that lies beside it; read "
+        "it with reader='outcar'"
+    ),
+    "vasp-xml": Correction(refused="ASE stops at steps of a force field; read it with reader='vasprun'"),
     "runnerdata": Correction(refused="the units of this format are open; read it with reader='runner'"),
 }

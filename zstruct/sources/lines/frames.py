@@ -69,6 +69,8 @@ class Frame:
         What the user should be told.
     first_type
         The number of the first type, where types are numbers.
+    notes
+        What is to be noted of it, by the words of `zstruct.sources.source.NOTES`.
     """
 
     number: int
@@ -78,6 +80,7 @@ class Frame:
     units: dict[str, str | None] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     first_type: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def joined(frames: Sequence[Frame]) -> Raw:
@@ -99,6 +102,8 @@ def joined(frames: Sequence[Frame]) -> Raw:
         raw.structure[name] = [c for column in columns for c in _of_units(column, name, frames)]
     for sentence in dict.fromkeys(remark for frame in frames for remark in frame.remarks):
         raw.remarks[sentence] = np.array([sentence in frame.remarks for frame in frames])
+    for word in dict.fromkeys(note for frame in frames for note in frame.notes):
+        raw.notes[word] = np.array([word in frame.notes for frame in frames])
     return raw
 
 

@@ -7,9 +7,11 @@ CP2K's own defaults stand in no file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,28 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError
 from zstruct.keywords import keywords
 from zstruct.ragged import atom_rows, counts_to_offsets
-from zstruct.sources.compression import begins, opened, stem
-from zstruct.sources.content import Content, content_of
+from zstruct.sources.compression import begins, stem
+from zstruct.sources.content import Content, RemoteContent, content_of
 from zstruct.sources.source import FileSource, Raw, RawColumn, Slice
+from zstruct.sources.xyz.cp2k_cells import Cells, cells_by_step, constant_cell
 from zstruct.sources.xyz.source import XYZSource
 
 __all__ = ["CP2KSource", "is_cp2k_file"]
 
 _NAME = re.compile(r"(?P<before>.*-)(?P<what>pos|frc|vel)(?P<run>-\d+)\.xyz", re.IGNORECASE)
 _COMMENT = re.compile(r"\A\s*\d+\s*\n\s*i\s*=\s*\d+\s*,.*\bE\s*=")
-_NONE = "there is no {} beside it, so structures have no {}"
+_NO_FORCES = "there is no -frc-1.xyz beside it, so structures have no forces"
+_NO_CELL = (
+    "there is no -1.cell beside it, and no -1.restart of a run that keeps its cell, so structures have no "
+    "cell and are not periodic"
+)
+_PERIODIC = (
+    "the file of cells does not say along which vectors they repeat; all three are taken, CP2K's default"
+)
+_IN_ARCHIVE = (
+    "a trajectory of CP2K is several files, which are put together where they lie in a directory, and not in "
+    "an archive: unpack it, or read positions alone with reader='xyz'"
+)
 
 
 def is_cp2k_file(content: Content) -> bool:
@@ -41,9 +55,11 @@ def is_cp2k_file(content: Content) -> bool:
 class CP2KSource(FileSource):
     """A trajectory of CP2K: the file of positions, with ``-frc-1.xyz`` and ``-1.cell`` from beside it.
 
-    Properties are ``energy`` (hartree), ``time`` (fs), ``i`` (the step) and per atom ``forces``
-    (hartree/bohr). Without a file of cells structures have no cell and do not repeat; with one they do, in
-    all directions.
+    Properties are ``energy`` (hartree; with smearing its entropy is in it), ``time`` (fs), ``i`` (the step)
+    and per atom ``forces`` (hartree/bohr). Cells are those of ``-1.cell``, and repeat in all directions;
+    without that file, the cell of ``-1.restart``, if it says that the run did not change the cell; else
+    structures have no cell and do not repeat. Of an archive such a trajectory is not read: its files are put
+    together where they lie in a directory, or below one URL.
 
     Parameters
     ----------
@@ -55,25 +71,52 @@ class CP2KSource(FileSource):
 
     def __init__(self, path: str | os.PathLike[str] | Content):
         super().__init__(path)
-        self.forces, self.cells = self._beside()
 
-    def _beside(self) -> tuple[Content | None, Content | None]:
-        """Return the files of forces and of cells, if they are there."""
-        match = _NAME.fullmatch(stem(self.content.name))
-        if match is None or self.content.path is None:
-            return None, None
-        folder = os.path.dirname(self.content.label)
-        ends = self.content.name[len(match[0]) :]
-        names = [f"{match['before']}frc{match['run']}.xyz{end}" for end in dict.fromkeys((ends, ""))]
-        names = [name for name in names if os.path.isfile(os.path.join(folder, name))]
-        cell = os.path.join(folder, f"{match['before'].rstrip('-')}{match['run']}.cell")
-        forces = content_of(os.path.join(folder, names[0])) if names else None
-        return forces, content_of(cell) if os.path.isfile(cell) else None
+    @cached_property
+    def forces(self) -> Content | None:
+        """The file of forces, if there is one."""
+        match = self._match
+        return None if match is None else self._beside(f"{match['before']}frc{match['run']}.xyz")
+
+    @cached_property
+    def cells(self) -> Content | None:
+        """The file of cells, if there is one."""
+        match = self._match
+        return None if match is None else self._beside(f"{match['before'].rstrip('-')}{match['run']}.cell")
+
+    @cached_property
+    def restart(self) -> Content | None:
+        """The file from which CP2K would go on, if there is one, and no file of cells."""
+        match = self._match
+        if match is None or self.cells is not None:
+            return None
+        return self._beside(f"{match['before'].rstrip('-')}{match['run']}.restart")
+
+    @property
+    def _match(self) -> re.Match[str] | None:
+        return _NAME.fullmatch(stem(self.content.name))
+
+    def _beside(self, name: str) -> Content | None:
+        """Return a file of this name, or compressed as the positions are, from where these are."""
+        ends = self.content.name[len(stem(self.content.name)) :]
+        content = self.content
+        for full in dict.fromkeys((name + ends, name)):
+            if content.path is not None:
+                path = os.path.join(os.path.dirname(content.label), full)
+                if os.path.isfile(path):
+                    return content_of(path)
+            elif isinstance(content, RemoteContent) and content.url.endswith("/" + content.name):
+                url = content.url[: -len(content.name)] + full
+                with contextlib.suppress(InputError):
+                    other = content_of(url, content.storage_options)
+                    other.fingerprint()
+                    return other
+        return None
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells that one of the files changed."""
         found = self.content.fingerprint()
-        beside = {"forces": self.forces, "cells": self.cells}
+        beside = {"forces": self.forces, "cells": self.cells, "restart": self.restart}
         return found | {key: content.fingerprint() for key, content in beside.items() if content is not None}
 
     def scan(self) -> list[Slice]:
@@ -89,7 +132,9 @@ class CP2KSource(FileSource):
         InputError
             If it is a file of forces or velocities, or what lies beside it does not belong to it.
         """
-        match = _NAME.fullmatch(stem(self.content.name))
+        match = self._match
+        if self.content.path is None and not isinstance(self.content, RemoteContent):
+            raise InputError(_IN_ARCHIVE, self.label)
         if match is not None and match["what"].lower() != "pos":
             what = {"frc": "forces", "vel": "velocities"}[match["what"].lower()]
             raise InputError(
@@ -98,7 +143,11 @@ class CP2KSource(FileSource):
                 self.label,
             )
         forces = None if self.forces is None else _Forces(self.forces)
-        cells = None if self.cells is None else _cells(self.cells)
+        cells = None
+        if self.cells is not None:
+            cells = cells_by_step(self.cells)
+        elif self.restart is not None:
+            cells = constant_cell(self.restart)
         last = -1
         for raw in XYZSource(self.content).read(piece):
             if len(raw.frames):
@@ -112,7 +161,7 @@ class CP2KSource(FileSource):
         raw: Raw,
         steps: NDArray[np.int64],
         forces: _Forces | None,
-        cells: dict[int, NDArray[np.float64]] | None,
+        cells: Cells | None,
     ) -> None:
         everywhere = np.ones(len(steps), dtype=bool)
         if "E" in raw.structure:
@@ -120,20 +169,16 @@ class CP2KSource(FileSource):
             for column in raw.structure["energy"]:
                 column.unit = "Ha"
         if forces is None:
-            raw.remarks[_NONE.format("-frc-1.xyz", "forces")] = everywhere
+            raw.remarks[_NO_FORCES] = everywhere
         else:
             raw.atom["forces"] = [forces.of(raw, steps)]
         if cells is None:
-            raw.remarks[_NONE.format("-1.cell", "cell and are not periodic")] = everywhere
+            raw.remarks[_NO_CELL] = everywhere
             return
-        here = np.array([step in cells for step in steps.tolist()])
-        if not here.all():
-            where = "" if self.cells is None else self.cells.label
-            raise InputError(
-                f"there is no cell of step {steps[~here][0]}; have cells written as often as positions", where
-            )
-        raw.structure["cell"] = [RawColumn(np.array([cells[step] for step in steps.tolist()]))]
-        raw.structure["pbc"] = [RawColumn(np.ones((len(steps), 3), dtype=bool))]
+        if cells.unsaid:
+            raw.remarks[_PERIODIC] = everywhere
+        raw.structure["cell"] = [RawColumn(cells.of(steps))]
+        raw.structure["pbc"] = [RawColumn(np.tile(cells.periodic, (len(steps), 1)))]
 
 
 def _steps(raw: Raw, last: int, label: str) -> NDArray[np.int64]:
@@ -189,21 +234,3 @@ class _Forces:
             values[mine] = block.atom["positions"][0].values[theirs]
             present[here] = True
         return RawColumn(values, None if present.all() else present, unit="Ha/bohr")
-
-
-def _cells(content: Content) -> dict[int, NDArray[np.float64]]:
-    """Return the cells of a file of CP2K, in angstrom, by step."""
-    found = {}
-    with opened(content) as file:
-        head = file.readline()
-        if "[Angstrom]" not in head or "Ax" not in head:
-            raise InputError("this is no file of cells in angstrom, as CP2K writes them", content.label)
-        for k, line in enumerate(file, start=2):
-            words = line.split()
-            try:
-                found[int(words[0])] = np.array([float(word) for word in words[2:11]]).reshape(3, 3)
-            except (ValueError, IndexError):
-                raise InputError(
-                    f"line {k} has no step, time and nine numbers of a cell", content.label
-                ) from None
-    return found

@@ -1,0 +1,1 @@
+"""What CP2K prints."""

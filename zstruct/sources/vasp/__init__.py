@@ -1,0 +1,1 @@
+"""What VASP writes: OUTCAR and vasprun.xml."""
