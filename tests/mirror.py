@@ -113,6 +113,7 @@ THROUGH = {
     "loading/order/test_batch_samplers.py": ["loading/order/cuts"],
     "loading/order/test_mixture_sampler.py": ["loading/order/kernels"],
     "loading/test_dataset.py": ["loading/indices", "loading/torch_dataset"],
+    "loading/test_labels.py": ["store/labelled"],
     "loading/test_loader.py": ["loading/lifetime", "loading/order/epoch_order", "loading/prefetch"],
     "loading/test_options.py": ["loading/dataset_options", "loading/loader_options", "loading/moved_options"],
     "loading/test_precision.py": ["precision"],

@@ -282,6 +282,8 @@ MADE = {
     "exporters.ExportReport",
     "loading.Sample",
     "stats.Magnitudes",
+    "LabelReport",
+    "labels.Labels",
     "stats.Moments",
     "stats.Species",
     "stats.Statistics",
@@ -293,7 +295,7 @@ BASES = {
     "sources.Source",
     "transforms.Transform",
 }
-ANY = {"sources.ArraySource"}  # arrays by any name
+ANY = {"labels.add", "sources.ArraySource"}  # arrays by any name
 HOT = {"take"}
 RUNNERS = (
     zstruct.build,

@@ -85,7 +85,7 @@ def test_names_are_the_same_whatever_was_imported_first():
 
 
 def test_no_public_name_is_that_of_a_module():
-    modules = {"exporters", "features", "layouts", "loading", "sources", "stats", "transforms"}
+    modules = {"exporters", "features", "labels", "layouts", "loading", "sources", "stats", "transforms"}
     assert set(zstruct.__all__) & set(MODULES) == modules
 
 

@@ -90,7 +90,7 @@ def test_datasets_are_parts(path):
     none = zstruct.statistics(data[[]])
     assert (none.structures, none.energy.count, len(none.species)) == (0, 0, 0)
     assert math.isnan(none.atoms.mean)
-    with pytest.raises(InputError, match="is a part already"):
+    with pytest.raises(InputError, match="is a part with labels already"):
         zstruct.statistics(data, "train")
 
 
@@ -168,5 +168,5 @@ def test_a_selection_of_nothing_has_no_structures(path):
 
 
 def test_a_dataset_takes_no_selection_of_a_store(path):
-    with pytest.raises(InputError, match="a dataset is a part already"):
+    with pytest.raises(InputError, match="a dataset is a part with labels already"):
         zstruct.statistics(zstruct.StructureReader(path), select="Ti")

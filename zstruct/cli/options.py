@@ -17,7 +17,7 @@ from typing import Any
 from zstruct.arguments import OPTIONS
 from zstruct.cli.values import criteria, numbers, pairs, part, rows, settings, units
 
-__all__ = ["Command", "add_options", "described", "given"]
+__all__ = ["Command", "add_labels", "add_options", "described", "given"]
 
 
 class Command(argparse.ArgumentParser):
@@ -129,6 +129,16 @@ def add_options(
         wanted = (only is None or name in only) and name not in omit
         if parameter.default is not parameter.empty and wanted:
             _add(parser, name, parameter.default, _first_sentence(sentences.get(name, "")))
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which labels are taken in place of the store's own."""
+    parser.add_argument(
+        "--labels",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="labels to take in place of the store's own",
+    )
 
 
 def given(arguments: argparse.Namespace, function: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import zstruct
-from zstruct.cli.options import Command, add_options, given
+from zstruct.cli.options import Command, add_labels, add_options, given
 
 __all__ = ["add_references"]
 
@@ -22,7 +22,8 @@ def add_references(commands: Any) -> None:
 
 def _options(references: Command) -> None:
     references.add_argument("store", metavar="STORE")
-    add_options(references, zstruct.fit_references)
+    add_options(references, zstruct.fit_references, omit=("labels",))
+    add_labels(references)
     references.add_argument("--isolated", action="store_true", help="read them from single atoms instead")
     add_options(references, zstruct.isolated_references, only=("by",))
     references.set_defaults(progress=True)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import zstruct
-from zstruct.cli.options import Command, add_options, given
+from zstruct.cli.options import Command, add_labels, add_options, given
 
 __all__ = ["add_stats"]
 
@@ -22,7 +22,8 @@ def add_stats(commands: Any) -> None:
 
 def _options(stats: Command) -> None:
     stats.add_argument("store", metavar="STORE")
-    add_options(stats, zstruct.statistics, omit=("quantiles",))
+    add_options(stats, zstruct.statistics, omit=("quantiles", "labels"))
+    add_labels(stats)
     stats.add_argument("--json", action="store_true", help="print JSON instead of a table")
     stats.set_defaults(progress=True)
 

@@ -8,15 +8,13 @@ from zstruct.lazy import lazy_names
 
 if TYPE_CHECKING:
     from zstruct.labels.addition import add
-    from zstruct.labels.report import LabelReport
     from zstruct.store.labels import Labels
 
-__all__ = ["LabelReport", "Labels", "add"]
+__all__ = ["Labels", "add"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "LabelReport": "zstruct.labels.report",
         "Labels": "zstruct.store.labels",
         "add": "zstruct.labels.addition",
     },

@@ -46,7 +46,9 @@ class ZarrStructureDataset(TorchDataset, StructureReader):
     ----------
     path
         The store: a path, a URL that zarr can open, or a `Store`.
-    fields, dtype, split, features, derivatives, neighbors, references, transform, cache, storage_options
+    fields, dtype, split, features, derivatives, neighbors, labels, references, transform, cache
+        As for `zstruct.loading.Recipe`.
+    storage_options
         As for `zstruct.loading.Recipe`.
 
     Examples

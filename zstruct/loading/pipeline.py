@@ -23,6 +23,7 @@ from zstruct.loading.gather.gather import Gather
 from zstruct.loading.recipe import Recipe
 from zstruct.precision import narrowed
 from zstruct.schema import Field
+from zstruct.store.labelled import LabelledStore, as_read
 from zstruct.store.store import Store
 from zstruct.to_ase import atoms_at
 
@@ -105,7 +106,7 @@ class Pipeline:
         self._hidden = tuple(name for name in gathered if name not in said)
         if self.extras is None:
             stored = {name: kept_dtype(store.dtype(name), kind) for name, kind in gathered.items()}
-            blocks = BlockCache(store, stored, cache.where, cache.bytes)
+            blocks = BlockCache(as_read(store, stored), stored, cache.where, cache.bytes)
             self.gather = Gather(blocks, gathered, masks, wide)
         else:
             self.gather = self.extras.gather(gathered, beside, masks, cache, wide)
@@ -124,6 +125,7 @@ class Pipeline:
     def _transform(self, transform: Any, known: dict[str, Field]) -> None:
         """Divide transforms into those that see what was gathered and those that come last."""
         from zstruct.transforms.compose import as_transform, steps_of
+        from zstruct.transforms.delta import Delta
         from zstruct.transforms.fused import motion_of
 
         extras = self.extras
@@ -132,6 +134,13 @@ class Pipeline:
             raise InputError("stored derivatives can't be transformed beside what is computed: compute both")
         self.transform = as_transform(transform)
         steps = steps_of(self.transform)
+        if self.references is not None and any(
+            isinstance(s, Delta) and s.takes_energies(known) for s in steps
+        ):
+            raise InputError(
+                "references are taken off energies, and not off those that Delta takes off: leave references "
+                "out, of which differences need none"
+            )
         waiting = (k for k, step in enumerate(steps) if step._waits(computes))
         last = next(waiting, len(steps))
         self._before = [step.bound(known, stored) for step in steps[:last]]
@@ -207,6 +216,12 @@ class Pipeline:
     def describe(self) -> list[str]:
         """Return what is done beside reading fields, for people."""
         said = [] if self.extras is None else [self.extras.describe()]
+        if isinstance(self.store, LabelledStore):
+            of = self.store.labels
+            named = (
+                of if isinstance(of, str) else ", ".join(f"{prefix}: {name}" for prefix, name in of.items())
+            )
+            said.append(f"labels: {named}")
         if self.references is not None and self._energies:
             said.append(f"energies less those of {len(self.references)} elements, {self.references.method}")
         return said

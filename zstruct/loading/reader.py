@@ -29,6 +29,7 @@ from zstruct.loading.moved_options import MOVED
 from zstruct.loading.pipeline import Pipeline
 from zstruct.loading.recipe import Recipe
 from zstruct.query import Selection, asked, narrowed
+from zstruct.store.labelled import labelled
 from zstruct.store.store import Store
 from zstruct.to_ase import atoms_at
 
@@ -44,7 +45,9 @@ class StructureReader(BatchReader):
     ----------
     path
         The store: a path, a URL that zarr can open, or a `Store`.
-    fields, dtype, split, features, derivatives, neighbors, references, transform, cache, storage_options
+    fields, dtype, split, features, derivatives, neighbors, labels, references, transform, cache
+        As for `zstruct.loading.Recipe`.
+    storage_options
         As for `zstruct.loading.Recipe`.
 
     Examples
@@ -83,7 +86,7 @@ class StructureReader(BatchReader):
         InputError, UnknownNameError, ArgumentTypeError
             If the store has not what is asked for, or if options make no sense or contradict each other.
         """
-        self.store = Store.of(path, recipe.storage_options)
+        self.store = labelled(Store.of(path, recipe.storage_options), recipe.labels)
         self._pipeline: Any = Pipeline(self.store, recipe)
         self._gather: Any = self._pipeline.gather
         self._plain = self._pipeline.plain

@@ -17,6 +17,7 @@ from zstruct.loading.dataset_options import Cache, Edges, Forces
 from zstruct.loading.fields import named
 from zstruct.loading.moved_options import MOVED
 from zstruct.query import Selection
+from zstruct.store.labelled import check_labels
 
 if TYPE_CHECKING:
     from zstruct.stats.references import References
@@ -66,12 +67,19 @@ class Recipe:
         Adds ``edge_index`` (2, E), the rows of centre (first) and neighbour (second) of each pair of
         atoms within a distance; every pair comes from both of its ends; and what the edges carry, by
         default ``edge_shift`` (E, 3). A cutoff in angstrom, the name of a stored list, or `Edges`.
+    labels
+        Labels that `zstruct.label` or `zstruct.labels.add` stored. A name: they are in place of the store's
+        own, all of them (what calculations result in, as energies, forces and stresses, comes of these labels
+        or not at all), in limits and selections, too. Or a mapping of prefixes to names: they are beside the
+        store's own, ``{"teacher": "mace-mp0"}`` as ``teacher_energy`` and ``teacher_forces``, in the same
+        units, turned by transforms and with masks as any field.
     references
         Energies of free atoms to subtract from ``energy`` and ``free_energy``, in double precision:
         True for those that `zstruct.fit_references` or the like stored, the name of others, a mapping
-        of symbols to eV, or `References`. None and False: nothing is subtracted. Limits on energies are
-        less these; with None, less the ``atomic_energies`` that the store was built with, as in
-        `zstruct.build`; with False, less nothing.
+        of symbols to eV, or `References`. Of labels in place of the store's own, True means those that were
+        stored under the name of these labels, for them. None and False: nothing is subtracted. Limits on
+        energies are less these; with None, less the ``atomic_energies`` that the store was built with, as in
+        `zstruct.build`, of its own labels; with False, less nothing.
     transform
         What is done to structures as they are loaded: a `zstruct.transforms.Transform`, a function of
         a sample that returns one, or a list of these. What is computed for a batch (features, edges,
@@ -113,6 +121,7 @@ class Recipe:
     features: str | Descriptor | Callable[[Any], Any] | None = None
     derivatives: str | Descriptor | None = None
     neighbors: float | str | Edges | None = None
+    labels: str | Mapping[str, str] | None = None
     references: bool | str | Mapping[str, float] | References | None = None
     transform: Any = None
     cache: str | os.PathLike[str] | Cache | None = "auto"
@@ -126,6 +135,7 @@ class Recipe:
             fields=named(self.fields),
             cache=Cache(None) if self.cache is None else as_options(Cache, self.cache),
         )
+        check_labels(self.labels)
         if self.neighbors is not None:
             set_fields(self, neighbors=as_options(Edges, self.neighbors))
         set_fields(self, selection=Selection().select(split=self.split))

@@ -45,6 +45,7 @@ def statistics(
     split: str | tuple[str, str] | None = None,
     *,
     select: str | Selection | None = None,
+    labels: str | None = None,
     references: bool | str | Mapping[str, float] | None = None,
     quantiles: Sequence[float] = QUANTILES,
     name: str | None = None,
@@ -69,6 +70,8 @@ def statistics(
     select
         An expression that holds for the structures to take, as on the page on selecting:
         ``"Ti and fmax < 10"``; or a `Selection` of them.
+    labels
+        Name of labels in the store to take in place of its own; see `zstruct.label`.
     references
         Reference energies to subtract for `Statistics.referenced_energy_per_atom`: energies in eV by
         chemical symbol, the name they are kept under, or True for those of "default".
@@ -110,7 +113,7 @@ def statistics(
     check(overwrite=overwrite, progress=progress)
     workers = parallel.chosen_workers(workers)
     check_place(store, name, NOUN)
-    part = Part.of(store, split, storage_options, select)
+    part = Part.of(store, split, storage_options, select, labels)
     check_fractions(quantiles)
     chosen = chosen_references(part.store, references)
     there = [f for f in ("numbers", "positions", "forces", "energy", "stress") if f in part.store.fields]

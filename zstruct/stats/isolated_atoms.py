@@ -60,6 +60,7 @@ def isolated_references(
     by: None = None,
     vacuum: float = ...,
     tolerance: float = ...,
+    labels: str | None = ...,
     name: str | None = ...,
     overwrite: bool = ...,
     storage_options: Mapping[str, Any] | None = ...,
@@ -73,6 +74,7 @@ def isolated_references(
     by: str,
     vacuum: float = ...,
     tolerance: float = ...,
+    labels: str | None = ...,
     name: str | None = ...,
     overwrite: bool = ...,
     storage_options: Mapping[str, Any] | None = ...,
@@ -86,6 +88,7 @@ def isolated_references(
     by: str | None = None,
     vacuum: float = 5.0,
     tolerance: float = 1e-3,
+    labels: str | None = None,
     name: str | None = None,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -104,6 +107,8 @@ def isolated_references(
     tolerance
         How far the energies of one element may lie apart, in eV, one meV by default. Of several, the
         lowest is taken.
+    labels
+        Name of labels in the store to take in place of its own; see `zstruct.label`.
     name, overwrite, storage_options
         Where to keep them, as for `fit_references`. With `by`, each set is kept under this name, an
         underscore and its label.
@@ -134,8 +139,8 @@ def isolated_references(
     """
     check(vacuum=vacuum, tolerance=tolerance, overwrite=overwrite)
     check_place(store, name, NOUN)
-    part = Part.of(store, storage_options=storage_options)
-    labels = _labels(part.store, by)
+    part = Part.of(store, None, storage_options, labels=labels)
+    texts = _labels(part.store, by)
     found: dict[_Key, _Range] = {}
     if "energy" in part.store.fields:
         for ranges in scan(partial(_alone, vacuum=float(vacuum), by=by), part, ["numbers"]):
@@ -159,7 +164,7 @@ def isolated_references(
     if not sets:
         raise InputError(f"none of the isolated atoms of {part.store.path} has a {by}")
     references = {
-        labels[code]: _references(part.store, ranges, float(tolerance), by, labels[code])
+        texts[code]: _references(part.store, ranges, float(tolerance), by, texts[code])
         for code, ranges in sets.items()
     }
     if name is not None:

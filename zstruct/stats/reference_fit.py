@@ -49,6 +49,7 @@ def fit_references(
     split: str | tuple[str, str] | None = None,
     *,
     select: str | Selection | None = None,
+    labels: str | None = None,
     ridge: float | None = None,
     name: str | None = None,
     overwrite: bool = False,
@@ -72,11 +73,13 @@ def fit_references(
     select
         An expression that holds for the structures to take, as on the page on selecting:
         ``"Ti and fmax < 10"``; or a `Selection` of them.
+    labels
+        Name of labels in the store to take in place of its own; see `zstruct.label`.
     ridge
         Adds ridge * sum_z e_z^2 to what is minimised.
     name
         Where to keep the references in the store: ``references/<name>``. By default they are only
-        returned. "default" is what a dataset looks for.
+        returned. "default" is what a dataset looks for, and one with other labels the name of those.
     overwrite
         Whether other references of this name may be replaced.
     workers
@@ -118,7 +121,7 @@ def fit_references(
     check(ridge=ridge, overwrite=overwrite, progress=progress)
     workers = parallel.chosen_workers(workers)
     check_place(store, name, NOUN)
-    part = Part.of(store, split, storage_options, select)
+    part = Part.of(store, split, storage_options, select, labels)
     if "energy" not in part.store.fields:
         raise InputError(f"references are fitted to energies, and {part.store.path} has none")
     fields = ["numbers", "energy"]

@@ -22,6 +22,8 @@ from zstruct.keywords import keywords
 from zstruct.ragged import chosen_rows, counts_to_offsets
 from zstruct.stats.scan import Part, check_part
 from zstruct.store.groups import keep, require_group, understanding
+from zstruct.store.labelled import labels_of
+from zstruct.store.labels import Labels
 from zstruct.store.store import Store
 from zstruct.text import counted
 
@@ -242,7 +244,8 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
     store
         The store.
     asked
-        None or False: none. True: those kept as "default", or else the ``atomic_energies`` of the build.
+        None or False: none. True: those kept as "default", or else the ``atomic_energies`` of the build; of a
+        store with other labels, those kept under the name of these, for them.
         A name: those kept under it. Or the references themselves.
 
     Raises
@@ -264,10 +267,34 @@ def chosen_references(store: Store, asked: bool | str | Mapping[str, float] | No
         raise ArgumentTypeError(
             f"references are True, a name or energies by chemical symbol, not {shown(asked)}"
         )
+    own = labels_of(store)
+    if own is not None:
+        return _references_of(store, own)
     built = references_of_build(store)
     if built is not None and "default" not in store.again().group_names(KIND):
         return built
     return open_references(store)
+
+
+def _references_of(store: Store, labels: Labels) -> References:
+    """Return the references that were made for labels.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    how = f"zstruct.fit_references(store, labels={labels.name!r}, name={labels.name!r})"
+    there = labels.name in store.again().group_names(KIND)
+    if (
+        not there
+        or (store.again().group_attrs(f"{KIND}/{labels.name}").get("labels") or [""])[0] != labels.name
+    ):
+        raise InputError(
+            f"{store.path} has no references of the labels {labels.name!r}, and those of its own labels are "
+            f"others: fit some with {how}, or give energies"
+        )
+    return open_references(store, labels.name)
 
 
 def references_of_build(store: Store) -> References | None:

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.arguments import check, shown
-from zstruct.errors import InputError, StaleGroupError
+from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError
 from zstruct.progress import Runner
 from zstruct.query import Selection, narrowed
 from zstruct.schema import ATOM
 from zstruct.splits.split import Dataset
 from zstruct.splits.storage import open_part
 from zstruct.store.digests import rows_digest
+from zstruct.store.labelled import labelled, labels_of
+from zstruct.store.labels import open_labels
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Part:
         split: str | tuple[str, str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         select: str | Selection | None = None,
+        labels: str | None = None,
     ) -> Part:
         """Return the structures of a store, its path or a dataset.
 
@@ -75,6 +78,8 @@ class Part:
             Of a store that is given as a URL.
         select
             An expression that holds for the structures to take, or a `Selection` of them.
+        labels
+            Of a store, labels in place of its own.
 
         Raises
         ------
@@ -84,10 +89,12 @@ class Part:
             If the split was drawn for other content.
         """
         check(split=split)
+        if not (labels is None or isinstance(labels, str)):
+            raise ArgumentTypeError(f"labels is the name of labels, or None, not {shown(labels)}")
         if isinstance(given, Part):
             return given
         if isinstance(given, str | os.PathLike | Store):
-            store = Store.of(given, storage_options)
+            store = labelled(Store.of(given, storage_options), labels)
             if select is not None:
                 selection = Selection().select(select, split=split)
                 return cls(store, narrowed(selection, store), selection=selection)
@@ -97,9 +104,10 @@ class Part:
             return cls(store, np.flatnonzero(open_part(store, name, label)), (name, label))
         if not (hasattr(given, "store") and hasattr(given, "structures")):
             raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
-        if split is not None or select is not None:
+        if split is not None or select is not None or labels is not None:
             raise InputError(
-                "a dataset is a part already: give it without split and select, or give the store"
+                "a dataset is a part with labels already: give it without split, select and labels, or give "
+                "the store"
             )
         rows = np.unique(np.asarray(given.structures, dtype=np.int64))
         return cls(given.store, None if len(rows) == given.store.n_structures else rows)
@@ -121,7 +129,9 @@ class Part:
     def attrs(self) -> dict[str, Any]:
         """What a group says of the part that it was made from, for `check_part`."""
         split = None if self.split is None else list(self.split)
-        return {"split": split, "structures_digest": self.digest}
+        own = labels_of(self.store)
+        said = {} if own is None else {"labels": [own.name, own.digest]}
+        return {"split": split, "structures_digest": self.digest, **said}
 
 
 def check_part(opened: Store, attrs: Mapping[str, Any], what: str, function: str) -> None:
@@ -139,8 +149,19 @@ def check_part(opened: Store, attrs: Mapping[str, Any], what: str, function: str
     Raises
     ------
     StaleGroupError
-        Also if the split is gone.
+        Also if the split is gone; and if it was made from labels that are others now.
     """
+    if attrs.get("labels") is not None:
+        name, digest = attrs["labels"]
+        try:
+            same = open_labels(opened, name).digest == digest
+        except InputError:
+            same = False
+        if not same:
+            raise StaleGroupError(
+                f"the {what} of {opened.path} was computed from the labels {name!r}, which are others now; "
+                f"run {function} again with overwrite=True"
+            )
     if attrs["split"] is None:
         return
     name, label = attrs["split"]

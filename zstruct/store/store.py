@@ -67,6 +67,9 @@ class Store:
         If `path` is no path, or `storage_options` no mapping.
     """
 
+    #: What tells fields from groups beside the content apart; see `zstruct.store.labelled`.
+    contents: tuple[str, ...] = ()
+
     def __init__(self, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None):
         self.path = path_of(path)
         self.storage_options = check_options(self.path, storage_options)

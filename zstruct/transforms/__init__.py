@@ -1,9 +1,9 @@
 """Transforms: change structures on their way from the store to the model, whole batches at a time.
 
 ``transform`` is what a transform is, and how functions become some; ``compose`` makes one of several;
-``rotations`` and ``noise`` have the random ones, ``normalize`` and ``cast_units`` those of labels and units,
-``positions`` those that change no distance, ``random_apply`` what is done to some structures only.
-``kernels`` does the work on arrays.
+``rotations`` and ``noise`` have the random ones, ``normalize``, ``delta`` and ``cast_units`` those of labels
+and units, ``positions`` those that change no distance, ``random_apply`` what is done to some structures
+only. ``kernels`` does the work on arrays.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from zstruct.lazy import lazy_names
 if TYPE_CHECKING:
     from zstruct.transforms.cast_units import CastUnits
     from zstruct.transforms.compose import Compose, as_transform
+    from zstruct.transforms.delta import Delta
     from zstruct.transforms.noise import AddNoise
     from zstruct.transforms.normalize import Denormalize, Normalize
     from zstruct.transforms.random_apply import RandomApply
@@ -28,6 +29,7 @@ __all__ = [
     "CastUnits",
     "Center",
     "Compose",
+    "Delta",
     "Denormalize",
     "Normalize",
     "OnBatch",
@@ -48,6 +50,7 @@ __getattr__, __dir__ = lazy_names(
         "CastUnits": "zstruct.transforms.cast_units",
         "Center": "zstruct.transforms.wrap_and_center",
         "Compose": "zstruct.transforms.compose",
+        "Delta": "zstruct.transforms.delta",
         "Denormalize": "zstruct.transforms.normalize",
         "Normalize": "zstruct.transforms.normalize",
         "OnBatch": "zstruct.transforms.transform",

@@ -217,7 +217,8 @@ class Extras:
             if wanted.group is not None:
                 paths[_counts(wanted)] = wanted.group.array("counts")
                 views[wanted.what] = self._pair_view(wanted, wanted.group)
-        views[_ALL] = StoreView(self._store, paths, [w.content for w in self._wanted]), columns
+        contents = [*self._store.contents, *(wanted.content for wanted in self._wanted)]
+        views[_ALL] = StoreView(self._store, paths, contents), columns
         kept = {
             what: {name: kept_dtype(view.dtype(name), dtype) for name, dtype in columns.items()}
             for what, (view, columns) in views.items()
