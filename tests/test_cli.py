@@ -28,6 +28,22 @@ def test_build_info_verify(tmp_path, xyz_file, capsys, monkeypatch):
     assert "every checksum" in capsys.readouterr().out
 
 
+def test_select(tmp_path, xyz_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zstruct.build(xyz_file, "a.zarr", progress=False)
+    zstruct.split("a.zarr", [0.5, 0.5], name="default", labels=["train", "test"])
+    assert main(["select", "a.zarr", "C and n_atoms > 2", "b.zarr", "--quiet"]) == 0
+    n = len(zstruct.Selection().select("C and n_atoms > 2").structures(zstruct.Store("a.zarr")))
+    assert f"b.zarr: {n} structures" in capsys.readouterr().out
+    assert main(["select", "a.zarr", "c.zarr", "--split", "test", "--dtype", "float32", "--quiet"]) == 0
+    assert zstruct.Store("c.zarr").n_structures == 15
+    assert zstruct.Store("c.zarr").dtype("positions") == "float32"
+    capsys.readouterr()
+    for words in (["a.zarr"], ["a.zarr", "d.zarr"], ["a.zarr", "C", "O", "d.zarr"]):
+        assert main(["select", *words]) == 1
+        assert 'write zstruct select train.zarr "Ti and fmax < 5" cut.zarr' in capsys.readouterr().err
+
+
 def test_rewrite(tmp_path, xyz_file, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zstruct.build(xyz_file, "a.zarr", progress=False)

@@ -164,7 +164,7 @@ def test_the_dataset_takes_what_its_recipe_does():
 
 
 def test_parameters_are_found_in_docstrings():
-    assert parameters(zstruct.build)[:3] == ["paths", "out", "filters"]
+    assert parameters(zstruct.build)[:3] == ["paths", "out", "select"]
     assert parameters(zstruct.Store.again) == []
 
 
@@ -190,6 +190,7 @@ COMMANDS = (
     "split",
     "references",
     "rewrite",
+    "select",
     "stats",
     "verify",
     "warmup",

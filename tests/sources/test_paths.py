@@ -93,7 +93,7 @@ def test_stores_among_the_files_are_left_out_whole(tree):
         assert [s.label for s in found] == ["d/a.xyz", "d/e/b.xyz"]
         assert ignored == ["d/e/s.zarr", "d/t.zarr.building"]
     assert expand("d/*")[1] == ["d/e", "d/t.zarr.building"]
-    with pytest.raises(InputError, match="this is a Zarr store, or the working directory of a build"):
+    with pytest.raises(InputError, match="this is the working directory of what is under way"):
         expand("d/t.zarr.building")
 
 

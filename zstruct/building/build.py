@@ -6,9 +6,12 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.building.build_request import BuildRequest
@@ -25,10 +28,12 @@ from zstruct.building.manifest import (
 from zstruct.building.markers import results, settle
 from zstruct.building.parse import ParseTask, parse_job
 from zstruct.building.parts import read_summary, release
-from zstruct.building.plan import Plan, load_plan, make_plan
+from zstruct.building.plan import Plan, forget_plans, load_plan, make_plan
 from zstruct.building.publication import Target
 from zstruct.building.report import BuildReport
+from zstruct.building.selected import check_apart, check_notes, selected, stores_among
 from zstruct.building.shards import encode_shard, encode_tasks
+from zstruct.building.stored_blocks import StoredInput
 from zstruct.disk import writing
 from zstruct.errors import InputError
 from zstruct.keywords import takes
@@ -75,6 +80,10 @@ def build(request: BuildRequest) -> BuildReport:
     if not target.work.exists():
         target.check()
     sources, ignored = expand(request.paths, request.reader, request.opening)
+    sources = selected(sources, request.selection)
+    check_notes(sources, request.kept)
+    check_apart(sources, out)
+    inputs, wanted, sources = stores_among(sources, request.reading)
     runner, settings, skip = request.runner(), request.settings(), request.on_error == "skip"
     with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
         build_id = identity({**settings, "inputs": [source.label for source in sources]})
@@ -91,8 +100,9 @@ def build(request: BuildRequest) -> BuildReport:
                 manifest = make_manifest(sources, settings, skip=skip, workers=runner.n_workers)
                 if manifest.resumable:
                     manifest.save(target.work / "manifest.json")
-            parts = _parse(runner, target, manifest, sources, request)
-            plan = _plan(target, manifest, parts, request)
+            copies = bool(wanted) or request.stored.shuffle_seed is not None
+            parts = _parse(runner, target, manifest, sources, request, copies)
+            plan = _plan(target, manifest, parts, request, inputs, wanted)
             summaries = _encode(runner, target, plan, manifest.identity)
             now, _ = fingerprints(sources, skip=skip)
             check_unchanged(manifest.inputs, now)
@@ -104,7 +114,7 @@ def build(request: BuildRequest) -> BuildReport:
             raise
         finally:
             runner.close()
-            load_plan.cache_clear()
+            forget_plans()
             release(target.parts)
         target.remove()
     return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
@@ -125,9 +135,17 @@ def _resumed(
 
 
 def _parse(
-    runner: Runner, target: Target, manifest: Manifest, sources: list[Source], request: BuildRequest
+    runner: Runner,
+    target: Target,
+    manifest: Manifest,
+    sources: list[Source],
+    request: BuildRequest,
+    copies: bool,
 ) -> list[Path]:
-    """Make the parts that are not there yet; return all of them, in order."""
+    """Make the parts that are not there yet; return all of them, in order.
+
+    With `copies`, structures of stores are copied to parts, too.
+    """
     parts = [target.parts / f"{k:06d}" for k in range(len(manifest.jobs))]
     there = [_usable(part, request.on_error) for part in parts]
     total = sum(job.nbytes for job in manifest.jobs)
@@ -146,12 +164,13 @@ def _parse(
         tasks = [
             ParseTask(
                 parts[k],
-                [(sources[i], piece) for i, piece in manifest.jobs[k].pieces],
+                [(sources[i], i, piece) for i, piece in manifest.jobs[k].pieces],
                 request.reading,
                 request.kept,
                 request.on_error,
                 durable=manifest.resumable,
                 in_memory=local and place != "processes",
+                copies=copies,
             )
             for k in todo
         ]
@@ -175,16 +194,23 @@ def _usable(part: Path, on_error: str) -> bool:
     return on_error == "skip" or read_summary(part)["n_skipped"] == 0
 
 
-def _plan(target: Target, manifest: Manifest, parts: list[Path], request: BuildRequest) -> Plan:
+def _plan(
+    target: Target,
+    manifest: Manifest,
+    parts: list[Path],
+    request: BuildRequest,
+    inputs: Mapping[int, StoredInput],
+    wanted: Mapping[int, NDArray[np.int64]],
+) -> Plan:
     """Make the plan and a folder for the store, unless an earlier run did."""
     file = target.work / "plan.json"
     if not file.exists():
-        plan = make_plan(parts, target.work, request.reading, request.stored)
+        plan = make_plan(parts, target.work, request.reading, request.stored, inputs, wanted)
         if target.store.exists():  # killed before there was a plan
             shutil.rmtree(target.store)
         target.store.mkdir()
         plan.save(file)
-    return load_plan(file, manifest.identity)
+    return load_plan(file, manifest.identity, inputs)
 
 
 def _encode(

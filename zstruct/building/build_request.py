@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from zstruct.arguments import check
 from zstruct.building.encoding import Encoding
-from zstruct.building.filters import Filters, Frame
+from zstruct.building.filters import Filters, Frame, code_of
 from zstruct.building.input_options import InputOptions
 from zstruct.building.run_options import RunOptions
 from zstruct.keywords import as_options, set_fields
+from zstruct.query import Choice, Selection, asked
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.options import SourceOptions
 from zstruct.store.spec import ENCODING_VERSION
@@ -27,11 +31,15 @@ class BuildRequest(InputOptions, RunOptions):
     Parameters
     ----------
     paths
-        A file, a URL, a directory, a glob (``**`` too), each perhaps with frames behind it as in
+        A file, a store, a URL, a directory, a glob (``**`` too), each perhaps with frames behind it as in
         ``a.xyz@0:1000:10``; a list of these; an `ase.Atoms`, an iterable of
         them; or `zstruct.sources.Source` objects.
     out
         The store to make, a local directory (on a cluster: one that every worker can reach).
+    select
+        Which structures of the stores among the inputs to take: an expression, as on the page on selecting, a
+        `zstruct.Selection`, or, of a single store, positions in any order and as often as they are there. By
+        default all.
     filters
         Which structures to keep, as `Filters`; or its fields by name, ``{"max_force": 20}``; or a
         function that takes a `Frame`. By default all.
@@ -50,10 +58,12 @@ class BuildRequest(InputOptions, RunOptions):
     paths: Any
     out: str | os.PathLike[str]
     _: KW_ONLY
+    select: Any = None
     filters: Filters | Mapping[str, Any] | Callable[[Frame], Any] | None = None
     encoding: Encoding | Mapping[str, Any] | Literal["float32", "float64", "decimal"] | None = None
     on_error: Literal["raise", "skip"] = "raise"
 
+    selection: Selection = field(init=False)
     opening: SourceOptions = field(init=False)
     reading: ReadOptions = field(init=False)
     kept: Filters = field(init=False)
@@ -65,7 +75,8 @@ class BuildRequest(InputOptions, RunOptions):
         RunOptions.__post_init__(self)
         kept, stored = as_options(Filters, self.filters), as_options(Encoding, self.encoding)
         opening, reading = self.to_open(), self.to_read(stored.precision)
-        set_fields(self, opening=opening, reading=reading, kept=kept, stored=stored)
+        selection = asked(self.select)
+        set_fields(self, selection=selection, opening=opening, reading=reading, kept=kept, stored=stored)
 
     def settings(self) -> dict[str, Any]:
         """Return what is asked for, as JSON: a build that was interrupted goes on if it is the same."""
@@ -82,4 +93,16 @@ class BuildRequest(InputOptions, RunOptions):
             "decimal": self.stored.decimal,
             "compression": self.stored.compression,
             "reader": self.reader,
+            **({"select": [_identity(one) for one in self.selection.choices]} if self.selection else {}),
         }
+
+
+def _identity(choice: Choice) -> list[str]:
+    """Return what tells a choice from any other."""
+    said = [str(choice)]
+    for value in (choice.which, choice.where):
+        if isinstance(value, np.ndarray):
+            said.append(hashlib.sha256(f"{value.dtype} {value.tobytes().hex()}".encode()).hexdigest())
+        elif callable(value):
+            said.append(code_of(value))
+    return said

@@ -19,7 +19,7 @@ from zstruct.ragged import Packed, segment_reduce
 from zstruct.schema import ATOM
 from zstruct.sources.source import NOTES
 
-__all__ = ["Filters", "Frame"]
+__all__ = ["Filters", "Frame", "code_of"]
 
 
 class Frame(Mapping[str, Any]):
@@ -152,11 +152,41 @@ class Filters:
 
     def identity(self) -> dict[str, Any]:
         """Return JSON that differs where the limits do, the code of the callable included."""
-        code = "" if self.where is None else hashlib.sha256(_code_of(self.where).encode()).hexdigest()
+        code = "" if self.where is None else hashlib.sha256(code_of(self.where).encode()).hexdigest()
         return self.describe() | {"where_code": code}
+
+    def __bool__(self) -> bool:
+        limits = (self.max_energy, self.max_force, self.max_force_component)
+        return self.where is not None or any(limit is not None for limit in limits)
+
+    def needs(self, names: Collection[str]) -> list[str]:
+        """Return which of some fields have to be known to tell what passes."""
+        if self.where is not None:
+            return list(names)
+        return [name for name in names if name in ("energy", "forces", "numbers")]
 
     def apply(self, packed: Packed, label: str) -> tuple[Packed, dict[str, int]]:
         """Return the structures that pass, and how many each filter dropped.
+
+        Raises
+        ------
+        InputError
+            If an element has no reference energy, or `where` raises.
+        """
+        keep, dropped = self.passing(packed, label, packed.columns.get("frame", np.arange(len(packed))))
+        return packed.select(keep), dropped
+
+    def passing(
+        self, packed: Packed, label: str, frames: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], dict[str, int]]:
+        """Return which structures pass, shape (n,), and how many each filter dropped.
+
+        Parameters
+        ----------
+        packed
+            The structures.
+        label, frames
+            Their input, and which of its frames they are, for messages.
 
         Raises
         ------
@@ -169,10 +199,10 @@ class Filters:
             dropped[name] = int((fails & keep).sum())
             keep &= ~fails
         if self.where is not None:
-            fails = self._where(packed, keep, label)
+            fails = self._where(packed, keep, label, frames)
             dropped["where"] = int(fails.sum())
             keep &= ~fails
-        return packed.select(keep), {name: n for name, n in dropped.items() if n}
+        return keep, {name: n for name, n in dropped.items() if n}
 
     def _failures(self, packed: Packed, label: str) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         if self.max_energy is not None and "energy" in packed.columns:
@@ -200,7 +230,9 @@ class Filters:
             raise InputError(f"atomic_energies has no energy for {first}, which occurs here", label)
         return segment_reduce(per_atom, packed.offsets, "sum")
 
-    def _where(self, packed: Packed, keep: NDArray[np.bool_], label: str) -> NDArray[np.bool_]:
+    def _where(
+        self, packed: Packed, keep: NDArray[np.bool_], label: str, frames: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
         fails = np.zeros(len(packed), dtype=bool)
         starts = packed.offsets
         assert self.where is not None
@@ -208,13 +240,13 @@ class Filters:
             try:
                 fails[i] = not self.where(Frame(packed, i, int(starts[i])))
             except Exception as error:
-                frame = int(packed.columns["frame"][i])
+                frame = int(frames[i])
                 reason = f"the filter given as where= raised {type(error).__name__}: {error}"
                 raise InputError(reason, label, frame) from error
         return fails
 
 
-def _code_of(function: Callable[..., Any]) -> str:
+def code_of(function: Callable[..., Any]) -> str:
     """Describe what a function does, stably from run to run."""
     code = getattr(function, "__code__", None)
     if code is None:

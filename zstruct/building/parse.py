@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,18 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.building.filters import Filters
+from zstruct.building.parse_stored import Taken, take_stored
 from zstruct.building.parts import PartWriter
 from zstruct.building.provenance import restore_provenance
 from zstruct.compositions import add_formulas
 from zstruct.errors import InputError
 from zstruct.ragged import Packed, concatenate
-from zstruct.schema import FIELDS
+from zstruct.schema import FIELDS, given_name
 from zstruct.sources import BadFrame, Raw, Slice, Source
 from zstruct.sources.joined import can_be_joined, joined
 from zstruct.sources.normalize.comments import take_numbers
 from zstruct.sources.normalize.elements import TYPES
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.remarks import Remarks
+from zstruct.sources.store.columns import stored_columns
+from zstruct.sources.store.source import StoreSource
 
 __all__ = ["ParseTask", "parse_job"]
 
@@ -34,15 +38,30 @@ _REPORTED = 100  # bad frames of one part that are reported one by one
 
 @dataclass(frozen=True)
 class ParseTask:
-    """Everything a worker needs to make one part."""
+    """Everything a worker needs to make one part.
+
+    Parameters
+    ----------
+    part
+        Where it will be.
+    pieces
+        What is read: sources, their places among the inputs, and slices.
+    options, filters, on_error
+        What the user said.
+    durable, in_memory
+        As for a `PartWriter`.
+    copies
+        Whether structures of stores are copied, too.
+    """
 
     part: Path
-    pieces: list[tuple[Source, Slice]]
+    pieces: list[tuple[Source, int, Slice]]
     options: ReadOptions
     filters: Filters
     on_error: Literal["raise", "skip"]
     durable: bool
     in_memory: bool
+    copies: bool = False
 
 
 def parse_job(task: ParseTask) -> dict[str, Any]:
@@ -62,24 +81,33 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     remarks = Remarks()
     ignored = _Ignored()
     with PartWriter(task.part, durable=task.durable, in_memory=task.in_memory) as part:
-        waiting: list[Packed] = []
-        nbytes = 0
-        for block in _blocks(task, properties, remarks, ignored):
-            n_skipped += len(block.bad)
-            skipped += [(block.label, b.frame, b.reason) for b in block.bad[: _REPORTED - len(skipped)]]
-            dropped.update(block.dropped)
-            noted.update(block.noted)
-            if len(block.kept) == 0:
+        for in_store, pieces in groupby(task.pieces, key=lambda one: isinstance(one[0], StoreSource)):
+            if in_store:
+                for source, place, piece in pieces:
+                    taken = _take(task, part, source, place, piece, properties, remarks)
+                    n_structures += taken.n_structures
+                    n_atoms += taken.n_atoms
+                    dropped.update(taken.dropped)
                 continue
-            n_structures += len(block.kept)
-            n_atoms += int(block.kept.n_atoms.sum())
-            waiting.append(block.kept)
-            nbytes += block.kept.nbytes
-            if nbytes >= _BLOCK_BYTES:
+            waiting: list[Packed] = []
+            nbytes = 0
+            here = [(source, piece) for source, _, piece in pieces]
+            for block in _blocks(task, here, properties, remarks, ignored):
+                n_skipped += len(block.bad)
+                skipped += [(block.label, b.frame, b.reason) for b in block.bad[: _REPORTED - len(skipped)]]
+                dropped.update(block.dropped)
+                noted.update(block.noted)
+                if len(block.kept) == 0:
+                    continue
+                n_structures += len(block.kept)
+                n_atoms += int(block.kept.n_atoms.sum())
+                waiting.append(block.kept)
+                nbytes += block.kept.nbytes
+                if nbytes >= _BLOCK_BYTES:
+                    _add(part, waiting)
+                    waiting, nbytes = [], 0
+            if waiting:
                 _add(part, waiting)
-                waiting, nbytes = [], 0
-        if waiting:
-            _add(part, waiting)
         summary = {
             "n_structures": n_structures,
             "n_atoms": n_atoms,
@@ -128,14 +156,40 @@ class _Ignored:
         self.first += names[: _REPORTED - len(self.first)]
 
 
-def _blocks(task: ParseTask, properties: set[str], remarks: Remarks, ignored: _Ignored) -> Iterator[_Block]:
+def _take(
+    task: ParseTask,
+    part: PartWriter,
+    source: Source,
+    place: int,
+    piece: Slice,
+    properties: set[str],
+    remarks: Remarks,
+) -> Taken:
+    """Take structures of a store; the names of its fields, and units that they were in, are collected."""
+    assert isinstance(source, StoreSource)
+    options = task.options
+    for name, column in stored_columns(source.store, options.keys, options.exclude).items():
+        if name in FIELDS and column.field.kind == "float":
+            remarks.add_units(name, [""] if column.source_units is None else column.source_units.split(", "))
+    for name, column in stored_columns(source.store).items():
+        properties.update({name, column.array, given_name(name)})
+    return take_stored(part, source, place, piece, options, task.filters, copies=task.copies)
+
+
+def _blocks(
+    task: ParseTask,
+    pieces: list[tuple[Source, Slice]],
+    properties: set[str],
+    remarks: Remarks,
+    ignored: _Ignored,
+) -> Iterator[_Block]:
     """Yield interpreted blocks; the names of all properties, and what else was noticed, are collected.
 
     Small blocks that follow one another are interpreted as one: inputs may be thousands.
     """
     waiting: list[tuple[str, Raw]] = []
     nbytes = 0
-    for label, raw in _read_all(task):
+    for label, raw in _read_all(pieces, task.on_error):
         ignored.add(raw.ignored)
         size = sum(
             c.values.nbytes for table in (raw.atom, raw.structure) for cs in table.values() for c in cs
@@ -214,10 +268,12 @@ def _interpret(
     return _Block(label, kept, bad, dropped, noted)
 
 
-def _read_all(task: ParseTask) -> Iterator[tuple[str, Raw]]:
+def _read_all(
+    pieces: list[tuple[Source, Slice]], on_error: Literal["raise", "skip"]
+) -> Iterator[tuple[str, Raw]]:
     """Yield the blocks of all pieces as they are read, with the labels of their sources."""
-    for source, piece in task.pieces:
-        for raw in _read(source, piece, task.on_error):
+    for source, piece in pieces:
+        for raw in _read(source, piece, on_error):
             yield raw.label or source.label, raw
 
 

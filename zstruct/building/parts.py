@@ -7,11 +7,11 @@ Arrays lie raw and aligned, a JSON footer says what and where they are. Blocks r
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +24,16 @@ from zstruct.ragged import Packed
 from zstruct.schema import FIELDS, Field
 from zstruct.store.decimals import DecimalRange
 
-__all__ = ["MEMORY_BYTES", "PartBlock", "PartWriter", "read_blocks", "read_summary", "release"]
+__all__ = [
+    "MEMORY_BYTES",
+    "PartBlock",
+    "PartWriter",
+    "StoredEntry",
+    "read_blocks",
+    "read_entries",
+    "read_summary",
+    "release",
+]
 
 #: Bytes of parts that may be in memory: seconds of parsing, which a kill costs.
 MEMORY_BYTES = 512 << 20
@@ -108,13 +117,21 @@ class PartWriter:
         if error is not None:
             _SHELF.drop(self._path)
 
-    def add(self, packed: Packed) -> None:
-        """Append a block."""
+    def add(self, packed: Packed, places: tuple[int, NDArray[np.int64]] | None = None) -> None:
+        """Append a block.
+
+        Parameters
+        ----------
+        packed
+            Its structures.
+        places
+            Of structures of a store, its place among the inputs, and theirs in it.
+        """
         columns = {}
         for name, values in packed.columns.items():
             mask = packed.present.get(name)
             columns[name] = {
-                "field": dataclasses.asdict(packed.fields[name]),
+                "field": asdict(packed.fields[name]),
                 "values": np.ascontiguousarray(values),
                 "present": None if mask is None else np.ascontiguousarray(mask),
                 "coverage": len(packed) if mask is None else int(mask.sum()),
@@ -127,23 +144,34 @@ class PartWriter:
             "counts": np.ascontiguousarray(packed.n_atoms),
             "columns": columns,
         }
-        if self._whole is None and not _SHELF.take(self._path, packed.nbytes):
+        if places is not None:
+            block |= {"input": places[0], "places": places[1]}
+        self._add(block, packed.nbytes)
+
+    def add_stored(self, entry: StoredEntry) -> None:
+        """Append a block that stays in its store."""
+        added = {
+            name: {"field": asdict(spec), "values": np.ascontiguousarray(values), "texts": texts}
+            for name, (spec, values, texts) in entry.added.items()
+        }
+        arrays = [entry.chosen, *entry.used.values(), *(values for _, values, _ in entry.added.values())]
+        nbytes = sum(array.nbytes for array in arrays if array is not None)
+        self._add({"stored": {**vars(entry), "added": added}}, nbytes)
+
+    def _add(self, block: dict[str, Any], nbytes: int) -> None:
+        if self._whole is None and not _SHELF.take(self._path, nbytes):
             _SHELF.drop(self._path)
             self._whole = self._file()
             self._blocks = [self._written(earlier) for earlier in self._blocks]
         self._blocks.append(block if self._whole is None else self._written(block))
 
-    def _written(self, block: Mapping[str, Any]) -> dict[str, Any]:
+    def _written(self, value: Any) -> Any:
         """Return a block with the places in the file in place of its arrays, which are written there."""
-        columns = {
-            name: {
-                **column,
-                "values": self._array(column["values"]),
-                "present": None if column["present"] is None else self._array(column["present"]),
-            }
-            for name, column in block["columns"].items()
-        }
-        return {**block, "counts": self._array(block["counts"]), "columns": columns}
+        if isinstance(value, np.ndarray):
+            return self._array(value)
+        if isinstance(value, dict):
+            return {name: self._written(inner) for name, inner in value.items()}
+        return value
 
     def _array(self, values: NDArray[Any]) -> dict[str, Any]:
         assert self._whole is not None
@@ -166,17 +194,47 @@ class PartWriter:
         self._whole.keep()
 
 
-def _decimals(field: Field, values: NDArray[Any]) -> dict[str, Any] | None:
+def _decimals(spec: Field, values: NDArray[Any]) -> dict[str, Any] | None:
     """Return what numbers need to be stored as decimals; None if they are none, or never will be doubles."""
-    if field.kind not in ("float", "int") or (field.kind == "int" and field.name in FIELDS):
+    if spec.kind not in ("float", "int") or (spec.kind == "int" and spec.name in FIELDS):
         return None
-    if field.dtype == "float32":
+    if spec.dtype == "float32":
         return None
     found = DecimalRange.of(values)
-    return None if found is None else dataclasses.asdict(found)
+    return None if found is None else asdict(found)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
+class StoredEntry:
+    """What a part says of structures that stay in their store.
+
+    Parameters
+    ----------
+    input
+        The place of the store among the inputs.
+    start, stop
+        Those of its structures, if they are all that this part looked at and all of them are taken.
+    chosen
+        The positions of its structures in the store, shape (n_structures,), if these are others.
+    n_atoms
+        Of all of them; of `chosen` ones only.
+    coverage, used
+        As of a `StoredBlock`; of `chosen` ones only.
+    added
+        What the store lacks, by field: its row of the table, rows and texts.
+    """
+
+    input: int
+    start: int
+    stop: int
+    chosen: NDArray[np.int64] | None = None
+    n_atoms: int = 0
+    coverage: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    added: Mapping[str, tuple[Field, NDArray[Any], list[str] | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PartBlock:
     """One block of a part: what it holds, and its arrays on demand."""
 
@@ -189,10 +247,26 @@ class PartBlock:
     decimals: dict[str, DecimalRange]
     _counts: Any
     _columns: dict[str, dict[str, Any]]
+    input: int | None = None
+    """Of structures of a store, its place among the inputs."""
+    _places: Any = None
+
+    @property
+    def label(self) -> str:
+        """What messages call the input, the first of several."""
+        return self.categories["source"][0]
 
     def counts(self) -> NDArray[np.int64]:
         """Return the atoms of each structure."""
         return self._read(self._counts)
+
+    def places(self) -> NDArray[np.int64]:
+        """Return where structures of a store are in it."""
+        return self._read(self._places)
+
+    def says_missing(self, name: str) -> bool:
+        """Return whether rows say by themselves what is missing; what stands there may be anything."""
+        return False
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return rows ``start:stop`` of a column."""
@@ -214,15 +288,20 @@ class PartBlock:
         return np.ones(self.n_structures, dtype=bool) if entry is None else self._read(entry)
 
     def _read(self, entry: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        if isinstance(entry, np.ndarray):
-            return entry[start:stop]
-        # Reading instead of mapping keeps the memory of a build bounded by what it asks for.
-        n, *rest = entry["shape"]
-        dtype, row = np.dtype(entry["dtype"]), int(np.prod(rest, dtype=int))
-        last = n if stop is None else stop
-        offset = entry["start"] + start * row * dtype.itemsize
-        values = np.fromfile(self.path, dtype, (last - start) * row, offset=offset)
-        return values.reshape(last - start, *rest)
+        return _array_of(self.path, entry, start, stop)
+
+
+def _array_of(path: Path, entry: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    """Return rows of an array of a part."""
+    if isinstance(entry, np.ndarray):
+        return entry[start:stop]
+    # Reading instead of mapping keeps the memory of a build bounded by what it asks for.
+    n, *rest = entry["shape"]
+    dtype, row = np.dtype(entry["dtype"]), int(np.prod(rest, dtype=int))
+    last = n if stop is None else stop
+    offset = entry["start"] + start * row * dtype.itemsize
+    values = np.fromfile(path, dtype, (last - start) * row, offset=offset)
+    return values.reshape(last - start, *rest)
 
 
 def _footer(path: Path) -> dict[str, Any]:
@@ -245,22 +324,46 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
+def read_entries(path: Path) -> list[PartBlock | StoredEntry]:
+    """Return the blocks of a part, arrays of files unread, and what it says of those that are in stores."""
+    return [
+        _stored(path, entry["stored"]) if "stored" in entry else _block(path, entry)
+        for entry in _footer(path)["blocks"]
+    ]
+
+
 def read_blocks(path: Path) -> list[PartBlock]:
-    """Return the blocks of a part, arrays of files unread."""
-    blocks = []
-    for entry in _footer(path)["blocks"]:
-        columns = entry["columns"]
-        blocks.append(
-            PartBlock(
-                path=path,
-                n_structures=entry["n_structures"],
-                n_atoms=entry["n_atoms"],
-                fields={name: Field.from_json(column["field"]) for name, column in columns.items()},
-                coverage={name: column["coverage"] for name, column in columns.items()},
-                categories={n: c["categories"] for n, c in columns.items() if c["categories"] is not None},
-                decimals={n: DecimalRange(**c["decimals"]) for n, c in columns.items() if c["decimals"]},
-                _counts=entry["counts"],
-                _columns=columns,
-            )
-        )
-    return blocks
+    """Return the blocks of a part that are in it, arrays of files unread."""
+    return [entry for entry in read_entries(path) if isinstance(entry, PartBlock)]
+
+
+def _block(path: Path, entry: Mapping[str, Any]) -> PartBlock:
+    columns = entry["columns"]
+    return PartBlock(
+        path=path,
+        n_structures=entry["n_structures"],
+        n_atoms=entry["n_atoms"],
+        fields={name: Field.from_json(column["field"]) for name, column in columns.items()},
+        coverage={name: column["coverage"] for name, column in columns.items()},
+        categories={n: c["categories"] for n, c in columns.items() if c["categories"] is not None},
+        decimals={n: DecimalRange(**c["decimals"]) for n, c in columns.items() if c["decimals"]},
+        _counts=entry["counts"],
+        _columns=columns,
+        input=entry.get("input"),
+        _places=entry.get("places"),
+    )
+
+
+def _stored(path: Path, entry: Mapping[str, Any]) -> StoredEntry:
+    chosen = entry["chosen"]
+    return StoredEntry(
+        **{
+            **entry,
+            "chosen": None if chosen is None else _array_of(path, chosen),
+            "used": {name: _array_of(path, codes) for name, codes in entry["used"].items()},
+            "added": {
+                name: (Field.from_json(one["field"]), _array_of(path, one["values"]), one["texts"])
+                for name, one in entry["added"].items()
+            },
+        }
+    )

@@ -8,50 +8,33 @@ structure's rows come from.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import shown
+from zstruct.building.blocks import Block, blocks_of
 from zstruct.building.encoding import Encoding
-from zstruct.building.parts import PartBlock, read_blocks, read_summary
+from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
+from zstruct.building.parts import PartBlock, read_summary
+from zstruct.building.stored_blocks import StoredInput
 from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, Field, given_name, merge, safe_names
+from zstruct.schema import ATOM, FIELDS, Field, given_name, safe_names
 from zstruct.sources.normalize.elements import TYPES
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.normalize.unit_systems import quantities_of
 from zstruct.sources.remarks import Remarks
-from zstruct.store.chunk_codec import ChunkCodec
-from zstruct.store.decimals import Decimal, DecimalRange
-from zstruct.store.savings import SAMPLE_ROWS, decimal_share
+from zstruct.store.decimals import Decimal
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.workdir import write_json
 
-__all__ = ["Plan", "PlannedField", "check_named", "load_plan", "make_plan"]
-
-
-@dataclass(frozen=True)
-class PlannedField:
-    """A column of the store to be: its stored form, and its name and coverage in the parts.
-
-    With `is_presence` it is the column that says which structures have `original`. With `decimal` its numbers
-    are decimals, and as such take that share of their bytes, by the first of them.
-    """
-
-    field: Field
-    original: str
-    coverage: int
-    categories: list[str] | None
-    is_presence: bool = False
-    decimal: Decimal | None = None
-    decimal_share: float = 1.0
+__all__ = ["Plan", "check_named", "forget_plans", "load_plan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +47,12 @@ class Plan:
     order_file: Path | None
     attrs: dict[str, dict[str, Any]]
     encoding: Encoding
+    inputs: Mapping[int, StoredInput]
 
     @cached_property
-    def blocks(self) -> list[PartBlock]:
+    def blocks(self) -> list[Block]:
         """The blocks of all parts, in order."""
-        return [block for path in self.parts for block in read_blocks(path)]
+        return blocks_of(self.parts, self.inputs)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -119,7 +103,7 @@ class Plan:
         rows = int(self.offsets[-1]) if planned.field.level == ATOM else len(self.counts)
         attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
         spec = spec_of(planned.field, planned.field.name, rows, attrs)
-        decimal = planned.decimal if self.encoding.decimal else None
+        decimal = planned.decimal if self.encoding.decimal or planned.stays_decimal else None
         return spec.with_codec(self.encoding.compression, decimal)
 
     def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray[Any]]]:
@@ -148,9 +132,33 @@ class Plan:
         )
 
 
-@lru_cache(maxsize=2)
-def load_plan(path: Path, identity: str) -> Plan:
-    """Read a plan; once per process and build, which `identity` tells apart."""
+_LOADED: dict[tuple[Path, str], Plan] = {}
+
+
+def load_plan(path: Path, identity: str, inputs: Mapping[int, StoredInput]) -> Plan:
+    """Read a plan; once per process and build, which `identity` tells apart.
+
+    Parameters
+    ----------
+    path, identity
+        Its file, and the build.
+    inputs
+        The stores among the inputs, by their place.
+    """
+    found = _LOADED.get((path, identity))
+    if found is None:
+        while len(_LOADED) > 1:
+            _LOADED.pop(next(iter(_LOADED)), None)
+        found = _LOADED[path, identity] = _read_plan(path, inputs)
+    return found
+
+
+def forget_plans() -> None:
+    """Let go of the plans that are kept, and of what they read."""
+    _LOADED.clear()
+
+
+def _read_plan(path: Path, inputs: Mapping[int, StoredInput]) -> Plan:
     entry = json.loads(path.read_text())
     fields = [
         PlannedField(
@@ -170,6 +178,7 @@ def load_plan(path: Path, identity: str) -> Plan:
         None if order is None else Path(order),
         entry["attrs"],
         Encoding(**entry["encoding"]),
+        inputs,
     )
 
 
@@ -177,8 +186,28 @@ def _plain(decimal: Decimal | None) -> dict[str, Any] | None:
     return None if decimal is None else asdict(decimal)
 
 
-def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding: Encoding) -> Plan:
+def make_plan(
+    parts: Sequence[Path],
+    work: Path,
+    options: ReadOptions,
+    encoding: Encoding,
+    inputs: Mapping[int, StoredInput],
+    wanted: Mapping[int, NDArray[np.int64]],
+) -> Plan:
     """Merge what the parts hold into the final fields and write the order of structures.
+
+    Parameters
+    ----------
+    parts
+        The parts, in order.
+    work
+        Where the order is written.
+    options, encoding
+        What the user said.
+    inputs
+        The stores among the inputs, by their place.
+    wanted
+        Of those whose structures were chosen in another order than theirs, their positions in that order.
 
     Raises
     ------
@@ -189,22 +218,14 @@ def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding:
     summaries = [read_summary(part) for part in parts]
     check_named(options, {name for summary in summaries for name in summary["properties"]})
     remarks = Remarks.of(summary["remarks"] for summary in summaries)
-    blocks = [block for path in parts for block in read_blocks(path)]
-    n = sum(block.n_structures for block in blocks)
+    blocks = blocks_of(parts, inputs)
+    n_there = sum(block.n_structures for block in blocks)
+    order = _order(blocks, wanted, encoding.shuffle_seed)
+    n = n_there if order is None else len(order)
     if n == 0:
         raise InputError("no structure is left to store: every frame was dropped or skipped")
-    merged: dict[str, Field] = {}
-    coverage: dict[str, int] = {}
-    seen_in: dict[str, str] = {}
-    for block in blocks:
-        label = block.categories["source"][0]
-        for name, field in block.fields.items():
-            try:
-                merged[name] = merge(merged.get(name, field), field)
-            except InputError as error:
-                raise InputError(f"{error.reason} (first in {seen_in[name]})", label) from None
-            seen_in.setdefault(name, label)
-            coverage[name] = coverage.get(name, 0) + block.coverage[name]
+    merged = merged_fields(blocks)
+    coverage = {name: _coverage(name, blocks, order if wanted else None) for name in merged}
     present = [name for name in merged if coverage[name] > 0]
     for name in options.choice.named:
         if not any(name in (field.name, *quantities_of(field)) for field in (merged[n] for n in present)):
@@ -218,16 +239,19 @@ def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding:
         if encoding.precision is not None and field.level == ATOM and field.kind == "float":
             field = replace(field, dtype=encoding.precision)
         field = replace(field, name=names[name], dims=_safe_dims(field, name, names[name]))
-        categories = _categories(name, blocks) if field.kind == "category" else None
+        categories = categories_of(name, blocks) if field.kind == "category" else None
         planned = PlannedField(field, name, coverage[name], categories)
-        fields.append(_with_decimal(planned, blocks, encoding) if field.dtype == "float64" else planned)
+        if field.dtype == "float64":
+            planned = with_decimal(planned, blocks, encoding, inputs)
+        fields.append(planned)
         extra: dict[str, Any] = {}
         if names[name] != given_name(name):
             extra["original_name"] = given_name(name)
         if (source_units := remarks.source_units(name, field.unit)) is not None:
             extra["source_units"] = source_units
-        if name in options.keys:
-            extra["source_key"] = options.keys[name]
+        source_key = options.keys.get(name) or _source_key(name, inputs)
+        if source_key is not None:
+            extra["source_key"] = source_key
         presence = field.presence() if coverage[name] < n else None
         if presence is not None:
             fields.append(PlannedField(presence, name, n, None, is_presence=True))
@@ -237,32 +261,66 @@ def make_plan(parts: Sequence[Path], work: Path, options: ReadOptions, encoding:
         attrs[names[name]] = extra
     counts = np.concatenate([block.counts() for block in blocks])
     order_file = None
-    if encoding.shuffle_seed is not None:
-        order = np.random.default_rng(encoding.shuffle_seed).permutation(n)
+    if order is not None:
         counts = counts[order]
         order_file = work / "order.npy"
         save_array(order_file, order)
     save_array(work / "n_atoms.npy", counts)
-    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs, encoding)
+    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs, encoding, inputs)
 
 
-def _with_decimal(planned: PlannedField, blocks: Sequence[PartBlock], encoding: Encoding) -> PlannedField:
-    """Return a field with how its numbers are stored as decimals, if they are some and it saves anything."""
-    name = planned.original
-    having = [block for block in blocks if name in block.fields]
-    found: DecimalRange | None = DecimalRange()
-    for block in having:
-        here = block.decimals.get(name)
-        found = None if found is None or here is None else found.joined(here)
-    if found is None:
-        return planned
-    first = having[0]
-    n = first.n_atoms if planned.field.level == ATOM else first.n_structures
-    rows = first.rows(name, 0, min(n, SAMPLE_ROWS)).astype(np.float64, copy=False) + 0.0
-    codec = ChunkCodec.chosen("float64", encoding.compression)
-    n_rows = sum(block.n_atoms if planned.field.level == ATOM else block.n_structures for block in blocks)
-    share = decimal_share(rows, n_rows, codec, found.decimal)
-    return planned if share is None else replace(planned, decimal=found.decimal, decimal_share=share)
+def _order(
+    blocks: Sequence[Block], wanted: Mapping[int, NDArray[np.int64]], shuffle_seed: int | None
+) -> NDArray[np.int64] | None:
+    """Return which structure of the parts each becomes that is stored; None: all, in their order."""
+    order: NDArray[np.int64] | None = None
+    if wanted:
+        pieces: list[NDArray[np.int64]] = []
+        edges = counts_to_offsets([block.n_structures for block in blocks])
+        for k, block in enumerate(blocks):
+            place = block.input if isinstance(block, PartBlock) else None
+            if place is None or place not in wanted:
+                pieces.append(np.arange(edges[k], edges[k + 1]))
+            elif k == 0 or getattr(blocks[k - 1], "input", None) != place:
+                same = [i for i, one in enumerate(blocks) if getattr(one, "input", None) == place]
+                pieces.append(_placed(wanted[place], blocks, same, edges))
+        order = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
+    if shuffle_seed is None:
+        return order
+    n = sum(block.n_structures for block in blocks) if order is None else len(order)
+    shuffled = np.random.default_rng(shuffle_seed).permutation(n)
+    return shuffled if order is None else order[shuffled]
+
+
+def _placed(
+    wanted: NDArray[np.int64], blocks: Sequence[Block], same: Sequence[int], edges: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the structures of the parts that positions in a store became, without those left out."""
+    found = [block.places() for i in same if isinstance(block := blocks[i], PartBlock)]
+    places = np.concatenate(found)  # each once, ascending
+    rows = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in same])
+    at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    return rows[at[places[at] == wanted]]
+
+
+def _coverage(name: str, blocks: Sequence[Block], order: NDArray[np.int64] | None) -> int:
+    """Return how many of the structures that are stored have a field."""
+    having = [name in block.fields for block in blocks]
+    if order is None:
+        return sum(block.coverage[name] for block, has in zip(blocks, having, strict=True) if has)
+    masks = [
+        block.present(name) if has else np.zeros(block.n_structures, dtype=bool)
+        for block, has in zip(blocks, having, strict=True)
+    ]
+    return int(np.count_nonzero(np.concatenate(masks)[order]))
+
+
+def _source_key(name: str, inputs: Mapping[int, StoredInput]) -> str | None:
+    """Return what inputs of a store called a field."""
+    for source in inputs.values():
+        if name in source.columns and source.columns[name].source_key is not None:
+            return source.columns[name].source_key
+    return None
 
 
 def check_named(options: ReadOptions, properties: set[str]) -> None:
@@ -281,27 +339,3 @@ def check_named(options: ReadOptions, properties: set[str]) -> None:
 
 def _safe_dims(field: Field, name: str, safe: str) -> tuple[str, ...]:
     return tuple(d.replace(f"{name}_component", f"{safe}_component") for d in field.dims)
-
-
-def _categories(name: str, blocks: Sequence[PartBlock]) -> list[str]:
-    """Return the texts of a category field in the order in which the parts bring them."""
-    texts: dict[str, None] = {}
-    for block in blocks:
-        if name not in block.fields:
-            continue
-        if name in block.categories:
-            texts.update(dict.fromkeys(block.categories[name]))
-        else:  # numbers here, text elsewhere
-            values = block.rows(
-                name, 0, block.n_atoms if block.fields[name].level == ATOM else block.n_structures
-            )
-            texts.update(dict.fromkeys(str(v) for v in np.unique(values).tolist()))
-    for text in texts:
-        try:
-            text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise InputError(
-                f"{name} has the text {shown(text)}, with half a character that no file can have; "
-                f"mend it, or leave it out: exclude=[{name!r}]"
-            ) from None
-    return list(texts)

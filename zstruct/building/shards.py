@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.building.blocks import Block
+from zstruct.building.fields import PlannedField, unit_factor
 from zstruct.building.markers import marker_of, settle
-from zstruct.building.parts import PartBlock
-from zstruct.building.plan import Plan, PlannedField, load_plan
+from zstruct.building.plan import Plan, load_plan
 from zstruct.building.publication import Target
+from zstruct.building.stored_blocks import StoredInput
+from zstruct.errors import InputError
+from zstruct.precision import copied
 from zstruct.ragged import atom_rows, convert
-from zstruct.schema import ATOM
+from zstruct.schema import ATOM, Field
 from zstruct.store.files import shard_path
 from zstruct.store.write import write_pieces
 
@@ -24,7 +28,25 @@ __all__ = ["EncodeTask", "encode_shard", "encode_tasks"]
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """Everything a worker needs to write one shard; a `ShardTask`."""
+    """Everything a worker needs to write one shard; a `ShardTask`.
+
+    Parameters
+    ----------
+    work, identity
+        The working directory, and the build.
+    name, shard
+        The array, and the number of its shard.
+    marker
+        The file that says that it is done.
+    file
+        The file of the shard.
+    nbytes
+        Of its rows.
+    settles
+        Whether the worker settles it.
+    inputs
+        The stores among the inputs, by their place.
+    """
 
     work: Path
     identity: str
@@ -34,6 +56,7 @@ class EncodeTask:
     file: Path
     nbytes: int
     settles: bool
+    inputs: Mapping[int, StoredInput]
 
 
 def encode_tasks(plan: Plan, target: Target, identity: str, *, settles: bool) -> list[EncodeTask]:
@@ -46,13 +69,15 @@ def encode_tasks(plan: Plan, target: Target, identity: str, *, settles: bool) ->
             file = shard_path(target.store, name, k, len(spec.shape))
             rows = min(spec.grid.shard_rows, spec.shape[0] - k * spec.grid.shard_rows)
             nbytes = rows * planned.field.row_bytes
-            tasks.append(EncodeTask(target.work, identity, name, k, marker, file, nbytes, settles))
+            tasks.append(
+                EncodeTask(target.work, identity, name, k, marker, file, nbytes, settles, plan.inputs)
+            )
     return sorted(tasks, key=lambda task: -task.nbytes)
 
 
 def encode_shard(task: EncodeTask) -> dict[str, Any]:
     """Write one shard and return its digest and range."""
-    plan = load_plan(task.work / "plan.json", task.identity)
+    plan = load_plan(task.work / "plan.json", task.identity, task.inputs)
     planned = plan.planned(task.name)
     spec = plan.spec(planned)
     start = task.shard * spec.grid.shard_rows
@@ -86,24 +111,29 @@ class _Rows:
                 # The sign of zero is not kept: -0.0 + 0.0 is 0.0. What is added to may be a part's.
                 rows = np.add(rows, 0.0, out=room[: len(rows)])
             if self._has_range:
-                known = rows if given is None else rows[given]
-                if known.size:
-                    self._ranges.append((np.fmin.reduce(known, axis=None), np.fmax.reduce(known, axis=None)))
+                self._add_range(rows if given is None else rows[given])
             if self._are_elements:
                 self._species += np.bincount(rows, minlength=256)
             yield rows
+
+    def _add_range(self, known: NDArray[Any]) -> None:
+        if not known.size:
+            return
+        low, high = np.fmin.reduce(known, axis=None), np.fmax.reduce(known, axis=None)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            known = known[np.isfinite(known)]
+            if not known.size:
+                return
+            low, high = known.min(), known.max()
+        self._ranges.append((low, high))
 
     def summary(self) -> dict[str, Any]:
         """Return what the summary of the shard says of its rows."""
         if self._are_elements:
             return {"species": np.trim_zeros(self._species, "b").tolist()}
         if self._ranges:
-            low, high = (
-                np.fmin.reduce([r[0] for r in self._ranges]),
-                np.fmax.reduce([r[1] for r in self._ranges]),
-            )
-            if np.isfinite(low) and np.isfinite(high):
-                return {"range": [low.item(), high.item()]}
+            low, high = min(r[0] for r in self._ranges), max(r[1] for r in self._ranges)
+            return {"range": [low.item(), high.item()]}
         return {}
 
 
@@ -199,13 +229,39 @@ def _nothing(plan: Plan, planned: PlannedField, n: int) -> tuple[NDArray[Any], N
     return np.full((n, *field.shape), field.missing, field.dtype), np.zeros(n, bool) if silent else None
 
 
-def _finished(plan: Plan, planned: PlannedField, block: PartBlock, rows: NDArray[Any]) -> NDArray[Any]:
-    index = plan.category_index.get(planned.field.name)
-    return convert(rows, planned.field, block.categories.get(planned.original), index)
+def _finished(plan: Plan, planned: PlannedField, block: Block, rows: NDArray[Any]) -> NDArray[Any]:
+    """Return rows of a block as those of the field."""
+    field, own = planned.field, block.fields[planned.original]
+    factor = unit_factor(own, field)
+    if factor is not None:
+        rows = rows.astype(np.float64, copy=False) * factor
+    if field.kind == "category":
+        index = plan.category_index[field.name]
+        return convert(rows, field, block.categories.get(planned.original), index)
+    if rows.dtype == np.float64 and field.dtype == "float32":
+        return _narrowed(rows, field, block)
+    return convert(rows, field)
 
 
-def _present_rows(block: PartBlock, planned: PlannedField) -> NDArray[np.bool_] | None:
+def _narrowed(rows: NDArray[np.float64], field: Field, block: Block) -> NDArray[np.float32]:
+    """Return rows in single precision, of which none becomes infinite."""
+    out = np.empty(rows.shape, np.float32)
+    try:
+        copied(rows, out)
+    except FloatingPointError:
+        raise InputError(
+            f"{field.name} has a number that single precision makes infinite: store it in double precision, "
+            f"encoding='float64', or leave it out with exclude=[{field.name!r}]",
+            block.label,
+        ) from None
+    return out
+
+
+def _present_rows(block: Block, planned: PlannedField) -> NDArray[np.bool_] | None:
+    """Return which rows of a block are given; None: all, or they say so themselves."""
     if block.coverage[planned.original] == block.n_structures:
+        return None
+    if block.fields[planned.original].kind == planned.field.kind and block.says_missing(planned.original):
         return None
     present = block.present(planned.original)
     return np.repeat(present, block.counts()) if planned.field.level == ATOM else present

@@ -1,4 +1,4 @@
-"""The ``zstruct`` command: build, featurize, split, sum up, rewrite, show and check stores from a shell.
+"""The ``zstruct`` command: build, featurize, split, sum up, rewrite, cut, show, check stores in a shell.
 
 A module for each command; ``options`` makes their options of the functions that they call, ``values`` what
 these take of the words that were typed. Nothing here does more than call a public function and print what
@@ -23,6 +23,7 @@ from zstruct.cli.options import Command
 from zstruct.cli.peek import add_peek
 from zstruct.cli.references import add_references
 from zstruct.cli.rewrite import add_rewrite
+from zstruct.cli.select import add_select
 from zstruct.cli.split import add_split
 from zstruct.cli.stats import add_stats
 from zstruct.cli.verify import add_verify
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
-    kept = add_split, add_stats, add_references, add_rewrite
+    kept = add_split, add_stats, add_references, add_rewrite, add_select
     out = add_export, add_formats, add_info, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add
     for add in (*first, *kept, *out):

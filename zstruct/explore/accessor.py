@@ -25,6 +25,7 @@ from zstruct.explore.plots import plot_energies
 from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.explore.selection import of_store, picked
 from zstruct.explore.table import to_table
+from zstruct.explore.write import write_store
 from zstruct.keywords import keywords
 from zstruct.query import Choice, asked
 from zstruct.schema import ATOM, STRUCTURE
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from matplotlib.axes import Axes
 
+    from zstruct.building.report import BuildReport
     from zstruct.exporters import Exporter, ExportReport
 
 __all__ = ["StructureAccessor"]
@@ -339,6 +341,27 @@ class StructureAccessor:
 
         chosen = DatasetStructures(self._ragged, fields, exclude, with_split)
         return write_structures(chosen, path, format, overwrite=overwrite, workers=workers, progress=progress)
+
+    @keywords()
+    @documented(write_store)
+    def write(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        encoding: Any = None,
+        overwrite: bool = False,
+        resume: bool = True,
+        workers: Any = None,
+        progress: bool = True,
+    ) -> BuildReport:
+        """Write these structures into a store of their own, in their order, with all that their store has.
+
+        ``ds.zs.select("Ti").zs.write("cut.zarr")`` does what `zstruct.build` does with ``select="Ti"``:
+        blocks are copied, and where each structure first came from stays with it. Variables that the Dataset
+        no longer has are left out. What was changed in memory, or added, is refused by name.
+        """
+        how = {"encoding": encoding, "overwrite": overwrite, "resume": resume}
+        return write_store(self._ragged, out, **how, workers=workers, progress=progress)
 
     @keywords()
     @documented(quantities.has)

@@ -31,7 +31,15 @@ from zstruct.splits.storage import open_part, open_split
 from zstruct.store.spec import OWN
 from zstruct.store.store import Store
 
-__all__ = ["FORMULA", "in_part", "open", "open_features", "open_labels", "store_of"]
+__all__ = [
+    "FORMULA",
+    "in_part",
+    "open",
+    "open_features",
+    "open_labels",
+    "rows_of_store",
+    "store_of",
+]
 
 Chunks = str | int | Mapping[Any, Any] | None
 
@@ -270,7 +278,7 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 def _of_structures(dataset: xr.Dataset, group: FeatureGroup, found: xr.DataArray) -> xr.DataArray:
     """Return what a store has for all structures, for those of a Dataset."""
-    _, structures = _rows_of_store(dataset)
+    _, structures = rows_of_store(dataset)
     if group.level == STRUCTURE:
         return found.isel({STRUCTURE: structures}).assign_coords({STRUCTURE: dataset.coords[STRUCTURE]})
     offsets = group.store.read(group.array("offsets"))
@@ -296,7 +304,7 @@ def open_labels(dataset: xr.Dataset, name: str) -> NDArray[np.object_]:
     StaleGroupError
         If the split was drawn for other content than the store has now.
     """
-    store, rows = _rows_of_store(dataset)
+    store, rows = rows_of_store(dataset)
     parts = open_split(store, name)
     labels = np.array([*parts.labels, np.nan], dtype=object)  # code -1 finds the last
     return labels[parts.codes[rows]]
@@ -310,11 +318,11 @@ def in_part(dataset: xr.Dataset, name: str, label: str) -> NDArray[np.bool_]:
     InputError, StaleGroupError
         As for `open_labels`, and if the split has no such part.
     """
-    store, rows = _rows_of_store(dataset)
+    store, rows = rows_of_store(dataset)
     return open_part(store, name, label)[rows]
 
 
-def _rows_of_store(dataset: xr.Dataset) -> tuple[Store, NDArray[np.int64]]:
+def rows_of_store(dataset: xr.Dataset) -> tuple[Store, NDArray[np.int64]]:
     """Return the store of a Dataset, and which of its structures the Dataset has."""
     store = store_of(dataset, "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())")
     index = dataset.indexes.get(STRUCTURE)

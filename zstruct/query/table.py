@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import array_of
 from zstruct.errors import InputError, ZstructError
-from zstruct.ragged import atom_rows, counts_to_offsets, segment_ranges, segment_reduce
+from zstruct.ragged import counts_to_offsets, segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
 from zstruct.splits.storage import open_part
+from zstruct.store.scattered import read_scattered, read_segments
 from zstruct.store.store import Store
 
 __all__ = ["Atoms", "Formulas", "StoreTable", "Table"]
@@ -154,7 +154,7 @@ class StoreTable:
         """Return the rows of a field of structures ``start:stop``."""
         if self._structures is None:
             return self.store.read(name, start, stop)
-        return _scattered(self.store, name, self._structures[start:stop])
+        return read_scattered(self.store, name, self._structures[start:stop])
 
     def present(self, name: str, structures: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of some structures, ascending, have a field; reads it if the store does not know."""
@@ -163,9 +163,9 @@ class StoreTable:
         if store.coverage(name) == store.n_structures or len(chosen) == 0:
             return np.ones(len(chosen), dtype=bool)
         if name in store.presence:
-            return _scattered(store, store.presence[name], chosen).astype(bool, copy=False)
+            return read_scattered(store, store.presence[name], chosen).astype(bool, copy=False)
         if field.level != ATOM:
-            return field.given(_scattered(store, name, chosen))
+            return field.given(read_scattered(store, name, chosen))
         found = np.zeros(len(chosen), dtype=bool)
         for atoms in self.atoms(name, structures):
             found[atoms.part] = segment_reduce(field.given(atoms.rows), atoms.offsets, "sum") > 0
@@ -180,11 +180,11 @@ class StoreTable:
         if len(structures) == 0:
             return
         chosen = structures if self._structures is None else self._structures[structures]
-        starts = _scattered(self.store, "offsets", chosen)
-        offsets = counts_to_offsets(_scattered(self.store, "n_atoms", chosen))
+        starts = read_scattered(self.store, "offsets", chosen)
+        offsets = counts_to_offsets(read_scattered(self.store, "n_atoms", chosen))
         stops = starts + np.diff(offsets)
         for a, b in segment_ranges(offsets, _PIECE_ATOMS):
-            rows = _runs(self.store, name, starts[a:b], stops[a:b])
+            rows = read_segments(self.store, name, starts[a:b], stops[a:b])
             yield Atoms(slice(a, b), offsets[a : b + 1] - offsets[a], rows)
 
     def mask(self, where: Any) -> NDArray[np.bool_]:
@@ -226,26 +226,3 @@ class StoreTable:
         """
         inside = open_part(self.store, name, label)
         return inside if self._structures is None else inside[self._structures]
-
-
-def _scattered(store: Store, name: str, chosen: NDArray[np.int64]) -> NDArray[Any]:
-    """Return rows of an array of structures, in ascending order."""
-    if len(chosen) == 0:
-        return store.read(name, 0, 0)
-    return _runs(store, name, chosen, chosen + 1)
-
-
-def _runs(store: Store, name: str, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[Any]:
-    """Return ranges of rows of an array, ascending, end to end; chunks side by side are read in one go."""
-    chunk = store.grid(name).chunk_rows
-    grid = max(chunk, _PIECE_ATOMS)
-    far = (starts[1:] - stops[:-1] > chunk) | (np.diff(starts // grid) > 0)
-    edges = [0, *(np.flatnonzero(far) + 1).tolist(), len(starts)]
-    parts = []
-    for a, b in pairwise(edges):
-        first, last = int(starts[a]), int(stops[b - 1])
-        rows = store.read(name, first, last)
-        counts = stops[a:b] - starts[a:b]
-        whole = int(counts.sum()) == last - first and bool((starts[a + 1 : b] == stops[a : b - 1]).all())
-        parts.append(rows if whole else rows[atom_rows(starts[a:b] - first, counts)])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

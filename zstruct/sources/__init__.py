@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zstruct.sources.pacemaker.source import PacemakerSource
     from zstruct.sources.packed_memmap.source import PackedMemmapSource
     from zstruct.sources.runner.source import RunnerSource
+    from zstruct.sources.store.source import StoreSource
     from zstruct.sources.vasp.source import OutcarSource, VasprunSource
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz.cp2k import CP2KSource
@@ -57,6 +58,7 @@ __all__ = [
     "RunnerSource",
     "Slice",
     "Source",
+    "StoreSource",
     "VasprunSource",
     "XSFSource",
     "XYZSource",

@@ -267,6 +267,13 @@ FORMATS = (
         units="open",
     ),
     Format(
+        "store",
+        "zstruct.sources.store.source",
+        "StoreSource",
+        options=("storage_options",),
+        title="zstruct's own stores: directories, zip files, URLs",
+    ),
+    Format(
         "archive",
         "zstruct.sources.archive.source",
         "ArchiveSource",

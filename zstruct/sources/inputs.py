@@ -22,7 +22,16 @@ from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.content import RemoteContent, content_of
 from zstruct.sources.frames import SlicedSource, frames_of, split_name
 from zstruct.sources.options import SourceOptions
-from zstruct.sources.paths import Found, below, holds_arrays, matching, natural, repeated
+from zstruct.sources.paths import (
+    STORE_FILES,
+    Found,
+    below,
+    holds_arrays,
+    is_working_directory,
+    matching,
+    natural,
+    repeated,
+)
 from zstruct.sources.registry import (
     NAME_IT,
     Factory,
@@ -35,15 +44,13 @@ from zstruct.sources.registry import (
 )
 from zstruct.sources.remote import RemoteFile, is_pattern, told
 from zstruct.sources.source import Source
+from zstruct.store.store import Store
 
 __all__ = ["expand"]
 
 _GIVE = "give paths, ase.Atoms objects or sources, or a list of these"
 _ALL = ""
-_NO_STORE = (
-    "this is a Zarr store, or the working directory of a build, and stores are made from files and "
-    "Atoms: give the structures of a store as zstruct.open(...).zs.to_ase()"
-)
+_WORK = "this is the working directory of what is under way or was interrupted; give the store itself"
 
 
 @keywords()
@@ -57,7 +64,8 @@ def expand(
     paths
         A file, a URL, a directory (read recursively, hidden files left out), a glob (``**`` goes into
         directories), each with ``@0:1000:10`` behind it for some of the frames, a `Source`, an
-        `ase.Atoms`, a list that mixes these, or any iterable of Atoms. Lists keep their order;
+        `ase.Atoms`, a store or a view of one, a list that mixes these, or any iterable of Atoms. Lists keep
+        their order;
         directories and globs are sorted as people count (frame2 before frame10).
     reader
         The reader of every file, instead of the one that its name suggests: a registered name,
@@ -71,7 +79,7 @@ def expand(
         One per input.
     list of str
         What is left out of directories and globs: files that no reader knows, files that repeat
-        what a better one has, stores, pipes.
+        what a better one has, stores that are not named (``data/*.zarr`` does), pipes.
 
     Raises
     ------
@@ -122,9 +130,9 @@ def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tup
         whole, left = _from_path(name, chosen, options)
         if any(getattr(source, "holds_inputs", False) for source in whole):
             raise InputError(f"{'@' + frames!r}: each member of an archive counts its own frames", name)
-        return [SlicedSource(source, frames) for source in whole], left
+        return [_sliced(source, frames) for source in whole], left
     if os.path.exists(path) and holds_arrays(path):
-        raise InputError(_NO_STORE, path)
+        return [_store(path)], []
     if os.path.isfile(path):
         content = content_of(path)
         return [(chosen or reader_of(content, options))(content)], []
@@ -144,6 +152,33 @@ def _from_path(path: str, chosen: Factory | None, options: SourceOptions) -> tup
     return _of_found(path, found, chosen, options, by_content=not is_folder)
 
 
+def _sliced(source: Source, frames: str) -> Source:
+    """Return some frames of a source; of a store, the structures at these positions."""
+    if not _is_of_store(source):
+        return SlicedSource(source, frames)
+    taken: Source = source.frames(frames)  # type: ignore[attr-defined]
+    return taken
+
+
+def _is_of_store(source: Any) -> bool:
+    loaded = sys.modules.get("zstruct.sources.store.source")  # whoever made one has imported it
+    return loaded is not None and isinstance(source, loaded.StoreSource)
+
+
+def _store(path: str, storage_options: Mapping[str, Any] | None = None) -> Source:
+    """Return the source of a store."""
+    if is_working_directory(path):
+        raise InputError(_WORK, path)
+    from zstruct.sources.store.source import StoreSource
+
+    return StoreSource(path, storage_options)
+
+
+def _is_remote_store(url: str, options: SourceOptions) -> bool:
+    """Return whether a URL is that of a store: its metadata are below it."""
+    return "::" not in url and _is_there(f"{url.rstrip('/')}/{STORE_FILES[0]}", options)
+
+
 def _is_there(path: str, options: SourceOptions) -> bool:
     """Return whether there is something behind a URL with an ``@`` in its name."""
     try:
@@ -159,10 +194,12 @@ def _from_url(url: str, chosen: Factory | None, options: SourceOptions) -> tuple
         return _of_found(told(url), there.matching(), chosen, options, by_content=True)
     content = content_of(url, options.storage_options)
     known = None if url.endswith("/") else detect(content, False, options)
-    if known is None and (url.endswith("/") or there.is_folder()):
+    is_place = url.endswith("/") or there.is_folder()
+    maybe = known is None and chosen is None and (is_place or url.endswith(".zarr"))
+    if maybe and _is_remote_store(url, options):
+        return [_store(url.rstrip("/"), options.storage_options)], []
+    if known is None and is_place:
         found = there.below()
-        if found.left == [told(url)]:
-            raise InputError(_NO_STORE, told(url))
         return _of_found(told(url), found, chosen, options, by_content=False)
     if known is None and chosen is None:
         content.fingerprint()  # what can't be reached is of no known kind, either
@@ -173,6 +210,7 @@ def _of_found(
     place: str, found: Found, chosen: Factory | None, options: SourceOptions, *, by_content: bool
 ) -> tuple[list[Source], list[str]]:
     """Return the sources of the files of one place, and what is left out."""
+    stores = {name: _store(name, options.storage_options) for name in found.stores}
     contents = {name: content_of(name, options.storage_options) for name in found.names}
     archives = [] if by_content else [name for name, content in contents.items() if is_archive(content.name)]
     # What is in archives of a directory is there unpacked as well, more often than not.
@@ -182,14 +220,16 @@ def _of_found(
     ]
     lost: list[Source] = [UnreadableSource(name, reason) for name, reason in found.unlisted]
     if chosen is not None:
-        return [chosen(content) for content in contents.values()] + lost, sorted(
+        made = {name: chosen(content) for name, content in contents.items()} | stores
+        return [made[name] for name in sorted(made, key=natural)] + lost, sorted(
             left + found.left, key=natural
         )
     # Files of directories are known by name alone, or every log would be taken for a program's output.
     factories = {name: detect(content, by_content, options) for name, content in contents.items()}
     for name in repeated(list(contents)):
         factories[name] = None
-    sources = [factory(contents[name]) for name, factory in factories.items() if factory is not None] + lost
+    made = {n: factory(contents[n]) for n, factory in factories.items() if factory is not None} | stores
+    sources = [made[name] for name in sorted(made, key=natural)] + lost
     if not sources:
         hint = "archives are read if they are named, or by a pattern such as *.tar; " if archives else ""
         raise InputError(f"none of the files here is known by its name; {hint}{NAME_IT}", place)
@@ -210,7 +250,9 @@ def _refuse_twice(sources: list[Source]) -> None:
         else:
             folder, base = os.path.split(path)
             true = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), base)
-        frames = getattr(source, "text", "") if isinstance(source, SlicedSource) else ""
+        frames = (
+            getattr(source, "text", "") if isinstance(source, SlicedSource) or _is_of_store(source) else ""
+        )
         others = seen.setdefault(true, {})
         same = (
             others.get(frames)
@@ -289,7 +331,12 @@ def _number_of(run: list[Any]) -> int:
 
 
 def _is_whole(item: Any) -> bool:
-    return isinstance(item, (str, bytes, os.PathLike, Source))
+    return isinstance(item, (str, bytes, os.PathLike, Source, Store)) or _is_view(item)
+
+
+def _is_view(item: Any) -> bool:
+    """Tell whether something reads structures of a store, all or some, as a reader or a dataset does."""
+    return isinstance(getattr(item, "store", None), Store) and hasattr(item, "structures")
 
 
 def _holds_structure(kind: type) -> bool:
@@ -308,6 +355,12 @@ def _holds_structure(kind: type) -> bool:
 def _single(item: Any) -> str | Source:
     if isinstance(item, Source):
         return item
+    if isinstance(item, Store) or _is_view(item):
+        from zstruct.sources.store.source import StoreSource
+
+        return (
+            StoreSource(item) if isinstance(item, Store) else StoreSource(item.store, chosen=item.structures)
+        )
     return path_of(item, "an input")
 
 
@@ -329,10 +382,10 @@ def _copied(item: Any) -> Any:
 def _refuse_container(given: Any) -> None:
     """Raise for what iterates, but not over inputs."""
     kind, name = type(given), _name(given)
-    if hasattr(given, "store") or kind.__name__ == "Store" or name.startswith("xarray."):
+    if name.startswith("xarray."):
         raise InputError(
-            f"can't build from {name}: stores are made from files and Atoms; give the structures as Atoms, "
-            "from zstruct.open(...).zs.to_ase()"
+            f"can't build from {name}: what was selected of a store is written by ds.zs.write(...); other "
+            "structures are given as Atoms, from ds.zs.to_ase()"
         )
     if isinstance(given, Mapping) or kind.__name__ in ("DataFrame", "LazyFrame", "Table"):
         raise InputError(

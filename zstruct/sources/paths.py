@@ -23,7 +23,9 @@ __all__ = [
     "below",
     "holds_arrays",
     "is_of_run",
+    "is_working_directory",
     "matching",
+    "names_stores",
     "natural",
     "repeated",
 ]
@@ -47,11 +49,14 @@ class Found:
         What is no file to read: stores, pipes, directories that a pattern names.
     unlisted
         Directories that can't be listed, and why.
+    stores
+        Stores that a pattern names: it says more of them than that they may have any name.
     """
 
     names: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     unlisted: list[tuple[str, str]] = field(default_factory=list)
+    stores: list[str] = field(default_factory=list)
 
     def take(self, path: str) -> None:
         """Take what is not a directory: a file, or a link that may lead to nothing."""
@@ -141,7 +146,9 @@ def matching(pattern: str, whole: Callable[[str], bool] = _never) -> Found:
             continue
         for path, is_folder in _entries(folder, parts[k], found):
             last = k == len(parts) - 1
-            if is_folder and (last or parts[k] == "**") and whole(path):
+            if last and names_stores(parts[k]) and holds_arrays(path) and not is_working_directory(path):
+                found.stores.append(path)
+            elif is_folder and (last or parts[k] == "**") and whole(path):
                 found.names.append(path)
             elif is_folder and (parts[k] == "**" or not last):
                 through = (path, k if parts[k] == "**" else k + 1)
@@ -152,11 +159,23 @@ def matching(pattern: str, whole: Callable[[str], bool] = _never) -> Found:
                 found.take(path)
         if parts[k] == "**" and k < len(parts) - 1:
             direct.insert(0, (folder, k + 1))
-    if not found.names:
+    if not found.names and not found.stores:
         raise InputError("no file matches this pattern", pattern)
+    found.stores = sorted(set(found.stores), key=natural)
     found.names = sorted(set(found.names), key=natural)
     found.left = sorted(set(found.left), key=natural)
     return found
+
+
+def names_stores(part: str) -> bool:
+    """Return whether the last part of a pattern is one of stores, too: not if it may be any name.
+
+    Examples
+    --------
+    >>> names_stores("*.zarr"), names_stores("*"), names_stores("**")
+    (True, False, False)
+    """
+    return part.strip("*") != ""
 
 
 def _entries(folder: str, part: str, found: Found) -> Iterator[tuple[str, bool]]:
@@ -207,9 +226,12 @@ def holds_arrays(path: str) -> bool:
                 return any(name in archive.NameToInfo for name in STORE_FILES)
         except Exception:  # noqa: BLE001 - whatever a damaged table raises, its reader says
             return False
-    if path.rstrip(os.sep).endswith(_WORK) and os.path.isfile(os.path.join(path, "lock")):
-        return True
-    return any(os.path.isfile(os.path.join(path, name)) for name in STORE_FILES)
+    return is_working_directory(path) or any(os.path.isfile(os.path.join(path, name)) for name in STORE_FILES)
+
+
+def is_working_directory(path: str) -> bool:
+    """Tell whether a directory is one in which a build, or what writes groups into a store, works."""
+    return path.rstrip(os.sep).endswith(_WORK) and os.path.isfile(os.path.join(path, "lock"))
 
 
 def is_of_run(name: str) -> bool:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError, ZstructError
 from zstruct.paths_and_urls import why_refused
-from zstruct.sources.paths import STORE_FILES, Found, natural
+from zstruct.sources.paths import STORE_FILES, Found, names_stores, natural
 
 __all__ = ["RemoteFile", "is_pattern", "told"]
 
@@ -150,8 +150,12 @@ class RemoteFile:
         with self._named():
             self._system.invalidate_cache()
             paths = self._system.glob(self._path, detail=True)
+            folders = [p for p, info in paths.items() if info["type"] == "directory"]
+            named = names_stores(self._path.rstrip("/").rpartition("/")[2])
+            stores = [p for p in folders if named and self._system.exists(f"{p}/{STORE_FILES[0]}")]
         found = self._found([p for p, info in paths.items() if info["type"] == "file"], set())
-        if not found.names:
+        found.stores = sorted(map(self._as_url, stores), key=natural)
+        if not found.names and not stores:
             raise InputError("no file matches this pattern", self._label)
         return found
 
