@@ -26,6 +26,8 @@ __all__ = [
     "begins",
     "compression",
     "decompressed",
+    "kind_of",
+    "most_in",
     "opened",
     "opened_bytes",
     "stem",
@@ -101,15 +103,26 @@ def decompressed(content: Content) -> io.BufferedReader[Any]:
     MissingExtraError
         If its compression needs a package that is not installed.
     """
-    kind = _kind(content)
+    kind = kind_of(content)
     if not kind:
         return io.BufferedReader(content.open())
     new = _zstd() if kind == "zstd" else _MACHINES[kind]
-    most = max(_LARGE, _RATIO * int(content.fingerprint()["size"]))
-    return io.BufferedReader(_Stream(new, content.open(), content.label, most), _BUFFER)
+    return io.BufferedReader(_Stream(new, content.open(), content.label, most_in(content)), _BUFFER)
 
 
-def _kind(content: Content) -> str:
+def most_in(content: Content) -> int:
+    """Return how many bytes may be in compressed content."""
+    return max(_LARGE, _RATIO * int(content.fingerprint()["size"]))
+
+
+def kind_of(content: Content) -> str:
+    """Return the name of the compression of content, "" for none.
+
+    Raises
+    ------
+    InputError
+        If it can't be opened.
+    """
     with content.open() as file:
         return compression(file.read(HEAD), content.name)
 
@@ -269,7 +282,7 @@ def unpacked(content: Content, *kinds: str) -> Content:
     """
     if content.path is not None and os.path.isdir(content.path):
         return content
-    return _Unpacked(content) if _kind(content) in kinds else content
+    return _Unpacked(content) if kind_of(content) in kinds else content
 
 
 def begins(content: Content, nbytes: int = 4096) -> bytes:

@@ -1,4 +1,4 @@
-"""A compressed tar archive: a stream, which one thread decompresses while others parse its members."""
+"""A compressed tar archive: a stream, which some threads decompress while others parse its members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from zstruct.sources.archive.listing import cut_off
 from zstruct.sources.archive.member import DamageError, Labels, Member, base_name
 from zstruct.sources.archive.readers import MemberReaders, nothing_known
 from zstruct.sources.archive.tar import Tar
-from zstruct.sources.compression import decompressed
+from zstruct.sources.bzip2 import BlockStream
+from zstruct.sources.compression import decompressed, kind_of
 from zstruct.sources.content import Content, MemoryContent
 from zstruct.sources.paths import is_of_run, repeated
 from zstruct.sources.source import Raw
@@ -41,8 +42,11 @@ def frames_passing(archive: Content, readers: MemberReaders) -> Iterator[Raw]:
         If it can't be opened, or holds nothing that is known.
     """
     with ExitStack() as stack:
-        stream: Any = stack.enter_context(decompressed(archive))
         helpers = stack.enter_context(Helpers())
+        if helpers.n_workers > 1 and kind_of(archive) == "bzip2":
+            stream: Any = stack.enter_context(BlockStream(archive, helpers.n_workers))
+        else:
+            stream = stack.enter_context(decompressed(archive))
         if helpers.n_workers > 1:
             stream = stack.enter_context(Ahead(stream))
         yield from _in_order(archive, readers, Tar(stream), Calls(helpers))
