@@ -31,6 +31,7 @@ FAMILIES = (
     "zstruct.geometry.kernels.neighbors",
     "zstruct.features.kernels.statistics",
     "zstruct.loading.gather.kernels",
+    "zstruct.loading.gather.mixed_kernels",
     "zstruct.loading.order.kernels",
     "zstruct.layouts.kernels",
     "zstruct.loading.derived.kernels",
@@ -115,6 +116,12 @@ def use_stores(folder: Path) -> None:
         for _ in range(2):  # a batch that is asked for its index has the next one made with it
             _ = next(iter(reader.batches(2))).batch
         next(iter(reader.batches(2, layout=layout)))
+    plain = zstruct.StructureReader(path)
+    noisy = zstruct.StructureReader(path, neighbors=3.0, transform=noise)
+    for parts in ([plain, plain], [noisy, noisy]):
+        mixture = zstruct.MixtureReader(parts)
+        for _ in range(2):  # what is decoded is gathered at once
+            mixture.take([0, 2])
     list(MixtureSampler([SequentialSampler(2)], [1.0]))
     shuffled(1)
     permuted(np.array([0]), 1 << 20)

@@ -7,7 +7,7 @@ references, energies of different compositions can be compared, and float32 can 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,15 @@ from zstruct.text import counted
 if TYPE_CHECKING:
     pass
 
-__all__ = ["KIND", "NOUN", "References", "chosen_references", "keep_references", "open_references"]
+__all__ = [
+    "KIND",
+    "NOUN",
+    "References",
+    "chosen_references",
+    "keep_references",
+    "open_references",
+    "subtract_each",
+]
 
 KIND, NOUN = "references", "set of references"
 
@@ -198,6 +206,44 @@ class References(Mapping[str, float]):
         """Return what `to_dict` made a mapping of."""
         names = ("energies", "method", "rmse", "ridge", "rank", "n_structures", "n_missing")
         return cls(**{name: entry[name] for name in names})
+
+
+def subtract_each(
+    references: Sequence[References | None],
+    whose: NDArray[np.int64],
+    numbers: NDArray[Any],
+    offsets: NDArray[np.int64],
+    energies: NDArray[Any],
+) -> NDArray[np.float64]:
+    """Return total energies less the references of each structure's own set.
+
+    Parameters
+    ----------
+    references
+        The sets; None: nothing is subtracted.
+    whose
+        Which set each structure has, shape (n,).
+    numbers, offsets, energies
+        As for `References.subtract`.
+
+    Raises
+    ------
+    InputError
+        If an element of a structure with an energy has no reference.
+    """
+    left = np.array(energies, np.float64)
+    if len(left) == 0:
+        return left
+    tables = np.stack([np.zeros(256) if one is None else one._table for one in references])
+    sums = np.add.reduceat(tables[np.repeat(whose, np.diff(offsets)), numbers], offsets[:-1])
+    lost = np.flatnonzero(np.isnan(sums) & ~np.isnan(left))
+    if len(lost):  # which has a sentence for it
+        rows = slice(offsets[lost[0]], offsets[lost[0] + 1])
+        one = references[whose[lost[0]]]
+        assert one is not None
+        one.totals(numbers[rows], np.array([0, rows.stop - rows.start]))
+    left -= sums
+    return left
 
 
 @keywords()

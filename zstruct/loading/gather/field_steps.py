@@ -23,7 +23,7 @@ from zstruct.loading.gather.kernels import (
     NO_MASK,
 )
 
-__all__ = ["field_steps", "kept_dtype"]
+__all__ = ["field_steps", "kept_dtype", "operation_of", "way_to_miss"]
 
 _OPERATIONS = {np.dtype(np.uint8): FROM_UINT8, np.dtype(np.int32): FROM_INT32}
 _MASKS = {"f4": MASK_FLOAT32, "f8": MASK_FLOAT64, "i8": MASK_CODE, "i4": MASK_CODE32}
@@ -62,7 +62,26 @@ def field_steps(
         zip(table.names, table.dtypes, table.shapes, strict=True) if table is not None else ()
     ):
         wanted, size = dtypes[name], math.prod(shape)
-        operation = COPY if wanted == kept else _OPERATIONS[kept]
-        mask = _MASKS[wanted.str[1:]] if name in masked else NO_MASK
-        rows.append((operation, wanted.itemsize * size, kept.itemsize * size, mask))
+        mask = way_to_miss(wanted) if name in masked else NO_MASK
+        rows.append((operation_of(kept, wanted), wanted.itemsize * size, kept.itemsize * size, mask))
     return np.array(rows, dtype=np.int64).reshape(len(rows), 4)
+
+
+def operation_of(kept: np.dtype, wanted: np.dtype) -> int | None:
+    """Return what the kernels do to values that blocks keep in one dtype and batches want in another.
+
+    None is returned where they can't.
+
+    Examples
+    --------
+    >>> operation_of(np.dtype("uint8"), np.dtype("int64")) == FROM_UINT8
+    True
+    """
+    if kept == wanted:
+        return COPY
+    return _OPERATIONS.get(kept) if wanted == np.int64 else None
+
+
+def way_to_miss(dtype: np.dtype) -> int:
+    """Return how a value that is missing looks in floats or codes of a dtype."""
+    return _MASKS[dtype.str[1:]]

@@ -1,0 +1,305 @@
+"""`MixedGather`: batches of structures of several stores, made by one call of one kernel.
+
+It works as the gather of each part does, over the blocks that these have decoded, and makes the batch that
+their union is. Where a block is yet to be decoded it does nothing: others gather part by part then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.batch.origin import Origin
+from zstruct.batch.packed import PackedBatch
+from zstruct.batch.union import Column, Union, mask_of, missing_in
+from zstruct.loading.cache.blocks import Resident, Table
+from zstruct.loading.gather import mixed_kernels as words
+from zstruct.loading.gather.field_steps import operation_of, way_to_miss
+from zstruct.loading.gather.frame import Frame
+from zstruct.loading.gather.gather import Gather
+from zstruct.loading.gather.kernels import MISSING, NO_MASK
+from zstruct.loading.gather.mixed_kernels import fill_mixed, locate_mixed
+from zstruct.loading.indices import out_of_range
+from zstruct.schema import ATOM, STRUCTURE, Level
+
+__all__ = ["HEAD", "MixedGather", "Source"]
+
+#: The column that says which head a structure belongs to.
+HEAD = "head"
+
+_BOOL, _INT64 = np.dtype(np.bool_), np.dtype(np.int64)
+_IN_ORDER = np.empty(0, np.int64)
+_STEP = 6  # numbers that say what is done to a field
+
+
+class Source(NamedTuple):
+    """A part of what is gathered.
+
+    Attributes
+    ----------
+    gather
+        Has its blocks, and the columns that its batches would have.
+    rows
+        Which structures of the store count, shape (n,); None: all.
+    first
+        The number of the store's first structure among those of all stores.
+    head
+        What is written into the column ``head``; None: the part has such a field, or there is none.
+    """
+
+    gather: Gather
+    rows: NDArray[np.int64] | None
+    first: int
+    head: int | None
+
+
+class _Steps(NamedTuple):
+    """What is done to each field of each part, and the codes that these steps have the addresses of."""
+
+    atom: NDArray[np.int64]
+    structure: NDArray[np.int64]
+    codes: list[dict[str, NDArray[np.int64]]]
+
+
+class MixedGather(Frame):
+    """Copies structures of several stores out of their caches.
+
+    Parameters
+    ----------
+    sources
+        The parts.
+    union
+        The columns of batches.
+    dtypes
+        Of these, in which they are gathered.
+    names
+        All columns of a batch, masks too, in order.
+    origin
+        As for `PackedBatch`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        union: Union,
+        dtypes: dict[str, np.dtype],
+        names: Sequence[str],
+        origin: Origin,
+    ):
+        self._sources = [
+            source._replace(rows=None if source.rows is None else np.ascontiguousarray(source.rows))
+            for source in sources
+        ]
+        columns = {name: _of_dtype(column, dtypes[name]) for name, column in union.columns.items()}
+        by_value = {name: mask_of(name) for name in columns if name in union.masked and _shows(columns[name])}
+        # Whole numbers and booleans have no missing value: who has them is a column, of each part or of its
+        # own.
+        others = [name for name in columns if name in union.masked and name not in by_value]
+        columns |= {mask_of(name): Column(STRUCTURE, _BOOL, ()) for name in others}
+        if sources[0].head is not None:
+            columns[HEAD] = Column(STRUCTURE, _INT64, ())
+        self._columns, self._union = columns, union
+        atom, structure = (
+            [(name, column.dtype, column.shape) for name, column in columns.items() if column.level == level]
+            for level in (ATOM, STRUCTURE)
+        )
+        super().__init__(atom, structure, by_value, columns, union.wide, origin)
+        self._names = list(names)
+        lengths = [
+            len(s.rows) if s.rows is not None else s.gather.cache.store.n_structures for s in self._sources
+        ]
+        self._edges = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # Seconds that Python takes for a structure, about.
+        atoms = [
+            s.gather.cache.store.n_atoms / max(1, s.gather.cache.store.n_structures) for s in self._sources
+        ]
+        self._work = 2e-5 + 5e-6 * len(columns) + 4e-7 * max(atoms)
+        self._whole: NDArray[np.int64] | None = None
+        self._steps: _Steps | None = None
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[Source],
+        union: Union,
+        dtypes: dict[str, np.dtype],
+        names: Sequence[str],
+        origin: Origin,
+    ) -> MixedGather | None:
+        """Return a gather, or None if something has to be done to a field that the kernel does not do."""
+        for k, source in enumerate(sources):
+            for name in union.there[k]:
+                kept = _kept(source.gather, name)
+                operation = None if kept is None else operation_of(kept, dtypes[name])
+                change = union.changes[k].get(name)
+                if operation is None or (change is not None and change.codes is None):
+                    return None
+                if change is not None and dtypes[name] != _INT64:
+                    return None
+        return cls(sources, union, dtypes, names, origin)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_whole": None, "_steps": None}
+
+    def __call__(
+        self, indices: NDArray[np.int64], order: NDArray[np.int64] | None = None
+    ) -> tuple[PackedBatch, NDArray[np.int64]] | None:
+        """Return some structures, packed, and the part that each is of; None if not all are decoded.
+
+        Parameters
+        ----------
+        indices
+            In ``range(-n, n)``, in the order wanted, shape (n_wanted,).
+        order
+            What the indices count: places among the structures of all parts, one after the other; None:
+            these.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
+        """
+        n = len(indices)
+        plan = self._plans.get(n) or self._plan(n)
+        head = np.empty(plan.words, _INT64)
+        table, resident = self._whole, None
+        if table is None:
+            table, resident = self._find_table()
+        whose, numbers = np.empty((2, n), np.int64)
+        locate, fill = self._kernels(n)
+        edges = self._edges
+        rows = locate(indices, _IN_ORDER if order is None else order, edges, table, head, whose, numbers)
+        if rows == MISSING:
+            return None
+        if rows < MISSING:
+            raise out_of_range(int(indices[MISSING - 1 - rows]), int(edges[-1]))
+        body, numbered = self._body(rows)
+        atom_steps, steps, _ = self._steps or self._find_steps()
+        fill(table, atom_steps, steps, whose, n, head, body, numbered)
+        if resident is not None:  # it has outlived the call, which holds no reference
+            self._touch(whose, head[:n])
+        batch = self._views(plan, head, body, numbered)
+        batch.structures = numbers
+        return batch, whose
+
+    def _kernels(self, n: int) -> tuple[Any, Any]:
+        """Return the two kernels: as Python runs them for the first few structures, then compiled."""
+        if fill_mixed.for_work(n * self._work) is fill_mixed:
+            return locate_mixed, fill_mixed
+        return locate_mixed.interpreted, fill_mixed.interpreted
+
+    def _touch(self, whose: NDArray[np.int64], structures: NDArray[np.int64]) -> None:
+        """Note which blocks were read, so that they are not the first to go."""
+        for k, source in enumerate(self._sources):
+            cache = source.gather.cache
+            if cache.flat is None:
+                mine = structures[whose == k]
+                cache.touch(STRUCTURE, mine)
+                cache.touch(ATOM, cache.offsets[mine])
+
+    def _find_table(self) -> tuple[NDArray[np.int64], list[Resident]]:
+        """Return what is known of the parts now; it stays so once everything is decoded and will stay."""
+        residents = [source.gather.cache.resident for source in self._sources]
+        table = np.zeros((len(self._sources), words.WORDS_OF_PART), np.int64)
+        complete = True
+        for line, source, resident in zip(table, self._sources, residents, strict=True):
+            cache = source.gather.cache
+            line[words.OFFSETS] = cache.offsets.ctypes.data
+            line[words.SUBSET] = (
+                0 if source.rows is None or len(source.rows) == 0 else source.rows.ctypes.data
+            )
+            line[words.FIRST] = source.first
+            for level, begin in ((ATOM, words.ATOM_ADDRESSES), (STRUCTURE, words.ADDRESSES)):
+                if level not in cache.tables:
+                    line[begin : begin + 5] = 0, 1, 1, 0, 1
+                    continue
+                addresses, there = resident.addresses[level], resident.present[level]
+                whole = cache.flat is not None and cache.complete(level)
+                complete &= whole
+                line[begin : begin + 5] = (
+                    addresses.ctypes.data,
+                    addresses.shape[1],
+                    resident.span[level],
+                    0 if whole else there.ctypes.data,
+                    cache.tables[level].block_rows,
+                )
+        if complete:
+            self._whole = table
+        return table, residents
+
+    def _find_steps(self) -> _Steps:
+        """Return what is done to each field of each part."""
+        codes = [
+            {
+                name: np.concatenate([change.codes[-1:], change.codes[:-1]])
+                for name, change in changes.items()
+                if change.codes is not None
+            }
+            for changes in self._union.changes
+        ]
+        self._steps = _Steps(self._steps_of(ATOM, codes), self._steps_of(STRUCTURE, codes), codes)
+        return self._steps
+
+    def _steps_of(self, level: Level, codes: list[dict[str, NDArray[np.int64]]]) -> NDArray[np.int64]:
+        columns = {name: column for name, column in self._columns.items() if column.level == level}
+        steps = np.zeros((len(self._sources), len(columns), _STEP), np.int64)
+        for k, source in enumerate(self._sources):
+            table = source.gather.cache.tables.get(level)
+            for f, (name, column) in enumerate(columns.items()):
+                size = column.dtype.itemsize * math.prod(column.shape)
+                mask = way_to_miss(column.dtype) if name in self.masks else NO_MASK
+                steps[k, f] = (0, size, 0, mask, 0, 0)
+                if table is None or name not in table.names or not self._is_there(k, name):
+                    steps[k, f, [0, 5]] = _filling(column.dtype, self._instead(k, name, column))
+                    continue
+                row = table.names.index(name)
+                becomes = codes[k].get(name)
+                operation = operation_of(table.dtypes[row], column.dtype)
+                assert operation is not None
+                steps[k, f, 0] = operation
+                steps[k, f, 2] = table.dtypes[row].itemsize * math.prod(column.shape)
+                steps[k, f, 4:] = row, 0 if becomes is None else becomes.ctypes.data
+        return steps
+
+    def _is_there(self, k: int, name: str) -> bool:
+        """Return whether a part has a column, or a mask that is one."""
+        return name in self._union.there[k] or (name not in self._union.columns and name != HEAD)
+
+    def _instead(self, k: int, name: str, column: Column) -> Any:
+        """Return what stands in place of a column that a part does not have."""
+        if name == HEAD and self._sources[k].head is not None:
+            return self._sources[k].head
+        if name in self._union.columns:
+            return missing_in(column)
+        return any(mask_of(one) == name for one in self._union.there[k])  # a mask: all have it, or none
+
+
+def _of_dtype(column: Column, dtype: np.dtype) -> Column:
+    return Column(column.level, dtype, column.shape, column.field)
+
+
+def _shows(column: Column) -> bool:
+    """Return whether values themselves tell that something is missing."""
+    return column.dtype.kind == "f" or (column.field is not None and column.field.kind == "category")
+
+
+def _kept(gather: Gather, name: str) -> np.dtype | None:
+    """Return the dtype in which blocks have a field; None: they don't have it."""
+    tables: list[Table] = list(gather.cache.tables.values())
+    found = [t.dtypes[t.names.index(name)] for t in tables if name in t.names]
+    return found[0] if found else None
+
+
+def _filling(dtype: np.dtype, value: Any) -> tuple[int, int]:
+    """Return the operation that fills a column with a value, and the value as a word."""
+    word = np.array(value, dtype)
+    if dtype.itemsize == 8:
+        return words.WORDS, int(word.view(np.int64))
+    if dtype.itemsize == 4:
+        return words.SINGLES, int(word.view(np.int32))
+    # Of one byte, or of two equal ones: there is nothing but 0 and -1 in them.
+    return words.BYTES, int(word.reshape(1).view(np.uint8)[0])

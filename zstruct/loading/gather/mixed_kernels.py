@@ -1,0 +1,224 @@
+"""The kernels of a gather from several stores: one call for a batch, over a table of their places.
+
+A batch has the memory that `zstruct.loading.gather.kernels` describes. ``table[p]`` is what is known of a
+part: where its row edges lie, which of its structures count, where rows of its fields lie and whether they
+are there; the places in it are named here. ``steps[p, f]`` says what is done to a field of the batch: its
+operation, bytes of its row there and here, and how a missing value looks, as for a single store; then which
+of the part's fields it is, and something more: the address of what codes become, or the words that stand
+where there is nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zstruct.jit.kernel import helper, kernel
+from zstruct.jit.pointers import array_at, at_int32, at_int64, at_uint8, expect, first_line, move
+from zstruct.loading.gather.kernels import (
+    NO_MASK,
+    copy_blocks,
+    copy_values,
+    is_given,
+    n_masks,
+    number_atoms,
+    padded,
+)
+
+__all__ = [
+    "ADDRESSES",
+    "ATOM_ADDRESSES",
+    "ATOM_BLOCKS",
+    "ATOM_ROWS",
+    "ATOM_SPAN",
+    "ATOM_THERE",
+    "BLOCKS",
+    "BYTES",
+    "FIRST",
+    "OFFSETS",
+    "ROWS",
+    "SINGLES",
+    "SPAN",
+    "SUBSET",
+    "THERE",
+    "WORDS",
+    "WORDS_OF_PART",
+    "fill_mixed",
+    "locate_mixed",
+    "weave",
+]
+
+# What the words of a part are: addresses of row edges and of the structures that count (0: all), the number
+# of its first structure, then for atoms and for structures: address of the table of addresses, how many there
+# are of a field, rows that each stands for, address of the flags of blocks that are there (0: all are), and
+# rows of a block.
+OFFSETS, SUBSET, FIRST = 0, 1, 2
+ATOM_ADDRESSES, ATOM_BLOCKS, ATOM_SPAN, ATOM_THERE, ATOM_ROWS = 3, 4, 5, 6, 7
+ADDRESSES, BLOCKS, SPAN, THERE, ROWS = 8, 9, 10, 11, 12
+WORDS_OF_PART = 13
+
+# Beside the operations of a single store: the field is not there, and its place is filled with something.
+WORDS, SINGLES, BYTES = 10, 11, 12
+_AHEAD = 16  # by measurement: structures between what is asked for and what is copied
+
+
+@kernel
+def locate_mixed(indices, order, edges, table, head, whose, numbers):  # type: ignore[no-untyped-def]
+    """Do what `locate` does, with structures of several parts; write whose each is, and its number among all.
+
+    `edges` are those of the parts in what the indices count, or, where there is an order, in what that has.
+    """
+    n, edge, missing = len(indices), 0, False
+    size = edges[len(edges) - 1]
+    head[n] = 0
+    for i in range(n):
+        k = indices[i]
+        if k < 0:
+            k += size
+        if k < 0 or k >= size:
+            return -2 - i
+        if len(order):
+            k = order[k]
+        p, last = 0, len(edges) - 1
+        while last - p > 1:
+            middle = (p + last) // 2
+            if edges[middle] <= k:
+                p = middle
+            else:
+                last = middle
+        k -= edges[p]
+        if table[p, SUBSET]:
+            k = at_int64(table[p, SUBSET])[k]
+        offsets = at_int64(table[p, OFFSETS])
+        start, stop = offsets[k], offsets[k + 1]
+        edge += stop - start
+        head[i], head[n + 1 + i], head[2 * n + 1 + i], head[3 * n + 1 + i] = k, edge, stop - start, start
+        whose[i], numbers[i] = p, table[p, FIRST] + k
+        if table[p, THERE]:
+            missing |= at_uint8(table[p, THERE])[k // table[p, ROWS]] == 0
+        if table[p, ATOM_THERE] and stop > start:
+            there, rows = at_uint8(table[p, ATOM_THERE]), table[p, ATOM_ROWS]
+            for block in range(start // rows, (stop - 1) // rows + 1):
+                missing |= there[block] == 0
+    return -1 if missing else edge
+
+
+@kernel(takes=2)
+def fill_mixed(table, atom_steps, steps, whose, n, head, body, numbered):  # type: ignore[no-untyped-def]
+    """Copy all fields of the structures of `head`, and number these if they are to be `numbered`."""
+    if numbered:
+        number_atoms(atom_steps[0], n, head, body)
+    n_atom_masks = n_masks(atom_steps[0])
+    # Said so that the compiler does not see which it is: it would make the same code twice.
+    yes, no = n >= 0, n < 0
+    _fill(table, atom_steps, whose, yes, n_atom_masks, n, head, body)
+    _fill(table, steps, whose, no, n_atom_masks, n, head, body)
+
+
+@helper
+def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: ignore[no-untyped-def]
+    """Copy the fields of one dimension, field by field."""
+    words = np.int64(head.ctypes.data)
+    masks = words + padded(8 * (4 * n + 2))
+    if per_atom:
+        room = (head[2 * n] + 15) & -16
+        out = first_line(body)
+        head[4 * n + 1] = out - np.int64(body.ctypes.data)
+    else:
+        room = 0
+        masks += padded(n) * n_atom_masks
+        out = masks + padded(n) * n_masks(steps[0])
+    starts = at_int64(words + 8 * (3 * n + 1) if per_atom else words)
+    counts, edges = at_int64(words + 8 * (2 * n + 1)), at_int64(words + 8 * n)
+    kind_of = ATOM_ADDRESSES if per_atom else ADDRESSES
+    n_parts = len(table)
+    where, base = np.empty(n_parts, np.int64), np.empty(n_parts, np.int64)
+    for f in range(steps.shape[1]):
+        row_bytes, kind = steps[0, f, 1], steps[0, f, 3]
+        for p in range(n_parts):
+            # Where the addresses of the field's rows begin, and the address itself if there is but one.
+            where[p] = table[p, kind_of] + 8 * steps[p, f, 4] * table[p, kind_of + 1]
+            single = steps[p, f, 0] < WORDS and table[p, kind_of + 1] == 1
+            base[p] = at_int64(where[p])[0] if single else 0
+        for m in range(min(n, _AHEAD)):
+            p = whose[m]
+            if base[p]:
+                source_bytes = steps[p, f, 2]
+                expect(base[p] + starts[m] * source_bytes, (counts[m] if per_atom else 1) * source_bytes)
+        for m in range(n):
+            if m + _AHEAD < n:
+                p = whose[m + _AHEAD]
+                if base[p]:
+                    source_bytes = steps[p, f, 2]
+                    count = counts[m + _AHEAD] if per_atom else 1
+                    expect(base[p] + starts[m + _AHEAD] * source_bytes, count * source_bytes)
+            p = whose[m]
+            operation, source_bytes, more = steps[p, f, 0], steps[p, f, 2], steps[p, f, 5]
+            count, edge = (counts[m], edges[m]) if per_atom else (1, m)
+            to = out + edge * row_bytes
+            if operation >= WORDS:
+                _put(operation, more, to, count * row_bytes)
+                continue
+            if base[p]:
+                copy_values(operation, base[p] + starts[m] * source_bytes, to, count * row_bytes)
+            else:
+                span = table[p, kind_of + 2]
+                copy_blocks(where[p], span, operation, starts[m], count, row_bytes, source_bytes, to)
+            if more:
+                _translate(more, to, count * row_bytes)
+        if kind != NO_MASK:
+            for m in range(n):
+                first, count = (edges[m], counts[m]) if per_atom else (m, 1)
+                flag = array_at(at_uint8(masks + m), 1)
+                flag[0] = is_given(kind, out + first * row_bytes, count * row_bytes)
+            masks += padded(n)
+        out += room * row_bytes if per_atom else padded(n * row_bytes)
+
+
+@helper
+def _put(operation, value, to, nbytes):  # type: ignore[no-untyped-def]
+    """Fill bytes with one value over and over."""
+    if operation == WORDS:
+        wide = array_at(at_int64(to), nbytes >> 3)
+        for v in range(nbytes >> 3):
+            wide[v] = int(value)  # as Python's, which writes to addresses
+    elif operation == SINGLES:
+        narrow = array_at(at_int32(to), nbytes >> 2)
+        for v in range(nbytes >> 2):
+            narrow[v] = int(value)
+    else:
+        single = array_at(at_uint8(to), nbytes)
+        for v in range(nbytes):
+            single[v] = int(value)
+
+
+@helper
+def _translate(table, to, nbytes):  # type: ignore[no-untyped-def]
+    """Replace codes by what they become; the table begins with that of what is missing, -1."""
+    codes, becomes = array_at(at_int64(to), nbytes >> 3), at_int64(table)
+    for v in range(nbytes >> 3):
+        codes[v] = becomes[codes[v] + 1]
+
+
+@kernel
+def weave(  # type: ignore[no-untyped-def]
+    sources, whose, starts, counts, row_bytes, out, edges, shifts
+):
+    """Copy the rows of structures that are in several arrays to their places in one.
+
+    Structure i has ``counts[i]`` rows of `row_bytes`, from ``starts[i]`` on at the address
+    ``sources[whose[i]]``; they go to ``edges[i]`` on in `out`. Where there are `shifts`, rows are integers of
+    64 bits, and one is added to each.
+    """
+    to = np.int64(out.ctypes.data)
+    for i in range(len(whose)):
+        source = sources[whose[i]] + starts[i] * row_bytes
+        nbytes = counts[i] * row_bytes
+        target = to + edges[i] * row_bytes
+        if len(shifts):
+            given, moved = at_int64(source), array_at(at_int64(target), counts[i])
+            for v in range(counts[i]):
+                moved[v] = int(given[v] + shifts[i])
+        elif nbytes == 8:
+            at_int64(target)[0] = at_int64(source)[0]
+        else:
+            move(target, source, nbytes)
