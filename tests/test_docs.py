@@ -58,6 +58,7 @@ def directives():
 
 API = directives()
 OF_TORCH = (
+    "zstruct.Mixture",
     "zstruct.ZarrStructureDataset",
     "zstruct.loading.l",
     "zstruct.loading.t",

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from zstruct.features.featurize import FeaturizeReport, featurize
     from zstruct.labels.label import label
     from zstruct.labels.report import LabelReport
-    from zstruct.loading import StructureReader, ZarrStructureDataset
+    from zstruct.loading import Mixture, MixtureReader, StructureReader, ZarrStructureDataset
     from zstruct.precompilation import warmup
     from zstruct.query.selection import Selection
     from zstruct.splits import Split, kfold, open_split, split
@@ -76,6 +76,8 @@ __all__ = [
     "InputError",
     "LabelReport",
     "MissingExtraError",
+    "Mixture",
+    "MixtureReader",
     "PeekReport",
     "References",
     "RewriteReport",
@@ -127,6 +129,8 @@ _LAZY = {
     "FeaturizeReport": "zstruct.features.featurize",
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
+    "Mixture": "zstruct.loading",
+    "MixtureReader": "zstruct.loading",
     "LabelReport": "zstruct.labels.report",
     "PeekReport": "zstruct.building",
     "References": "zstruct.stats.references",

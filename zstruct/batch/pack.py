@@ -193,7 +193,8 @@ def which(packed: PackedBatch, i: int) -> str:
     """Return the words for a structure of a batch: its index in the store, where that is known."""
     if packed.structures is None:
         return f"sample {i} of the batch"
-    return f"structure {packed.structures[i]} of the store"
+    structure = int(packed.structures[i])
+    return f"structure {structure} of the store" if packed.origin is None else packed.origin.words(structure)
 
 
 def _names(samples: Sequence[Mapping[str, Any]]) -> list[str]:

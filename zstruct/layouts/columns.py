@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.batch.pack import Batch
+from zstruct.batch.pack import Batch, which
 from zstruct.batch.packed import PackedBatch
 from zstruct.batch.tensors import converter
+from zstruct.errors import InputError
 from zstruct.precision import narrowed
 from zstruct.voigt import voigt_to_full
 
-__all__ = ["columns_of", "completed_cells", "integers", "need", "spread", "tensors", "with_indices"]
+__all__ = [
+    "columns_of",
+    "completed_cells",
+    "heads_among",
+    "integers",
+    "need",
+    "spread",
+    "tensors",
+    "with_indices",
+]
+
+HEAD = "head"
 
 
 def need(packed: PackedBatch, layout: str, *names: str) -> None:
@@ -48,6 +60,41 @@ def columns_of(packed: PackedBatch, dtype: np.dtype | None = None) -> dict[str, 
     if dtype is None:
         return fields
     return {n: narrowed(n, c, dtype) if c.dtype.kind == "f" else c for n, c in fields.items()}
+
+
+def heads_among(packed: PackedBatch, known: Sequence[str], what: str) -> NDArray[np.int64]:
+    """Return for each structure which of some heads, given by their names, is its own, shape (n,).
+
+    Parameters
+    ----------
+    packed
+        The structures.
+    known
+        The names.
+    what
+        What they are, for sentences.
+
+    Raises
+    ------
+    InputError
+        If structures have no heads with names, or if one is none of these.
+    """
+    origin = packed.origin
+    if HEAD not in packed.columns or origin is None or HEAD not in origin.fields:
+        raise InputError(
+            f"{what} are by the names of heads, and structures have none: put datasets together by their "
+            "names, as "
+            'in zstruct.Mixture({"pbe": ..., "r2scan": ...}), or load a field \'head\''
+        )
+    names = origin.heads or origin.texts(HEAD)
+    places = np.array([known.index(name) if name in known else -1 for name in names] + [-1], np.int64)
+    found = places[packed.columns[HEAD]]
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        code = packed.columns[HEAD][lost[0]]
+        said = f"the head {names[code]!r}" if code >= 0 else "no head"
+        raise InputError(f"{which(packed, int(lost[0]))} has {said}; {what} has {', '.join(known) or 'none'}")
+    return found
 
 
 def with_indices(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import element_number, shown
+from zstruct.arguments import names as names_of
 from zstruct.batch.pack import Batch, Samples, pack, which
 from zstruct.batch.packed import PackedBatch
 from zstruct.elements import SYMBOLS
 from zstruct.keywords import keywords
-from zstruct.layouts.columns import columns_of, need, spread, tensors
+from zstruct.layouts.columns import columns_of, heads_among, need, spread, tensors
 from zstruct.layouts.conversion import assembled, in_single, in_units
 from zstruct.layouts.edges import edges_of
 
@@ -44,6 +45,7 @@ def mace(
     samples: Samples,
     elements: Iterable[str | int] | None = None,
     *,
+    heads: Iterable[str] | None = None,
     units: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
     per_atom: Collection[str] = (),
@@ -59,6 +61,9 @@ def mace(
         A `PackedBatch` with edges, or a sequence of samples: mappings of tensors or arrays.
     elements
         The elements that the model knows, symbols or atomic numbers: ``model.atomic_numbers``.
+    heads
+        The heads of the model, in its order: ``model.heads``. Then ``head`` counts these, by the names of the
+        heads of the structures; without, it counts those of the mixture or the store.
     units
         Other units than eV and angstrom, by quantity or by field: ``{"energy": "kcal/mol",
         "length": "bohr"}``; forces and other fields follow.
@@ -70,13 +75,12 @@ def mace(
     Returns
     -------
     dict of str to torch.Tensor
-        For B structures with N atoms and E edges: ``positions`` (N, 3), ``node_attrs`` (N,
-        elements), one column for each element, sorted by atomic number as in MACE's table;
-        ``edge_index`` (2, E), sender and receiver, which are centre and neighbour; ``unit_shifts``
-        and ``shifts`` (E, 3), what to add to the receiver's position, in cell vectors and as a
-        vector; ``cell`` (3 B, 3), ``pbc`` (B, 3), ``batch`` (N,), ``ptr`` (B + 1,), ``head`` (B,),
-        the codes of that field or zero; ``weight`` (B,), that field or one; ``structure`` (B,), the
-        indices in the store where known.
+        For B structures with N atoms and E edges: ``positions`` (N, 3), ``node_attrs`` (N, elements), one
+        column for each element, sorted by atomic number as in MACE's table; ``edge_index`` (2, E), sender and
+        receiver, which are centre and neighbour; ``unit_shifts`` and ``shifts`` (E, 3), what to add to the
+        receiver's position, in cell vectors and as a vector; ``cell`` (3 B, 3), ``pbc`` (B, 3), ``batch``
+        (N,), ``ptr`` (B + 1,), ``head`` (B,), which of the heads, or zero if there are none; ``weight`` (B,),
+        that field or one; ``structure`` (B,), the indices in the store where known.
 
         Labels as far as the samples have them: ``energy`` (B,), ``forces`` (N, 3), ``stress``,
         ``virials`` and ``polarizability`` (B, 3, 3), ``dipole`` (B, 3), ``charges`` (N,). Where a
@@ -88,7 +92,7 @@ def mace(
     Raises
     ------
     InputError
-        If a unit is unknown or of the wrong dimension.
+        If a unit is unknown or of the wrong dimension, or if a structure has a head that is none of `heads`.
     ValueError
         If samples have no edges, or elements that are not in `elements`, or differ in their fields
         or shapes, if `elements` is not given or has what is no element, if there is no sample, or if
@@ -130,6 +134,9 @@ def mace(
             fields[name] = np.where(given, fields[name], dtype.type(default))
     fields.setdefault("weight", np.ones(n, dtype))
     fields["cell"] = fields["cell"].reshape(-1, 3)
+    head = fields.pop("head", np.zeros(n, np.int64))
+    if heads is not None:
+        head = heads_among(packed, names_of("heads", heads), "the model")
     own |= {
         "node_attrs": _one_hot(packed, elements).astype(dtype),
         "edge_index": edges.index,
@@ -137,7 +144,7 @@ def mace(
         "unit_shifts": edges.unit_shifts,
         "batch": packed.batch,
         "ptr": packed.offsets,
-        "head": fields.pop("head", np.zeros(n, np.int64)),
+        "head": head,
     }
     if packed.structures is not None:
         own["structure"] = packed.structures

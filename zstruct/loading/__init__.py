@@ -1,10 +1,10 @@
 """Serve a store to training: readers, datasets and loaders.
 
-`StructureReader` makes packed NumPy batches and needs no torch; `ZarrStructureDataset` is the same for
-torch, and ``loader`` and ``losses`` are torch's, too. What users ask for is a `Recipe`, of small objects in
-``dataset_options``; ``pipeline`` does it. Those of loaders are in ``loader_options``. Inside, ``order`` says
-which structures come when, ``cache`` has decoded blocks of a store, ``gather`` copies rows of them into
-batches, and ``derived`` adds features, edges and derivatives.
+`StructureReader` makes packed NumPy batches and needs no torch; `ZarrStructureDataset` is the same for torch,
+and ``loader`` and ``losses`` are torch's, too; ``mixture`` puts several stores together. What users ask for
+is a `Recipe`, of small objects in ``dataset_options``; ``pipeline`` does it. Those of loaders are in
+``loader_options``. Inside, ``order`` says which structures come when, ``cache`` has decoded blocks of a
+store, ``gather`` copies rows of them into batches, and ``derived`` adds features, edges and derivatives.
 """
 
 import importlib
@@ -19,13 +19,19 @@ from zstruct.loading.recipe import Recipe
 
 if TYPE_CHECKING:
     from zstruct.loading.dataset import ZarrStructureDataset
+    from zstruct.loading.mixture.dataset import Mixture
+    from zstruct.loading.mixture.proportions import Proportions
+    from zstruct.loading.mixture.reader import MixtureReader
 
 __all__ = [
     "Batches",
     "Cache",
     "Edges",
     "Forces",
+    "Mixture",
+    "MixtureReader",
     "PackedBatch",
+    "Proportions",
     "Ranks",
     "Recipe",
     "Sample",
@@ -38,20 +44,27 @@ __all__ = [
 
 # Of these modules users take objects by name; those of torch are loaded when they are asked for.
 _MODULES = ("loader", "losses", "order", "torch_dataset")
+# What not everybody needs, or what needs torch, by where it is.
+_LAZY = {
+    "Mixture": "mixture.dataset",
+    "MixtureReader": "mixture.reader",
+    "Proportions": "mixture.proportions",
+    "ZarrStructureDataset": "dataset",
+}
+_WITHOUT_TORCH = {"Mixture": "MixtureReader", "ZarrStructureDataset": "StructureReader"}
 
 
 def __getattr__(name: str) -> Any:
-    if name != "ZarrStructureDataset" and name not in _MODULES:
+    if name not in _LAZY and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        if name in _MODULES:
-            return importlib.import_module(f"{__name__}.{name}")
-        from zstruct.loading.dataset import ZarrStructureDataset
+        module = importlib.import_module(f"{__name__}.{_LAZY.get(name, name)}")
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
+        instead = _WITHOUT_TORCH.get(name, "StructureReader")
         raise MissingExtraError(
             'reading a store into torch needs torch, which is not installed: pip install "zstruct[torch]"; '
-            "zstruct.StructureReader reads it into NumPy without"
+            f"zstruct.{instead} reads it into NumPy without"
         ) from error
-    return ZarrStructureDataset
+    return getattr(module, name) if name in _LAZY else module

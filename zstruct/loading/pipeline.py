@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.batch.packed import ATOMS, PackedBatch
+from zstruct.batch.union import Column, Columns
 from zstruct.errors import InputError
 from zstruct.loading.cache.cache import BlockCache
 from zstruct.loading.dataset_options import Cache
@@ -88,11 +89,12 @@ class Pipeline:
             () if extras is None else extras.floats,
             {} if extras is None else extras.whole,
         )
-        self.fields = tuple(dtypes)
+        self.fields, self._dtypes = tuple(dtypes), dtypes
         # Whole numbers and booleans have no missing value: who has them is stored, under the mask's name.
         stored_masks = {n: store.presence[n] for n in names if n in store.presence}
         partial = [n for n in names if store.coverage(n) < store.n_structures]
         masks = {n: mask_name(n) for n in partial if n not in stored_masks}
+        self._masked = frozenset({*masks, *stored_masks})
         others = [*(self.extras.taken if self.extras else ()), *([ATOMS] if self._atoms else ())]
         check_names([*names, *masks.values(), *stored_masks.values(), *others])
         # What references need is gathered, too, and put right when the batch is done.
@@ -207,6 +209,44 @@ class Pipeline:
             structures = (positions if rows is None else rows[positions]).tolist()
             batch.atoms = tuple(atoms_at(self.store, structure % n) for structure in structures)
         return batch
+
+    def columns(self) -> Columns:
+        """Return the columns of batches, as far as functions and transforms leave them as they are."""
+        known = self.store.fields
+        found = {
+            name: Column(known[name].level, self._dtypes[name], known[name].shape, known[name])
+            for name in self.fields
+        }
+        found |= {} if self.extras is None else self.extras.columns
+        wide = self.gather.wide & found.keys()
+        return Columns(self.store.path, found, self._masked, wide, self.gather.origin.texts)
+
+    @property
+    def changes(self) -> bool:
+        """Whether functions of users' or transforms may add columns, or leave some out."""
+        return self.transform is not None or self._featurizer is not None
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether a batch is done when it is gathered, but for references to subtract."""
+        others = (self._completes, self.transform, self._featurizer)
+        only = all(step is None for step in others) and not self._hidden and not self.with_atoms
+        return only and bool(self._energies)
+
+    @property
+    def referenced(self) -> tuple[str, ...]:
+        """The fields that references are subtracted from."""
+        return tuple(self._energies)
+
+    @property
+    def with_atoms(self) -> bool:
+        """Whether batches have their structures as `ase.Atoms`, too."""
+        return self._atoms
+
+    @property
+    def all_steps(self) -> list[Transform]:
+        """The transforms, one after the other."""
+        return [*self._before, *self._after]
 
     @property
     def caches(self) -> list[BlockCache]:

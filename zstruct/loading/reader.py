@@ -250,6 +250,13 @@ class StructureReader(BatchReader):
         """What makes its batches; shared by all views."""
         return self._pipeline
 
+    def made_by(self, pipeline: Pipeline) -> Self:
+        """Return a view whose batches another pipeline makes, one of the same store."""
+        view = copy.copy(self)
+        view._pipeline, view._gather = pipeline, pipeline.gather
+        view._plain = pipeline.plain and self._policy is None
+        return view
+
     @property
     def policy(self) -> ForcePolicy | None:
         """Whose forces are used; None: those of all."""

@@ -158,6 +158,10 @@ class Recipe:
         """Return the recipe for all structures of a store, with all of their forces."""
         return self._with(split=None, selection=Selection(), forces=None)
 
+    def with_cache(self, cache: Cache) -> Self:
+        """Return the recipe with what is decoded kept elsewhere."""
+        return self._with(cache=cache)
+
     def _with(self, **values: Any) -> Self:
         other = copy.copy(self)
         set_fields(other, **values)

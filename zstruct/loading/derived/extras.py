@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.batch.packed import PackedBatch, Pairs, Ragged
+from zstruct.batch.union import Column
 from zstruct.errors import CorruptStoreError
 from zstruct.features.descriptor import Descriptor
 from zstruct.features.groups import FeatureGroup
@@ -29,7 +30,7 @@ from zstruct.loading.gather.field_steps import kept_dtype
 from zstruct.loading.gather.gather import Gather
 from zstruct.precision import narrowed
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM
+from zstruct.schema import ATOM, STRUCTURE
 from zstruct.store.catalog import refuse_changed
 from zstruct.store.spec import OWN
 from zstruct.store.store import Store
@@ -40,6 +41,7 @@ __all__ = ["Extras"]
 # The names of tensors: what edges may carry, and the only thing that derivatives do.
 _FEATURES, _INDEX = "features", {"edges": "edge_index", "derivatives": "deriv_index"}
 _DENSE = "deriv_values"
+_OPTIONS = {"features": "features", "edges": "neighbors", "derivatives": "derivatives"}
 _LENGTHS = {"edge_vec", "edge_dist"}
 
 _ALL = "all"  # beside gathers of pairs, that of atoms and structures
@@ -133,6 +135,33 @@ class Extras:
     def taken(self) -> list[str]:
         """The names of all tensors that this adds to batches, and of what layouts say of them."""
         return [*self.names, *([f"{_FEATURES}_ptr", f"{_FEATURES}_mask"] if self._level == OWN else [])]
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """What this adds to batches per atom or per structure; known once there is a gather."""
+        if self._features is None or self._level == OWN:
+            return {}
+        group = self._features.group
+        descriptor: Any = self._features.descriptor
+        values = None if group is None else group.array("values")
+        shape = (descriptor.n_features,) if values is None else self._store.shape(values)[1:]
+        level = ATOM if self._level == ATOM else STRUCTURE
+        return {_FEATURES: Column(level, self._dtypes[_FEATURES], shape)}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What this adds to batches, in words, by option; of two that are equal, rows can be joined."""
+        found = {}
+        for wanted in self._wanted:
+            made = f"within {wanted.cutoff:g} angstrom"
+            if wanted.descriptor is not None:
+                manifest = wanted.descriptor.manifest()
+                made = f"of {manifest['class']} ({manifest['sha256'][:8]})"
+            elif wanted.group is not None and wanted.group.is_external:
+                made = f"that were added, per {self._level}"
+            carried = f" with {', '.join(self._carried)}" if wanted.what == "edges" and self._carried else ""
+            found[_OPTIONS[wanted.what]] = f"{wanted.what} {made}{carried}"
+        return found
 
     @property
     def per_atom(self) -> frozenset[str]:
