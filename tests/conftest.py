@@ -11,7 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
 from tests.mixed import three  # noqa: F401
-from tests.servers import bucket  # noqa: F401
+from tests.servers import bucket, served_folder  # noqa: F401
 from zstruct.store import chunks
 
 

@@ -1,8 +1,61 @@
-"""An S3 server on loopback, for tests of stores that are elsewhere."""
+"""Servers on loopback, S3's and of HTTP, for tests of stores that are elsewhere."""
 
 import gc
+import http.server
+import threading
+from pathlib import Path
 
 import pytest
+
+
+class Folder(http.server.BaseHTTPRequestHandler):
+    """Gives the files of a folder, whole or in the parts that are asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, *, body):
+        path = Path(self.server.folder, self.path.partition("?")[0].lstrip("/"))
+        if not path.is_file():
+            return self.say(404, b"none", {}, body)
+        data, asked = path.read_bytes(), self.headers.get("Range")
+        if asked is None:
+            return self.say(200, data, {}, body)
+        first, last = asked.removeprefix("bytes=").split("-")
+        start = int(first) if first else max(0, len(data) - int(last))
+        stop = min(len(data), int(last) + 1) if first and last else len(data)
+        part = {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}
+        return self.say(206, data[start:stop], part, body)
+
+    def say(self, status, data, headers, body):
+        self.send_response(status)
+        for name, value in {"Accept-Ranges": "bytes", "Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served_folder(tmp_path):
+    """The URL of the folder of the test."""
+    pytest.importorskip("aiohttp")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Folder)
+    server.folder = tmp_path
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

@@ -25,7 +25,11 @@ from zstruct.store.metadata_checks import DEEPEST, check_array, read_document
 if TYPE_CHECKING:
     import zarr
 
+    from zstruct.store.remote_files import RemoteFiles
+
 __all__ = ["Handles", "bytes_there", "check_decimals", "chunks_there", "zarr_with_codecs"]
+
+_FILES = "/"  # which is the name of no array
 
 
 class Handles:
@@ -95,6 +99,16 @@ class Handles:
             handles[name] = node
         array: zarr.Array[Any] = handles[name]
         return array
+
+    def files(self) -> RemoteFiles:
+        """Return the files of a store behind a URL."""
+        from zstruct.store.remote_files import RemoteFiles
+
+        handles = self._of_this_process()
+        if _FILES not in handles:
+            handles[_FILES] = RemoteFiles(self.path, self.storage_options)
+        found: RemoteFiles = handles[_FILES]
+        return found
 
     def check_document(self, name: str, known: Mapping[str, Any]) -> None:
         """Raise unless an array of a local store is as its document says, which is `known`."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import CorruptStoreError, UnknownNameError, ZstructError
-from zstruct.paths_and_urls import refused
+from zstruct.errors import CorruptStoreError, StoreAccessError, UnknownNameError, ZstructError
+from zstruct.paths_and_urls import is_url, refused
 from zstruct.store.catalog import Catalog, Listing, group_of, refuse_changed
 from zstruct.store.chunk_reader import ChunkReader
 from zstruct.store.files import array_said
@@ -119,6 +119,11 @@ class RowReader:
                         f"{self.path}: rows {start}:{stop} of {name} can't be decoded ({error}); "
                         "restore the store from a copy or build it again"
                     )
+                    if is_url(self.path) and self._handles.files().come_whole("zarr.json"):
+                        reason = StoreAccessError(
+                            f"can't read {self.path}: its server gives whole files only, and chunks are "
+                            "parts of files; download the store, or serve it by a server that knows ranges"
+                        )
             raise (reason or error) from error
         self._check_current(name)
 
@@ -130,6 +135,7 @@ class RowReader:
         spec = self.profile(name)
         if spec is None:
             self._checks.check_built(name, start, stop, said, partial(self.of_shards, what="checksums"))
+            self._checks.check_there(name, start, stop, said, self._handles.files)
             return np.asarray(self.opened(name)[start:stop])
         reader = self._chunk_reader(name, spec, said)
         out = np.empty((max(0, stop - start), *spec.shape[1:]), spec.dtype)

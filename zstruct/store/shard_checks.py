@@ -18,11 +18,13 @@ from zstruct.paths_and_urls import refused
 from zstruct.store.checksums import checksum_of
 from zstruct.store.chunks import grid_of
 from zstruct.store.files import require_shards, shard_path
-from zstruct.store.handles import chunks_there
+from zstruct.store.handles import bytes_there, chunks_there
 from zstruct.store.spec import SHARDS
 
 if TYPE_CHECKING:
     import zarr
+
+    from zstruct.store.remote_files import RemoteFiles
 
 __all__ = ["ShardChecks", "rows_of_shards", "shard_checksum"]
 
@@ -41,6 +43,8 @@ class ShardChecks:
         # Arrays of which no shard is missing, and shards that are those that were built.
         self._whole: set[str] = set()
         self._built: set[tuple[str, int]] = set()
+        # Arrays whose files nobody lists: each shard is asked for before it is read.
+        self._unlisted: set[str] = set()
 
     def check_whole(
         self, name: str, said: Mapping[str, Any], opened: Callable[[str], zarr.Array[Any]]
@@ -69,11 +73,48 @@ class ShardChecks:
             require_shards(self.path, name, n_shards, len(said["shape"]))
         else:
             array = opened(name)
-            if array.store.supports_listing and chunks_there(self.path, array) < array.nchunks:
-                raise CorruptStoreError(
-                    f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
-                )
+            n = chunks_there(self.path, array) if array.store.supports_listing else 0
+            if n < array.nchunks:
+                if n or bytes_there(self.path, array):
+                    raise self._missing(name)
+                self._unlisted.add(name)  # not even what has been opened
         self._whole.add(name)
+
+    def _missing(self, name: str) -> CorruptStoreError:
+        return CorruptStoreError(
+            f"{self.path}: shards of {name} are missing; copy the store again, or build it again"
+        )
+
+    def check_there(
+        self, name: str, start: int, stop: int, said: Mapping[str, Any], files: Callable[[], RemoteFiles]
+    ) -> None:
+        """Raise if a shard with some rows is missing from a server that lists nothing.
+
+        Parameters
+        ----------
+        name
+            Path of the array in the store.
+        start, stop
+            The rows.
+        said
+            Its document.
+        files
+            Returns those of the store.
+
+        Raises
+        ------
+        CorruptStoreError
+            If it is.
+        """
+        if name not in self._unlisted or stop <= start:
+            return
+        rows, n_dimensions = grid_of(said).shard_rows, len(said["shape"])
+        new = [k for k in range(start // rows, -(-stop // rows)) if (name, k) not in self._built]
+        if not new:
+            return
+        if files().absent([shard_path("", name, k, n_dimensions).as_posix() for k in new]):
+            raise self._missing(name)
+        self._built.update((name, k) for k in new)
 
     def check_built(
         self,
