@@ -11,6 +11,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
+from tests.full_store import write_full_store
 from zstruct.errors import BuildLockedError, InputError, StoreExistsError, WriteError
 from zstruct.exporters import Exporter, TextExporter
 
@@ -245,3 +246,26 @@ def test_structures_of_a_dataset_are_known_by_their_labels(store, tmp_path):
     low = zstruct.open(store).zs.select("k > 17")
     report = zstruct.export(store, tmp_path / "out", Lines(), select=low.structure.values, progress=False)
     assert report.n_structures == 2
+
+
+def test_what_a_store_has_beside_fields_is_said(tmp_path):
+    path = tmp_path / "full.zarr"
+    write_full_store(path)
+    zstruct.features.add(path, "given", np.ones((8, 2)))
+    zstruct.labels.add(path, "teacher", {"energy": np.arange(8.0)})
+    zstruct.split(path, [4, 4], name="other")
+    report = zstruct.export(path, tmp_path / "a.npz", progress=False, with_split="default")
+    stay = "they stay in the store"
+    assert report.lost == {
+        "derivatives": f"chebyshev: {stay}",
+        "features": f"chebyshev, given: {stay}",
+        "labels": f"teacher: {stay}",
+        "neighbors": f"rc2: {stay}",
+        "references": f"default: {stay}",
+        "splits": "other: with_split= writes one of them",
+        "statistics": f"all: {stay}",
+    }
+    assert "left out: features (chebyshev, given: they stay in the store)" in str(report)
+    assert "split" in report.fields
+    from_dataset = zstruct.open(path).zs.export(tmp_path / "b.npz", progress=False, with_split="default")
+    assert from_dataset.lost == report.lost

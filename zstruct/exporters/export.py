@@ -144,6 +144,8 @@ def export(
     >>> report.n_structures, report.lost
     (3, {})
     """
+    if storage_options and not isinstance(data, str | os.PathLike):
+        raise InputError("the store is open already: pass storage_options where it is opened")
     if hasattr(data, "zs"):
         chosen = data if select is None and split is None else data.zs.select(select, split=split)
         report: ExportReport = chosen.zs.export(
