@@ -10,6 +10,8 @@ import inspect
 import re
 from pathlib import Path
 
+from ase.io.formats import ioformats
+
 from zstruct.exporters import registry as exporters
 from zstruct.sources import formats as sources
 from zstruct.sources.compression import SUFFIXES
@@ -93,6 +95,9 @@ def _limits(row: exporters.Format) -> str:
 def _files(row: sources.Format) -> str:
     folder = " and ".join(f"`{name}`" for name in row.folder)
     told = "by how they begin" if row.matches is not None else ""
+    if row.begins is not None:  # in directories, by the names that ASE knows
+        names = [f"`{pattern}`" for format in row.ase for pattern in ioformats[format].globs]
+        told = ", ".join([*names, "named ones by how they begin"])
     return "; ".join(
         text for text in (_suffixes(row), told, f"a folder with {folder}" if folder else "") if text
     )

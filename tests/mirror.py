@@ -151,6 +151,7 @@ THROUGH = {
         "sources/archive/zipped",
     ],
     "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
+    "sources/ase/test_database.py": ["sources/ase/rows"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/cp2k/test_output.py": ["sources/cp2k/source"],
     "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],

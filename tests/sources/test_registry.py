@@ -14,7 +14,8 @@ from ase.io.formats import ioformats
 from zstruct import sources
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources import FileSource
-from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+from zstruct.sources.ase.database import ASEDatabaseSource
+from zstruct.sources.ase.source import ASESource, AtomsSource
 from zstruct.sources.formats import UNREAD
 from zstruct.sources.inputs import expand
 from zstruct.sources.registry import _READERS, register

@@ -17,7 +17,8 @@ from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, 
 if TYPE_CHECKING:
     from zstruct.sources.archive.source import ArchiveSource
     from zstruct.sources.arrays.source import ArraySource
-    from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
+    from zstruct.sources.ase.database import ASEDatabaseSource
+    from zstruct.sources.ase.source import ASESource, AtomsSource
     from zstruct.sources.cp2k.source import CP2KOutputSource
     from zstruct.sources.deepmd.source import DeePMDSource
     from zstruct.sources.hdf5.source import HDF5Source

@@ -225,11 +225,11 @@ FORMATS = (
     ),
     Format(
         "ase-db",
-        "zstruct.sources.ase.source",
+        "zstruct.sources.ase.database",
         "ASEDatabaseSource",
         (".db", ".aselmdb"),
         ase=("db", "json"),
-        title="ASE databases",
+        title="ASE databases: SQLite, JSON, LMDB (OMat24, OMol25)",
         units="eV, angstrom, or what the metadata say",
     ),
     Format(

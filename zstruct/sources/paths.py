@@ -240,7 +240,11 @@ def is_of_run(name: str) -> bool:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """Return the files that another one has or reads: of VASP's runs, and beside positions of CP2K."""
+    """Return the files that another one has or reads.
+
+    They are those of VASP's runs but the best, forces beside positions of CP2K, and what fairchem keeps
+    beside databases of the sizes of their structures.
+    """
     best: dict[str, int] = {}
     ranks = {}
     for name in names:
@@ -251,6 +255,9 @@ def repeated(names: Sequence[str]) -> list[str]:
             best[folder] = min(rank, best.get(folder, rank))
     there = set(names)
     beside = [name for name in names if _CP2K.search(name) and _CP2K.sub(r"-pos\1", name) in there]
+    folders = {os.path.dirname(name) for name in names if name.endswith(".aselmdb")}
+    beside += [os.path.join(folder, "metadata.npz") for folder in folders]
+    beside = [name for name in beside if name in there]
     return beside + [name for name, rank in ranks.items() if rank > best[os.path.dirname(name)]]
 
 

@@ -3,7 +3,6 @@
 import pickle
 import warnings
 
-import ase.db
 import ase.io
 import numpy as np
 import pytest
@@ -15,33 +14,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 from ase.spacegroup import crystal
 
-import zstruct
-from zstruct.errors import InputError, MissingExtraError
-from zstruct.ragged import concatenate
-from zstruct.sources.ase import source as sources
-from zstruct.sources.ase.source import ASEDatabaseSource, ASESource, AtomsSource
-from zstruct.sources.normalize.normalize import ReadOptions, normalize
+from tests.sources.ase.reading import assert_same, faults, packed, read
+from zstruct.errors import InputError
+from zstruct.sources.ase.source import ASESource, AtomsSource
 from zstruct.sources.source import Source
-
-
-def read(source):
-    return [raw for piece in source.scan() for raw in source.read(piece)]
-
-
-def packed(source, **options):
-    blocks = []
-    for raw in read(source):
-        block, bad = normalize(raw, ReadOptions(**options), source.label)
-        assert bad == []
-        blocks.append(block)
-    return concatenate(blocks)
-
-
-def faults(source):
-    bad = []
-    for raw in read(source):
-        bad += normalize(raw, ReadOptions(), source.label)[1]
-    return {b.frame: b.reason for b in bad}
 
 
 def water(k=0, **results):
@@ -50,20 +26,6 @@ def water(k=0, **results):
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
-
-
-def assert_same(block, frames, *, labels=True):
-    """Compare a block with the Atoms it should have come from."""
-    assert block.n_atoms.tolist() == [len(a) for a in frames]
-    for i, atoms in enumerate(frames):
-        rows = slice(*block.offsets[i : i + 2])
-        assert np.array_equal(block.columns["numbers"][rows], atoms.numbers)
-        assert np.array_equal(block.columns["positions"][rows], atoms.positions)
-        assert np.array_equal(block.columns["cell"][i], atoms.cell.array)
-        assert np.array_equal(block.columns["pbc"][i], atoms.pbc)
-        if labels:
-            assert block.columns["energy"][i] == atoms.get_potential_energy()
-            assert np.array_equal(block.columns["forces"][rows], atoms.get_forces(apply_constraint=False))
 
 
 # Atoms in memory
@@ -472,127 +434,3 @@ def test_files_ase_can_not_read(tmp_path):
     empty.write_bytes(b"")
     with pytest.raises(InputError):
         read(ASESource(empty))
-
-
-# Databases
-
-
-@pytest.fixture(params=["db", "json"])
-def database(request, tmp_path, frames):
-    path = tmp_path / f"a.{request.param}"
-    with ase.db.connect(path) as db:
-        for i, atoms in enumerate(frames):
-            db.write(
-                atoms,
-                group="even" if i % 2 == 0 else "odd",
-                serial=i,
-                data={
-                    "REF_forces": atoms.get_forces() * 2,
-                    "node": np.arange(len(atoms)) + 0.5,
-                    "dipole": [1.0, 2.0, 3.0],
-                    "gap": 0.5 * i,
-                    "note": {"by": "me"},
-                },
-            )
-        db.delete([1, 5, 6])
-    return path
-
-
-def test_rows_of_a_database(database, frames):
-    kept = [a for i, a in enumerate(frames) if i + 1 not in (1, 5, 6)]
-    source = ASEDatabaseSource(database)
-    block = packed(source, keys={"forces": "forces"}, exclude=frozenset({"REF_forces"}))
-    assert_same(block, kept)
-    assert block.columns["frame"].tolist() == list(range(27))
-    assert block.columns["serial"].tolist() == [i for i in range(30) if i not in (0, 4, 5)]
-    assert [block.categories["group"][c] for c in block.columns["group"][:2]] == ["odd", "even"]
-    assert block.columns["dipole"].tolist() == [[1, 2, 3]] * 27
-    assert np.array_equal(block.columns["node"][: len(kept[0])], np.arange(len(kept[0])) + 0.5)
-    assert block.categories["note"] == ['{"by": "me"}']
-
-
-def test_labels_in_row_data_can_be_ambiguous(database):
-    with pytest.raises(InputError, match="'forces' and 'REF_forces' could both be"):
-        packed(ASEDatabaseSource(database))
-
-
-def test_slices_of_a_database(database, monkeypatch):
-    whole = read(ASEDatabaseSource(database))
-    monkeypatch.setattr(sources, "_SLICE_ROWS", 10)
-    monkeypatch.setattr(sources, "_QUERY_ROWS", 4)
-    source = ASEDatabaseSource(database)
-    pieces = source.scan()
-    assert sum(p.nbytes for p in pieces) == source.fingerprint()["size"]
-    if database.suffix == ".db":
-        assert [(p.start, p.stop, p.first_frame) for p in pieces] == [(2, 14, 0), (14, 24, 10), (24, 31, 20)]
-    blocks = [raw for piece in reversed(pieces) for raw in source.read(piece)]
-    serials = {
-        int(f): s for b in blocks for f, s in zip(b.frames, b.structure["serial"][0].values, strict=True)
-    }
-    assert serials == dict(enumerate(whole[0].structure["serial"][0].values))
-
-
-def test_databases_are_only_read(database):
-    before = database.read_bytes()
-    database.chmod(0o444)
-    read(ASEDatabaseSource(database))
-    assert database.read_bytes() == before
-    assert [p.name for p in database.parent.iterdir()] == [database.name]
-
-
-def test_what_is_no_database(tmp_path):
-    for name, data in (("a.db", b"SQLite? no"), ("b.db", b""), ("a.json", b"{}"), ("b.json", b"[1")):
-        path = tmp_path / name
-        path.write_bytes(data)
-        with pytest.raises(InputError, match="as an ASE database"):
-            ASEDatabaseSource(path).scan()
-        assert path.read_bytes() == data
-
-
-def test_empty_database(tmp_path):
-    path = tmp_path / "a.db"
-    with ase.db.connect(path) as db:
-        db.delete([db.write(molecule("H2"))])
-    with pytest.raises(InputError, match="no rows"):
-        ASEDatabaseSource(path).scan()
-
-
-def test_lmdb_needs_a_package(tmp_path):
-    try:
-        import ase_db_backends  # noqa: F401
-    except ImportError:
-        path = tmp_path / "a.aselmdb"
-        path.write_bytes(b"x")
-        with pytest.raises(MissingExtraError, match=r"pip install 'zstruct\[aselmdb\]'"):
-            ASEDatabaseSource(path).scan()
-
-
-def test_lmdb_is_read_in_parts_and_left_as_it_is(tmp_path, frames, monkeypatch):
-    """As OMat24 and OMol25 come: many rows, several readers, on disks that can't be written."""
-    pytest.importorskip("ase_db_backends")
-    folder = tmp_path / "set"
-    folder.mkdir()
-    path = folder / "a.aselmdb"
-    with ase.db.connect(path, type="aselmdb") as db:
-        for k, atoms in enumerate(frames):
-            db.write(atoms, data={"source": f"row {k}"})
-    with ase.db.connect(path, type="aselmdb") as db:
-        db.delete([3])
-    for name in folder.iterdir():
-        if name != path:
-            name.unlink()  # what those who write leave
-    before = path.read_bytes(), path.stat().st_mtime_ns
-    path.chmod(0o444)
-    folder.chmod(0o555)
-    monkeypatch.setattr("zstruct.sources.ase.source._SLICE_ROWS", 7)
-    try:
-        assert len(ASEDatabaseSource(path).scan()) == 5
-        report = zstruct.build(path, tmp_path / "s.zarr", progress=False, workers=2)
-        assert [name.name for name in folder.iterdir()] == ["a.aselmdb"]
-    finally:
-        folder.chmod(0o755)
-    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
-    store = zstruct.open(report.path)
-    left = [atoms for k, atoms in enumerate(frames, start=1) if k != 3]
-    np.testing.assert_array_equal(store.energy.values, [a.get_potential_energy() for a in left])
-    np.testing.assert_array_equal(store.positions.values, np.concatenate([a.positions for a in left]))
