@@ -195,7 +195,7 @@ THROUGH = {
     "sources/test_registry.py": ["sources/formats", "sources/options", "sources/source"],
     "sources/vasp/test_outcar.py": ["sources/outputs", "sources/vasp/header", "sources/vasp/steps"],
     "sources/xsf/test_source.py": ["sources/columns", "sources/xsf/lines"],
-    "sources/xsf/test_usual.py": ["sources/xsf/kernels"],
+    "sources/xsf/test_usual.py": ["sources/together", "sources/xsf/kernels"],
     "sources/xyz/test_cp2k.py": ["sources/xyz/cp2k_cells"],
     "sources/xyz/test_dialects.py": ["sources/xyz/comments", "sources/xyz/geometry", "sources/xyz/texts"],
     "sources/xyz/test_kernels.py": [

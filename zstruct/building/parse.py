@@ -28,6 +28,7 @@ from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.remarks import Remarks
 from zstruct.sources.store.columns import stored_columns
 from zstruct.sources.store.source import StoreSource
+from zstruct.sources.together import apart, blocks_of, can_be_read_together
 
 __all__ = ["ParseTask", "parse_job"]
 
@@ -187,46 +188,46 @@ def _blocks(
 
     Small blocks that follow one another are interpreted as one: inputs may be thousands.
     """
-    waiting: list[tuple[str, Raw]] = []
+    waiting: list[Raw] = []
     nbytes = 0
-    for label, raw in _read_all(pieces, task.on_error):
+    for raw in _read_all(pieces, task.on_error):
         ignored.add(raw.ignored)
         size = sum(
             c.values.nbytes for table in (raw.atom, raw.structure) for cs in table.values() for c in cs
         )
-        together = size < _SMALL_BYTES and can_be_joined(raw)
+        together = (size < _SMALL_BYTES or raw.labels is not None) and can_be_joined(raw)
         if waiting and (not together or nbytes + size > _BLOCK_BYTES):
             yield from _interpreted(task, waiting, properties, remarks)
             waiting, nbytes = [], 0
         if together:
-            waiting.append((label, raw))
+            waiting.append(raw)
             nbytes += size
         else:
-            yield from _interpreted(task, [(label, raw)], properties, remarks)
+            yield from _interpreted(task, [raw], properties, remarks)
     if waiting:
         yield from _interpreted(task, waiting, properties, remarks)
 
 
-def _interpreted(
-    task: ParseTask, given: list[tuple[str, Raw]], properties: set[str], remarks: Remarks
-) -> list[_Block]:
-    """Interpret blocks, given with their labels: as one, or each alone to find what is wrong with which."""
-    if len(given) > 1:
-        labels = {label: k for k, label in enumerate(dict.fromkeys(label for label, _ in given))}
-        codes = np.repeat([labels[label] for label, _ in given], [len(raw.n_atoms) for _, raw in given])
+def _interpreted(task: ParseTask, given: list[Raw], properties: set[str], remarks: Remarks) -> list[_Block]:
+    """Interpret blocks: as one, or the inputs each alone, to find what is wrong with which."""
+    if len(given) > 1 or given[0].labels is not None:
+        own = [label for raw in given for label in raw.labels or [raw.label or ""] * len(raw.n_atoms)]
+        labels = {label: k for k, label in enumerate(dict.fromkeys(own))}
+        codes = np.array([labels[label] for label in own])
         noticed = Remarks()
         try:
-            block = _interpret(
-                task, joined([raw for _, raw in given]), list(labels), codes, properties, noticed
-            )
+            block = _interpret(task, joined(given), list(labels), codes, properties, noticed)
         except InputError:
             block = None
         if block is not None and not block.bad:
             remarks.add(noticed)
             return [block]
     return [
-        _interpret(task, raw, [label], np.zeros(len(raw.n_atoms), dtype=np.int64), properties, remarks)
-        for label, raw in given
+        _interpret(
+            task, raw, [raw.label or ""], np.zeros(len(raw.n_atoms), dtype=np.int64), properties, remarks
+        )
+        for whole in given
+        for raw in apart(whole)
     ]
 
 
@@ -268,21 +269,30 @@ def _interpret(
     return _Block(label, kept, bad, dropped, noted)
 
 
-def _read_all(
-    pieces: list[tuple[Source, Slice]], on_error: Literal["raise", "skip"]
-) -> Iterator[tuple[str, Raw]]:
+def _read_all(pieces: list[tuple[Source, Slice]], on_error: Literal["raise", "skip"]) -> Iterator[Raw]:
     """Yield the blocks of all pieces as they are read, with the labels of their sources."""
-    for source, piece in pieces:
-        for raw in _read(source, piece, on_error):
-            yield raw.label or source.label, raw
+    for together, run in groupby(pieces, key=lambda one: can_be_read_together(one[0])):
+        if together:  # and so each of them has one slice
+            found = list(run)
+            whole = {id(source): piece for source, piece in found}
+            yield from blocks_of(
+                [source for source, _ in found],
+                lambda source, whole=whole: _read(source, whole[id(source)], on_error),  # type: ignore[misc]
+            )
+        else:
+            for source, piece in run:
+                yield from _read(source, piece, on_error)
 
 
 def _read(source: Source, piece: Slice, on_error: Literal["raise", "skip"]) -> Iterator[Raw]:
     """Yield the blocks of a slice; a source raises only where nothing more of it can be read."""
     try:
-        yield from source.read(piece)
+        for raw in source.read(piece):
+            if raw.labels is None:
+                raw.label = raw.label or source.label
+            yield raw
     except InputError as error:
         if on_error == "raise":
             raise
         nothing = np.zeros(0, dtype=np.int64)
-        yield Raw(nothing, nothing, bad=[BadFrame(error.frame, error.reason)])
+        yield Raw(nothing, nothing, bad=[BadFrame(error.frame, error.reason)], label=source.label)

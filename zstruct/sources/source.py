@@ -137,6 +137,8 @@ class Raw:
     label
         The input that the frames are of, for messages and provenance, where a source has several; each
         counts its own frames.
+    labels
+        The inputs that the frames are of, one for each, where these are read together.
     ignored
         What else there is in the input that no reader knows.
     """
@@ -152,6 +154,7 @@ class Raw:
     first_type: int = 1
     label: str | None = None
     ignored: list[str] = field(default_factory=list)
+    labels: list[str] | None = None
 
 
 @runtime_checkable

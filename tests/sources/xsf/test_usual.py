@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from zstruct.jit.kernel import compiled_always
 from zstruct.sources import XSFSource
 from zstruct.sources.content import MemoryContent
+from zstruct.sources.together import apart, blocks_of
 from zstruct.sources.xsf import source as module
-from zstruct.sources.xsf.usual import usual_structure
+from zstruct.sources.xsf.usual import usual_blocks
 
 _AENET = """# total energy = -19517.09425849 eV
 
@@ -50,36 +51,43 @@ _WORDS = (
 
 
 def _blocks(text: bytes, monkeypatch, *, usual: bool):
+    """Return what is read of a file: by the kernel, if it is as usual, or in any case by the parser."""
     with monkeypatch.context() as patch:
         if not usual:
-            patch.setattr(module, "usual_structure", lambda content: None)
+            patch.setattr(module, "usual_blocks", lambda contents: [(1, None)] * len(contents))
         try:
             source = XSFSource(MemoryContent("a.xsf", "a.xsf", text))
             (piece,) = source.scan()
             found = list(source.read(piece))
         except module.InputError as error:
             return str(error)
+    return list(map(_content_of, found))
+
+
+def _content_of(raw):
     return [
-        [
-            raw.frames.tolist(),
-            raw.n_atoms.tolist(),
-            [(b.frame, b.reason) for b in raw.bad],
-            {
-                (level, name): [
-                    (c.values.dtype.str, c.values.shape, c.values.tobytes(), c.unit, c.present)
-                    for c in columns
-                ]
-                for level, table in (("atom", raw.atom), ("structure", raw.structure))
-                for name, columns in table.items()
-            },
-        ]
-        for raw in found
+        raw.frames.tolist(),
+        raw.n_atoms.tolist(),
+        [(b.frame, b.reason) for b in raw.bad],
+        {
+            (level, name): [
+                (c.values.dtype.str, c.values.shape, c.values.tobytes(), c.unit, c.present) for c in columns
+            ]
+            for level, table in (("atom", raw.atom), ("structure", raw.structure))
+            for name, columns in table.items()
+        },
     ]
 
 
 def _usual(text: str):
     with compiled_always():
         return usual_structure(MemoryContent("a.xsf", "a.xsf", text.encode()))
+
+
+def usual_structure(content):
+    ((n, raw),) = usual_blocks([content])
+    assert n == 1
+    return raw
 
 
 @pytest.mark.parametrize(
@@ -153,15 +161,58 @@ def test_compressed_files_are_read_too_and_large_ones_are_not():
         assert usual_structure(MemoryContent("a.xsf", "a.xsf", text + b"\n" * (5 << 20))) is None
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [_AENET, _SLAB, _MOLECULE, _ALONE, _AENET.replace(" eV", " Ry"), "", "odd", _AENET[:200]]
+        )
+        | st.builds(lambda text, n: text[:n] + text[n + 1 :], st.just(_AENET), st.integers(0, len(_AENET))),
+        max_size=9,
+    )
+)
+def test_many_files_together_are_each_of_them(texts):
+    sources = [XSFSource(MemoryContent(f"{k}", "a.xsf", text.encode())) for k, text in enumerate(texts)]
+
+    def alone(source):
+        try:
+            for raw in source.read(source.scan()[0]):
+                raw.label = source.label
+                yield raw
+        except module.InputError as error:
+            yield f"{source.label}: {error.reason}"
+
+    with compiled_always():
+        together = list(blocks_of(sources, alone))
+        one_by_one = [raw for source in sources for raw in alone(source)]
+    found = [one for raw in together for one in ([raw] if isinstance(raw, str) else apart(raw))]
+    assert [_said(one) for one in found] == [_said(one) for one in one_by_one]
+
+
+def _said(one):
+    return one if isinstance(one, str) else (one.label, _content_of(one))
+
+
+def test_usual_files_are_one_block():
+    texts = [_AENET, _AENET.replace("-19517", "-2"), _SLAB, _SLAB, "odd", _ALONE]
+    contents = [MemoryContent("a.xsf", "a.xsf", text.encode()) for text in texts]
+    with compiled_always():
+        blocks = list(usual_blocks(contents))
+    assert [(n, raw is None) for n, raw in blocks] == [(2, False), (2, False), (1, True), (1, False)]
+    assert blocks[0][1].structure["energy"][0].values.tolist() == [-19517.09425849, -2.09425849]
+
+
 def test_interpreted_the_kernel_says_the_same():
     from zstruct.sources.xsf import kernels
 
     for text in (_AENET, _SLAB, _ALONE):
-        data = text.encode()
+        data = text.encode() + b"\n"
         said = []
-        for call in (kernels.read_structure.compiled(), kernels.read_structure.interpreted):
-            room = np.full(6, -7), np.zeros((2, 3, 3)), np.zeros(9, np.uint8), np.zeros((9, 6))
-            buffer = np.frombuffer(data + b"\n" + bytes(kernels.PAD), np.uint8)
-            said.append((call(buffer, len(data) + 1, *room), [array.tolist() for array in room]))
+        for call in (kernels.read_structures.compiled(), kernels.read_structures.interpreted):
+            room = [np.full((2, 7), -7), np.zeros((2, 2, 3, 3)), np.zeros(9, np.uint8), np.zeros((9, 6))]
+            room.append(np.zeros(2))
+            buffer = np.frombuffer(2 * data + bytes(kernels.PAD), np.uint8)
+            edges = np.array([0, len(data), 2 * len(data)])
+            said.append((call(buffer, edges, *room), [array.tolist() for array in room]))
         assert said[0] == said[1]
-        assert said[0][0]
+        assert said[0][0] > 1

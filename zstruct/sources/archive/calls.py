@@ -10,6 +10,7 @@ from zstruct.parallel import Helpers
 from zstruct.sources.archive.frames import frames_of
 from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.source import Raw, Source
+from zstruct.sources.together import blocks_of
 
 __all__ = ["Calls", "Place", "best_place"]
 
@@ -82,4 +83,4 @@ class Calls:
 
 
 def _frames_of_all(sources: Sequence[Source]) -> list[Raw]:
-    return [raw for source in sources for raw in frames_of(source, source.label)]
+    return list(blocks_of(sources, frames_of))

@@ -27,18 +27,17 @@ __all__ = ["bad", "frames_of", "frames_of_passing", "nothing", "stretches"]
 _COPIED = 2 << 30
 
 
-def frames_of(source: Source, label: str, pieces: Sequence[Slice] | None = None) -> Iterator[Raw]:
+def frames_of(source: Source, pieces: Sequence[Slice] | None = None) -> Iterator[Raw]:
     """Yield the frames of a member; where nothing more of it can be read, it has a bad frame.
 
     Parameters
     ----------
     source
         What reads it.
-    label
-        What it is called.
     pieces
         The slices of it that are read, by default all.
     """
+    label = source.label
     try:
         for piece in source.scan() if pieces is None else pieces:
             for raw in source.read(piece):
@@ -66,7 +65,7 @@ def frames_of_passing(source: Source, factory: Factory, content: PassingContent)
     """
     label, size = content.label, content.size
     if isinstance(source, UnreadableSource) or getattr(source, "one_pass", False):
-        yield from frames_of(source, label, [Slice(0, size, 0, size)])
+        yield from frames_of(source, [Slice(0, size, 0, size)])
         return
     if size > _COPIED:
         yield bad(
@@ -81,7 +80,7 @@ def frames_of_passing(source: Source, factory: Factory, content: PassingContent)
         except (*DAMAGED, DamageError, OSError) as error:
             yield bad(label, None, f"can't be read: {getattr(error, 'strerror', None) or error}")
             return
-        yield from frames_of(factory(CopiedContent(label, path)), label)
+        yield from frames_of(factory(CopiedContent(label, path)))
 
 
 def stretches(factory: Factory, content: Content, member: Member) -> list[Slice]:

@@ -22,16 +22,20 @@ from zstruct.sources.archive.listing import is_zip, list_archive, opened_archive
 from zstruct.sources.archive.member import DamageError
 from zstruct.sources.archive.passing import frames_passing
 from zstruct.sources.archive.readers import MemberReaders, nothing_known
+from zstruct.sources.ase.detection import UnreadableSource
 from zstruct.sources.compression import HEAD, compression
 from zstruct.sources.content import Content, MemoryContent
 from zstruct.sources.options import SourceOptions
 from zstruct.sources.registry import Factory, added, forced
 from zstruct.sources.source import FileSource, Raw, Slice, Source
+from zstruct.sources.together import blocks_of
 
 __all__ = ["ArchiveSource"]
 
 #: Members of a slice, and their bytes.
 _SLICE_MEMBERS, _SLICE_BYTES = 512, 8 << 20
+#: Bytes of members that are in memory at once, where these are small.
+_TOGETHER = 1 << 20
 
 
 @keywords()
@@ -155,6 +159,8 @@ class ArchiveSource(FileSource):
         first = int(np.searchsorted(listing.edges, piece.start, side="right")) - 1
         stop = int(np.searchsorted(listing.edges, piece.stop))
         ignored: list[str] = []
+        held: list[Source] = []
+        nbytes = 0
         with opened_archive(self.content) as archive:
             for k in range(first, stop):
                 member, label = listing.members[k], listing.labels[k]
@@ -166,15 +172,19 @@ class ArchiveSource(FileSource):
                 if piece.stop < listing.edges[first + 1]:
                     start = int(listing.edges[k])
                     part = Slice(piece.start - start, piece.stop - start, piece.first_frame, piece.nbytes)
-                    yield from frames_of(factory(content), label, [part])
+                    yield from frames_of(factory(content), [part])
                     continue
-                if not member.fault and is_held(member.size):
-                    try:
+                try:
+                    if not member.fault and is_held(member.size):
                         content = MemoryContent(label, content.name, archive.data(member))
-                    except DamageError as error:
-                        yield bad(label, None, str(error))
-                        continue
-                yield from frames_of(factory(content), label)
+                    held.append(factory(content))
+                except DamageError as error:
+                    held.append(UnreadableSource(content, str(error)))
+                nbytes += member.size
+                if nbytes >= _TOGETHER:
+                    yield from blocks_of(held, frames_of)
+                    held, nbytes = [], 0
+            yield from blocks_of(held, frames_of)
         if ignored:
             yield nothing(ignored=ignored)
 

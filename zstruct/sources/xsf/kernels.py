@@ -1,4 +1,4 @@
-"""The kernel of XSF files: one structure, written as nearly all programs write it.
+"""The kernel of XSF files of one structure each, written as nearly all programs write them.
 
 Text is an uint8 array with `PAD` bytes of room after its last valid byte. Whatever is not as usual is left to
 `zstruct.sources.xsf.source`, which knows all of the format and says what is wrong.
@@ -17,9 +17,10 @@ from zstruct.sources.lines.words import address_of, byte_at, word_at
 
 #: Bytes a text array must have after its last valid byte.
 PAD = 128
-#: What `read_structure` says of a file: number of atoms and of their columns, how many directions repeat (-1:
-#: none is said), whether there is a cell, and where the comment with an energy begins and ends (-1: none is).
-ATOMS, COLUMNS, PERIODIC, CELL, ENERGY, ENERGY_END = range(6)
+#: What `read_structures` says of a file: number of atoms (0 if it is not as usual) and of their columns, how
+#: many directions repeat (-1: none is said), whether there is a cell, where the comment with an energy begins
+#: and ends (-1: there is none), and whether that is aenet's, so that the energy has been read.
+ATOMS, COLUMNS, PERIODIC, CELL, ENERGY, ENERGY_END, AENET = range(7)
 
 _U = np.uint64
 _TAB, _RETURN, _HASH = 9, 13, 35
@@ -34,6 +35,9 @@ def _word(text: str) -> np.uint64:
 _CRYSTAL, _SLAB, _POLYMER, _MOLECULE = map(_word, ("crystal", "slab", "polymer", "molecule"))
 _PRIMVEC, _CONVVEC, _PRIMCOORD, _ATOMS = map(_word, ("primvec", "convvec", "primcoor", "atoms"))
 _LOWER = _U(0x2020202020202020)
+_AENET = "# total energy = "
+_AENET_WORDS = np.frombuffer(_AENET.encode()[:16], np.uint64)
+_E, _V = 101, 118
 
 
 @helper(**EXACT)
@@ -142,27 +146,62 @@ def _symbol(text, p):
     return number if number < 119 and is_space(c) else 0
 
 
+@helper(**EXACT)
+def _energy(text, p, end):
+    """Return whether a comment is aenet's, ``# total energy = -1.5 eV``, and the energy."""
+    if word_at(text, p) != _AENET_WORDS[0] or word_at(text, p + 8) != _AENET_WORDS[1]:
+        return False, 0.0
+    p += 16
+    if byte_at(text, p) != SPACE:
+        return False, 0.0
+    status, value, p = float_at(text, p + 1)
+    if status != READ or byte_at(text, p) != SPACE:
+        return False, 0.0
+    if byte_at(text, p + 1) | 32 != _E or byte_at(text, p + 2) | 32 != _V:
+        return False, 0.0
+    return _ended(text, p + 3) == end + 1, value
+
+
 @kernel(takes=3, **EXACT)
-def read_structure(buffer, stop, found, cell, numbers, rows):
-    """Read a file of one structure; return whether it is as usual.
+def read_structures(buffer, edges, found, cells, numbers, rows, energies):
+    """Read files of one structure each; return the number of atoms of those that are as usual.
 
     Parameters
     ----------
     buffer
-        The bytes of the text; the last line ends in a newline, which `stop` is behind.
-    stop
-        The end of the valid bytes.
+        The bytes of their texts, one behind the other; each ends in a newline.
+    edges
+        Where they begin, and the end of the last, shape (n + 1,).
     found
-        Room for what is said of it, shape (6,).
-    cell
-        Room for lattice vectors, and for those of the conventional cell, shape (2, 3, 3).
+        Room for what is said of each, shape (n, 7).
+    cells
+        Room for lattice vectors, and for those of the conventional cell, shape (n, 2, 3, 3).
     numbers, rows
-        Room for atomic numbers, shape (n,), and for positions and forces, shape (n, 6).
+        Room for atomic numbers, shape (m,), and for positions and forces, shape (m, 6).
+    energies
+        Room for energies, shape (n,).
     """
     text = address_of(buffer)
+    at = np.int64(0)
+    for k in range(len(edges) - 1):
+        said = found[k]
+        if _structure(text, edges[k], edges[k + 1], said, cells[k], numbers[at:], rows[at:]):
+            at += said[ATOMS]
+        else:
+            said[ATOMS] = 0
+        said[AENET] = 0
+        if said[ATOMS] > 0 and said[ENERGY] >= 0:
+            good, energies[k] = _energy(text, said[ENERGY], said[ENERGY_END])
+            said[AENET] = good
+    return at
+
+
+@helper(**EXACT)
+def _structure(text, start, stop, found, cell, numbers, rows):
+    """Read a file of one structure; return whether it is as usual."""
     found[ATOMS] = found[COLUMNS] = found[CELL] = 0
     found[PERIODIC] = found[ENERGY] = found[ENERGY_END] = -1
-    p = np.int64(0)
+    p = start
     announced = np.int64(-1)
     while True:
         p = _next_line(text, p, stop, found)

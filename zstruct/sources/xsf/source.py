@@ -25,7 +25,7 @@ from zstruct.sources.compression import opened
 from zstruct.sources.numerals import number
 from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice
 from zstruct.sources.xsf.lines import Lines, has_energy
-from zstruct.sources.xsf.usual import usual_structure
+from zstruct.sources.xsf.usual import usual_blocks
 
 __all__ = ["XSFSource"]
 
@@ -56,6 +56,11 @@ class XSFSource(FileSource):
     runs_in = "processes"
     threads_up_to = 64 << 20  # of usual files, two thirds are read without the GIL
 
+    @classmethod
+    def read_together(cls, sources: Sequence[XSFSource]) -> Iterator[tuple[int, Raw | None]]:
+        """Yield blocks of as many usual files of one structure as make one; None for each other file."""
+        return usual_blocks([source.content for source in sources])
+
     def read(self, piece: Slice) -> Iterator[Raw]:
         """Yield the frames of the file in blocks.
 
@@ -65,7 +70,7 @@ class XSFSource(FileSource):
             If the file can't be opened, is empty or is not text, or if it can't be told to
             which of its frames an energy belongs.
         """
-        usual = usual_structure(self.content)
+        ((_, usual),) = usual_blocks([self.content])
         if usual is not None:
             yield usual
             return
