@@ -169,6 +169,7 @@ THROUGH = {
         "sources/lammps/styles",
     ],
     "sources/lines/test_kernels.py": ["sources/lines/rows", "sources/lines/windows"],
+    "sources/lines/test_tables.py": ["sources/lines/table_kernels"],
     "sources/mtp/test_source.py": ["sources/mtp/structure"],
     "sources/normalize/test_normalize.py": [
         "sources/normalize/checks",

@@ -37,6 +37,7 @@ FAMILIES = (
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
     "zstruct.sources.lines.kernels",
+    "zstruct.sources.lines.table_kernels",
     "zstruct.sources.opcodes",
     "zstruct.sources.xsf.kernels",
     "zstruct.sources.xyz.kernels",
@@ -161,8 +162,11 @@ def use_features() -> None:
 
 def _use_the_rest() -> None:
     """Call what is met only now and then."""
+    from io import BytesIO
+
     from zstruct.exporters.lines import Item, written
     from zstruct.sources.content import MemoryContent
+    from zstruct.sources.lines.tables import NumberTable
     from zstruct.sources.pickles import loads
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.xsf.source import XSFSource
@@ -173,4 +177,5 @@ def _use_the_rest() -> None:
     list(source.read(source.scan()[0]))
     list(XSFSource(MemoryContent("a.xsf", "a.xsf", b"ATOMS\nH 0 0 0\n")).read(source.scan()[0]))
     loads(pickle.dumps(None), {}, "")
+    NumberTable(BytesIO(b"0.5\n"), "a", "a", 1).take(1)
     xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.sources.deepmd.system import Label, label_of, sizes
-from zstruct.sources.lines import kernels
-from zstruct.sources.numerals import number
+from zstruct.sources.lines.tables import NumberTable
 
 __all__ = ["ArrayRows", "Rows", "TextRows"]
 
@@ -189,11 +187,10 @@ class TextRows:
 
     def __init__(self, folder: str, label: str, n_atoms: int, known: Mapping[str, Label]):
         self._label = label
-        self._files: dict[str, BinaryIO] = {}
-        self._lines: dict[str, int] = {}
-        self._widths: dict[str, int] = {}
+        self._tables: dict[str, NumberTable] = {}
         self.labels: dict[str, Label] = {}
         self.n: int | None = None
+        self.numbers = 0
         wanted = sizes(known, n_atoms)
         self._stack = ExitStack()
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.raw"))):
@@ -208,12 +205,12 @@ class TextRows:
                 raise InputError(f"{name}.raw can't be read: {error.strerror}", label) from error
             if not width:
                 raise InputError(f"{name}.raw begins with an empty line", label)
-            self._files[name], self._lines[name], self._widths[name] = file, 0, width
+            self._tables[name] = NumberTable(file, f"{name}.raw", label, width)
+            self.numbers += width
             self.labels[name] = known.get(name) or label_of(name, (width,), n_atoms)
-        if "box" in known and "box" not in self._files:
+        if "box" in known and "box" not in self._tables:
             self._stack.close()
             raise InputError("there is no box.raw, and no file nopbc says that nothing is periodic", label)
-        self.numbers = sum(self._widths.values())
 
     def __enter__(self) -> TextRows:
         return self
@@ -228,43 +225,9 @@ class TextRows:
 
     def take(self, n: int) -> dict[str, NDArray[Any]]:
         """Return the rows of the next structures."""
-        table = {name: self._rows(name, n) for name in self._files}
+        table = {name: numbers.take(n) for name, numbers in self._tables.items()}
         for name, rows in table.items():
             if len(rows) != len(table["coord"]):
                 fewer, more = sorted((name, "coord"), key=lambda key: len(table[key]))
                 raise InputError(f"{fewer}.raw ends before {more}.raw does", self._label)
         return table
-
-    def _rows(self, name: str, n: int) -> NDArray[np.float64]:
-        """Return the next lines of a file as numbers."""
-        width, before = self._widths[name], self._lines[name]
-        lines = list(itertools.islice(self._files[name], n))
-        self._lines[name] += len(lines)
-        while lines and not lines[-1].strip():
-            lines.pop()
-        text = np.frombuffer(b"".join(lines) + b"\n" * kernels.PAD, np.uint8)
-        lengths = np.array([len(line) for line in lines], dtype=np.int64)
-        places = np.cumsum(lengths) - lengths
-        floats, odd = np.empty(len(lines) * width), np.zeros(len(lines), dtype=bool)
-        kernels.read_rows.for_work(3e-6 * len(floats))(
-            text, places, np.ones_like(places), np.arange(len(places)), np.array([[kernels.REAL, width, 0]]),
-            floats, np.empty(0, np.int64), np.empty(0, np.uint8), np.empty((0, 2), np.int64),
-            np.empty(width + 72, np.int64), odd,
-        )  # fmt: skip
-        rows = floats.reshape(-1, width)
-        for k in np.flatnonzero(odd).tolist():
-            rows[k] = self._closely(f"{name}.raw, line {before + k + 1}", lines[k], width)
-        return rows
-
-    def _closely(self, where: str, line: bytes, width: int) -> list[float]:
-        """Return the numbers of a line that is unusual, or say what is wrong with it."""
-        words = line.decode("utf-8", "backslashreplace").split()
-        if len(words) != width:
-            raise InputError(f"{where}: there are {len(words)} numbers, it should be {width}", self._label)
-        values = []
-        for word in words:
-            try:
-                values.append(number(word))
-            except ValueError:
-                raise InputError(f"{where}: {word[:40]!r} is not a number", self._label) from None
-        return values

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from zstruct.jit.kernel import helper
-from zstruct.sources.lines.characters import EXACT, MINUS, PLUS, POINT, SPACES
+from zstruct.sources.lines.characters import EXACT, MINUS, PLUS, POINT, SPACE, SPACES
 from zstruct.sources.lines.words import (
     bits_of,
     byte_at,
@@ -23,7 +23,7 @@ from zstruct.sources.lines.words import (
     word_at,
 )
 
-__all__ = ["NOT_READ", "READ", "UNDECIDED", "float_at", "float_called", "integer_at"]
+__all__ = ["NOT_READ", "READ", "UNDECIDED", "float_at", "float_called", "integer_at", "scientific_at"]
 
 # How reading a float ended.
 READ, NOT_READ, UNDECIDED = 0, 1, 2
@@ -284,6 +284,52 @@ def float_at(text, p):
     else:
         p = first
     return _float_slowly(text, first, p, w, n_behind, negative == 1)
+
+
+@helper(forceinline=True, **EXACT)
+def scientific_at(text, p):
+    """Read the float at `p` if it is as C prints it for ``%.18e``, and NumPy if it is not told otherwise.
+
+    Returns
+    -------
+    read, value, end
+        Whether it was so, and could be read; its value, and the position behind it.
+    """
+    negative = np.int64(byte_at(text, p) == MINUS)
+    p += negative
+    lead, first, second = _U(byte_at(text, p)) - _U(48), word_at(text, p + 2), word_at(text, p + 10)
+    rest = word_at(text, p + 16)  # the last four digits, e, the sign, and the exponent
+    tens, ones = (rest >> _U(48) & _U(0xFF)) - _U(48), (rest >> _U(56)) - _U(48)
+    letter, sign = rest >> _U(32) & _U(0xFF), np.int64(rest >> _U(40) & _U(0xFF))
+    digits = ((first + _BELOW_COLON) | (first - _ZEROS)) & _HIGH1
+    digits |= ((second + _BELOW_COLON) | (second - _ZEROS)) & _HIGH1
+    digits |= ((rest + _BELOW_COLON) | (rest - _ZEROS)) & _U(0x80808080)
+    fine = digits == _U(0) and lead <= _U(9) and tens <= _U(9) and ones <= _U(9)
+    fine = fine and byte_at(text, p + 1) == POINT and letter == _U(101)
+    fine = fine and (sign in (PLUS, MINUS)) and byte_at(text, p + 24) <= SPACE
+    if not fine:
+        return False, 0.0, p
+    last = ((rest >> _U(16)) & _U(0xFF)) * _U(10) + ((rest >> _U(24)) & _U(0xFF)) - _U(528)
+    w = lead * _U(1000000000000000000) + _eight_digits(first) * _U(10000000000)
+    w = w + _eight_digits(second) * _U(100) + last
+    power = np.int64(tens * _U(10) + ones)
+    power = (power if sign == PLUS else -power) - 18
+    # What `_nearest` does, without what can't be for such exponents, or is rare. So many digits are hardly
+    # more or less than a double, and the second product is needed for half of them: a branch would be lost.
+    shift = leading_zeros(w)
+    wide = w << (_U(shift) & _U(63))
+    high_five, low_five = _FIVES[_U(power + 342), _U(0)], _FIVES[_U(power + 342), _U(1)]
+    more, low = high_product(wide, low_five), wide * high_five
+    low = low + more
+    high = high_product(wide, high_five) + _U(low < more)
+    upper = high >> _U(63)
+    mantissa = high >> (upper + _U(9))
+    mantissa = (mantissa + (mantissa & _U(1))) >> _U(1)
+    exponent = ((217706 * power) >> 16) + (63 + 1023) + np.int64(upper) - shift
+    bits = (_U(exponent) << _U(52)) + mantissa - _U(1 << 52)  # a mantissa of 2**53 is one more exponent
+    if low <= _U(1) or low == _U(0xFFFFFFFFFFFFFFFF) or w == _U(0):
+        fine, bits = (True, _U(0)) if w == _U(0) else _nearest(w, power)
+    return fine, from_bits(bits ^ (_U(negative) << _U(63))), p + 24
 
 
 @helper(**EXACT)
