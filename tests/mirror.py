@@ -36,6 +36,7 @@ THROUGH = {
         "building/fields",
         "building/parse_stored",
         "building/selected",
+        "building/shared_shards",
         "building/stored_blocks",
         "sources/store/reading",
     ],

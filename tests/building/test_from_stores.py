@@ -11,6 +11,7 @@ import zstruct
 from tests.building.test_round_trip import assert_same_store
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
 from zstruct import InputError
+from zstruct.building import shards as shards_module
 from zstruct.sources import Raw, RawColumn, Slice
 from zstruct.store.files import shard_path
 from zstruct.store.store import Store
@@ -387,9 +388,37 @@ def test_damage_is_told(tmp_path, two):
     content = bytearray(file.read_bytes())
     content[5] ^= 1
     file.write_bytes(content)
-    with pytest.raises(zstruct.CorruptStoreError, match=r"0\.zarr: chunk 2 .* of positions"):
+    with pytest.raises(zstruct.CorruptStoreError, match=r"0\.zarr: .* of positions can't be decoded"):
         build(two[1][0], tmp_path / "none.zarr")
     assert not (tmp_path / "none.zarr").exists()
+
+
+def test_a_shard_of_another_array_is_told(tmp_path, two):
+    file = shard_path(two[1][0], "forces", 0, 2)
+    shutil.copyfile(shard_path(two[1][0], "positions", 0, 2), file)
+    with pytest.raises(zstruct.CorruptStoreError, match="shard 0 of forces is not the one that was built"):
+        build(two[1], tmp_path / "none.zarr")
+
+
+def test_shards_of_the_first_store_are_not_encoded_again(tmp_path, two, monkeypatch):
+    again = []
+    write = shards_module.write_pieces
+
+    def writing(folder, spec, shard, *rest, **options):
+        again.append((spec.path, shard))
+        return write(folder, spec, shard, *rest, **options)
+
+    monkeypatch.setattr(shards_module, "write_pieces", writing)
+    merged = build(two[1], tmp_path / "merged.zarr")
+    first, both = shards(two[1][0]), shards(merged)
+    n = Store(two[1][0]).n_atoms // 32
+    assert n > 1
+    assert min(shard for name, shard in again if name == "positions") == n
+    for k in range(n):
+        assert both[f"positions/c/{k}/0"] == first[f"positions/c/{k}/0"]
+    zstruct.verify(merged)
+    symbols = [symbol for atoms in (*two[0][0], *two[0][1]) for symbol in atoms.symbols]
+    assert Store(merged).attrs["species"] == {s: symbols.count(s) for s in ("H", "C", "O", "Ti")}
 
 
 def test_an_input_that_is_replaced_meanwhile_is_named(tmp_path, two):

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from zstruct.building.manifest import Manifest
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
+from zstruct.building.shared_shards import SharedShard, put_shard, shared_shards
 from zstruct.elements import SYMBOLS
 from zstruct.sources.remarks import Remarks
 from zstruct.store.chunks import choose_grid
 from zstruct.store.spec import ArraySpec
-from zstruct.store.write import Shard, WrittenArray, content_digest, finish, write_array
+from zstruct.store.write import Shard, WrittenArray, content_digest, finish, write_shard
 from zstruct.store.zarr_check import check_readable
 
 __all__ = ["edge_arrays", "finalize_store"]
@@ -52,6 +53,31 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
     return [(spec.with_codec(plan.encoding.compression), values) for spec, values in tables]
 
 
+def _attrs_of(shared: SharedShard) -> dict[str, Any]:
+    return shared.store.array_attrs(shared.array)
+
+
+def _write_table(
+    path: Path, plan: Plan, spec: ArraySpec, values: NDArray[Any], *, links: bool
+) -> WrittenArray:
+    """Write an array that says which atoms are whose, or what codes stand for.
+
+    What another store that this one begins with has of it is not written again: such arrays only grow.
+    """
+    rows = spec.grid.shard_rows
+    shared: list[SharedShard] = []
+    store = None if plan.base is None else plan.base.source.store
+    if store is not None and spec.path in store.array_names():
+        shared = shared_shards(store, spec.path, spec)
+        same = len(shared) * rows
+        if same and not np.array_equal(store.read(spec.path, 0, min(same, len(values))), values[:same]):
+            shared = []
+    shards = [put_shard(one, path, spec, links=links, durable=False) for one in shared]
+    new = range(len(shared), spec.grid.n_shards(len(values)))
+    shards += [write_shard(path, spec, k, values[k * rows : (k + 1) * rows], durable=False) for k in new]
+    return WrittenArray(spec, shards)
+
+
 def finalize_store(
     path: Path,
     plan: Plan,
@@ -59,10 +85,27 @@ def finalize_store(
     manifest: Manifest,
     parts: list[Path],
     options: dict[str, Any],
+    *,
+    links: bool = False,
 ) -> None:
     """Write edges, tables of texts and the last attributes.
 
     What is written here need not be on the disk when this returns.
+
+    Parameters
+    ----------
+    path
+        The store.
+    plan
+        What is in it.
+    summaries
+        Of all shards of its fields, by array and number.
+    manifest, parts
+        Where it comes from.
+    options
+        What the user asked for.
+    links
+        Whether shards that another store has, too, may be the same file.
 
     Raises
     ------
@@ -76,19 +119,24 @@ def finalize_store(
     for planned in plan.fields:
         name, spec = planned.field.name, plan.spec(planned)
         mine = [summaries[name, k] for k in range(spec.grid.n_shards(spec.shape[0]))]
-        ranges = np.array([summary["range"] for summary in mine if "range" in summary])
+        found = [summary["range"] for summary in mine if "range" in summary]
+        if shared := plan.shared(planned):  # of what is shared, the other store says it
+            found += [said for said in [_attrs_of(shared[0]).get("actual_range")] if said is not None]
+            if name == "numbers":
+                for symbol, count in shared[0].store.attrs["species"].items():
+                    species[SYMBOLS.index(symbol)] += count
         known: dict[str, Any] = {}
-        if len(ranges):
-            known["actual_range"] = [ranges[:, 0].min().item(), ranges[:, 1].max().item()]
+        if found:
+            known["actual_range"] = [min(low for low, _ in found), max(high for _, high in found)]
         written.append(WrittenArray(spec, [Shard(*summary["shard"]) for summary in mine], known))
         if planned.decimal is not None:
             decimals[name] = {"digits": planned.decimal.digits, "share_of_bytes": planned.decimal_share}
         for summary in mine:
-            found = summary.get("species", [])
-            species[: len(found)] += np.array(found, dtype=np.int64)
+            counts = summary.get("species", [])
+            species[: len(counts)] += np.array(counts, dtype=np.int64)
         if planned.categories is not None:
             tables += plan.tables(planned)
-    written += [write_array(path, spec, values, durable=False) for spec, values in tables]
+    written += [_write_table(path, plan, spec, values, links=links) for spec, values in tables]
     dropped: Counter[str] = Counter()
     noted: Counter[str] = Counter()
     remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)

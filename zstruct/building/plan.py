@@ -21,7 +21,8 @@ from zstruct.building.blocks import Block, blocks_of
 from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
 from zstruct.building.parts import PartBlock, read_summary
-from zstruct.building.stored_blocks import StoredInput
+from zstruct.building.shared_shards import SharedShard, shared_shards
+from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
@@ -53,6 +54,32 @@ class Plan:
     def blocks(self) -> list[Block]:
         """The blocks of all parts, in order."""
         return blocks_of(self.parts, self.inputs)
+
+    @cached_property
+    def base(self) -> StoredBlock | None:
+        """A store that is the beginning of this one, if there is such."""
+        first = self.blocks[0]
+        whole = isinstance(first, StoredBlock) and first.chosen is None and self.order_file is None
+        return first if whole and isinstance(first, StoredBlock) else None
+
+    def shared(self, planned: PlannedField) -> list[SharedShard]:
+        """Return the first shards of a field that are as they are in the `base`."""
+        base, name = self.base, planned.original
+        if base is None or name not in base.source.columns:
+            return []
+        column, store = base.source.columns[name], base.source.store
+        spec, attrs = self.spec(planned), store.array_attrs(column.array)
+        if planned.is_presence:
+            return [] if column.presence is None else shared_shards(store, column.presence, spec)
+        same = (column.field.kind, column.field.unit) == (planned.field.kind, planned.field.unit)
+        if planned.categories is not None:
+            texts = base.texts(name)
+            same = same and planned.categories[: len(texts)] == texts
+        elif name == "numbers":
+            same = same and "species" in store.attrs
+        elif planned.field.kind != "bool":  # what can't be said of its rows has to be found out
+            same = same and ("actual_range" in attrs or base.coverage[name] == 0)
+        return shared_shards(store, column.array, spec) if same and not column.floats else []
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:

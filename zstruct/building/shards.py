@@ -15,6 +15,7 @@ from zstruct.building.fields import PlannedField, unit_factor
 from zstruct.building.markers import marker_of, settle
 from zstruct.building.plan import Plan, load_plan
 from zstruct.building.publication import Target
+from zstruct.building.shared_shards import SharedShard, put_shard
 from zstruct.building.stored_blocks import StoredInput
 from zstruct.errors import InputError
 from zstruct.precision import copied
@@ -46,6 +47,12 @@ class EncodeTask:
         Whether the worker settles it.
     inputs
         The stores among the inputs, by their place.
+    shared
+        The shard of another store that it is, if it need not be written again.
+    links
+        Whether it may have a name in both stores.
+    known_rows
+        So many rows of the array are known already as for what is said of them: those of another store.
     """
 
     work: Path
@@ -57,20 +64,52 @@ class EncodeTask:
     nbytes: int
     settles: bool
     inputs: Mapping[int, StoredInput]
+    shared: SharedShard | None
+    links: bool
+    known_rows: int
 
 
-def encode_tasks(plan: Plan, target: Target, identity: str, *, settles: bool) -> list[EncodeTask]:
-    """Return a task for every shard of every field, large arrays first."""
+def encode_tasks(
+    plan: Plan, target: Target, identity: str, *, settles: bool, links: bool = False
+) -> list[EncodeTask]:
+    """Return a task for every shard of every field, large arrays first.
+
+    Parameters
+    ----------
+    plan
+        What is in them.
+    target
+        Where they go.
+    identity
+        Of the build.
+    settles, links
+        As for an `EncodeTask`.
+    """
     tasks = []
     for planned in plan.fields:
-        spec, name = plan.spec(planned), planned.field.name
+        spec, name, shared = plan.spec(planned), planned.field.name, plan.shared(planned)
+        known_rows = shared[0].store.shape(shared[0].array)[0] if shared else 0
         for k in range(spec.grid.n_shards(spec.shape[0])):
             marker = marker_of(target.encoded, name, k)
             file = shard_path(target.store, name, k, len(spec.shape))
             rows = min(spec.grid.shard_rows, spec.shape[0] - k * spec.grid.shard_rows)
             nbytes = rows * planned.field.row_bytes
+            same = shared[k] if k < len(shared) else None
             tasks.append(
-                EncodeTask(target.work, identity, name, k, marker, file, nbytes, settles, plan.inputs)
+                EncodeTask(
+                    target.work,
+                    identity,
+                    name,
+                    k,
+                    marker,
+                    file,
+                    nbytes,
+                    settles,
+                    plan.inputs,
+                    same,
+                    links,
+                    known_rows,
+                )
             )
     return sorted(tasks, key=lambda task: -task.nbytes)
 
@@ -80,22 +119,35 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     plan = load_plan(task.work / "plan.json", task.identity, task.inputs)
     planned = plan.planned(task.name)
     spec = plan.spec(planned)
-    start = task.shard * spec.grid.shard_rows
-    stop = min(start + spec.grid.shard_rows, spec.shape[0])
-    rows = _Rows(planned)
-    pieces = rows.seen(_pieces(plan, planned, start, stop, spec.grid.chunk_rows))
-    shard = write_pieces(task.work / "store", spec, task.shard, pieces, durable=task.settles)
-    summary = {"shard": shard, **rows.summary()}
+    folder = task.work / "store"
+    if task.shared is not None:
+        shard = put_shard(task.shared, folder, spec, links=task.links, durable=task.settles)
+        summary: dict[str, Any] = {"shard": shard}
+    else:
+        start = task.shard * spec.grid.shard_rows
+        stop = min(start + spec.grid.shard_rows, spec.shape[0])
+        rows = _Rows(planned, task.known_rows - start)
+        pieces = rows.seen(_pieces(plan, planned, start, stop, spec.grid.chunk_rows))
+        shard = write_pieces(folder, spec, task.shard, pieces, durable=task.settles)
+        summary = {"shard": shard, **rows.summary()}
     if task.settles:
         settle(task, summary)
     return summary
 
 
 class _Rows:
-    """What is said of the rows of a shard, which pass by chunk by chunk: their range, or their elements."""
+    """What is said of the rows of a shard, which pass by chunk by chunk: their range, or their elements.
 
-    def __init__(self, planned: PlannedField):
-        field = planned.field
+    Parameters
+    ----------
+    planned
+        The field.
+    known
+        So many of the first rows are elements that are counted elsewhere.
+    """
+
+    def __init__(self, planned: PlannedField, known: int):
+        field, self._known = planned.field, known
         self._is_float, self._are_elements = field.kind == "float", field.name == "numbers"
         self._has_range = field.kind in ("float", "int") and not self._are_elements
         self._ranges: list[tuple[Any, Any]] = []
@@ -113,7 +165,8 @@ class _Rows:
             if self._has_range:
                 self._add_range(rows if given is None else rows[given])
             if self._are_elements:
-                self._species += np.bincount(rows, minlength=256)
+                self._species += np.bincount(rows[max(0, self._known) :], minlength=256)
+                self._known -= len(rows)
             yield rows
 
     def _add_range(self, known: NDArray[Any]) -> None:
