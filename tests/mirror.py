@@ -96,6 +96,7 @@ THROUGH = {
         "labels/writer",
         "store/labels",
     ],
+    "labels/test_compare.py": ["explore/parity", "labels/comparison", "labels/errors"],
     "labels/test_label.py": [
         "labels/calculators",
         "labels/calls",

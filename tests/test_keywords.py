@@ -282,6 +282,7 @@ MADE = {
     "exporters.ExportReport",
     "loading.Sample",
     "stats.Magnitudes",
+    "Comparison",
     "LabelReport",
     "labels.Labels",
     "stats.Moments",

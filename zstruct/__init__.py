@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from zstruct.explore import open
     from zstruct.exporters.export import ExportReport, export
     from zstruct.features.featurize import FeaturizeReport, featurize
+    from zstruct.labels.compare import compare
+    from zstruct.labels.comparison import Comparison
     from zstruct.labels.label import label
     from zstruct.labels.report import LabelReport
     from zstruct.loading import Mixture, MixtureReader, StructureReader, ZarrStructureDataset
@@ -67,6 +69,7 @@ __all__ = [
     "BuildLockedError",
     "BuildReport",
     "ChangedInputError",
+    "Comparison",
     "CorruptStoreError",
     "Encoding",
     "ExportReport",
@@ -95,6 +98,7 @@ __all__ = [
     "ZarrStructureDataset",
     "ZstructError",
     "build",
+    "compare",
     "export",
     "exporters",
     "features",
@@ -124,6 +128,7 @@ __all__ = [
 
 _LAZY = {
     "BuildReport": "zstruct.building",
+    "Comparison": "zstruct.labels.comparison",
     "Encoding": "zstruct.building",
     "ExportReport": "zstruct.exporters",
     "FeaturizeReport": "zstruct.features.featurize",
@@ -142,6 +147,7 @@ _LAZY = {
     "StructureReader": "zstruct.loading",
     "ZarrStructureDataset": "zstruct.loading",
     "build": "zstruct.building",
+    "compare": "zstruct.labels.compare",
     "export": "zstruct.exporters",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.stats.reference_fit",

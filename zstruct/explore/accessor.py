@@ -20,6 +20,7 @@ from zstruct.explore import quantities
 from zstruct.explore.arguments import check_labels, labelled, mask_over, the_structures
 from zstruct.explore.dataset_table import selected
 from zstruct.explore.html import dataset_page
+from zstruct.explore.label_variables import open_label_variables
 from zstruct.explore.open_store import open_features, open_labels
 from zstruct.explore.plots import plot_energies
 from zstruct.explore.ragged_dataset import RaggedDataset
@@ -437,6 +438,46 @@ class StructureAccessor:
         """
         found = open_features(self._ds, name)
         return of_store(self._ds, found) if ATOM in found.dims else found
+
+    @keywords()
+    def labels(self, name: str) -> xr.Dataset:
+        """Return labels that are stored beside the store's own, lazily, for the structures of this Dataset.
+
+        They go with structures and atoms: ``ds.zs.select("Ti").zs.labels("mace-mp0")`` has those of the
+        structures selected, and ``ds.zs.labels("mace-mp0").energy - ds.energy`` is the difference of two
+        truths.
+
+        Parameters
+        ----------
+        name
+            The name that `zstruct.label` or `zstruct.labels.add` was given.
+
+        Returns
+        -------
+        xarray.Dataset
+            A variable for each field, over structures or atoms, and ``has_<field>`` for those that can't hold
+            a missing value; where some structures could not be labelled, ``failure`` says why. With the
+            coordinates of the structures and atoms; its attributes tell what made the labels.
+
+        Raises
+        ------
+        InputError
+            If there are no such labels, or if the Dataset no longer knows its store, its structures or its
+            atoms.
+        StaleGroupError
+            If they were made for other content than the store has now.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> out = tempfile.mkdtemp() + "/mixed.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CO")]
+        >>> report = zstruct.build(molecules, out, progress=False)
+        >>> report = zstruct.labels.add(out, "teacher", energy=[-14.2, -23.0, -14.8])
+        >>> zstruct.open(out).zs.select("C").zs.labels("teacher").energy.values
+        array([-23. , -14.8])
+        """
+        return open_label_variables(self._ds, name)
 
     @keywords()
     @documented(quantities.reduced)

@@ -147,20 +147,20 @@ def _columns(rows: NDArray[Any], rest: tuple[Any, ...], axis: int) -> Any:
 
 
 class StoredTexts(_Stored):
-    """The texts of a category field, looked up by their codes; a missing one is NaN."""
+    """The texts of a category field of a store or a group, looked up by their codes; a missing one is NaN."""
 
     dtype = np.dtype(object)
 
-    def __init__(self, store: Store, name: str, hold: bool = False):
-        self._codes = StoredRows(store, name, hold=hold)
+    def __init__(self, store: Store, name: str, hold: bool = False, group: str = ""):
+        self._codes = StoredRows(store, f"{group}/{name}" if group else name, hold=hold)
         self.shape = self._codes.shape
-        self._store, self._name = store, name
+        self._store, self._name, self._group = store, name, group
         self._table: NDArray[np.object_] | None = None
 
     def read(self, key: tuple[Any, ...]) -> Any:
         """Return texts."""
         if self._table is None:
-            texts = [*self._store.categories(self._name), np.nan]  # code -1 finds the last
+            texts = [*self._store.categories(self._name, self._group), np.nan]  # code -1 finds the last
             self._table = np.array(texts, dtype=object)
         return self._table[self._codes.read(key)]
 

@@ -48,6 +48,8 @@ FORMULA = FIELDS["formula"].description
 
 _OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
 _STRUCTURE = "row of the structure in its store"
+_KEEP_FEATURES = "take the features from it and keep them: ds = ds.assign(name=ds.zs.features(name))"
+_KEEP_SPLIT = "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())"
 _CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
 
 
@@ -129,7 +131,7 @@ def open(
     store.check_complete()
     columns = store.columns
     labels = _labels_of(columns)
-    shown = _Shown(store, _token(store, store.digest), _common_rows(store, columns), labels, chunks)
+    shown = _Shown(store, token_of(store, store.digest), _common_rows(store, columns), labels, chunks)
     variables = {name: shown.variable(field) for name, field in columns.items()}
     variables["n_atoms"] = shown.held("n_atoms", store.array_attrs("n_atoms"))
     variables["offsets"] = shown.held("offsets", {"long_name": _OFFSETS})
@@ -220,7 +222,7 @@ class _Shown:
             array = StoredRows(self._store, field.name, hold=hold)
         if hold:
             return lazy(field.dims, array, attrs)
-        return _chunked(lazy(field.dims, array, attrs), self._store, field.name, self._rows, self._token)
+        return chunked(lazy(field.dims, array, attrs), self._store, field.name, self._rows, self._token)
 
     def _is_chunked(self, field: Field) -> bool:
         if self._chunks is None or field.name in self._labels:
@@ -257,28 +259,26 @@ def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
     StaleGroupError
         If they were computed from other content than the store has now.
     """
-    store = store_of(
-        dataset, "take the features from it and keep them: ds = ds.assign(name=ds.zs.features(name))"
-    )
+    store = store_of(dataset, _KEEP_FEATURES)
     group = open_group(store, "features", name)
     values = group.array("values")
     dim = group.level
     shown = lazy((dim, "feature"), StoredRows(group.store, values), flat(group.store.array_attrs(values)))
     long = [field.name for field in store.fields.values() if field.level == dim]
     rows = {dim: max(store.grid(field).shard_rows for field in long) if long else 1}
-    token = _token(store, json.dumps(group.attrs, sort_keys=True))
-    chunked = _chunked(shown, group.store, values, rows, token)
+    token = token_of(store, json.dumps(group.attrs, sort_keys=True))
+    shown = chunked(shown, group.store, values, rows, token)
     names = {"feature": group.feature_names}
     described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
     if group.is_external and "description" in group.attrs:
         described["description"] = group.attrs["description"]
-    found = xr.DataArray(chunked, names, name=name, attrs=flat(described))
+    found = xr.DataArray(shown, names, name=name, attrs=flat(described))
     return found if dim == ATOM else _of_structures(dataset, group, found)
 
 
 def _of_structures(dataset: xr.Dataset, group: FeatureGroup, found: xr.DataArray) -> xr.DataArray:
     """Return what a store has for all structures, for those of a Dataset."""
-    _, structures = rows_of_store(dataset)
+    _, structures = rows_of_store(dataset, _KEEP_FEATURES)
     if group.level == STRUCTURE:
         return found.isel({STRUCTURE: structures}).assign_coords({STRUCTURE: dataset.coords[STRUCTURE]})
     offsets = group.store.read(group.array("offsets"))
@@ -322,9 +322,20 @@ def in_part(dataset: xr.Dataset, name: str, label: str) -> NDArray[np.bool_]:
     return open_part(store, name, label)[rows]
 
 
-def rows_of_store(dataset: xr.Dataset) -> tuple[Store, NDArray[np.int64]]:
-    """Return the store of a Dataset, and which of its structures the Dataset has."""
-    store = store_of(dataset, "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())")
+def rows_of_store(dataset: xr.Dataset, instead: str = _KEEP_SPLIT) -> tuple[Store, NDArray[np.int64]]:
+    """Return the store of a Dataset, and which of its structures the Dataset has.
+
+    Parameters
+    ----------
+    dataset, instead
+        As for `store_of`.
+
+    Raises
+    ------
+    InputError
+        If the Dataset does not know it, or if the store has other content by now.
+    """
+    store = store_of(dataset, instead)
     index = dataset.indexes.get(STRUCTURE)
     if index is None:
         raise InputError(
@@ -360,8 +371,8 @@ def store_of(dataset: xr.Dataset, instead: str) -> Store:
     return store
 
 
-def _token(store: Store, content: str) -> str:
-    """Return what names the dask arrays of some content of a store."""
+def token_of(store: Store, content: str) -> str:
+    """Return what names the dask arrays of some content of a store, a text that tells it from others."""
     return hashlib.sha256(
         f"{os.path.abspath(store.path)} {content}".encode("utf-8", "surrogateescape")
     ).hexdigest()[:16]
@@ -375,8 +386,20 @@ def _common_rows(store: Store, columns: Mapping[str, Field]) -> dict[str, int]:
     return rows
 
 
-def _chunked(shown: xr.Variable, store: Store, name: str, rows: Mapping[str, int], token: str) -> xr.Variable:
-    """Return a variable as a dask array with chunks of whole shards."""
+def chunked(shown: xr.Variable, store: Store, name: str, rows: Mapping[str, int], token: str) -> xr.Variable:
+    """Return a variable as a dask array with chunks of whole shards.
+
+    Parameters
+    ----------
+    shown
+        The variable.
+    store, name
+        Where its rows are.
+    rows
+        Rows that chunks of all arrays along a dimension should have, by dimension.
+    token
+        As `token_of` returns it.
+    """
     dim, shard = str(shown.dims[0]), store.grid(name).shard_rows
     shard_bytes = shard * shown.dtype.itemsize * int(np.prod(shown.shape[1:], dtype=int))
     n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))

@@ -143,6 +143,11 @@ class LabelledStore(Store):
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, labels={self.labels!r})"
 
+    @property
+    def unlabelled(self) -> Store:
+        """The store with its own labels."""
+        return self._base
+
     def again(self) -> Store:
         """Return the store opened anew, with the same labels as they are now."""
         return LabelledStore(self._base.again(), self.labels)

@@ -133,10 +133,15 @@ class Labels:
         edges = self.store.read("offsets") if self.columns[name].level == ATOM else np.arange(n + 1)
         return structures_given(self.columns[name], edges, lambda a, b: self.store.read(path, a, b))
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether there are structures that nobody could label."""
+        return FAILURE in self._inside
+
     def failures(self) -> dict[int, str]:
         """Return why structures have no labels though somebody tried to make them, by structure."""
         path = f"{self.path}/{FAILURE}"
-        if path not in self.store.array_names(self.path):
+        if not self.has_failures:
             return {}
         codes, texts = self.store.read(path), self.store.categories(FAILURE, self.path)
         return {int(k): texts[codes[k]] for k in np.flatnonzero(codes >= 0)}
