@@ -63,6 +63,8 @@ def test_blocks_have_what_the_store_has(store, tmp_path):
         assert np.array_equal(block.columns[name], reader.read(name), equal_nan=spec.kind == "float"), name
     assert "formula" not in block.columns
     assert block.n_atoms.tolist() == np.diff(block.offsets).tolist()
+    # What exporters keep to the end keeps nothing else in memory.
+    assert all(rows.base is None for rows in (block.n_atoms, *block.present.values()))
     assert np.flatnonzero(~block.has("energy")).tolist() == [4]
     assert np.flatnonzero(~block.has("forces")).tolist() == [4]
     assert np.flatnonzero(~block.has("k")).tolist() == [5]

@@ -135,17 +135,16 @@ class StoredStructures:
         present = {}
         for name, spec in self._fields.items():
             mask = batch.columns.get(f"has_{name}")
-            there = (
-                given_structures(spec, columns[name], batch.offsets)
-                if mask is None
-                else np.asarray(mask, bool)
-            )
+            there = mask
+            if there is None:
+                there = given_structures(spec, columns[name], batch.offsets)
             if not there.all():
-                present[name] = there
+                present[name] = there.astype(bool)
         if self._parts is not None:
             columns[SPLIT] = self._parts.codes[rows].astype(np.int32)
             present[SPLIT] = columns[SPLIT] >= 0
-        return Block(batch.n_atoms, columns, present, first)
+        # Exporters keep these to the end: not as views, which would keep the memory of all columns.
+        return Block(batch.n_atoms.copy(), columns, present, first)
 
 
 def wanted_fields(
