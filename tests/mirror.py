@@ -152,7 +152,6 @@ THROUGH = {
         "sources/archive/readers",
         "sources/archive/zipped",
     ],
-    "sources/arrays/test_source.py": ["sources/array_columns", "sources/arrays/table"],
     "sources/ase/test_database.py": ["sources/ase/rows"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/cp2k/test_output.py": ["sources/cp2k/source"],
@@ -172,6 +171,7 @@ THROUGH = {
     ],
     "sources/lines/test_kernels.py": ["sources/lines/rows", "sources/lines/windows"],
     "sources/lines/test_tables.py": ["sources/lines/table_kernels"],
+    "sources/memory_arrays/test_source.py": ["sources/array_columns", "sources/memory_arrays/table"],
     "sources/mtp/test_source.py": ["sources/mtp/structure"],
     "sources/normalize/test_normalize.py": [
         "sources/normalize/checks",

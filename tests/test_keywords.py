@@ -296,7 +296,7 @@ BASES = {
     "sources.Source",
     "transforms.Transform",
 }
-ANY = {"labels.add", "sources.ArraySource"}  # arrays by any name
+ANY = {"labels.add", "sources.arrays"}  # arrays by any name
 HOT = {"take"}
 RUNNERS = (
     zstruct.build,

@@ -140,7 +140,7 @@ def _work(how: str, store: zstruct.Store) -> Callable[[], object]:
 def _random(folder: Path, n: int) -> None:
     """Bytes of random structures of 64 atoms in single precision."""
     draw = np.random.default_rng(0)
-    source = zstruct.sources.ArraySource(
+    source = zstruct.sources.arrays(
         positions=draw.random((64 * n, 3)) * 10,
         numbers=draw.choice([1, 6, 7, 8], 64 * n).astype(np.uint8),
         offsets=np.arange(n + 1) * 64,

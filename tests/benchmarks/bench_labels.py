@@ -35,11 +35,11 @@ def main(scale: float = 1.0) -> None:
         shutil.rmtree(folder)
 
 
-def _source(n: int) -> zstruct.sources.ArraySource:
+def _source(n: int) -> zstruct.sources.Source:
     draw = np.random.default_rng(0)
     counts = draw.integers(8, 17, n)
     atoms = int(counts.sum())
-    return zstruct.sources.ArraySource(
+    return zstruct.sources.arrays(
         positions=draw.uniform(0, 6, (atoms, 3)),
         numbers=draw.choice([1, 6, 7, 8], atoms).astype(np.uint8),
         n_atoms=counts,

@@ -39,10 +39,10 @@ def main(scale: float = 1.0) -> None:
         shutil.rmtree(folder)
 
 
-def _source(n_atoms: int) -> zstruct.sources.ArraySource:
+def _source(n_atoms: int) -> zstruct.sources.Source:
     draw = np.random.default_rng(0)
     n = n_atoms // 20
-    return zstruct.sources.ArraySource(
+    return zstruct.sources.arrays(
         positions=np.round(draw.normal(0, 4, (20 * n, 3)), 8),
         numbers=draw.choice([1, 6, 7, 8], 20 * n).astype(np.uint8),
         offsets=np.arange(n + 1) * 20,

@@ -68,7 +68,7 @@ def sample_path(path: Path) -> Path:
 def _crystals(n: int) -> zstruct.sources.Source:
     """Return crystals of one composition, drawn at random, of eight decimals as text has them."""
     rng = np.random.default_rng(0)
-    return zstruct.sources.ArraySource(
+    return zstruct.sources.arrays(
         positions=rng.uniform(0, 9, (n, _ATOMS, 3)).round(8),
         forces=rng.normal(size=(n, _ATOMS, 3)).round(8),
         energy=rng.normal(size=n).round(8),

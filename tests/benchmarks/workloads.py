@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import zstruct
 from zstruct.ragged import atom_rows, counts_to_offsets
-from zstruct.sources import ArraySource
+from zstruct.sources import Source, arrays
 from zstruct.store.store import Store
 
 Tensors = dict[str, torch.Tensor]
@@ -45,9 +45,9 @@ class Structures:
             counts, self.positions[rows], self.forces[rows], self.numbers[rows], self.energy[indices]
         )
 
-    def source(self) -> ArraySource:
+    def source(self) -> Source:
         """Return the structures as what `zstruct.build` takes."""
-        return ArraySource({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return arrays(**{name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def atoms(self, stop: int | None = None) -> Iterator[Any]:
         """Yield the structures as `ase.Atoms` with their results."""

@@ -111,7 +111,7 @@ def test_structures_in_memory_and_slices(xyz_file, frames):
     assert zstruct.peek(frames).inputs[0].n_frames == 30
     (one,) = zstruct.peek(f"{xyz_file}@-3:").inputs
     assert (one.reader, one.n_frames, one.exact) == ("xyz", 3, True)
-    arrays = zstruct.sources.ArraySource(positions=np.zeros((4, 1, 3)), numbers=[2], energy=[1, 2, 3, 4])
+    arrays = zstruct.sources.arrays(positions=np.zeros((4, 1, 3)), numbers=[2], energy=[1, 2, 3, 4])
     assert zstruct.peek(arrays).inputs[0].n_frames == 4
 
 

@@ -120,7 +120,10 @@ Frame.__module__ = "pandas.core.frame"
     [
         ({"a.xyz": 1}, "can't build from dict, which maps names to values; give paths, ase.Atoms objects"),
         (collections.OrderedDict(), "can't build from collections.OrderedDict, which maps"),
-        (Frame(), "can't build from pandas.DataFrame, which maps names to values; give paths, .*ArraySource"),
+        (
+            Frame(),
+            "can't build from pandas.DataFrame, which maps names to values; .*sources.arrays",
+        ),
         ({"a.xyz"}, "set has no order, which a store keeps; give a list, such as sorted"),
         (5.0, "can't build from float; give paths"),
         (None, "can't build from NoneType"),

@@ -16,7 +16,6 @@ from zstruct.sources.source import BadFrame, FileSource, Raw, RawColumn, Slice, 
 
 if TYPE_CHECKING:
     from zstruct.sources.archive.source import ArchiveSource
-    from zstruct.sources.arrays.source import ArraySource
     from zstruct.sources.ase.database import ASEDatabaseSource
     from zstruct.sources.ase.source import ASESource, AtomsSource
     from zstruct.sources.cp2k.source import CP2KOutputSource
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from zstruct.sources.hdf5.source import HDF5Source
     from zstruct.sources.json_records.source import JSONSource
     from zstruct.sources.lammps.source import LAMMPSDumpSource
+    from zstruct.sources.memory_arrays.source import arrays
     from zstruct.sources.mtp.source import MTPSource
     from zstruct.sources.npz.source import NPZSource
     from zstruct.sources.pacemaker.source import PacemakerSource
@@ -39,7 +39,6 @@ __all__ = [
     "ASEDatabaseSource",
     "ASESource",
     "ArchiveSource",
-    "ArraySource",
     "AtomsSource",
     "BadFrame",
     "CP2KOutputSource",
@@ -63,6 +62,7 @@ __all__ = [
     "VasprunSource",
     "XSFSource",
     "XYZSource",
+    "arrays",
     "expand",
     "register",
 ]

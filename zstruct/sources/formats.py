@@ -284,14 +284,14 @@ FORMATS = (
     ),
 )
 
-#: The modules of the classes of sources: of files, and of what is in memory.
+#: The modules of what makes sources: of files, and of what is in memory.
 CLASSES = {row.source: row.module for row in FORMATS} | {
-    "ArraySource": "zstruct.sources.arrays.source",
     "AtomsSource": "zstruct.sources.ase.source",
+    "arrays": "zstruct.sources.memory_arrays.source",
 }
 
 _OBJECTS = "load it yourself if you trust it, and give what is in it: ase.Atoms, structures or arrays"
-_ARRAYS = "read it yourself and give its arrays: zstruct.sources.ArraySource(...)"
+_ARRAYS = "read it yourself and give its arrays: zstruct.sources.arrays(...)"
 _TOPOLOGY = (
     "it names no elements; read it together with its topology, with MDAnalysis or mdtraj, and give ase.Atoms"
 )

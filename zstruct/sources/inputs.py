@@ -390,7 +390,7 @@ def _refuse_container(given: Any) -> None:
     if isinstance(given, Mapping) or kind.__name__ in ("DataFrame", "LazyFrame", "Table"):
         raise InputError(
             f"can't build from {name}, which maps names to values; {_GIVE}, or arrays by name as "
-            "zstruct.sources.ArraySource(...)"
+            "zstruct.sources.arrays(...)"
         )
     if isinstance(given, (set, frozenset)):
         raise InputError(f"{name} has no order, which a store keeps; give a list, such as sorted(...)")

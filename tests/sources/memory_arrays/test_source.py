@@ -7,7 +7,8 @@ import zstruct
 from tests.conftest import tree_bytes
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import counts_to_offsets
-from zstruct.sources import ArraySource, Source
+from zstruct.sources import Source
+from zstruct.sources.memory_arrays.source import ArraySource
 from zstruct.store.store import Store
 from zstruct.units import factor
 
@@ -35,7 +36,7 @@ def waters(n, **more):
 
 def built(path, arrays, **options):
     """The store that is built from arrays."""
-    source = arrays if isinstance(arrays, Source) else ArraySource(arrays)
+    source = arrays if isinstance(arrays, Source) else zstruct.sources.arrays(**arrays)
     zstruct.build(source, path / "s.zarr", progress=False, overwrite=True, **options)
     return Store(path / "s.zarr")
 
@@ -43,9 +44,9 @@ def built(path, arrays, **options):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_arrays_give_the_store_of_their_atoms(tmp_path, frames, small_chunks, monkeypatch, workers):
     zstruct.build(frames, tmp_path / "atoms.zarr", progress=False)
-    monkeypatch.setattr("zstruct.sources.arrays.source.SLICE_BYTES", 2000)
-    monkeypatch.setattr("zstruct.sources.arrays.source._BLOCK_BYTES", 500)
-    source = ArraySource(**arrays_of(frames), label="atoms")
+    monkeypatch.setattr("zstruct.sources.memory_arrays.source.SLICE_BYTES", 2000)
+    monkeypatch.setattr("zstruct.sources.memory_arrays.source._BLOCK_BYTES", 500)
+    source = zstruct.sources.arrays(**arrays_of(frames), label="atoms")
     pieces = source.scan()
     assert len(pieces) > 3
     assert [piece.stop for piece in pieces[:-1]] == [piece.start for piece in pieces[1:]]
@@ -61,12 +62,12 @@ def test_a_cluster_is_sent_no_arrays(tmp_path, frames, cluster, monkeypatch):
 
 
 def test_a_source_says_what_it_has(frames):
-    source = ArraySource(arrays_of(frames))
+    source = zstruct.sources.arrays(**arrays_of(frames))
     assert isinstance(source, Source)
     assert (source.label, source.fingerprint()) == ("arrays", None)
     atoms = sum(map(len, frames))
-    assert repr(source) == f"ArraySource(30 structures of {atoms} atoms: forces, energy, stress)"
-    assert repr(ArraySource(waters(1))) == "ArraySource(1 structure of 3 atoms: no labels)"
+    assert repr(source) == f"arrays(30 structures of {atoms} atoms: forces, energy, stress)"
+    assert repr(zstruct.sources.arrays(**waters(1))) == "arrays(1 structure of 3 atoms: no labels)"
 
 
 def _memory_map(values, path):
@@ -100,7 +101,7 @@ def test_whatever_becomes_an_array(tmp_path, frames, form):
 
 def test_single_precision_stays_what_it_is(tmp_path):
     positions = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    source = ArraySource(
+    source = zstruct.sources.arrays(
         positions=positions, numbers=np.ones(20, int), n_atoms=[20], energy=np.float32([0.1])
     )
     store = built(tmp_path, source, encoding="float32")
@@ -112,7 +113,7 @@ def test_single_precision_stays_what_it_is(tmp_path):
 def test_units_of_single_precision_are_converted_in_double(tmp_path, name):
     values = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     labels = {"positions": values, "forces": values, "energy": values[:, 0]}
-    source = ArraySource(labels, numbers=np.ones(40, int), n_atoms=np.ones(40, int))
+    source = zstruct.sources.arrays(numbers=np.ones(40, int), n_atoms=np.ones(40, int), **labels)
     units = {"positions": "bohr", "forces": "kcal/mol/angstrom", "energy": "hartree"}
     sizes = {"positions": 0.529177210903, "forces": 0.0433641042418009, "energy": 27.211386245988}
     store = built(tmp_path, source, units=units, encoding="float32")
@@ -130,7 +131,7 @@ def test_single_precision_is_filtered_as_double(tmp_path):
         return True
 
     limit = np.linalg.norm(forces[0].astype(np.float64))
-    source = ArraySource(positions=np.zeros((2, 3)), numbers=[1, 1], n_atoms=[1, 1], forces=forces)
+    source = zstruct.sources.arrays(positions=np.zeros((2, 3)), numbers=[1, 1], n_atoms=[1, 1], forces=forces)
     filters = {"where": where, "max_force": np.nextafter(limit, 0)}
     with pytest.raises(InputError, match="no structure is left"):
         built(tmp_path, source, filters=filters, encoding="float32")
@@ -216,6 +217,10 @@ def test_texts(tmp_path):
 def test_symbols_and_types(tmp_path):
     symbols = waters(2) | {"numbers": ["O", "H", "H"]}
     assert built(tmp_path, symbols).read("numbers").tolist() == [8, 1, 1] * 2
+    for numbers in ([b"O", b"H", b"H"], [8, 1, 1], [8.0, 1.0, 1.0]):
+        for dtype in (object, None):
+            given = waters(2) | {"numbers": np.array(numbers, dtype=dtype)}
+            assert built(tmp_path, given).read("numbers").tolist() == [8, 1, 1] * 2, (numbers, dtype)
     types = waters(2) | {"numbers": np.array(["OW", "HW", "HW"], dtype=object)}
     store = built(tmp_path, types, elements={"OW": "O", "HW": "H"})
     assert store.read("numbers").tolist() == [8, 1, 1] * 2
@@ -238,7 +243,7 @@ def test_symbols_and_types(tmp_path):
 )
 def test_rows_tell_what_an_array_belongs_to(tmp_path, more, levels, expected):
     positions = np.arange(24.0).reshape(2, 4, 3)
-    source = ArraySource(positions=positions, numbers=[1, 1, 1, 1], levels=levels, **more)
+    source = zstruct.sources.arrays(positions=positions, numbers=[1, 1, 1, 1], levels=levels, **more)
     store = built(tmp_path, source)
     (field,) = [f for f in store.fields.values() if f.name in ("mine", "charges", "total_charge")]
     assert field.level == expected
@@ -246,7 +251,9 @@ def test_rows_tell_what_an_array_belongs_to(tmp_path, more, levels, expected):
 
 def test_single_atoms_have_labels_of_structures_unless_said_otherwise(tmp_path):
     atoms = {"positions": np.zeros((4, 1, 3)), "numbers": [1], "mine": np.zeros(4), "yours": np.zeros(4)}
-    store = built(tmp_path, ArraySource(atoms, levels={"yours": "atom"}, forces=np.zeros((4, 3))))
+    store = built(
+        tmp_path, zstruct.sources.arrays(**atoms, levels={"yours": "atom"}, forces=np.zeros((4, 3)))
+    )
     levels = {name: store.fields[name].level for name in ("mine", "yours", "forces")}
     assert levels == {"mine": "structure", "yours": "atom", "forces": "atom"}
 
@@ -268,7 +275,27 @@ def test_single_atoms_have_labels_of_structures_unless_said_otherwise(tmp_path):
             {"numbers": np.ones(5, int)},
             "arrays: numbers have the shape (5,), and there are positions of 6 atoms",
         ),
-        ({"numbers": np.ones(6)}, "arrays: numbers are atomic numbers or symbols, not float64 of shape (6,)"),
+        (
+            {"numbers": np.ones(6, complex)},
+            "arrays: numbers holds complex128 values, which can't be stored",
+        ),
+        (
+            {"numbers": np.ones(6, bool)},
+            "arrays: numbers are atomic numbers or symbols, not bool of shape (6,)",
+        ),
+        (
+            {"numbers": [1, 1, 1, np.nan, 1, 1]},
+            "arrays, frame 1: the number of atom 1 is nan: neither an atomic number nor a symbol",
+        ),
+        ({"numbers": [1, 1, 1, 1, 1, 1.5]}, "arrays, frame 1: the number of atom 3 is 1.5: neither"),
+        ({"numbers": [1, None, 1, 1, 1, 1]}, "arrays, frame 0: the number of atom 1 is None: neither"),
+        ({"numbers": [1, 2**80, 1, 1, 1, 1]}, "arrays, frame 0: the number of atom 1 is 12089258196146"),
+        (
+            {"numbers": np.array([1, "H", 1, 1, 1, 1], object)},
+            "arrays: numbers are atomic numbers or symbols: some are these, and some those",
+        ),
+        ({"positions": np.zeros((6, 3), object)}, "arrays: positions are numbers of shape (atoms, 3), not"),
+        ({"offsets": [0, np.nan, 6]}, "arrays: offsets are whole numbers in one row, not float64 of shape"),
         ({"offsets": None}, "arrays: there are 6 positions one after the other; say which are whose with"),
         ({"n_atoms": [2, 4]}, "arrays: offsets and n_atoms say the same thing: give one of them"),
         ({"offsets": [0, 2, 5]}, "arrays: offsets end at 5, and there are positions of 6 atoms"),
@@ -336,19 +363,16 @@ def test_what_does_not_fit_is_a_sentence(change, sentence):
         "offsets": [0, 2, 6],
         "energy": [0.0, 1],
     }
-    assert repr(ArraySource(**right)) == "ArraySource(2 structures of 6 atoms: energy)"
+    assert repr(zstruct.sources.arrays(**right)) == "arrays(2 structures of 6 atoms: energy)"
     with pytest.raises(InputError) as caught:
-        ArraySource(**right | change)
+        zstruct.sources.arrays(**right | change)
     assert str(caught.value).startswith(sentence)
 
 
-@pytest.mark.parametrize(
-    "arrays", [[1], {1: [2]}, {"positions": [[1, 2, 3], [4]]}, {"label": 3}, {"levels": [1]}], ids=str
-)
+@pytest.mark.parametrize("arrays", [{"positions": [[1, 2, 3], [4]]}, {"label": 3}, {"levels": [1]}], ids=str)
 def test_what_is_no_array_is_a_sentence(arrays):
-    given = (arrays,) if not isinstance(arrays, dict) or 1 in arrays else ()
     with pytest.raises(ArgumentTypeError):
-        ArraySource(*given, **({} if given else arrays))
+        zstruct.sources.arrays(**arrays)
 
 
 def test_bad_structures_are_named_or_left_out(tmp_path):
@@ -360,7 +384,7 @@ def test_bad_structures_are_named_or_left_out(tmp_path):
     arrays["positions"][4, 1] = np.nan
     with pytest.raises(InputError, match=r"^arrays, frame 2: 300 is no atomic number$"):
         built(tmp_path, arrays)
-    zstruct.build(ArraySource(arrays), tmp_path / "s.zarr", on_error="skip", progress=False)
+    zstruct.build(zstruct.sources.arrays(**arrays), tmp_path / "s.zarr", on_error="skip", progress=False)
     store = Store(tmp_path / "s.zarr")
     assert store.read("frame").tolist() == [0, 1, 5]
     assert [row[1:] for row in store.attrs["build"]["skipped"]] == [
@@ -385,7 +409,10 @@ def test_no_structures(tmp_path):
 
 
 def test_two_sources_of_arrays_are_one_store(tmp_path):
-    sources = [ArraySource(waters(2), label="first"), ArraySource(waters(3), label="second")]
+    sources = [
+        zstruct.sources.arrays(**waters(2), label="first"),
+        zstruct.sources.arrays(**waters(3), label="second"),
+    ]
     zstruct.build(sources, tmp_path / "s.zarr", progress=False)
     store = Store(tmp_path / "s.zarr")
     assert store.categories("source") == ["first", "second"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.aliases import by_alias
-from zstruct.arguments import array_of, shown
+from zstruct.arguments import array_of, integer, shown
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, GEOMETRY, Level
@@ -105,7 +105,7 @@ def array_table(
         raise InputError(f"positions are numbers of shape (atoms, 3), not {_seen(positions)}", label)
     edges = _edges(shape, offsets, n_atoms, label)
     n, atoms = len(edges) - 1, int(edges[-1])
-    if numbers.dtype.kind not in "iuOSU":
+    if numbers.dtype.kind not in "iufOSU":
         raise InputError(f"numbers are atomic numbers or symbols, not {_seen(numbers)}", label)
     if positions.ndim == 3 and numbers.shape == (shape[1],) and n != 1:
         numbers = np.tile(numbers, n)
@@ -114,7 +114,7 @@ def array_table(
             f"numbers have the shape {numbers.shape}, and there are positions of {atoms:,} atoms", label
         )
     table = ArrayTable(edges)
-    table.atom["numbers"] = _unmasked(numbers.reshape(-1), "numbers", label)
+    table.atom["numbers"] = _numbers(_unmasked(numbers.reshape(-1), "numbers", label), edges, label)
     table.atom["positions"] = _unmasked(positions.reshape(-1, 3), "positions", label)
     _add_periodicity(table, cell, pbc, label)
     width = shape[1] if positions.ndim == 3 else None
@@ -184,6 +184,40 @@ def _edges(shape: tuple[int, ...], offsets: Any, n_atoms: Any, label: str) -> ND
         sums = f"{name} end at" if offsets is not None else "n_atoms add up to"
         raise InputError(f"{sums} {edges[-1]:,}, and there are positions of {shape[0]:,} atoms", label)
     return edges
+
+
+def _numbers(values: NDArray[Any], edges: NDArray[np.int64], label: str) -> NDArray[Any]:
+    """Return atomic numbers as whole numbers, or symbols."""
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            numbers = values.astype(np.int64)
+        if np.array_equal(numbers, values):
+            return numbers
+    elif values.dtype.kind != "O":
+        return values
+    texts = np.array([isinstance(value, (str, bytes)) for value in values.tolist()], dtype=bool)
+    found = [None if text else _whole(value) for text, value in zip(texts, values.tolist(), strict=True)]
+    odd = np.array([number is None for number in found], dtype=bool) & ~texts
+    if not texts.any() and not odd.any():
+        return np.array(found, dtype=np.int64)
+    if (~texts & ~odd).any() and texts.any():
+        raise InputError("numbers are atomic numbers or symbols: some are these, and some those", label)
+    if odd.any():
+        k = int(np.argmax(odd))
+        i = int(np.searchsorted(edges, k, side="right")) - 1
+        raise InputError(
+            f"the number of atom {k - edges[i]} is {values[k]}: neither an atomic number nor a symbol",
+            label,
+            i,
+        )
+    symbols = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+    return np.array(symbols, dtype=object)
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number of any kind, None for what is none, or none that arrays hold."""
+    number = int(value) if isinstance(value, float) and value.is_integer() else integer(value)
+    return number if number is not None and abs(number) < 2**63 else None
 
 
 def _add_periodicity(
