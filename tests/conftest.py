@@ -11,7 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
 from tests.mixed import three  # noqa: F401
-from tests.servers import bucket, served_folder  # noqa: F401
+from tests.servers import bucket, s3_server, served_folder  # noqa: F401
 from zstruct.store import chunks
 
 
@@ -82,11 +82,16 @@ def xyz_file(tmp_path, frames):
     return path
 
 
+def shrink_chunks(patch):
+    """Make chunks of few rows and shards of two chunks, so that small stores have many."""
+    patch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
+    patch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
+
+
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """Chunks of few rows and shards of two chunks, so that small stores have many."""
-    monkeypatch.setattr(chunks, "_CHUNK_ROWS", {"atom": 16, "structure": 4})
-    monkeypatch.setattr(chunks, "_CHUNKS_PER_SHARD", 2)
+    """Chunks and shards of few rows, as `shrink_chunks` makes them."""
+    shrink_chunks(monkeypatch)
 
 
 @pytest.fixture(scope="session")

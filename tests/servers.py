@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# How often a server looks whether it is to stop: every test waits for that.
+SECONDS_BETWEEN_LOOKS = 0.02
+
 
 class Folder(http.server.BaseHTTPRequestHandler):
     """Gives the files of a folder, whole or in the parts that are asked for."""
@@ -50,7 +53,7 @@ def served_folder(tmp_path):
     pytest.importorskip("aiohttp")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Folder)
     server.folder = tmp_path
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(SECONDS_BETWEEN_LOOKS,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -58,22 +61,28 @@ def served_folder(tmp_path):
     server.server_close()
 
 
-@pytest.fixture
-def bucket(monkeypatch, tmp_path):
-    """An empty bucket; the environment points every client at it."""
+@pytest.fixture(scope="session")
+def s3_server():
+    """The URL of a server that speaks as S3 does."""
     moto_server = pytest.importorskip("moto.server")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path, s3_server):
+    """An empty bucket; the environment points every client at it."""
     s3fs = pytest.importorskip("s3fs")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     s3fs.S3FileSystem.clear_instance_cache()
     name = f"bucket-{abs(hash(tmp_path))}"  # the server's buckets outlive it
     s3fs.S3FileSystem().mkdir(name)
     yield name
     s3fs.S3FileSystem.clear_instance_cache()
     gc.collect()  # what complains of unclosed sockets does so here, not after the last test
-    server.stop()

@@ -13,6 +13,7 @@ import pytest
 
 import zstruct
 from tests.conftest import random_atoms
+from tests.servers import SECONDS_BETWEEN_LOOKS
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError, StoreFormatError
 from zstruct.explore import summarize
 from zstruct.features import NeighborList, group_names, open_group
@@ -189,7 +190,7 @@ def test_statuses_of_a_plain_server(closing, status, kind):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(SECONDS_BETWEEN_LOOKS,))
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}/s.zarr"

@@ -17,6 +17,7 @@ import pytest
 
 import zstruct
 from tests.conftest import extxyz_text
+from tests.servers import SECONDS_BETWEEN_LOOKS
 from zstruct.errors import ChangedInputError, InputError, StoreAccessError
 from zstruct.sources import source as source_module
 from zstruct.sources.content import content_of
@@ -85,7 +86,7 @@ def server():
     found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     found.files, found.asked, found.parts, found.status, found.word = {}, [], True, 0, ""
     found.url = f"http://127.0.0.1:{found.server_port}"
-    thread = threading.Thread(target=found.serve_forever)
+    thread = threading.Thread(target=found.serve_forever, args=(SECONDS_BETWEEN_LOOKS,))
     thread.start()
     yield found
     found.shutdown()
