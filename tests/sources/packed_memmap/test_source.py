@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from ase.units import kcal, mol
@@ -120,6 +122,11 @@ def test_tables_that_make_no_sense(tmp_path):
         ("offsets.npy", [0, 3, 2, 8, 10], "frame 1: offsets go back from 3 to 2"),
         ("offsets.npy", [[0, 10]], "offsets.npy should be whole numbers in one row"),
         ("offsets.npy", [], "offsets.npy should be whole numbers in one row"),
+        ("offsets.npy", [0, 3, 4, np.nan], "offsets.npy should be whole numbers .*, not float64 of shape"),
+        ("offsets.npy", ["0", "10"], "offsets.npy should be whole numbers .*, not str"),
+        ("offsets.npy", [0, -4], "Z_pack.int32 has 40 bytes, and offsets end at -4 atoms, which takes -16"),
+        ("offsets.npy", [0, 2**62], "which takes 18,446,744,073,709,551,616"),
+        ("offsets.npy", [2, 3, 4, 8, 10], "offsets begin at 2, not at 0"),
         ("n_atoms.npy", [3, 1, 3, 3], "offsets and n_atoms do not agree"),
     ]:
         before = (tmp_path / "mm" / name).read_bytes()
@@ -132,6 +139,43 @@ def test_tables_that_make_no_sense(tmp_path):
     z.tofile(tmp_path / "mm" / "Z_pack.int32")
     with pytest.raises(InputError, match="frame 2: 200 is no atomic number"):
         built(tmp_path, tmp_path / "mm", units="ase")
+
+
+def test_files_that_are_missing_and_others_that_are_left_out(tmp_path):
+    packed(tmp_path / "mm")
+    (tmp_path / "mm" / "total_spin.f32").write_bytes(bytes(16))
+    (tmp_path / "mm" / ".hidden").write_text("")
+    report = zstruct.build(tmp_path / "mm", tmp_path / "a.zarr", units="ase", progress=False)
+    assert report.remarks == {
+        "left out: total_spin.f32, which packed memmap directories don't have": 4,
+    }
+    for name in ("Qtot.f64", "F_pack.f32", "E.f64", "n_atoms.npy"):
+        (tmp_path / "mm" / name).unlink()
+        assert built(tmp_path, tmp_path / "mm", units="ase").n_structures == 4, name
+    (tmp_path / "mm" / "offsets.npy").unlink()
+    with pytest.raises(InputError, match=r"mm: there is no offsets\.npy in this directory"):
+        PackedMemmapSource(tmp_path / "mm").scan()
+
+
+def test_flipped_bytes_of_tables(tmp_path):
+    packed(tmp_path / "mm")
+    whole = PackedMemmapSource(tmp_path / "mm")
+    (expected,) = [raw for piece in whole.scan() for raw in whole.read(piece)]
+    for name in ("offsets.npy", "n_atoms.npy"):
+        path = tmp_path / "mm" / name
+        data = path.read_bytes()
+        for at in range(0, len(data), 1):
+            path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+            source = PackedMemmapSource(tmp_path / "mm")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    found = [raw for piece in source.scan() for raw in source.read(piece)]
+                except InputError as error:
+                    assert str(error).startswith(f"{tmp_path}/mm")  # noqa: PT017
+                    continue
+            assert [raw.n_atoms.tolist() for raw in found] == [expected.n_atoms.tolist()], (name, at)
+        path.write_bytes(data)
 
 
 def test_a_changed_file_is_noticed(tmp_path):

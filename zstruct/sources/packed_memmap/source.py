@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.keywords import keywords
+from zstruct.sources.array_files.names import said_where
 from zstruct.sources.array_files.source import ArrayFileSource
-from zstruct.sources.array_files.stored import Dialect, StoredArray
+from zstruct.sources.array_files.stored import Dialect, StoredArray, shown
 from zstruct.sources.content import Content, FileContent
-from zstruct.sources.source import Slice
+from zstruct.sources.source import Raw, Slice
 
 __all__ = ["PackedMemmapSource"]
 
@@ -47,7 +49,7 @@ class _Array:
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows."""
-        row = int(np.prod(self.shape[1:], dtype=int))
+        row = math.prod(self.shape[1:])
         try:
             values = np.fromfile(
                 self.path,
@@ -68,7 +70,8 @@ class PackedMemmapSource(ArrayFileSource):
 
     It has ``offsets.npy`` (row edges of structures), ``Z_pack.int32`` and ``R_pack.f32`` (angstrom), and what
     else there is of ``F_pack.f32``, ``E.f64`` and ``Qtot.f64``. Units are in no file: some are in kcal/mol,
-    others in eV. Say ``units={"energy": "kcal/mol", "length": "angstrom"}`` or ``units="ase"``.
+    others in eV. Say ``units={"energy": "kcal/mol", "length": "angstrom"}`` or ``units="ase"``. Nothing is
+    periodic. Other files of the directory are left out, and the report says so.
 
     Parameters
     ----------
@@ -98,9 +101,13 @@ class PackedMemmapSource(ArrayFileSource):
     def arrays(self) -> Iterator[Mapping[str, StoredArray]]:
         """Have the arrays of the directory by their files."""
         offsets = self._table("offsets.npy")
-        if offsets is None or len(offsets.shape) != 1 or offsets.shape[0] == 0:
+        if offsets is None:
+            raise InputError("there is no offsets.npy in this directory", self.label)
+        if len(offsets.shape) != 1 or offsets.shape[0] == 0 or offsets.dtype.kind not in "iu":
             raise InputError(
-                "offsets.npy should be whole numbers in one row, and one of them at least", self.label
+                "offsets.npy should be whole numbers in one row, and one of them at least, not "
+                f"{shown(offsets)}",
+                self.label,
             )
         atoms, n = int(offsets.rows(offsets.shape[0] - 1, offsets.shape[0])[0]), offsets.shape[0] - 1
         found: dict[str, StoredArray] = {"offsets.npy": offsets}
@@ -114,7 +121,7 @@ class PackedMemmapSource(ArrayFileSource):
                     raise InputError(f"there is no {name} in this directory", self.label)
                 continue
             shape = (atoms if of_atoms else n, *row)
-            size, wanted = os.path.getsize(path), np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
+            size, wanted = os.path.getsize(path), np.dtype(dtype).itemsize * math.prod(shape)
             if size != wanted:
                 what = f"offsets end at {atoms:,} atoms" if of_atoms else f"there are {n:,} structures"
                 raise InputError(f"{name} has {size:,} bytes, and {what}, which takes {wanted:,}", self.label)
@@ -128,8 +135,8 @@ class PackedMemmapSource(ArrayFileSource):
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{name} is damaged: {error}", self.label) from error
+        except Exception as error:  # a header is a piece of Python, and may be damaged in any way
+            raise InputError(f"{name} is damaged: {error or type(error).__name__}", self.label) from error
         if not isinstance(values, np.memmap):
             raise InputError(f"{name} is no array", self.label)
         return _Array(path, self.label, values.shape, values.dtype, int(values.offset))
@@ -153,3 +160,14 @@ class PackedMemmapSource(ArrayFileSource):
         if not os.path.isdir(self.path):
             raise InputError("a packed memmap is a directory, and this is none", self.label)
         return super().scan()
+
+    def read(self, piece: Slice) -> Iterator[Raw]:
+        """Yield the structures of a slice in blocks."""
+        others = [
+            name for name in os.listdir(self.path) if name not in (*_TABLES, *_FILES) and name[0] != "."
+        ]
+        for raw in super().read(piece):
+            if others:
+                sentence = f"left out: {said_where(others)}, which packed memmap directories don't have"
+                raw.remarks[sentence] = np.ones(len(raw.frames), dtype=bool)
+            yield raw
