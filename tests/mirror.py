@@ -50,6 +50,7 @@ THROUGH = {
         "building/rewrite_shards",
     ],
     "building/test_round_trip.py": ["building/provenance", "to_ase"],
+    "cli/test_label.py": ["cli/compare"],
     "explore/test_accessor.py": ["explore/plots", "explore/ragged_dataset"],
     "explore/test_exported.py": ["explore/to_pymatgen"],
     "explore/test_guides.py": ["explore/arguments"],

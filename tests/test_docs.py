@@ -184,6 +184,8 @@ COMMANDS = (
     "build",
     "peek",
     "info",
+    "label",
+    "compare",
     "export",
     "featurize",
     "formats",

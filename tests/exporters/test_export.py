@@ -261,7 +261,7 @@ def test_what_a_store_has_beside_fields_is_said(tmp_path):
     assert report.lost == {
         "derivatives": f"chebyshev: {stay}",
         "features": f"chebyshev, given: {stay}",
-        "labels": f"teacher: {stay}",
+        "labels": "teacher: labels= writes them",
         "neighbors": f"rc2: {stay}",
         "references": f"default: {stay}",
         "splits": "other: with_split= writes one of them",

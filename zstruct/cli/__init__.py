@@ -1,4 +1,4 @@
-"""The ``zstruct`` command: build, featurize, split, sum up, rewrite, cut, show, check stores in a shell.
+"""The ``zstruct`` command: build, featurize, label, split, sum up, rewrite, cut, show, check in a shell.
 
 A module for each command; ``options`` makes their options of the functions that they call, ``values`` what
 these take of the words that were typed. Nothing here does more than call a public function and print what
@@ -15,10 +15,12 @@ from collections.abc import Sequence
 
 import zstruct
 from zstruct.cli.build import add_build
+from zstruct.cli.compare import add_compare
 from zstruct.cli.export import add_export, add_formats
 from zstruct.cli.features_add import add_features_add
 from zstruct.cli.featurize import add_featurize
 from zstruct.cli.info import add_info
+from zstruct.cli.label import add_label
 from zstruct.cli.options import Command
 from zstruct.cli.peek import add_peek
 from zstruct.cli.references import add_references
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_split, add_stats, add_references, add_rewrite, add_select
     out = add_export, add_formats, add_info, add_verify, add_warmup
-    first = add_peek, add_build, add_featurize, add_features_add
+    first = add_peek, add_build, add_featurize, add_features_add, add_label, add_compare
     for add in (*first, *kept, *out):
         add(commands)
     return parser

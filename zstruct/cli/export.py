@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 import zstruct
-from zstruct.cli.options import Command, add_options, given
+from zstruct.cli.options import Command, add_labels, add_options, given
 
 __all__ = ["add_export", "add_formats"]
 
@@ -27,7 +27,8 @@ def add_export(commands: Any) -> None:
 def _options(export: Command) -> None:
     export.add_argument("data", metavar="STORE")
     export.add_argument("path", metavar="OUT", help="the file or directory to make")
-    add_options(export, zstruct.export)
+    add_options(export, zstruct.export, omit=("labels",))
+    add_labels(export)
 
 
 def _export(arguments: argparse.Namespace) -> int:

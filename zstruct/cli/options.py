@@ -92,6 +92,8 @@ _FORMS = {
     "feature_names": _Form("A,B,C", read=lambda text: text.split(",")),
     "dtype": _Form(choices=("float32", "float64")),
     "workers": _Form("N", read=int),
+    "max_atoms": _Form("N", read=int),
+    "worst": _Form("N", read=int),
     "split": _Form("[NAME/]LABEL", read=part),
     "by": _Form("FIELD"),
     "stratify": _Form("FIELD,...", read=criteria),

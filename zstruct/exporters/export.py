@@ -77,6 +77,7 @@ def export(
     fields: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
     with_split: str | None = None,
+    labels: str | Mapping[str, str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     workers: int | None = None,
@@ -106,6 +107,9 @@ def export(
     with_split
         Name of a split that is kept in the store; the part that each structure is in is exported as the field
         ``split``, a text.
+    labels
+        Labels in place of the store's own, by their name, or beside them, by prefix and name, as for
+        `ZarrStructureDataset`; selections are asked of them.
     storage_options
         Of a URL, for fsspec's file system.
     overwrite
@@ -147,6 +151,11 @@ def export(
     if storage_options and not isinstance(data, str | os.PathLike):
         raise InputError("the store is open already: pass storage_options where it is opened")
     if hasattr(data, "zs"):
+        if labels is not None:
+            raise InputError(
+                "a Dataset is exported with the values that it has: assign labels to it, as in "
+                "ds.assign(energy=ds.zs.labels(name).energy), or give the store"
+            )
         chosen = data if select is None and split is None else data.zs.select(select, split=split)
         report: ExportReport = chosen.zs.export(
             path, format, fields=fields, exclude=exclude, with_split=with_split, overwrite=overwrite,
@@ -155,7 +164,9 @@ def export(
         return report
     reader = data if isinstance(data, StructureReader) else getattr(data, "reader", None)
     if not isinstance(reader, StructureReader):
-        reader = StructureReader(Store.of(data, storage_options), ["positions"])
+        reader = StructureReader(Store.of(data, storage_options), ["positions"], labels=labels)
+    elif labels is not None:
+        reader = StructureReader(reader.store, ["positions"], labels=labels)[reader.structures]
     if split is not None:
         reader = reader.select(split=split)
     if select is not None:

@@ -20,7 +20,8 @@ from zstruct.loading.dataset_options import Cache
 from zstruct.loading.reader import StructureReader
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Field, infer
 from zstruct.splits import open_split
-from zstruct.store.spec import FORMULA
+from zstruct.store.labelled import names_of
+from zstruct.store.spec import FORMULA, LABELS
 from zstruct.store.store import Store
 from zstruct.to_ase import original_name
 
@@ -199,9 +200,11 @@ def groups_beside(store: Store, split: str | None) -> dict[str, str]:
         The split that is.
     """
     found = {}
+    ways = {"splits": "with_split= writes one of them", LABELS: "labels= writes them"}
+    written: dict[str, list[str | None]] = {"splits": [split], LABELS: [*names_of(store)]}
     for kind in store.kinds():
-        there = [name for name in store.group_names(kind) if kind != "splits" or name != split]
-        why = "with_split= writes one of them" if kind == "splits" else "they stay in the store"
+        there = [name for name in store.group_names(kind) if name not in written.get(kind, ())]
+        why = ways.get(kind, "they stay in the store")
         if there:
             found[kind] = f"{', '.join(there)}: {why}"
     return found

@@ -27,7 +27,7 @@ from zstruct.store.view import StoreView
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["LabelledStore", "as_read", "check_labels", "labelled", "labels_of"]
+__all__ = ["LabelledStore", "as_read", "check_labels", "labelled", "labels_of", "names_of"]
 
 _COPIED = ("columns", "presence", "fields")  # worked out once for each store
 
@@ -91,6 +91,13 @@ def labelled(store: Store, labels: str | Mapping[str, str] | None) -> Store:
 def labels_of(store: Store) -> Labels | None:
     """Return the labels that are in place of a store's own; None: its own are there."""
     return store.own if isinstance(store, LabelledStore) else None
+
+
+def names_of(store: Store) -> list[str]:
+    """Return the names of the labels that a store has among its fields, beside or in place of its own."""
+    if not isinstance(store, LabelledStore):
+        return []
+    return [store.labels] if isinstance(store.labels, str) else list(store.labels.values())
 
 
 def as_read(store: Store, names: Mapping[str, Any]) -> Store | StoreView:
