@@ -10,6 +10,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 import zstruct
+from tests.sources.headers import HEADERS
 from tests.sources.lines.reading import blocks_of, frames_of, read
 from zstruct.errors import InputError
 from zstruct.sources import DeePMDSource, expand
@@ -326,3 +327,19 @@ def test_molecules_have_no_cell(tmp_path):
     packed, bad = read(DeePMDSource(folder))
     assert bad == {}
     assert not packed.columns["cell"].any()
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("name", ["coord", "energy"])
+def test_headers_of_strangers_are_a_sentence(tmp_path, name, header):
+    folder = tmp_path / "system" / "set.000"
+    folder.mkdir(parents=True)
+    (folder.parent / "type.raw").write_text("0 0")
+    (folder.parent / "type_map.raw").write_text("H")
+    (folder.parent / "nopbc").touch()
+    np.save(folder / "coord", np.zeros((2, 6)))
+    np.save(folder / "energy", np.zeros(2))
+    (folder / f"{name}.npy").write_bytes(HEADERS[header])
+    with pytest.raises(zstruct.InputError, match=rf"system: .*set\.000/{name}\.npy"):
+        zstruct.build(folder.parent, tmp_path / "s.zarr", progress=False)

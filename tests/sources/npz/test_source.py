@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import zstruct
+from tests.sources.headers import HEADERS
 from zstruct.errors import InputError
 from zstruct.sources import NPZSource, expand
 
@@ -402,3 +403,15 @@ def test_a_zip_file_of_something_else(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"a.npz: the archive is damaged or cut off: .*not a zip file"):
         built(tmp_path, path)
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("name", ["R", "z"])
+def test_headers_of_strangers_are_a_sentence(tmp_path, name, header):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, values in {"R": np.zeros((2, 3, 3)), "z": np.ones(3, int), "E": np.zeros(2)}.items():
+            with archive.open(f"{key}.npy", "w") as file:
+                file.write(HEADERS[header]) if key == name else np.save(file, values)
+    with pytest.raises(InputError, match=r"a\.npz: "):
+        zstruct.build(path, tmp_path / "s.zarr", units={"energy": "eV"}, progress=False)

@@ -5,6 +5,7 @@ import pytest
 from ase.units import kcal, mol
 
 import zstruct
+from tests.sources.headers import HEADERS
 from zstruct.errors import InputError
 from zstruct.sources import PackedMemmapSource, expand
 
@@ -185,3 +186,17 @@ def test_a_changed_file_is_noticed(tmp_path):
     assert before["size"] == sum(f.stat().st_size for f in (tmp_path / "mm").iterdir())
     (tmp_path / "mm" / "E.f64").write_bytes(np.zeros(4).tobytes())
     assert source.fingerprint() != before
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_headers_of_strangers_are_a_sentence(tmp_path, header):
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    for name, data in {
+        "offsets.npy": HEADERS[header],
+        "Z_pack.int32": bytes(12),
+        "R_pack.f32": bytes(36),
+    }.items():
+        (folder / name).write_bytes(data)
+    with pytest.raises(zstruct.InputError, match=r"packed: offsets\.npy"):
+        zstruct.build(folder, tmp_path / "s.zarr", progress=False)

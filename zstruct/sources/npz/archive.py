@@ -5,6 +5,7 @@ Nothing in it is unpickled. What the arrays mean is not known here.
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,7 +24,16 @@ __all__ = ["Member", "check_sums", "members"]
 
 _LOCAL_HEADER = 30  # bytes before the name of a member
 _PIECE = 4 << 20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,  # of headers, which are pieces of Python
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
