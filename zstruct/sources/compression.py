@@ -6,6 +6,7 @@ import bz2
 import io
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,9 @@ HEAD = 8
 #: What reading a damaged or cut-off stream raises, beside OSError.
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+# Of a block, or of the end; a tar archive begins with a name, which may begin with BZh1, too.
+_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&|\x17rE8)")
 #: Ends of names of compressed files, in lower case, and what compressed them.
 SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
@@ -72,6 +75,8 @@ def compression(head: bytes, name: str) -> str:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
+    if _BZIP2.match(head):
+        return "bzip2"
     # A damaged header must not make a compressed file pass for a bad text.
     suffix = SUFFIXES.get(name[len(stem(name)) :].lower(), "")
     return suffix if suffix and not _is_text(head) else ""

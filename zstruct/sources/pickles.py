@@ -42,6 +42,12 @@ def shown(said: str | Exception, most: int = 300) -> str:
     return short if len(text) <= most else f"{short}..."
 
 
+# Bytes of a value in a list; values that hold no others, and those of them that are of one size.
+_PLACE = 8
+_NUMBERS = frozenset({int, float, bool, type(None)})
+_ALONE = _NUMBERS | {str, bytes, bytearray}
+
+
 class _Room(threading.local):
     """Bytes that may yet be made of the pickle that a thread reads; None if it reads none."""
 
@@ -309,17 +315,26 @@ def _check_size(made: Any, most: int) -> None:
     waiting = [(made, False)]
     while waiting:
         value, known = waiting.pop()
-        if known:
-            own = len(value) if isinstance(value, (str, bytes, bytearray)) else getattr(value, "nbytes", 8)
-            size = own + sum(sizes[id(each)] for each in _inside(value))
-            if size > most:
-                raise pickle.UnpicklingError("it holds the same things over and over, and is made to do harm")
-            sizes[id(value)] = size
-        elif id(value) not in sizes:
+        if not known and id(value) in sizes:
+            continue
+        inside = _inside(value)
+        if not known:
             # Objects may lead back to themselves, as those do that know each other; lists may not.
-            sizes[id(value)] = 8 if isinstance(value, Record) else math.inf
+            sizes[id(value)] = _PLACE if isinstance(value, Record) else math.inf
             waiting.append((value, True))
-            waiting += [(each, False) for each in _inside(value)]
+            waiting += [(each, False) for each in inside if type(each) not in _ALONE]
+            continue
+        size = _size_alone(value)
+        for each in inside:  # there may be many
+            kind = type(each)
+            size += _PLACE if kind in _NUMBERS else len(each) if kind in _ALONE else sizes[id(each)]
+        if size > most:
+            raise pickle.UnpicklingError("it holds the same things over and over, and is made to do harm")
+        sizes[id(value)] = size
+
+
+def _size_alone(value: Any) -> float:
+    return len(value) if type(value) in _ALONE - _NUMBERS else getattr(value, "nbytes", _PLACE)
 
 
 def _inside(value: Any) -> list[Any]:

@@ -7,10 +7,18 @@ import lzma
 import tarfile
 import zipfile
 
+import zstandard
+
 __all__ = ["PACKED", "files_of", "frame", "tar_of", "zip_of"]
 
 #: Ends of names of compressed tar archives, and what compresses them.
-PACKED = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.bz2": bz2.compress, ".tar.xz": lzma.compress}
+PACKED = {
+    ".tar": bytes,
+    ".tar.gz": gzip.compress,
+    ".tar.bz2": bz2.compress,
+    ".tar.xz": lzma.compress,
+    ".tar.zst": zstandard.ZstdCompressor().compress,
+}
 
 
 def frame(k: float, n: int = 2) -> bytes:

@@ -242,3 +242,10 @@ def test_many_members_of_one_name_are_all_different(tmp_path, kind, monkeypatch)
     store = Store(tmp_path / "s.zarr")
     assert store.read("energy").tolist() == list(range(20))
     assert len(np.unique(store.read("source"))) == 20
+
+
+@pytest.mark.parametrize("name", ["PK", "PK\3/a.xyz", "BZh9/a.xyz", "BZh1AY.xyz"])
+def test_a_tar_archive_begins_with_a_name(tmp_path, name):
+    path = _write(tmp_path, ".tar", tar_of([(name, frame(1)), ("b.xyz", frame(2))]))
+    zstruct.build(path, tmp_path / "s.zarr", progress=False)
+    assert Store(tmp_path / "s.zarr").read("energy").tolist()[-1] == 2

@@ -1,5 +1,7 @@
 import gzip
+import itertools
 import pickle
+import pickletools
 import subprocess
 import sys
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 import zstruct
 from zstruct.errors import InputError
 from zstruct.sources import PacemakerSource, expand
+from zstruct.sources.content import MemoryContent
 
 
 def built(tmp_path, path, **options):
@@ -136,3 +139,36 @@ def test_cut_files_are_a_sentence(tmp_path, cut, packed):
     (tmp_path / "a.pckl").write_bytes(data[: int(cut * len(data))])
     with pytest.raises(InputError, match=r"a\.pckl"):
         built(tmp_path, tmp_path / "a.pckl", allow_pickle=True)
+
+
+def _opcodes(code):
+    places = [place for _, _, place in pickletools.genops(code)]
+    return [code[start:stop] for start, stop in itertools.pairwise([*places, len(code)])]
+
+
+_CODES = [_opcodes(pickle.dumps(table(), protocol)) for protocol in (2, 4, 5)]
+
+
+@settings(deadline=None, max_examples=80, phases=[Phase.explicit, Phase.generate])
+@given(st.randoms(use_true_random=False), st.sampled_from(_CODES))
+def test_whatever_a_pickle_says_is_read_or_a_sentence(chance, opcodes):
+    """Opcodes are left out, put elsewhere, done again, and other ones with the same arguments."""
+    code = list(opcodes)
+    for _ in range(chance.randint(1, 5)):
+        k = chance.randrange(len(code))
+        code[k] = chance.choice(
+            [
+                b"",
+                code[k] * 9,
+                chance.choice(code),
+                code[k] + chance.choice(code),
+                bytes([chance.randrange(256)]),
+            ]
+        )
+    source = PacemakerSource(MemoryContent("a.pckl", "a.pckl", b"".join(code)), allow_pickle=True)
+    try:
+        for raw in source.read(source.scan()[0]):
+            assert len(raw.n_atoms) + len(raw.bad) <= 1000
+    except InputError as error:
+        assert str(error).startswith("a.pckl: ")  # noqa: PT017
+        assert len(str(error)) < 500  # noqa: PT017

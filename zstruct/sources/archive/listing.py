@@ -28,6 +28,8 @@ from zstruct.sources.paths import repeated
 __all__ = ["Listing", "OpenArchive", "cut_off", "is_zip", "list_archive", "opened_archive"]
 
 _BUFFER = 1 << 16
+#: How zip archives begin; a tar archive begins with a name, which may be PK, too.
+_ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
 _LISTINGS = 4  # that a process keeps
 
 
@@ -119,7 +121,7 @@ def cut_off(there: int, size: int) -> str:
 def is_zip(content: Content) -> bool:
     """Tell whether content is a zip archive, by its beginning, or else its name."""
     with content.open() as file:
-        return file.read(2) == b"PK" or content.name.lower().endswith(".zip")
+        return file.read(4) in _ZIP or content.name.lower().endswith(".zip")
 
 
 @contextmanager

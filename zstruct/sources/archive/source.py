@@ -1,8 +1,8 @@
 """An archive as one input: its members are found, given to the readers that know them, and read in order.
 
 Nothing is unpacked to the disk. Members of plain tar archives and of zip archives are read where they are, in
-slices; a compressed tar archive is a stream, which one thread decompresses while others parse. Which formats
-there are is known to the registry.
+slices; a compressed tar archive is a stream, which is decompressed while it is parsed. Which formats there
+are is known to the registry.
 """
 
 from __future__ import annotations
