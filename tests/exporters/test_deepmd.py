@@ -2,7 +2,6 @@
 
 import warnings
 
-import dpdata
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ def built(tmp_path, frames, **options):
 
 
 def test_what_dpdata_reads(tmp_path, monkeypatch):
+    dpdata = pytest.importorskip("dpdata")
     monkeypatch.setattr(deepmd, "_WAITING", 0)  # in many steps
     frames = labelled(40, 1, periodic=True)
     zstruct.export(built(tmp_path, frames), tmp_path / "systems", "deepmd-npy", progress=False)

@@ -1,7 +1,6 @@
 """input.data: read back number for number, and by ASE and dpdata."""
 
 import ase.io
-import dpdata
 import pytest
 from ase import units
 
@@ -31,6 +30,7 @@ def test_the_text(tmp_path):
 
 
 def test_what_ase_and_dpdata_read(tmp_path):
+    dpdata = pytest.importorskip("dpdata")
     frames = labelled(1, 3, periodic=True) * 3
     path = tmp_path / "input.data"
     zstruct.export(built(tmp_path, frames), path, progress=False)

@@ -3,7 +3,6 @@
 import warnings
 from pathlib import Path
 
-import dpdata
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
@@ -18,6 +17,7 @@ from zstruct.sources import DeePMDSource, expand
 
 def systems(n_each=5, sizes=(3, 4, 5), periodic=True):
     """LabeledSystems with atoms, cells and labels drawn at random."""
+    dpdata = pytest.importorskip("dpdata")
     rng = np.random.default_rng(0)
     found = []
     for n in sizes:
@@ -91,6 +91,7 @@ def test_single_precision_stays(tmp_path):
 
 
 def test_mixed_types_with_padding(tmp_path):
+    dpdata = pytest.importorskip("dpdata")
     found = systems(sizes=(3, 4, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -138,6 +139,7 @@ def test_types_without_names(tmp_path):
 
 
 def test_stress_of_a_real_calculation(tmp_path):
+    dpdata = pytest.importorskip("dpdata")
     frames = []
     for k in range(3):
         atoms = bulk("Cu", cubic=True)
