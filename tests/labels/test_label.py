@@ -13,6 +13,7 @@ from tests.conftest import tree_bytes
 from tests.labels.potentials import failing, lennard_jones, springs
 from zstruct import InputError, StoreExistsError
 from zstruct.errors import ArgumentTypeError, BuildLockedError, ChangedInputError
+from zstruct.features import NeighborList
 from zstruct.labels import label_tasks
 
 label = functools.partial(zstruct.label, progress=False)
@@ -384,3 +385,19 @@ def test_labels_that_differ_between_batches_are_joined_or_refused(store):
 
     with pytest.raises(InputError, match="embedding comes as float of the shape"):
         label(store, odd, "x", max_atoms=1, levels={"embedding": "structure"})
+
+
+def test_what_was_interrupted_survives_other_jobs(store, small_parts):
+    stops, first = _interrupted_after(5)
+    with pytest.raises(KeyboardInterrupt):
+        label(store, stops, "s", version=1, max_atoms=1)
+    zstruct.featurize(store, NeighborList(2.0), progress=False)
+    zstruct.split(store, [0.5, 0.5], name="default")
+    zstruct.labels.add(store, "added", energy=np.zeros(11))
+    label(store, springs, "other", version=1)
+    assert not label(store, springs, "other", version=1).written
+    goes_on, second = _interrupted_after(0)
+    label(store, goes_on, "s", version=1, max_atoms=1)
+    assert sum(map(len, first[:4])) + sum(map(len, second)) == 11
+    assert not store.with_name(store.name + ".featurizing").exists()
+    zstruct.verify(store)

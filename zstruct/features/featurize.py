@@ -29,6 +29,7 @@ from zstruct.paths_and_urls import check_writable
 from zstruct.progress import Runner
 from zstruct.store.group_publication import (
     JOB,
+    LABELLING,
     check_distinct,
     check_name,
     check_same,
@@ -196,7 +197,7 @@ def featurize(
             job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype)
             runner = Runner(workers, progress)
             if read_json(work.path / JOB) != [identity, todo]:
-                work.clear()
+                work.clear(keep=[LABELLING])
                 prepare(job, opened, only)
                 write_json(work.path / JOB, [identity, todo])
             try:
@@ -205,11 +206,11 @@ def featurize(
             except ZstructError as error:
                 check_same(path, opened.digest)  # or else the store may look damaged
                 if isinstance(error, InputError | CorruptStoreError):
-                    work.remove()  # to go on would end there again: the store or the descriptor has to change
+                    work.remove([LABELLING])  # to go on would end there again: something has to change
                 raise
             finally:
                 runner.close()
-        work.remove()
+        work.remove(keep=[LABELLING])
     return _report(given, called, kinds, todo, time.perf_counter() - began)
 
 

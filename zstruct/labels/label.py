@@ -45,17 +45,19 @@ from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Level
 from zstruct.store.digests import rows_digest
 from zstruct.store.group_publication import (
     JOB,
+    LABELLING,
     check_distinct,
     check_name,
     check_same,
     publish,
     recover,
+    remove_job,
     working_directory,
 )
 from zstruct.store.labels import Labels
 from zstruct.store.spec import FAILURE, GROUP_VERSION, LABELS
 from zstruct.store.store import Store
-from zstruct.store.workdir import WorkingDirectory, read_json, write_json
+from zstruct.store.workdir import read_json, write_json
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client
@@ -195,21 +197,25 @@ def label(
     identity = _identity(name, said)
     path = Path(os.path.realpath(given))
     work = working_directory(path)
-    job = Job(work.path, reader, call, count("max_atoms", max_atoms, 1))
+    job = Job(work.path / LABELLING / name, reader, call, count("max_atoms", max_atoms, 1))
     safe = f"what is whole stays in {work.path}, and nothing of the store is lost"
     written = True
     with writing(work.path, safe), work:
-        recovered = recover(path, work.path)  # of whoever was killed while cleaning up
-        if identity is None or recovered != identity:
-            check_same(path, reader.store.digest)
-            there = Store(path)
-            check_distinct(there, LABELS, name)
-            written = _is_missing(there, name, said, identity is not None, overwrite)
-            if written:
-                _make(
-                    job, work, name, said, identity, chosen, Runner(place, progress, " structures"), runs_in
-                )
-        work.remove()
+        try:
+            recovered = recover(path, work.path)  # of whoever was killed while cleaning up
+            if identity is None or recovered != identity:
+                check_same(path, reader.store.digest)
+                there = Store(path)
+                check_distinct(there, LABELS, name)
+                written = _is_missing(there, name, said, identity is not None, overwrite)
+                if written:
+                    runner = Runner(place, progress, " structures")
+                    _make(job, name, said, identity, chosen, runner, runs_in)
+            if job.work.exists():
+                remove_job(job.work)
+        finally:
+            if [entry.name for entry in work.path.iterdir()] == ["lock"]:
+                work.remove()  # else something was interrupted and will go on
     return LabelReport.of(given, name, written, began)
 
 
@@ -322,7 +328,6 @@ def _is_missing(there: Store, name: str, said: Mapping[str, Any], known: bool, o
 
 def _make(
     job: Job,
-    work: WorkingDirectory,
     name: str,
     said: Mapping[str, Any],
     identity: str | None,
@@ -336,10 +341,11 @@ def _make(
     n_atoms = store.read("n_atoms").astype(np.int64)
     tasks = part_tasks(job, n_atoms, chosen)
     key = [identity or uuid.uuid4().hex, job.max_atoms]
-    if read_json(work.path / JOB) != key:
-        work.clear()
-        (work.path / "parts").mkdir()
-        write_json(work.path / JOB, key)
+    if read_json(job.work / JOB) != key:
+        if job.work.exists():  # of other labels
+            remove_job(job.work)
+        (job.work / "parts").mkdir(parents=True)
+        write_json(job.work / JOB, key)
     try:
         done = results(runner, f"labels {name}", do_part, tasks, settle, runs_in)
         if not any(one["labelled"] for one in done):
@@ -347,14 +353,14 @@ def _make(
         files, edges = [task.file for task in tasks], [0, *(task.stop for task in tasks)]
         offsets = counts_to_offsets(n_atoms)
         columns, failures = columns_of_parts(files, np.array(edges), offsets[edges])
-        write_labels(work.path / LABELS, columns, offsets, said, failures)
-        publish(path, work.path, name, [LABELS], identity or "", store.digest)
+        write_labels(job.work / LABELS, columns, offsets, said, failures)
+        publish(path, job.work, name, [LABELS], identity or "", store.digest)
     except BaseException as error:
         kept = identity is not None and (
             not isinstance(error, InputError) or isinstance(error, StructureFailedError)
         )
         if not kept and not isinstance(error, WriteError):
-            work.remove()  # nobody can go on with it, or would end there again
+            remove_job(job.work)  # nobody can go on with it, or would end there again
         if isinstance(error, ZstructError):
             check_same(path, store.digest)  # or else the store may look damaged
         raise

@@ -6,6 +6,7 @@ so that whoever comes after a kill can go on; where groups come from is not know
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from zstruct.store.zarr_check import check_joinable
 
 __all__ = [
     "JOB",
+    "LABELLING",
     "SCRATCH",
     "check_distinct",
     "check_name",
@@ -32,12 +34,14 @@ __all__ = [
     "is_publishing",
     "publish",
     "recover",
+    "remove_job",
     "working_directory",
 ]
 
 # A working directory loses its files in the order of their names: no job goes on whose groups have gone.
 JOB, _RECORD, _REPLACED = "job.json", "publishing.json", "replaced."
 SCRATCH = "keeping"  # where groups that are written at once are made, beside a job that may be interrupted
+LABELLING = "labelling"  # where labels are made, each in a folder of its name: it takes days, and others wait
 _ATTEMPTS, _PAUSE = 100, 0.02  # seconds; of readers, for the time between two renames
 
 
@@ -94,7 +98,7 @@ def find_group(opened: Store, kind: str, name: Any) -> tuple[Store, dict[str, An
     work = working_directory(Path(os.path.realpath(opened.path))).path
     for attempt in range(_ATTEMPTS):
         # Where two names can't be exchanged, the old group goes a moment before the new one comes.
-        waiting = any((folder / f"{_REPLACED}{kind}").exists() for folder in (work, work / SCRATCH))
+        waiting = any((folder / f"{_REPLACED}{kind}").exists() for folder in (work, *_beside(work)))
         if name in opened.group_names(kind):
             if not opened.is_current(group):
                 opened = opened.again()
@@ -164,9 +168,27 @@ def is_publishing(work: Path) -> bool:
 
 def recover(path: Path, work: Path) -> str | None:
     """Finish what earlier processes were publishing when they were killed; return the identity of the job."""
-    if _finish(path, work / SCRATCH) is not None:
-        shutil.rmtree(work / SCRATCH)
-    return _finish(path, work)
+    identity = None
+    for folder in _beside(work):
+        finished = _finish(path, folder)
+        if finished is not None:
+            remove_job(folder)
+            identity = finished or identity
+    return _finish(path, work) or identity
+
+
+def _beside(work: Path) -> list[Path]:
+    """Return the folders in which groups are made beside the job of a working directory."""
+    return [work / SCRATCH, *sorted((work / LABELLING).glob("*"))]
+
+
+def remove_job(folder: Path) -> None:
+    """Remove a folder in which groups were made: what says that work is there goes first."""
+    (folder / JOB).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+    if folder.parent.name == LABELLING:
+        with contextlib.suppress(OSError):  # others may be there
+            folder.parent.rmdir()
 
 
 def _finish(path: Path, work: Path) -> str | None:

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -139,24 +140,39 @@ class WorkingDirectory:
         except (OSError, ValueError):
             return None
 
-    def clear(self) -> None:
+    def clear(self, keep: Collection[str] = ()) -> None:
         """Remove everything in the directory but the lock; of links, what they point to stays.
 
         Files go first, in the order of their names: what says that work is there goes before the work.
+
+        Parameters
+        ----------
+        keep
+            Names in the directory of what stays, too.
         """
 
         def is_folder(entry: Path) -> bool:
             return entry.is_dir() and not entry.is_symlink()
 
         for entry in sorted(self.path.iterdir(), key=lambda entry: (is_folder(entry), entry.name)):
+            if entry.name in keep:
+                continue
             if is_folder(entry):
                 shutil.rmtree(entry)
             elif entry != self._lock_file:
                 entry.unlink()
 
-    def remove(self) -> None:
-        """Remove the directory, and with it the lock."""
-        self.clear()
+    def remove(self, keep: Collection[str] = ()) -> None:
+        """Remove the directory, and with it the lock; unless something is in it that stays.
+
+        Parameters
+        ----------
+        keep
+            As for `clear`.
+        """
+        self.clear(keep)
+        if keep and any((self.path / name).exists() for name in keep):
+            return
         self._lock_file.unlink()
         with contextlib.suppress(OSError):  # the next holder may have begun already
             self.path.rmdir()
