@@ -52,7 +52,7 @@ THROUGH = {
     "building/test_round_trip.py": ["building/provenance", "to_ase"],
     "cli/test_label.py": ["cli/compare"],
     "explore/test_accessor.py": ["explore/plots", "explore/ragged_dataset"],
-    "explore/test_exported.py": ["explore/to_pymatgen"],
+    "explore/test_exported.py": ["explore/conversions", "explore/to_pymatgen"],
     "explore/test_guides.py": ["explore/arguments"],
     "explore/test_open_store.py": ["explore/attributes"],
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],

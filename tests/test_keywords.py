@@ -279,6 +279,7 @@ MADE = {
     "RewriteReport",
     "exporters.Block",
     "exporters.Contents",
+    "exporters.Entry",
     "exporters.ExportReport",
     "loading.Sample",
     "stats.Magnitudes",

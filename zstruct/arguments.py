@@ -344,6 +344,7 @@ OPTIONS: Mapping[str, Option] = {
     "derivatives": _FLAG,
     "as_numpy": _FLAG,
     "fmax": _FLAG,
+    "atoms": _FLAG,
     "composition": _FLAG,
     "drop_last": _FLAG,
     "pin_memory": _FLAG,

@@ -104,3 +104,40 @@ def test_plain_xarray_makes_one_of_the_table_of_structures(ds, path):
     assert len(table) == 40
     assert table.energy.tolist() == ds.energy.values.tolist()
     assert zstruct.open(path)[["energy", "n_atoms"]].to_dataframe().shape[0] == 40
+
+
+def test_a_row_for_each_atom(ds, structures):
+    part = ds.zs.isel([7, 4, 31])
+    chosen = [structures[k] for k in (7, 4, 31)]
+
+    table = part.zs.to_dataframe(["forces", "numbers", "energy", "config_type"], atoms=True)
+
+    assert table.index.names == ["structure", "atom"]
+    assert table.index.tolist() == [(k, i) for k in (7, 4, 31) for i in range(len(structures[k]))]
+    assert table.numbers.tolist() == [z for atoms in chosen for z in atoms.numbers]
+    assert table.forces_y.tolist() == [f for atoms in chosen for f in atoms.get_forces()[:, 1]]
+    assert table.energy.tolist() == [a.get_potential_energy() for a in chosen for _ in range(len(a))]
+    assert table.loc[4].forces_x.tolist() == structures[4].get_forces()[:, 0].tolist()
+    assert table.config_type.isna().tolist() == ["config_type" not in a.info for a in chosen for _ in a]
+
+
+def test_tables_of_atoms_have_what_is_over_atoms(ds, structures):
+    table = ds.zs.to_dataframe(atoms=True)
+
+    assert len(table) == sum(map(len, structures))
+    assert list(table.columns[:1]) == ["numbers"]
+    assert {"positions_x", "forces_z"} <= {*table.columns}
+    assert "energy" not in table.columns
+    assert len(ds.zs.isel([]).zs.to_dataframe(atoms=True)) == 0
+    assert len(ds.zs.isel([]).zs.to_dataframe(["cell"])) == 0
+    numbers = ds.drop_vars("structure").zs.to_dataframe(["numbers"], atoms=True)
+    assert numbers.index.get_level_values(0).max() == 39
+
+
+def test_what_no_table_of_atoms_has(ds):
+    with pytest.raises(zstruct.InputError, match="fmax and composition are columns of structures"):
+        ds.zs.to_dataframe(atoms=True, fmax=True)
+    with pytest.raises(KeyError, match="no field 'nothing'"):
+        ds.zs.to_dataframe(["nothing"], atoms=True)
+    with pytest.raises(zstruct.InputError, match="this Dataset has lost offsets"):
+        ds.drop_vars("offsets").zs.to_dataframe(atoms=True)

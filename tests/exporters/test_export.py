@@ -118,6 +118,8 @@ def test_fields_are_chosen(store, tmp_path):
     assert "energy" not in exporter.contents.fields
     with pytest.raises(InputError, match="has no field 'nrg'; it has numbers"):
         zstruct.export(store, tmp_path / "c", exporter, fields=["nrg"])
+    with pytest.raises(InputError, match="has no field 'enrgy'; is it energy"):
+        zstruct.export(store, tmp_path / "c", exporter, exclude=["enrgy"])
 
 
 def test_what_fails_leaves_what_was_there(store, tmp_path):
@@ -148,6 +150,7 @@ def test_what_fails_leaves_what_was_there(store, tmp_path):
     [
         ("out", {}, "the name does not say which format .* 'packed-memmap'"),
         ("out", {"format": "nothing"}, "no format 'nothing' to export to; those are"),
+        ("out", {"format": "XYZ"}, "no format 'XYZ' to export to; is it 'xyz'"),
         ("out.xyz", {"select": "Ti"}, "nothing to export: the selection has no structures"),
         ("out.xyz", {"exclude": ["cell"]}, "a structure can't do without cell"),
         ("out.xyz", {"with_split": "mine"}, "has no split 'mine'|no such split|no split"),
@@ -232,7 +235,7 @@ def test_without_cells_none_is_lost(store, tmp_path):
     assert "cell" not in report.lost
     report = zstruct.export(store, tmp_path / "b", "packed-memmap", select="Cu", progress=False)
     assert {"cell", "pbc"} <= set(report.lost)
-    assert "left out: cell (" in str(report)
+    assert "left out: cell, pbc, " in str(report)
 
 
 def test_progress_is_shown(store, tmp_path, capsys, monkeypatch):

@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from zstruct import parallel
 from zstruct.docstrings import documented
 from zstruct.errors import InputError
-from zstruct.explore import quantities
+from zstruct.explore import conversions, quantities
 from zstruct.explore.arguments import check_labels, labelled, mask_over, the_structures
 from zstruct.explore.dataset_table import selected
 from zstruct.explore.html import dataset_page
@@ -55,6 +54,7 @@ class StructureAccessor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import xarray as xr
     >>> ds = xr.Dataset(
     ...     {
@@ -230,6 +230,7 @@ class StructureAccessor:
         return selected(self._ragged, selection)
 
     @keywords()
+    @documented(conversions.to_ase)
     def to_ase(self, structure: Any = None) -> Atoms | list[Atoms]:
         """Return structures as `ase.Atoms`; reads them, every array once.
 
@@ -237,63 +238,20 @@ class StructureAccessor:
         (``move_mask``) become constraints, and everything else goes to ``arrays`` and ``info``
         under the name the input gave it. What a structure lacks is absent. Provenance is in
         ``info["zstruct_source"]`` and ``info["zstruct_frame"]``.
-
-        Parameters
-        ----------
-        structure
-            As for `isel`; all if not given.
-
-        Returns
-        -------
-        ase.Atoms or list of ase.Atoms
-            One for an integer, else a list.
-
-        Raises
-        ------
-        IndexError
-            If there are no such structures.
-        InputError
-            If the Dataset has lost `offsets` or `n_atoms`.
-        KeyError
-            If the Dataset has no numbers or positions.
         """
-        from zstruct.explore.to_ase import to_atoms
-
-        for name in ("numbers", "positions"):
-            self._ragged.variable(name)
-        part = self.isel(slice(None) if structure is None else structure)
-        made = to_atoms(part.compute())
-        return made[0] if isinstance(structure, int | np.integer) else made
+        return conversions.to_ase(self._ragged, structure)
 
     @keywords()
+    @documented(conversions.to_pymatgen)
     def to_pymatgen(self, structure: Any = None) -> Any:
         """Return structures as pymatgen has them: a Structure of what has a cell, else a Molecule; reads.
 
         What `to_ase` puts into ``arrays`` are site properties, the rest are properties.
-
-        Parameters
-        ----------
-        structure
-            As for `isel`; all if not given.
-
-        Returns
-        -------
-        pymatgen.core.Structure or Molecule, or list of them
-            One for an integer, else a list.
-
-        Raises
-        ------
-        IndexError, InputError, KeyError
-            As for `to_ase`, and if a cell has no volume.
-        MissingExtraError
-            If pymatgen is not installed.
         """
-        from zstruct.explore.to_pymatgen import to_structure
-
-        made = self.to_ase(structure)
-        return list(map(to_structure, made)) if isinstance(made, list) else to_structure(made)
+        return conversions.to_pymatgen(self._ragged, structure)
 
     @keywords(parallel.WORKERS)
+    @documented(conversions.to_file)
     def export(
         self,
         path: str | os.PathLike[str],
@@ -310,38 +268,18 @@ class StructureAccessor:
 
         What was selected, sorted, changed or added is in the file: ``ds.assign(score=...)`` too, if it has a
         row for each structure or atom. Of coordinates, those are written that a store has.
-
-        Parameters
-        ----------
-        path, format, with_split, overwrite, workers, progress
-            As for `zstruct.export`.
-        fields
-            The variables to export, besides numbers, positions, cell and pbc.
-        exclude
-            Variables to leave out.
-
-        Raises
-        ------
-        InputError, BuildLockedError, WriteError, StoreExistsError, MissingExtraError
-            As for `zstruct.export`; and if the Dataset has lost `offsets` or `n_atoms`.
-
-        Examples
-        --------
-        >>> import tempfile, ase.build, ase.io, zstruct
-        >>> folder = tempfile.mkdtemp()
-        >>> molecules = [ase.build.molecule(name) for name in ("CH4", "H2O", "CO2")]
-        >>> report = zstruct.build(molecules, folder + "/a.zarr", progress=False)
-        >>> ds = zstruct.open(folder + "/a.zarr").zs.select("O")
-        >>> ds = ds.assign(score=2.0 * ds.n_atoms)
-        >>> report = ds.zs.export(folder + "/oxygen.xyz", progress=False)
-        >>> [(str(atoms.symbols), atoms.info["score"]) for atoms in ase.io.iread(folder + "/oxygen.xyz")]
-        [('OH2', 6.0), ('CO2', 6.0)]
         """
-        from zstruct.explore.exported import DatasetStructures
-        from zstruct.exporters.export import write_structures
-
-        chosen = DatasetStructures(self._ragged, fields, exclude, with_split)
-        return write_structures(chosen, path, format, overwrite=overwrite, workers=workers, progress=progress)
+        return conversions.to_file(
+            self._ragged,
+            path,
+            format,
+            fields=fields,
+            exclude=exclude,
+            with_split=with_split,
+            overwrite=overwrite,
+            workers=workers,
+            progress=progress,
+        )
 
     @keywords()
     @documented(write_store)
@@ -532,10 +470,15 @@ class StructureAccessor:
     @keywords()
     @documented(to_table)
     def to_dataframe(
-        self, fields: list[str] | None = None, *, fmax: bool = False, composition: bool = False
+        self,
+        fields: list[str] | None = None,
+        *,
+        atoms: bool = False,
+        fmax: bool = False,
+        composition: bool = False,
     ) -> pd.DataFrame:
-        """Return a table with one row a structure; reads what is in it."""
-        return to_table(self._ragged, fields, fmax=fmax, composition=composition)
+        """Return a table with one row a structure, or one an atom; reads what is in it."""
+        return to_table(self._ragged, fields, atoms=atoms, fmax=fmax, composition=composition)
 
     @keywords()
     @documented(plot_energies)

@@ -6,5 +6,18 @@
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.export import ExportReport, export
 from zstruct.exporters.exporter import Exporter, TextExporter
+from zstruct.exporters.limits import Entry, FieldLimit, Limits, StructureLimit, only
 
-__all__ = ["Block", "Contents", "ExportReport", "Exporter", "TextExporter", "export"]
+__all__ = [
+    "Block",
+    "Contents",
+    "Entry",
+    "ExportReport",
+    "Exporter",
+    "FieldLimit",
+    "Limits",
+    "StructureLimit",
+    "TextExporter",
+    "export",
+    "only",
+]

@@ -62,7 +62,10 @@ class ExportReport:
     def __str__(self) -> str:
         size = f"{counted(self.n_structures, 'structure')}, {counted(self.n_atoms, 'atom')}"
         lines = [f"{self.path}: {size}, {sized(self.nbytes)}, exported in {self.seconds:.2f} s"]
-        lines += [f"left out: {name} ({why})" for name, why in self.lost.items()]
+        reasons: dict[str, list[str]] = {}
+        for name, why in self.lost.items():
+            reasons.setdefault(why, []).append(name)
+        lines += [f"left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
         return "\n".join(lines)
 
 

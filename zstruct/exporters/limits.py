@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.exporters.blocks import Block, Contents
+from zstruct.keywords import keywords
 from zstruct.schema import FIELDS, GEOMETRY, PROVENANCE, Field
 from zstruct.text import counted
 
@@ -65,6 +66,7 @@ class Entry:
         return self.contents.categories.get(self.name, [])
 
 
+@keywords()
 @dataclass(frozen=True)
 class FieldLimit:
     """Fields that have no place in a format, or of which it does not keep all.
@@ -88,6 +90,7 @@ class FieldLimit:
         return f"the {self.aspect} of {name}" if self.aspect else name
 
 
+@keywords()
 @dataclass(frozen=True)
 class StructureLimit:
     """Structures that a format can't hold as they are.
@@ -113,6 +116,7 @@ class StructureLimit:
     refused: bool = False
 
 
+@keywords()
 @dataclass(frozen=True)
 class Limits:
     """What a format can't carry.
@@ -225,6 +229,7 @@ class Tally:
             self._lost[limit.what] = f"{limit.why}, {counted(n, 'structure')}"
 
 
+@keywords()
 def only(names: Iterable[str], words: str = "") -> FieldLimit:
     """Return the limit of a format that has places for some fields only, besides the geometry.
 

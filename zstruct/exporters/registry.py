@@ -14,6 +14,7 @@ from typing import Any
 from zstruct.errors import InputError
 from zstruct.exporters.exporter import Exporter, TextExporter
 from zstruct.sources.compression import stem
+from zstruct.text import nearest
 
 __all__ = ["FORMATS", "Format", "exporter_of"]
 
@@ -141,13 +142,16 @@ def exporter_of(path: str, format: Any = None) -> Exporter:
     if format is not None:
         row = next((row for row in FORMATS if row.name == format), None)
         if row is None:
-            raise InputError(f"there is no format {format!r} to export to; those are {known}")
+            near = nearest(str(format), [row.name for row in FORMATS])
+            meant = f"; is it {near!r}?" if near else ""
+            raise InputError(f"there is no format {format!r} to export to{meant}; those are {known}")
     else:
         name = stem(os.path.basename(path.rstrip("/"))).lower()
         row = next((row for row in FORMATS if name.endswith(tuple(row.suffixes))), None)
         if row is None:
             raise InputError(
-                f"the name does not say which format it is to have: give format=, one of {known}", path
+                f"the name does not say which format it is to have: give format= (--format), one of {known}",
+                path,
             )
     made: Exporter = getattr(importlib.import_module(row.module), row.exporter)()
     if stem(path) != path and not isinstance(made, TextExporter):

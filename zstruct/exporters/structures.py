@@ -23,6 +23,7 @@ from zstruct.splits import open_split
 from zstruct.store.labelled import names_of
 from zstruct.store.spec import FORMULA, LABELS
 from zstruct.store.store import Store
+from zstruct.text import nearest
 from zstruct.to_ase import original_name
 
 __all__ = [
@@ -170,7 +171,9 @@ def wanted_fields(
     chosen, left_out = list(there) if fields is None else names("fields", fields), names("exclude", exclude)
     for name in [*GEOMETRY, *chosen, *left_out]:
         if name not in there:
-            raise InputError(f"{label} has no field {name!r}; it has {', '.join(there)}")
+            near = nearest(name, there)
+            meant = f"; is it {near}?" if near else ""
+            raise InputError(f"{label} has no field {name!r}{meant}; it has {', '.join(there)}")
     for name in GEOMETRY:
         if name in left_out:
             raise InputError(f"exclude=[{name!r}]: a structure can't do without {name}")
