@@ -307,6 +307,14 @@ def test_compressed(read, rng, end, pack):
         read(pack.compress(text)[:-20], f"OUTCAR{end}")
 
 
+def test_counts_of_atoms_that_are_negative_are_said():
+    text = outcar(steps(np.random.default_rng(0), n=1))
+    damaged = re.sub(r"(ions per type = *)(\d+)", r"\g<1>-\2", text)
+    assert damaged != text
+    with pytest.raises(InputError, match=r"'ions per type' are .* some are negative"):
+        list(OutcarSource(MemoryContent("OUTCAR", "OUTCAR", damaged.encode())).read(None))
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_damage_is_said_or_harmless(data):

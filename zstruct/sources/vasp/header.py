@@ -45,6 +45,8 @@ class Header:
                 raise OutputError(
                     "there is no list of potentials (TITEL) and of 'ions per type' before its steps"
                 )
+            if min(self.counts) < 0:
+                raise OutputError(f"'ions per type' are {self.counts}, of which some are negative")
             if len(names) != len(self.counts) or sum(self.counts) != n:
                 raise OutputError(
                     f"it names {len(names)} potentials and {n} atoms, and the 'ions per type' are "

@@ -305,7 +305,7 @@ class _Reading:
     def _start(self, line: bytes) -> None:
         """Take the positions that the run starts from."""
         if self.block is None and b"position of ions in cartesian coordinates" in line:
-            n = sum(self.header.counts)
+            n = len(self.header.numbers())
             values = reals(_words(self._take(n)), (n, 3), "positions")
             self.header.positions = values
 
