@@ -1,27 +1,19 @@
-import bz2
-import gzip
 import lzma
 import re
 import tracemalloc
 import zlib
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zstruct
+from tests.sources.archive.make import COMPRESS
 from zstruct.errors import InputError
 from zstruct.sources import compression
 from zstruct.sources.compression import SUFFIXES, begins, decompressed, opened, stem, unpacked
 from zstruct.sources.content import MemoryContent
 
-COMPRESS = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": zstandard.ZstdCompressor().compress,
-}
 TEXT = b"".join(b"1\nenergy=%d\nHe 0 0 %d\n" % (k, k) for k in range(2000))
 
 

@@ -9,16 +9,17 @@ import zipfile
 
 import zstandard
 
-__all__ = ["PACKED", "files_of", "frame", "tar_of", "zip_of"]
+__all__ = ["COMPRESS", "PACKED", "files_of", "frame", "tar_of", "zip_of"]
 
-#: Ends of names of compressed tar archives, and what compresses them.
-PACKED = {
-    ".tar": bytes,
-    ".tar.gz": gzip.compress,
-    ".tar.bz2": bz2.compress,
-    ".tar.xz": lzma.compress,
-    ".tar.zst": zstandard.ZstdCompressor().compress,
+#: What compresses files, by the ends of their names.
+COMPRESS = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
 }
+#: The same for tar archives.
+PACKED = {".tar": bytes} | {f".tar{suffix}": compress for suffix, compress in COMPRESS.items()}
 
 
 def frame(k: float, n: int = 2) -> bytes:

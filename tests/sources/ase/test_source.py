@@ -1,5 +1,6 @@
 """Sources through ASE: what Atoms, files and databases hold must arrive, and nothing else."""
 
+import contextlib
 import pickle
 import warnings
 
@@ -14,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 from ase.spacegroup import crystal
 
+from tests.sources.archive.make import COMPRESS
 from tests.sources.ase.reading import assert_same, faults, packed, read
 from zstruct.errors import InputError
 from zstruct.sources.ase.source import ASESource, AtomsSource
@@ -434,3 +436,16 @@ def test_files_ase_can_not_read(tmp_path):
     empty.write_bytes(b"")
     with pytest.raises(InputError):
         read(ASESource(empty))
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_compressed_files_are_unpacked_for_ase(tmp_path, suffix):
+    ase.io.write(tmp_path / "a.cif", bulk("Cu"))
+    whole = COMPRESS[suffix]((tmp_path / "a.cif").read_bytes())
+    path = tmp_path / f"b.cif{suffix}"
+    path.write_bytes(whole)
+    assert packed(ASESource(path)).columns["numbers"].tolist() == [29]
+    path.write_bytes(whole[:-9])
+    source = ASESource(path)
+    with contextlib.suppress(InputError):  # which says it as well
+        assert [bad.frame for raw in source.read(source.scan()[0]) for bad in raw.bad] == [0]
