@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zstruct.errors import MissingExtraError
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
+from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field
 
 __all__ = ["ParquetExporter"]
@@ -58,13 +59,20 @@ class ParquetExporter(Exporter):
             there = block.present.get(name)
             gone = None if there is None else ~there
             texts = self._contents.categories.get(name)
+            lengths = block.n_atoms
             if field.level != ATOM:
-                columns.append(_array(pa, rows, field, texts, gone))
-                continue
-            offsets = pa.array(block.offsets.astype(np.int32))
-            mask = None if gone is None else pa.array(gone)
+                if not field.shape:
+                    columns.append(_array(pa, rows, field, texts, gone))
+                    continue
+                lengths = np.full(len(block), field.shape[0])
+                rows = rows.reshape(-1, *field.shape[1:])
+            if gone is not None:  # older versions take no missing list that has a length
+                rows, lengths = rows[np.repeat(~gone, lengths)], np.where(gone, 0, lengths)
+            offsets = pa.array(counts_to_offsets(lengths).astype(np.int32))
             values = _array(pa, rows, field, texts, None)
-            columns.append(pa.ListArray.from_arrays(offsets, values, mask=mask))
+            columns.append(
+                pa.ListArray.from_arrays(offsets, values, mask=None if gone is None else pa.array(gone))
+            )
         self._writer.write_table(pa.table(columns, schema=self._schema))
 
     def end(self) -> None:
@@ -75,9 +83,17 @@ class ParquetExporter(Exporter):
 def _type(pa: Any, field: Field) -> Any:
     kinds = {"category": pa.string(), "bool": pa.bool_()}
     found = kinds.get(field.kind) or pa.from_numpy_dtype(np.dtype(field.dtype))
-    for size in reversed(field.shape):
+    for size in reversed(_inner(field)):
         found = pa.list_(found, size)
-    return pa.list_(found) if field.level == ATOM else found
+    return pa.list_(found) if field.level == ATOM or field.shape else found
+
+
+def _inner(field: Field) -> tuple[int, ...]:
+    """Return the lengths of lists in lists: the outer one, which may be missing, is of any length.
+
+    Lists of a fixed length can be missing as well, but before version 26 pyarrow does not read such.
+    """
+    return field.shape if field.level == ATOM else field.shape[1:]
 
 
 def _array(
@@ -89,12 +105,8 @@ def _array(
         flat = flat.astype(bool)
     if texts is not None:
         made = pa.array(texts, pa.string()).take(pa.array(flat, mask=flat < 0))
-    elif not field.shape:
-        return pa.array(flat, mask=gone)
     else:
-        made = pa.array(flat)
-    for k, size in enumerate(reversed(field.shape)):
-        last = k == len(field.shape) - 1
-        mask = pa.array(gone) if last and gone is not None else None
-        made = pa.FixedSizeListArray.from_arrays(made, size, mask=mask)
+        made = pa.array(flat, mask=gone)
+    for size in reversed(_inner(field)):
+        made = pa.FixedSizeListArray.from_arrays(made, size)
     return made

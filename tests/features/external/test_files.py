@@ -24,6 +24,7 @@ def read(path, name="x"):
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_one_array_and_what_kinoml_puts_beside_it(store, sizes, rng, tmp_path, save, order):
+    pytest.importorskip("torch")
     x, y = rng.normal(size=(11, 4)), rng.normal(size=11)
     indices = {"idx_train": np.arange(8), "idx_test": np.arange(8, 11)}
     save(tmp_path / "k.npz", X=np.asarray(x, order=order), y=y, **indices)
@@ -42,6 +43,7 @@ def test_one_array_and_what_kinoml_puts_beside_it(store, sizes, rng, tmp_path, s
 
 @pytest.mark.parametrize("underscore", ["_", ""])
 def test_arrays_of_systems_are_counted_as_numbers(store, parts, tmp_path, underscore):
+    pytest.importorskip("torch")
     named = {f"X_s{k}{underscore}": part for k, part in reversed(list(enumerate(parts)))}
     np.savez(tmp_path / "k.npz", y=np.zeros(11), **named)  # X_s10_ comes after X_s2_
     with pytest.raises(InputError, match="pass level='row'"):

@@ -115,6 +115,7 @@ def test_one_name_is_that_of_one_group(store, per_atom):
 
 
 def test_a_group_of_other_content_is_stale(store, per_atom, frames, tmp_path):
+    pytest.importorskip("torch")
     add(store, "x", per_atom)
     shutil.copytree(store / "features", tmp_path / "kept")
     zstruct.build(frames, store, overwrite=True, progress=False)
@@ -129,6 +130,7 @@ def test_a_group_of_other_content_is_stale(store, per_atom, frames, tmp_path):
 
 
 def test_derivatives_are_refused(store, per_atom):
+    pytest.importorskip("torch")
     add(store, "x", per_atom)
     with pytest.raises(InputError, match="they have no derivatives"):
         zstruct.ZarrStructureDataset(store, derivatives="x")

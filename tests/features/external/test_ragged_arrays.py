@@ -55,6 +55,7 @@ def test_rows_of_structures(store, rng, through):
 
 
 def test_rows_of_their_own(store, sizes, rng, through):
+    pytest.importorskip("torch")
     parts = [rng.normal(size=(n % 4, 2)) for n in sizes]
     parts[:4] = [np.empty((0, 2))] * 4  # a whole row group
     with pytest.raises(InputError, match="level='row'"):

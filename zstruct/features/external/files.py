@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
+from zstruct.features.external.order import WHOSE
 
-__all__ = ["FileValues", "npy_array", "npz_values"]
+__all__ = ["FileValues", "npy_array", "npz_array", "npz_values"]
 
 Piece = tuple[NDArray[Any], str]  # with what it is, for sentences
 _OF_SYSTEM = re.compile(r"X_s(\d+)_?")
@@ -43,12 +44,15 @@ class FileValues:
         Yields them.
     left_out
         What else is in the file, with what it may be good for.
+    beside
+        Arrays that say whose rows they are, by name.
     """
 
     what: str
     by_structure: bool
     pieces: Callable[[], Iterator[Piece]]
     left_out: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 def npy_array(path: Path) -> NDArray[Any]:
@@ -107,6 +111,7 @@ def npz_values(path: Path, key: str | None) -> FileValues:
     chosen = _chosen(path, [*groups, *plain], groups, key)
     left = [_said(name, shapes[name], path) for name in plain if name != chosen]
     left += [f"{name} of each structure" for name in groups if name != chosen]
+    beside = tuple(name for name in plain if name != chosen and name in WHOSE)
     if chosen not in groups:
 
         def rows() -> Iterator[Piece]:
@@ -114,7 +119,7 @@ def npz_values(path: Path, key: str | None) -> FileValues:
                 for block in _blocks(archive, chosen):
                     yield block, f"{chosen} of {path}"
 
-        return FileValues(chosen, _is_stacked(shapes[chosen]), _guarded(path, rows), tuple(left))
+        return FileValues(chosen, _is_stacked(shapes[chosen]), _guarded(path, rows), tuple(left), beside)
     members = groups[chosen]
     missing = next((k for k in range(len(members)) if k not in members), None)
     if missing is not None:
@@ -127,7 +132,22 @@ def npz_values(path: Path, key: str | None) -> FileValues:
             for k in range(len(members)):
                 yield _whole(archive, members[k]), f"{members[k]} of {path}"
 
-    return FileValues(chosen, True, _guarded(path, of_systems), tuple(left))
+    return FileValues(chosen, True, _guarded(path, of_systems), tuple(left), beside)
+
+
+def npz_array(path: Path, name: str) -> NDArray[Any]:
+    """Return one array of an .npz file.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or holds objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _whole(archive, name)
+    except _FAULTS as error:
+        raise _unreadable(path, ".npz", error) from error
 
 
 def _is_stacked(shape: tuple[int, ...]) -> bool:
@@ -141,6 +161,7 @@ def _chosen(path: Path, names: list[str], groups: dict[str, dict[int, str]], key
             raise InputError(f"{path} has no {key!r}; it has {', '.join(names) or 'nothing'}")
         return key
     candidates = [name for name in names if name != "y" and not name.startswith("idx_")]
+    candidates = [name for name in candidates if name not in WHOSE] or candidates
     if "X" in candidates:
         return "X"
     if len(candidates) != 1:

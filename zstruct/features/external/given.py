@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.features.external.files import npy_array, npz_values
+from zstruct.features.external.files import npy_array, npz_array, npz_values
 from zstruct.features.external.numbers import array_from, as_numbers
+from zstruct.features.external.order import check_labels, check_whose
 from zstruct.features.external.ragged_arrays import (
     AwkwardValues,
     awkward_values,
@@ -65,6 +66,7 @@ def rows_of(
         If it does not fit the store, or there is no telling how.
     """
     spool = Spool(scratch / _SPOOL, dtype)
+    check_labels(values)
     if isinstance(values, str | os.PathLike):
         return _of_file(Path(os.path.expanduser(values)), counts, spool, level, key, dtype)
     if is_awkward(values):
@@ -147,6 +149,8 @@ def _of_iterator(values: Iterator[Any], counts: Counts, spool: Spool, level: Fea
 def _of_awkward(
     values: AwkwardValues, counts: Counts, spool: Spool, level: FeatureLevel | None, dtype: str | None
 ) -> Given:
+    for name, found in values.beside.items():
+        check_whose(name, found(), counts, values.what)
     by_structure = False
     with spool:
         for k, (block, lengths) in enumerate(values.blocks()):
@@ -173,6 +177,8 @@ def _of_file(
             "give the array"
         )
     found = npz_values(path, key)
+    for name in found.beside:
+        check_whose(name, npz_array(path, name), counts, str(path))
     with spool:
         for piece, what in found.pieces():
             spool.add(piece, what)

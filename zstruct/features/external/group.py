@@ -188,7 +188,7 @@ def add(
             raise ArgumentTypeError(f"{option} is a text, or None, not {shown(text)}")
     opened = Store(given_path)
     with writing_group(opened) as (there, scratch):
-        counts = Counts(there.read("n_atoms").astype(np.int64))
+        counts = Counts(there.read("n_atoms").astype(np.int64), lambda: there.read("numbers"))
         given = rows_of(values, counts, scratch, level, key, dtype)
         said = _attrs(there, name, given, feature_names, description)
         new = _missing(there, name, said, overwrite)

@@ -5,8 +5,9 @@ They are taken some structures at a time, without an object for each. Awkward is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError, MissingExtraError
+from zstruct.features.external.order import WHOSE
 
 __all__ = ["AwkwardValues", "awkward_values", "is_awkward", "parquet_values"]
 
@@ -30,10 +32,16 @@ class AwkwardValues:
         Yields arrays of structures end to end, with their lengths; without these, rows of a table.
     left_out
         What else is in it.
+    beside
+        What returns arrays that say whose rows these are, by name.
+    what
+        What it is, for sentences.
     """
 
     blocks: Callable[[], Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]]
     left_out: tuple[str, ...] = ()
+    beside: Mapping[str, Callable[[], NDArray[Any]]] = field(default_factory=dict)
+    what: str = "values"
 
 
 def is_awkward(values: Any) -> bool:
@@ -49,14 +57,17 @@ def awkward_values(values: Any, key: str | None, what: str = "values") -> Awkwar
     InputError
         If there is no telling which field is meant.
     """
-    field, left = _field(list(values.fields), key, what)
+    chosen, left = _field(list(values.fields), key, what)
 
     def blocks() -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
         for start in range(0, len(values), _STEP):
             part = values[start : start + _STEP]
-            yield _packed(part if field is None else part[field], start, what)
+            yield _packed(part if chosen is None else part[chosen], start, what)
 
-    return AwkwardValues(blocks, left)
+    beside = {
+        name: partial(_flat, values[name]) for name in values.fields if name in WHOSE and name != chosen
+    }
+    return AwkwardValues(blocks, left, beside, what)
 
 
 def parquet_values(path: Path, key: str | None) -> AwkwardValues:
@@ -85,22 +96,39 @@ def parquet_values(path: Path, key: str | None) -> AwkwardValues:
     except faults as error:
         raise InputError(f"{path} can't be read as a .parquet file: {error}") from error
     named = columns != [""]  # what was no record has one column without a name
-    field, left = _field(columns if named else [], key, str(path))
+    chosen, left = _field(columns if named else [], key, str(path))
 
     def blocks() -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
         start = 0
         for group in range(n_groups):
-            only = {} if field is None else {"columns": [field]}
+            only = {} if chosen is None else {"columns": [chosen]}
             try:
                 part = awkward.from_parquet(path, row_groups=[group], **only)
             except faults as error:
                 raise InputError(f"{path} can't be read: {error}") from error
-            part = part if field is None else part[field]
+            part = part if chosen is None else part[chosen]
             for first in range(0, len(part), _STEP):
                 yield _packed(part[first : first + _STEP], start + first, str(path))
             start += len(part)
 
-    return AwkwardValues(blocks, left)
+    def whose(name: str) -> NDArray[Any]:
+        try:
+            return _flat(awkward.from_parquet(path, columns=[name])[name])
+        except faults as error:
+            raise InputError(f"{path} can't be read: {error}") from error
+
+    beside = {name: partial(whose, name) for name in columns if named and name in WHOSE and name != chosen}
+    return AwkwardValues(blocks, left, beside, str(path))
+
+
+def _flat(values: Any) -> NDArray[Any]:
+    """Return all numbers of an array one after the other; those of no numbers say nothing."""
+    import awkward
+
+    try:
+        return np.asarray(awkward.to_numpy(awkward.flatten(values, axis=None)))
+    except (ValueError, TypeError):
+        return np.empty(0)
 
 
 def _field(fields: list[str], key: str | None, what: str) -> tuple[str | None, tuple[str, ...]]:
@@ -111,7 +139,7 @@ def _field(fields: list[str], key: str | None, what: str) -> tuple[str | None, t
         return None, ()
     numbered = len(fields) > 1 and fields == [str(k) for k in range(len(fields))]
     if key is None:
-        candidates = fields[:-1] if numbered else fields
+        candidates = fields[:-1] if numbered else [name for name in fields if name not in WHOSE] or fields
         if len(candidates) != 1:
             raise InputError(f"{what} has {', '.join(candidates)}: say which to take, with key=")
         key = candidates[0]
@@ -149,11 +177,12 @@ def _packed(part: Any, start: int, what: str) -> tuple[NDArray[Any], NDArray[np.
         elif part.ndim == 3:
             return np.empty((0, 0)), counts
         return _numbers(flat, what), counts
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:  # the last of texts, from older versions
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{what}, structures {start} to {start + len(part)}, is no table of numbers: {error}"
+            f"{what}, structures {start} to {start + len(part)}, is no table of numbers: "
+            f"{str(error).partition(' (in compiled code')[0]}"
         ) from error
 
 

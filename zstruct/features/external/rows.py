@@ -34,9 +34,12 @@ class Counts:
     ----------
     n_atoms
         Shape (n,).
+    numbers
+        Returns the atomic numbers of all atoms.
     """
 
     n_atoms: NDArray[np.int64]
+    numbers: Callable[[], NDArray[np.uint8]]
 
     @property
     def structures(self) -> int:
@@ -117,7 +120,16 @@ def of_table(values: Any, counts: Counts, level: FeatureLevel | None, dtype: str
     InputError
         If it does not fit.
     """
+    if not all(isinstance(size, (int, np.integer)) for size in values.shape):
+        raise InputError(
+            f"values have the shape {tuple(values.shape)}: how many rows there are is not known before they "
+            "are computed; call values.compute_chunk_sizes() first, or values.compute()"
+        )
+    if hasattr(values, "toarray"):
+        raise InputError("values are a sparse matrix: features are stored densely, pass values.toarray()")
     n, rest = int(values.shape[0]), tuple(map(int, values.shape[1:]))
+    if 0 in rest:
+        raise InputError(f"values have the shape {(n, *rest)}: there are no features in their rows")
     if len(rest) > 1:
         raise InputError(
             f"values have the shape {(n, *rest)}: features are numbers in rows; reshape them to ({n}, "
