@@ -139,7 +139,7 @@ def add(
     said = LabelUnits.given(units, labels)
     chosen = _levels(levels, labels)
     with writing_group(opened) as (there, scratch):
-        counts = Counts(there.read("n_atoms").astype(np.int64))
+        counts = Counts(there.read("n_atoms").astype(np.int64), lambda: there.read("numbers"))
         columns = [
             column_of(
                 called, values, there.fields, counts, scratch, said, level=chosen.get(called), dtype=dtype
