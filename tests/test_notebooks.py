@@ -38,12 +38,15 @@ def without_notices(text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run(path, copy, environment):
+def test_notebooks_run(path, copy, environment, long_run):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("torch")
     notebook = nbformat.read(copy / "notebooks" / path.name, as_version=4)
     folder = {"metadata": {"path": str(copy / "notebooks")}}
+    if not long_run:  # what the notebook asserts at its end holds by then
+        for cell in notebook.cells:
+            cell.source = cell.source.replace("EPOCHS = 25", "EPOCHS = 8")
 
     nbclient.NotebookClient(notebook, timeout=120, resources=folder).execute()
 

@@ -250,6 +250,7 @@ class StructureReader(BatchReader):
         """What makes its batches; shared by all views."""
         return self._pipeline
 
+    @keywords()
     def made_by(self, pipeline: Pipeline) -> Self:
         """Return a view whose batches another pipeline makes, one of the same store."""
         view = copy.copy(self)
