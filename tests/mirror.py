@@ -15,12 +15,18 @@ ROOT = Path(__file__).resolve().parents[1]
 THROUGH = {
     "batch/test_pack.py": ["batch/tensors"],
     "batch/test_union.py": ["batch/origin"],
+    "building/test_append.py": [
+        "building/append_report",
+        "building/append_request",
+        "building/kept_forms",
+    ],
     "building/test_build.py": [
         "building/build_request",
         "building/encoding",
         "building/filters",
         "building/finalize",
         "building/input_options",
+        "building/making",
         "building/markers",
         "building/parse",
         "building/parts",
@@ -231,6 +237,7 @@ THROUGH = {
     "store/test_verify.py": ["store/shard_checks"],
     "test_arguments.py": ["errors", "text"],
     "test_cli.py": [
+        "cli/append",
         "cli/build",
         "cli/export",
         "cli/featurize",

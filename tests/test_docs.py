@@ -181,6 +181,7 @@ def test_the_page_on_building_explains_every_option():
 
 
 COMMANDS = (
+    "append",
     "build",
     "peek",
     "info",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from zstruct import sources as sources
     from zstruct import stats as stats
     from zstruct import transforms as transforms
+    from zstruct.building.append import append
+    from zstruct.building.append_report import AppendReport
     from zstruct.building.build import build
     from zstruct.building.encoding import Encoding
     from zstruct.building.filters import Filters, Frame
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AppendReport",
     "ArgumentTypeError",
     "BuildLockedError",
     "BuildReport",
@@ -97,6 +100,7 @@ __all__ = [
     "WriteError",
     "ZarrStructureDataset",
     "ZstructError",
+    "append",
     "build",
     "compare",
     "export",
@@ -127,6 +131,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AppendReport": "zstruct.building",
     "BuildReport": "zstruct.building",
     "Comparison": "zstruct.labels.comparison",
     "Encoding": "zstruct.building",
@@ -146,6 +151,7 @@ _LAZY = {
     "Store": "zstruct.store.store",
     "StructureReader": "zstruct.loading",
     "ZarrStructureDataset": "zstruct.loading",
+    "append": "zstruct.building",
     "build": "zstruct.building",
     "compare": "zstruct.labels.compare",
     "export": "zstruct.exporters",

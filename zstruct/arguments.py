@@ -349,6 +349,7 @@ OPTIONS: Mapping[str, Option] = {
     "drop_last": _FLAG,
     "pin_memory": _FLAG,
     "decimal": _FLAG,
+    "reencode": _FLAG,
     "reader": _TEXT,
     "allow_pickle": _FLAG,
     "storage_options": Option(

@@ -30,6 +30,6 @@ def count_steps(kill_at):
 
         return wrapper
 
-    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
+    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir", "link"):
         setattr(os, name, counted(getattr(os, name)))
     return steps

@@ -132,7 +132,7 @@ def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):
     def fail(task):
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr(importlib.import_module("zstruct.building.build"), "parse_job", fail)
+    monkeypatch.setattr(importlib.import_module("zstruct.building.making"), "parse_job", fail)
     monkeypatch.chdir(tmp_path)
     zstruct.build("in", "out.zarr", progress=False)
     assert Store(out).n_structures == FILES * 25
@@ -154,13 +154,13 @@ def test_a_shard_is_said_to_be_there_when_it_is_on_the_disk(tmp_path, xyz_file, 
         said.append(path.name in on_disk)
         write_json(path, value, **options)
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(markers, "sync_to_disk", synced)
         patch.setattr(markers, "write_json", saying)
-        patch.setattr(importlib.import_module("zstruct.building.build"), "finalize_store", interrupt)
+        patch.setattr(importlib.import_module("zstruct.building.making"), "finalize_store", interrupt)
         with pytest.raises(KeyboardInterrupt):
             zstruct.build(xyz_file, tmp_path / "out.zarr", progress=False)
     assert said == [True] * len(on_disk)

@@ -174,7 +174,7 @@ def test_formats_in_a_bucket(bucket, tmp_path, frames, small_slices, name):
 def test_worker_processes_open_files_themselves(bucket, tmp_path, frames, monkeypatch):
     import s3fs
 
-    monkeypatch.setattr(importlib.import_module("zstruct.building.build"), "_PROCESSES_FROM", 0)
+    monkeypatch.setattr(importlib.import_module("zstruct.building.making"), "_PROCESSES_FROM", 0)
     for k in range(3):
         traj = io.BytesIO()
         ase.io.write(traj, frames[10 * k : 10 * k + 10], format="traj")
@@ -284,7 +284,7 @@ def test_secrets_are_told_nowhere(server, tmp_path, capsys):
 
 def test_what_changes_meanwhile_is_noticed(server, tmp_path, monkeypatch):
     server.files["/a.xyz"] = b"1\n\nHe 0 0 0\n"
-    module = importlib.import_module("zstruct.building.build")
+    module = importlib.import_module("zstruct.building.making")
     real = module._parse
 
     def changing(*args):

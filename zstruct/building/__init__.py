@@ -1,5 +1,7 @@
 """Build a store, scan → parse → plan → encode → finalize → publish, each step restartable; or rewrite one."""
 
+from zstruct.building.append import append
+from zstruct.building.append_report import AppendReport
 from zstruct.building.build import build
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters, Frame
@@ -10,12 +12,14 @@ from zstruct.building.rewrite import rewrite
 from zstruct.building.rewrite_report import RewriteReport
 
 __all__ = [
+    "AppendReport",
     "BuildReport",
     "Encoding",
     "Filters",
     "Frame",
     "PeekReport",
     "RewriteReport",
+    "append",
     "build",
     "peek",
     "rewrite",

@@ -16,12 +16,12 @@ from zstruct.building.filters import Filters, Frame, code_of
 from zstruct.building.input_options import InputOptions
 from zstruct.building.run_options import RunOptions
 from zstruct.keywords import as_options, set_fields
-from zstruct.query import Choice, Selection, asked
+from zstruct.query import Selection, asked
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.options import SourceOptions
 from zstruct.store.spec import ENCODING_VERSION
 
-__all__ = ["BuildRequest"]
+__all__ = ["BuildRequest", "identities"]
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,19 @@ class BuildRequest(InputOptions, RunOptions):
             "decimal": self.stored.decimal,
             "compression": self.stored.compression,
             "reader": self.reader,
-            **({"select": [_identity(one) for one in self.selection.choices]} if self.selection else {}),
+            **({"select": identities(self.selection)} if self.selection else {}),
         }
 
 
-def _identity(choice: Choice) -> list[str]:
-    """Return what tells a choice from any other."""
-    said = [str(choice)]
-    for value in (choice.which, choice.where):
-        if isinstance(value, np.ndarray):
-            said.append(hashlib.sha256(f"{value.dtype} {value.tobytes().hex()}".encode()).hexdigest())
-        elif callable(value):
-            said.append(code_of(value))
-    return said
+def identities(selection: Selection) -> list[list[str]]:
+    """Return what tells a selection from any other."""
+    found = []
+    for choice in selection.choices:
+        said = [str(choice)]
+        for value in (choice.which, choice.where):
+            if isinstance(value, np.ndarray):
+                said.append(hashlib.sha256(f"{value.dtype} {value.tobytes().hex()}".encode()).hexdigest())
+            elif callable(value):
+                said.append(code_of(value))
+        found.append(said)
+    return found

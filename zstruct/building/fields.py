@@ -27,7 +27,8 @@ class PlannedField:
 
     With `is_presence` it is the column that says which structures have `original`. With `decimal` its numbers
     are decimals, and as such take that share of their bytes, by the first of them; with `stays_decimal` they
-    are stored so in a store among the inputs, and stay so.
+    are stored so in a store among the inputs, and stay so. `codec` and `chunk_rows` are those of an array
+    that was there before.
     """
 
     field: Field
@@ -38,6 +39,8 @@ class PlannedField:
     decimal: Decimal | None = None
     decimal_share: float = 1.0
     stays_decimal: bool = False
+    codec: ChunkCodec | None = None
+    chunk_rows: int | None = None
 
 
 def merged_fields(blocks: Sequence[Block]) -> dict[str, Field]:

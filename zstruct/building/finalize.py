@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
 from zstruct.building.shared_shards import SharedShard, put_shard, shared_shards
 from zstruct.elements import SYMBOLS
+from zstruct.errors import InputError
 from zstruct.sources.remarks import Remarks
-from zstruct.store.chunks import choose_grid
 from zstruct.store.spec import ArraySpec
 from zstruct.store.write import Shard, WrittenArray, content_digest, finish, write_shard
 from zstruct.store.zarr_check import check_readable
@@ -35,7 +36,7 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
         "int32",
         {"long_name": "number of atoms", "sample_dimension": "atom", "kind": "int", "rotates": "scalar"},
         0,
-        choose_grid(n, 4),
+        plan.edge("n_atoms", 4, n),
     )
     offsets = ArraySpec(
         "offsets",
@@ -44,7 +45,7 @@ def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
         "int64",
         {"long_name": "atoms of structure i are rows offsets[i]:offsets[i + 1]"},
         0,
-        choose_grid(n + 1, 8),
+        plan.edge("offsets", 8, n + 1),
     )
     tables: list[tuple[ArraySpec, NDArray[Any]]] = [
         (counts, plan.counts.astype(np.int32)),
@@ -72,10 +73,32 @@ def _write_table(
         same = len(shared) * rows
         if same and not np.array_equal(store.read(spec.path, 0, min(same, len(values))), values[:same]):
             shared = []
-    shards = [put_shard(one, path, spec, links=links, durable=False) for one in shared]
+    for one in shared:
+        put_shard(one, path, spec, links=links, durable=False)
+    shards = [one.known for one in shared]
     new = range(len(shared), spec.grid.n_shards(len(values)))
     shards += [write_shard(path, spec, k, values[k * rows : (k + 1) * rows], durable=False) for k in new]
     return WrittenArray(spec, shards)
+
+
+def _atomic_energies(plan: Plan, asked: Mapping[str, float] | None) -> dict[str, Any]:
+    """Return the attribute with the energies of free atoms, those that were asked for or those of stores.
+
+    Raises
+    ------
+    InputError
+        If those of a store that is extended are others than those that were asked for.
+    """
+    known = [source.store.attrs.get("atomic_energies") for source in plan.inputs.values()]
+    kept = known[0] if plan.grows else None
+    energies = {**(kept or {}), **(asked or {})}
+    for symbol, energy in (kept or {}).items():
+        if energies[symbol] != energy:
+            raise InputError(
+                f"atomic_energies of the store has {energy!r} eV for {symbol}, and {energies[symbol]!r} is "
+                "given: leave it out, as structures were chosen by the other"
+            )
+    return {"atomic_energies": {symbol: float(energies[symbol]) for symbol in energies}} if energies else {}
 
 
 def finalize_store(
@@ -112,6 +135,7 @@ def finalize_store(
     CorruptStoreError
         If a shard is missing, or zarr can't open what was made.
     """
+    asked = options["filters"]["atomic_energies"]
     written: list[WrittenArray] = []
     species = np.zeros(256, dtype=np.int64)
     decimals: dict[str, Any] = {}
@@ -137,13 +161,19 @@ def finalize_store(
         if planned.categories is not None:
             tables += plan.tables(planned)
     written += [_write_table(path, plan, spec, values, links=links) for spec, values in tables]
-    dropped: Counter[str] = Counter()
-    noted: Counter[str] = Counter()
+    before: dict[str, Any] = {}
+    if plan.grows and plan.base is not None:
+        before = plan.base.source.store.attrs.get("build", {})
+        options = before.get("options", options)
+    dropped: Counter[str] = Counter(before.get("dropped", {}))
+    noted: Counter[str] = Counter(before.get("noted", {}))
     remarks = Remarks.of(read_summary(part)["remarks"] for part in parts)
-    skipped = [(manifest.inputs[i][0], None, reason) for i, reason in manifest.unreadable]
-    n_skipped = len(skipped)
-    ignored: list[str] = []
-    n_ignored = 0
+    remarks.counts.update(before.get("remarks", {}))
+    skipped = [*before.get("skipped", [])]
+    skipped += [(manifest.inputs[i][0], None, reason) for i, reason in manifest.unreadable]
+    n_skipped = before.get("n_skipped", 0) + len(manifest.unreadable)
+    ignored: list[str] = [*before.get("ignored", [])]
+    n_ignored = before.get("n_ignored", 0)
     for part in parts:
         summary = read_summary(part)
         ignored += summary["ignored"]
@@ -168,8 +198,6 @@ def finalize_store(
         },
         "digest": content_digest(written),
     }
-    atomic_energies = options["filters"]["atomic_energies"]
-    if atomic_energies:
-        attrs["atomic_energies"] = {symbol: float(energy) for symbol, energy in atomic_energies.items()}
+    attrs |= _atomic_energies(plan, asked)
     finish(path, attrs, written)
     check_readable(path)

@@ -53,6 +53,8 @@ class ParseTask:
         As for a `PartWriter`.
     copies
         Whether structures of stores are copied, too.
+    grows
+        Whether the first input is a store that is extended: nothing is left out of it.
     """
 
     part: Path
@@ -63,6 +65,7 @@ class ParseTask:
     durable: bool
     in_memory: bool
     copies: bool = False
+    grows: bool = False
 
 
 def parse_job(task: ParseTask) -> dict[str, Any]:
@@ -168,13 +171,16 @@ def _take(
 ) -> Taken:
     """Take structures of a store; the names of its fields, and units that they were in, are collected."""
     assert isinstance(source, StoreSource)
-    options = task.options
+    extended = task.grows and place == 0
+    options = ReadOptions() if extended else task.options
+    filters = Filters() if extended else task.filters
     for name, column in stored_columns(source.store, options.keys, options.exclude).items():
         if name in FIELDS and column.field.kind == "float":
             remarks.add_units(name, [""] if column.source_units is None else column.source_units.split(", "))
-    for name, column in stored_columns(source.store).items():
-        properties.update({name, column.array, given_name(name)})
-    return take_stored(part, source, place, piece, options, task.filters, copies=task.copies)
+    if not extended:
+        for name, column in stored_columns(source.store).items():
+            properties.update({name, column.array, given_name(name)})
+    return take_stored(part, source, place, piece, options, filters, copies=task.copies)
 
 
 def _blocks(

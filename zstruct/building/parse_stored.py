@@ -62,7 +62,7 @@ def take_stored(
     part
         The part.
     source
-        The store; the positions that it has chosen, if any, ascend.
+        The store, and which of its structures.
     place
         Its place among the inputs.
     piece
@@ -70,7 +70,7 @@ def take_stored(
     options, filters
         What the user said.
     copies
-        Whether the part gets copies of them; else it says only where they are.
+        Whether the part gets copies of them; else it says only where they are, if these positions ascend.
 
     Raises
     ------
@@ -86,13 +86,14 @@ def take_stored(
         return Taken(piece.stop - piece.start, int(offsets[-1] - offsets[0]), {})
     rows = np.arange(piece.start, piece.stop)
     rows = rows if source.chosen is None else source.chosen[rows]
+    copies = copies or bool((rows[1:] < rows[:-1]).any())
     dropped: Counter[str] = Counter()
     passing: list[NDArray[np.int64]] = []
     needed = filters.needs(columns) if filters else []
     wanted = columns if copies else {name: columns[name] for name in needed}
     n_atoms = 0
     for some in _some(source, rows) if copies or filters else [rows]:
-        packed = read_packed(store, wanted, some)
+        packed = _read(store, wanted, some)
         if filters:
             keep, why = filters.passing(packed, source.label, some)
             packed, some = packed.select(keep), some[keep]
@@ -108,11 +109,19 @@ def take_stored(
     return Taken(len(chosen), n_atoms, dict(dropped))
 
 
+def _read(store: Store, columns: Mapping[str, StoredColumn], rows: NDArray[np.int64]) -> Packed:
+    """Return structures in any order."""
+    order = np.argsort(rows, kind="stable")
+    packed = read_packed(store, columns, rows[order])
+    return packed if (order[1:] > order[:-1]).all() else packed.select(np.argsort(order).tolist())
+
+
 def _some(source: StoreSource, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield some of the structures after the other, of bounded size."""
     store = source.store
     each = max(1, sum(store.nbytes(name) for name in store.columns) // max(1, store.n_atoms))
-    offsets = counts_to_offsets(read_scattered(store, "n_atoms", rows))
+    each_once, back = np.unique(rows, return_inverse=True)
+    offsets = counts_to_offsets(read_scattered(store, "n_atoms", each_once)[back])
     for first, last in segment_ranges(offsets, max(1, _BLOCK_BYTES // each)):
         yield rows[first:last]
 

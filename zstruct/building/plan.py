@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 from zstruct.building.blocks import Block, blocks_of
 from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
+from zstruct.building.kept_forms import keep_form, kept_chunk_rows
 from zstruct.building.parts import PartBlock, read_summary
 from zstruct.building.shared_shards import SharedShard, shared_shards
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.disk import save_array
 from zstruct.errors import InputError
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, Field, given_name, safe_names
+from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, given_name, safe_names
 from zstruct.sources.normalize.elements import TYPES
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.normalize.unit_systems import quantities_of
 from zstruct.sources.remarks import Remarks
+from zstruct.store.chunk_codec import ChunkCodec
+from zstruct.store.chunks import ChunkGrid, choose_grid, grid_with
 from zstruct.store.decimals import Decimal
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.workdir import write_json
@@ -49,6 +52,7 @@ class Plan:
     attrs: dict[str, dict[str, Any]]
     encoding: Encoding
     inputs: Mapping[int, StoredInput]
+    grows: bool = False
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -130,8 +134,18 @@ class Plan:
         rows = int(self.offsets[-1]) if planned.field.level == ATOM else len(self.counts)
         attrs = {"coverage": planned.coverage, **self.attrs.get(planned.field.name, {})}
         spec = spec_of(planned.field, planned.field.name, rows, attrs)
+        if planned.chunk_rows is not None:
+            spec = replace(spec, grid=grid_with(rows, planned.chunk_rows))
+        if planned.codec is not None:
+            return replace(spec, codec=planned.codec)
         decimal = planned.decimal if self.encoding.decimal or planned.stays_decimal else None
         return spec.with_codec(self.encoding.compression, decimal)
+
+    def edge(self, name: str, row_bytes: int, rows: int) -> ChunkGrid:
+        """Return chunks and shards of an array that says which atoms are whose."""
+        known = self.grows and self.base is not None and self.base.source.store.profile(name)
+        chunk_rows = kept_chunk_rows(known.grid, known.shape[0], row_bytes, STRUCTURE) if known else None
+        return choose_grid(rows, row_bytes) if chunk_rows is None else grid_with(rows, chunk_rows)
 
     def tables(self, planned: PlannedField) -> list[tuple[ArraySpec, NDArray[Any]]]:
         """Return the arrays, with their contents, that say what the codes of a category stand for."""
@@ -148,13 +162,19 @@ class Plan:
                 "parts": [str(p) for p in self.parts],
                 # Texts of categories may be millions: no copies of them.
                 "fields": [
-                    {**vars(planned), "field": asdict(planned.field), "decimal": _plain(planned.decimal)}
+                    {
+                        **vars(planned),
+                        "field": asdict(planned.field),
+                        "decimal": _plain(planned.decimal),
+                        "codec": _plain(planned.codec),
+                    }
                     for planned in self.fields
                 ],
                 "counts_file": str(self.counts_file),
                 "order_file": None if self.order_file is None else str(self.order_file),
                 "attrs": self.attrs,
                 "encoding": asdict(self.encoding),
+                "grows": self.grows,
             },
         )
 
@@ -193,6 +213,7 @@ def _read_plan(path: Path, inputs: Mapping[int, StoredInput]) -> Plan:
                 **item,
                 "field": Field.from_json(item["field"]),
                 "decimal": item["decimal"] and Decimal(**item["decimal"]),
+                "codec": item["codec"] and _codec(item["codec"]),
             }
         )
         for item in entry["fields"]
@@ -206,11 +227,16 @@ def _read_plan(path: Path, inputs: Mapping[int, StoredInput]) -> Plan:
         entry["attrs"],
         Encoding(**entry["encoding"]),
         inputs,
+        entry["grows"],
     )
 
 
-def _plain(decimal: Decimal | None) -> dict[str, Any] | None:
-    return None if decimal is None else asdict(decimal)
+def _plain(form: Decimal | ChunkCodec | None) -> dict[str, Any] | None:
+    return None if form is None else asdict(form)
+
+
+def _codec(said: Mapping[str, Any]) -> ChunkCodec:
+    return ChunkCodec(**{**said, "decimal": said["decimal"] and Decimal(**said["decimal"])})
 
 
 def make_plan(
@@ -220,6 +246,9 @@ def make_plan(
     encoding: Encoding,
     inputs: Mapping[int, StoredInput],
     wanted: Mapping[int, NDArray[np.int64]],
+    *,
+    grows: bool = False,
+    keeps: bool = False,
 ) -> Plan:
     """Merge what the parts hold into the final fields and write the order of structures.
 
@@ -235,6 +264,10 @@ def make_plan(
         The stores among the inputs, by their place.
     wanted
         Of those whose structures were chosen in another order than theirs, their positions in that order.
+    grows
+        Whether the first input is a store that is extended.
+    keeps
+        Whether its arrays keep the form that they have.
 
     Raises
     ------
@@ -293,7 +326,9 @@ def make_plan(
         order_file = work / "order.npy"
         save_array(order_file, order)
     save_array(work / "n_atoms.npy", counts)
-    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs, encoding, inputs)
+    if keeps and isinstance(blocks[0], StoredBlock):
+        fields = [keep_form(planned, blocks[0], blocks[1:], encoding) for planned in fields]
+    return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs, encoding, inputs, grows)
 
 
 def _order(

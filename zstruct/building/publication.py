@@ -13,7 +13,7 @@ import os
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from zstruct.disk import sync_to_disk, sync_tree
 from zstruct.errors import StoreExistsError
@@ -97,16 +97,29 @@ class Target:
     def published(self, build_id: str) -> bool:
         """Return whether an earlier run of the same build was killed after publishing."""
         try:
-            return bool(self._directory.recorded() == [build_id, os.stat(self.path).st_ino])
+            recorded = self._directory.recorded()
+            return isinstance(recorded, list) and recorded[:2] == [build_id, os.stat(self.path).st_ino]
         except OSError:
             return False
 
-    def publish(self, build_id: str) -> None:
-        """Put the finished store in place of the target, when all of it is on the disk."""
+    def told(self) -> Any:
+        """Return what was said of the store that was published, as JSON."""
+        return self._directory.recorded()[2]
+
+    def publish(self, build_id: str, told: Any = None) -> None:
+        """Put the finished store in place of the target, when all of it is on the disk.
+
+        Parameters
+        ----------
+        build_id
+            What tells this build from others.
+        told
+            What to say of it, as JSON, to who finds it published.
+        """
         sync_tree(self.store)
         # The lock is the last file to go: while there is anything to clean up, this is on record. The number
         # of its directory tells which store is in place, of two that are there at once.
-        self._directory.record([build_id, os.stat(self.store).st_ino])
+        self._directory.record([build_id, os.stat(self.store).st_ino, told])
         self.check()
         if not self.path.exists():
             os.rename(self.store, self.path)
@@ -122,6 +135,11 @@ class Target:
     def remove(self) -> None:
         """Remove the working directory, and with it the lock."""
         self._directory.remove()
+
+    def remove_if_empty(self) -> None:
+        """Remove the working directory if nothing was done there, or nothing is left of it."""
+        if self.work.exists() and [entry.name for entry in self.work.iterdir()] == ["lock"]:
+            self._directory.remove()
 
 
 def _strange(store: Path) -> str | None:

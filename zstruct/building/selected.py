@@ -71,7 +71,7 @@ def check_notes(sources: Sequence[Source], filters: Filters) -> None:
 
 
 def stores_among(
-    sources: Sequence[Source], options: ReadOptions
+    sources: Sequence[Source], options: ReadOptions, *, grows: bool = False
 ) -> tuple[dict[int, StoredInput], dict[int, NDArray[np.int64]], list[Source]]:
     """Return the stores by their places, and the sources, those of stores in an order that ascends.
 
@@ -81,13 +81,16 @@ def stores_among(
         All sources.
     options
         What the user said of how they are read.
+    grows
+        Whether the first is a store that is extended, of which the user said nothing.
 
     Returns
     -------
     dict of int to StoredInput
         The stores.
     dict of int to NDArray
-        Of those whose structures were chosen in another order, the positions in that order.
+        Of those whose structures were chosen in another order, the positions in that order. None if it
+        `grows`: what is appended is copied in its order.
     list of Source
         Their sources have each structure once then, in the order of the store.
     """
@@ -97,11 +100,14 @@ def stores_among(
     for k, source in enumerate(sources):
         if not isinstance(source, StoreSource):
             continue
-        inputs[k] = StoredInput(source.store, options.keys, options.exclude)
+        said = ReadOptions() if grows and k == 0 else options
+        inputs[k] = StoredInput(source.store, said.keys, said.exclude, source.label)
         chosen = source.chosen
         if chosen is None:
             continue
         if (chosen[1:] < chosen[:-1]).any():
+            if grows:  # the order of the store that is extended must not be touched
+                continue
             wanted[k], chosen = chosen, np.unique(chosen)
         everything = len(chosen) == source.store.n_structures and (chosen[1:] > chosen[:-1]).all()
         ready[k] = source.taking(None if everything else chosen)

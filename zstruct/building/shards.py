@@ -121,8 +121,8 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     spec = plan.spec(planned)
     folder = task.work / "store"
     if task.shared is not None:
-        shard = put_shard(task.shared, folder, spec, links=task.links, durable=task.settles)
-        summary: dict[str, Any] = {"shard": shard}
+        how = put_shard(task.shared, folder, spec, links=task.links, durable=task.settles)
+        summary: dict[str, Any] = {"shard": task.shared.known, "how": how}
     else:
         start = task.shard * spec.grid.shard_rows
         stop = min(start + spec.grid.shard_rows, spec.shape[0])

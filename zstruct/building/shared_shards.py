@@ -60,7 +60,7 @@ def shared_shards(store: Store, array: str, spec: ArraySpec) -> list[SharedShard
 
 def put_shard(
     shared: SharedShard, folder: str | os.PathLike[str], spec: ArraySpec, *, links: bool, durable: bool
-) -> Shard:
+) -> str:
     """Put a shard into a new store: as a clone, by a second name, or as a copy that is checked.
 
     Parameters
@@ -73,6 +73,11 @@ def put_shard(
         Whether the file may have a name in both stores.
     durable
         Whether a copy has to be on the disk when it is there.
+
+    Returns
+    -------
+    str
+        How: ``"clone"``, ``"link"`` or ``"copy"``.
 
     Raises
     ------
@@ -88,7 +93,8 @@ def put_shard(
     n_dimensions = len(spec.shape)
     target = shard_path(folder, spec.path, k, n_dimensions)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if share(Path(shard_path(store.path, shared.array, k, n_dimensions)), target, links=links) is None:
+    how = share(Path(shard_path(store.path, shared.array, k, n_dimensions)), target, links=links)
+    if how is None:
         write_chunks(folder, spec, k, store.encoded(shared.array, k), durable=durable)
     store.check_current(shared.array)
-    return shared.known
+    return how or "copy"

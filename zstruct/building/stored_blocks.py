@@ -38,17 +38,19 @@ class StoredInput:
         The store.
     keys, exclude
         As for `stored_columns`.
+    label
+        What messages call it.
     """
 
-    def __init__(self, store: Store, keys: Mapping[str, str], exclude: frozenset[str]):
-        self.store, self._keys, self._exclude = store, keys, exclude
+    def __init__(self, store: Store, keys: Mapping[str, str], exclude: frozenset[str], label: str):
+        self.store, self.label, self._keys, self._exclude = store, label, keys, exclude
         self._texts: dict[str, list[str]] = {}
         self._present: dict[str, NDArray[np.bool_]] = {}
         self._local = threading.local()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StoredInput, (self.store, self._keys, self._exclude)
+        return StoredInput, (self.store, self._keys, self._exclude, self.label)
 
     @cached_property
     def columns(self) -> dict[str, StoredColumn]:
@@ -188,7 +190,7 @@ class StoredBlock:
     @property
     def label(self) -> str:
         """What messages call the input."""
-        return self.source.store.path
+        return self.source.label
 
     @property
     def categories(self) -> Mapping[str, list[str]]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 import zstruct
+from zstruct.cli.append import add_append
 from zstruct.cli.build import add_build
 from zstruct.cli.compare import add_compare
 from zstruct.cli.export import add_export, add_formats
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
-    kept = add_split, add_stats, add_references, add_rewrite, add_select
+    kept = add_append, add_split, add_stats, add_references, add_rewrite, add_select
     out = add_export, add_formats, add_info, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_label, add_compare
     for add in (*first, *kept, *out):

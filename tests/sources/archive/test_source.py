@@ -185,7 +185,7 @@ def test_readers_that_are_named_read_every_member(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", _KINDS)
 def test_readers_of_users_are_known_inside_and_in_workers(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("zstruct.building.build"), "_PROCESSES_FROM", 0)
+    monkeypatch.setattr(importlib.import_module("zstruct.building.making"), "_PROCESSES_FROM", 0)
     monkeypatch.setattr(module, "_SLICE_MEMBERS", 2)
 
     class Slow(zstruct.sources.XYZSource):

@@ -1,0 +1,202 @@
+"""Appends that are killed, and others at the same time: the store is the old one or the new one."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import zstruct
+from tests.building.kills import count_steps, shrink
+from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from zstruct import BuildLockedError, ChangedInputError
+from zstruct.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def spawner():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["zstruct.building", "zstruct.sources.xyz.kernels", "tests.building.kills"]
+    )
+    return context
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, spawner):
+    """A store of many small shards, a file to append, the store with it, and how many steps that takes."""
+    folder = tmp_path_factory.mktemp("append")
+    rng = np.random.default_rng(6)
+    for name, n in (("old", 60), ("new", 25)):
+        (folder / f"{name}.xyz").write_text(extxyz_text([random_atoms(rng) for _ in range(n)]))
+    _do(spawner, _build, folder, "s.zarr", "old.xyz")
+    shutil.copytree(folder / "s.zarr", folder / "whole.zarr")
+    _do(spawner, _append, folder, "whole.zarr")
+    return folder, tree_bytes(folder / "s.zarr"), tree_bytes(folder / "whole.zarr")
+
+
+def _do(spawner, function, *arguments):
+    process = spawner.Process(target=function, args=arguments)
+    process.start()
+    process.join(120)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode
+
+
+def _build(folder, out, *inputs):
+    shrink()
+    os.chdir(folder)
+    zstruct.build(list(inputs), out, progress=False)
+
+
+def _append(folder, store, kill_at=0, exchanges=True, inputs="new.xyz"):
+    from zstruct.building import publication
+
+    shrink()
+    if not exchanges:
+        publication.exchange = lambda a, b: False
+    os.chdir(folder)
+    steps = count_steps(kill_at)
+    zstruct.append(store, inputs, progress=False)
+    (folder / "steps").write_text(str(len(steps)))
+
+
+@pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two renames"])
+def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(spawner, tmp_path, made, exchanges, long_run):
+    folder, old, new = made
+    shutil.copy(folder / "new.xyz", tmp_path)
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    _do(spawner, _append, tmp_path, "s.zarr", 0, exchanges)
+    assert tree_bytes(tmp_path / "s.zarr") == new
+    total = int((tmp_path / "steps").read_text())
+    few = {*np.linspace(1, total, 3).astype(int), *range(total - 7, total, 3)}
+    steps = range(1, total + 1) if long_run else sorted(few)
+    kills, gone = 0, 0
+    for step in steps:
+        path = tmp_path / f"s{step}.zarr"
+        shutil.copytree(folder / "s.zarr", path)
+        kills += _do(spawner, _append, tmp_path, path.name, int(step), exchanges) != 0
+        if path.exists():
+            assert tree_bytes(path) in (old, new), step
+        else:
+            assert not exchanges, step
+            gone += 1
+        work = path.with_name(f"{path.name}.building")
+        if not path.exists() or tree_bytes(path) != new or (work.exists() and list(work.iterdir())):
+            _do(spawner, _append, tmp_path, path.name, 0, exchanges)
+        assert tree_bytes(path) == new, step
+        assert not work.exists() or not list(work.iterdir())
+        locks = path.with_name(f"{path.name}.featurizing")
+        assert not locks.exists() or {entry.name for entry in locks.iterdir()} <= {"lock"}
+        shutil.rmtree(path)
+    assert kills >= len(steps) - 3
+    assert gone <= 1
+
+
+def test_what_was_interrupted_does_not_stand_in_the_way_of_others(spawner, tmp_path, made):
+    folder, old, _ = made
+    for name in ("new.xyz", "old.xyz"):
+        shutil.copy(folder / name, tmp_path)
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    total = int((folder / "steps").read_text())
+    assert _do(spawner, _append, tmp_path, "s.zarr", total // 2) == -signal.SIGKILL
+    assert tree_bytes(tmp_path / "s.zarr") == old
+    _do(spawner, _append, tmp_path, "s.zarr", 0, True, ["new.xyz", "old.xyz@:3"])
+    assert Store(tmp_path / "s.zarr").n_structures == 88
+    zstruct.verify(tmp_path / "s.zarr")
+
+
+def _hold(folder, ready, go_on):
+    def wait(frame):
+        ready.set()
+        return go_on.wait(60)
+
+    os.chdir(folder)
+    zstruct.append("s.zarr", "new.xyz", filters=wait, progress=False)
+
+
+def test_while_one_appends_others_are_refused(spawner, tmp_path, made):
+    folder, old, _ = made
+    shutil.copy(folder / "new.xyz", tmp_path)
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    ready, go_on = spawner.Event(), spawner.Event()
+    process = spawner.Process(target=_hold, args=(tmp_path, ready, go_on))
+    process.start()
+    assert ready.wait(60)
+    path = tmp_path / "s.zarr"
+    with pytest.raises(BuildLockedError, match=r"another process is building .*s\.zarr; wait until"):
+        zstruct.append(path, folder / "old.xyz", progress=False)
+    with pytest.raises(BuildLockedError, match=r"another process is writing groups into .*s\.zarr"):
+        zstruct.split(path, [0.5, 0.5], name="default")
+    with pytest.raises(BuildLockedError):
+        zstruct.featurize(path, zstruct.features.NeighborList(3.0), progress=False)
+    assert tree_bytes(path) == old  # readers go on
+    go_on.set()
+    process.join(60)
+    assert process.exitcode == 0
+    assert Store(path).n_structures == 85
+    zstruct.split(path, [0.5, 0.5], name="default")
+
+
+def test_while_groups_are_written_an_append_is_refused(tmp_path, made):
+    from zstruct.store.group_publication import working_directory
+
+    folder, _, _ = made
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    with (
+        working_directory(tmp_path / "s.zarr"),
+        pytest.raises(BuildLockedError, match="another process is writing groups into"),
+    ):
+        zstruct.append(tmp_path / "s.zarr", folder / "new.xyz", progress=False)
+    assert not (tmp_path / "s.zarr.building").exists()
+    zstruct.append(tmp_path / "s.zarr", folder / "new.xyz", progress=False)
+
+
+def _append_often(folder, times):
+    shrink()
+    os.chdir(folder)
+    for k in range(times):
+        time.sleep(0.1)
+        zstruct.append("s.zarr", f"new.xyz@{3 * k}:{3 * k + 3}", progress=False)
+
+
+def test_readers_have_what_they_opened_or_are_told(spawner, tmp_path, made, long_run):
+    folder, _, _ = made
+    shutil.copy(folder / "new.xyz", tmp_path)
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    whole = Store(folder / "whole.zarr")
+    zstruct.StructureReader(whole, ["energy", "positions"], dtype="float64").take([0, 1])  # imports, kernels
+    zstruct.open(whole).energy.load()
+    energies, positions, offsets = (whole.read(name) for name in ("energy", "positions", "offsets"))
+    process = spawner.Process(target=_append_often, args=(tmp_path, 8))
+    process.start()
+    seen, told, kinds = set(), 0, 0
+    while process.is_alive() or not seen:
+        store = Store(tmp_path / "s.zarr")
+        n = store.n_structures
+        seen.add(n)
+        reader = zstruct.StructureReader(store, ["energy", "positions"], dtype="float64")
+        ds = zstruct.open(store)
+        for turn in range(4):
+            kinds = turn % 3
+            try:
+                if kinds == 0:
+                    found = store.read("energy"), store.read("positions")
+                elif kinds == 1:
+                    batch = reader.take(np.arange(n))
+                    found = batch.columns["energy"], batch.columns["positions"]
+                else:
+                    found = ds.energy.values, ds.positions.values
+            except ChangedInputError:
+                told += 1
+                break
+            assert np.array_equal(found[0], energies[:n])
+            assert np.array_equal(found[1], positions[: offsets[n]])
+    process.join()
+    assert process.exitcode == 0
+    assert Store(tmp_path / "s.zarr").n_structures == 84
+    assert len(seen) > 2
+    assert told > 0

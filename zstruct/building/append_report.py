@@ -1,0 +1,152 @@
+"""What appending to a store hands back: what was added, what was left out and why, what is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zstruct.store.files import shard_path
+from zstruct.store.store import Store
+from zstruct.text import counted, sized
+
+__all__ = ["AppendReport"]
+
+
+@dataclass(frozen=True)
+class AppendReport:
+    """Result of `zstruct.append`; printing it gives a summary.
+
+    Parameters
+    ----------
+    path
+        The extended store.
+    n_added, n_atoms_added
+        Structures that were appended, and their atoms.
+    n_structures, n_atoms
+        What is in the store now.
+    nbytes
+        Bytes of it on disk.
+    nbytes_shared
+        Those of them that it has in common with the version before, and that take no room of their own while
+        that is there.
+    seconds
+        How long this call took.
+    dropped
+        Structures of the inputs left out by each filter.
+    n_skipped
+        Frames (or whole inputs) left out because they could not be used.
+    skipped
+        The first hundred of those: input, frame (None for a whole input) and reason.
+    remarks
+        Structures in which something was understood otherwise than it is written, or was not taken for a
+        label though it looks like one, by the sentence that says what.
+    new_fields
+        Fields that the store did not have before; they are missing in its old structures.
+    ignored
+        What is left out of directories, globs and archives.
+    """
+
+    path: str
+    n_added: int
+    n_atoms_added: int
+    n_structures: int
+    n_atoms: int
+    nbytes: int
+    nbytes_shared: int
+    seconds: float
+    dropped: dict[str, int]
+    n_skipped: int
+    skipped: list[tuple[str, int | None, str]]
+    remarks: dict[str, int]
+    new_fields: list[str]
+    ignored: list[str]
+
+    @staticmethod
+    def figures(
+        made: Path, before: Store, summaries: Mapping[tuple[str, int], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Return what is only known when the store is made, as JSON.
+
+        Parameters
+        ----------
+        made
+            The new store, before it is published.
+        before
+            The version before.
+        summaries
+            What is known of its shards.
+        """
+        now = Store(made)
+        build, old = now.attrs["build"], before.attrs.get("build", {})
+        shared = [
+            shard_path(made, name, k, len(now.shape(name)))
+            for (name, k), summary in summaries.items()
+            if summary.get("how") in ("clone", "link")
+        ]
+
+        def more(key: str) -> dict[str, int]:
+            known = old.get(key, {})
+            counts = {name: count - known.get(name, 0) for name, count in build[key].items()}
+            return {name: count for name, count in counts.items() if count}
+
+        return {
+            "n_added": now.n_structures - before.n_structures,
+            "n_atoms_added": now.n_atoms - before.n_atoms,
+            "nbytes_shared": sum(file.stat().st_size for file in shared),
+            "dropped": more("dropped"),
+            "remarks": more("remarks"),
+            "n_skipped": build["n_skipped"] - old.get("n_skipped", 0),
+            "skipped": build["skipped"][len(old.get("skipped", [])) :],
+            "new_fields": [name for name in now.fields if name not in before.fields],
+            "ignored": build.get("ignored", [])[len(old.get("ignored", [])) :],
+        }
+
+    @classmethod
+    def of(cls, path: str, said: Mapping[str, Any], seconds: float, ignored: list[str]) -> AppendReport:
+        """Return the report of a finished store.
+
+        Parameters
+        ----------
+        path
+            The store.
+        said
+            Its `figures`.
+        seconds
+            How long it took.
+        ignored
+            What was left out of directories and globs.
+        """
+        store = Store(path)
+        skipped = [(label, frame, reason) for label, frame, reason in said["skipped"]]
+        return cls(
+            path=path,
+            n_structures=store.n_structures,
+            n_atoms=store.n_atoms,
+            nbytes=store.nbytes_stored(),
+            seconds=seconds,
+            **{**said, "skipped": skipped, "ignored": ignored + said["ignored"]},
+        )
+
+    def __str__(self) -> str:
+        there = f"{counted(self.n_structures, 'structure')}, {counted(self.n_atoms, 'atom')}"
+        lines = [
+            f"{self.path}: {counted(self.n_added, 'structure')} added in {self.seconds:.2f} s; {there}, "
+            f"{sized(self.nbytes)}, of which {sized(self.nbytes_shared)} shared with the version before"
+        ]
+        if self.new_fields:
+            lines.append(f"new, and missing in the structures from before: {', '.join(self.new_fields)}")
+        if self.dropped:
+            lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
+        lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
+        if self.n_skipped:
+            lines.append(f"skipped {counted(self.n_skipped, 'bad frame or input')}:")
+            for label, frame, reason in self.skipped[:5]:
+                where = label if frame is None else f"{label}, frame {frame}"
+                lines.append(f"  {where}: {reason}")
+            if self.n_skipped > 5:
+                lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
+        if self.ignored:
+            lines.append(f"ignored {counted(len(self.ignored), 'file')} that no source reads (see .ignored)")
+        return "\n".join(lines)
