@@ -255,6 +255,12 @@ def random_frames(draw):
             atoms.info["config_energy_weight"] = draw(st.sampled_from([1.0, 2.0]))
         if draw(st.booleans()):
             atoms.arrays["charges"] = np.zeros(n)
+        odd = st.sampled_from([np.nan, np.inf, -np.inf, -0.0, 5e-324, 1.7e308])
+        if draw(st.booleans()):
+            atoms.info["limit"] = draw(odd)
+            atoms.info["limits"] = np.array(draw(st.lists(odd, min_size=2, max_size=2)))
+        if draw(st.booleans()):
+            atoms.arrays["noise"] = np.array(draw(st.lists(odd, min_size=n, max_size=n)))
     return frames
 
 

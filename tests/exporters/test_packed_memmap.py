@@ -51,3 +51,12 @@ def test_a_total_charge_that_some_lack_is_refused(tmp_path):
         tmp_path / "a.zarr", tmp_path / "mm", "packed-memmap", exclude=["total_charge"], progress=False
     )
     assert not (tmp_path / "mm" / "Qtot.f64").exists()
+
+
+def test_what_single_precision_has_not_is_refused(tmp_path):
+    atoms = molecule("H2")
+    atoms.positions[1, 2] = 1e39
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.zeros((2, 3)))
+    zstruct.build([molecule("H2"), atoms], tmp_path / "a.zarr", progress=False)
+    with pytest.raises(InputError, match="structure 0 has a position or a force that is no number of single"):
+        zstruct.export(tmp_path / "a.zarr", tmp_path / "mm", "packed-memmap", select=[1], progress=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
 from zstruct.exporters.limits import Entry, FieldLimit, Limits, StructureLimit, only
-from zstruct.ragged import counts_to_offsets
+from zstruct.ragged import counts_to_offsets, segment_reduce
 
 __all__ = ["PackedMemmapExporter"]
 
@@ -41,6 +41,15 @@ def _is_halved(entry: Entry) -> str:
     return "written in single precision" if halved else ""
 
 
+def _is_huge(block: Block) -> NDArray[np.bool_]:
+    """Return which structures have numbers that single precision has not."""
+    found = np.zeros(len(block), dtype=bool)
+    for name in {"positions", "forces"} & set(block.columns):
+        huge = np.abs(block.columns[name]).max(axis=1, initial=0) > np.finfo(np.float32).max
+        found |= segment_reduce(huge, block.offsets, "max").astype(bool)
+    return found
+
+
 def _lacks_charge(block: Block) -> NDArray[np.bool_]:
     there = block.has("total_charge")
     return ~there if "total_charge" in block.columns else np.zeros(len(block), dtype=bool)
@@ -57,6 +66,12 @@ class PackedMemmapExporter(Exporter):
             FieldLimit("digits of positions and forces in double precision", _is_halved, "precision"),
         ),
         (
+            StructureLimit(
+                "numbers beyond single precision",
+                "has a position or a force that is no number of single precision: select others",
+                _is_huge,
+                refused=True,
+            ),
             StructureLimit(
                 "structures without a total charge where others have one",
                 "has no total_charge, and others may have one: select those that have it, with "

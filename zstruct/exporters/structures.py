@@ -92,6 +92,8 @@ class StoredStructures:
         check_free(self._fields, split, store.path)
         dtypes: Any = {name: spec.dtype for name, spec in self._fields.items() if spec.kind != "bool"}
         cache = Cache("memory", bytes=_KEPT_BYTES)
+        # NaN in a field that all structures have is a value like any other.
+        self._always = {name for name in self._fields if store.coverage(name) == store.n_structures}
         self._rows = reader.structures
         self._reader = StructureReader(store, list(self._fields), dtypes, cache=cache)
         self._n_atoms = self._reader.n_atoms[self._rows]
@@ -136,6 +138,8 @@ class StoredStructures:
         columns = {name: batch.columns[name] for name in self._fields}
         present = {}
         for name, spec in self._fields.items():
+            if name in self._always:
+                continue
             mask = batch.columns.get(f"has_{name}")
             there = mask
             if there is None:
