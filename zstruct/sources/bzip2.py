@@ -24,6 +24,7 @@ _BLOCK, _END = 0x314159265359, 0x177245385090
 _MAGIC_BITS, _CRC_BITS = 48, 32
 _PIECE = 1 << 20
 _LARGEST = 2 << 20  # bytes that no block takes
+_MOST_THREADS = 6  # each may hold what is in a block, of bombs nearly 50 MB
 _SIX, _FOUR = (1 << _MAGIC_BITS) - 1, (1 << _CRC_BITS) - 1
 
 
@@ -35,12 +36,12 @@ class BlockStream(io.RawIOBase):
     content
         The file.
     n_threads
-        How many decompress it.
+        How many decompress it, at most.
     """
 
     def __init__(self, content: Content, n_threads: int):
-        self._content, self._n_threads = content, n_threads
-        self._pool = ThreadPoolExecutor(n_threads, "zstruct-bzip2")
+        self._content, self._n_threads = content, min(n_threads, _MOST_THREADS)
+        self._pool = ThreadPoolExecutor(self._n_threads, "zstruct-bzip2")
         self._blocks: Iterator[bytes] | None = self._decompressed()
         self._ready = memoryview(b"")
         self._n, self._most = 0, most_in(content)  # bytes that were read, and may be
