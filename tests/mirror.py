@@ -18,6 +18,7 @@ THROUGH = {
     "building/test_append.py": [
         "building/append_report",
         "building/append_request",
+        "building/carried_groups",
         "building/kept_forms",
     ],
     "building/test_build.py": [

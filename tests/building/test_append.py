@@ -19,8 +19,10 @@ from tests.building.test_from_stores import (
     shards,
 )
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from tests.full_store import write_full_store
 from zstruct import InputError
 from zstruct.store import savings
+from zstruct.store.spec import KINDS
 from zstruct.store.store import Store
 
 
@@ -305,3 +307,76 @@ def test_in_memory_and_in_place_again_and_again(tmp_path, small_chunks):
         append(store, frames[k : k + 3])
     assert_same_values(build(zstruct.open(store).zs.to_ase(), tmp_path / "whole.zarr"), store)
     assert Store(store).read("energy").tolist() == [atoms.calc.results["energy"] for atoms in frames]
+
+
+@pytest.fixture
+def full(tmp_path, small_chunks):
+    """A store with groups of all kinds."""
+    write_full_store(tmp_path / "full.zarr")
+    return tmp_path / "full.zarr"
+
+
+def test_groups_come_along(full, tmp_path, no_clones):
+    before = Store(full)
+    groups = {
+        f"{kind}/{name}": before.group_attrs(f"{kind}/{name}")
+        for kind in KINDS
+        for name in before.group_names(kind)
+    }
+    shutil.copytree(full, tmp_path / "copy.zarr")
+    report = append(full, [random_atoms(np.random.default_rng(k)) for k in range(3)], split="val")
+    now = Store(full)
+    assert report.extended == ["splits/default"]
+    assert sorted(report.waiting) == sorted(set(groups) - {"splits/default"})
+    assert "stale: features/chebyshev, derivatives/chebyshev" in str(report)
+    old, new = (zstruct.open_split(path) for path in (tmp_path / "copy.zarr", full))
+    assert new.codes.tolist() == [*old.codes.tolist(), 1, 1, 1]
+    assert new.recipe["appended"] == [{"structures": 3, "part": "val"}]
+    zstruct.verify(full)
+    for group in report.waiting:
+        assert now.group_attrs(group) == groups[group]
+        for name in before.array_names(group):
+            assert now.read(name).tobytes() == Store(tmp_path / "copy.zarr").read(name).tobytes()
+    with pytest.raises(zstruct.StaleGroupError):
+        zstruct.features.open_group(full, "features", "chebyshev")
+    with pytest.raises(zstruct.StaleGroupError):
+        zstruct.open_statistics(full, "all")
+    append(full, [random_atoms(np.random.default_rng(9))])
+    assert zstruct.open_split(full).codes.tolist() == [*new.codes.tolist(), -1]
+
+
+def test_groups_of_others_are_named(full):
+    shutil.copytree(full / "splits", full / "strange")
+    report = append(full, [Atoms("H")])
+    assert report.left_out == ["strange"]
+    assert "left out, as no groups of zstruct: strange" in str(report)
+
+
+def test_new_structures_are_dealt_out(tmp_path):
+    store = build([random_atoms(np.random.default_rng(k)) for k in range(10)], tmp_path / "s.zarr")
+    zstruct.split(store, [0.8, 0.2], name="default")
+    zstruct.split(store, [0.5, 0.5], name="other", labels=["a", "b"])
+    more = [random_atoms(np.random.default_rng(k)) for k in range(20, 40)]
+    append(store, more, split={"default": [0.75, 0.25], "other": "b"}, out=tmp_path / "t.zarr")
+    codes = zstruct.open_split(tmp_path / "t.zarr").codes[10:]
+    assert np.bincount(codes).tolist() == [15, 5]
+    assert (np.diff(codes) != 0).sum() > 2  # not in their order
+    assert (zstruct.open_split(tmp_path / "t.zarr", "other").codes[10:] == 1).all()
+    append(store, more, split={"default": [0.75, 0.25]}, out=tmp_path / "u.zarr")
+    assert np.array_equal(zstruct.open_split(tmp_path / "u.zarr").codes[10:], codes)
+
+
+@pytest.mark.parametrize(
+    ("split", "sentence"),
+    [
+        ("test", "the split 'default' has no part 'test'; it has train, val"),
+        ({"mine": "train"}, "has no split 'mine'; it has default"),
+        ([0.5, 0.3], "are 2 numbers that sum to 1"),
+        ([1.0], "are 2 numbers that sum to 1"),
+        (3, "split is a label, or fractions"),
+    ],
+)
+def test_parts_that_are_not_there(full, split, sentence):
+    with pytest.raises(InputError, match=sentence):
+        append(full, [Atoms("H")], split=split)
+    assert Store(full).n_structures == 8

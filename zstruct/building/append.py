@@ -16,6 +16,7 @@ from typing import Any
 from zstruct import parallel
 from zstruct.building.append_report import AppendReport
 from zstruct.building.append_request import AppendRequest
+from zstruct.building.carried_groups import carry_groups, new_parts
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
 from zstruct.building.making import Job, Summaries, make
@@ -119,6 +120,7 @@ def _append(request: AppendRequest, path: str, target: Target, began: float) -> 
     check_notes(added, request.kept)
     check_apart([base, *added], target.path)
     inputs, wanted, sources = stores_among([base, *added], reading, grows=True)
+    parts = new_parts(store, request.split)
     settings = request.settings(reading, [source.label for source in added])
     job = Job(
         sources,
@@ -140,7 +142,8 @@ def _append(request: AppendRequest, path: str, target: Target, began: float) -> 
     else:
 
         def finish(plan: Plan, summaries: Summaries) -> dict[str, Any]:
-            return AppendReport.figures(target.store, store, summaries)
+            carried = carry_groups(store, target, parts, links=True)
+            return AppendReport.figures(target.store, store, summaries) | vars(carried)
 
         said = make(job, target, request.runner(), finish)
     return AppendReport.of(os.fspath(target.path), said, time.perf_counter() - began, ignored)

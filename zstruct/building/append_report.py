@@ -46,6 +46,12 @@ class AppendReport:
         Fields that the store did not have before; they are missing in its old structures.
     ignored
         What is left out of directories, globs and archives.
+    extended
+        Splits that have the new structures, too.
+    waiting
+        Groups that were computed from the old structures, and are stale until they are made again.
+    left_out
+        Groups in the root of the store that are none of zstruct's, which did not come along.
     """
 
     path: str
@@ -62,6 +68,9 @@ class AppendReport:
     remarks: dict[str, int]
     new_fields: list[str]
     ignored: list[str]
+    extended: list[str]
+    waiting: list[str]
+    left_out: list[str]
 
     @staticmethod
     def figures(
@@ -147,6 +156,12 @@ class AppendReport:
                 lines.append(f"  {where}: {reason}")
             if self.n_skipped > 5:
                 lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
+        if self.extended:
+            lines.append(f"with the new structures: {', '.join(self.extended)}")
+        if self.waiting:
+            lines.append(f"of the structures from before, and stale: {', '.join(self.waiting)}")
+        if self.left_out:
+            lines.append(f"left out, as no groups of zstruct: {', '.join(self.left_out)}")
         if self.ignored:
             lines.append(f"ignored {counted(len(self.ignored), 'file')} that no source reads (see .ignored)")
         return "\n".join(lines)

@@ -39,6 +39,10 @@ class AppendRequest(InputOptions, RunOptions):
         Which structures of the inputs to keep, as for `zstruct.build`.
     on_error
         What a bad frame does: end the call, or be left out and reported.
+    split
+        To which part of a split the new structures go: a label of the split "default", or fractions by which
+        they are dealt out to its parts; or these by the names of splits, ``{"default": "train"}``. By default
+        to none; the old structures stay where they are.
     reencode
         Whether arrays into which something does not fit may be written anew, in another form. By default they
         keep their dtypes and codecs, and what does not fit is refused.
@@ -56,6 +60,7 @@ class AppendRequest(InputOptions, RunOptions):
     select: Any = None
     filters: Filters | Mapping[str, Any] | Callable[[Frame], Any] | None = None
     on_error: Literal["raise", "skip"] = "raise"
+    split: Any = None
     reencode: bool = False
 
     selection: Selection = field(init=False)
@@ -92,6 +97,7 @@ class AppendRequest(InputOptions, RunOptions):
             "filters": self.kept.identity(),
             "reader": self.reader,
             "reencode": self.reencode,
+            "split": repr(self.split),
             "labels": labels,
             "select": identities(self.selection),
         }
