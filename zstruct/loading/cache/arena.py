@@ -42,7 +42,7 @@ __all__ = ["SHARED_MEMORY", "Arena", "arena_name", "can_share", "free_bytes"]
 SHARED_MEMORY = Path("/dev/shm")
 
 _MAGIC = b"zstruct arena 1\n"
-_PAGE = 4096
+_PAGE, _LARGE_PAGE = 4096, 1 << 21
 _PATIENCE, _PAUSE = 10.0, 0.0005  # seconds to wait for other processes in all, and between two looks
 
 
@@ -79,10 +79,11 @@ class Arena:
         self._fd = -1
         self._locks = directory is not None  # whether rows can be locked
         if directory is None:
-            memory: Any = np.zeros(nbytes + _PAGE, np.uint8)
-            memory = memory[
-                -memory.ctypes.data % _PAGE :
-            ]  # a structure on more cache lines than need be is slow
+            # A structure on more cache lines than need be is slow, and so is one on small pages where NumPy
+            # asks for large ones: these have to begin where they may, and the last one to end.
+            page = _LARGE_PAGE if nbytes >= 2 * _LARGE_PAGE else _PAGE
+            memory: Any = np.zeros(nbytes + 2 * page, np.uint8)
+            memory = memory[-memory.ctypes.data % page :]
         else:
             name = _name(header)
             self.path = os.path.join(directory, name)

@@ -120,6 +120,7 @@ class MixedGather(Frame):
         self._work = 2e-5 + 5e-6 * len(columns) + 4e-7 * max(atoms)
         self._whole: NDArray[np.int64] | None = None
         self._steps: _Steps | None = None
+        self._compiled: tuple[Any, Any] | None = None
 
     @classmethod
     def of(
@@ -143,12 +144,14 @@ class MixedGather(Frame):
         return cls(sources, union, dtypes, names, origin)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_whole": None, "_steps": None}
+        return self.__dict__ | {"_whole": None, "_steps": None, "_compiled": None}
 
     def __call__(
         self, indices: NDArray[np.int64], order: NDArray[np.int64] | None = None
     ) -> tuple[PackedBatch, NDArray[np.int64]] | None:
-        """Return some structures, packed, and the part that each is of; None if not all are decoded.
+        """Return some structures, packed, and an array that begins with the part of each.
+
+        None is returned if a block that they need is yet to be decoded.
 
         Parameters
         ----------
@@ -165,31 +168,31 @@ class MixedGather(Frame):
         """
         n = len(indices)
         plan = self._plans.get(n) or self._plan(n)
-        head = np.empty(plan.words, _INT64)
+        head, found = np.empty(plan.words, _INT64), np.empty(2 * n, _INT64)
         table, resident = self._whole, None
         if table is None:
             table, resident = self._find_table()
-        whose, numbers = np.empty((2, n), np.int64)
-        locate, fill = self._kernels(n)
+        locate, fill = self._compiled or self._kernels(n)
         edges = self._edges
-        rows = locate(indices, _IN_ORDER if order is None else order, edges, table, head, whose, numbers)
+        rows = locate(indices, _IN_ORDER if order is None else order, edges, table, head, found)
         if rows == MISSING:
             return None
         if rows < MISSING:
             raise out_of_range(int(indices[MISSING - 1 - rows]), int(edges[-1]))
         body, numbered = self._body(rows)
         atom_steps, steps, _ = self._steps or self._find_steps()
-        fill(table, atom_steps, steps, whose, n, head, body, numbered)
+        fill(table, atom_steps, steps, found, n, head, body, numbered)
         if resident is not None:  # it has outlived the call, which holds no reference
-            self._touch(whose, head[:n])
+            self._touch(found[:n], head[:n])
         batch = self._views(plan, head, body, numbered)
-        batch.structures = numbers
-        return batch, whose
+        batch.structures = found[n:]
+        return batch, found
 
     def _kernels(self, n: int) -> tuple[Any, Any]:
         """Return the two kernels: as Python runs them for the first few structures, then compiled."""
         if fill_mixed.for_work(n * self._work) is fill_mixed:
-            return locate_mixed, fill_mixed
+            self._compiled = locate_mixed.compiled(), fill_mixed.compiled()
+            return self._compiled
         return locate_mixed.interpreted, fill_mixed.interpreted
 
     def _touch(self, whose: NDArray[np.int64], structures: NDArray[np.int64]) -> None:

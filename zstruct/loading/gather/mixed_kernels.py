@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from zstruct.jit.kernel import helper, kernel
-from zstruct.jit.pointers import array_at, at_int32, at_int64, at_uint8, expect, first_line, move
+from zstruct.jit.pointers import array_at, at_int32, at_int64, at_uint8, expect, first_line, move, prefetch
 from zstruct.loading.gather.kernels import (
     NO_MASK,
     copy_blocks,
@@ -58,18 +58,20 @@ WORDS_OF_PART = 13
 
 # Beside the operations of a single store: the field is not there, and its place is filled with something.
 WORDS, SINGLES, BYTES = 10, 11, 12
+_FEW = 32  # parts
 _AHEAD = 16  # by measurement: structures between what is asked for and what is copied
 
 
 @kernel
-def locate_mixed(indices, order, edges, table, head, whose, numbers):  # type: ignore[no-untyped-def]
-    """Do what `locate` does, with structures of several parts; write whose each is, and its number among all.
+def locate_mixed(indices, order, edges, table, head, found):  # type: ignore[no-untyped-def]
+    """Do what `locate` does, with structures of several parts; write the part of each, then their numbers.
 
     `edges` are those of the parts in what the indices count, or, where there is an order, in what that has.
+    The numbers are those of the structures were all stores one.
     """
-    n, edge, missing = len(indices), 0, False
-    size = edges[len(edges) - 1]
-    head[n] = 0
+    n, edge, missing, n_parts = len(indices), 0, False, len(edges) - 1
+    size = edges[n_parts]
+    chosen = False  # whether of some part, some structures only count
     for i in range(n):
         k = indices[i]
         if k < 0:
@@ -78,21 +80,35 @@ def locate_mixed(indices, order, edges, table, head, whose, numbers):  # type: i
             return -2 - i
         if len(order):
             k = order[k]
-        p, last = 0, len(edges) - 1
-        while last - p > 1:
+        # Without branches, which nobody could predict; of very many parts, most are ruled out before.
+        p, last = 0, n_parts
+        while last - p > _FEW:
             middle = (p + last) // 2
             if edges[middle] <= k:
                 p = middle
             else:
                 last = middle
+        for q in range(p + 1, last):
+            p += edges[q] <= k
         k -= edges[p]
-        if table[p, SUBSET]:
-            k = at_int64(table[p, SUBSET])[k]
+        found[i], head[i] = p, k
+        subset = table[p, SUBSET]
+        chosen |= subset != 0
+        prefetch((subset if subset else table[p, OFFSETS]) + 8 * k)
+    if chosen:
+        for i in range(n):
+            p = found[i]
+            if table[p, SUBSET]:
+                head[i] = at_int64(table[p, SUBSET])[head[i]]
+                prefetch(table[p, OFFSETS] + 8 * head[i])
+    head[n] = 0
+    for i in range(n):
+        p, k = found[i], head[i]
         offsets = at_int64(table[p, OFFSETS])
         start, stop = offsets[k], offsets[k + 1]
         edge += stop - start
-        head[i], head[n + 1 + i], head[2 * n + 1 + i], head[3 * n + 1 + i] = k, edge, stop - start, start
-        whose[i], numbers[i] = p, table[p, FIRST] + k
+        head[n + 1 + i], head[2 * n + 1 + i], head[3 * n + 1 + i] = edge, stop - start, start
+        found[n + i] = table[p, FIRST] + k
         if table[p, THERE]:
             missing |= at_uint8(table[p, THERE])[k // table[p, ROWS]] == 0
         if table[p, ATOM_THERE] and stop > start:
@@ -131,40 +147,54 @@ def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: 
     counts, edges = at_int64(words + 8 * (2 * n + 1)), at_int64(words + 8 * n)
     kind_of = ATOM_ADDRESSES if per_atom else ADDRESSES
     n_parts = len(table)
-    where, base = np.empty(n_parts, np.int64), np.empty(n_parts, np.int64)
+    where, base, sources = np.empty(n_parts, np.int64), np.empty(n_parts, np.int64), np.empty(n, np.int64)
     for f in range(steps.shape[1]):
         row_bytes, kind = steps[0, f, 1], steps[0, f, 3]
+        alike = True  # all parts have the field, in one column, and the same is done to it
         for p in range(n_parts):
             # Where the addresses of the field's rows begin, and the address itself if there is but one.
             where[p] = table[p, kind_of] + 8 * steps[p, f, 4] * table[p, kind_of + 1]
             single = steps[p, f, 0] < WORDS and table[p, kind_of + 1] == 1
             base[p] = at_int64(where[p])[0] if single else 0
-        for m in range(min(n, _AHEAD)):
-            p = whose[m]
-            if base[p]:
-                source_bytes = steps[p, f, 2]
-                expect(base[p] + starts[m] * source_bytes, (counts[m] if per_atom else 1) * source_bytes)
-        for m in range(n):
-            if m + _AHEAD < n:
-                p = whose[m + _AHEAD]
-                if base[p]:
-                    source_bytes = steps[p, f, 2]
-                    count = counts[m + _AHEAD] if per_atom else 1
-                    expect(base[p] + starts[m + _AHEAD] * source_bytes, count * source_bytes)
-            p = whose[m]
-            operation, source_bytes, more = steps[p, f, 0], steps[p, f, 2], steps[p, f, 5]
-            count, edge = (counts[m], edges[m]) if per_atom else (1, m)
-            to = out + edge * row_bytes
-            if operation >= WORDS:
-                _put(operation, more, to, count * row_bytes)
-                continue
-            if base[p]:
-                copy_values(operation, base[p] + starts[m] * source_bytes, to, count * row_bytes)
-            else:
-                span = table[p, kind_of + 2]
-                copy_blocks(where[p], span, operation, starts[m], count, row_bytes, source_bytes, to)
-            if more:
-                _translate(more, to, count * row_bytes)
+            alike &= single and steps[p, f, 0] == steps[0, f, 0] and steps[p, f, 5] == 0
+        if alike:
+            operation, source_bytes = steps[0, f, 0], steps[0, f, 2]
+            _copy_columns(
+                base,
+                whose,
+                sources,
+                operation,
+                row_bytes,
+                source_bytes,
+                starts,
+                counts,
+                edges,
+                n,
+                per_atom,
+                out,
+            )
+        else:
+            for m in range(n):
+                p = whose[m]
+                sources[m] = base[p] + starts[m] * steps[p, f, 2] if base[p] else 0
+            for m in range(n):
+                if m + _AHEAD < n and sources[m + _AHEAD]:
+                    nbytes = (counts[m + _AHEAD] if per_atom else 1) * steps[whose[m + _AHEAD], f, 2]
+                    expect(sources[m + _AHEAD], nbytes)
+                p = whose[m]
+                operation, source_bytes, more = steps[p, f, 0], steps[p, f, 2], steps[p, f, 5]
+                count, edge = (counts[m], edges[m]) if per_atom else (1, m)
+                to = out + edge * row_bytes
+                if operation >= WORDS:
+                    _put(operation, more, to, count * row_bytes)
+                    continue
+                if sources[m]:
+                    copy_values(operation, sources[m], to, count * row_bytes)
+                else:
+                    span = table[p, kind_of + 2]
+                    copy_blocks(where[p], span, operation, starts[m], count, row_bytes, source_bytes, to)
+                if more:
+                    _translate(more, to, count * row_bytes)
         if kind != NO_MASK:
             for m in range(n):
                 first, count = (edges[m], counts[m]) if per_atom else (m, 1)
@@ -172,6 +202,22 @@ def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: 
                 flag[0] = is_given(kind, out + first * row_bytes, count * row_bytes)
             masks += padded(n)
         out += room * row_bytes if per_atom else padded(n * row_bytes)
+
+
+@helper
+def _copy_columns(  # type: ignore[no-untyped-def]
+    base, whose, sources, operation, row_bytes, source_bytes, starts, counts, edges, n, per_atom, out
+):
+    """Copy a field that each part has in one column, as is done for a single store."""
+    for m in range(n):  # beforehand: a copy whose length is guessed wrong would wait for this each time
+        sources[m] = base[whose[m]] + starts[m] * source_bytes
+    for m in range(min(n, _AHEAD)):
+        expect(sources[m], (counts[m] if per_atom else 1) * source_bytes)
+    for m in range(n):
+        if m + _AHEAD < n:
+            expect(sources[m + _AHEAD], (counts[m + _AHEAD] if per_atom else 1) * source_bytes)
+        count, edge = (counts[m], edges[m]) if per_atom else (1, m)
+        copy_values(operation, sources[m], out + edge * row_bytes, count * row_bytes)
 
 
 @helper

@@ -75,6 +75,12 @@ class MixturePipeline:
         # What functions make of a structure is known once they have made it.
         self._settled = not any(reader.pipeline.changes for reader in self._readers)
         self._gather = self._at_once()
+        pipelines = [reader.pipeline for reader in self._readers]
+        # Those of each part, by the energies that they are subtracted from.
+        self._references: dict[str, list[References | None]] = {
+            name: [pipeline.references if name in pipeline.referenced else None for pipeline in pipelines]
+            for name in dict.fromkeys(name for pipeline in pipelines for name in pipeline.referenced)
+        }
 
     def with_parts(self, parts: Sequence[Part]) -> MixturePipeline:
         """Return what makes batches of other structures of the same stores."""
@@ -114,7 +120,7 @@ class MixturePipeline:
         return MixedGather.of(sources, self.union, dtypes, self.names, self.origin)
 
     def __call__(
-        self, positions: NDArray[np.int64], order: NDArray[np.int64] | None, epoch: int
+        self, positions: NDArray[np.int64], order: NDArray[np.int64] | None, epoch: Any
     ) -> PackedBatch:
         """Return a batch.
 
@@ -125,7 +131,7 @@ class MixturePipeline:
         order
             What the positions count: places among the structures of all parts; None: these.
         epoch
-            What random transforms and the choice of forces depend on.
+            What random transforms and the choice of forces depend on; whatever becomes a whole number.
 
         Raises
         ------
@@ -134,18 +140,15 @@ class MixturePipeline:
         """
         found = None if self._gather is None else self._gather(positions, order)
         if found is None:
-            return self._by_parts(positions, order, epoch)
+            return self._by_parts(positions, order, int(epoch))
         batch, whose = found
-        self._subtract(batch, whose)
+        if self._references:
+            self._subtract(batch, whose[: len(batch)])
         return batch
 
     def _subtract(self, batch: PackedBatch, whose: NDArray[np.int64]) -> None:
         """Subtract from energies the references of each structure's own part."""
-        pipelines = [reader.pipeline for reader in self._readers]
-        for name in dict.fromkeys(name for pipeline in pipelines for name in pipeline.referenced):
-            references: list[References | None] = [
-                pipeline.references if name in pipeline.referenced else None for pipeline in pipelines
-            ]
+        for name, references in self._references.items():
             energies = subtract_each(
                 references, whose, batch.columns["numbers"], batch.offsets, batch.columns[name]
             )

@@ -299,7 +299,7 @@ class MixtureReader(BatchReader):
         self._parts = []
 
     def _packed(self, positions: NDArray[np.int64]) -> PackedBatch:
-        return self._pipeline(positions, self._order, int(self._epoch))
+        return self._pipeline(positions, self._order, self._epoch)
 
     def _warm(self) -> None:
         self._pipeline.warm()

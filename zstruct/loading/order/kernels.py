@@ -16,14 +16,16 @@ _GAMMA, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 @kernel
 def take_turns(shares, taken, window, first, key, mix, turns):  # type: ignore[no-untyped-def]
-    """Write which part each of some turns in a row is of, and count them in `taken`.
+    """Write where the structure of each turn is among those that the parts draw, and count turns in `taken`.
 
-    The next turn goes to the part whose ``(taken + 1 / 2) / share`` is smallest. The turns of each `window`,
-    of which the first has the number `first`, are shuffled among each other if they are to be mixed.
+    There, what the first part draws for these turns comes first, in order, then what the next one does. The
+    next turn goes to the part whose ``(taken + 1 / 2) / share`` is smallest. The turns of each `window`, of
+    which the first has the number `first`, are shuffled among each other if they are to be mixed.
     """
     n_parts, n = len(shares), len(turns)
-    due = np.empty(n_parts)
+    due, places = np.empty(n_parts), np.empty(n_parts, np.int64)
     for p in range(n_parts):
+        places[p] = taken[p]
         due[p] = (taken[p] + 0.5) / shares[p]
     number = first
     for begin in range(0, n, window):
@@ -46,6 +48,15 @@ def take_turns(shares, taken, window, first, key, mix, turns):  # type: ignore[n
                 turns[i] = turns[place]
                 turns[place] = kept
         number += 1
+    first_place = 0
+    for p in range(n_parts):
+        drawn = taken[p] - places[p]
+        places[p] = first_place
+        first_place += drawn
+    for i in range(n):
+        p = turns[i]
+        turns[i] = places[p]
+        places[p] += 1
 
 
 @helper

@@ -27,7 +27,8 @@ __all__ = ["MixtureSampler", "turns_taken"]
 
 _TURNS = 6  # the samplers use other numbers in the place of this in their keys
 _CHUNK, _SMALL_CHUNK = 1 << 15, 1 << 12  # structures; few where those that come early drive out others
-_TURN = 1e-6  # seconds that Python takes for a turn, about
+_TURN = 3e-6  # seconds that Python takes for a turn and a part, about
+_NONE = np.empty(0, np.int64)
 _EXACT = 1 << 31  # proportions up to here are compared exactly
 
 
@@ -141,23 +142,24 @@ class MixtureSampler(StructureSampler):
         drawing = np.flatnonzero(self.shares)
         shares = self.shares[drawing]
         taken = turns_taken(shares, first + at)
-        before = turns_taken(shares, self._length) * (epoch if self.mix else 0) + taken
+        drawn_before = turns_taken(shares, self._length) * (epoch if self.mix else 0) + taken
         seeds = hashes(len(self.parts), self.seed)
         draws = [
             _Draws(self.parts[p], int(seeds[p] >> np.uint64(1)), int(drawn))
-            for p, drawn in zip(drawing.tolist(), before, strict=True)
+            for p, drawn in zip(drawing.tolist(), drawn_before, strict=True)
         ]
         blocks = any(isinstance(part, BlockShuffleSampler) for part in self.parts)
         rows = max(1, (_SMALL_CHUNK if blocks else _CHUNK) // self.window) * self.window
         key = np.random.SeedSequence((self.seed, epoch, _TURNS, first)).generate_state(2, np.uint64)
         while at < n:
-            turns = np.empty(min(rows, n - at), np.int64)
+            turns, before = np.empty(min(rows, n - at), np.int64), taken.copy()
             run = take_turns.for_work(_TURN * len(turns) * (1 + len(shares)))
             run(shares, taken, self.window, number, key | np.uint64(1), self.mix, turns)
-            found = np.empty(len(turns), np.int64)
-            for k, draw in enumerate(draws):
-                mine = np.flatnonzero(turns == k)
-                found[mine] = draw.take(len(mine)) + self._firsts[drawing[k]]
+            drawn = [
+                draw.take(int(m)) + self._firsts[p]
+                for draw, m, p in zip(draws, taken - before, drawing, strict=True)
+            ]
+            found = np.concatenate([_NONE, *drawn])[turns]
             found = found[skipped:]
             yield found if self.places is None else self.places[found]
             at, number, skipped = at + len(turns), number + rows // self.window, 0
@@ -181,7 +183,7 @@ class _Draws:
         self._order.seed = seed
         self._epoch, position = divmod(drawn, order.n)
         self._chunks = self._order.chunks(self._epoch, position)
-        self._left = np.empty(0, np.int64)
+        self._left = _NONE
 
     def take(self, n: int) -> NDArray[np.int64]:
         """Return the next `n` structures, counting those of the part."""
@@ -197,7 +199,7 @@ class _Draws:
             found.append(self._left[:n])
             self._left = self._left[n:]
             n -= len(found[-1])
-        return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int64), *found])
+        return found[0] if len(found) == 1 else np.concatenate([_NONE, *found])
 
 
 def turns_taken(shares: NDArray[np.float64], n: int) -> NDArray[np.int64]:
