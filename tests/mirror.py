@@ -108,6 +108,7 @@ THROUGH = {
     "labels/test_label.py": [
         "labels/calculators",
         "labels/calls",
+        "labels/completion",
         "labels/label_tasks",
         "labels/labeller",
         "labels/outcome",

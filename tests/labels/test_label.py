@@ -15,6 +15,9 @@ from zstruct import InputError, StoreExistsError
 from zstruct.errors import ArgumentTypeError, BuildLockedError, ChangedInputError
 from zstruct.features import NeighborList
 from zstruct.labels import label_tasks
+from zstruct.labels.writer import Failures, LabelColumn, write_labels
+from zstruct.store.group_publication import publish
+from zstruct.store.groups import writing_group
 
 label = functools.partial(zstruct.label, progress=False)
 
@@ -387,6 +390,22 @@ def test_labels_that_differ_between_batches_are_joined_or_refused(store):
         label(store, odd, "x", max_atoms=1, levels={"embedding": "structure"})
 
 
+def test_parts_that_a_power_failure_left_half_are_made_again(store, small_parts):
+    stops, _ = _interrupted_after(6)
+    with pytest.raises(KeyboardInterrupt):
+        label(store, stops, "s", version=1, max_atoms=1)
+    parts = store.with_name(store.name + ".featurizing") / "labelling" / "s" / "parts"
+    content = bytearray((parts / "1.part").read_bytes())
+    content[len(content) // 2] ^= 1
+    (parts / "1.part").write_bytes(content)
+    (parts / "2.part").unlink()
+    (parts / "3.json").write_text("")
+    goes_on, second = _interrupted_after(0)
+    label(store, goes_on, "s", version=1, max_atoms=1)
+    assert [batch[0] for batch in second] == [1, 2, 3, 5, 6, 7, 8, 9, 10]
+    assert_array_equal(read(store, "s", "energy"), expected(store)["energy"])
+
+
 def test_what_was_interrupted_survives_other_jobs(store, small_parts):
     stops, first = _interrupted_after(5)
     with pytest.raises(KeyboardInterrupt):
@@ -400,4 +419,48 @@ def test_what_was_interrupted_survives_other_jobs(store, small_parts):
     label(store, goes_on, "s", version=1, max_atoms=1)
     assert sum(map(len, first[:4])) + sum(map(len, second)) == 11
     assert not store.with_name(store.name + ".featurizing").exists()
+    zstruct.verify(store)
+
+
+def _without(path, name, gone):
+    """Take the labels of some structures out of a group, as if these had come later."""
+    labels = zstruct.open_labels(path, name)
+    offsets = labels.store.read("offsets")
+    lost = np.zeros(11, dtype=bool)
+    lost[gone] = True
+    columns = []
+    for row in labels.fields.values():
+        rows = np.repeat(lost, np.diff(offsets)) if row.level == "atom" else lost
+        values = labels.read(row.name)
+        values[rows] = row.missing
+        present = None if row.presence() is None else labels.present(row.name) & ~lost
+        columns.append(LabelColumn(row, lambda a, b, values=values: values[a:b], present))
+    attrs = {key: labels.attrs[key] for key in labels.attrs if key not in ("status", "metadata_digest")}
+    codes = np.where(lost, -1, labels.failure_codes()).astype(np.int32)
+    with writing_group(zstruct.Store(path)) as (there, scratch):
+        write_labels(scratch / "labels", columns, offsets, attrs, Failures(codes, labels.failure_texts()))
+        publish(path, scratch, name, ["labels"], "", there.digest)
+
+
+def test_structures_without_labels_get_them_and_the_others_stay(store, sizes):
+    def more(batch):
+        seen.extend(batch.structures.tolist())
+        return failing(batch) | {"n_steps": batch.structures * 2}
+
+    seen: list[int] = []
+    options = {"version": 1, "max_atoms": 8, "levels": {"n_steps": "structure"}}
+    label(store, more, "s", **options)
+    whole = zstruct.open_labels(store, "s").digest
+    _without(store, "s", [3, 7, 10])
+    partly = zstruct.open_labels(store, "s").digest
+    seen.clear()
+    report = label(store, more, "s", **options)
+    assert report.written
+    assert sorted(set(seen)) == [3, 7, 10]
+    labels = zstruct.open_labels(store, "s")
+    assert labels.digest == whole != partly
+    assert set(labels.failures()) == set(np.flatnonzero(sizes == 5))
+    seen.clear()
+    assert not label(store, more, "s", **options).written
+    assert seen == []
     zstruct.verify(store)

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.arguments import check, choice, count, names, require, shown
-from zstruct.building.markers import results, settle
+from zstruct.building.markers import mark, results
 from zstruct.building.parts import read_blocks
 from zstruct.disk import writing
 from zstruct.errors import ArgumentTypeError, InputError, StoreExistsError, WriteError, ZstructError
 from zstruct.features.descriptor import make_manifest
 from zstruct.keywords import keywords
 from zstruct.labels.calls import Call, StructureFailedError
+from zstruct.labels.completion import completed, unlabelled
 from zstruct.labels.given import check_label_name
-from zstruct.labels.label_tasks import Job, do_part, part_tasks
+from zstruct.labels.label_tasks import Job, do_part, forget_damaged, part_tasks
 from zstruct.labels.labeller import is_factory, name_of, state_of
 from zstruct.labels.outcome import Expected
 from zstruct.labels.part_columns import columns_of_parts
@@ -95,7 +96,8 @@ def label(
     stays as it is. Until the group is whole, nobody sees it. What is interrupted or killed goes on where it
     was when the same call is made with the same `version`, or with a model of torch in the same state;
     without either, nobody knows whether what was made before is still what would be made, and it begins
-    anew. Called again when all is there, it then does nothing.
+    anew. Called again when all is there, it then does nothing; where some structures have neither labels nor
+    a reason why not, as those that were appended to a store, it labels these.
 
     Parameters
     ----------
@@ -207,10 +209,12 @@ def label(
                 check_same(path, reader.store.digest)
                 there = Store(path)
                 check_distinct(there, LABELS, name)
-                written = _is_missing(there, name, said, identity is not None, overwrite)
+                base = _there(there, name, said, identity is not None, overwrite)
+                todo = chosen if base is None else unlabelled(base, chosen)
+                written = bool(len(todo))
                 if written:
                     runner = Runner(place, progress, " structures")
-                    _make(job, name, said, identity, chosen, runner, runs_in)
+                    _make(job, name, said, identity, base, todo, runner, runs_in)
             if job.work.exists():
                 remove_job(job.work)
         finally:
@@ -301,16 +305,14 @@ def _identity(name: str, said: Mapping[str, Any]) -> str | None:
     return hashlib.sha256(json.dumps([LABELS, name, said], sort_keys=True).encode()).hexdigest()
 
 
-def _is_missing(there: Store, name: str, said: Mapping[str, Any], known: bool, overwrite: bool) -> bool:
-    """Return whether labels have to be made; refuse if others are in their place."""
-    if name not in there.group_names(LABELS):
-        return True
+def _there(there: Store, name: str, said: Mapping[str, Any], known: bool, overwrite: bool) -> Labels | None:
+    """Return these very labels, if they are there; refuse if others are in their place."""
+    if overwrite or name not in there.group_names(LABELS):
+        return None
     found = Labels(there, name, there.group_attrs(f"{LABELS}/{name}"))
     same = all(found.attrs.get(key) == said.get(key) for key in ("store_digest", "manifest", "description"))
-    if overwrite:
-        return True
     if same and known:
-        return False
+        return found
     made = found.manifest["parameters"]
     by = made.get("how")
     why = "added by zstruct.labels.add" if by is None else f"by {by}"
@@ -331,28 +333,33 @@ def _make(
     name: str,
     said: Mapping[str, Any],
     identity: str | None,
+    base: Labels | None,
     chosen: NDArray[np.int64],
     runner: Runner,
     runs_in: RunsIn,
 ) -> None:
-    """Make the group and publish it."""
+    """Make the group and publish it; with a base, of that and of what it lacks."""
     store = job.reader.store
     path = Path(os.path.realpath(store.path))
     n_atoms = store.read("n_atoms").astype(np.int64)
     tasks = part_tasks(job, n_atoms, chosen)
-    key = [identity or uuid.uuid4().hex, job.max_atoms]
+    key = [identity or uuid.uuid4().hex, job.max_atoms, None if base is None else base.digest]
     if read_json(job.work / JOB) != key:
         if job.work.exists():  # of other labels
             remove_job(job.work)
         (job.work / "parts").mkdir(parents=True)
         write_json(job.work / JOB, key)
+    else:
+        forget_damaged(tasks)
     try:
-        done = results(runner, f"labels {name}", do_part, tasks, settle, runs_in)
-        if not any(one["labelled"] for one in done):
+        done = results(runner, f"labels {name}", do_part, tasks, mark, runs_in)
+        if base is None and not any(one["labelled"] for one in done):
             raise InputError(_nothing([task.file for task in tasks]))
         files, edges = [task.file for task in tasks], [0, *(task.stop for task in tasks)]
         offsets = counts_to_offsets(n_atoms)
         columns, failures = columns_of_parts(files, np.array(edges), offsets[edges])
+        if base is not None:
+            columns, failures = completed(base, chosen, columns, failures, offsets)
         write_labels(job.work / LABELS, columns, offsets, said, failures)
         publish(path, job.work, name, [LABELS], identity or "", store.digest)
     except BaseException as error:

@@ -1,11 +1,14 @@
 """The tasks of `label`: labels of a range of structures, kept in a part until the group is made of all parts.
 
 A part has labels of all structures of its range, missing ones where none were asked for. One that is whole is
-not made again. What makes labels is not known here, nor how a group becomes visible.
+not made again. Nobody waits until it is on the disk: what a power failure leaves of it does not have its
+checksum. What makes labels is not known here, nor how a group becomes visible.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,11 @@ from zstruct.labels.writer import FAILURE_FIELD
 from zstruct.loading.reader import StructureReader
 from zstruct.ragged import Packed, atom_rows, counts_to_offsets, segment_ranges
 from zstruct.schema import ATOM, Field
+from zstruct.store.checksums import crc
 from zstruct.store.spec import FAILURE
+from zstruct.store.workdir import read_json
 
-__all__ = ["Job", "PartTask", "do_part", "joined_field", "part_tasks"]
+__all__ = ["Job", "PartTask", "do_part", "forget_damaged", "joined_field", "part_tasks"]
 
 _PARTS = 256  # at least so many of a function's batches: a kill costs no more than one of them
 _PART_ATOMS = 1 << 18  # at most in a part
@@ -77,11 +82,6 @@ class PartTask:
         return self.job.work / "parts" / f"{self.number}.part"
 
     @property
-    def settles(self) -> bool:
-        """Whether the task itself waits for the disk; others do."""
-        return False
-
-    @property
     def nbytes(self) -> int:
         """By how much it moves the bar: structures that are labelled."""
         return len(self.chosen)
@@ -118,8 +118,22 @@ def part_tasks(job: Job, n_atoms: NDArray[np.int64], chosen: NDArray[np.int64]) 
     ]
 
 
+def forget_damaged(tasks: Iterable[PartTask]) -> None:
+    """Have parts made again of which a power failure, say, has left something else than was written."""
+    for task in tasks:
+        with contextlib.suppress(ValueError):  # of a marker
+            said = read_json(task.marker)
+            if said is None or (task.file.exists() and _checksum(task.file) == said.get("checksum")):
+                continue
+        task.marker.unlink()
+
+
+def _checksum(file: Path) -> str:
+    return crc(file.read_bytes()).hex()
+
+
 def do_part(task: PartTask) -> dict[str, Any]:
-    """Label the structures of a part; return how many have labels, and how many failed.
+    """Label the structures of a part; return how many have labels, and the checksum of the part.
 
     Raises
     ------
@@ -130,7 +144,7 @@ def do_part(task: PartTask) -> dict[str, Any]:
     for asked in task.asked():
         for those, outcome in asked.outcomes(task.job.call):
             made.add(those.structures - task.start, outcome)
-    packed, n_failed = made.packed()
+    packed = made.packed()
     with PartWriter(task.file, durable=False, decimals=False) as part:
         part.add(packed)
         part.close({})
@@ -138,7 +152,7 @@ def do_part(task: PartTask) -> dict[str, Any]:
     for name in packed.columns:
         if name != FAILURE:
             labelled |= packed.has(name)
-    return {"labelled": int(labelled.sum()), "failed": n_failed}
+    return {"labelled": int(labelled.sum()), "checksum": _checksum(task.file)}
 
 
 class _Part:
@@ -180,8 +194,8 @@ class _Part:
             self._rows[name] = self._rows[name].astype(joined.dtype)
         self._fields[name] = joined
 
-    def packed(self) -> tuple[Packed, int]:
-        """Return all of it, and how many structures failed."""
+    def packed(self) -> Packed:
+        """Return all of it."""
         packed = Packed(self._n_atoms)
         for name, row in self._fields.items():
             packed.add(row, self._rows[name], self._present[name])
@@ -189,7 +203,7 @@ class _Part:
         if failed.any():
             packed.add(FAILURE_FIELD, self._codes, failed)
             packed.categories[FAILURE] = list(self._texts)
-        return packed, int(failed.sum())
+        return packed
 
 
 def joined_field(one: Field, other: Field) -> Field:

@@ -140,11 +140,18 @@ class Labels:
 
     def failures(self) -> dict[int, str]:
         """Return why structures have no labels though somebody tried to make them, by structure."""
-        path = f"{self.path}/{FAILURE}"
-        if not self.has_failures:
-            return {}
-        codes, texts = self.store.read(path), self.store.categories(FAILURE, self.path)
+        codes, texts = self.failure_codes(), self.failure_texts()
         return {int(k): texts[codes[k]] for k in np.flatnonzero(codes >= 0)}
+
+    def failure_codes(self) -> NDArray[np.int32]:
+        """Return the place of each structure's reason among `failure_texts`, -1 for none, shape (n,)."""
+        if not self.has_failures:
+            return np.full(self.store.n_structures, -1, dtype=np.int32)
+        return self.store.read(f"{self.path}/{FAILURE}")
+
+    def failure_texts(self) -> list[str]:
+        """Return the reasons why structures have no labels."""
+        return self.store.categories(FAILURE, self.path) if self.has_failures else []
 
     def __repr__(self) -> str:
         n = self.store.n_structures
