@@ -162,6 +162,7 @@ THROUGH = {
         "sources/archive/zipped",
     ],
     "sources/ase/test_database.py": ["sources/ase/rows"],
+    "sources/ase/test_objects.py": ["sources/ase/bare", "sources/ase/graphs"],
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/cp2k/test_output.py": ["sources/cp2k/source"],
     "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],

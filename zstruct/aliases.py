@@ -16,7 +16,7 @@ ALIASES = {
     "forces": ("force", "REF_forces", "REF_force", "dft_forces", "dft_force"),
     "masses": ("mass",),
     "charges": ("charge", "REF_charges"),
-    "magmoms": ("REF_magmoms",),
+    "magmoms": ("magmom", "REF_magmoms"),
     "cell": ("Lattice",),
     "energy": ("REF_energy", "dft_energy", "potential_energy"),
     "free_energy": ("REF_free_energy",),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zstruct.ragged import by_appearance
 from zstruct.sources.source import RawColumn
 
-__all__ = ["Values", "atom_columns", "by_key", "structure_columns"]
+__all__ = ["Values", "atom_columns", "by_key", "structure_columns", "with_gaps"]
 
 #: Values of one property and the structures of the block they belong to (None: all of them).
 Values = tuple[list[Any], NDArray[np.int64] | None]
@@ -317,3 +317,22 @@ def _strings(values: NDArray[Any]) -> NDArray[Any] | None:
     if values.dtype.kind == "O" and not all(isinstance(v, str) for v in values):
         return None
     return values.astype(str)
+
+
+def with_gaps(values: Sequence[Any]) -> Any:
+    """Return what atoms have, one each, as an array; missing numbers are NaN.
+
+    Examples
+    --------
+    >>> with_gaps([1, None]), with_gaps([[0, 0, 1.5], None])[1]
+    (array([ 1., nan]), array([nan, nan, nan]))
+    """
+    given = [value for value in values if value is not None]
+    if len(given) == len(values):
+        return np.asarray(values)
+    try:
+        example = np.asarray(given[0], dtype=np.float64)
+        nothing = np.full(example.shape, np.nan)
+        return np.array([nothing if value is None else value for value in values], dtype=np.float64)
+    except (ValueError, TypeError):
+        return np.array([*values, None], dtype=object)[:-1]  # which is refused by its name

@@ -10,82 +10,42 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import numpy as np
-
-from zstruct.elements import atomic_number
 from zstruct.sources.ase.atoms import Snapshot, Unusable
+from zstruct.sources.ase.bare import add_labels, bare, plain, symbols
+from zstruct.sources.ase.graphs import count_graphs, graphs
+from zstruct.sources.columns import with_gaps
 
 __all__ = ["count_structures", "is_structure", "snapshots"]
-
-_NO_LABELS = frozenset("edge_index edge_attr edge_weight edge_shift shifts unit_shifts batch ptr".split())
-
-
-def _bare(numbers: Any, positions: Any, cell: Any, pbc: Any) -> Snapshot:
-    """Return a structure without labels."""
-    from ase.cell import Cell
-
-    found = Snapshot.__new__(Snapshot)
-    z, xyz = np.asarray(numbers, dtype=np.int64).reshape(-1), np.array(positions, dtype=np.float64)
-    if xyz.shape != (len(z), 3):
-        raise ValueError(f"there are {len(z)} atoms and positions of shape {xyz.shape}")
-    found.arrays = {"numbers": z, "positions": xyz}
-    found.info = {}
-    found.cell = Cell(np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64).reshape(3, 3))
-    found.pbc = np.broadcast_to(np.asarray(pbc, dtype=bool).reshape(-1), 3).copy()
-    found.constraints, found.calc = [], None
-    return found
-
-
-def _symbols(words: Any) -> list[int]:
-    numbers = []
-    for k, word in enumerate(words):
-        number = int(word) if isinstance(word, (int, np.integer)) else atomic_number(str(word).strip())
-        if not number:
-            raise ValueError(f"atom {k} is {str(word)[:40]!r}, which is no chemical element")
-        numbers.append(number)
-    return numbers
-
-
-def _array(value: Any) -> Any:
-    """Return a tensor as an array, and anything else as it is."""
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def _pymatgen(given: Any) -> Iterator[Snapshot]:
     """Yield a Structure or Molecule; labels are in its properties, its site properties and its calculator."""
-    if not given.is_ordered:
-        raise ValueError("a site is disordered: a structure has one element at each site")
+    for k, site in enumerate(given):
+        if not site.is_ordered:
+            raise ValueError(
+                f"site {k} is disordered ({site.species_string}): a structure has one element at each site"
+            )
     lattice = getattr(given, "lattice", None)
     cell, pbc = (None, False) if lattice is None else (lattice.matrix, lattice.pbc)
-    found = _bare(_symbols(site.specie.symbol for site in given), given.cart_coords, cell, pbc)
-    for key, values in given.site_properties.items():
-        if not any(value is None for value in values):
-            found.arrays[key] = np.asarray(values)
-    found.info |= dict(getattr(given, "properties", None) or {})
+    found = bare(symbols(site.specie.symbol for site in given), given.cart_coords, cell, pbc)
+    columns = {key: list(values) for key, values in given.site_properties.items()}
+    columns |= {
+        "oxidation_states": [getattr(site.specie, "oxi_state", None) for site in given],
+        "spins": [getattr(site.specie, "spin", None) for site in given],
+    }
+    for key, values in columns.items():
+        if not all(value is None for value in values):
+            found.arrays[key] = with_gaps(values)
+    flags = found.arrays.get("selective_dynamics")
+    if flags is not None and flags.shape == (len(found), 3) and (flags == flags[:, :1]).all():
+        found.arrays["move_mask"] = found.arrays.pop("selective_dynamics")[:, 0].astype(bool)
+    add_labels(found, getattr(given, "properties", None) or {})
     if lattice is None:
         found.info |= {"charge": given.charge, "spin_multiplicity": given.spin_multiplicity}
+    elif (charge := getattr(given, "_charge", None)) is not None:  # else it is a sum over oxidation states
+        found.info["charge"] = charge
     results = getattr(getattr(given, "calc", None), "results", None)
-    _add(found, results if isinstance(results, Mapping) else {})
-    yield found
-
-
-def _geometric(given: Any) -> Iterator[Snapshot]:
-    """Yield a Data, or those of a Batch; what belongs to edges is left out."""
-    if hasattr(given, "to_data_list"):
-        for one in given.to_data_list():
-            yield from _geometric(one)
-        return
-    values = {key: _array(given[key]) for key in given.keys() if key not in _NO_LABELS}  # noqa: SIM118
-    numbers = values.pop("z", None)
-    numbers = values.pop("atomic_numbers", None) if numbers is None else numbers
-    positions = values.pop("pos", None)
-    if numbers is None or positions is None:
-        raise ValueError("a Data needs z (or atomic_numbers) and pos")
-    cell, pbc = values.pop("cell", None), values.pop("pbc", None)
-    if cell is not None and np.any(cell) and pbc is None:
-        raise ValueError("there is a cell and no pbc; say whether it repeats with data.pbc")
-    found = _bare(numbers, positions, cell, False if pbc is None else pbc)
-    _add(found, values)
+    add_labels(found, results if isinstance(results, Mapping) else {})
     yield found
 
 
@@ -93,45 +53,29 @@ def _aenet(given: Any) -> Iterator[Snapshot]:
     """Yield every frame of an AtomicStructure."""
     if not given.names_known:
         raise ValueError("its types are numbers, not chemical symbols; give it typenames")
-    numbers = _symbols(given.types)
+    numbers = symbols(given.types)
     for k, positions in enumerate(given.coords):
-        found = _bare(numbers, positions, given.avec[k] if given.pbc else None, bool(given.pbc))
-        forces = given.forces[k] if k < len(given.forces) else None
-        _add(found, {"energy": given.energy[k], "forces": forces})
+        found = bare(numbers, positions, given.avec[k] if given.pbc else None, bool(given.pbc))
+        labels = {"energy": given.energy, "forces": given.forces}
+        add_labels(found, {key: values[k] for key, values in labels.items() if k < len(values)})
         yield found
 
 
 def _aenet_torch(given: Any) -> Iterator[Snapshot]:
     """Yield a Structure of aenet's training with torch."""
-    cell, pbc = _array(given.cell), _array(given.pbc)
+    cell, pbc = plain(given.cell, "cell"), plain(given.pbc, "pbc")
     if cell is not None and pbc is None:
         pbc = True  # aenet has a cell where there is a period, and only there
-    found = _bare(_symbols(given.species), _array(given.positions), cell, False if pbc is None else pbc)
-    _add(found, {"energy": given.energy, "forces": given.forces, "name": getattr(given, "name", None)})
+    positions = plain(given.positions, "positions")
+    found = bare(symbols(given.species), positions, cell, False if pbc is None else pbc)
+    add_labels(found, {"energy": given.energy, "forces": given.forces, "name": getattr(given, "name", None)})
     yield found
-
-
-def _add(found: Snapshot, labels: Mapping[str, Any]) -> None:
-    n = len(found)
-    for key, given in labels.items():
-        value = _array(given)
-        if value is None or (
-            isinstance(value, (list, np.ndarray)) and len(np.shape(value)) and not len(value)
-        ):
-            continue
-        shape = np.shape(value) if isinstance(value, (list, np.ndarray)) else ()
-        table: dict[str, Any] = found.info
-        if shape[:1] == (n,) and (len(shape) > 1 or n not in (1, 3, 6, 9)):
-            table = found.arrays
-        elif shape and int(np.prod(shape)) == 1:
-            value = np.asarray(value).reshape(-1)[0]  # of one structure: the axis of the batch
-        table[key] = value
 
 
 _KINDS: tuple[tuple[str, str, Callable[[Any], Iterator[Snapshot]]], ...] = (
     ("pymatgen", "IStructure", _pymatgen),
     ("pymatgen", "IMolecule", _pymatgen),
-    ("torch_geometric", "Data", _geometric),
+    ("torch_geometric", "Data", graphs),
     ("aenet", "AtomicStructure", _aenet),
     ("aenet", "Structure", _aenet_torch),
 )
@@ -156,7 +100,7 @@ def count_structures(given: Any) -> int:
     read = _reader(type(given))
     if read is _aenet:
         return len(given.coords)
-    return int(getattr(given, "num_graphs", 1)) if read is _geometric else 1
+    return count_graphs(given) if read is graphs else 1
 
 
 def snapshots(given: Any) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zstruct.aliases import by_alias
 from zstruct.elements import atomic_number
 from zstruct.schema import ATOM, STRUCTURE
-from zstruct.sources.columns import Values, atom_columns, by_key, structure_columns
+from zstruct.sources.columns import Values, atom_columns, by_key, structure_columns, with_gaps
 from zstruct.sources.compression import begins, opened, stem
 from zstruct.sources.content import Content
 from zstruct.sources.json_records.stream import CutError, members
@@ -196,8 +196,9 @@ def _record(value: Mapping[str, Any], name: str) -> _Frame:
         if labels.get("stress") is not None:
             labels["stress"] = -np.asarray(labels["stress"], dtype=np.float64)
             frame.units["stress"] = "kbar"
-        if "magmom" in labels:
+        if "magmom" in labels:  # of atoms, and sites may have them, too
             labels["magmoms"] = labels.pop("magmom")
+            frame.atom.pop("magmom", None)
     else:
         for key in [key for key in labels if key in _STRESSES]:
             labels[f"input_{key}"] = labels.pop(key)
@@ -230,9 +231,10 @@ def _structure(value: Mapping[str, Any]) -> _Frame:
 
 
 def _of_sites(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what sites have, a column each."""
     keys = dict.fromkeys(key for row in rows for key in row)
     values = {key: [row.get(key) for row in rows] for key in keys}
-    return {key: column for key, column in values.items() if all(v is not None for v in column)}
+    return {key: with_gaps(column) for key, column in values.items() if any(v is not None for v in column)}
 
 
 def _element(site: Mapping[str, Any], k: int) -> int:
