@@ -43,6 +43,14 @@ def test_the_text(tmp_path):
     assert report.lost["note"].startswith("some of its texts would be read as numbers")
 
 
+def test_a_text_that_is_none_is_left_out(tmp_path):
+    (atoms,) = labelled(1)
+    atoms.info["note"] = "a\0b"
+    report = zstruct.export(built(tmp_path, [atoms]), tmp_path / "a.cfg", progress=False)
+    assert "no single line of text" in report.lost["note"]
+    assert zstruct.build(tmp_path / "a.cfg", tmp_path / "b.zarr", progress=False).n_structures == 1
+
+
 def test_parts_have_the_same_types(tmp_path):
     store = built(tmp_path, labelled(12))
     for k in range(12):

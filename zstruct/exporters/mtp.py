@@ -42,7 +42,7 @@ _OWN = (*GEOMETRY, "energy", "stress", "virial", *_COLUMNS)
 
 def _is_plain(text: str) -> bool:
     """Tell whether a text is read as what it is."""
-    return bool(text) and text == text.strip() and "\n" not in text and feature_value(text) == text
+    return bool(text) and text == text.strip() and not {*text} & {"\n", "\0"} and feature_value(text) == text
 
 
 def _no_feature(entry: Entry) -> str:
@@ -60,7 +60,7 @@ def _no_feature(entry: Entry) -> str:
     if not key.isascii() or len(key.split()) != 1 or key == TYPE_MAP:
         return "its name can't be that of a feature"
     if not all(map(_is_plain, entry.texts)):
-        return "some of its texts would be read as numbers, or are no single line"
+        return "some of its texts would be read as numbers, or are no single line of text"
     return ""
 
 
