@@ -98,3 +98,13 @@ def test_what_fails_is_closed(frames, tmp_path):
     exporter.begin(tmp_path / "x.db", Contents(0, 0, {"numbers": store.fields["numbers"]}, {}, 0))
     exporter.abort()
     assert not list(tmp_path.glob("*-journal"))
+
+
+def test_large_tags_come_back(tmp_path):
+    frames = [molecule("H2"), molecule("H2")]
+    frames[0].set_tags([1, 2**31])
+    frames[1].set_tags([-(2**31), 5])
+    store = built(frames, tmp_path)
+    zstruct.export(store, tmp_path / "out.db", progress=False)
+    zstruct.build(tmp_path / "out.db", tmp_path / "b.zarr", progress=False)
+    assert Store(tmp_path / "b.zarr").read("tags").tolist() == [1, 2**31, -(2**31), 5]

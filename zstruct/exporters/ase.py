@@ -27,6 +27,8 @@ __all__ = ["ASEDatabaseExporter", "ASELMDBExporter", "ASETrajectoryExporter"]
 _ARRAYS = ("momenta", "masses", "initial_charges", "initial_magmoms", "tags", "move_mask")
 # Results for which its databases have columns.
 _RESULTS = ("energy", "free_energy", "forces", "stress", "dipole", "magmom", "magmoms", "charges")
+# Its column of tags has so many bits; larger ones are data.
+_MOST_TAG = 1 << 31
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -140,7 +142,8 @@ class ASEDatabaseExporter(Exporter):
             for name, value in values.items():
                 if name in self._lost:
                     continue
-                if name in GEOMETRY or name in _ARRAYS or name in _RESULTS:
+                fits = name != "tags" or bool(((value > -_MOST_TAG) & (value < _MOST_TAG)).all())
+                if fits and (name in GEOMETRY or name in _ARRAYS or name in _RESULTS):
                     kept[name] = value
                     continue
                 key = originals.get(name, name)
