@@ -117,6 +117,13 @@ def cases(folder):
     yield ACSF, lambda: {"species": ["H"], "r_cut": 3.0}
     yield zstruct.StructureReader, lambda: {"path": path}
     yield reader.batches, lambda: {"batch_size": 2}
+    mixture = zstruct.MixtureReader([reader, reader])
+    yield zstruct.MixtureReader, lambda: {"parts": [reader]}
+    yield zstruct.loading.Proportions, dict
+    yield mixture.batches, lambda: {"batch_size": 2}
+    yield mixture.take, lambda: {"indices": [0, 1]}
+    yield mixture.locate, lambda: {"structures": [0, 1]}
+    yield mixture.select, dict
     store, dataset, statistics = zstruct.Store(path), zstruct.open(path), zstruct.statistics(path)
     for method in (store.read, store.shape, store.dtype, store.grid, store.coverage, store.array_attrs):
         yield method, lambda: {"name": "energy"}
@@ -143,6 +150,10 @@ def cases_of_torch(folder):
     yield zstruct.ZarrStructureDataset, lambda: {"path": path}
     yield data.loader, lambda: {"batch_size": 2}
     yield data.get_atoms, lambda: {"index": 0}
+    mixture = zstruct.Mixture({"a": data, "b": data}, weights=[2, 1])
+    yield mixture.loader, lambda: {"batch_size": 2}
+    yield mixture.__getitem__, lambda: {"index": 0}
+    yield mixture.get_atoms, lambda: {"index": 0}
     yield data.__getitem__, lambda: {"index": 0}
     yield zstruct.layouts.graph, lambda: {"samples": batch}
     yield zstruct.layouts.padded, lambda: {"samples": batch}
@@ -154,6 +165,8 @@ def cases_of_torch(folder):
     yield transforms.Center, dict
     samplers = zstruct.loading.order.samplers
     yield samplers.ShuffleSampler, lambda: {"n": 4}
+    parts = [samplers.ShuffleSampler(4)]
+    yield zstruct.loading.order.MixtureSampler, lambda: {"parts": parts, "shares": [1]}
 
 
 def told(error):

@@ -12,7 +12,7 @@ from zstruct.query import Selection
 from zstruct.store.store import Store
 from zstruct.text import html_table
 
-__all__ = ["line_of", "page_of"]
+__all__ = ["line_of", "page_of", "steps_of"]
 
 
 class _Reader(Sized, Protocol):
@@ -30,7 +30,7 @@ def line_of(reader: _Reader, pipeline: Pipeline | Closed, policy: ForcePolicy | 
     if isinstance(pipeline, Closed):
         return f"{name}({path!r}, closed)"
     which = f" {reader.selection}" if reader.selection else ""
-    said = [", ".join(pipeline.fields), *_steps(pipeline, policy), f"cache: {_cache(pipeline)}"]
+    said = [", ".join(pipeline.fields), *steps_of(pipeline, policy), f"cache: {_cache(pipeline)}"]
     return f"{name}({path!r}, {len(reader):,} structures{which}: {'; '.join(said)})"
 
 
@@ -43,13 +43,13 @@ def page_of(reader: _Reader, pipeline: Pipeline | Closed, policy: ForcePolicy | 
         ("structures", f"{len(reader):,} of the {store.n_structures:,} of {store.path}"),
         *(("where", str(choice)) for choice in reader.selection.choices),
         ("fields", ", ".join(pipeline.fields)),
-        *(("then", step) for step in _steps(pipeline, policy)),
+        *(("then", step) for step in steps_of(pipeline, policy)),
         ("cache", _cache(pipeline)),
     ]
     return f"<p><b>{name}</b></p>{html_table(facts)}"
 
 
-def _steps(pipeline: Pipeline, policy: ForcePolicy | None) -> list[str]:
+def steps_of(pipeline: Pipeline, policy: ForcePolicy | None) -> list[str]:
     """Return what there is beside fields and what is done to batches."""
     return [*pipeline.describe(), *([] if policy is None else [repr(policy)]), *pipeline.steps()]
 

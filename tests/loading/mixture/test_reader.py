@@ -186,6 +186,16 @@ def test_views_of_views(three, steps):
     ) == sorted(rows)
 
 
+def test_what_is_drawn_of_a_view_in_any_order_is_that_of_the_view(three):
+    mixture = MixtureReader(readers(three, ["numbers"]), weights=[1, 1, 0], window=10)
+    places = np.random.default_rng(3).permutation(64)[:40]
+    view = mixture[places]
+    batches = list(view.batches(10, Shuffle("full", seed=2)))
+    assert {*np.concatenate([batch.structures for batch in batches])} <= {*places.tolist()}
+    for batch in batches:
+        assert np.bincount(batch.columns["head"]).tolist() == [5, 5]
+
+
 def test_views_leave_the_whole_as_it_was(three):
     mixture = MixtureReader(readers(three))
     assert len(mixture[::2]) == 33
@@ -239,6 +249,18 @@ def test_it_pickles_and_says_how_it_came_about(three):
         for each in (mixture, again)
     ]
     assert orders[0] == orders[1]
+
+
+def test_it_says_what_is_done_to_each_part(three):
+    own = readers(three, ["numbers", "energy"])
+    own["a"] = StructureReader(
+        three["a"].path, ["numbers", "energy"], references={"H": 1.0, "C": 1.0, "O": 1.0}
+    )
+    own["b"] = StructureReader(three["b"].path, ["numbers", "energy"], neighbors=3.0).select("n_atoms > 2")
+    with pytest.raises(InputError):
+        MixtureReader(own)
+    own["b"] = readers(three, ["numbers", "energy"], "b")["b"].select("n_atoms > 2")
+    assert "a.zarr' (energies less those of 3 elements, given), b: " in repr(MixtureReader(own))
 
 
 def test_a_list_is_one_dataset_of_one_head(three):
@@ -361,8 +383,15 @@ def test_dtypes_are_made_one(three):
     own["b"] = StructureReader(
         three["b"].path, ["numbers", "positions"], {"positions": "float64", "numbers": "uint8"}
     )
-    columns = MixtureReader(own).take([0, 50]).columns
+    mixture = MixtureReader(own)
+    mixture.cache_warmup()
+    columns = mixture.take([0, 50]).columns
     assert (columns["positions"].dtype, columns["numbers"].dtype) == (np.float64, np.int64)
+    own["b"] = StructureReader(three["b"].path, ["numbers", "positions"], {"numbers": "uint8"})
+    mixture = MixtureReader(own)  # which blocks keep in the same dtype
+    mixture.cache_warmup()
+    assert mixture._pipeline._gather(np.arange(2)) is not None
+    assert mixture.take([0, 50]).columns["numbers"].tolist() == columns["numbers"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -434,6 +463,35 @@ def test_parts_share_the_memory_that_there_is(three, monkeypatch):
     assert c.pipeline is own["c"].pipeline
     assert sum(part.caches[0].cache_bytes for part in (a, b)) <= sum(sizes.values()) // 2
     check(whole(mixture.take([3, 50, 64, 68])), which([3, 50, 64, 3]), three, TEXTS, ONCE)
+
+
+@pytest.mark.parametrize("weights", [None, [1, 1, 1]])
+def test_memory_is_bounded(three, weights):
+    room = {"a": 500, "b": 300, "c": 100}
+    own = {
+        name: StructureReader(
+            three[name].path, ["numbers", "positions"], cache={"where": "memory", "bytes": room[name]}
+        )
+        for name in "abc"
+    }
+    mixture = MixtureReader(own, weights=weights)
+    for batch in mixture.batches(3, Shuffle("block", seed=1)):
+        assert len(batch) in (2, 3)
+        # Beside those that the latest batch needs: it is held together, whatever that takes.
+        for name, part in zip("abc", mixture.parts, strict=True):
+            (cache,) = part.caches
+            assert cache.decoded_bytes <= room[name] + 3 * 16 * 13 * 2
+
+
+def test_labels_of_one_store_are_missing_in_others(three):
+    path = three["c"].path
+    zstruct.labels.add(path, "teacher", energy=np.array([7.0]))
+    own = readers(three, ["numbers", "energy"])
+    own["c"] = StructureReader(path, ["numbers", "energy", "t_energy"], labels={"t": "teacher"})
+    for _ in range(2):
+        columns = MixtureReader(own).take([64, 0]).columns
+        assert columns["has_t_energy"].tolist() == [True, False]
+        np.testing.assert_array_equal(columns["t_energy"], [7.0, np.nan])
 
 
 def test_an_epoch_has_its_proportions_at_any_cut(three):

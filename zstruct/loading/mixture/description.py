@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from zstruct.loading.description import steps_of
 from zstruct.loading.lifetime import Closed
 from zstruct.loading.mixture.pipeline import MixturePipeline
 from zstruct.loading.mixture.proportions import Proportions
@@ -65,7 +66,10 @@ def page_of(mixture: _Mixture, pipeline: MixturePipeline | Closed) -> str:
 
 
 def _which(part: StructureReader) -> str:
-    return f" {part.selection}" if part.selection else ""
+    """Return how the structures of a part were chosen, and what is done to them."""
+    which = f" {part.selection}" if part.selection else ""
+    steps = steps_of(part.pipeline, part.policy)
+    return f"{which} ({'; '.join(steps)})" if steps else which
 
 
 def _heads(mixture: _Mixture) -> str:

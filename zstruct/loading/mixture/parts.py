@@ -106,9 +106,9 @@ def parts_of(given: Any, kind: Callable[[Any], StructureReader]) -> tuple[list[P
 
 
 def _is_list(given: Any) -> bool:
-    return isinstance(given, Iterable) and not isinstance(
-        given, str | bytes | os.PathLike | Mapping | StructureReader | Store
-    )
+    if not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
+        return False
+    return not isinstance(given, str | bytes | os.PathLike | Mapping | StructureReader | Store)
 
 
 def _is_paired(given: Any) -> bool:

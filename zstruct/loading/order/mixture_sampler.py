@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zstruct.arguments import count
+from zstruct.arguments import array_of, count, shown
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.loading.loader_options import Even
 from zstruct.loading.order.block_shuffle_sampler import BlockShuffleSampler
@@ -95,10 +95,10 @@ class MixtureSampler(StructureSampler):
         world_size: int = 1,
         even: Even = None,
     ):
-        self.parts = list(parts)
-        for part in self.parts:
-            if not isinstance(part, StructureSampler):
-                raise ArgumentTypeError(f"parts are samplers of zstruct, not {type(part).__name__}")
+        listed = isinstance(parts, Iterable) and getattr(parts, "ndim", 1) > 0
+        self.parts = list(parts) if listed else []
+        if not listed or not all(isinstance(part, StructureSampler) for part in self.parts):
+            raise ArgumentTypeError(f"parts are samplers of zstruct in a list, not {shown(parts)}")
         sizes = np.array([part.n for part in self.parts], np.int64)
         super().__init__(int(sizes.sum()), seed=seed, rank=rank, world_size=world_size, even=even)
         self.shares = _checked(shares, sizes)
@@ -106,7 +106,11 @@ class MixtureSampler(StructureSampler):
         self._length = self.n if length is None else count("length", length)
         if self._length and not self.shares.any():
             raise InputError("all proportions are zero: there is nothing to draw")
-        self.mix, self.places = mix, places
+        if not isinstance(mix, bool | np.bool_):
+            raise ArgumentTypeError(f"mix is True or False, not {shown(mix)}")
+        if places is not None and array_of("places", places).shape != (self.n,):
+            raise InputError(f"places are those of {self.n:,} structures, not {shown(places)}")
+        self.mix, self.places = bool(mix), places
         self._firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes
 
     @property
