@@ -29,6 +29,8 @@ from zstruct.sources.normalize.elements import TYPES
 from zstruct.sources.normalize.normalize import ReadOptions, normalize, properties_of
 from zstruct.sources.registry import reader_name
 from zstruct.sources.remarks import Remarks
+from zstruct.sources.source import NOTES
+from zstruct.text import counted
 
 __all__ = ["PeekRequest", "peek"]
 
@@ -177,7 +179,12 @@ def _understood(raw: Raw, options: ReadOptions, label: str) -> dict[str, Any]:
             if name not in RESERVED
         )
         found["first"] = _first(packed)
-    said = (sentence for sentence, here in raw.remarks.items() if here.any())
+    said = [sentence for sentence, here in raw.remarks.items() if here.any()]
+    said += [
+        f"{note}: {counted(int(here.sum()), 'structure')} of those looked at ({NOTES[note]})"
+        for note, here in raw.notes.items()
+        if here.any()
+    ]
     found["remarks"] = (*remarks.told(), *said)
     return found
 

@@ -60,4 +60,13 @@ def test_many_steps_come_in_blocks(tmp_path, rng):
     assert len(found) > 1
     assert np.concatenate([raw.frames for raw in found]).tolist() == list(range(100))
     report = zstruct.peek(tmp_path / "OUTCAR")
-    assert "energy" in str(report)
+    assert "stress in eV angstrom-3 (converted from kbar)" in str(report)
+
+
+def test_a_look_says_what_a_build_would_note(tmp_path, rng):
+    ionic = steps(rng, n=3)
+    ionic[1].cycles = 60
+    (tmp_path / "OUTCAR").write_text(outcar(ionic, end=False))
+    said = str(zstruct.peek(tmp_path / "OUTCAR"))
+    assert "unconverged: 1 structure of those looked at (the calculation did not converge)" in said
+    assert "cut: 3 structures of those looked at" in said
