@@ -2,11 +2,10 @@
 
 Structures of 8 to 16 atoms, all pairs of each by NumPy: energies, forces and virials in double precision.
 Computing means the same batches of the same reader and the same function, whose results are dropped. Storing
-is what `zstruct.label` takes, with labels on the disk at the end, and what `zstruct.labels.add` takes for the
-same arrays in memory. The page cache is warm.
+is what `zstruct.label` takes, which ends when the labels are on the disk, and what `zstruct.labels.add` takes
+for the same arrays in memory. The page cache is warm.
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -87,7 +86,6 @@ def _compare(path: Path) -> None:
 
     def label():
         zstruct.label(path, lennard_jones, "lj", max_atoms=_MAX_ATOMS, overwrite=True, progress=False)
-        os.sync()
 
     kept = compute()
     arrays = {name: np.concatenate([one[name] for one in kept]) for name in kept[0]}
@@ -95,7 +93,6 @@ def _compare(path: Path) -> None:
     def add():
         arrays["energy"][0] += 1e-9  # or it would be there already
         zstruct.labels.add(path, "added", **arrays, overwrite=True)
-        os.sync()
 
     label()
     sides = {"compute": drop, "zstruct.label": label, "zstruct.labels.add": add}

@@ -281,6 +281,11 @@ def test_damage_is_found(store, teacher):
     with pytest.raises(CorruptStoreError, match="energy is of kind category"):
         zstruct.open_labels(store, "x")
     document["attributes"]["kind"] = "float"
+    positions = file.parent.with_name("positions")
+    file.parent.rename(positions)
+    with pytest.raises(CorruptStoreError, match=r"labels/x/positions is among labels, and can be none"):
+        zstruct.open_labels(store, "x")
+    positions.rename(file.parent)
     document["attributes"]["coverage"] = 3
     file.write_text(json.dumps(document))
     with pytest.raises(CorruptStoreError):

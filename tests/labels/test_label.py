@@ -2,6 +2,7 @@
 
 import functools
 
+import ase
 import numpy as np
 import pytest
 from ase.calculators.emt import EMT
@@ -11,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import zstruct
 from tests.conftest import tree_bytes
 from tests.labels.potentials import failing, lennard_jones, springs
-from zstruct import InputError, StoreExistsError
+from zstruct import InputError, StaleGroupError, StoreExistsError
 from zstruct.errors import ArgumentTypeError, BuildLockedError, ChangedInputError
 from zstruct.features import NeighborList
 from zstruct.labels import label_tasks
@@ -220,7 +221,7 @@ def test_numbers_that_are_none_are_missing_with_a_reason(store, edges):
         (lambda b: np.zeros(len(b)), "the function should return a mapping of labels by name"),
         (lambda b: None, "the function should return a mapping"),
         (lambda b: {"positions": b.columns["positions"]}, "positions is no label"),
-        (lambda b: {"energy": np.full(len(b), np.nan)}, "no structure was labelled: all that came back is"),
+        (lambda b: {"energy": np.full(len(b), np.nan)}, "the first reason: all that came back is missing"),
         (lambda b: 1 / 0, "no structure could be labelled; the first reason: ZeroDivisionError"),
         (lambda b: {"energy": np.zeros(len(b)), "stress": np.zeros((11, 6)), "virial": np.zeros((11, 3, 3))},
          "a virial becomes a stress: one is enough"),
@@ -273,8 +274,13 @@ def test_a_reader_says_which_structures_and_what_batches_have(store):
         label(zstruct.StructureReader(store, transform=lambda s: s), with_edges, "x")
     with pytest.raises(InputError, match="there is nothing to label"):
         label(reader[[]], with_edges, "x")
-    with pytest.raises(InputError, match="a calculator needs numbers, positions, cell, pbc, and the reader"):
-        label(zstruct.StructureReader(store, ["numbers", "positions"]), EMT, "x")
+
+
+def test_calculators_get_all_of_a_structure_whatever_a_reader_has(store):
+    factory = functools.partial(LennardJones, epsilon=0.01, rc=4.0)
+    label(store, factory, "whole", workers=1)
+    label(zstruct.StructureReader(store, ["numbers"]), factory, "r", workers=1)
+    assert zstruct.open_labels(store, "r").digest == zstruct.open_labels(store, "whole").digest
 
 
 def test_calculators_label_one_structure_after_the_other(tmp_path):
@@ -440,6 +446,63 @@ def _without(path, name, gone):
     with writing_group(zstruct.Store(path)) as (there, scratch):
         write_labels(scratch / "labels", columns, offsets, attrs, Failures(codes, labels.failure_texts()))
         publish(path, scratch, name, ["labels"], "", there.digest)
+
+
+def test_what_a_function_can_not_say_is_not_asked_again(store):
+    def some(batch):
+        calls.append(len(batch))
+        return {"energy": np.where(batch.structures % 3, 1.0, np.nan)}
+
+    calls: list[int] = []
+    report = label(store, some, "s", version=1)
+    assert report.coverage == {"energy": 7}
+    missing = dict.fromkeys([0, 3, 6, 9], "all that came back is missing (NaN)")
+    assert zstruct.open_labels(store, "s").failures() == missing
+    n = len(calls)
+    assert not label(store, some, "s", version=1).written
+    assert len(calls) == n
+
+
+def test_some_structures_then_the_others(store, small_parts):
+    def seen(batch):
+        asked.extend(batch.structures.tolist())
+        return failing(batch)
+
+    asked: list[int] = []
+    reader = zstruct.StructureReader(store, dtype="float64").select("n_atoms < 6")
+    few = reader.structures.tolist()
+    label(reader, seen, "s", version=1, max_atoms=1)
+    assert sorted(set(asked)) == few
+    assert zstruct.open_labels(store, "s").coverage("energy") == len(few) - 2
+    assert not label(reader, seen, "s", version=1).written
+    asked.clear()
+    label(store, seen, "s", version=1)
+    assert sorted(set(asked)) == sorted({*range(11)} - {*few})
+    label(store, seen, "all", version=1)
+    assert zstruct.open_labels(store, "s").digest == zstruct.open_labels(store, "all").digest
+
+
+def test_appended_structures_get_labels_and_the_others_keep_theirs(store, monkeypatch):
+    def seen(batch):
+        asked.extend(batch.structures.tolist())
+        return failing(batch)
+
+    asked: list[int] = []
+    label(store, seen, "s", version=1)
+    new = [ase.Atoms(f"Cu{n}", np.random.default_rng(n).normal(size=(n, 3))) for n in (2, 5, 3)]
+    grown = store.with_name("grown.zarr")
+    zstruct.append(store, new, out=grown, progress=False)
+    with pytest.raises(StaleGroupError):
+        zstruct.open_labels(grown, "s")
+    asked.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("zstruct.labels.label.kept_structures", lambda *_: 11)
+        assert label(grown, seen, "s", version=1).written
+    assert sorted(set(asked)) == [11, 12, 13]
+    label(grown, seen, "all", version=1)
+    assert zstruct.open_labels(grown, "s").digest == zstruct.open_labels(grown, "all").digest
+    assert not label(grown, seen, "s", version=1).written
+    zstruct.verify(grown)
 
 
 def test_structures_without_labels_get_them_and_the_others_stay(store, sizes):

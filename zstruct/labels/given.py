@@ -29,7 +29,6 @@ from zstruct.labels.writer import LabelColumn
 from zstruct.schema import (
     ATOM,
     FIELDS,
-    GEOMETRY,
     STRUCTURE,
     Field,
     Kind,
@@ -39,14 +38,13 @@ from zstruct.schema import (
     safe_names,
 )
 from zstruct.sources.normalize.checks import NOT_SYMMETRIC, not_symmetric
-from zstruct.store.spec import FAILURE
+from zstruct.store.spec import FAILURE, NOT_LABELS
 from zstruct.text import counted
 from zstruct.voigt import full_to_voigt
 
 __all__ = ["check_label_name", "column_of", "known_field", "shaped"]
 
 _KINDS: Mapping[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool"}
-_NO_LABELS = frozenset({*GEOMETRY, "source", "frame", "formula", "config_type", "head", FAILURE})
 
 
 def check_label_name(name: Any, options: Sequence[str] = (), own: Mapping[str, Field] | None = None) -> None:
@@ -68,7 +66,7 @@ def check_label_name(name: Any, options: Sequence[str] = (), own: Mapping[str, F
     """
     if not isinstance(name, str):
         raise ArgumentTypeError(f"labels have names in text, not {shown(name)}")
-    if name in _NO_LABELS:
+    if name in NOT_LABELS or name == FAILURE:
         raise InputError(f"{name} is no label: it says what a structure is, or where it comes from")
     if name in FIELDS or name in (own or {}):
         return

@@ -12,6 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,7 @@ from zstruct.errors import ArgumentTypeError, InputError, StoreExistsError, Writ
 from zstruct.features.descriptor import make_manifest
 from zstruct.keywords import keywords
 from zstruct.labels.calls import Call, StructureFailedError
-from zstruct.labels.completion import completed, unlabelled
+from zstruct.labels.completion import completed, kept_structures, unlabelled
 from zstruct.labels.given import check_label_name
 from zstruct.labels.label_tasks import Job, do_part, forget_damaged, part_tasks
 from zstruct.labels.labeller import is_factory, name_of, state_of
@@ -97,15 +98,15 @@ def label(
     was when the same call is made with the same `version`, or with a model of torch in the same state;
     without either, nobody knows whether what was made before is still what would be made, and it begins
     anew. Called again when all is there, it then does nothing; where some structures have neither labels nor
-    a reason why not, as those that were appended to a store, it labels these.
+    a reason why not, as those that were appended to a store, it labels these, and the others keep theirs.
 
     Parameters
     ----------
     data
         A store in a local directory, or its path. Or a reader or dataset of one: only its structures are
-        labelled, and batches have what it says, edges or features, say. Without, they have ``numbers``,
-        ``positions``, ``cell`` and ``pbc``, and charges and spins that the store has for calculations, floats
-        in double precision.
+        labelled, and a function gets batches that have what it says, edges or features, say, in its
+        precision. Else they have ``numbers``, ``positions``, ``cell`` and ``pbc``, and charges and spins that
+        the store has for calculations, floats in double precision.
     how
         * A function of a `PackedBatch` that returns a mapping of labels by name: arrays or tensors with a row
           for each structure (``energy``, ``stress``, ``dipole``) or atom (``forces``, ``energies``) of the
@@ -194,9 +195,8 @@ def label(
     expected = Expected(reader.store.fields, LabelUnits.given(units), _levels(levels), wanted, dtype)
     call = Call(how, factory, expected, on_error == "raise")
     place, runs_in = _place(factory, workers)
-    manifest = _manifest(how, factory, version, wanted, units, dtype, reader, chosen)
-    said = _attrs(reader.store, manifest, description)
-    identity = _identity(name, said)
+    said = _attrs(reader.store, _manifest(how, factory, version, wanted, units, dtype), description)
+    identity = _identity(name, said, chosen)
     path = Path(os.path.realpath(given))
     work = working_directory(path)
     job = Job(work.path / LABELLING / name, reader, call, count("max_atoms", max_atoms, 1))
@@ -211,7 +211,7 @@ def label(
                 check_distinct(there, LABELS, name)
                 base = _there(there, name, said, identity is not None, overwrite)
                 todo = chosen if base is None else unlabelled(base, chosen)
-                written = bool(len(todo))
+                written = bool(len(todo)) or (base is not None and base.is_stale)
                 if written:
                     runner = Runner(place, progress, " structures")
                     _make(job, name, said, identity, base, todo, runner, runs_in)
@@ -231,20 +231,20 @@ def _reader_of(data: Any, factory: bool) -> tuple[StructureReader, NDArray[np.in
                 "a transform changes structures, and labels are those of structures as they are stored: give "
                 "a reader without"
             )
-        lost = [name for name in GEOMETRY if name not in data.fields]
-        if factory and lost:
-            raise InputError(
-                f"a calculator needs {', '.join(GEOMETRY)}, and the reader lacks {', '.join(lost)}"
-            )
-        reader, chosen = _whole_reader(data), np.unique(data.structures)
+        chosen = np.unique(data.structures)
+        reader = _double(data.store) if factory else _whole_reader(data)
     else:
         store = Store.of(data)
-        there = [name for name in _INPUTS if name in store.fields]
-        reader = StructureReader(store, there, "float64", cache=Cache("memory", bytes=_KEPT_BYTES))
-        chosen = np.arange(store.n_structures)
+        reader, chosen = _double(store), np.arange(store.n_structures)
     if not len(chosen):
         raise InputError("there is nothing to label: there are no structures")
     return reader, chosen
+
+
+def _double(store: Store) -> StructureReader:
+    """Return a reader of what calculations are told, in double precision."""
+    there = [name for name in _INPUTS if name in store.fields]
+    return StructureReader(store, there, "float64", cache=Cache("memory", bytes=_KEPT_BYTES))
 
 
 def _whole_reader(data: StructureReader) -> StructureReader:
@@ -270,11 +270,8 @@ def _manifest(
     fields: tuple[str, ...] | None,
     units: Any,
     dtype: str | None,
-    reader: StructureReader,
-    chosen: Any,
 ) -> dict[str, Any]:
-    """Return what says what made labels, and of which structures."""
-    part = None if len(chosen) == reader.store.n_structures else rows_digest(chosen.astype("<i8"))
+    """Return what says what made labels."""
     said = {
         "how": name_of(how),
         "version": version,
@@ -282,7 +279,6 @@ def _manifest(
         "fields": None if fields is None else list(fields),
         "units": dict(units) if isinstance(units, Mapping) else units,
         "dtype": dtype,
-        "structures_digest": part,
     }
     return make_manifest("Calculator" if factory else "Function", 1, said)
 
@@ -297,12 +293,13 @@ def _attrs(store: Store, manifest: dict[str, Any], description: str | None) -> d
     }
 
 
-def _identity(name: str, said: Mapping[str, Any]) -> str | None:
+def _identity(name: str, said: Mapping[str, Any], chosen: NDArray[np.int64]) -> str | None:
     """Return what tells a job from others; None if nobody can."""
     parameters = said["manifest"]["parameters"]
     if parameters["version"] is None and parameters["state"] is None:
         return None
-    return hashlib.sha256(json.dumps([LABELS, name, said], sort_keys=True).encode()).hexdigest()
+    known = json.dumps([LABELS, name, said, rows_digest(chosen.astype("<i8"))], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def _there(there: Store, name: str, said: Mapping[str, Any], known: bool, overwrite: bool) -> Labels | None:
@@ -310,15 +307,16 @@ def _there(there: Store, name: str, said: Mapping[str, Any], known: bool, overwr
     if overwrite or name not in there.group_names(LABELS):
         return None
     found = Labels(there, name, there.group_attrs(f"{LABELS}/{name}"))
-    same = all(found.attrs.get(key) == said.get(key) for key in ("store_digest", "manifest", "description"))
-    if same and known:
-        return found
+    same = all(found.attrs.get(key) == said.get(key) for key in ("manifest", "description"))
+    kept = kept_structures(there, found.attrs["store_digest"])
+    if same and known and kept is not None:
+        return replace(found, n_structures=kept).checked()
     made = found.manifest["parameters"]
     by = made.get("how")
     why = "added by zstruct.labels.add" if by is None else f"by {by}"
     if made.get("version") is not None:
         why += f", version {made['version']!r}"
-    if found.attrs["store_digest"] != there.digest:
+    if kept is None:
         why = "of other content than the store has now"
     elif same:
         why += ", of which nobody knows whether it is the same: say version="
@@ -342,7 +340,7 @@ def _make(
     store = job.reader.store
     path = Path(os.path.realpath(store.path))
     n_atoms = store.read("n_atoms").astype(np.int64)
-    tasks = part_tasks(job, n_atoms, chosen)
+    tasks = part_tasks(job, chosen, n_atoms[chosen])
     key = [identity or uuid.uuid4().hex, job.max_atoms, None if base is None else base.digest]
     if read_json(job.work / JOB) != key:
         if job.work.exists():  # of other labels
@@ -354,11 +352,11 @@ def _make(
     try:
         done = results(runner, f"labels {name}", do_part, tasks, mark, runs_in)
         if base is None and not any(one["labelled"] for one in done):
-            raise InputError(_nothing([task.file for task in tasks]))
-        files, edges = [task.file for task in tasks], [0, *(task.stop for task in tasks)]
+            reason = read_blocks(tasks[0].file)[0].categories[FAILURE][0]
+            raise InputError(f"no structure could be labelled; the first reason: {reason}")
         offsets = counts_to_offsets(n_atoms)
-        columns, failures = columns_of_parts(files, np.array(edges), offsets[edges])
-        if base is not None:
+        columns, failures = columns_of_parts(tasks)
+        if base is not None or len(chosen) < len(n_atoms):
             columns, failures = completed(base, chosen, columns, failures, offsets)
         write_labels(job.work / LABELS, columns, offsets, said, failures)
         publish(path, job.work, name, [LABELS], identity or "", store.digest)
@@ -381,12 +379,3 @@ def _place(factory: bool, workers: int | Client | None) -> tuple[int | Client | 
         return 1, "caller"
     found = parallel.chosen_workers(workers)
     return found, "caller" if found == 1 else "processes"
-
-
-def _nothing(files: Iterable[Path]) -> str:
-    """Return that no structure has labels, and why."""
-    for file in files:
-        block = read_blocks(file)[0]
-        if FAILURE in block.fields:
-            return f"no structure could be labelled; the first reason: {block.categories[FAILURE][0]}"
-    return "no structure was labelled: all that came back is missing (NaN)"

@@ -1,8 +1,7 @@
-"""The tasks of `label`: labels of a range of structures, kept in a part until the group is made of all parts.
+"""The tasks of `label`: labels of some structures, kept in a part until the group is made of all parts.
 
-A part has labels of all structures of its range, missing ones where none were asked for. One that is whole is
-not made again. Nobody waits until it is on the disk: what a power failure leaves of it does not have its
-checksum. What makes labels is not known here, nor how a group becomes visible.
+A part that is whole is not made again. Nobody waits until it is on the disk: what a power failure leaves of
+it does not have its checksum. What makes labels is not known here, nor how a group becomes visible.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ __all__ = ["Job", "PartTask", "do_part", "forget_damaged", "joined_field", "part
 _PARTS = 256  # at least so many of a function's batches: a kill costs no more than one of them
 _PART_ATOMS = 1 << 18  # at most in a part
 _SMALL_PARTS, _PART_STRUCTURES = 4096, 64  # of a calculator
+_NOTHING = "all that came back is missing (NaN)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +59,12 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class PartTask:
-    """Labels of structures ``start:stop`` of the store, which have these numbers of atoms.
-
-    Of those in `chosen`, ascending; all others have none.
-    """
+    """Labels of some structures of the store, ascending, which have these numbers of atoms."""
 
     job: Job
     number: int
-    start: int
-    stop: int
+    structures: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
-    chosen: NDArray[np.int64]
 
     @property
     def marker(self) -> Path:
@@ -84,37 +79,35 @@ class PartTask:
     @property
     def nbytes(self) -> int:
         """By how much it moves the bar: structures that are labelled."""
-        return len(self.chosen)
+        return len(self.structures)
 
     def asked(self) -> list[Asked]:
         """Return the structures that labels are asked for, as batches."""
-        job = self.job
-        edges = counts_to_offsets(self.n_atoms[self.chosen - self.start])
-        return [Asked(job.reader, self.chosen[a:b]) for a, b in segment_ranges(edges, job.max_atoms)]
+        ranges = segment_ranges(counts_to_offsets(self.n_atoms), self.job.max_atoms)
+        return [Asked(self.job.reader, self.structures[a:b]) for a, b in ranges]
 
 
-def part_tasks(job: Job, n_atoms: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[PartTask]:
+def part_tasks(job: Job, structures: NDArray[np.int64], n_atoms: NDArray[np.int64]) -> list[PartTask]:
     """Return the parts of a job.
 
     Parameters
     ----------
     job
         The job.
+    structures
+        Those that are labelled, ascending, shape (n,).
     n_atoms
-        Of all structures of the store, shape (n_structures,).
-    chosen
-        Those that are labelled, ascending.
+        Of each, shape (n,).
     """
-    weights = np.zeros(len(n_atoms), np.int64)
+    weights = np.ones_like(n_atoms) if job.call.factory else n_atoms
+    edges = counts_to_offsets(weights)
     if job.call.factory:  # structures are labelled each for itself
-        weights[chosen] = 1
-        most = max(1, min(_PART_STRUCTURES, len(chosen) // _SMALL_PARTS))
+        most = max(1, min(_PART_STRUCTURES, len(structures) // _SMALL_PARTS))
     else:
-        weights[chosen] = n_atoms[chosen]
-        most = max(job.max_atoms, min(_PART_ATOMS, int(weights.sum()) // _PARTS))
+        most = max(job.max_atoms, min(_PART_ATOMS, int(edges[-1]) // _PARTS))
     return [
-        PartTask(job, k, a, b, n_atoms[a:b], chosen[slice(*np.searchsorted(chosen, (a, b)))])
-        for k, (a, b) in enumerate(segment_ranges(counts_to_offsets(weights), most))
+        PartTask(job, k, structures[a:b], n_atoms[a:b])
+        for k, (a, b) in enumerate(segment_ranges(edges, most))
     ]
 
 
@@ -143,16 +136,12 @@ def do_part(task: PartTask) -> dict[str, Any]:
     made = _Part(task)
     for asked in task.asked():
         for those, outcome in asked.outcomes(task.job.call):
-            made.add(those.structures - task.start, outcome)
-    packed = made.packed()
+            made.add(np.searchsorted(task.structures, those.structures), outcome)
+    labelled, packed = made.packed()
     with PartWriter(task.file, durable=False, decimals=False) as part:
         part.add(packed)
         part.close({})
-    labelled = np.zeros(len(packed), dtype=bool)
-    for name in packed.columns:
-        if name != FAILURE:
-            labelled |= packed.has(name)
-    return {"labelled": int(labelled.sum()), "checksum": _checksum(task.file)}
+    return {"labelled": labelled, "checksum": _checksum(task.file)}
 
 
 class _Part:
@@ -194,16 +183,21 @@ class _Part:
             self._rows[name] = self._rows[name].astype(joined.dtype)
         self._fields[name] = joined
 
-    def packed(self) -> Packed:
-        """Return all of it."""
+    def packed(self) -> tuple[int, Packed]:
+        """Return of how many structures there are labels, and all of it; the others have a reason."""
         packed = Packed(self._n_atoms)
+        labelled = np.zeros(len(packed), dtype=bool)
         for name, row in self._fields.items():
             packed.add(row, self._rows[name], self._present[name])
+            labelled |= self._present[name]
+        nothing = ~labelled & (self._codes < 0)
+        if nothing.any():
+            self._codes[nothing] = self._texts.setdefault(_NOTHING, len(self._texts))
         failed = self._codes >= 0
         if failed.any():
             packed.add(FAILURE_FIELD, self._codes, failed)
             packed.categories[FAILURE] = list(self._texts)
-        return packed
+        return int(labelled.sum()), packed
 
 
 def joined_field(one: Field, other: Field) -> Field:

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.building.parts import PartBlock, read_blocks
-from zstruct.labels.label_tasks import joined_field
+from zstruct.labels.label_tasks import PartTask, joined_field
 from zstruct.labels.writer import Failures, LabelColumn
+from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field
 from zstruct.store.spec import FAILURE
 
 __all__ = ["columns_of_parts"]
 
 
-def columns_of_parts(
-    files: Sequence[Path], structures: NDArray[np.int64], atoms: NDArray[np.int64]
-) -> tuple[list[LabelColumn], Failures | None]:
-    """Return the fields that parts have, and why structures have none.
+def columns_of_parts(tasks: Sequence[PartTask]) -> tuple[list[LabelColumn], Failures | None]:
+    """Return the fields that parts have, and why structures have none; with rows of the labelled ones only.
 
     Parameters
     ----------
-    files
-        The parts, in order.
-    structures, atoms
-        Where they begin and end, shape (n_parts + 1,).
+    tasks
+        What made the parts.
 
     Raises
     ------
     InputError
         If a label comes in shapes that no array can hold.
     """
-    blocks = [read_blocks(file)[0] for file in files]
+    blocks = [read_blocks(task.file)[0] for task in tasks]
+    structures = counts_to_offsets([len(task.structures) for task in tasks])
+    atoms = counts_to_offsets([int(task.n_atoms.sum()) for task in tasks])
     fields: dict[str, Field] = {}
     for block in blocks:
         for name, row in block.fields.items():

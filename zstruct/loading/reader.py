@@ -182,7 +182,8 @@ class StructureReader(BatchReader):
     def get_atoms(self, index: int) -> Any:
         """Return a structure as `ase.Atoms`, exactly as it was built into the store.
 
-        All fields of the store are there, in full precision, whatever this reader loads.
+        All fields of the store are there, in full precision, whatever this reader loads. With `labels`, these
+        are what the calculator has, or stand in ``info`` and ``arrays`` beside the store's own.
 
         Raises
         ------

@@ -22,6 +22,7 @@ from zstruct.store.spec import (
     FAILURE,
     GROUP_VERSIONS,
     LABELS,
+    NOT_LABELS,
     OWN,
 )
 
@@ -331,6 +332,8 @@ def _check_labels(path: str, before: str, documents: Mapping[str, Mapping[str, A
     for name, said in inside.items():
         if "/" in name or said["node_type"] != "array":
             continue
+        if name in NOT_LABELS:
+            _refuse(path, before + name, "is among labels, and can be none")
         dims = said.get("dimension_names") or ()
         if not dims or dims[0] not in (ATOM, STRUCTURE):
             _refuse(path, before + name, f"has the dimensions {dims!r}, which are those of no field")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,18 @@ class Labels:
         What they are called.
     attrs
         Attributes of the group; the format page lists them.
+    n_structures
+        Of how many structures they are, the first ones; by default of all.
     """
 
     store: Store
     name: str
     attrs: dict[str, Any] = field(repr=False)
+    n_structures: int = -1
+
+    def __post_init__(self) -> None:
+        if self.n_structures < 0:
+            object.__setattr__(self, "n_structures", self.store.n_structures)
 
     @property
     def path(self) -> str:
@@ -66,6 +73,35 @@ class Labels:
     def digest(self) -> str:
         """Content digest: what changes whenever they do, whatever the compression."""
         return labels_digest(self._inside)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether they were made for other content than the store has now."""
+        return bool(self.attrs["store_digest"] != self.store.digest)
+
+    def checked(self) -> Self:
+        """Return these labels, if there is a row for each structure or atom.
+
+        Raises
+        ------
+        CorruptStoreError
+            If not.
+        """
+        n_structures, store = self.n_structures, self.store
+        n_atoms = store.n_atoms if n_structures == store.n_structures else int(self._edges()[-1])
+        for column in self.columns.values():
+            rows = n_atoms if column.level == ATOM else n_structures
+            n = store.shape(f"{self.path}/{column.name}")[0]
+            if n != rows:
+                raise CorruptStoreError(
+                    f"{store.path}: {self.path}/{column.name} has {n:,} rows where the store counts {rows:,} "
+                    f"{column.level}s; make these labels again with overwrite=True"
+                )
+        return self
+
+    def _edges(self) -> NDArray[np.int64]:
+        """Return the row edges of these structures, shape (n_structures + 1,)."""
+        return self.store.read("offsets", 0, self.n_structures + 1)
 
     @cached_property
     def _inside(self) -> dict[str, dict[str, Any]]:
@@ -108,7 +144,7 @@ class Labels:
 
     def coverage(self, name: str) -> int:
         """Return how many structures have a field."""
-        return int(self.store.array_attrs(self.array(name)).get("coverage", self.store.n_structures))
+        return int(self.store.array_attrs(self.array(name)).get("coverage", self.n_structures))
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return rows of a field, decoded and checked.
@@ -124,13 +160,13 @@ class Labels:
 
     def present(self, name: str) -> NDArray[np.bool_]:
         """Return which structures have a field, shape (n_structures,); reads it if nothing else says so."""
-        n = self.store.n_structures
+        n = self.n_structures
         path = self.array(name)
         if self.coverage(name) == n:
             return np.ones(n, dtype=bool)
         if name in self.presence:
             return self.read(self.presence[name]).astype(bool, copy=False)
-        edges = self.store.read("offsets") if self.columns[name].level == ATOM else np.arange(n + 1)
+        edges = self._edges() if self.columns[name].level == ATOM else np.arange(n + 1)
         return structures_given(self.columns[name], edges, lambda a, b: self.store.read(path, a, b))
 
     @property
@@ -146,7 +182,7 @@ class Labels:
     def failure_codes(self) -> NDArray[np.int32]:
         """Return the place of each structure's reason among `failure_texts`, -1 for none, shape (n,)."""
         if not self.has_failures:
-            return np.full(self.store.n_structures, -1, dtype=np.int32)
+            return np.full(self.n_structures, -1, dtype=np.int32)
         return self.store.read(f"{self.path}/{FAILURE}")
 
     def failure_texts(self) -> list[str]:
@@ -154,7 +190,7 @@ class Labels:
         return self.store.categories(FAILURE, self.path) if self.has_failures else []
 
     def __repr__(self) -> str:
-        n = self.store.n_structures
+        n = self.n_structures
         said = [f"{name} of {self.coverage(name):,}" for name in self.fields]
         return f"Labels({self.name!r} of {self.store.path}: {', '.join(said)} of {n:,} structures)"
 
@@ -210,13 +246,4 @@ def open_labels(
     """
     function = "zstruct.label or zstruct.labels.add"
     opened, attrs = require_group(Store.of(store, storage_options), LABELS, name, NOUN, function)
-    found = Labels(opened, name, attrs)
-    for column in found.columns.values():
-        rows = opened.n_atoms if column.level == ATOM else opened.n_structures
-        n = opened.shape(f"{found.path}/{column.name}")[0]
-        if n != rows:
-            raise CorruptStoreError(
-                f"{opened.path}: {found.path}/{column.name} has {n:,} rows where the store counts {rows:,} "
-                f"{column.level}s; make these labels again with overwrite=True"
-            )
-    return found
+    return Labels(opened, name, attrs).checked()

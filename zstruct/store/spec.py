@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zstruct.elements import numbers_by_letters
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
+from zstruct.schema import ATOM, FIELDS, GEOMETRY, STRUCTURE, Field
 from zstruct.store.chunk_codec import ChunkCodec, Compression
 from zstruct.store.chunks import ChunkGrid, choose_grid
 from zstruct.store.decimals import Decimal
@@ -29,6 +29,7 @@ __all__ = [
     "GROUP_VERSIONS",
     "KINDS",
     "LABELS",
+    "NOT_LABELS",
     "OWN",
     "ArraySpec",
     "GroupKind",
@@ -85,6 +86,10 @@ OWN = "row"
 
 #: The kind of groups that have further labels of the structures, and what says there why some have none.
 LABELS, FAILURE = "labels", "failure"
+
+
+#: What no label of a group is called: it says what a structure is, or where it comes from.
+NOT_LABELS = frozenset({*GEOMETRY, "n_atoms", "source", "frame", "formula", "config_type", "head"})
 
 
 #: The kinds of groups beside the content of a store that there are.
