@@ -69,7 +69,7 @@ def test_chunks_are_whole_shards(path):
 
 
 def test_wide_rows_get_smaller_chunks_but_whole_shards(path, monkeypatch):
-    monkeypatch.setattr(zstruct.explore.open_store, "_CHUNK_BYTES", 8 * 8 * 5)
+    monkeypatch.setattr(zstruct.explore.chunks, "_CHUNK_BYTES", 8 * 8 * 5)
     grid = Store(path).grid("spectrum")
 
     ds = zstruct.open(path, chunks={})

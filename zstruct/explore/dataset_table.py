@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError
 from zstruct.explore.arguments import check_labels, fields_of, mask_over
 from zstruct.explore.attributes import nested, stands_for
-from zstruct.explore.open_store import in_part
+from zstruct.explore.open_groups import in_part
 from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.explore.selection import cut, picked, row_blocks, segments
 from zstruct.query import Atoms, Choice, Formulas, FreeAtoms, Selection

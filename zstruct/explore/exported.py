@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from zstruct.elements import SYMBOLS
 from zstruct.explore.arguments import fields_of
 from zstruct.explore.dataset_table import DatasetTable
-from zstruct.explore.open_store import FORMULA, open_labels, store_of
+from zstruct.explore.open_groups import split_labels
+from zstruct.explore.open_store import FORMULA
+from zstruct.explore.origin import store_of
 from zstruct.explore.presence import always_given, mask_of
 from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.explore.selection import cut
@@ -87,7 +89,7 @@ class DatasetStructures:
             if field.kind == "category":
                 self._texts[name] = self._all_texts(name)
         if split is not None:
-            codes, texts = pd.factorize(open_labels(self._ds, split))
+            codes, texts = pd.factorize(split_labels(self._ds, split))
             self._codes[SPLIT], self._texts[SPLIT] = codes.astype(np.int32), list(map(str, texts))
 
     def _is_content(self, name: str) -> bool:

@@ -7,7 +7,8 @@ import xarray as xr
 
 from zstruct.explore.arrays import StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat
-from zstruct.explore.open_store import chunked, rows_of_store, token_of
+from zstruct.explore.chunks import chunked, token_of
+from zstruct.explore.origin import rows_of_store
 from zstruct.explore.selection import of_store
 from zstruct.schema import ATOM, LABELS, STRUCTURE
 from zstruct.store.labels import Labels, open_labels

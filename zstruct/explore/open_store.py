@@ -6,8 +6,6 @@ accessor's business.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,31 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
 from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.explore.arrays import StoredFormulas, StoredRows, StoredTexts, lazy
 from zstruct.explore.attributes import flat, of_dataset
-from zstruct.features.groups import FeatureGroup, open_group
+from zstruct.explore.chunks import chunked, token_of
 from zstruct.keywords import keywords
 from zstruct.query import Selection
-from zstruct.ragged import chosen_rows
 from zstruct.schema import ATOM, FIELDS, LABELS, STRUCTURE, Field
-from zstruct.splits.storage import open_part, open_split
-from zstruct.store.spec import OWN
 from zstruct.store.store import Store
 
-__all__ = [
-    "FORMULA",
-    "in_part",
-    "open",
-    "open_features",
-    "open_labels",
-    "rows_of_store",
-    "store_of",
-]
+__all__ = ["FORMULA", "open"]
 
 Chunks = str | int | Mapping[Any, Any] | None
 
@@ -48,9 +34,6 @@ FORMULA = FIELDS["formula"].description
 
 _OFFSETS = "first row of the structure in arrays over atoms, which has n_atoms rows there"
 _STRUCTURE = "row of the structure in its store"
-_KEEP_FEATURES = "take the features from it and keep them: ds = ds.assign(name=ds.zs.features(name))"
-_KEEP_SPLIT = "keep the labels in it: ds = ds.assign_coords(split=ds.zs.split())"
-_CHUNK_BYTES = 1 << 27  # a dask chunk of wide rows stays below this, if its shards do
 
 
 @keywords()
@@ -235,175 +218,12 @@ class _Shown:
         return lazy((STRUCTURE,), array, flat(attrs))
 
 
-def open_features(dataset: xr.Dataset, name: str) -> xr.DataArray:
-    """Return stored features of the store that a Dataset came from, lazily.
-
-    Parameters
-    ----------
-    dataset
-        What `open` returned, or a part of it.
-    name
-        The name that the features were given.
-
-    Returns
-    -------
-    xarray.DataArray
-        Shape (atom, feature), for every atom of the store; of those that were added, also (structure,
-        feature) or (row, feature), for the structures of the Dataset.
-
-    Raises
-    ------
-    InputError
-        If the Dataset does not know its store, if that was built anew since, or if it has no
-        features of that name.
-    StaleGroupError
-        If they were computed from other content than the store has now.
-    """
-    store = store_of(dataset, _KEEP_FEATURES)
-    group = open_group(store, "features", name)
-    values = group.array("values")
-    dim = group.level
-    shown = lazy((dim, "feature"), StoredRows(group.store, values), flat(group.store.array_attrs(values)))
-    long = [field.name for field in store.fields.values() if field.level == dim]
-    rows = {dim: max(store.grid(field).shard_rows for field in long) if long else 1}
-    token = token_of(store, json.dumps(group.attrs, sort_keys=True))
-    shown = chunked(shown, group.store, values, rows, token)
-    names = {"feature": group.feature_names}
-    described = {"descriptor": group.manifest, "statistics": group.attrs.get("statistics")}
-    if group.is_external and "description" in group.attrs:
-        described["description"] = group.attrs["description"]
-    found = xr.DataArray(shown, names, name=name, attrs=flat(described))
-    return found if dim == ATOM else _of_structures(dataset, group, found)
-
-
-def _of_structures(dataset: xr.Dataset, group: FeatureGroup, found: xr.DataArray) -> xr.DataArray:
-    """Return what a store has for all structures, for those of a Dataset."""
-    _, structures = rows_of_store(dataset, _KEEP_FEATURES)
-    if group.level == STRUCTURE:
-        return found.isel({STRUCTURE: structures}).assign_coords({STRUCTURE: dataset.coords[STRUCTURE]})
-    offsets = group.store.read(group.array("offsets"))
-    rows, counts = chosen_rows(offsets, structures)
-    return found.isel({OWN: rows}).assign_coords({STRUCTURE: (OWN, np.repeat(structures, counts))})
-
-
-def open_labels(dataset: xr.Dataset, name: str) -> NDArray[np.object_]:
-    """Return the part of each structure of a Dataset in a split of its store; NaN for none.
-
-    Parameters
-    ----------
-    dataset
-        What `open` returned, or any selection of its structures.
-    name
-        The name that the split was given.
-
-    Raises
-    ------
-    InputError
-        If there is no such split, if the Dataset does not know its store or which structures it has,
-        or if the store was built anew since.
-    StaleGroupError
-        If the split was drawn for other content than the store has now.
-    """
-    store, rows = rows_of_store(dataset)
-    parts = open_split(store, name)
-    labels = np.array([*parts.labels, np.nan], dtype=object)  # code -1 finds the last
-    return labels[parts.codes[rows]]
-
-
-def in_part(dataset: xr.Dataset, name: str, label: str) -> NDArray[np.bool_]:
-    """Return which structures of a Dataset are in a part of a split of its store.
-
-    Raises
-    ------
-    InputError, StaleGroupError
-        As for `open_labels`, and if the split has no such part.
-    """
-    store, rows = rows_of_store(dataset)
-    return open_part(store, name, label)[rows]
-
-
-def rows_of_store(dataset: xr.Dataset, instead: str = _KEEP_SPLIT) -> tuple[Store, NDArray[np.int64]]:
-    """Return the store of a Dataset, and which of its structures the Dataset has.
-
-    Parameters
-    ----------
-    dataset, instead
-        As for `store_of`.
-
-    Raises
-    ------
-    InputError
-        If the Dataset does not know it, or if the store has other content by now.
-    """
-    store = store_of(dataset, instead)
-    index = dataset.indexes.get(STRUCTURE)
-    if index is None:
-        raise InputError(
-            f"this Dataset has no coordinate structure, which says what rows of {store.path} it has"
-        )
-    return store, index.to_numpy()
-
-
-def store_of(dataset: xr.Dataset, instead: str) -> Store:
-    """Return the store that a Dataset came from, as it was.
-
-    Parameters
-    ----------
-    dataset
-        What `open` returned, or a part of it.
-    instead
-        What to do where it does not know its store, for the message.
-
-    Raises
-    ------
-    InputError
-        If it does not know it, or the store has other content by now.
-    """
-    path = dataset.encoding.get("source")
-    if path is None:
-        raise InputError(
-            "this Dataset no longer knows its store; go back to the one that zstruct.open returned, "
-            f"{instead}"
-        )
-    store = Store(path, dataset.encoding.get("storage_options"))
-    if store.digest != dataset.encoding.get("digest"):
-        raise InputError(f"{path} has other content than when it was opened; open it again")
-    return store
-
-
-def token_of(store: Store, content: str) -> str:
-    """Return what names the dask arrays of some content of a store, a text that tells it from others."""
-    return hashlib.sha256(
-        f"{os.path.abspath(store.path)} {content}".encode("utf-8", "surrogateescape")
-    ).hexdigest()[:16]
-
-
 def _common_rows(store: Store, columns: Mapping[str, Field]) -> dict[str, int]:
     """Return the rows that chunks of all arrays along a dimension should have."""
     rows: dict[str, int] = {}
     for name, field in columns.items():
         rows[field.level] = max(rows.get(field.level, 1), store.grid(name).shard_rows)
     return rows
-
-
-def chunked(shown: xr.Variable, store: Store, name: str, rows: Mapping[str, int], token: str) -> xr.Variable:
-    """Return a variable as a dask array with chunks of whole shards.
-
-    Parameters
-    ----------
-    shown
-        The variable.
-    store, name
-        Where its rows are.
-    rows
-        Rows that chunks of all arrays along a dimension should have, by dimension.
-    token
-        As `token_of` returns it.
-    """
-    dim, shard = str(shown.dims[0]), store.grid(name).shard_rows
-    shard_bytes = shard * shown.dtype.itemsize * int(np.prod(shown.shape[1:], dtype=int))
-    n_shards = max(1, min(-(-rows[dim] // shard), _CHUNK_BYTES // max(1, shard_bytes)))
-    return shown.chunk({dim: n_shards * shard}, name=f"{name}-{token}", lock=False, inline_array=True)
 
 
 def _lasting(path: str) -> str:

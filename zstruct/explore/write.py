@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
-from zstruct.explore.open_store import rows_of_store
+from zstruct.explore.origin import rows_of_store
 from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.explore.selection import rows_of
 from zstruct.ragged import segment_ranges
