@@ -176,6 +176,12 @@ THROUGH = {
     "sources/ase/test_source.py": ["sources/ase/atoms"],
     "sources/cp2k/test_output.py": ["sources/cp2k/source"],
     "sources/deepmd/test_source.py": ["sources/deepmd/rows", "sources/deepmd/system"],
+    "sources/hdf5/test_direct.py": [
+        "sources/hdf5/dataset_kernels",
+        "sources/hdf5/group_kernels",
+        "sources/hdf5/object_kernels",
+        "sources/hdf5/pages",
+    ],
     "sources/hdf5/test_source.py": [
         "sources/hdf5/aenet",
         "sources/hdf5/blocks",
@@ -183,6 +189,8 @@ THROUGH = {
         "sources/hdf5/flat",
         "sources/hdf5/groups",
         "sources/hdf5/mace",
+        "sources/hdf5/plan",
+        "sources/hdf5/reading",
     ],
     "sources/lammps/test_source.py": [
         "sources/lammps/headers",

@@ -36,6 +36,8 @@ FAMILIES = (
     "zstruct.layouts.kernels",
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
+    "zstruct.sources.hdf5.dataset_kernels",
+    "zstruct.sources.hdf5.group_kernels",
     "zstruct.sources.lines.kernels",
     "zstruct.sources.lines.table_kernels",
     "zstruct.sources.opcodes",
@@ -166,6 +168,7 @@ def _use_the_rest() -> None:
 
     from zstruct.exporters.lines import Item, written
     from zstruct.sources.content import MemoryContent
+    from zstruct.sources.hdf5.direct import use_kernels
     from zstruct.sources.lines.tables import NumberTable
     from zstruct.sources.pickles import loads
     from zstruct.sources.runner.source import RunnerSource
@@ -177,5 +180,6 @@ def _use_the_rest() -> None:
     list(source.read(source.scan()[0]))
     list(XSFSource(MemoryContent("a.xsf", "a.xsf", b"ATOMS\nH 0 0 0\n")).read(source.scan()[0]))
     loads(pickle.dumps(None), {}, "")
+    use_kernels()
     NumberTable(BytesIO(b"0.5\n"), "a", "a", 1).take(1)
     xyz_kernels.refill(np.full(8, -1, np.int32), np.zeros(4, np.uint64), 1)

@@ -183,8 +183,8 @@ def test_a_group_that_makes_no_structure_is_a_bad_frame(tmp_path):
 
 def test_blocks_and_slices_are_the_same_structures(tmp_path, monkeypatch):
     made = per_structure(tmp_path / "a.h5", 40)
-    monkeypatch.setattr("zstruct.sources.hdf5.source.SLICE_BYTES", 120_000)
-    monkeypatch.setattr("zstruct.sources.hdf5.source.BLOCK_BYTES", 500)
+    monkeypatch.setattr("zstruct.sources.hdf5.source.SLICE_BYTES", 30_000)
+    monkeypatch.setattr("zstruct.sources.hdf5.reading.BLOCK_BYTES", 150)
     source = HDF5Source(tmp_path / "a.h5")
     pieces = source.scan()
     assert len(pieces) > 3
@@ -434,3 +434,26 @@ def test_files_are_known_by_name_or_not_at_all(tmp_path):
         pass
     with pytest.raises(InputError, match=r"c\.h5: there are no structures that are known"):
         built(tmp_path, tmp_path / "c.h5")
+
+
+def test_claims_of_structures_that_have_no_bytes(tmp_path):
+    for name, shape in (("many", (10**9, 5, 3)), ("none", (2**31, 0, 3)), ("one", (10**10, 3))):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            chunks = None if 0 in shape else (1,) + (3,) * (len(shape) - 1)
+            file.create_dataset("a/positions", shape, "f8", chunks=chunks)
+            file["a/species"] = np.array([1] * 5)
+            file["b/positions"], file["b/species"] = np.zeros((1, 1, 3)), np.array([1])
+        with pytest.raises(
+            InputError, match=r"a\.h5, frame 0: group 'a': (it is damaged: )?it (says|has)|there are pos"
+        ):
+            built(tmp_path, tmp_path / "a.h5")
+        report = zstruct.build(tmp_path / "a.h5", tmp_path / f"{name}.zarr", on_error="skip", progress=False)
+        assert report.n_structures == 1
+    with h5py.File(tmp_path / "flat.h5", "w") as file:
+        file.create_dataset("positions", (10**11, 3), "f8", chunks=(1, 3))
+        file.create_dataset("numbers", (10**11,), "i8", chunks=(1,))
+        file.create_dataset("offsets", (10**10,), "i8", chunks=(1,))
+    with pytest.raises(
+        InputError, match=r"flat\.h5: positions: it says that it has 2,400,000,000,000 bytes, and 0"
+    ):
+        built(tmp_path, tmp_path / "flat.h5")

@@ -17,7 +17,7 @@ from zstruct.schema import ATOM, FIELDS, GEOMETRY, STRUCTURE, Level
 from zstruct.sources.array_columns import fits, level_of
 from zstruct.sources.array_files.names import KNOWN, is_plural, place_of, plain_name, said_where
 from zstruct.sources.array_files.row_edges import RowEdges, gridded, packed
-from zstruct.sources.array_files.stored import Dialect, StoredArray, shown
+from zstruct.sources.array_files.stored import Dialect, Header, StoredArray, shown
 from zstruct.sources.array_files.table import Label, Table
 
 __all__ = ["stated_unit", "table_of"]
@@ -26,7 +26,7 @@ __all__ = ["stated_unit", "table_of"]
 _CERTAIN = ("e", "amu", "mu_B", "1", "")
 
 
-def stated_unit(array: StoredArray, key: str, name: str, level: Level, dialect: Dialect) -> str | None:
+def stated_unit(array: Header, key: str, name: str, level: Level, dialect: Dialect) -> str | None:
     """Return the unit of a label, as `RawColumn` has it."""
     if array.dtype.kind != "f":
         return None

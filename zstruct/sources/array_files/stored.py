@@ -16,7 +16,7 @@ from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.sources.options import PLACES
 
-__all__ = ["OWN", "PLACE", "Dialect", "StoredArray", "own_dialect", "shown", "whole_numbers"]
+__all__ = ["OWN", "PLACE", "Dialect", "Header", "StoredArray", "own_dialect", "shown", "whole_numbers"]
 
 #: The array in which files that zstruct has written say what the others are: rows of array, property, level,
 #: unit and mask, which may be empty.
@@ -25,8 +25,8 @@ OWN = "zstruct_fields"
 PLACE = "place"
 
 
-class StoredArray(Protocol):
-    """An array in a file."""
+class Header(Protocol):
+    """What is known of an array before it is read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,16 +37,20 @@ class StoredArray(Protocol):
         """Its dtype; of objects if its rows are texts of any length."""
 
     @property
-    def in_order(self) -> bool:
-        """Whether rows can only be read one after the other, as of what is compressed as a whole."""
-
-    @property
     def unit(self) -> str | None:
         """The unit that the file states beside it; None if it states none."""
 
     @property
     def fault(self) -> str | None:
         """A sentence if its values can't be read."""
+
+
+class StoredArray(Header, Protocol):
+    """An array in a file."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether rows can only be read one after the other, as of what is compressed as a whole."""
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows; an array without axes is its own row."""

@@ -13,7 +13,7 @@ from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE
 from zstruct.sources.hdf5.blocks import joined
 from zstruct.sources.hdf5.file import text_of
-from zstruct.sources.hdf5.groups import Group, Item
+from zstruct.sources.hdf5.plan import Group, Item
 from zstruct.sources.pickles import Call, Record, loads, shown
 from zstruct.sources.source import Raw, Slice
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from zstruct.sources.content import Content
 __all__ = ["DAMAGED", "H5Array", "h5py", "opened", "said", "text_of", "texts_of", "unit_of", "values_of"]
 
 _UNITS = ("units", "unit")
+# Bytes of values that may be filled in, and how many may be compressed to one.
+_LARGE, _MOST_PACKED = 1 << 24, 1100
 #: What h5py raises for files that are damaged.
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
@@ -83,17 +87,28 @@ class H5Array:
 
     def __init__(self, dataset: Any):
         self._dataset = dataset
-        self.path = str(dataset.name).strip("/")
-        self.shape: tuple[int, ...] = tuple(dataset.shape or ())
-        self.dtype: np.dtype[Any] = dataset.dtype
-        self.unit = unit_of(dataset)
+        shape = dataset.shape
+        self.shape: tuple[int, ...] = tuple(shape or ())
+        self.dtype: np.dtype[Any] = dataset.id.dtype
         self.fault: str | None = None
-        if dataset.shape is None:
+        if shape is None:
             self.fault = "it is empty"
         elif self.dtype.kind == "O" and h5py().check_string_dtype(self.dtype) is None:
             self.fault = "its values are neither numbers nor texts"
         elif self.dtype.kind not in "biufSUO":
             self.fault = f"its values are {self.dtype.name}, which can't be stored"
+        else:
+            self.fault = empty_claim(dataset.id)
+
+    @cached_property
+    def path(self) -> str:
+        """Where it is in the file."""
+        return str(self._dataset.name).strip("/")
+
+    @cached_property
+    def unit(self) -> str | None:
+        """The unit that it states."""
+        return unit_of(self._dataset)
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows; an array without axes is its own row."""
@@ -134,10 +149,27 @@ def texts_of(values: Any) -> NDArray[Any]:
     return np.array([text_of(one) for one in table.reshape(-1)], dtype=object).reshape(table.shape)
 
 
+def empty_claim(identity: Any) -> str | None:
+    """Return a sentence if a dataset says that it has far more values than can be in its bytes."""
+    nbytes = math.prod(identity.shape or ()) * int(identity.dtype.itemsize)
+    if nbytes <= _LARGE or nbytes <= _MOST_PACKED * (stored := int(identity.get_storage_size())):
+        return None
+    return f"it says that it has {nbytes:,} bytes, and {stored:,} bytes are in the file"
+
+
 def values_of(dataset: Any) -> NDArray[Any]:
-    """Return all values of a small dataset, without what h5py does for large ones."""
+    """Return all values of a small dataset, without what h5py does for large ones.
+
+    Raises
+    ------
+    ValueError
+        If it has far fewer than it says.
+    """
     identity = dataset.id
     dtype = identity.dtype
+    fault = empty_claim(identity)
+    if fault is not None:
+        raise ValueError(fault)
     if dtype.kind not in "iuf" or dtype.hasobject:
         return np.asarray(dataset[()])
     values = np.empty(identity.shape, dtype)

@@ -27,13 +27,11 @@ def is_flat(file: Any, said: Mapping[str, str]) -> bool:
         return True
     places = [file, *(file[name] for name in _GROUPS if hasattr(file.get(name), "keys"))]
     for group in places:
-        names = set(group)
-        if _SPLITS in names:
+        if _SPLITS in group:
             return True
-        if not names.isdisjoint(KNOWN["positions"]) and not names.isdisjoint(KNOWN["numbers"]):
-            return all(
-                hasattr(group[name], "shape") for name in names & {*KNOWN["positions"], *KNOWN["numbers"]}
-            )
+        there = [[name for name in KNOWN[place] if name in group] for place in ("positions", "numbers")]
+        if all(there):
+            return all(hasattr(group[name], "shape") for names in there for name in names)
     return False
 
 

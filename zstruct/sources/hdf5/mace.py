@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE
-from zstruct.sources.hdf5.file import text_of, values_of
-from zstruct.sources.hdf5.groups import Group, Item, natural_level, natural_names
+from zstruct.sources.array_files.stored import Header
+from zstruct.sources.hdf5.file import H5Array, text_of, values_of
+from zstruct.sources.hdf5.groups import Leaves, links_of, natural_names
+from zstruct.sources.hdf5.pages import Pages
+from zstruct.sources.hdf5.plan import Group, Item, natural_level
 
-__all__ = ["configurations", "is_mace", "read_configuration"]
+__all__ = ["configurations", "configurations_of", "is_mace", "read_configuration"]
 
-_BATCH, _ONE = "config_batch_", "config_"
-_NOTHING = "None"  # as MACE writes what is not there
+_BATCH = "config_batch_"
+_PROPERTIES, _WEIGHTS = "properties", "property_weights"
+_NOTHING, _DEFAULT = "None", "Default"  # as MACE writes what is not there, and what has no type
 
 
 def is_mace(file: Any) -> bool:
     """Tell whether a file is one of MACE's."""
-    names = list(file)
-    return bool(names) and all(name.startswith(_BATCH) for name in names)
+    return next(iter(file), "").startswith(_BATCH) and all(name.startswith(_BATCH) for name in file)
 
 
-def configurations(file: Any) -> list[str]:
-    """Return the paths of all structures, in MACE's order.
-
-    Where it made their number even by a copy of the last one, and says so, the copy is left out.
-    """
-    paths = [f"{batch}/{one}" for batch in natural_names(file) for one in natural_names(file[batch])]
-    return paths
+def configurations(file: Any, pages: Pages | None) -> Leaves:
+    """Return all structures, in MACE's order, and where they are, if bytes can be looked at."""
+    paths: list[str] = []
+    places: list[int] = []
+    for batch in natural_names(file):
+        known = links_of(file[batch], pages)
+        paths += [f"{batch}/{name}" for name in known]
+        places += known.values()
+    return Leaves(paths, np.array(places, dtype=np.int64))
 
 
 def read_configuration(group: Any, label: str) -> Group:
@@ -40,49 +47,113 @@ def read_configuration(group: Any, label: str) -> Group:
     InputError
         If it lacks what all of them have.
     """
+    places = [("", group), *((f"{name}/", group.get(name)) for name in (_PROPERTIES, _WEIGHTS))]
+    items = {
+        f"{path}{name}": item
+        for path, place in places
+        for name in (place if hasattr(place, "keys") else ())
+        if hasattr(item := place[name], "shape")
+    }
+    sets = {name: H5Array(item) for name, item in items.items()}
+    return configurations_of(sets, lambda key: values_of(items[key])[None], 1, label)
+
+
+def configurations_of(
+    sets: Mapping[str, Header], values: Callable[[str], NDArray[Any]], groups: int, label: str
+) -> Group:
+    """Return the structures of groups that have the same datasets of the same shapes.
+
+    Parameters
+    ----------
+    sets
+        The datasets by their paths in a group.
+    values
+        Returns the values of one in all groups, shape (groups, ...).
+    groups
+        How many groups there are.
+    label
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If they lack what all of them have.
+    """
     for name in ("atomic_numbers", "positions"):
-        if name not in group:
+        if name not in sets:
             raise InputError(f"it has no {name}", label)
-    numbers, positions = values_of(group["atomic_numbers"]), values_of(group["positions"])
-    atoms = len(numbers) if numbers.ndim == 1 else -1
-    if positions.shape != (atoms, 3) or numbers.dtype.kind not in "iu":
+    numbers, positions = sets["atomic_numbers"], sets["positions"]
+    atoms = numbers.shape[0] if len(numbers.shape) == 1 else -1
+    if positions.shape != (atoms, 3) or numbers.dtype.kind not in "iu" or positions.dtype.kind not in "iuf":
         raise InputError(
             f"its atomic numbers have the shape {numbers.shape}, and its positions {positions.shape}", label
         )
-    found = Group(1, atoms, numbers[None], positions[None])
-    for name, row in (("cell", (3, 3)), ("pbc", (3,))):
-        values = _value(group, name)
-        if values is not None:
-            if values.shape != row:
-                raise InputError(f"{name} should have the shape {row}, not {values.shape}", label)
-            setattr(found, name, values[None])
-    weights = group.get("property_weights", {})
-    properties = group.get("properties", {})
-    for name in properties:
-        values = _value(properties, name)
-        if values is None:
+    read = _Values(sets, values)
+    found = Group(groups, atoms, values("atomic_numbers"), values("positions"))
+    for name, row, kinds in (("cell", (3, 3), "iuf"), ("pbc", (3,), "biuf")):
+        if name in sets and not read.is_nothing(name):
+            if sets[name].shape != row or sets[name].dtype.kind not in kinds:
+                raise InputError(f"{name} should have the shape {row}, not {sets[name].shape}", label)
+            setattr(found, name, values(name))
+    for path in sets:
+        place, _, name = path.rpartition("/")
+        if place != _PROPERTIES:
             continue
-        level = natural_level(name, (1, *values.shape), values.dtype.kind, 1, atoms)
-        rows = values if level == ATOM else values[None]
-        found.labels[name] = Item(ATOM if level == ATOM else STRUCTURE, rows)
-        weight = _value(weights, name) if name in weights else None
-        if weight is not None and weight.shape == () and weight != 1.0:
-            found.labels[f"config_{name}_weight"] = Item(STRUCTURE, weight.reshape(1))
-    weight = _value(group, "weight")
-    if weight is not None and weight.shape == () and weight != 1.0:
-        found.labels["weight"] = Item(STRUCTURE, weight.reshape(1))
-    config_type = text_of(group["config_type"][()]) if "config_type" in group else ""
-    if config_type and config_type not in (_NOTHING, "Default"):
-        found.labels["config_type"] = Item(STRUCTURE, np.array([config_type], dtype=object))
+        if sets[path].fault is not None or 0 in sets[path].shape:
+            found.left.append(name)
+            continue
+        rows, here = read.stated(path)
+        if here is not None and not len(here):
+            continue
+        level = natural_level(name, (1, *sets[path].shape), rows.dtype.kind, 1, atoms)
+        if level == ATOM:
+            rows = rows.reshape(-1, *rows.shape[2:])
+        found.labels[name] = Item(ATOM if level == ATOM else STRUCTURE, rows, here=here)
+        _add_weight(found, read, f"{_WEIGHTS}/{name}", f"config_{name}_weight", here)
+    _add_weight(found, read, "weight", "weight", None)
+    if "config_type" in sets:
+        texts = [text_of(one) for one in values("config_type").reshape(groups, -1)[:, :1].reshape(-1)]
+        here = np.flatnonzero([text not in ("", _NOTHING, _DEFAULT) for text in texts])
+        if len(here):
+            found.labels["config_type"] = Item(STRUCTURE, np.array(texts, dtype=object)[here], here=here)
     return found
 
 
-def _value(group: Any, name: str) -> Any:
-    """Return values, or None where MACE says that there are none."""
-    if name not in group:
-        return None
-    values = values_of(group[name])
-    if values.dtype.kind in "SUO" and values.shape == ():
-        text = text_of(values.reshape(-1)[0])
-        return None if text == _NOTHING else np.array(text, dtype=object)
-    return values
+class _Values:
+    """Values of datasets of groups, and which of the groups have any."""
+
+    def __init__(self, sets: Mapping[str, Header], values: Callable[[str], NDArray[Any]]):
+        self._sets, self._values = sets, values
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is one value of each group."""
+        return path in self._sets and self._sets[path].shape == () and self._sets[path].fault is None
+
+    def is_nothing(self, path: str) -> bool:
+        """Tell whether the groups say that they have nothing there."""
+        _, here = self.stated(path)
+        return here is not None and not len(here)
+
+    def stated(self, path: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """Return the rows of groups that have some, and which these are; None for all."""
+        rows = self._values(path)
+        if rows.dtype.kind not in "SUO" or self._sets[path].shape != ():
+            return rows, None
+        texts = np.array([text_of(one) for one in rows], dtype=object)
+        here = np.flatnonzero(texts != _NOTHING)
+        return texts[here], here
+
+
+def _add_weight(
+    found: Group, read: _Values, path: str, name: str, labelled: NDArray[np.int64] | None
+) -> None:
+    """Add a weight where it is not one; that of a label for structures that have the label."""
+    if not read.has(path):
+        return
+    rows, here = read.stated(path)
+    here = np.arange(found.n) if here is None else here
+    keep = rows != 1.0
+    if labelled is not None:
+        keep &= np.isin(here, labelled)
+    if keep.any():
+        found.labels[name] = Item(STRUCTURE, rows[keep], here=here[keep])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal
 
 from zstruct.errors import InputError
@@ -13,16 +12,12 @@ from zstruct.keywords import keywords
 from zstruct.sources.array_files.source import BLOCK_BYTES, ArrayFileSource
 from zstruct.sources.array_files.stored import Dialect, StoredArray
 from zstruct.sources.content import Content
-from zstruct.sources.hdf5 import aenet, flat, groups, mace
-from zstruct.sources.hdf5.blocks import joined
-from zstruct.sources.hdf5.file import DAMAGED, H5Array, opened, said
-from zstruct.sources.hdf5.groups import Group
+from zstruct.sources.hdf5 import aenet, flat
+from zstruct.sources.hdf5.file import H5Array, opened
+from zstruct.sources.hdf5.reading import Form, GroupReader, extents, form_of
 from zstruct.sources.source import SLICE_BYTES, Raw, Slice
 
 __all__ = ["HDF5Source"]
-
-_FIRST = 8
-_SAMPLE = 200  # groups that are looked at to tell labels of atoms from those of structures
 
 
 @keywords()
@@ -68,7 +63,11 @@ class HDF5Source(ArrayFileSource):
     ):
         super().__init__(path, places={name: key.strip("/") for name, key in (places or {}).items()})
         self.allow_pickle = allow_pickle
-        self._known_labels: Dialect | None = None
+        self._known_form: Form | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        form = self._known_form
+        return {**super().__getstate__(), "_known_form": form if form is None or form.is_small else None}
 
     @contextmanager
     def arrays(self) -> Iterator[Mapping[str, StoredArray]]:
@@ -103,47 +102,36 @@ class HDF5Source(ArrayFileSource):
                 return super().scan()
             size = int(self.fingerprint()["size"])
             if aenet.is_aenet(file):
-                return _even(aenet.count(file, self.allow_pickle, self.label), size, self.label)
-            if mace.is_mace(file):
-                return _even(len(mace.configurations(file)), size, self.label)
+                n = aenet.count(file, self.allow_pickle, self.label)
+                return _even(n, size, SLICE_BYTES // 4, self.label)
             return self._grouped(file, size)
 
     def _grouped(self, file: Any, size: int) -> list[Slice]:
         """Return ranges of groups of about as many bytes."""
-        paths = self._paths(file)
-        self._labels(file, paths)  # goes along to whoever reads
-        if self._alone(file, paths):
-            return _even(len(paths), size, self.label)
-        counts = []
-        for path in paths:
-            group = file[path] if path else file
-            counts.append((groups.size(group, self.places), groups.extent(group, self.places).rows))
+        form = self._form(file)  # goes along to whoever reads
+        self.runs_in = "threads" if form.is_direct else "processes"
+        paths = form.leaves.paths
+        nbytes = SLICE_BYTES if form.is_direct else SLICE_BYTES // 4
+        if form.one_each:
+            return _even(len(paths), size, nbytes, self.label)
+        sizes = extents(file, form, self.content, self.places)
+        total = max(1, sum(rows for _, rows in sizes))
         slices = []
-        begin = frame = nbytes = frames = 0
-        total = max(1, sum(rows for _, rows in counts))
-        for k, (n, rows) in enumerate(counts):
-            nbytes += rows * size // total + 1
+        begin = frame = share = frames = 0
+        for k, (n, rows) in enumerate(sizes):
+            share += rows * size // total + 1
             frames += n
-            if nbytes >= SLICE_BYTES // 4 or k == len(counts) - 1:
-                slices.append(Slice(begin, k + 1, frame, nbytes))
-                begin, frame, nbytes, frames = k + 1, frame + frames, 0, 0
+            if share >= nbytes or k == len(sizes) - 1:
+                slices.append(Slice(begin, k + 1, frame, share))
+                begin, frame, share, frames = k + 1, frame + frames, 0, 0
         return slices
 
-    def _alone(self, file: Any, paths: list[str]) -> bool:
-        """Tell whether each group is one structure, which the first of them say for all."""
-        some = [file[path] for path in paths[:_FIRST] if path]
-        return any(groups.extent(group, self.places).alone for group in some)
-
-    def _paths(self, file: Any) -> list[str]:
-        paths = groups.leaves(file, self.places)
-        if not paths:
-            raise InputError(
-                "there are no structures that are known by the names of positions and atomic numbers: say "
-                "what these are called, keys={'positions': ..., 'numbers': ...}; the file has "
-                f"{flat.shown(file)}",
-                self.label,
-            )
-        return paths
+    def _form(self, file: Any) -> Form:
+        """Return where the structures are, and what is known of all of them, found out once."""
+        with self._lock:
+            if self._known_form is None:
+                self._known_form = form_of(file, self.content, self.places)
+            return self._known_form
 
     def read(self, piece: Slice) -> Iterator[Raw]:
         """Yield the structures of a slice in blocks."""
@@ -153,75 +141,17 @@ class HDF5Source(ArrayFileSource):
                 table = self.table(arrays)
                 for first, last in table.ranges(piece.start, piece.stop, BLOCK_BYTES):
                     yield table.block(arrays, first, last)
-                return
-            if aenet.is_aenet(file):
+            elif aenet.is_aenet(file):
                 yield from aenet.read(file, piece, self.allow_pickle, self.label)
-                return
-            read: Callable[[Any], Group]
-            count: Callable[[Any], int]
-            if mace.is_mace(file):
-                paths = mace.configurations(file)
-                read, count = partial(mace.read_configuration, label=self.label), _one
             else:
-                paths = self._paths(file)
-                known = self._labels(file, paths)
-                read = partial(groups.read_group, said=self.places, known=known, label=self.label)
-                count = _one if self._alone(file, paths) else partial(groups.size, said=self.places)
-            yield from self._joined(file, paths[piece.start : piece.stop], piece.first_frame, read, count)
-
-    def _joined(
-        self,
-        file: Any,
-        paths: list[str],
-        first: int,
-        read: Callable[[Any], Group],
-        count: Callable[[Any], int],
-    ) -> Iterator[Raw]:
-        """Yield groups joined into blocks."""
-        waiting: list[Group] = []
-        bad: dict[int, str] = {}
-        size, begin, frame = 0, first, first
-        for path in paths:
-            group = file[path] if path else file
-            try:
-                found = read(group)
-                if found.n != (n := count(group)):
-                    raise InputError(f"it has {found.n} structures, where {n} should be", self.label)
-                waiting.append(found)
-                size += found.n * found.atoms * 56
-                frame += found.n
-            except (InputError, *DAMAGED) as error:
-                reason = error.reason if isinstance(error, InputError) else f"it is damaged: {said(error)}"
-                last = frame + count(group)
-                bad |= {k: f"group {path.strip('/')!r}: {reason}" for k in range(frame, last)}
-                frame = last
-            if size >= BLOCK_BYTES:
-                yield joined(waiting, begin, bad)
-                waiting, bad, size, begin = [], {}, 0, frame
-        if waiting or bad:
-            yield joined(waiting, begin, bad)
-
-    def _labels(self, file: Any, paths: list[str]) -> Dialect:
-        """Return what is known of all labels: in one group, rows may be as many as atoms by chance."""
-        with self._lock:
-            if self._known_labels is None:
-                self._known_labels = groups.own_table(file, self.label)
-            if self._known_labels is None:
-                some = paths[:: max(1, len(paths) // _SAMPLE)]
-                levels = groups.common_levels([file[path] if path else file for path in some], self.places)
-                self._known_labels = Dialect(levels=levels)
-            return self._known_labels
+                yield from GroupReader(file, self._form(file), self.content, self.places).read(piece)
 
 
-def _one(group: Any) -> int:
-    return 1
-
-
-def _even(n: int, size: int, label: str) -> list[Slice]:
+def _even(n: int, size: int, nbytes: int, label: str) -> list[Slice]:
     """Return ranges of structures of about the same size."""
     if n == 0:
         raise InputError("there are no structures in this file", label)
-    each = max(1, n * (SLICE_BYTES // 4) // max(1, size))
+    each = max(1, n * nbytes // max(1, size))
     return [
         Slice(first, min(first + each, n), first, max(1, size * (min(first + each, n) - first) // n))
         for first in range(0, n, each)
