@@ -1,3 +1,4 @@
+import os
 import warnings
 
 import numpy as np
@@ -177,6 +178,69 @@ def test_flipped_bytes_of_tables(tmp_path):
                     continue
             assert [raw.n_atoms.tolist() for raw in found] == [expected.n_atoms.tolist()], (name, at)
         path.write_bytes(data)
+
+
+def test_files_may_be_links_but_nothing_else(tmp_path):
+    arrays = packed(tmp_path / "mm")
+    (tmp_path / "linked").mkdir()
+    for file in (tmp_path / "mm").iterdir():
+        (tmp_path / "linked" / file.name).symlink_to(file)
+    (tmp_path / "all").symlink_to(tmp_path / "linked")
+    assert np.array_equal(built(tmp_path, tmp_path / "all", units="ase").read("energy"), arrays["E.f64"])
+    for name in ("offsets.npy", "n_atoms.npy", "Z_pack.int32", "E.f64"):
+        for make in (os.mkfifo, os.mkdir, lambda path: os.symlink("/nowhere/at/all", path)):
+            path = tmp_path / "linked" / name
+            path.unlink()
+            make(path)
+            with pytest.raises(InputError, match=rf"linked: {name} is no file, or a link to none"):
+                PackedMemmapSource(tmp_path / "linked").scan()
+            path.rmdir() if path.is_dir() else path.unlink()
+            path.symlink_to(tmp_path / "mm" / name)
+
+
+@pytest.mark.parametrize("dtype", ["<i4", ">i8", "<u8", ">u2"])
+def test_offsets_of_any_integers(tmp_path, dtype):
+    arrays = packed(tmp_path / "mm")
+    np.save(tmp_path / "mm" / "offsets.npy", np.cumsum([0, *COUNTS]).astype(dtype))
+    store = built(tmp_path, tmp_path / "mm", units="ase")
+    assert np.diff(store.read("offsets")).tolist() == COUNTS
+    assert np.array_equal(store.read("energy"), arrays["E.f64"])
+
+
+def test_directories_of_nothing(tmp_path):
+    packed(tmp_path / "mm", counts=[])
+    with pytest.raises(InputError, match="mm: there are no structures: the arrays are empty"):
+        built(tmp_path, tmp_path / "mm", units="ase")
+    packed(tmp_path / "atoms", counts=[2, 0, 1])
+    with pytest.raises(InputError, match=r"atoms, frame 1: .*no atoms"):
+        built(tmp_path, tmp_path / "atoms", units="ase")
+
+
+def test_arrays_of_another_precision_or_of_another_kind(tmp_path):
+    arrays = packed(tmp_path / "mm")
+    folder = tmp_path / "mm"
+    for name, values, reason in [
+        ("R_pack.f32", arrays["R_pack.f32"].astype(float), "R_pack.f32 has 240 bytes, .* takes 120"),
+        ("E.f64", arrays["E.f64"].astype(np.float32), "E.f64 has 16 bytes, .* takes 32"),
+        ("Z_pack.int32", arrays["R_pack.f32"][:, 0], "no atomic number"),
+        ("R_pack.f32", np.full(30, np.nan, np.float32), "a position is NaN"),
+    ]:
+        before = (folder / name).read_bytes()
+        values.tofile(folder / name)
+        with pytest.raises(InputError, match=rf"mm.*{reason}"):
+            built(tmp_path, folder, units="ase")
+        (folder / name).write_bytes(before)
+
+
+def test_a_file_that_becomes_shorter_is_a_sentence(tmp_path):
+    packed(tmp_path / "mm")
+    source = PackedMemmapSource(tmp_path / "mm")
+    pieces = source.scan()
+    with source.arrays() as arrays:
+        table = source.table(arrays)
+        os.truncate(tmp_path / "mm" / "F_pack.f32", 8)
+        with pytest.raises(InputError, match=r"mm: F_pack\.f32 became shorter while it was read"):
+            table.block(arrays, 0, pieces[0].stop)
 
 
 def test_a_changed_file_is_noticed(tmp_path):

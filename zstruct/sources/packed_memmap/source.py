@@ -115,8 +115,8 @@ class PackedMemmapSource(ArrayFileSource):
         if counts is not None:
             found["n_atoms.npy"] = counts
         for name, (dtype, row, of_atoms) in _FILES.items():
-            path = os.path.join(self.path, name)
-            if not os.path.isfile(path):
+            path = self._path(name)
+            if path is None:
                 if name in _NEEDED:
                     raise InputError(f"there is no {name} in this directory", self.label)
                 continue
@@ -128,13 +128,22 @@ class PackedMemmapSource(ArrayFileSource):
             found[name] = _Array(path, self.label, shape, np.dtype(dtype))
         yield found
 
+    def _path(self, name: str) -> str | None:
+        """Return where a file of the directory is, or None if it is not there."""
+        path = os.path.join(self.path, name)
+        if not os.path.lexists(path):
+            return None
+        if not os.path.isfile(path):  # nothing is read from a pipe, and no link to nowhere is passed over
+            raise InputError(f"{name} is no file, or a link to none", self.label)
+        return path
+
     def _table(self, name: str) -> _Array | None:
         """Return an array that has a header, or None if it is not there."""
-        path = os.path.join(self.path, name)
+        path = self._path(name)
+        if path is None:
+            return None
         try:
             values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            return None
         except Exception as error:  # a header is a piece of Python, and may be damaged in any way
             raise InputError(f"{name} is damaged: {error or type(error).__name__}", self.label) from error
         if not isinstance(values, np.memmap):
