@@ -22,6 +22,7 @@ from zstruct.sources.content import Content
 
 __all__ = ["Member", "check_sums", "members"]
 
+_SUFFIX = ".npy"
 _LOCAL_HEADER = 30  # bytes before the name of a member
 _PIECE = 4 << 20
 _DAMAGED = (
@@ -166,23 +167,26 @@ def members(content: Content) -> Iterator[dict[str, Member]]:
         try:
             archive = zipfile.ZipFile(file)
             found = {}
-            for entry in archive.infolist():
-                if entry.filename.endswith(".npy"):
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            for entry in entries:
+                if entry.filename.endswith(_SUFFIX):
                     member = _member(archive, entry, content.label)
-                    if member.name in found:
-                        raise InputError(f"the archive has two arrays {member.name!r}", content.label)
-                    found[member.name] = member
+                else:
+                    member = Member(entry.filename, (), np.dtype(np.uint8), False, "it is no array")
+                if member.name in found:
+                    raise InputError(f"the archive has two arrays {member.name!r}", content.label)
+                found[member.name] = member
         except _DAMAGED as error:
             if isinstance(error, InputError):
                 raise
             raise _damaged(error, content.label) from error
-        if not found:
+        if not any(entry.filename.endswith(_SUFFIX) for entry in entries):
             raise InputError("there are no arrays in this archive", content.label)
         yield found
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, label: str) -> Member:
-    name = entry.filename.removesuffix(".npy")
+    name = entry.filename.removesuffix(_SUFFIX)
     with archive.open(entry) as stream:
         shape, fortran, dtype = _header(stream)
         header = stream.tell()
@@ -208,7 +212,7 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, label: str) -> Mem
 
 
 def check_sums(content: Content) -> None:
-    """Compare what is not compressed with its checksums; for the rest, decompression does that.
+    """Compare names, and what is not compressed with its checksum; for the rest, decompression does that.
 
     Raises
     ------
@@ -219,10 +223,11 @@ def check_sums(content: Content) -> None:
         try:
             archive = zipfile.ZipFile(file)
             for entry in archive.infolist():
-                if entry.compress_type != zipfile.ZIP_STORED or not entry.filename.endswith(".npy"):
-                    continue
-                with archive.open(entry) as stream:
-                    while stream.read(_PIECE):
+                is_array = entry.filename.endswith(_SUFFIX)
+                with archive.open(entry) as stream:  # which compares its name with that before the member
+                    while not (is_array and entry.compress_type != zipfile.ZIP_STORED) and stream.read(
+                        _PIECE
+                    ):
                         pass
         except _DAMAGED as error:
             raise _damaged(error, content.label) from error
