@@ -1,4 +1,4 @@
-"""Files to read in every format: how each is written, and who else reads it."""
+"""Files in every format: how each is written, and who else reads or writes it."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -58,6 +58,40 @@ class TextFile:
     peers: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     n: int = 10_000
     share: int = 20
+
+
+@dataclass(frozen=True)
+class OutFile:
+    """A format that is written.
+
+    Parameters
+    ----------
+    name, format, target
+        What to call it, what `zstruct.export` calls it, and what the file is called.
+    store
+        Makes a store of so many structures in a folder; returns its path.
+    fields
+        What is written beside the geometry.
+    peers
+        What makes writers of some `ase.Atoms` to a path.
+    n, share
+        Structures to write; others write one of so many.
+    """
+
+    name: str
+    format: str
+    target: str
+    store: Callable[[int, Path], Path]
+    fields: tuple[str, ...] = _LABELS
+    peers: Mapping[str, Callable[[list[Any]], Callable[[Path], object]]] = field(default_factory=dict)
+    n: int = 400_000
+    share: int = 20
+
+
+def size_of(path: Path) -> float:
+    """Return the MB of a file, or of all in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 def sample_path(path: Path) -> Path:
@@ -200,4 +234,71 @@ TEXT = (
     TextFile("DeePMD raw", _raw, {"dpdata": _by_dpdata("deepmd/raw")}),
     TextFile("XSF", _exported("xsf", "a.xsf", _crystals, *_LABELS), {"ASE": _by_ase("xsf")}),
     TextFile("extended XYZ", _exported("xyz", "a.xyz", _crystals, *_LABELS), {"ASE": _by_ase("extxyz")}),
+)
+
+
+def _store_of(source: Callable[[int], Any], encoding: Any = None) -> Callable[[int, Path], Path]:
+    """Return what makes a store."""
+
+    def make(n: int, folder: Path) -> Path:
+        zstruct.build(source(n), folder / "store.zarr", encoding=encoding, progress=False)
+        return folder / "store.zarr"
+
+    return make
+
+
+_of_molecules = _store_of(lambda n: molecules(n).source(), "float32")
+_of_crystals = _store_of(_crystals)
+BINARY_OUT = (
+    OutFile("NPZ, padded", "npz", "a.npz", _of_molecules),
+    OutFile("NPZ, packed", "npz-ragged", "a.npz", _of_molecules),
+    OutFile("HDF5, flat", "hdf5-flat", "a.h5", _of_molecules),
+    OutFile("HDF5, a group each", "hdf5", "a.h5", _of_molecules, n=20_000),
+    OutFile("HDF5 of MACE", "mace-hdf5", "a.h5", _of_molecules, n=20_000),
+    OutFile("packed memmap", "packed-memmap", "a", _of_molecules),
+    OutFile("DeePMD npy", "deepmd-npy", "a", _of_crystals, n=100_000),
+)
+
+
+def _ase_writer(format: str) -> Callable[[list[Any]], Callable[[Path], object]]:
+    def of(some: list[Any]) -> Callable[[Path], object]:
+        import ase.io
+
+        return lambda out: ase.io.write(out, some, format=format)
+
+    return of
+
+
+def _dpdata_writer(format: str) -> Callable[[list[Any]], Callable[[Path], object]]:
+    def of(some: list[Any]) -> Callable[[Path], object]:
+        import dpdata
+
+        system = dpdata.LabeledSystem()
+        for atoms in some:
+            system.append(dpdata.LabeledSystem(atoms, fmt="ase/structure"))
+        return lambda out: system.to(format, str(out))
+
+    return of
+
+
+TEXT_OUT = (
+    OutFile(
+        "extended XYZ",
+        "xyz",
+        "a.xyz",
+        _of_crystals,
+        (*_LABELS, "stress"),
+        {"ASE": _ase_writer("extxyz")},
+        10_000,
+    ),
+    OutFile(
+        "RuNNer and n2p2, input.data",
+        "runner",
+        "input.data",
+        _of_crystals,
+        peers={"ASE": _ase_writer("runnerdata"), "dpdata": _dpdata_writer("n2p2")},
+        n=10_000,
+    ),
+    OutFile("XSF", "xsf", "a.xsf", _of_crystals, ("forces",), {"ASE": _ase_writer("xsf")}, 10_000),
+    OutFile("MTP, .cfg", "mtp-cfg", "train.cfg", _of_crystals, (*_LABELS, "stress"), n=10_000),
 )
