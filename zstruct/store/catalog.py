@@ -134,7 +134,7 @@ class Catalog:
         check_node(path, "", self.root)
         found = _listed(path, self.root)
         if found is None:
-            found = dict(documents_within(Path(path)))
+            found = dict(documents_within(Path(path), self.root))
         check_documents(path, found)
         self._own: Documents = {name: said for name, said in found.items() if not group_of(name)}
 
@@ -161,7 +161,7 @@ class Catalog:
             try:
                 found = {group: read_document(folder / _METADATA)}
                 check_node(self.path, group, found[group])
-                found |= {f"{group}/{name}": said for name, said in documents_within(folder)}
+                found |= {f"{group}/{name}": said for name, said in documents_within(folder, found[group])}
                 check_documents(self.path, found)
             except (OSError, CorruptStoreError) as error:
                 if _identity(folder) != identity:

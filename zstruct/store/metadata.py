@@ -112,17 +112,21 @@ def _indented(value: Any, margin: str) -> str:
 
     The value is as JSON gives it: with keys that are text.
     """
-    if isinstance(value, str):
-        return encode_basestring_ascii(value)
-    inner = f"{margin}  "
-    if isinstance(value, dict) and value:
+    # Types are compared, and texts are not passed on: there are thousands of values in a store.
+    kind, text = type(value), encode_basestring_ascii
+    if kind is int:
+        return repr(value)
+    inner = margin + "  "
+    if kind is dict and value:
         items = [
-            f"{inner}{encode_basestring_ascii(key)}: {_indented(one, inner)}" for key, one in value.items()
+            f"{inner}{text(key)}: {text(one) if type(one) is str else _indented(one, inner)}"
+            for key, one in value.items()
         ]
         return f"{{{','.join(items)}{margin}}}"
-    if isinstance(value, list) and value:
-        return f"[{','.join([inner + _indented(one, inner) for one in value])}{margin}]"
-    return repr(value) if type(value) is int else json.dumps(value)
+    if kind is list and value:
+        parts = [text(one) if type(one) is str else _indented(one, inner) for one in value]
+        return f"[{inner}{f',{inner}'.join(parts)}{margin}]"
+    return text(value) if kind is str else json.dumps(value)
 
 
 def read_documents(path: str | os.PathLike[str], but: Iterable[str] = ()) -> dict[str, Document]:
@@ -147,7 +151,7 @@ def read_documents(path: str | os.PathLike[str], but: Iterable[str] = ()) -> dic
     except FileNotFoundError:
         return {}
     left_out = tuple(f"{group}/" for group in but)
-    found = sorted([("", root), *documents_within(Path(path))])
+    found = sorted([("", root), *documents_within(Path(path), root)])
     return {inner: document for inner, document in found if not f"{inner}/".startswith(left_out)}
 
 

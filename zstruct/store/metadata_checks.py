@@ -69,7 +69,7 @@ def read_document(file: str | os.PathLike[str]) -> dict[str, Any]:
                 f"{os.fspath(file)} has {status.st_size:,} bytes, more than metadata can have "
                 f"({_LARGEST_DOCUMENT:,}); {_MEND}"
             )
-        content = opened.read(_LARGEST_DOCUMENT + 1)
+        content = opened.read(status.st_size)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -79,26 +79,35 @@ def read_document(file: str | os.PathLike[str]) -> dict[str, Any]:
     return document
 
 
-def documents_within(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def documents_within(path: Path, own: dict[str, Any] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the path within a local group, and the document, of every node in it; links are not entered.
+
+    Parameters
+    ----------
+    path
+        The group.
+    own
+        Its own document, where that has been read.
 
     Raises
     ------
     CorruptStoreError
         If a document is damaged, or groups lie too deep.
     """
-    for folder, inside, files in os.walk(path):
-        name = os.path.relpath(folder, path).replace(os.sep, "/")
+    top = os.fspath(path)
+    for folder, inside, files in os.walk(top):
+        name = folder[len(top) :].strip(os.sep).replace(os.sep, "/")
         inside.sort()
         if "zarr.json" not in files:
             inside.clear()
             continue
         if name.count("/") >= DEEPEST:
             raise CorruptStoreError(f"{path}: groups lie too deep: {name}; {_MEND}")
-        document = read_document(Path(folder, "zarr.json"))
+        known = None if name else own
+        document = read_document(os.path.join(folder, "zarr.json")) if known is None else known
         if document.get("node_type") == "array":
             inside.clear()
-        if name != ".":
+        if name:
             yield name, document
 
 
