@@ -12,7 +12,16 @@ import pytest
 
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
-from zstruct.disk import WholeFile, allocate, load, naming, save_array, sync_tree, writing
+from zstruct.disk import (
+    WholeFile,
+    allocate,
+    bytes_within,
+    load,
+    naming,
+    save_array,
+    sync_tree,
+    writing,
+)
 from zstruct.errors import WriteError
 from zstruct.features import Chebyshev, NeighborList
 
@@ -291,3 +300,16 @@ def test_a_tree_is_on_the_disk_when_its_files_are_and_then_its_folders(tmp_path,
     monkeypatch.setattr("zstruct.disk.sync_to_disk", fail)
     with pytest.raises(OSError, match="broken"):
         sync_tree(tmp_path)
+
+
+def test_bytes_of_a_folder_are_those_of_its_files_and_of_no_folder_that_is_linked(tmp_path):
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "c").write_bytes(b"123")
+    (tmp_path / "d").write_bytes(b"45")
+    (inner / "around").symlink_to(tmp_path)
+    (inner / "again").symlink_to(inner / "c")
+
+    assert bytes_within(tmp_path) == 3 + 3 + 2
+    assert bytes_within(tmp_path / "a") == 3 + 3
+    assert bytes_within(tmp_path / "none") == bytes_within(tmp_path / "d") == 0

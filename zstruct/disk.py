@@ -27,6 +27,7 @@ __all__ = [
     "WAITS",
     "WholeFile",
     "allocate",
+    "bytes_within",
     "is_full",
     "load",
     "naming",
@@ -65,6 +66,22 @@ def load(path: str | os.PathLike[str]) -> None:
         place, size = 0, os.fstat(file.fileno()).st_size if sys.platform == "linux" else 0
         while place < size and (n := os.sendfile(nowhere.fileno(), file.fileno(), place, size - place)):
             place += n
+
+
+def bytes_within(folder: str | os.PathLike[str]) -> int:
+    """Return the bytes of all files in a folder and below it; 0 if there is none."""
+    found = 0
+    # What can't be looked into counts as empty, as for `Path.rglob`, which takes three times as long.
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+        os.scandir(folder) as entries,
+    ):
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                found += bytes_within(entry.path)
+            elif entry.is_file():
+                found += entry.stat().st_size
+    return found
 
 
 def is_full(error: OSError) -> bool:

@@ -79,13 +79,14 @@ class BuildReport:
         """Return the report of a finished store."""
         store = Store(path)
         build: dict[str, Any] = store.attrs["build"]
+        decimals = DecimalSavings.of(store)
         return cls(
             path=path,
             n_structures=store.n_structures,
             n_atoms=store.n_atoms,
             species=dict(store.attrs["species"]),
             coverage={name: store.coverage(name) for name in store.fields},
-            nbytes=store.nbytes_stored(),
+            nbytes=store.nbytes_stored() if decimals is None else decimals.nbytes,
             seconds=seconds,
             dropped=dict(build["dropped"]),
             noted=dict(build.get("noted", {})),
@@ -98,7 +99,7 @@ class BuildReport:
             n_skipped=int(build["n_skipped"]),
             skipped=[(label, frame, reason) for label, frame, reason in build["skipped"]],
             ignored=ignored + build.get("ignored", []),
-            decimals=DecimalSavings.of(store),
+            decimals=decimals,
             n_ignored=len(ignored) + int(build.get("n_ignored", 0)),
         )
 

@@ -10,12 +10,12 @@ import os
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zstruct.arguments import shown
+from zstruct.disk import bytes_within
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import ATOM, STRUCTURE, Field
 from zstruct.store.savings import DecimalSavings
@@ -108,10 +108,8 @@ def _describe(store: Store, field: Field) -> dict[str, Any]:
 
 
 def _bytes_on_disk(path: str, name: str = "") -> int | None:
-    folder = Path(path, name)
-    if not folder.is_dir():
-        return None
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    folder = os.path.join(path, name)
+    return bytes_within(folder) if os.path.isdir(folder) else None
 
 
 def format_summary(summary: dict[str, Any]) -> str:

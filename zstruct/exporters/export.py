@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from zstruct import parallel
 from zstruct.arguments import check
-from zstruct.disk import writing
+from zstruct.disk import bytes_within, writing
 from zstruct.errors import InputError
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter, TextExporter
@@ -294,5 +294,4 @@ def _in_order(function: Callable[[Block], Any], blocks: Iterable[Block], workers
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return path.stat().st_size if path.is_file() else bytes_within(path)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zstruct import parallel
 from zstruct.arguments import check, shown
-from zstruct.disk import writing
+from zstruct.disk import bytes_within, writing
 from zstruct.errors import CorruptStoreError, InputError, StoreExistsError, ZstructError
 from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.featurize_groups import make, prepare
@@ -288,7 +288,6 @@ def _report(
     opened = Store(path)
     paths = {kind: f"{kind}/{name}" for kind in kinds}
     by_pairs = next((path for kind, path in paths.items() if kind != "features"), None)
-    files = (f for path in paths.values() for f in Path(opened.path, path).rglob("*") if f.is_file())
     return FeaturizeReport(
         path=path,
         groups=list(paths.values()),
@@ -296,6 +295,6 @@ def _report(
         n_atoms=opened.n_atoms,
         n_features=opened.shape(f"{paths['features']}/values")[1] if "features" in paths else None,
         n_pairs=None if by_pairs is None else opened.shape(f"{by_pairs}/indices")[0],
-        nbytes=sum(file.stat().st_size for file in files),
+        nbytes=sum(bytes_within(os.path.join(opened.path, path)) for path in paths.values()),
         seconds=seconds,
     )

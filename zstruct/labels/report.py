@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from zstruct.disk import bytes_within
 from zstruct.store.labels import open_labels
 from zstruct.text import counted, sized
 
@@ -63,7 +64,6 @@ class LabelReport:
             When, by `time.perf_counter`.
         """
         labels = open_labels(path, name)
-        files = (f for f in Path(path, labels.path).rglob("*") if f.is_file())
         return cls(
             path,
             labels.path,
@@ -71,7 +71,7 @@ class LabelReport:
             {field: labels.coverage(field) for field in labels.fields},
             dict(Counter(labels.failures().values()).most_common()),
             written,
-            sum(file.stat().st_size for file in files),
+            bytes_within(os.path.join(path, labels.path)),
             time.perf_counter() - began,
         )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.disk import bytes_within
 from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.decimals import Decimal
 from zstruct.store.store import Store
@@ -82,8 +82,7 @@ class DecimalSavings:
         stored, possible, saved, left = [], [], 0.0, 0.0
         for name, said in known.items():
             share = said["share_of_bytes"]
-            files = Path(store.path, name, "c").rglob("*")
-            nbytes = sum(file.stat().st_size for file in files if file.is_file())
+            nbytes = bytes_within(os.path.join(store.path, name, "c"))
             if is_decimal(store, name):
                 stored.append(name)
                 saved += nbytes * (1 / share - 1)

@@ -11,12 +11,12 @@ import math
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.disk import bytes_within
 from zstruct.errors import InputError, UnknownNameError
 from zstruct.keywords import keywords
 from zstruct.paths_and_urls import check_options, path_of
@@ -249,14 +249,14 @@ class Store:
 
     def nbytes_stored(self) -> int:
         """Return the bytes of all files of a local store."""
-        return sum(f.stat().st_size for f in Path(self.path).rglob("*") if f.is_file())
+        return bytes_within(self.path)
 
     def nbytes_of_files(self, name: str) -> int | None:
         """Return the bytes of all files of an array; None if the store is where nothing says so."""
         self._reader.document(name)
         if not os.path.isdir(self.path):
             return bytes_there(self.path, self._reader.opened(name))
-        return sum(f.stat().st_size for f in Path(self.path, name).rglob("*") if f.is_file())
+        return bytes_within(os.path.join(self.path, name))
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return rows of an array, decoded and checked.

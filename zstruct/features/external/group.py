@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import check, choice, names, require, shown
+from zstruct.disk import bytes_within
 from zstruct.errors import ArgumentTypeError, InputError, StoreExistsError
 from zstruct.features.descriptor import make_manifest
 from zstruct.features.external.given import Given, rows_of
@@ -197,7 +198,6 @@ def add(
             _write(there, scratch / _KIND, given.rows, said)
             publish(Path(there.path), scratch, name, [_KIND], "", opened.digest)
     group = f"{_KIND}/{name}"
-    files = (f for f in Path(given_path, group).rglob("*") if f.is_file())
     rows = given.rows
     return AddReport(
         given_path,
@@ -207,7 +207,7 @@ def add(
         rows.dtype.name,
         new,
         given.left_out,
-        sum(file.stat().st_size for file in files),
+        bytes_within(os.path.join(given_path, group)),
         time.perf_counter() - began,
     )
 
