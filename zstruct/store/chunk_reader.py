@@ -40,12 +40,13 @@ class ChunkReader:
     def __init__(self, path: str, spec: ArraySpec, checksums: Callable[[], NDArray[np.uint32] | None]):
         self.path, self.spec = path, spec
         self._ask = checksums
+        self._files: dict[int, str] = {}
         self._indices: dict[int, NDArray[np.uint64]] = {}
         self._checksums: NDArray[np.uint32] | None = None
         self._asked = False
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_indices": {}, "_checksums": None, "_asked": False}
+        return self.__dict__ | {"_files": {}, "_indices": {}, "_checksums": None, "_asked": False}
 
     def chunks(self, start: int, stop: int) -> range:
         """Return the chunks that have rows ``start:stop``."""
@@ -99,7 +100,10 @@ class ChunkReader:
         spec = self.spec
         per_shard = spec.grid.shard_rows // spec.grid.chunk_rows
         shard, inside = divmod(chunk, per_shard)
-        fd = os.open(shard_path(self.path, spec.path, shard, len(spec.shape)), os.O_RDONLY)
+        file = self._files.get(shard)
+        if file is None:
+            file = self._files[shard] = os.fspath(shard_path(self.path, spec.path, shard, len(spec.shape)))
+        fd = os.open(file, os.O_RDONLY)
         try:
             index = self._indices.get(shard)
             if index is None:

@@ -359,11 +359,18 @@ def _announced(
         yield from chunks
         return
     coming: deque[NDArray[np.int64]] = deque()
+    new: list[NDArray[np.int64]] = []
     most = 1  # the first one does not wait for many others to be known
     for chunk in chunks:
-        announce(chunk)
         coming.append(chunk)
+        new.append(chunk)
+        # Several at a time, as soon as there is time: to look up the blocks of few takes as long.
+        if most < ahead or len(new) >= ahead // 2:
+            announce(new[0] if len(new) == 1 else np.concatenate(new))
+            new.clear()
         if len(coming) > most:
             yield coming.popleft()
             most = min(most + 1, ahead)
+    if new:
+        announce(np.concatenate(new))
     yield from coming
