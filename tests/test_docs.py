@@ -186,6 +186,7 @@ COMMANDS = (
     "peek",
     "info",
     "label",
+    "log",
     "compare",
     "export",
     "featurize",

@@ -269,6 +269,7 @@ MADE = {
     "BuildReport",
     "FeaturizeReport",
     "Frame",
+    "History",
     "Statistics",
     "features.AddReport",
     "features.FeatureGroup",

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from zstruct.stats.isolated_atoms import isolated_references
     from zstruct.stats.reference_fit import fit_references
     from zstruct.stats.references import References, open_references
+    from zstruct.store.history import History, log
     from zstruct.store.labels import open_labels
     from zstruct.store.store import Store
     from zstruct.store.verify import verify
@@ -79,6 +80,7 @@ __all__ = [
     "FeaturizeReport",
     "Filters",
     "Frame",
+    "History",
     "InputError",
     "LabelReport",
     "MissingExtraError",
@@ -114,6 +116,7 @@ __all__ = [
     "labels",
     "layouts",
     "loading",
+    "log",
     "open",
     "open_labels",
     "open_references",
@@ -139,6 +142,7 @@ _LAZY = {
     "FeaturizeReport": "zstruct.features.featurize",
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
+    "History": "zstruct.store.history",
     "Mixture": "zstruct.loading",
     "MixtureReader": "zstruct.loading",
     "LabelReport": "zstruct.labels.report",
@@ -160,6 +164,7 @@ _LAZY = {
     "isolated_references": "zstruct.stats.isolated_atoms",
     "kfold": "zstruct.splits",
     "label": "zstruct.labels.label",
+    "log": "zstruct.store.history",
     "open": "zstruct.explore",
     "open_labels": "zstruct.store.labels",
     "open_references": "zstruct.stats.references",

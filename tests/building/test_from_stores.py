@@ -41,8 +41,8 @@ def build(inputs, out, **options):
 
 def shards(path):
     """Return the files of shards of the content, by their paths."""
-    files = tree_bytes(path).items()
-    return {name: content for name, content in files if "/c/" in name and not name.startswith("shards/")}
+    files, others = tree_bytes(path).items(), ("shards/", "history/")
+    return {name: content for name, content in files if "/c/" in name and not name.startswith(others)}
 
 
 def assert_same_values(a, b):

@@ -97,7 +97,7 @@ class AppendRequest(InputOptions, RunOptions):
             "filters": self.kept.identity(),
             "reader": self.reader,
             "reencode": self.reencode,
-            "split": repr(self.split),
+            "split": None if self.split is None else repr(self.split),
             "labels": labels,
             "select": identities(self.selection),
         }

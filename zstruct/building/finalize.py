@@ -17,6 +17,7 @@ from zstruct.building.shared_shards import SharedShard, put_shard, shared_shards
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
 from zstruct.sources.remarks import Remarks
+from zstruct.store.history import Input, Step, log, write_history
 from zstruct.store.spec import ArraySpec
 from zstruct.store.write import Shard, WrittenArray, content_digest, finish, write_shard
 from zstruct.store.zarr_check import check_readable
@@ -24,6 +25,8 @@ from zstruct.store.zarr_check import check_readable
 __all__ = ["edge_arrays", "finalize_store"]
 
 _REPORTED = 100  # skipped frames that are listed one by one
+_SAID = ("format", "did", "labels")  # options that a history says otherwise
+_USUAL = {"on_error": "raise", "compression": "fast"}  # options that need not be said
 
 
 def edge_arrays(plan: Plan) -> list[tuple[ArraySpec, NDArray[Any]]]:
@@ -101,6 +104,29 @@ def _atomic_energies(plan: Plan, asked: Mapping[str, float] | None) -> dict[str,
     return {"atomic_energies": {symbol: float(energies[symbol]) for symbol in energies}} if energies else {}
 
 
+def _steps(
+    plan: Plan, manifest: Manifest, attrs: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[Step]:
+    """Return the history of the store, of which this is the last step."""
+    before = plan.inputs[0].store if plan.grows else None
+    inputs = [
+        Input(label, plan.inputs[i].store.digest if i in plan.inputs else None)
+        for i, (label, _) in enumerate(manifest.inputs)
+        if before is None or i > 0
+    ]
+    step = Step(
+        "build" if before is None else "append",
+        attrs["digest"],
+        attrs["n_structures"],
+        attrs["n_atoms"],
+        None if before is None else before.digest,
+        0 if before is None else before.n_structures,
+        inputs,
+        {name: value for name, value in options.items() if name not in _SAID and value != _USUAL.get(name)},
+    )
+    return [step] if before is None else [*log(before), step]
+
+
 def finalize_store(
     path: Path,
     plan: Plan,
@@ -135,7 +161,7 @@ def finalize_store(
     CorruptStoreError
         If a shard is missing, or zarr can't open what was made.
     """
-    asked = options["filters"]["atomic_energies"]
+    asked, described = options["filters"]["atomic_energies"], options
     written: list[WrittenArray] = []
     species = np.zeros(256, dtype=np.int64)
     decimals: dict[str, Any] = {}
@@ -199,5 +225,6 @@ def finalize_store(
         "digest": content_digest(written),
     }
     attrs |= _atomic_energies(plan, asked)
+    write_history(path, _steps(plan, manifest, attrs, described))
     finish(path, attrs, written)
     check_readable(path)

@@ -104,7 +104,7 @@ def rewrite(request: RewriteRequest) -> RewriteReport:
                 write_json(target.work / _JOB, job)
             plan = _plan(runner, target, given, form)
             if not (target.work / _WRITTEN).exists():
-                write_shards(runner, target, given, plan.changes(given))
+                write_shards(runner, target, given, plan.changes(given), form)
                 write_json(target.work / _WRITTEN, True)
             _join(target, given)
             if Given(given.store.again()).identity(form) != job:

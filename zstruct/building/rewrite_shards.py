@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from zstruct.building.markers import marker_of, results, settle
 from zstruct.building.publication import Target
-from zstruct.building.rewrite_plan import ArrayChange, Given
+from zstruct.building.rewrite_plan import ArrayChange, Form, Given
 from zstruct.errors import CorruptStoreError
 from zstruct.progress import Runner
 from zstruct.store.files import shard_path
+from zstruct.store.history import Step, log, write_history
 from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.write import (
@@ -29,7 +30,9 @@ from zstruct.store.write import (
 __all__ = ["write_shards"]
 
 
-def write_shards(runner: Runner, target: Target, given: Given, changes: Sequence[ArrayChange]) -> None:
+def write_shards(
+    runner: Runner, target: Target, given: Given, changes: Sequence[ArrayChange], form: Form
+) -> None:
     """Write all shards that are not there yet, and then what the new store and its groups say of them.
 
     Parameters
@@ -42,6 +45,8 @@ def write_shards(runner: Runner, target: Target, given: Given, changes: Sequence
         The store that is rewritten.
     changes
         All its arrays.
+    form
+        What was asked for.
 
     Raises
     ------
@@ -69,6 +74,9 @@ def write_shards(runner: Runner, target: Target, given: Given, changes: Sequence
     for group in given.groups:
         fresh = given.group_attrs[group]["store_digest"] == given.store.digest
         complete(target.groups / group, {"store_digest": digest} if fresh else {}, written[group])
+    n, n_atoms = given.store.n_structures, given.store.n_atoms
+    step = Step("rewrite", digest, n, n_atoms, given.store.digest, n, options=asdict(form))
+    write_history(target.store, [*log(given.store), step])
     finish(target.store, {"digest": digest}, written[""])
 
 

@@ -22,6 +22,7 @@ from zstruct.cli.features_add import add_features_add
 from zstruct.cli.featurize import add_featurize
 from zstruct.cli.info import add_info
 from zstruct.cli.label import add_label
+from zstruct.cli.log import add_log
 from zstruct.cli.options import Command
 from zstruct.cli.peek import add_peek
 from zstruct.cli.references import add_references
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_append, add_split, add_stats, add_references, add_rewrite, add_select
-    out = add_export, add_formats, add_info, add_verify, add_warmup
+    out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_label, add_compare
     for add in (*first, *kept, *out):
         add(commands)

@@ -17,6 +17,7 @@ from zstruct.labels.label_tasks import joined_field
 from zstruct.labels.writer import Failures, LabelColumn
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field
+from zstruct.store.history import log
 from zstruct.store.labels import Labels
 from zstruct.store.store import Store
 
@@ -33,7 +34,7 @@ def kept_structures(store: Store, digest: str) -> int | None:
     digest
         The digest that it had.
     """
-    return store.n_structures if digest == store.digest else None
+    return log(store).rows_kept(digest)
 
 
 def unlabelled(labels: Labels, chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from zstruct.store.spec import (
     EXTERNAL_VERSION,
     FAILURE,
     GROUP_VERSIONS,
+    HISTORY,
     LABELS,
     NOT_LABELS,
     OWN,
@@ -149,6 +150,7 @@ _GROUPS: dict[str, dict[str, _Check]] = {
     "neighbors": _COMPUTED | {"n_pairs": _count},
     LABELS: {"manifest": _manifest},
     "splits": {"labels": _labels, "recipe": _table},
+    HISTORY: {},
     "statistics": _PART,
     "references": _PART | {"energies": _energies},
 }
@@ -169,6 +171,7 @@ _ARRAYS: dict[str, dict[str, tuple[str, ...]]] = {
     "derivatives": _LISTS | {"vectors": _FLOATS},
     "neighbors": _LISTS | {"shifts": _INTEGERS},
     "splits": {"codes": ("int8",)},
+    HISTORY: {"steps": ("uint8",)},
     "statistics": dict.fromkeys(("sizes", "size_counts", "force_bins", "force_bin_counts"), ("int64",)),
 }
 _EDGES = {"offsets": "int64", "n_atoms": "int32"}

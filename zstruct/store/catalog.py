@@ -19,7 +19,7 @@ from zstruct.errors import ArgumentTypeError, ChangedInputError, CorruptStoreErr
 from zstruct.store.attribute_checks import check_no_dataset
 from zstruct.store.handles import Handles
 from zstruct.store.metadata_checks import check_documents, check_node, documents_within, read_document
-from zstruct.store.spec import BESIDE, CATEGORIES, SHARDS
+from zstruct.store.spec import BESIDE, CATEGORIES, HISTORY, SHARDS
 
 __all__ = [
     "Catalog",
@@ -178,7 +178,7 @@ class Catalog:
         own = {name for name, said in self._own.items() if said["node_type"] == "array"}
         with os.scandir(self.path) as entries:
             names = [entry.name for entry in entries if Path(entry.path, _METADATA).is_file()]
-        return sorted({*names} - own - {*_TABLES})
+        return sorted({*names} - own - {*_TABLES, HISTORY})
 
     def group_names(self, kind: str) -> list[str]:
         """Return the names of the groups of a kind that are there now."""
@@ -255,7 +255,8 @@ class Listing:
     def kinds(self) -> list[str]:
         """Return the names of what groups beside the content are in."""
         firsts = {name: said for name, said in self._all.items() if "/" not in name}
-        return sorted(n for n, said in firsts.items() if said["node_type"] == "group" and n not in _TABLES)
+        groups = {name for name, said in firsts.items() if said["node_type"] == "group"}
+        return sorted(groups - {*_TABLES, HISTORY})
 
     def group_names(self, kind: str) -> list[str]:
         """Return the names of the groups of a kind."""

@@ -27,6 +27,7 @@ __all__ = [
     "GROUP_KINDS",
     "GROUP_VERSION",
     "GROUP_VERSIONS",
+    "HISTORY",
     "KINDS",
     "LABELS",
     "NOT_LABELS",
@@ -96,8 +97,12 @@ NOT_LABELS = frozenset({*GEOMETRY, "n_atoms", "source", "frame", "formula", "con
 KINDS = (*GROUP_KINDS, LABELS, "splits", "statistics", "references")
 
 
-# With names that are kept for what comes.
-BESIDE = frozenset({*KINDS, "index", "history"})
+#: What says how a store came to be.
+HISTORY = "history"
+
+
+# All groups beside the content, with a name that is kept for what comes.
+BESIDE = frozenset({*KINDS, HISTORY, "index"})
 
 
 @dataclass(frozen=True)

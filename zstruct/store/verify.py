@@ -14,8 +14,9 @@ from zstruct.keywords import keywords
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE
 from zstruct.store.digests import combine_digests, rows_digest
+from zstruct.store.history import log
 from zstruct.store.labels import Labels
-from zstruct.store.spec import FAILURE, GROUP_KINDS, KINDS, LABELS, OWN, array_digest, is_content
+from zstruct.store.spec import FAILURE, GROUP_KINDS, HISTORY, KINDS, LABELS, OWN, array_digest, is_content
 from zstruct.store.store import Store
 from zstruct.store.verify_metadata import check_group_metadata, check_metadata
 
@@ -64,7 +65,7 @@ def verify(path: str | os.PathLike[str] | Store, *, storage_options: Mapping[str
     digests = {name: _check_content(store, name) for name in store.array_names()}
     lines = [f"{name} {digest}" for name, digest in digests.items() if is_content(name)]
     _require(combine_digests(lines) == store.digest, store, "", "the digests don't add up")
-    for kind in KINDS:
+    for kind in (*KINDS, HISTORY):
         for name in store.group_names(kind):
             _check_as_it_is(store, f"{kind}/{name}", offsets)
 
@@ -82,6 +83,8 @@ def _check_as_it_is(store: Store, group: str, offsets: NDArray[np.int64]) -> Non
                 _check_group(store, group, offsets)
             else:
                 _check_arrays(store, group)
+            if group.startswith(f"{HISTORY}/"):
+                _require(log(store)[-1].digest == store.digest, store, group, "is that of another store")
             return
         except ChangedInputError:
             there = store.again()

@@ -33,6 +33,7 @@ from zstruct.store.metadata import (
 from zstruct.store.spec import (
     ENCODING_TYPE,
     ENCODING_VERSION,
+    HISTORY,
     SHARDS,
     ArraySpec,
     array_digest,
@@ -207,17 +208,23 @@ def content_digest(arrays: Iterable[WrittenArray]) -> str:
 def finish(
     path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
 ) -> None:
-    """Complete a store, with the consolidated metadata of all that is in it.
+    """Complete a store, with the consolidated metadata of all that is in it, its history among that.
 
     The parameters are those of `complete`. A store that nobody created is created here, of its arrays.
     Whoever publishes it waits for the disk.
     """
-    documents = _completed(path, attrs, arrays, durable=False)
+    documents = _completed(path, attrs, arrays, durable=False, but=[HISTORY])
+    beside = read_documents(Path(path, HISTORY))
+    documents |= {f"{HISTORY}/{inner}" if inner else HISTORY: said for inner, said in beside.items()}
     write_document(path, consolidated(documents), durable=False)
 
 
 def complete(
-    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray] = ()
+    path: str | os.PathLike[str],
+    attrs: Mapping[str, Any],
+    arrays: Iterable[WrittenArray] = (),
+    *,
+    durable: bool = True,
 ) -> None:
     """Add digests, the last attributes and ``status = "complete"``; all that a group of a store needs.
 
@@ -230,24 +237,31 @@ def complete(
     arrays
         Its arrays as they were written. Their digests go into their attributes, and those of their
         shards into the group ``shards``.
+    durable
+        Whether to wait until it is on the disk.
 
     Raises
     ------
     CorruptStoreError
         If a shard is missing.
     """
-    write_document(path, _completed(path, attrs, arrays, durable=True)[""])
+    write_document(path, _completed(path, attrs, arrays, durable=durable)[""], durable=durable)
 
 
 def _completed(
-    path: str | os.PathLike[str], attrs: Mapping[str, Any], arrays: Iterable[WrittenArray], *, durable: bool
+    path: str | os.PathLike[str],
+    attrs: Mapping[str, Any],
+    arrays: Iterable[WrittenArray],
+    *,
+    durable: bool,
+    but: Iterable[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Write all documents but the root's, and return them all, complete."""
+    """Write all documents but the root's, and return them all, complete; `but` are none of its own."""
     written = list(arrays)
     for folder, _, files in os.walk(path):
         for left_by_a_kill in (name for name in files if name.endswith(PARTIAL)):
             os.unlink(os.path.join(folder, left_by_a_kill))
-    documents = read_documents(path) or _new_documents([array.spec for array in written], attrs)
+    documents = read_documents(path, but) or _new_documents([array.spec for array in written], attrs)
     for array in written:
         check_shards(path, array.spec)
         documents[array.spec.path]["attributes"] |= {**array.attrs, "digest": array.digest}
@@ -291,10 +305,10 @@ def _write_shard_table(
     return documents | {SHARDS: group_document(said)}
 
 
-def create_parent(path: str | os.PathLike[str], kind: str) -> None:
+def create_parent(path: str | os.PathLike[str], kind: str, *, durable: bool = True) -> None:
     """Create the group that groups of a kind lie in, if it is not there."""
     if not Path(path, kind, DOCUMENT).exists():
-        write_document(Path(path, kind), group_document({}))
+        write_document(Path(path, kind), group_document({}), durable=durable)
 
 
 def consolidate_again(
