@@ -17,7 +17,6 @@ from zstruct.schema import FIELDS, STRUCTURE, Field
 __all__ = ["copied", "default_dtype", "narrowed", "too_large"]
 
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-_ENERGIES = ("energy", "free_energy")
 
 
 def default_dtype(field: Field) -> np.dtype:
@@ -32,7 +31,7 @@ def default_dtype(field: Field) -> np.dtype:
     (dtype('float64'), dtype('float32'), dtype('float32'))
     """
     unknown = field.name not in FIELDS and field.level == STRUCTURE and field.shape == ()
-    return _DOUBLE if field.name in _ENERGIES or unknown else _SINGLE
+    return _DOUBLE if field.extensive or unknown else _SINGLE
 
 
 def copied(values: NDArray[Any], out: NDArray[Any]) -> None:

@@ -84,6 +84,8 @@ class Field:
     or_vector
         Whether a 3-vector in place of a scalar is the same quantity (non-collinear magnetic
         moments).
+    extensive
+        Whether it is an energy of all atoms together, so that errors are compared per atom.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Field:
     rotates: Rotation
     shape: tuple[int, ...] = ()
     or_vector: bool = False
+    extensive: bool = False
 
     @property
     def level(self) -> Level:
@@ -154,6 +157,7 @@ def _row(
     description: str,
     *,
     or_vector: bool = False,
+    extensive: bool = False,
 ) -> Field:
     kinds: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool"}
     axes = tuple(dims.split())
@@ -167,6 +171,7 @@ def _row(
         rotates=rotates,
         shape=tuple(SIZES[d] for d in axes[1:]),
         or_vector=or_vector,
+        extensive=extensive,
     )
 
 
@@ -201,11 +206,11 @@ _ROWS = (
         "whether the structure repeats along each lattice vector",
     ),
     _row(
-        "energy", "structure", "float64", "eV", "scalar", "total energy",
+        "energy", "structure", "float64", "eV", "scalar", "total energy", extensive=True,
     ),
     _row(
         "free_energy", "structure", "float64", "eV", "scalar",
-        "electronic free energy, the potential that the forces belong to",
+        "electronic free energy, the potential that the forces belong to", extensive=True,
     ),
     _row(
         "stress", "structure voigt", "float64", "eV angstrom-3", "voigt",

@@ -1,6 +1,7 @@
 """Datasets with other labels: in place of a store's own, or beside them; never a mixture of two truths."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -287,3 +288,51 @@ def test_what_makes_no_sense_is_a_sentence(store, labels, error, sentence):
         add(store, "teacher", energy=np.zeros(2))
     with pytest.raises(error, match=sentence):
         StructureReader(store, labels=labels)
+
+
+@pytest.mark.parametrize("layout", ["graph", "padded"])
+def test_energies_of_other_labels_are_compared_per_atom(store, layout):
+    torch = pytest.importorskip("torch")
+    data = zstruct.ZarrStructureDataset(store, ["energy"], labels={"t": "teacher"})
+    both = zstruct.ZarrStructureDataset(store, ["energy", "t_energy"], labels={"t": "teacher"})
+    assert data.fields == ("energy",)
+    batch = next(iter(both.loader(11, layout=layout)))
+    wrong = batch["t_energy"] + torch.arange(11) * batch["n_atoms"]
+    there = np.delete(np.arange(11.0), 4)
+    assert both.loss({"t_energy": wrong}, batch).item() == pytest.approx(np.mean(there**2))
+    gap = next(iter(zstruct.ZarrStructureDataset(store, ["gap"]).loader(11)))
+    assert data.loss({"gap": gap["gap"] + 2.0}, gap).item() == pytest.approx(4.0)  # nobody says it is one
+    mixture = zstruct.Mixture([both, both])
+    batch = next(iter(mixture.loader(22)))
+    wrong = batch["t_energy"] + 3.0 * batch["n_atoms"]
+    assert mixture.loss({"t_energy": wrong}, batch).item() == pytest.approx(9.0)
+
+
+def assert_same_labels(here, there):
+    """Check that labels are read elsewhere as they are here, by all who read labels."""
+    batches = [
+        zstruct.StructureReader(path, labels={"t": "teacher"}, dtype="float64").take([6, 1, 10, 4])
+        for path in (here, there)
+    ]
+    for name, column in batches[0].columns.items():
+        assert_array_equal(column, batches[1].columns[name], err_msg=name)
+    assert_array_equal(given(here, "teacher", "forces"), given(there, "teacher", "forces"))
+    assert zstruct.open_labels(there, "teacher").coverage("energy") == 10
+    frames = [zstruct.open(path).zs.labels("teacher") for path in (here, there)]
+    assert_array_equal(frames[0].tags.values, frames[1].tags.values)
+    assert_array_equal(frames[0].energy.values, frames[1].energy.values)
+    found = [zstruct.compare(path, "teacher").errors["energy_per_atom"].mae for path in (here, there)]
+    assert found[0] == found[1]
+    selected = [zstruct.StructureReader(p, labels="teacher").select("has(tags)") for p in (here, there)]
+    assert_array_equal(selected[0].structures, selected[1].structures)
+    with pytest.raises(InputError, match=r"zip|URL|elsewhere|local"):
+        add(there, "mine", energy=np.zeros(11))
+
+
+def test_labels_in_a_zip_file(store, tmp_path):
+    shutil.make_archive(str(tmp_path / "s"), "zip", store)
+    assert_same_labels(store, tmp_path / "s.zip")
+
+
+def test_labels_behind_a_url(store, served_folder):
+    assert_same_labels(store, f"{served_folder}/s.zarr")

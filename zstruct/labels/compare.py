@@ -39,8 +39,6 @@ __all__ = ["QUANTILES", "compare"]
 
 QUANTILES = (0.5, 0.9, 0.99)
 ELEMENT, SPLIT = "element", "split"
-#: Fields that grow with the number of atoms: their errors are those per atom.
-EXTENSIVE = ("energy", "free_energy")
 _FIRST = ("energy", "forces", "stress")
 _A, _B = "compared_a", "compared_b"
 
@@ -155,7 +153,7 @@ def compare(
     ).of(
         part,
         {pair.quantity: (pair.a, pair.b) for pair in pairs},
-        [pair.quantity for pair in pairs if pair.field.name in EXTENSIVE],
+        [pair.quantity for pair in pairs if pair.field.extensive],
     )
 
 
@@ -170,7 +168,7 @@ class _Pair:
     @property
     def quantity(self) -> str:
         """What errors are of."""
-        return f"{self.field.name}_per_atom" if self.field.name in EXTENSIVE else self.field.name
+        return f"{self.field.name}_per_atom" if self.field.extensive else self.field.name
 
     @property
     def unit(self) -> str:
@@ -284,7 +282,7 @@ def _look(
     for pair in pairs:
         rows = stretch.read(pair.a).astype(np.float64) - stretch.read(pair.b)
         per_atom = pair.field.level == ATOM
-        if pair.field.name in EXTENSIVE:
+        if pair.field.extensive:
             rows = rows / n_atoms
         rows = rows.reshape(len(rows), -1)
         sizes = np.linalg.norm(rows, axis=1) if pair.field.dims[1:] == ("xyz",) else np.abs(rows).max(axis=1)

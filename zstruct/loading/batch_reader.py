@@ -37,6 +37,7 @@ class BatchReader:
     """
 
     _epoch: Any
+    _pipeline: Any
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from zstruct.arguments import real, shown
 from zstruct.errors import ArgumentTypeError, InputError, UnknownNameError
 from zstruct.keywords import keywords
 from zstruct.loading.forces import USED
+from zstruct.schema import FIELDS
 from zstruct.text import nearest
 
 __all__ = ["ObservationModel", "as_predicted", "loss"]
@@ -23,7 +24,7 @@ __all__ = ["ObservationModel", "as_predicted", "loss"]
 #: Turns what a model predicts, with what the batch says of it, into what was observed, by name.
 ObservationModel = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
 
-_PER_ATOM = {"energy", "free_energy"}  # extensive: errors grow with the number of atoms
+_EXTENSIVE = frozenset(name for name, row in FIELDS.items() if row.extensive)
 _NO_LABELS = {"batch", "n_atoms", "numbers", "ptr", "structure"}  # say how a batch is laid out
 
 
@@ -40,6 +41,7 @@ def loss(
     *,
     error: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.mse_loss,
     observation_model: ObservationModel = as_predicted,
+    extensive: Collection[str] = _EXTENSIVE,
 ) -> Tensor:
     """Return the weighted sum of the errors of several predictions.
 
@@ -61,6 +63,9 @@ def loss(
     observation_model
         Turns predictions into what was observed, before they are compared: a function of predictions
         and batch that returns predictions.
+    extensive
+        What is an energy of all atoms together; ``data.loss`` knows of which fields of ``data`` it is so,
+        those that come of other labels among them.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def loss(
         # Some errors, such as huber_loss, want equal dtypes; that of the label has all of its digits.
         dtype = torch.promote_types(predicted.dtype, label.dtype)
         predicted, label = predicted.to(dtype), label.to(dtype)
-        if name in _PER_ATOM:
+        if name in extensive:
             n_atoms = batch["n_atoms"].to(label.dtype).clamp(min=1)
             predicted, label = predicted / n_atoms, label / n_atoms
         counts = _counts(name, label, batch)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.batch.origin import Origin
 from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.batch.union import Column, Columns
 from zstruct.errors import InputError
@@ -220,6 +221,11 @@ class Pipeline:
         found |= {} if self.extras is None else self.extras.columns
         wide = self.gather.wide & found.keys()
         return Columns(self.store.path, found, self._masked, wide, self.gather.origin.texts)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the structures come from."""
+        return self.gather.origin
 
     @property
     def changes(self) -> bool:

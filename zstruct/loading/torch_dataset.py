@@ -7,6 +7,8 @@ affair.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, Self
 
 import torch
@@ -44,8 +46,11 @@ class TorchDataset(BatchReader, Dataset[Sample]):
         array = array_of("a list of indices", indices)
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
-    #: The weighted sum of the errors of predictions.
-    loss = staticmethod(loss)
+    @property
+    def loss(self) -> Callable[..., Tensor]:
+        """The weighted sum of the errors of predictions: `zstruct.loading.losses.loss` of these fields."""
+        known = self._pipeline.origin.fields
+        return partial(loss, extensive=frozenset(name for name, row in known.items() if row.extensive))
 
     @keywords(MOVED, batch_size=Batches, shuffle=Shuffle, ranks=Ranks, threads=Threads)
     def loader(

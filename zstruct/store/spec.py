@@ -21,6 +21,7 @@ __all__ = [
     "DATASET_TYPE",
     "ENCODING_TYPE",
     "ENCODING_VERSION",
+    "EXTERNAL",
     "EXTERNAL_VERSION",
     "FAILURE",
     "FORMULA",
@@ -75,6 +76,10 @@ GROUP_VERSION = "1.0"
 
 #: The version of features that were added, not computed: they have no cutoff, and may have other rows.
 EXTERNAL_VERSION = "2.0"
+
+
+#: The class in manifests of features and labels that were added.
+EXTERNAL = "External"
 
 
 #: Major numbers that can be read, of kinds of groups that have more than the first.
@@ -224,6 +229,7 @@ def columns_of(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
             description=attrs.get("long_name", name),
             rotates=attrs["rotates"],
             shape=tuple(said["shape"][1:]),
+            extensive=name in FIELDS and FIELDS[name].extensive,
         )
     order = {name: i for i, name in enumerate(FIELDS)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))

@@ -97,4 +97,5 @@ class Delta(Transform):
     def takes_energies(self, fields: Mapping[str, Field]) -> bool:
         """Return whether total energies of batches are among what is taken off."""
         wanted = fields if self.fields is None else self.fields
-        return any(name in wanted and self._other(name) in fields for name in ("energy", "free_energy"))
+        energies = [name for name, row in fields.items() if row.extensive and name in wanted]
+        return any(self._other(name) in fields for name in energies)
