@@ -1,22 +1,26 @@
-"""Joining stores, against verifying them: bytes of both, and the most memory that it takes.
+"""Joining stores, against verifying them, with their groups or without; and features of a store that grew.
 
 Random decimals of eight digits, as text has them. What was written is on the disk at the end; the page cache
-is warm.
+is warm. A store that grew has one structure in a hundred that is new; its features are computed of these, or
+of all of them.
 """
 
 import os
 import resource
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 
 import zstruct
-from tests.benchmarks.common import costs, machine, show
+from tests.benchmarks.common import costs, machine, median, show
+from zstruct.features import Chebyshev
 
 _ATOMS = 12_000_000
 _REPEATS = 3
+_DESCRIPTOR = Chebyshev(["H", "C", "N", "O"], 8, 3.0, 3, 2.0)
 
 
 def main(scale: float = 1.0) -> None:
@@ -25,7 +29,12 @@ def main(scale: float = 1.0) -> None:
     try:
         for seed, name in enumerate(("a.zarr", "b.zarr", "c.zarr")):
             zstruct.build(_source(int(_ATOMS * scale) // 3, seed), folder / name, progress=False)
-        _join(folder)
+        _join(folder, "stores")
+        for store in sorted(folder.glob("*.zarr")):
+            zstruct.featurize(store, _DESCRIPTOR, progress=False)
+            zstruct.split(store, [0.8, 0.2], name="default")
+        _join(folder, "stores with features")
+        _grow(folder, scale)
     finally:
         shutil.rmtree(folder)
 
@@ -42,7 +51,7 @@ def _source(n_atoms: int, seed: int) -> zstruct.sources.ArraySource:
     )
 
 
-def _join(folder: Path) -> None:
+def _join(folder: Path, what: str) -> None:
     stores = sorted(folder.glob("*.zarr"))
 
     def verified(out: Path) -> None:
@@ -65,5 +74,32 @@ def _join(folder: Path) -> None:
         [side, f"{cost.wall:.2f}", f"{nbytes / cost.wall / 1e9:.2f}", f"{cost.wall / first.wall:.2f}"]
         for side, cost in found.items()
     ]
-    show(f"three stores of {nbytes / 1e6:,.0f} MB in all", rows, ["", "s", "GB/s", "times verify"])
+    show(f"three {what} of {nbytes / 1e6:,.0f} MB in all", rows, ["", "s", "GB/s", "times verify"])
     print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB of memory")
+
+
+def _grow(folder: Path, scale: float) -> None:
+    """Featurize a store that grew by one in a hundred, and one without features."""
+    grown = folder / "grown.zarr"
+    new = _source(int(_ATOMS * scale) // 300, 9)
+    zstruct.append(folder / "a.zarr", new, out=grown, progress=False)
+
+    def featurized(overwrite: bool) -> float:
+        store = folder / "now.zarr"
+        shutil.copytree(grown, store)
+        os.sync()
+        began = time.perf_counter()
+        zstruct.featurize(store, _DESCRIPTOR, overwrite=overwrite, progress=False)
+        os.sync()
+        seconds = time.perf_counter() - began
+        shutil.rmtree(store)
+        return seconds
+
+    found = {
+        side: median([featurized(overwrite) for _ in range(_REPEATS)])
+        for side, overwrite in (("all of it", True), ("what is new", False))
+    }
+    rows = [
+        [side, f"{seconds:.2f}", f"{seconds / found['all of it']:.3f}"] for side, seconds in found.items()
+    ]
+    show(f"features of {zstruct.Store(grown).n_atoms:,} atoms, 1 % of them new", rows, ["", "s", "of all"])

@@ -348,8 +348,8 @@ def test_groups_come_along(full, tmp_path, no_clones):
 def test_groups_of_others_are_named(full):
     shutil.copytree(full / "splits", full / "strange")
     report = append(full, [Atoms("H")])
-    assert report.left_out == ["strange"]
-    assert "left out, as no groups of zstruct: strange" in str(report)
+    assert report.left_out == {"strange": "no groups of zstruct"}
+    assert "left out: strange: no groups of zstruct" in str(report)
 
 
 def test_new_structures_are_dealt_out(tmp_path):

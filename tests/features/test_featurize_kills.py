@@ -15,6 +15,7 @@ from tests.features.gaussians import CUTOFF, Gaussians, run
 from zstruct.features import NeighborList, group_names, open_group, register
 from zstruct.features import featurize_groups as assembling
 from zstruct.store import chunks, group_publication
+from zstruct.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +85,20 @@ def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, s
     raise AssertionError("it was over before it could be killed")
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, overwrite, long_run):
-    if overwrite:
+@pytest.mark.parametrize("state", ["new", "replaced", "grown"])
+def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, structures, state, long_run):
+    if state == "replaced":
         run(small, Gaussians((2.0, 1.0)), True)
-    options = {"derivatives": True, "overwrite": overwrite}
+    if state == "grown":
+        run(small, Gaussians((1.0,)), True)
+        zstruct.append(small, structures[6:11], progress=False)
+    options = {"derivatives": True, "overwrite": state == "replaced"}
     whole = tmp_path / "whole.zarr"
     shutil.copytree(small, whole)
     _child(spawner, whole, dict(options)).join(60)
     expected, total = tree_bytes(whole), int((tmp_path / "steps").read_text())
+    before = tree_bytes(small / "features") if state == "grown" else {}
+    digest = Store(small).digest
     kills = 0
     # Evenly over the whole, and closer at its end, which publishes and cleans up.
     few = {*np.linspace(1, total - 30, 2).astype(int), *range(total - 28, total, 12)}
@@ -104,6 +110,8 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, 
         process.join(60)
         kills += process.exitcode == -signal.SIGKILL
         zstruct.verify(out)  # whatever can be seen is whole
+        if state == "grown" and Store(out).group_attrs("features/gaussians")["store_digest"] != digest:
+            assert tree_bytes(out / "features") == before
         process = _child(spawner, out, dict(options))
         process.join(60)
         assert process.exitcode == 0

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zstruct.features.statistics import by_species, described
+from zstruct.features.statistics import FirstMoments, by_species
 
 
 @settings(deadline=None, max_examples=60)
@@ -15,7 +15,7 @@ def test_tasks_merge_to_the_statistics_of_all_rows(sizes, seed, offset):
     numbers = rng.choice([1, 8, 22], sum(sizes)).astype(np.uint8)
     edges = np.cumsum(sizes)[:-1]
     tasks = [by_species(v, z) for v, z in zip(np.split(values, edges), np.split(numbers, edges), strict=True)]
-    found = described(tasks)
+    found = FirstMoments().then(tasks).described()
     for symbol, number in (("all", None), ("H", 1), ("O", 8), ("Ti", 22)):
         rows = values if number is None else values[numbers == number]
         assert (symbol in found) == (len(rows) > 0)
@@ -35,11 +35,11 @@ def test_a_large_mean_costs_no_digits_of_the_spread():
     values = 1e8 + rng.normal(size=(5000, 2))
     numbers = np.ones(5000, np.uint8)
     tasks = [by_species(values[a : a + 700], numbers[a : a + 700]) for a in range(0, 5000, 700)]
-    found = described(tasks)["H"]
+    found = FirstMoments().then(tasks).described()["H"]
     np.testing.assert_allclose(found["std"], (values - 1e8).std(axis=0), rtol=1e-8)
 
 
 def test_single_precision_is_summed_in_double():
     values = np.full((100_000, 1), 0.1, np.float32)
-    found = described([by_species(values, np.full(100_000, 6))])["C"]
+    found = FirstMoments().then([by_species(values, np.full(100_000, 6))]).described()["C"]
     np.testing.assert_allclose(found["mean"], np.float64(np.float32(0.1)), rtol=1e-12)

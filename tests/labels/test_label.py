@@ -16,9 +16,9 @@ from zstruct import InputError, StaleGroupError, StoreExistsError
 from zstruct.errors import ArgumentTypeError, BuildLockedError, ChangedInputError
 from zstruct.features import NeighborList
 from zstruct.labels import label_tasks
-from zstruct.labels.writer import Failures, LabelColumn, write_labels
 from zstruct.store.group_publication import publish
 from zstruct.store.groups import writing_group
+from zstruct.store.label_writer import Failures, LabelColumn, write_labels
 
 label = functools.partial(zstruct.label, progress=False)
 
@@ -482,7 +482,7 @@ def test_some_structures_then_the_others(store, small_parts):
     assert zstruct.open_labels(store, "s").digest == zstruct.open_labels(store, "all").digest
 
 
-def test_appended_structures_get_labels_and_the_others_keep_theirs(store):
+def test_appended_structures_get_labels_and_the_others_keep_theirs(store, small_chunks, monkeypatch):
     def seen(batch):
         asked.extend(batch.structures.tolist())
         return failing(batch)
@@ -492,13 +492,25 @@ def test_appended_structures_get_labels_and_the_others_keep_theirs(store):
     new = [ase.Atoms(f"Cu{n}", np.random.default_rng(n).normal(size=(n, 3))) for n in (2, 5, 3)]
     grown = store.with_name("grown.zarr")
     zstruct.append(store, new, out=grown, progress=False)
-    with pytest.raises(StaleGroupError):
+    with pytest.raises(
+        StaleGroupError, match=r"run zstruct\.label again as before, which computes what is new"
+    ):
         zstruct.open_labels(grown, "s")
     asked.clear()
-    assert label(grown, seen, "s", version=1).written
+    before = {name: (grown / "labels/s" / name).stat().st_ino for name in tree_bytes(grown / "labels/s")}
+    with monkeypatch.context() as patch:
+        patch.setattr("zstruct.store.sharing.clone", lambda *_: False)
+        assert label(grown, seen, "s", version=1).written
     assert sorted(set(asked)) == [11, 12, 13]
     label(grown, seen, "all", version=1)
-    assert zstruct.open_labels(grown, "s").digest == zstruct.open_labels(grown, "all").digest
+    assert tree_bytes(grown / "labels/s") == tree_bytes(grown / "labels/all")
+    shared = [name for name, node in before.items() if (grown / "labels/s" / name).stat().st_ino == node]
+    rows = {name: zstruct.Store(grown).grid(f"labels/s/{name}").shard_rows for name in ("energy", "forces")}
+    n_atoms = int(zstruct.Store(store).n_atoms)
+    expected = [f"energy/c/{k}" for k in range(11 // rows["energy"])]
+    expected += [f"forces/c/{k}/0" for k in range(n_atoms // rows["forces"])]
+    assert set(expected) <= set(shared)
+    assert len(expected) > 1
     assert not label(grown, seen, "s", version=1).written
     zstruct.verify(grown)
 

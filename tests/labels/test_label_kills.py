@@ -4,6 +4,7 @@ import multiprocessing
 import shutil
 import signal
 
+import ase
 import numpy as np
 import pytest
 
@@ -36,10 +37,15 @@ def _child(spawner, *args):
     return process.exitcode
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_killed_at_any_step(spawner, tmp_path, store, overwrite, long_run):
+@pytest.mark.parametrize("state", ["new", "replaced", "grown"])
+def test_killed_at_any_step(spawner, tmp_path, store, state, long_run):
+    overwrite = state == "replaced"
     if overwrite:
         zstruct.labels.add(store, "x", energy=np.zeros(11))
+    if state == "grown":
+        assert _child(spawner, store, False) == 0
+        new = [ase.Atoms(f"Cu{n}", np.random.default_rng(n).normal(size=(n, 3))) for n in (2, 5, 3)]
+        zstruct.append(store, new, progress=False)
     whole = shutil.copytree(store, tmp_path / "whole.zarr")
     assert _child(spawner, whole, overwrite) == 0
     expected, total = tree_bytes(whole), int((tmp_path / "steps").read_text())

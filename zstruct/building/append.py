@@ -142,7 +142,8 @@ def _append(request: AppendRequest, path: str, target: Target, began: float) -> 
     else:
 
         def finish(plan: Plan, summaries: Summaries) -> dict[str, Any]:
-            carried = carry_groups(store, target, parts, links=True)
+            others = [source for place, source in plan.inputs.items() if place]
+            carried = carry_groups(store, target, parts, others, links=True)
             return AppendReport.figures(target.store, store, summaries) | vars(carried)
 
         said = make(job, target, request.runner(), finish)

@@ -51,7 +51,8 @@ class AppendReport:
     waiting
         Groups that were computed from the old structures, and are stale until they are made again.
     left_out
-        Groups in the root of the store that are none of zstruct's, which did not come along.
+        Groups that did not come along, and why: those that are none of zstruct's, and those of stores that
+        were appended.
     """
 
     path: str
@@ -70,7 +71,7 @@ class AppendReport:
     ignored: list[str]
     extended: list[str]
     waiting: list[str]
-    left_out: list[str]
+    left_out: dict[str, str]
 
     @staticmethod
     def figures(
@@ -160,8 +161,7 @@ class AppendReport:
             lines.append(f"with the new structures: {', '.join(self.extended)}")
         if self.waiting:
             lines.append(f"of the structures from before, and stale: {', '.join(self.waiting)}")
-        if self.left_out:
-            lines.append(f"left out, as no groups of zstruct: {', '.join(self.left_out)}")
+        lines += [f"left out: {group}: {why}" for group, why in self.left_out.items()]
         if self.ignored:
             lines.append(f"ignored {counted(len(self.ignored), 'file')} that no source reads (see .ignored)")
         return "\n".join(lines)

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
+from zstruct.building.copied_groups import copy_group
 from zstruct.building.publication import Target
-from zstruct.building.shared_shards import put_shard, shared_shards
+from zstruct.building.stored_blocks import StoredInput
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.schema import STRUCTURE
 from zstruct.splits.allocation import dealt
@@ -27,10 +28,10 @@ from zstruct.splits.sizes import counts_of, is_row
 from zstruct.store.chunks import choose_grid
 from zstruct.store.files import array_said
 from zstruct.store.metadata import DOCUMENT
-from zstruct.store.sharing import share
+from zstruct.store.shared_shards import shared_shards, write_growing
 from zstruct.store.spec import KINDS
 from zstruct.store.store import Store
-from zstruct.store.write import WrittenArray, complete, consolidate_again, create, create_parent, write_shard
+from zstruct.store.write import complete, consolidate_again, create, create_parent
 
 __all__ = ["Carried", "NewParts", "carry_groups", "new_parts"]
 
@@ -123,15 +124,17 @@ class Carried:
     waiting
         What was computed from the old structures only.
     left_out
-        Groups that are none of zstruct's.
+        Why others did not come along, by group.
     """
 
     extended: Sequence[str]
     waiting: Sequence[str]
-    left_out: Sequence[str]
+    left_out: Mapping[str, str]
 
 
-def carry_groups(store: Store, target: Target, parts: NewParts, *, links: bool) -> Carried:
+def carry_groups(
+    store: Store, target: Target, parts: NewParts, added: Sequence[StoredInput], *, links: bool
+) -> Carried:
     """Put the groups of a store into its new version, which is whole but not in its place.
 
     Parameters
@@ -142,6 +145,8 @@ def carry_groups(store: Store, target: Target, parts: NewParts, *, links: bool) 
         Where the new version is made.
     parts
         To which parts new structures go.
+    added
+        Stores that were appended, whose groups stay behind.
     links
         Whether shards may be the same files.
     """
@@ -158,26 +163,18 @@ def carry_groups(store: Store, target: Target, parts: NewParts, *, links: bool) 
                 _extend_split(store, made, group, folder, parts, links=links)
                 extended.append(group)
             else:
-                _carry(store, group, folder, links=links)
+                copy_group(store, group, folder, links=links)
                 waiting.append(group)
             store.check_current(f"{group}/{DOCUMENT}")
             create_parent(target.store, kind)
             os.rename(folder, target.store / group)
     if extended or waiting:
         consolidate_again(target.store, target.work)
-    return Carried(extended, waiting, sorted({*store.kinds()} - {*KINDS}))
-
-
-def _carry(store: Store, group: str, folder: Path, *, links: bool) -> None:
-    """Put a group into a folder as it is; documents are copied, shards shared where that can be."""
-    source = Path(store.path, group)
-    for inner, _, files in os.walk(source):
-        place = folder / os.path.relpath(inner, source)
-        place.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            file, made = Path(inner, name), place / name
-            if name == DOCUMENT or share(file, made, links=links) is None:
-                shutil.copyfile(file, made)
+    left_out = dict.fromkeys(sorted({*store.kinds()} - {*KINDS}), "no groups of zstruct")
+    for one in added:
+        there = [f"{kind}/{name}" for kind in KINDS for name in one.store.group_names(kind)]
+        left_out |= {f"{group} of {one.label}": "append takes structures along, no groups" for group in there}
+    return Carried(extended, waiting, left_out)
 
 
 def _extend_split(
@@ -199,9 +196,5 @@ def _extend_split(
     attrs = {key: value for key, value in attrs.items() if key not in ("status", "metadata_digest")}
     create(folder, [spec], attrs)
     shared = shared_shards(store, f"{group}/codes", spec)
-    for one in shared:
-        put_shard(one, folder, spec, links=links, durable=False)
-    rows, new = spec.grid.shard_rows, range(len(shared), spec.grid.n_shards(n))
-    shards = [one.known for one in shared]
-    shards += [write_shard(folder, spec, k, codes[k * rows : (k + 1) * rows], durable=False) for k in new]
-    complete(folder, {}, [WrittenArray(spec, shards)])
+    written = write_growing(folder, spec, shared, lambda a, b: codes[a:b], links=links, durable=False)
+    complete(folder, {}, [written])

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from zstruct.building.manifest import Manifest
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
-from zstruct.building.shared_shards import SharedShard, put_shard, shared_shards
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
 from zstruct.sources.remarks import Remarks
 from zstruct.store.history import Input, Step, log, write_history
+from zstruct.store.shared_shards import SharedShard, shared_shards, write_growing
 from zstruct.store.spec import ArraySpec
-from zstruct.store.write import Shard, WrittenArray, content_digest, finish, write_shard
+from zstruct.store.write import Shard, WrittenArray, content_digest, finish
 from zstruct.store.zarr_check import check_readable
 
 __all__ = ["edge_arrays", "finalize_store"]
@@ -76,12 +76,7 @@ def _write_table(
         same = len(shared) * rows
         if same and not np.array_equal(store.read(spec.path, 0, min(same, len(values))), values[:same]):
             shared = []
-    for one in shared:
-        put_shard(one, path, spec, links=links, durable=False)
-    shards = [one.known for one in shared]
-    new = range(len(shared), spec.grid.n_shards(len(values)))
-    shards += [write_shard(path, spec, k, values[k * rows : (k + 1) * rows], durable=False) for k in new]
-    return WrittenArray(spec, shards)
+    return write_growing(path, spec, shared, lambda a, b: values[a:b], links=links, durable=False)
 
 
 def _atomic_energies(plan: Plan, asked: Mapping[str, float] | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct import parallel
+from zstruct.building.copied_groups import without_groups
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
 from zstruct.building.finalize import finalize_store
@@ -141,6 +142,7 @@ def make(
         summaries = _encode(runner, target, plan, manifest.identity, links=job.grows)
         now, _ = fingerprints(job.sources, skip=job.skip)
         check_unchanged(manifest.inputs, now)
+        without_groups(target.store)
         finalize_store(target.store, plan, summaries, manifest, parts, dict(job.described), links=job.grows)
         told = finish(plan, summaries)
         target.publish(job.identity if manifest.resumable else uuid.uuid4().hex, told)

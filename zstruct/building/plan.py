@@ -22,7 +22,6 @@ from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
 from zstruct.building.kept_forms import keep_form, kept_chunk_rows
 from zstruct.building.parts import PartBlock, read_summary
-from zstruct.building.shared_shards import SharedShard, shared_shards
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.disk import save_array
 from zstruct.errors import InputError
@@ -35,6 +34,7 @@ from zstruct.sources.remarks import Remarks
 from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.chunks import ChunkGrid, choose_grid, grid_with
 from zstruct.store.decimals import Decimal
+from zstruct.store.shared_shards import SharedShard, shared_shards
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.workdir import write_json
 

@@ -15,13 +15,13 @@ from zstruct.building.fields import PlannedField, unit_factor
 from zstruct.building.markers import marker_of, settle
 from zstruct.building.plan import Plan, load_plan
 from zstruct.building.publication import Target
-from zstruct.building.shared_shards import SharedShard, put_shard
 from zstruct.building.stored_blocks import StoredInput
 from zstruct.errors import InputError
 from zstruct.precision import copied
 from zstruct.ragged import atom_rows, convert
 from zstruct.schema import ATOM, Field
 from zstruct.store.files import shard_path
+from zstruct.store.shared_shards import SharedShard, put_shard
 from zstruct.store.write import write_pieces
 
 __all__ = ["EncodeTask", "encode_shard", "encode_tasks"]

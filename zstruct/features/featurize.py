@@ -2,7 +2,7 @@
 
 Work is done in a directory beside the store; what is there is whole before it is renamed into the
 store, and the consolidated metadata shows it last. This module says what is to be done and in which
-order; what the tasks do is in `zstruct.features.featurize_tasks`.
+order; what the tasks do is in `zstruct.features.featurize_tasks` and `zstruct.features.featurize_pairs`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from zstruct.errors import CorruptStoreError, InputError, StoreExistsError, Zstr
 from zstruct.features.descriptor import Descriptor, make_manifest
 from zstruct.features.featurize_groups import make, prepare
 from zstruct.features.featurize_tasks import Job
+from zstruct.features.known_rows import NOTHING, KnownRows
 from zstruct.geometry.neighbors import NeighborList
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
@@ -62,6 +63,8 @@ class FeaturizeReport:
         Those of them that this call computed; the others were there.
     n_atoms
         Atoms of the store.
+    n_known
+        Those of them of which all groups that this call computed were known already.
     n_features
         Features of an atom; None for neighbour lists.
     n_pairs
@@ -76,6 +79,7 @@ class FeaturizeReport:
     groups: list[str]
     computed: list[str]
     n_atoms: int
+    n_known: int
     n_features: int | None
     n_pairs: int | None
     nbytes: int
@@ -87,7 +91,8 @@ class FeaturizeReport:
             what.append(counted(self.n_features, "feature"))
         if self.n_pairs is not None:
             what.append(counted(self.n_pairs, "pair"))
-        did = f"computed in {self.seconds:.2f} s" if self.computed else "there already, nothing to do"
+        new = f" for {counted(self.n_atoms - self.n_known, 'new atom')}" if self.n_known else ""
+        did = f"computed{new} in {self.seconds:.2f} s" if self.computed else "there already, nothing to do"
         return f"{self.path}: {' and '.join(self.groups)}: {', '.join(what)}, {sized(self.nbytes)}, {did}"
 
 
@@ -109,7 +114,8 @@ def featurize(
     Writes the groups ``features/<name>`` and, if asked for, ``derivatives/<name>``; of a neighbour
     list ``neighbors/<name>``. The rest of the store stays as it is. Killed at any instant, the same
     call resumes where it was and makes the same groups, byte for byte; until they are whole, none
-    of them can be seen. Called again when all is there, it does nothing.
+    of them can be seen. Called again when all is there, it does nothing; after structures were
+    appended to the store, it computes what is new, and has the rest in common with the groups before.
 
     Parameters
     ----------
@@ -184,6 +190,7 @@ def featurize(
     path = Path(os.path.realpath(opened.path))  # beside the store itself, not beside a link to it
     work = working_directory(path)
     safe = f"what is whole stays in {work.path}, and nothing of the store is lost"
+    n_known = 0
     with writing(work.path, safe), work:
         if recover(path, work.path) == identity:  # killed while cleaning up
             todo, whole = kinds, True
@@ -191,17 +198,24 @@ def featurize(
             there = Store(path)
             for kind in kinds:
                 check_distinct(there, kind, called)
-            todo = [k for k in kinds if _missing(there, k, called, wanted[k], overwrite)]
-            whole = not todo
+            known = {}
+            for kind in kinds:
+                rows = _known(there, kind, called, wanted[kind], overwrite)
+                if rows is not None:
+                    known[kind] = rows
+            todo, whole = list(known), not known
         if not whole:
-            job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype)
+            n_known = min(rows.n_atoms for rows in known.values())
+            job = Job(os.fspath(path), work.path, descriptor, tuple(todo), dtype, known)
             runner = Runner(workers, progress)
-            if read_json(work.path / JOB) != [identity, todo]:
+            # What is known may have been replaced since it was interrupted.
+            begun = [identity, todo, [rows.digest for rows in known.values()]]
+            if read_json(work.path / JOB) != begun:
                 work.clear(keep=[LABELLING])
-                prepare(job, opened, only)
-                write_json(work.path / JOB, [identity, todo])
+                prepare(job, there, only)
+                write_json(work.path / JOB, begun)
             try:
-                make(job, opened, wanted, runner)
+                make(job, there, wanted, runner)
                 publish(path, work.path, called, todo, identity, opened.digest)
             except ZstructError as error:
                 check_same(path, opened.digest)  # or else the store may look damaged
@@ -211,7 +225,7 @@ def featurize(
             finally:
                 runner.close()
         work.remove(keep=[LABELLING])
-    return _report(given, called, kinds, todo, time.perf_counter() - began)
+    return _report(given, called, kinds, todo, n_known, time.perf_counter() - began)
 
 
 def _check(
@@ -260,20 +274,31 @@ def _attrs(
     return said | ({"only": only} if kind == "derivatives" else {})
 
 
-def _missing(opened: Store, kind: GroupKind, name: str, wanted: dict[str, Any], overwrite: bool) -> bool:
-    """Return whether a group has to be made; refuse if another one is in its place."""
+def _known(
+    opened: Store, kind: GroupKind, name: str, wanted: dict[str, Any], overwrite: bool
+) -> KnownRows | None:
+    """Return what is known of a group that has to be made; None if it is there.
+
+    Raises
+    ------
+    StoreExistsError
+        If another one is in its place.
+    """
     if name not in opened.group_names(kind) or overwrite:
-        return True
+        return NOTHING
     there = opened.group_attrs(f"{kind}/{name}")
     other = [key for key, value in wanted.items() if there.get(key) != value]
     if not other:
-        return False
+        return None
+    found = KnownRows.of(opened, kind, name, there) if other == ["store_digest"] else None
+    if found is not None:
+        return found
     made = there["manifest"]
     reasons = {
-        "store_digest": "from other content than the store has now",
         "manifest": f"by version {made['version']} of {made['class']} with {made['parameters']}",
         "dtype": f"as {there.get('dtype')}",
         "only": f"with only={there.get('only')!r}",
+        "store_digest": "from other content than the store has now",
     }
     reason = next((text for key, text in reasons.items() if key in other), "in another format")
     raise StoreExistsError(
@@ -283,7 +308,7 @@ def _missing(opened: Store, kind: GroupKind, name: str, wanted: dict[str, Any], 
 
 
 def _report(
-    path: str, name: str, kinds: list[GroupKind], computed: list[GroupKind], seconds: float
+    path: str, name: str, kinds: list[GroupKind], computed: list[GroupKind], n_known: int, seconds: float
 ) -> FeaturizeReport:
     opened = Store(path)
     paths = {kind: f"{kind}/{name}" for kind in kinds}
@@ -293,6 +318,7 @@ def _report(
         groups=list(paths.values()),
         computed=[paths[kind] for kind in computed],
         n_atoms=opened.n_atoms,
+        n_known=n_known,
         n_features=opened.shape(f"{paths['features']}/values")[1] if "features" in paths else None,
         n_pairs=None if by_pairs is None else opened.shape(f"{by_pairs}/indices")[0],
         nbytes=sum(bytes_within(os.path.join(opened.path, path)) for path in paths.values()),

@@ -19,20 +19,19 @@ from zstruct.labels.given import check_label_name, column_of
 from zstruct.labels.report import LabelReport
 from zstruct.labels.units import LabelUnits
 from zstruct.labels.virials import without_virial
-from zstruct.labels.writer import LabelColumn, write_labels
 from zstruct.paths_and_urls import check_writable
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE, Level
 from zstruct.store.group_publication import check_distinct, check_name, publish
 from zstruct.store.groups import writing_group
+from zstruct.store.label_writer import LabelColumn, write_labels
 from zstruct.store.labels import Labels, labels_digest
 from zstruct.store.metadata import read_documents
-from zstruct.store.spec import GROUP_VERSION, LABELS
+from zstruct.store.spec import EXTERNAL, GROUP_VERSION, LABELS
 from zstruct.store.store import Store
 
 __all__ = ["add"]
 
-_CLASS = "External"  # in manifests
 _DTYPE = choice("float32", "float64", None)
 _OPTIONS = ("units", "levels", "dtype", "description", "overwrite")
 
@@ -195,7 +194,7 @@ def _attrs(there: Store, columns: Iterable[LabelColumn], description: str | None
         "encoding-type": f"zstruct-{LABELS}",
         "encoding-version": GROUP_VERSION,
         "store_digest": there.digest,
-        "manifest": make_manifest(_CLASS, 1, {"fields": names}),
+        "manifest": make_manifest(EXTERNAL, 1, {"fields": names}),
         **({} if description is None else {"description": description}),
     }
 
@@ -213,7 +212,7 @@ def _is_new(there: Store, name: str, folder: Path, overwrite: bool) -> bool:
     if overwrite:
         return True
     why = "with other values, or another description"
-    if found.manifest["class"] != _CLASS:
+    if found.manifest["class"] != EXTERNAL:
         why = f"made by {found.manifest['parameters'].get('how', found.manifest['class'])}"
     if found.attrs["store_digest"] != there.digest:
         why = "of other content than the store has now"

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.labels.label_tasks import joined_field
-from zstruct.labels.writer import Failures, LabelColumn
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field
 from zstruct.store.history import log
+from zstruct.store.label_writer import Failures, KeptLabels, LabelColumn
 from zstruct.store.labels import Labels
 from zstruct.store.store import Store
 
@@ -86,6 +86,7 @@ def completed(
     mine = np.zeros(n, dtype=bool)
     mine[new] = True
     rows = {True: _Rows.of(mine, offsets), False: _Rows.of(mine, np.arange(n + 1))}
+    grown = labels is not None and not mine[: labels.n_structures].any()
     made = {column.field.name: column for column in columns}
     found = []
     for name in sorted({*made, *(() if labels is None else labels.fields)}):
@@ -96,7 +97,11 @@ def completed(
         present = None if row.presence() is None else both.present()
         said = {} if old is None else old.store.array_attrs(old.array(name))
         attrs = {"source_units": said["source_units"]} if "source_units" in said else {}
-        found.append(LabelColumn(row, both.read, present, attrs))
+        kept = None
+        if grown and old is not None:
+            n_rows = int(both.rows.offsets[old.n_structures])
+            kept = KeptLabels(old.store, old.array(name), old.n_structures, n_rows)
+        found.append(LabelColumn(row, both.read, present, attrs, kept))
     return found, _joined(labels, mine, failures)
 
 

@@ -23,7 +23,6 @@ from zstruct.features.external.numbers import as_numbers
 from zstruct.features.external.rows import Counts
 from zstruct.labels.tables import LabelTable, table_of
 from zstruct.labels.units import LabelUnits
-from zstruct.labels.writer import LabelColumn
 from zstruct.schema import (
     ATOM,
     FIELDS,
@@ -36,6 +35,7 @@ from zstruct.schema import (
     safe_names,
 )
 from zstruct.sources.normalize.checks import NOT_SYMMETRIC, not_symmetric
+from zstruct.store.label_writer import LabelColumn
 from zstruct.store.spec import FAILURE, NOT_LABELS
 from zstruct.voigt import full_to_voigt
 

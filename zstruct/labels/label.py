@@ -36,7 +36,6 @@ from zstruct.labels.outcome import Expected
 from zstruct.labels.part_columns import columns_of_parts
 from zstruct.labels.report import LabelReport
 from zstruct.labels.units import LabelUnits
-from zstruct.labels.writer import write_labels
 from zstruct.loading.dataset_options import Cache
 from zstruct.loading.reader import StructureReader
 from zstruct.parallel import WORKERS, RunsIn
@@ -56,6 +55,7 @@ from zstruct.store.group_publication import (
     remove_job,
     working_directory,
 )
+from zstruct.store.label_writer import write_labels
 from zstruct.store.labels import Labels
 from zstruct.store.spec import FAILURE, GROUP_VERSION, LABELS
 from zstruct.store.store import Store

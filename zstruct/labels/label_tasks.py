@@ -19,11 +19,11 @@ from zstruct.building.parts import PartWriter
 from zstruct.errors import InputError
 from zstruct.labels.calls import Asked, Call
 from zstruct.labels.outcome import Outcome
-from zstruct.labels.writer import FAILURE_FIELD
 from zstruct.loading.reader import StructureReader
 from zstruct.ragged import Packed, atom_rows, counts_to_offsets, segment_ranges
 from zstruct.schema import ATOM, Field
 from zstruct.store.checksums import crc
+from zstruct.store.label_writer import FAILURE_FIELD
 from zstruct.store.spec import FAILURE
 from zstruct.store.workdir import read_json
 

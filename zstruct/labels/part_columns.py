@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from zstruct.building.parts import PartBlock, read_blocks
 from zstruct.labels.label_tasks import PartTask, joined_field
-from zstruct.labels.writer import Failures, LabelColumn
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field
+from zstruct.store.label_writer import Failures, LabelColumn
 from zstruct.store.spec import FAILURE
 
 __all__ = ["columns_of_parts"]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
-from zstruct.labels.writer import LabelColumn
 from zstruct.schema import FIELDS
 from zstruct.sources.normalize.checks import NOT_SYMMETRIC, not_symmetric
+from zstruct.store.label_writer import LabelColumn
 from zstruct.store.store import Store
 from zstruct.voigt import full_to_voigt
 

@@ -38,7 +38,16 @@ from zstruct.store.group_publication import (
     recover,
     working_directory,
 )
-from zstruct.store.spec import EXTERNAL_VERSION, GROUP_VERSION, GROUP_VERSIONS, ArraySpec
+from zstruct.store.history import log
+from zstruct.store.spec import (
+    EXTERNAL,
+    EXTERNAL_VERSION,
+    GROUP_KINDS,
+    GROUP_VERSION,
+    GROUP_VERSIONS,
+    LABELS,
+    ArraySpec,
+)
 from zstruct.store.store import Store
 from zstruct.store.write import complete, create, write_array
 
@@ -254,9 +263,18 @@ def require_group(
             f"{' and '.join(f'{major}.x' for major in known)}; install a newer zstruct"
         )
     if attrs["store_digest"] != given.digest:
-        function = "zstruct.features.add" if version == EXTERNAL_VERSION else function
         raise StaleGroupError(
             f"the {noun} {name!r} of {opened.path} was made for other content than the store has now; "
-            f"run {function} again with overwrite=True"
+            f"{_mend(opened, kind, attrs, function)}"
         )
     return opened, attrs
+
+
+def _mend(opened: Store, kind: str, attrs: Mapping[str, Any], function: str) -> str:
+    """Return what is to be done about a group that is stale."""
+    if attrs["encoding-version"] == EXTERNAL_VERSION:
+        function = "zstruct.features.add"
+    computed = kind in (*GROUP_KINDS, LABELS) and attrs["manifest"]["class"] != EXTERNAL
+    if computed and log(opened).rows_kept(attrs["store_digest"]) is not None:
+        return f"run {function.split()[0]} again as before, which computes what is new"
+    return f"run {function} again with overwrite=True"

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,14 +33,13 @@ from zstruct.schema import ATOM, STRUCTURE
 from zstruct.store.chunks import choose_grid
 from zstruct.store.group_publication import check_distinct, check_name, publish
 from zstruct.store.groups import writing_group
-from zstruct.store.spec import EXTERNAL_VERSION, OWN, ArraySpec
+from zstruct.store.spec import EXTERNAL, EXTERNAL_VERSION, OWN, ArraySpec
 from zstruct.store.store import Store
 from zstruct.store.write import Shard, WrittenArray, complete, create, write_array, write_pieces
 from zstruct.text import counted, sized
 
-__all__ = ["AddReport", "add"]
+__all__ = ["AddReport", "add", "manifest_of", "write_features"]
 
-_CLASS = "External"  # in manifests
 _KIND = "features"
 _LEVEL = choice(ATOM, STRUCTURE, OWN, None)
 _DTYPE = choice("float32", "float64", None)
@@ -195,7 +194,7 @@ def add(
         new = _missing(there, name, said, overwrite)
         if new:
             check_distinct(there, _KIND, name)
-            _write(there, scratch / _KIND, given.rows, said)
+            write_features(there, scratch / _KIND, given.rows, said)
             publish(Path(there.path), scratch, name, [_KIND], "", opened.digest)
     group = f"{_KIND}/{name}"
     rows = given.rows
@@ -217,17 +216,22 @@ def _attrs(
 ) -> dict[str, Any]:
     """Return the attributes that say what a group is: it is the same if they are."""
     rows = given.rows
-    parameters = {"level": rows.level, "rows": rows.shape[0], "values": _digest(rows)}
     said = {
         "encoding-type": f"zstruct-{_KIND}",
         "encoding-version": EXTERNAL_VERSION,
         "store_digest": there.digest,
-        "manifest": make_manifest(_CLASS, 1, parameters),
+        "manifest": manifest_of(rows),
         "level": rows.level,
         "dtype": rows.dtype.name,
         "feature_names": _names(name, rows.shape[1], given.names if feature_names is None else feature_names),
     }
     return said | ({} if description is None else {"description": description})
+
+
+def manifest_of(rows: Rows) -> dict[str, Any]:
+    """Return what tells features from others of their name: a digest of their numbers."""
+    parameters = {"level": rows.level, "rows": rows.shape[0], "values": _digest(rows)}
+    return make_manifest(EXTERNAL, 1, parameters)
 
 
 def _names(name: str, width: int, given: Iterable[str] | None) -> list[str]:
@@ -276,8 +280,20 @@ def _missing(there: Store, name: str, said: dict[str, Any], overwrite: bool) -> 
     )
 
 
-def _write(there: Store, folder: Path, rows: Rows, said: dict[str, Any]) -> None:
-    """Write the group, a chunk at a time."""
+def write_features(there: Store, folder: Path, rows: Rows, said: Mapping[str, Any]) -> None:
+    """Write a group of features that were made elsewhere, complete, a chunk at a time.
+
+    Parameters
+    ----------
+    there
+        The store.
+    folder
+        Where the group is made.
+    rows
+        The features.
+    said
+        Its attributes, without the statistics.
+    """
     n, width = rows.shape
     values = ArraySpec(
         "values",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from zstruct.errors import CorruptStoreError
 from zstruct.store.files import shard_path
 from zstruct.store.sharing import share
 from zstruct.store.spec import ArraySpec
 from zstruct.store.store import Store
-from zstruct.store.write import Shard, write_chunks
+from zstruct.store.write import Shard, WrittenArray, write_chunks, write_shard
 
-__all__ = ["SharedShard", "put_shard", "shared_shards"]
+__all__ = ["SharedShard", "put_shard", "shared_shards", "write_growing"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class SharedShard:
     known: Shard
 
 
-def shared_shards(store: Store, array: str, spec: ArraySpec) -> list[SharedShard]:
+def shared_shards(store: Store, array: str, spec: ArraySpec, n_rows: int | None = None) -> list[SharedShard]:
     """Return the first shards of an array that are the same in a new one, which begins with its rows.
 
     Parameters
@@ -43,6 +47,8 @@ def shared_shards(store: Store, array: str, spec: ArraySpec) -> list[SharedShard
         The array that there is.
     spec
         The new one.
+    n_rows
+        How many rows they have in common; by default all that there are.
     """
     there = store.profile(array)
     if there is None or (there.grid, there.codec, there.dtype) != (spec.grid, spec.codec, spec.dtype):
@@ -52,9 +58,11 @@ def shared_shards(store: Store, array: str, spec: ArraySpec) -> list[SharedShard
     digests, checksums = store.shard_digests(array), store.checksums(array)
     if digests is None or checksums is None:
         return []
-    n = there.shape[0] // there.grid.shard_rows if there.shape[0] < spec.shape[0] else len(digests)
+    same = there.shape[0] if n_rows is None else n_rows
+    n = len(digests) if same == there.shape[0] == spec.shape[0] else same // there.grid.shard_rows
     return [
-        SharedShard(store, array, k, Shard(digests[k].tobytes().hex(), int(checksums[k]))) for k in range(n)
+        SharedShard(store, there.path, k, Shard(digests[k].tobytes().hex(), int(checksums[k])))
+        for k in range(n)
     ]
 
 
@@ -98,3 +106,34 @@ def put_shard(
         write_chunks(folder, spec, k, store.encoded(shared.array, k), durable=durable)
     store.check_current(shared.array)
     return how or "copy"
+
+
+def write_growing(
+    folder: str | os.PathLike[str],
+    spec: ArraySpec,
+    shared: Sequence[SharedShard],
+    read: Callable[[int, int], NDArray[Any]],
+    *,
+    links: bool,
+    durable: bool,
+) -> WrittenArray:
+    """Write an array, of which some shards, the first ones, are there already.
+
+    Parameters
+    ----------
+    folder, spec
+        The new store, and the array in it.
+    shared
+        The shards that are there.
+    read
+        Returns rows, from the first to before the second, of the others.
+    links, durable
+        As for `put_shard`.
+    """
+    for one in shared:
+        put_shard(one, folder, spec, links=links, durable=durable)
+    shards, rows, n = [one.known for one in shared], spec.grid.shard_rows, spec.shape[0]
+    for k in range(len(shared), spec.grid.n_shards(n)):
+        values = read(k * rows, min((k + 1) * rows, n))
+        shards.append(write_shard(folder, spec, k, values, durable=durable))
+    return WrittenArray(spec, shards)

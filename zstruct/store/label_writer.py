@@ -18,15 +18,53 @@ from numpy.typing import NDArray
 from zstruct import parallel
 from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE, Field
+from zstruct.store.shared_shards import SharedShard, put_shard, shared_shards
 from zstruct.store.spec import FAILURE, ArraySpec, categories_specs, spec_of
+from zstruct.store.store import Store
 from zstruct.store.write import Shard, WrittenArray, complete, create, write_array, write_pieces
 
-__all__ = ["FAILURE_FIELD", "Failures", "LabelColumn", "write_labels"]
+__all__ = ["FAILURE_FIELD", "Failures", "KeptLabels", "LabelColumn", "write_labels"]
 
 #: What says why structures have no labels.
 FAILURE_FIELD = Field(
     FAILURE, (STRUCTURE,), "category", "int32", "", "why the structure has no labels", "scalar"
 )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class KeptLabels:
+    """What the first structures of a store have of a field already, in a group that there is.
+
+    Parameters
+    ----------
+    store, array
+        Where it is.
+    n_structures, n_rows
+        Of which structures, the first ones, and how many rows they have.
+    links
+        Whether the files of shards may be the same.
+    """
+
+    store: Store
+    array: str
+    n_structures: int
+    n_rows: int
+    links: bool = True
+
+    def shared(self, spec: ArraySpec) -> list[SharedShard]:
+        """Return the first shards of the new array that are as they are."""
+        return shared_shards(self.store, self.array, spec, self.n_rows)
+
+    @property
+    def coverage(self) -> int:
+        """How many of the structures have the field."""
+        return int(self.store.array_attrs(self.array).get("coverage", self.n_structures))
+
+    @property
+    def range(self) -> list[float]:
+        """The smallest and the largest number; nothing if there is none."""
+        found: list[float] = self.store.array_attrs(self.array).get("actual_range", [])
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +82,15 @@ class LabelColumn:
         Which structures have it, of whole numbers and booleans; None: all.
     attrs
         What else is said of it.
+    kept
+        What the first structures have already: their rows are read only where a shard has others, too.
     """
 
     field: Field
     read: Callable[[int, int], NDArray[Any]]
     present: NDArray[np.bool_] | None = None
     attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    kept: KeptLabels | None = None
 
     @property
     def mask(self) -> Field | None:
@@ -119,31 +160,33 @@ def write_labels(
         small.append((spec_of(FAILURE_FIELD, FAILURE, n, said), failures.codes))
         small += categories_specs(FAILURE, failures.texts)
     create(folder, [*specs, *(spec for spec, _ in small)], attrs)
-    tasks = [
-        _Task(folder, column, spec, k, offsets)
-        for column, spec in zip(columns, specs, strict=True)
-        for k in range(spec.grid.n_shards(spec.shape[0]))
-    ]
+    tasks = []
+    for column, spec in zip(columns, specs, strict=True):
+        shared = [] if column.kept is None else column.kept.shared(spec)
+        for k in range(spec.grid.n_shards(spec.shape[0])):
+            same = shared[k] if k < len(shared) else None
+            tasks.append(_Task(folder, column, spec, k, offsets, same))
     seen: list[Any] = [None] * len(tasks)
     for k, result in parallel.run(_write_shard, tasks, runs_in="here", workers=workers):
         seen[k] = result
     written = [write_array(folder, spec, rows) for spec, rows in small]
     for column, spec in zip(columns, specs, strict=True):
         mine = [one for task, one in zip(tasks, seen, strict=True) if task.column is column]
-        known = {"coverage": _coverage(column, mine, offsets), **_range(mine)}
+        known = {"coverage": _coverage(column, mine, offsets), **_range(column, mine)}
         written.append(WrittenArray(spec, [one.shard for one in mine], known))
     complete(folder, {}, written)
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One shard of a field."""
+    """One shard of a field; `shared` is that which there is already."""
 
     folder: Path
     column: LabelColumn
     spec: ArraySpec
     number: int
     offsets: NDArray[np.int64]
+    shared: SharedShard | None
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -171,7 +214,13 @@ class _Seen:
 def _write_shard(task: _Task) -> _Seen:
     """Write a shard."""
     seen = _Seen()
-    seen.shard = write_pieces(task.folder, task.spec, task.number, _pieces(task, seen))
+    if task.shared is None:
+        seen.shard = write_pieces(task.folder, task.spec, task.number, _pieces(task, seen))
+    else:
+        kept = task.column.kept
+        links = kept is not None and kept.links
+        put_shard(task.shared, task.folder, task.spec, links=links, durable=True)
+        seen.shard = task.shared.known
     return seen
 
 
@@ -227,14 +276,18 @@ def _coverage(column: LabelColumn, seen: Sequence[_Seen], offsets: NDArray[np.in
     InputError
         If one has it for some of its atoms only.
     """
-    n = len(offsets) - 1
     if column.present is not None:
         return int(column.present.sum())
+    first, n = 0, len(offsets) - 1  # of those that have to be counted
+    if column.kept is not None:
+        first = column.kept.n_structures
+        n -= first - column.kept.coverage
     missing = [pair for one in seen for pair in one.missing]
     if not missing:
         return n
     of, which = np.unique(np.concatenate([structures for structures, _ in missing]), return_inverse=True)
     n_lost = np.bincount(which, np.concatenate([counts for _, counts in missing]))
+    of, n_lost = of[of >= first], n_lost[of >= first]
     n_rows = offsets[of + 1] - offsets[of] if column.field.level == ATOM else 1
     if (n_lost < n_rows).any():
         _refuse_half(column, int(of[np.flatnonzero(n_lost < n_rows)[0]]))
@@ -248,10 +301,9 @@ def _refuse_half(column: LabelColumn, structure: int) -> NoReturn:
     )
 
 
-def _range(seen: Sequence[_Seen]) -> dict[str, Any]:
+def _range(column: LabelColumn, seen: Sequence[_Seen]) -> dict[str, Any]:
     """Return the attribute that has the smallest and the largest number, if there is any."""
-    low, high = (
-        min((one.low for one in seen), default=np.inf),
-        max((one.high for one in seen), default=-np.inf),
-    )
+    before = [] if column.kept is None else column.kept.range
+    low = min([*(one.low for one in seen), *before], default=np.inf)
+    high = max([*(one.high for one in seen), *before], default=-np.inf)
     return {"actual_range": [low, high]} if low <= high else {}

@@ -1,0 +1,65 @@
+"""Groups of a store as they are, in another one; and the removal of what an interrupted call put there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from zstruct.store.files import array_said
+from zstruct.store.metadata import DOCUMENT
+from zstruct.store.shared_shards import write_growing
+from zstruct.store.sharing import share
+from zstruct.store.spec import KINDS
+from zstruct.store.store import Store
+from zstruct.store.write import complete, create
+
+__all__ = ["copy_group", "without_groups"]
+
+
+def copy_group(store: Store, group: str, folder: Path, *, links: bool) -> None:
+    """Put a group into a folder as it is; documents are copied, shards shared where that can be.
+
+    Parameters
+    ----------
+    store, group
+        The group.
+    folder
+        Where it is to be.
+    links
+        Whether shards may be the same files.
+    """
+    if not os.path.isdir(store.path):
+        _copy_arrays(store, group, folder)
+        return
+    source = Path(store.path, group)
+    for inner, _, files in os.walk(source):
+        place = folder / os.path.relpath(inner, source)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            file, made = Path(inner, name), place / name
+            if name == DOCUMENT or share(file, made, links=links) is None:
+                shutil.copyfile(file, made)
+
+
+def _copy_arrays(store: Store, group: str, folder: Path) -> None:
+    """Write the arrays of a group of a store whose files are elsewhere."""
+    attrs = {k: v for k, v in store.group_attrs(group).items() if k not in ("status", "metadata_digest")}
+    documents, specs = store.documents(group), {}
+    for name in store.array_names(group):
+        said = {k: v for k, v in documents[name].get("attributes", {}).items() if k != "digest"}
+        specs[name] = replace(array_said(name, documents[name])[0], path=name[len(group) + 1 :], attrs=said)
+    create(folder, specs.values(), attrs)
+    written = [
+        write_growing(folder, spec, [], partial(store.read, name), links=False, durable=False)
+        for name, spec in specs.items()
+    ]
+    complete(folder, {}, written)
+
+
+def without_groups(made: Path) -> None:
+    """Remove the groups that an interrupted call has put into a store that is not whole."""
+    for kind in KINDS:
+        shutil.rmtree(made / kind, ignore_errors=True)
