@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 from zstruct import parallel
 from zstruct.building.build_request import BuildRequest
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
-from zstruct.building.making import Job, make
+from zstruct.building.followed_groups import Followed, follow_groups
+from zstruct.building.making import Job, Summaries, make
+from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
 from zstruct.building.report import BuildReport
 from zstruct.building.selected import check_apart, check_notes, selected, stores_among
@@ -30,7 +33,8 @@ def build(request: BuildRequest) -> BuildReport:
     """Build one store from any number of inputs, in parallel.
 
     Killed at any instant, the same call resumes where it was and makes the same store, byte for
-    byte; until the store is complete nothing is at `out` (or what was there before).
+    byte; until the store is complete nothing is at `out` (or what was there before). Features, labels, splits
+    and other groups of stores among the inputs follow their structures; what does not is in the report.
 
     Returns
     -------
@@ -73,7 +77,12 @@ def build(request: BuildRequest) -> BuildReport:
     )
     with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
         if target.published(job.identity):  # killed while cleaning up
+            said = target.told()
             target.remove()
         else:
-            make(job, target, request.runner())
-    return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored)
+
+            def finish(plan: Plan, _: Summaries) -> dict[str, Any]:
+                return vars(follow_groups(plan, target))
+
+            said = make(job, target, request.runner(), finish)
+    return BuildReport.of(os.fspath(out), time.perf_counter() - began, ignored, Followed(**(said or {})))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from zstruct.building.followed_groups import Followed
 from zstruct.schema import FIELDS
 from zstruct.sources.source import NOTES
 from zstruct.store.savings import DecimalSavings
@@ -55,6 +56,9 @@ class BuildReport:
         What the decimal encoding saves, or would save.
     n_ignored
         How many were left out, of archives, too.
+    groups
+        What became of groups of stores among the inputs: which of them follow the structures, which are
+        stale, and which were left out, and why.
     """
 
     path: str
@@ -73,9 +77,10 @@ class BuildReport:
     ignored: list[str]
     decimals: DecimalSavings | None = None
     n_ignored: int = 0
+    groups: Followed = field(default_factory=Followed)
 
     @classmethod
-    def of(cls, path: str, seconds: float, ignored: list[str]) -> BuildReport:
+    def of(cls, path: str, seconds: float, ignored: list[str], groups: Followed) -> BuildReport:
         """Return the report of a finished store."""
         store = Store(path)
         build: dict[str, Any] = store.attrs["build"]
@@ -101,6 +106,7 @@ class BuildReport:
             ignored=ignored + build.get("ignored", []),
             decimals=decimals,
             n_ignored=len(ignored) + int(build.get("n_ignored", 0)),
+            groups=groups,
         )
 
     def __str__(self) -> str:
@@ -134,6 +140,7 @@ class BuildReport:
             lines.append(f"converted to the units of the store: {said}")
         if self.decimals is not None and (said := str(self.decimals)):
             lines.append(said)
+        lines += self.groups.lines()
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         for note, count in self.noted.items():

@@ -32,7 +32,13 @@ def read_segments(
     return gathered(lambda a, b: store.read(name, a, b), starts, stops, store.grid(name).chunk_rows)
 
 
-def gathered(read: Read, starts: NDArray[np.int64], stops: NDArray[np.int64], chunk: int) -> NDArray[Any]:
+def gathered(
+    read: Read,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    chunk: int,
+    together: int = _PIECE_ROWS,
+) -> NDArray[Any]:
     """Return ranges of rows, end to end; those that are near each other are read in one go.
 
     Parameters
@@ -43,10 +49,12 @@ def gathered(read: Read, starts: NDArray[np.int64], stops: NDArray[np.int64], ch
         The ranges, each shape (n,), ascending; one may be there more than once, and in part.
     chunk
         Rows that are decoded together.
+    together
+        About how many rows are read at a time.
     """
     if len(starts) == 0:
         return read(0, 0)
-    grid = max(chunk, _PIECE_ROWS)
+    grid = max(chunk, together)
     far = (starts[1:] - stops[:-1] > chunk) | (np.diff(starts // grid) > 0)
     edges = [0, *(np.flatnonzero(far) + 1).tolist(), len(starts)]
     parts = []
