@@ -431,3 +431,30 @@ def test_an_input_that_is_replaced_meanwhile_is_named(tmp_path, two):
     with pytest.raises(zstruct.ChangedInputError, match=r"0\.zarr"):
         build(two[1][0], tmp_path / "none.zarr", filters=meddle, workers=1)
     assert not (tmp_path / "none.zarr").exists()
+
+
+def test_of_a_reader_with_other_labels_these_are_taken(tmp_path, small_chunks):
+    store = build(rich_frames(1), tmp_path / "s.zarr", encoding="decimal")
+    given, rng = Store(store), np.random.default_rng(0)
+    energy, forces = rng.normal(size=24), np.round(rng.normal(size=(given.n_atoms, 3)), 3)
+    energy[3] = np.nan
+    zstruct.labels.add(store, "other", energy=energy, forces=forces)
+    reader = zstruct.StructureReader(store, labels="other")
+    for encoding in ("decimal", {"shuffle_seed": 2}):
+        order = np.random.default_rng(2).permutation(24) if isinstance(encoding, dict) else np.arange(24)
+        made = Store(build(reader, tmp_path / "a.zarr", encoding=encoding, overwrite=True))
+        zstruct.verify(made.path)
+        assert made.read("energy").tobytes() == energy[order].tobytes()
+        assert "stress" not in made.fields  # another truth
+        assert made.coverage("energy") == 23
+    beside = zstruct.StructureReader(store, labels={"t": "other"})
+    both = Store(build(beside.select(range(5, 24)), tmp_path / "b.zarr"))
+    assert both.read("t_forces").tobytes() == forces[given.read("offsets")[5] :].tobytes()
+    assert both.read("energy").tobytes() == given.read("energy")[5:].tobytes()
+
+
+def test_a_reader_with_a_transform_is_refused(tmp_path):
+    store = build(rich_frames(1), tmp_path / "s.zarr")
+    data = zstruct.StructureReader(store, transform=zstruct.transforms.AddNoise(0.1))
+    with pytest.raises(InputError, match="has a transform, and structures are taken as they are stored"):
+        build(data, tmp_path / "a.zarr")

@@ -97,7 +97,8 @@ class StoredInput:
         """Return what its numbers need to be stored as decimals; None if the store does not say."""
         array = self.columns[name].array
         attrs = self.store.array_attrs(array)
-        said = self.store.attrs.get("build", {}).get("decimals", {}).get(array)
+        spec = self.spec(name)  # other labels are kept elsewhere, and nothing is said of them
+        said = self.store.attrs.get("build", {}).get("decimals", {}).get(array if spec is None else spec.path)
         decimal, known = self.stored_decimal(name), attrs.get("actual_range")
         if known is None or (decimal is None and said is None):
             return None

@@ -116,9 +116,14 @@ def _single(item: Any) -> str | Source:
     if isinstance(item, Store) or _is_view(item):
         from zstruct.sources.store.source import StoreSource
 
-        return (
-            StoreSource(item) if isinstance(item, Store) else StoreSource(item.store, chosen=item.structures)
-        )
+        if isinstance(item, Store):
+            return StoreSource(item)
+        if getattr(getattr(item, "recipe", None), "transform", None) is not None:
+            raise InputError(
+                f"a reader of {item.store.path} has a transform, and structures are taken as they are "
+                "stored: give a reader without"
+            )
+        return StoreSource(item.store, chosen=item.structures)
     return path_of(item, "an input")
 
 

@@ -19,6 +19,7 @@ from zstruct.sources.frames import frames_of
 from zstruct.sources.source import SLICE_BYTES, Raw, RawColumn, Slice
 from zstruct.sources.store.columns import stored_columns
 from zstruct.sources.store.reading import read_packed
+from zstruct.store.labelled import labelled
 from zstruct.store.store import Store
 from zstruct.text import counted
 
@@ -32,8 +33,8 @@ class StoreSource:
     """Structures of a zstruct store: a directory, a ``.zip`` file of one, a URL, or a store that is open.
 
     A build takes them as they are stored, block by block, with where they first came from. What is missing
-    stays missing, names that inputs had come back, and decimals stay decimals. Features, splits and the like
-    are no input.
+    stays missing, names that inputs had come back, and decimals stay decimals. Of a store that is open with
+    other labels, these are taken.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ class StoreSource:
         if os.path.exists(path):
             path = os.path.abspath(path)  # a worker may be elsewhere
         #: The store.
-        self.store = Store(path, storage_options)
+        self.store = labelled(Store(path, storage_options), getattr(store, "labels", None))
         #: Which of its structures; None: all.
         self.chosen = chosen
         #: The frames that were asked for behind an ``@``.
@@ -112,11 +113,13 @@ class StoreSource:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the digests of the store, and of which structures these are."""
-        attrs = self.store.again().attrs
+        store = self.store.again()
+        attrs = store.attrs
         chosen = None
         if self.chosen is not None:
             chosen = hashlib.sha256(np.ascontiguousarray(self.chosen, "<i8").tobytes()).hexdigest()
-        return {"digest": attrs["digest"], "metadata": attrs.get("metadata_digest"), "chosen": chosen}
+        said = {"digest": attrs["digest"], "metadata": attrs.get("metadata_digest"), "chosen": chosen}
+        return said | ({"labels": list(store.contents)} if store.contents else {})
 
     def scan(self) -> list[Slice]:
         """Return ranges of structures.
