@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources.content import Content
 
-__all__ = ["DAMAGED", "H5Array", "h5py", "opened", "said", "text_of", "texts_of", "unit_of", "values_of"]
+__all__ = ["DAMAGED", "H5Array", "h5py", "opened", "said", "text_of", "texts_of", "unit_of"]
 
 _UNITS = ("units", "unit")
 # Bytes of values that may be filled in, and how many may be compressed to one.
@@ -98,7 +98,14 @@ class H5Array:
         elif self.dtype.kind not in "biufSUO":
             self.fault = f"its values are {self.dtype.name}, which can't be stored"
         else:
-            self.fault = empty_claim(dataset.id)
+            self.fault = self._empty_claim()
+
+    def _empty_claim(self) -> str | None:
+        """Return a sentence if it says that it has far more values than can be in its bytes."""
+        nbytes = math.prod(self.shape) * self.dtype.itemsize
+        if nbytes <= _LARGE or nbytes <= _MOST_PACKED * (stored := int(self._dataset.id.get_storage_size())):
+            return None
+        return f"it says that it has {nbytes:,} bytes, and {stored:,} bytes are in the file"
 
     @cached_property
     def path(self) -> str:
@@ -109,6 +116,18 @@ class H5Array:
     def unit(self) -> str | None:
         """The unit that it states."""
         return unit_of(self._dataset)
+
+    def whole(self) -> NDArray[Any]:
+        """Return all values of a small one, without what h5py does for large ones."""
+        if self.fault is not None:
+            raise ValueError(self.fault)
+        if self.dtype.kind not in "iuf":
+            return np.asarray(self._dataset[()])
+        values = np.empty(self.shape, self.dtype)
+        if values.size:
+            every = h5py().h5s.ALL
+            self._dataset.id.read(every, every, values)
+        return values
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows; an array without axes is its own row."""
@@ -147,33 +166,3 @@ def texts_of(values: Any) -> NDArray[Any]:
     """Return an array of texts of an attribute as texts of Python."""
     table = np.asarray(values, dtype=object)
     return np.array([text_of(one) for one in table.reshape(-1)], dtype=object).reshape(table.shape)
-
-
-def empty_claim(identity: Any) -> str | None:
-    """Return a sentence if a dataset says that it has far more values than can be in its bytes."""
-    nbytes = math.prod(identity.shape or ()) * int(identity.dtype.itemsize)
-    if nbytes <= _LARGE or nbytes <= _MOST_PACKED * (stored := int(identity.get_storage_size())):
-        return None
-    return f"it says that it has {nbytes:,} bytes, and {stored:,} bytes are in the file"
-
-
-def values_of(dataset: Any) -> NDArray[Any]:
-    """Return all values of a small dataset, without what h5py does for large ones.
-
-    Raises
-    ------
-    ValueError
-        If it has far fewer than it says.
-    """
-    identity = dataset.id
-    dtype = identity.dtype
-    fault = empty_claim(identity)
-    if fault is not None:
-        raise ValueError(fault)
-    if dtype.kind not in "iuf" or dtype.hasobject:
-        return np.asarray(dataset[()])
-    values = np.empty(identity.shape, dtype)
-    if values.size:
-        package = h5py()
-        identity.read(package.h5s.ALL, package.h5s.ALL, values)
-    return values

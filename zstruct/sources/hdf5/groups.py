@@ -17,7 +17,7 @@ from zstruct.sources.array_columns import fits
 from zstruct.sources.array_files.names import KNOWN
 from zstruct.sources.array_files.stored import OWN, Dialect, own_dialect
 from zstruct.sources.hdf5.direct import addresses_of, are_groups
-from zstruct.sources.hdf5.file import H5Array, empty_claim, texts_of, values_of
+from zstruct.sources.hdf5.file import H5Array, texts_of
 from zstruct.sources.hdf5.pages import Pages
 from zstruct.sources.hdf5.plan import Group, Item, filled, plan_of
 from zstruct.sources.paths import natural
@@ -139,10 +139,8 @@ def extent(group: Any, said: Mapping[str, str]) -> Extent:
     if not hasattr(group, "keys"):
         return extent_of({}, said)
     sets = {name: group[name] for name in _positions(group, said)}
-    shapes = {
-        name: one.shape for name, one in sets.items() if hasattr(one, "shape") and not empty_claim(one.id)
-    }
-    return extent_of(shapes, said)
+    arrays = {name: H5Array(one) for name, one in sets.items() if hasattr(one, "shape")}
+    return extent_of({name: one.shape for name, one in arrays.items() if one.fault is None}, said)
 
 
 def extent_of(shapes: Mapping[str, tuple[int, ...] | None], said: Mapping[str, str]) -> Extent:
@@ -236,7 +234,7 @@ def read_group(group: Any, said: Mapping[str, str], known: Dialect, label: str) 
     items = {name: group[name] for name in group}
     sets = {name: H5Array(item) for name, item in items.items() if hasattr(item, "shape")}
     plan = plan_of(sets, [name for name in items if name not in sets], said, known, label)
-    found = filled(plan, lambda key: values_of(items[key])[None])
+    found = filled(plan, lambda key: sets[key].whole()[None])
     for key in group.attrs if plan.alone and not known.exact else ():
         if key not in found.labels and key not in sets:
             value = np.asarray(group.attrs[key])

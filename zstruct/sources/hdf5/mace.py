@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE
 from zstruct.sources.array_files.stored import Header
-from zstruct.sources.hdf5.file import H5Array, text_of, values_of
+from zstruct.sources.hdf5.file import H5Array, text_of
 from zstruct.sources.hdf5.groups import Leaves, links_of, natural_names
 from zstruct.sources.hdf5.pages import Pages
 from zstruct.sources.hdf5.plan import Group, Item, natural_level
@@ -48,14 +48,13 @@ def read_configuration(group: Any, label: str) -> Group:
         If it lacks what all of them have.
     """
     places = [("", group), *((f"{name}/", group.get(name)) for name in (_PROPERTIES, _WEIGHTS))]
-    items = {
-        f"{path}{name}": item
+    sets = {
+        f"{path}{name}": H5Array(item)
         for path, place in places
         for name in (place if hasattr(place, "keys") else ())
         if hasattr(item := place[name], "shape")
     }
-    sets = {name: H5Array(item) for name, item in items.items()}
-    return configurations_of(sets, lambda key: values_of(items[key])[None], 1, label)
+    return configurations_of(sets, lambda key: sets[key].whole()[None], 1, label)
 
 
 def configurations_of(
