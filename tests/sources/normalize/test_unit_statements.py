@@ -138,7 +138,7 @@ def test_lengths_of_only_some_structures():
 def test_systems_of_units():
     packed, remarks = read(block({"units": text("real", "metal")}))
     assert packed.columns["energy"] == pytest.approx([KCAL_MOL, 1.0])
-    assert remarks.source_units("forces", "eV angstrom-1") == "eV/angstrom, kcal/mol/angstrom"
+    assert remarks.source_units("forces", "eV angstrom-1") == "eV angstrom-1, kcal/mol/angstrom"
 
 
 def test_units_of_nothing_in_particular():

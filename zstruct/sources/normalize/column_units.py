@@ -61,7 +61,9 @@ def column_unit(
         said = None  # the user speaks of energies alone, say, and the input of forces
     if not stated:
         if said is None and stated is not None:
-            systems = ", or for all with units='ase' or units='atomic'" if name != "forces" else ""
+            systems = ", or for all with units='ase' or units='atomic'"
+            if name == "forces":  # alone, they may be in hartree/angstrom
+                systems = ", or with units='ase' if all is in eV and angstrom"
             bad.add(
                 here,
                 f"the input does not say the unit of {name}, and there are several; {_how(name)}{systems}",

@@ -285,7 +285,7 @@ def _combine(
                 here = np.ones(len(raw.n_atoms), dtype=bool) if column.present is None else column.present
                 spec, said, size = column_unit(spec, whole.unit, block.options.choice, here, bad)
                 if known is not None and spec.kind == "float":
-                    block.remarks.add_units(name, ["" if said == spec.unit else said])
+                    block.remarks.add_units(name, ["" if size == 1.0 else said])
                     if name in ("positions", "cell"):
                         block.lengths.setdefault(name, np.ones(len(here)))[here] = size
                     if size != 1.0:
