@@ -35,6 +35,7 @@ THROUGH = {
         "building/report",
         "building/run_options",
         "building/shards",
+        "building/skipped",
         "progress",
     ],
     "building/test_decimal.py": ["store/savings"],

@@ -11,15 +11,15 @@ __all__ = ["counted", "html_list", "html_table", "nearest", "sized"]
 _LONGEST = 128  # of a name that is compared with others
 
 
-def counted(n: int, noun: str) -> str:
-    """Return a count with its noun.
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun, whose plural may be said.
 
     Examples
     --------
-    >>> counted(1, "frame"), counted(2000, "frame")
-    ('1 frame', '2,000 frames')
+    >>> counted(1, "frame"), counted(2000, "frame"), counted(2, "foot", "feet")
+    ('1 frame', '2,000 frames', '2 feet')
     """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def sized(nbytes: float) -> str:

@@ -1,6 +1,8 @@
 """Everything that can be wrong with a file: a sentence with file and frame, or skipped and reported."""
 
 import gzip
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -111,3 +113,29 @@ def test_damaged_files_never_slip_through(tmp_path, seed):
     for i, frame in enumerate(kept):
         if frame < before:
             np.testing.assert_array_equal(positions[i], frames[frame].positions)
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz", "zip"])
+def test_where_nothing_can_be_read_all_reasons_are_listed(tmp_path, kind):
+    """Names that occur nowhere in nothing are no reason."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "a.xyz").write_text("3\nwater\nO 0 0 0\n")
+    (folder / "b.xyz").write_text("1\n\nQq 0 0 0\n")
+    path = folder
+    if kind != "folder":
+        formats = {"tar": "tar", "tar.gz": "gztar", "zip": "zip"}
+        path = shutil.make_archive(str(tmp_path / "all"), formats[kind], folder)
+    with pytest.raises(
+        InputError, match=r"no structure is left to store:\nskipped 2 bad frames or inputs"
+    ) as caught:
+        zstruct.build(path, tmp_path / "s.zarr", keys={"energy": "E"}, on_error="skip", progress=False)
+    for reason in (r"a.xyz, frame 0: .*ends after 1 of 3", r"b.xyz, frame 0: .*'Qq'"):
+        assert re.search(reason, str(caught.value)), caught.value
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_where_filters_leave_nothing_they_are_named(tmp_path):
+    (tmp_path / "a.xyz").write_text("1\nenergy=5.0\nH 0 0 0\n")
+    with pytest.raises(InputError, match=r"no structure is left to store:\ndropped: 1 by max_energy"):
+        zstruct.build(tmp_path / "a.xyz", tmp_path / "s.zarr", filters={"max_energy": 1.0}, progress=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zstruct.building.skipped import skipped_lines
 from zstruct.store.files import shard_path
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
@@ -151,12 +152,7 @@ class AppendReport:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
         if self.n_skipped:
-            lines.append(f"skipped {counted(self.n_skipped, 'bad frame or input')}:")
-            for label, frame, reason in self.skipped[:5]:
-                where = label if frame is None else f"{label}, frame {frame}"
-                lines.append(f"  {where}: {reason}")
-            if self.n_skipped > 5:
-                lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
+            lines += skipped_lines(self.n_skipped, self.skipped, " (see .skipped)")
         if self.extended:
             lines.append(f"with the new structures: {', '.join(self.extended)}")
         if self.waiting:

@@ -22,6 +22,7 @@ from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
 from zstruct.building.kept_forms import keep_form, kept_chunk_rows
 from zstruct.building.parts import PartBlock, read_summary
+from zstruct.building.skipped import nothing_left
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.disk import save_array
 from zstruct.errors import InputError
@@ -276,14 +277,16 @@ def make_plan(
         comes in shapes that no single array can hold.
     """
     summaries = [read_summary(part) for part in parts]
-    check_named(options, {name for summary in summaries for name in summary["properties"]})
-    remarks = Remarks.of(summary["remarks"] for summary in summaries)
     blocks = blocks_of(parts, inputs)
     n_there = sum(block.n_structures for block in blocks)
+    if n_there == 0:
+        raise InputError(nothing_left(summaries))
+    check_named(options, {name for summary in summaries for name in summary["properties"]})
+    remarks = Remarks.of(summary["remarks"] for summary in summaries)
     order = _order(blocks, wanted, encoding.shuffle_seed)
     n = n_there if order is None else len(order)
     if n == 0:
-        raise InputError("no structure is left to store: every frame was dropped or skipped")
+        raise InputError(nothing_left(summaries))
     merged = merged_fields(blocks)
     coverage = {name: _coverage(name, blocks, order if wanted else None) for name in merged}
     present = [name for name in merged if coverage[name] > 0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zstruct.building.followed_groups import Followed
+from zstruct.building.skipped import skipped_lines
 from zstruct.schema import FIELDS
 from zstruct.sources.source import NOTES
 from zstruct.store.savings import DecimalSavings
@@ -150,12 +151,7 @@ class BuildReport:
             )
         lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
         if self.n_skipped:
-            lines.append(f"skipped {counted(self.n_skipped, 'bad frame or input')}:")
-            for label, frame, reason in self.skipped[:5]:
-                where = label if frame is None else f"{label}, frame {frame}"
-                lines.append(f"  {where}: {reason}")
-            if self.n_skipped > 5:
-                lines.append(f"  ... and {self.n_skipped - 5:,} more (see .skipped)")
+            lines += skipped_lines(self.n_skipped, self.skipped, " (see .skipped)")
         if self.ignored:
             n = max(self.n_ignored, len(self.ignored))
             lines.append(f"ignored {counted(n, 'file')} that no source reads (see .ignored)")

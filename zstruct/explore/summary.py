@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from zstruct.arguments import shown
+from zstruct.building.skipped import skipped_lines
 from zstruct.disk import bytes_within
 from zstruct.errors import ArgumentTypeError
 from zstruct.schema import ATOM, STRUCTURE, Field
@@ -25,7 +26,6 @@ from zstruct.text import counted, sized
 __all__ = ["format_summary", "summarize"]
 
 WIDTH = 80  # of a terminal
-_SHOWN_FRAMES = 5
 _UNIT_CHARS = 13
 
 
@@ -213,11 +213,7 @@ def _build_facts(summary: dict[str, Any]) -> list[str]:
     for note, count in summary["noted"].items():
         lines.append(f"{note}: {counted(count, 'structure')}")
     if summary["n_skipped"]:
-        lines.append(f"skipped {counted(summary['n_skipped'], 'bad frame or input')}")
-        for label, frame, reason in summary["skipped"][:_SHOWN_FRAMES]:
-            lines.append(f"  {label if frame is None else f'{label}, frame {frame}'}: {reason}")
-        if summary["n_skipped"] > _SHOWN_FRAMES:
-            lines.append(f"  ... and {summary['n_skipped'] - _SHOWN_FRAMES:,} more")
+        lines += skipped_lines(summary["n_skipped"], summary["skipped"])
     return lines
 
 
