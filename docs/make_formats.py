@@ -31,8 +31,9 @@ READS = """\
 ## Read
 
 A name is what `reader=` takes; it is needed only where neither the name of a file nor its beginning tells.
-Any of these may be compressed (COMPRESSIONS) if it is one file, and may be behind a URL. What
-no reader of ours knows is given to [ASE](ase.md), under `reader="ase:FORMAT"` if need be. Where units are
+Any of these may be behind a URL. Files may be compressed (COMPRESSIONS), all but those of
+SEEKING, which are read here and there. What no
+reader of ours knows is given to [ASE](ase.md), under `reader="ase:FORMAT"` if need be. Where units are
 *open*, the format does not say them, and a build asks you for `units=`.
 
 """
@@ -57,7 +58,8 @@ def page() -> str:
         for row in read.values()
     ]
     compressions = ", ".join(f"`{suffix}`" for suffix in SUFFIXES)
-    text = HEAD + READS.replace("COMPRESSIONS", compressions)
+    seeking = _listed([f"`{row.name}`" for row in read.values() if row.seeks])
+    text = HEAD + READS.replace("COMPRESSIONS", compressions).replace("SEEKING", seeking)
     text += "\n".join(["| name | format | files | units | needs |", "|---|---|---|---|---|", *rows, ""])
     rows = [
         _line(f"[`{out.name}`](#{out.name})", out.title, _suffixes(out), _code(out.extra), _limits(out))
@@ -77,6 +79,10 @@ def page() -> str:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _code(text: str) -> str:

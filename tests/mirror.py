@@ -226,6 +226,12 @@ THROUGH = {
         "sources/npz/archive",
     ],
     "sources/pacemaker/test_source.py": ["sources/pacemaker/frame"],
+    "sources/parquet/test_source.py": [
+        "sources/parquet/columns",
+        "sources/parquet/file",
+        "sources/parquet/lists",
+        "sources/parquet/structures",
+    ],
     "sources/runner/test_damage.py": ["sources/lines/frames", "sources/lines/source"],
     "sources/runner/test_source.py": ["sources/runner/structure"],
     "sources/store/test_source.py": ["sources/store/columns"],

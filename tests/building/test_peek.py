@@ -1,5 +1,7 @@
 """What a look at inputs shows is what a build makes of them, and nothing in one keeps it from the others."""
 
+import gzip
+
 import ase.io
 import numpy as np
 import pytest
@@ -134,3 +136,20 @@ def test_the_command(water, tmp_path, capsys):
     assert cli.main(["peek", str(tmp_path / "bad.xyz")]) == 1
     assert cli.main(["peek", str(tmp_path / "gone.xyz")]) == 1
     assert "no such file" in capsys.readouterr().err
+
+
+def test_what_needs_no_conversion_is_not_said_to_be_converted(tmp_path):
+    zeros = {"R": np.zeros((1, 2, 3)), "Z": np.ones((1, 2), int), "F": np.zeros((1, 2, 3)), "E": np.zeros(1)}
+    np.savez(tmp_path / "a.npz", **zeros)
+    with pytest.raises(InputError, match=r"unit of forces, .*, or with units='ase' if all is in eV"):
+        zstruct.build(tmp_path / "a.npz", tmp_path / "a.zarr", progress=False)
+    assert "converted" not in str(zstruct.peek(tmp_path / "a.npz", units="ase"))
+    report = zstruct.build(tmp_path / "a.npz", tmp_path / "a.zarr", units="ase", progress=False)
+    assert report.source_units == {}
+
+
+def test_what_nothing_can_read_is_read_by_nobody(tmp_path):
+    (tmp_path / "broken.gz").write_bytes(gzip.compress(b"H 0 0 0\n" * 99)[:-20])
+    (one,) = zstruct.peek(tmp_path / "broken.gz").inputs
+    assert "damaged" in one.problem
+    assert one.reader == ""

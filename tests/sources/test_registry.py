@@ -16,7 +16,7 @@ from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources import FileSource
 from zstruct.sources.ase.database import ASEDatabaseSource
 from zstruct.sources.ase.source import ASESource, AtomsSource
-from zstruct.sources.formats import UNREAD
+from zstruct.sources.formats import FORMATS, UNREAD
 from zstruct.sources.inputs import expand
 from zstruct.sources.registry import _READERS, register
 from zstruct.sources.runner.source import RunnerSource
@@ -326,3 +326,14 @@ def test_kinds_that_are_not_read_get_a_sentence(tmp_path, suffix):
         read()
     assert str(path) in str(caught.value)
     assert "no reader knows" not in str(caught.value)
+
+
+@pytest.mark.parametrize("row", [row for row in FORMATS if row.seeks], ids=lambda row: row.name)
+@pytest.mark.parametrize("asked", [True, False])
+def test_files_that_are_read_here_and_there_are_not_packed(tmp_path, row, asked):
+    path = tmp_path / f"data{row.suffixes[0]}.gz"
+    path.write_bytes(gzip.compress(b"anything"))
+    (source,), _ = expand(path, row.name if asked else None)
+    with pytest.raises(InputError, match=r"compressed as a whole: unpack it") as caught:
+        source.scan()
+    assert str(path) in str(caught.value)

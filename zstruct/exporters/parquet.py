@@ -5,6 +5,7 @@ Columns have the names of fields; unit and meaning of each are in its metadata. 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,22 @@ from numpy.typing import NDArray
 from zstruct.errors import MissingExtraError
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.named_arrays import unit_of
 from zstruct.ragged import counts_to_offsets
-from zstruct.schema import ATOM, Field
+from zstruct.schema import ATOM, GEOMETRY, Field
+from zstruct.sources.array_files.stored import OWN, PLACE
 
 __all__ = ["ParquetExporter"]
 
+_COUNTS = "n_atoms"
+
 
 class ParquetExporter(Exporter):
-    """Writes ``.parquet``, compressed by zstd, a row group for each block."""
+    """Writes ``.parquet``, compressed by zstd, a row group for each block.
+
+    Columns are called as the fields of the store, and what is missing is null. Metadata of columns say their
+    unit and meaning, and those of the file, ``zstruct_fields``, what `zstruct.build` makes of them.
+    """
 
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file.
@@ -38,15 +47,27 @@ class ParquetExporter(Exporter):
             raise MissingExtraError("Parquet needs a package: pip install 'zstruct[parquet]'") from error
         self._contents = contents
         types = {name: _type(pa, field) for name, field in contents.fields.items()}
-        entries = [pa.field("n_atoms", pa.int64(), False, {"description": "number of atoms"})]
+        entries = [pa.field(_COUNTS, pa.int64(), False, {"description": "number of atoms"})]
         entries += [
             pa.field(name, types[name], metadata={"unit": field.unit, "description": field.description})
             for name, field in contents.fields.items()
         ]
-        self._schema = pa.schema(entries)
+        rows = [(name, contents.originals.get(name, name), field) for name, field in contents.fields.items()]
+        said = [(_COUNTS, _COUNTS, PLACE, "", "")]
+        said += [
+            (name, name, PLACE, unit_of(field), "")
+            if name in GEOMETRY
+            else (name, original, field.level, unit_of(field), "")
+            for name, original, field in rows
+        ]
+        self._schema = pa.schema(entries, {OWN: json.dumps(said)})
         texts = [name for name, field in contents.fields.items() if field.kind == "category"]
         self._writer = pq.ParquetWriter(
-            target, self._schema, compression="zstd", use_dictionary=texts or False
+            target,
+            self._schema,
+            compression="zstd",
+            use_dictionary=texts or False,
+            write_page_checksum=True,
         )
 
     def write(self, block: Block) -> None:

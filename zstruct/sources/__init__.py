@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zstruct.sources.npz.source import NPZSource
     from zstruct.sources.pacemaker.source import PacemakerSource
     from zstruct.sources.packed_memmap.source import PackedMemmapSource
+    from zstruct.sources.parquet.source import ParquetSource
     from zstruct.sources.runner.source import RunnerSource
     from zstruct.sources.store.source import StoreSource
     from zstruct.sources.vasp.source import OutcarSource, VasprunSource
@@ -53,6 +54,7 @@ __all__ = [
     "OutcarSource",
     "PacemakerSource",
     "PackedMemmapSource",
+    "ParquetSource",
     "Raw",
     "RawColumn",
     "RunnerSource",

@@ -103,6 +103,8 @@ class Format:
         What must be installed to read it, as pip has it: ``zstruct[hdf5]``.
     units
         Those of lengths and energies, or who says them.
+    seeks
+        Whether files are read here and there, which they can't be if they are compressed as a whole.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Format:
     title: str = ""
     extra: str = ""
     units: str = "eV, angstrom"
+    seeks: bool = False
 
 
 #: The formats that are built in. Adding one is adding its source and a row.
@@ -231,6 +234,7 @@ FORMATS = (
         ase=("db", "json"),
         title="ASE databases: SQLite, JSON, LMDB (OMat24, OMol25)",
         units="eV, angstrom, or what the metadata say",
+        seeks=True,
     ),
     Format(
         "npz",
@@ -240,6 +244,7 @@ FORMATS = (
         options=("places",),
         title="NPZ: MD17, padded and packed arrays",
         units="kcal/mol of MD17, else open",
+        seeks=True,
     ),
     Format(
         "hdf5",
@@ -249,6 +254,18 @@ FORMATS = (
         options=("places", "allow_pickle"),
         title="HDF5: ANI, SPICE, MACE, aenet, groups and flat arrays",
         extra="zstruct[hdf5]",
+        seeks=True,
+    ),
+    Format(
+        "parquet",
+        "zstruct.sources.parquet.source",
+        "ParquetSource",
+        (".parquet",),
+        options=("places",),
+        title="Parquet: a row for each structure, as ColabFit and LeMaterial have them",
+        extra="zstruct[parquet]",
+        units="what the file says, eV and angstrom of ColabFit, else open",
+        seeks=True,
     ),
     Format(
         "pacemaker",
@@ -303,12 +320,10 @@ UNREAD = {
     (".h5", ".hdf5", ".hdf"): f"this is HDF5 of no kind that is known; {_ARRAYS}",
     (".h5md",): "this is H5MD; read it with MDAnalysis or h5py, and give ase.Atoms or arrays",
     (".xtc", ".trr", ".dcd", ".nc", ".ncdf", ".mdcrd", ".tng"): f"this is a trajectory; {_TOPOLOGY}",
-    (
-        ".parquet",
-        ".arrow",
-        ".feather",
-        ".lance",
-    ): f"this is a table of no kind that is known; {_ARRAYS}",
+    (".arrow", ".feather", ".lance"): (
+        "this is a table, and of tables Parquet is read: write it as that, with pyarrow.parquet.write_table "
+        "or datasets.Dataset.to_parquet"
+    ),
     (".csv", ".tsv", ".xlsx", ".jsonl"): f"this is a table, and no format of structures; {_ARRAYS}",
     (".npy", ".mat"): f"these are arrays that don't say what they are; {_ARRAYS}",
     (".tfrecord", ".tfrecords", ".msgpack", ".bson"): f"records of this kind are not read; {_OBJECTS}",

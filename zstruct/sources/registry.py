@@ -57,6 +57,7 @@ class _Reader:
     options: tuple[str, ...] = ()
     folder: tuple[str, ...] = ()
     begins: Callable[[Content], bool] | None = None
+    seeks: bool = False
 
     def with_options(self, given: SourceOptions) -> Factory:
         """Return what makes a source with the options that it takes."""
@@ -65,11 +66,20 @@ class _Reader:
             raise InputError(
                 f"keys={{{name!r}: ...}}: the reader {self.name!r} knows where {name} are by itself"
             )
-        return partial(self.factory, **given.of(self.options))
+        made = partial(self.factory, **given.of(self.options))
+        return partial(_unless_packed, made, self.name) if self.seeks else made
 
     def knows(self, content: Content, name: str) -> bool:
         """Tell whether content is of this format, given with its name in lower case, without compression."""
         return name.endswith(self.suffixes) or (self.matches is not None and self.matches(content))
+
+
+def _unless_packed(factory: Factory, name: str, content: Content) -> Source:
+    """Return the source of content that is read here and there, and can't be if it is packed as a whole."""
+    if stem(content.name) == content.name:
+        return factory(content)
+    reason = f"{name} is read in many places, and this file is compressed as a whole: unpack it"
+    return UnreadableSource(content, reason)
 
 
 _READERS: dict[str, _Reader] = {}
@@ -189,7 +199,12 @@ def _of_ase(format: str, options: SourceOptions) -> Factory:
 
 
 def reader_name(source: Source) -> str:
-    """Return what ``reader=`` calls the reader of a source; the name of its class if that is none of ours."""
+    """Return what ``reader=`` calls the reader of a source; the name of its class if that is none of ours.
+
+    Nothing of what has no reader.
+    """
+    if isinstance(source, UnreadableSource):
+        return ""
     kind = type(source).__name__
     format = getattr(source, "format", None)
     if kind == "ASESource" and format:
@@ -264,5 +279,6 @@ for _row in FORMATS:
         _row.options,
         _row.folder,
         _row.begins,
+        _row.seeks,
     )
 _BUILT_IN = dict(_READERS)

@@ -457,3 +457,23 @@ def test_claims_of_structures_that_have_no_bytes(tmp_path):
         InputError, match=r"flat\.h5: positions: it says that it has 2,400,000,000,000 bytes, and 0"
     ):
         built(tmp_path, tmp_path / "flat.h5")
+
+
+@pytest.mark.parametrize(
+    ("pbc", "reason"),
+    [
+        (np.array([2, 0, 1]), "pbc is neither True nor False"),
+        (np.array([b"T", b"T", b"F"]), "pbc should be numbers, not bytes8"),
+        (None, "nothing says whether the structure repeats"),
+    ],
+)
+def test_a_group_whose_periodicity_is_odd_or_unsaid_is_bad_alone(tmp_path, pbc, reason):
+    made = per_structure(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["structures/3/pbc"]
+        if pbc is not None:
+            file["structures/3/pbc"] = pbc
+    with pytest.raises(InputError, match=f"frame 3: .*{reason}"):
+        built(tmp_path, tmp_path / "a.h5", units="ase")
+    store = built(tmp_path, tmp_path / "a.h5", units="ase", on_error="skip")
+    assert store.read("frame").tolist() == [k for k in range(len(made)) if k != 3]

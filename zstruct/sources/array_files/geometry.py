@@ -44,7 +44,11 @@ def fill_elements(raw: Raw, faults: Mapping[str, NDArray[np.bool_]]) -> None:
 
 
 def periodicity(
-    raw: Raw, cell: NDArray[Any] | None, pbc: NDArray[Any] | None, unit: str | None = None
+    raw: Raw,
+    cell: NDArray[Any] | None,
+    pbc: NDArray[Any] | None,
+    unit: str | None = None,
+    said: NDArray[np.bool_] | None = None,
 ) -> None:
     """Add cells, and whether structures repeat along them, to a block.
 
@@ -58,11 +62,17 @@ def periodicity(
         Shape (n, 3), (n,) or (n, 1); None if it is not said.
     unit
         That the file states for cells.
+    said
+        Of which structures `pbc` is said, shape (n,); None for all.
     """
     m = len(raw.n_atoms)
     if cell is not None:
-        fault = _NO_PBC if pbc is None and np.any(cell) else None
-        raw.structure["cell"] = [RawColumn(np.asarray(cell, dtype=np.float64), fault=fault, unit=unit)]
+        known = np.full(m, pbc is not None) if said is None else said
+        silent = ~known & np.any(cell, axis=(1, 2))
+        cell = np.asarray(cell, dtype=np.float64)
+        raw.structure["cell"] = [RawColumn(cell, ~silent if silent.any() else None, unit=unit)]
+        if silent.any():
+            raw.structure["cell"].append(RawColumn(cell, silent, fault=_NO_PBC))
     if pbc is not None:
         flags = pbc.astype(bool)
         odd = flags != pbc

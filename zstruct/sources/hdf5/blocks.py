@@ -21,6 +21,8 @@ from zstruct.sources.source import BadFrame, Raw, RawColumn
 
 __all__ = ["joined"]
 
+_NEITHER = 2  # of what is neither true nor false
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -204,28 +206,16 @@ def _add_periodicity(raw: Raw, groups: Sequence[Group], places: _Places) -> None
     n = len(raw.n_atoms)
     if not any(group.cell is not None or group.pbc is not None for group in groups):
         return
-    cell, pbc, said = np.zeros((n, 3, 3)), np.zeros((n, 3), dtype=bool), np.zeros(n, dtype=bool)
-    odd = np.zeros(n, dtype=bool)
+    cell, pbc, said = np.zeros((n, 3, 3)), np.zeros((n, 3)), np.zeros(n, dtype=bool)
     for k, group in enumerate(groups):
         rows = places.of(k)
         if group.cell is not None:
             cell[rows] = group.cell
         if group.pbc is not None:
-            pbc[rows], said[rows] = group.pbc.astype(bool), True
-            odd[rows] = (pbc[rows] != group.pbc).any(axis=1)
+            flags = group.pbc.astype(bool)
+            pbc[rows], said[rows] = np.where(flags == group.pbc, flags, _NEITHER), True
     units = {group.units.get("cell") for group in groups if group.cell is not None}
-    unit = units.pop() if len(units) == 1 else None
-    silent = ~said & cell.any(axis=(1, 2))
-    periodicity(raw, cell, None if silent.any() else pbc, unit)
-    if silent.any():
-        (column,) = raw.structure["cell"]
-        raw.structure["cell"] = [
-            RawColumn(cell, silent, fault=column.fault),
-            RawColumn(cell, ~silent, unit=unit),
-        ]
-        raw.structure["pbc"] = [RawColumn(pbc)]
-    if odd.any():
-        raw.structure["pbc"].append(RawColumn(pbc, odd, fault="pbc is neither True nor False"))
+    periodicity(raw, cell, pbc, units.pop() if len(units) == 1 else None, said)
     if units:
         raw.structure["cell"].append(
             RawColumn(cell, np.ones(n, dtype=bool), fault="cells of one file are in several units")

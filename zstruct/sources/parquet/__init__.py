@@ -1,0 +1,1 @@
+"""Tables of Parquet: a row for each structure, in which atoms are lists."""
