@@ -20,6 +20,7 @@ THROUGH = {
         "building/append_request",
         "building/carried_groups",
         "building/kept_forms",
+        "building/versions",
     ],
     "building/test_build.py": [
         "building/build_request",
@@ -30,6 +31,7 @@ THROUGH = {
         "building/making",
         "building/markers",
         "building/parse",
+        "building/part_blocks",
         "building/parts",
         "building/plan",
         "building/report",
@@ -39,6 +41,7 @@ THROUGH = {
         "progress",
     ],
     "building/test_decimal.py": ["store/savings"],
+    "building/test_drop.py": ["building/drop_report", "building/drop_request", "cli/drop"],
     "building/test_followed_groups.py": [
         "building/copied_groups",
         "building/gathered_groups",
@@ -54,6 +57,8 @@ THROUGH = {
         "store/shared_shards",
     ],
     "building/test_peek.py": ["building/peek_report", "cli/peek"],
+    "building/test_remote_append.py": ["store/remote_folder"],
+    "building/test_repeats.py": ["building/duplicates"],
     "building/test_resume.py": ["building/manifest"],
     "building/test_rewrite.py": [
         "building/rewrite_decimals",

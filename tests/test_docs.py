@@ -188,6 +188,7 @@ COMMANDS = (
     "label",
     "log",
     "compare",
+    "drop",
     "export",
     "featurize",
     "formats",

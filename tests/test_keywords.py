@@ -267,6 +267,7 @@ def test_a_method_takes_the_object_of_its_options():
 MADE = {
     "AppendReport",
     "BuildReport",
+    "DropReport",
     "FeaturizeReport",
     "Frame",
     "History",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from zstruct.building.append import append
     from zstruct.building.append_report import AppendReport
     from zstruct.building.build import build
+    from zstruct.building.drop import drop
+    from zstruct.building.drop_report import DropReport
     from zstruct.building.encoding import Encoding
     from zstruct.building.filters import Filters, Frame
     from zstruct.building.peek import peek
@@ -75,6 +77,7 @@ __all__ = [
     "ChangedInputError",
     "Comparison",
     "CorruptStoreError",
+    "DropReport",
     "Encoding",
     "ExportReport",
     "FeaturizeReport",
@@ -105,6 +108,7 @@ __all__ = [
     "append",
     "build",
     "compare",
+    "drop",
     "export",
     "exporters",
     "features",
@@ -137,6 +141,7 @@ _LAZY = {
     "AppendReport": "zstruct.building",
     "BuildReport": "zstruct.building",
     "Comparison": "zstruct.labels.comparison",
+    "DropReport": "zstruct.building",
     "Encoding": "zstruct.building",
     "ExportReport": "zstruct.exporters",
     "FeaturizeReport": "zstruct.features.featurize",
@@ -158,6 +163,7 @@ _LAZY = {
     "append": "zstruct.building",
     "build": "zstruct.building",
     "compare": "zstruct.labels.compare",
+    "drop": "zstruct.building",
     "export": "zstruct.exporters",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.stats.reference_fit",

@@ -350,6 +350,8 @@ OPTIONS: Mapping[str, Option] = {
     "pin_memory": _FLAG,
     "decimal": _FLAG,
     "reencode": _FLAG,
+    "repeat": _FLAG,
+    "skip_duplicates": _FLAG,
     "reader": _TEXT,
     "allow_pickle": _FLAG,
     "storage_options": Option(

@@ -1,4 +1,5 @@
-"""Joining stores, against verifying them, with their groups or without; and features of a store that grew.
+"""Joining stores, against verifying them, with their groups or without; features of a store that grew; and
+appending and dropping, against building: bytes, time, memory.
 
 Random decimals of eight digits, as text has them. What was written is on the disk at the end; the page cache
 is warm. A store that grew has one structure in a hundred that is new; its features are computed of these, or
@@ -19,6 +20,7 @@ from tests.benchmarks.common import costs, machine, median, show
 from zstruct.features import Chebyshev
 
 _ATOMS = 12_000_000
+_STRUCTURES, _SMALL = 5_000_000, 4  # of a store that is extended, and atoms of each
 _REPEATS = 3
 _DESCRIPTOR = Chebyshev(["H", "C", "N", "O"], 8, 3.0, 3, 2.0)
 
@@ -35,19 +37,79 @@ def main(scale: float = 1.0) -> None:
             zstruct.split(store, [0.8, 0.2], name="default")
         _join(folder, "stores with features")
         _grow(folder, scale)
+        for store in folder.glob("*.zarr"):
+            shutil.rmtree(store)
+        _extend(folder, int(_STRUCTURES * scale))
     finally:
         shutil.rmtree(folder)
 
 
-def _source(n_atoms: int, seed: int) -> zstruct.sources.ArraySource:
+def _source(n_atoms: int, seed: int, each: int = 20) -> zstruct.sources.ArraySource:
     draw = np.random.default_rng(seed)
-    n = n_atoms // 20
+    n = n_atoms // each
     return zstruct.sources.ArraySource(
-        positions=np.round(draw.normal(0, 4, (20 * n, 3)), 8),
-        numbers=draw.choice([1, 6, 7, 8], 20 * n).astype(np.uint8),
-        offsets=np.arange(n + 1) * 20,
+        positions=np.round(draw.normal(0, 4, (each * n, 3)), 8),
+        numbers=draw.choice([1, 6, 7, 8], each * n).astype(np.uint8),
+        offsets=np.arange(n + 1) * each,
         energy=np.round(draw.normal(-4000, 100, n), 8),
-        forces=np.round(draw.normal(0, 1, (20 * n, 3)), 8),
+        forces=np.round(draw.normal(0, 1, (each * n, 3)), 8),
+    )
+
+
+def _extend(folder: Path, n: int) -> None:
+    """Append a hundredth to a store of so many structures; then drop as many."""
+    old, new = (folder / name for name in ("old.zarr", "new.zarr"))
+    zstruct.build(_source(_SMALL * n, 7, _SMALL), old, progress=False)
+    zstruct.build(_source(_SMALL * n // 100, 8, _SMALL), new, progress=False)
+    before = zstruct.Store(old)
+    said: dict[str, zstruct.AppendReport] = {}
+
+    def built(out: Path) -> None:
+        zstruct.build(new, out, progress=False)
+        os.sync()
+
+    def appended(out: Path) -> None:
+        said["append"] = zstruct.append(old, new, out=out, progress=False)
+        os.sync()
+
+    def without_duplicates(out: Path) -> None:
+        said["duplicates"] = zstruct.append(old, new, out=out, skip_duplicates=True, progress=False)
+        os.sync()
+
+    def dropped(out: Path) -> None:
+        zstruct.drop(old, np.arange(0, n, 100), out=out, progress=False)
+        os.sync()
+
+    def verified(out: Path) -> None:
+        zstruct.verify(old)
+
+    sides = {
+        "build of what is new": built,
+        "append": appended,
+        "append, skip_duplicates": without_duplicates,
+        "drop": dropped,
+        "verify": verified,
+    }
+    found = costs(sides, folder, _REPEATS)
+    rows = [[side, f"{cost.wall:.2f}", f"{cost.cpu:.2f}"] for side, cost in found.items()]
+    title = f"{n // 100:,} to {n:,} structures of {_SMALL} atoms, {before.nbytes_stored() / 1e6:,.0f} MB"
+    show(title, rows, ["", "s", "CPU s"])
+    written = said["append"].nbytes - said["append"].nbytes_shared
+    tails = sum(_tail(before, name) for name in before.array_names())
+    added = zstruct.Store(new).nbytes_stored()
+    print(
+        f"written: {written / 1e6:,.1f} MB; what is new takes {added / 1e6:,.1f} MB, the last shards of "
+        f"arrays {tails / 1e6:,.1f} MB; {said['duplicates'].n_duplicates} duplicates found"
+    )
+
+
+def _tail(store: zstruct.Store, name: str) -> int:
+    """Return the bytes of the last shard of an array."""
+    files = [file for file in Path(store.path, name, "c").rglob("*") if file.is_file()]
+    return (
+        max(files, key=lambda file: int(file.relative_to(Path(store.path, name, "c")).parts[0]))
+        .stat()
+        .st_size
     )
 
 

@@ -281,7 +281,7 @@ def test_a_store_of_version_0_1(tmp_path, files):
     ("store", "kind", "sentence"),
     [
         ("nothing.zarr", zstruct.StoreFormatError, "can't open the store"),
-        ("s3://bucket/a.zarr", InputError, "into local directories only"),
+        ("s3://bucket/a.zarr", InputError, "give the new version another URL"),
         ("0.xyz", InputError, "is a file"),
     ],
 )

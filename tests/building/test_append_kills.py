@@ -1,5 +1,6 @@
-"""Appends that are killed, and others at the same time: the store is the old one or the new one."""
+"""Appends and drops that are killed, and others meanwhile: the store is the old one or the new one."""
 
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -27,7 +28,7 @@ def spawner():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, spawner):
-    """A store of many small shards, a file to append, the store with it, and how many steps that takes."""
+    """A store of many small shards, a file to append, and the store with it and without some structures."""
     folder = tmp_path_factory.mktemp("append")
     rng = np.random.default_rng(6)
     for name, n in (("old", 60), ("new", 25)):
@@ -35,7 +36,9 @@ def made(tmp_path_factory, spawner):
     _do(spawner, _build, folder, "s.zarr", "old.xyz")
     shutil.copytree(folder / "s.zarr", folder / "whole.zarr")
     _do(spawner, _append, folder, "whole.zarr")
-    return folder, tree_bytes(folder / "s.zarr"), tree_bytes(folder / "whole.zarr")
+    shutil.copytree(folder / "s.zarr", folder / "cut.zarr")
+    _do(spawner, _drop, folder, "cut.zarr")
+    return folder, *(tree_bytes(folder / f"{name}.zarr") for name in ("s", "whole", "cut"))
 
 
 def _do(spawner, function, *arguments):
@@ -53,6 +56,14 @@ def _build(folder, out, *inputs):
 
 
 def _append(folder, store, kill_at=0, exchanges=True, inputs="new.xyz"):
+    _change(folder, store, lambda: zstruct.append(store, inputs, progress=False), kill_at, exchanges)
+
+
+def _drop(folder, store, kill_at=0, exchanges=True):
+    _change(folder, store, lambda: zstruct.drop(store, "n_atoms > 4", progress=False), kill_at, exchanges)
+
+
+def _change(folder, store, change, kill_at, exchanges):
     from zstruct.building import publication
 
     shrink()
@@ -60,25 +71,29 @@ def _append(folder, store, kill_at=0, exchanges=True, inputs="new.xyz"):
         publication.exchange = lambda a, b: False
     os.chdir(folder)
     steps = count_steps(kill_at)
-    zstruct.append(store, inputs, progress=False)
-    (folder / "steps").write_text(str(len(steps)))
+    change()
+    (folder / f"{store}.steps").write_text(str(len(steps)))
 
 
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two renames"])
-def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(spawner, tmp_path, made, exchanges, long_run):
-    folder, old, new = made
+@pytest.mark.parametrize("change", [_append, _drop])
+def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(
+    spawner, tmp_path, made, change, exchanges, long_run
+):
+    folder, old, *versions = made
+    new = versions[change is _drop]
     shutil.copy(folder / "new.xyz", tmp_path)
     shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
-    _do(spawner, _append, tmp_path, "s.zarr", 0, exchanges)
+    _do(spawner, change, tmp_path, "s.zarr", 0, exchanges)
     assert tree_bytes(tmp_path / "s.zarr") == new
-    total = int((tmp_path / "steps").read_text())
-    few = {*np.linspace(1, total, 3).astype(int), *range(total - 7, total, 3)}
+    total = int((tmp_path / "s.zarr.steps").read_text())
+    few = {*np.linspace(1, total, 3 - (change is _drop)).astype(int), *range(total - 7, total, 3)}
     steps = range(1, total + 1) if long_run else sorted(few)
     kills, gone = 0, 0
     for step in steps:
         path = tmp_path / f"s{step}.zarr"
         shutil.copytree(folder / "s.zarr", path)
-        kills += _do(spawner, _append, tmp_path, path.name, int(step), exchanges) != 0
+        kills += _do(spawner, change, tmp_path, path.name, int(step), exchanges) != 0
         if path.exists():
             assert tree_bytes(path) in (old, new), step
         else:
@@ -86,7 +101,7 @@ def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(spawner, tmp_path
             gone += 1
         work = path.with_name(f"{path.name}.building")
         if not path.exists() or tree_bytes(path) != new or (work.exists() and list(work.iterdir())):
-            _do(spawner, _append, tmp_path, path.name, 0, exchanges)
+            _do(spawner, change, tmp_path, path.name, 0, exchanges)
         assert tree_bytes(path) == new, step
         assert not work.exists() or not list(work.iterdir())
         locks = path.with_name(f"{path.name}.featurizing")
@@ -94,14 +109,15 @@ def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(spawner, tmp_path
         shutil.rmtree(path)
     assert kills >= len(steps) - 3
     assert gone <= 1
+    assert not long_run or kills >= 30
 
 
 def test_what_was_interrupted_does_not_stand_in_the_way_of_others(spawner, tmp_path, made):
-    folder, old, _ = made
+    folder, old, *_ = made
     for name in ("new.xyz", "old.xyz"):
         shutil.copy(folder / name, tmp_path)
     shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
-    total = int((folder / "steps").read_text())
+    total = int((folder / "whole.zarr.steps").read_text())
     assert _do(spawner, _append, tmp_path, "s.zarr", total // 2) == -signal.SIGKILL
     assert tree_bytes(tmp_path / "s.zarr") == old
     _do(spawner, _append, tmp_path, "s.zarr", 0, True, ["new.xyz", "old.xyz@:3"])
@@ -119,7 +135,7 @@ def _hold(folder, ready, go_on):
 
 
 def test_while_one_appends_others_are_refused(spawner, tmp_path, made):
-    folder, old, _ = made
+    folder, old, *_ = made
     shutil.copy(folder / "new.xyz", tmp_path)
     shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
     ready, go_on = spawner.Event(), spawner.Event()
@@ -129,6 +145,8 @@ def test_while_one_appends_others_are_refused(spawner, tmp_path, made):
     path = tmp_path / "s.zarr"
     with pytest.raises(BuildLockedError, match=r"another process is building .*s\.zarr; wait until"):
         zstruct.append(path, folder / "old.xyz", progress=False)
+    with pytest.raises(BuildLockedError, match=r"another process is building .*s\.zarr; wait until"):
+        zstruct.drop(path, [0], progress=False)
     with pytest.raises(BuildLockedError, match=r"another process is writing groups into .*s\.zarr"):
         zstruct.split(path, [0.5, 0.5], name="default")
     with pytest.raises(BuildLockedError):
@@ -144,13 +162,17 @@ def test_while_one_appends_others_are_refused(spawner, tmp_path, made):
 def test_while_groups_are_written_an_append_is_refused(tmp_path, made):
     from zstruct.store.group_publication import working_directory
 
-    folder, _, _ = made
+    folder = made[0]
     shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
-    with (
-        working_directory(tmp_path / "s.zarr"),
-        pytest.raises(BuildLockedError, match="another process is writing groups into"),
+    for change in (
+        lambda: zstruct.append(tmp_path / "s.zarr", folder / "new.xyz", progress=False),
+        lambda: zstruct.drop(tmp_path / "s.zarr", [0], progress=False),
     ):
-        zstruct.append(tmp_path / "s.zarr", folder / "new.xyz", progress=False)
+        with (
+            working_directory(tmp_path / "s.zarr"),
+            pytest.raises(BuildLockedError, match="another process is writing groups into"),
+        ):
+            change()
     assert not (tmp_path / "s.zarr.building").exists()
     zstruct.append(tmp_path / "s.zarr", folder / "new.xyz", progress=False)
 
@@ -163,8 +185,48 @@ def _append_often(folder, times):
         zstruct.append("s.zarr", f"new.xyz@{3 * k}:{3 * k + 3}", progress=False)
 
 
+def _change_often(folder, times):
+    shrink()
+    os.chdir(folder)
+    for k in range(times):
+        time.sleep(0.05)
+        zstruct.append("s.zarr", f"new.xyz@{3 * k}:{3 * k + 3}", progress=False)
+        time.sleep(0.05)
+        zstruct.drop("s.zarr", [1, 40, -1], progress=False)
+
+
+def test_readers_see_all_of_a_version_while_structures_come_and_go(spawner, tmp_path, made):
+    folder = made[0]
+    shutil.copy(folder / "new.xyz", tmp_path)
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    whole = Store(folder / "whole.zarr")
+    offsets, positions = whole.read("offsets"), whole.read("positions")
+    rows = [positions[a:b] for a, b in itertools.pairwise(offsets)]
+    of = dict(zip(whole.read("energy"), rows, strict=True))
+    process = spawner.Process(target=_change_often, args=(tmp_path, 6))
+    process.start()
+    seen, told = set(), 0
+    while process.is_alive():
+        store = Store(tmp_path / "s.zarr")
+        try:
+            for _ in range(3):
+                edges, energies, rows = (store.read(name) for name in ("offsets", "energy", "positions"))
+                assert len(energies) == len(edges) - 1 == store.n_structures
+                for energy, (a, b) in zip(energies, itertools.pairwise(edges), strict=True):
+                    assert np.array_equal(rows[a:b], of[energy])
+                seen.add(store.digest)
+        except ChangedInputError:
+            told += 1
+    process.join()
+    assert process.exitcode == 0
+    assert Store(tmp_path / "s.zarr").n_structures == 60
+    assert [step.did for step in zstruct.log(tmp_path / "s.zarr")] == ["build", *["append", "drop"] * 6]
+    assert len(seen) > 3
+    assert told > 0
+
+
 def test_readers_have_what_they_opened_or_are_told(spawner, tmp_path, made, long_run):
-    folder, _, _ = made
+    folder = made[0]
     shutil.copy(folder / "new.xyz", tmp_path)
     shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
     whole = Store(folder / "whole.zarr")

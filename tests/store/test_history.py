@@ -41,7 +41,10 @@ def test_every_step_is_told(files):
     assert history[0].options["filters"] == {"max_force": 100.0}
     assert history[2].options == {"chunks": {"atom": 2, "structure": 2}}
     zstruct.build(["s.zarr", "b.xyz"], "joined.zarr", progress=False)
-    assert [str(one) for one in zstruct.log("joined.zarr")[0].inputs] == [f"s.zarr ({grown[:12]})", "b.xyz"]
+    store, file = zstruct.log("joined.zarr")[0].inputs
+    assert (str(store), store.digest, store.content) == (f"s.zarr ({grown[:12]})", grown, None)
+    assert file == history[1].inputs[0]
+    assert str(file).startswith("b.xyz (3 structures, ")
     zstruct.verify("r.zarr")
     shutil.make_archive("r.zarr", "zip", "r.zarr")
     assert zstruct.log("r.zarr.zip").steps == history.steps
@@ -79,6 +82,8 @@ def test_what_is_lost_on_the_way_is_not_kept():
     ]
     history = History("s.zarr", 20, "d", steps)
     assert [history.rows_kept(digest) for digest in "abcd"] == [4, 4, 11, 20]
+    assert [history.grew_from(digest) for digest in "abcde"] == [None, None, 11, 20, None]
+    assert History("s.zarr", 12, "b", steps[:2]).grew_from("a") == 9
     assert History("s.zarr", 20, "d", steps[2:]).rows_kept("b") == 4  # it came from a store without a history
     assert History("s.zarr", 20, "e", steps).rows_kept("d") is None  # of a writer that knows of no history
     assert [Step.from_json(json.loads(json.dumps(one.to_json()))) for one in steps] == steps

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from zstruct import parallel
 from zstruct.building.append_report import AppendReport
 from zstruct.building.append_request import AppendRequest
 from zstruct.building.carried_groups import carry_groups, new_parts
-from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
-from zstruct.building.making import Job, Summaries, make
+from zstruct.building.finalize import Past
+from zstruct.building.making import Job, make
 from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
+from zstruct.building.remote_append import RemoteVersion, is_remote
+from zstruct.building.repeats import Repeats
 from zstruct.building.selected import check_apart, check_notes, selected, stores_among
-from zstruct.disk import writing
+from zstruct.building.versions import encoding_of, next_version
 from zstruct.errors import InputError
 from zstruct.keywords import takes
-from zstruct.paths_and_urls import check_writable
 from zstruct.sources.inputs import expand
 from zstruct.sources.store.source import StoreSource
-from zstruct.store.group_publication import recover, working_directory
 from zstruct.store.handles import check_decimals
+from zstruct.store.history import log
 from zstruct.store.store import Store
 
 __all__ = ["append"]
@@ -74,43 +73,24 @@ def append(request: AppendRequest) -> AppendReport:
     (1, 2)
     """
     began = time.perf_counter()
-    path = check_writable(request.store, "structures are appended to stores that are")
-    out = path if request.out is None else check_writable(request.out, "a store is made")
-    in_place = os.path.realpath(out) == os.path.realpath(path)
-    target = Target(out, overwrite=in_place or request.overwrite)
-    if not target.work.exists():
-        Store(path)
-        if not in_place:
-            target.check()
-    safe = f"what is whole stays in {target.work}, and {path} is as it was"
-    with writing(target.work, safe), target:
-        try:
-            with _alone(target.path if in_place else None):
-                return _append(request, path, target, began)
-        finally:
-            target.remove_if_empty()
+    if is_remote(request):
+        version = RemoteVersion(request)
+        with version.locked():
+            source = version.source()
+            return version.send(source.store, _append(request, source, version.target, began))
+    place = next_version(
+        request.store,
+        request.out,
+        overwrite=request.overwrite,
+        doing="structures are appended to stores that are",
+    )
+    with place as (path, target):
+        return _append(request, StoreSource(path), target, began)
 
 
-@contextmanager
-def _alone(path: Path | None) -> Iterator[None]:
-    """Hold the lock on the groups of a store that will be replaced, and finish what was being published."""
-    if path is None or not path.exists():
-        yield
-        return
-    work = working_directory(path)
-    with work:
-        try:
-            recover(path, work.path)
-            yield
-        finally:
-            if [entry.name for entry in work.path.iterdir()] == ["lock"]:
-                work.remove()  # else what was interrupted there is found out by who made it
-
-
-def _append(request: AppendRequest, path: str, target: Target, began: float) -> AppendReport:
-    base = StoreSource(path)
+def _append(request: AppendRequest, base: StoreSource, target: Target, began: float) -> AppendReport:
     store = base.store
-    encoding = _encoding(store)
+    encoding = encoding_of(store)
     if encoding.decimal:
         check_decimals(store.path)
     reading = request.to_read(encoding.precision)
@@ -119,6 +99,7 @@ def _append(request: AppendRequest, path: str, target: Target, began: float) -> 
     added = selected(added, request.selection)
     check_notes(added, request.kept)
     check_apart([base, *added], target.path)
+    known, refuses = log(store), not (request.repeat or request.skip_duplicates)
     inputs, wanted, sources = stores_among([base, *added], reading, grows=True)
     parts = new_parts(store, request.split)
     settings = request.settings(reading, [source.label for source in added])
@@ -135,34 +116,50 @@ def _append(request: AppendRequest, path: str, target: Target, began: float) -> 
         settings | {"filters": request.kept.describe(), "on_error": request.on_error},
         grows=True,
         keeps=not request.reencode,
+        known=known.contents() if refuses else None,
+        skips_duplicates=request.skip_duplicates,
+        past=Past("append", store, store.n_structures),
     )
     if target.published(job.identity):  # killed while cleaning up
         said = target.told()
         target.remove()
     else:
+        if refuses:
+            _refuse_again(added, known.stores())
 
-        def finish(plan: Plan, summaries: Summaries) -> dict[str, Any]:
+        def finish(plan: Plan, repeats: Repeats) -> dict[str, Any]:
             others = [source for place, source in plan.inputs.items() if place]
             carried = carry_groups(store, target, parts, others, links=True)
-            return AppendReport.figures(target.store, store, summaries) | vars(carried)
+            return AppendReport.figures(target.store, store, repeats) | vars(carried)
 
         said = make(job, target, request.runner(), finish)
     return AppendReport.of(os.fspath(target.path), said, time.perf_counter() - began, ignored)
 
 
-def _encoding(store: Store) -> Encoding:
-    """Return how a build would store what is new, to be as what is there."""
-    options = store.attrs.get("build", {}).get("options", {})
-    spec = store.profile("offsets")
-    small = spec is not None and spec.codec == spec.with_codec("small").codec
-    return Encoding(
-        options.get("dtype"), decimal=bool(options.get("decimal")), compression="small" if small else "fast"
-    )
+def _refuse_again(added: list[Any], known: Mapping[tuple[str, str | None], str]) -> None:
+    """Refuse structures of stores that came in before, and those that are to come in twice."""
+    before = dict(known)
+    for source in added:
+        if not isinstance(source, StoreSource):
+            continue
+        said = source.fingerprint()
+        key = said["digest"], said["chosen"]
+        if key in before:
+            called = "" if before[key] == source.label else f", as {before[key]}"
+            raise InputError(
+                f"its content came in before{called}; leave it out, or pass skip_duplicates=True "
+                "(--skip-duplicates) to have what is new, or repeat=True (--repeat) to have it twice",
+                source.label,
+            )
+        before[key] = source.label
 
 
 def _refuse_itself(store: Store, added: list[Any]) -> None:
     """Refuse a store that is appended to itself by its path."""
     for source in added:
-        local = isinstance(source, StoreSource) and os.path.isdir(source.store.path)
-        if local and os.path.samefile(source.store.path, store.path):
+        if not isinstance(source, StoreSource):
+            continue
+        theirs, mine = source.store.path, store.path
+        local = os.path.isdir(theirs) and os.path.isdir(mine)
+        if os.path.samefile(theirs, mine) if local else theirs == mine:
             raise InputError("this is the store itself, whose structures are there already", source.label)

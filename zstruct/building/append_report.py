@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zstruct.building.repeats import Repeats
 from zstruct.building.skipped import skipped_lines
-from zstruct.store.files import shard_path
 from zstruct.store.store import Store
+from zstruct.store.usage import Usage
 from zstruct.text import counted, sized
 
 __all__ = ["AppendReport"]
@@ -43,6 +44,12 @@ class AppendReport:
     remarks
         Structures in which something was understood otherwise than it is written, or was not taken for a
         label though it looks like one, by the sentence that says what.
+    n_duplicates
+        Structures left out, as they are there already.
+    duplicates
+        The first hundred of those: input and frame.
+    continued
+        How many of the first structures of inputs that have grown came in before, by input.
     new_fields
         Fields that the store did not have before; they are missing in its old structures.
     ignored
@@ -68,6 +75,9 @@ class AppendReport:
     n_skipped: int
     skipped: list[tuple[str, int | None, str]]
     remarks: dict[str, int]
+    n_duplicates: int
+    duplicates: list[tuple[str, int]]
+    continued: dict[str, int]
     new_fields: list[str]
     ignored: list[str]
     extended: list[str]
@@ -75,9 +85,7 @@ class AppendReport:
     left_out: dict[str, str]
 
     @staticmethod
-    def figures(
-        made: Path, before: Store, summaries: Mapping[tuple[str, int], Mapping[str, Any]]
-    ) -> dict[str, Any]:
+    def figures(made: Path, before: Store, repeats: Repeats) -> dict[str, Any]:
         """Return what is only known when the store is made, as JSON.
 
         Parameters
@@ -86,16 +94,11 @@ class AppendReport:
             The new store, before it is published.
         before
             The version before.
-        summaries
-            What is known of its shards.
+        repeats
+            What was left out because it is there already.
         """
         now = Store(made)
         build, old = now.attrs["build"], before.attrs.get("build", {})
-        shared = [
-            shard_path(made, name, k, len(now.shape(name)))
-            for (name, k), summary in summaries.items()
-            if summary.get("how") in ("clone", "link")
-        ]
 
         def more(key: str) -> dict[str, int]:
             known = old.get(key, {})
@@ -105,11 +108,14 @@ class AppendReport:
         return {
             "n_added": now.n_structures - before.n_structures,
             "n_atoms_added": now.n_atoms - before.n_atoms,
-            "nbytes_shared": sum(file.stat().st_size for file in shared),
+            "nbytes_shared": Usage.of(made).nbytes_shared,
             "dropped": more("dropped"),
             "remarks": more("remarks"),
             "n_skipped": build["n_skipped"] - old.get("n_skipped", 0),
             "skipped": build["skipped"][len(old.get("skipped", [])) :],
+            "n_duplicates": repeats.n_duplicates,
+            "duplicates": [*repeats.duplicates],
+            "continued": dict(repeats.continued),
             "new_fields": [name for name in now.fields if name not in before.fields],
             "ignored": build.get("ignored", [])[len(old.get("ignored", [])) :],
         }
@@ -137,7 +143,12 @@ class AppendReport:
             n_atoms=store.n_atoms,
             nbytes=store.nbytes_stored(),
             seconds=seconds,
-            **{**said, "skipped": skipped, "ignored": ignored + said["ignored"]},
+            **{
+                **said,
+                "skipped": skipped,
+                "ignored": ignored + said["ignored"],
+                "duplicates": [(label, frame) for label, frame in said["duplicates"]],
+            },
         )
 
     def __str__(self) -> str:
@@ -148,6 +159,11 @@ class AppendReport:
         ]
         if self.new_fields:
             lines.append(f"new, and missing in the structures from before: {', '.join(self.new_fields)}")
+        for label, n in self.continued.items():
+            lines.append(f"{label}: its first {counted(n, 'structure')} came in before, and were left out")
+        if self.n_duplicates:
+            duplicates = counted(self.n_duplicates, "structure")
+            lines.append(f"there already, and left out: {duplicates} (see .duplicates)")
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
         lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]

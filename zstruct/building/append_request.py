@@ -43,6 +43,12 @@ class AppendRequest(InputOptions, RunOptions):
         To which part of a split the new structures go: a label of the split "default", or fractions by which
         they are dealt out to its parts; or these by the names of splits, ``{"default": "train"}``. By default
         to none; the old structures stay where they are.
+    repeat
+        Whether inputs may come in whose content came in before, under whatever name. By default they are
+        refused, and of those that have grown since, what is new is appended.
+    skip_duplicates
+        Whether to leave out structures that are there already, or are new twice: those with the same numbers,
+        positions, cell and periodicity, bit for bit. Labels make no difference.
     reencode
         Whether arrays into which something does not fit may be written anew, in another form. By default they
         keep their dtypes and codecs, and what does not fit is refused.
@@ -61,6 +67,8 @@ class AppendRequest(InputOptions, RunOptions):
     filters: Filters | Mapping[str, Any] | Callable[[Frame], Any] | None = None
     on_error: Literal["raise", "skip"] = "raise"
     split: Any = None
+    repeat: bool = False
+    skip_duplicates: bool = False
     reencode: bool = False
 
     selection: Selection = field(init=False)
@@ -68,7 +76,8 @@ class AppendRequest(InputOptions, RunOptions):
     kept: Filters = field(init=False)
 
     def __post_init__(self) -> None:
-        check(on_error=self.on_error, reencode=self.reencode)
+        check(on_error=self.on_error, repeat=self.repeat, skip_duplicates=self.skip_duplicates)
+        check(reencode=self.reencode)
         InputOptions.__post_init__(self)
         RunOptions.__post_init__(self)
         self.to_read()
@@ -96,6 +105,8 @@ class AppendRequest(InputOptions, RunOptions):
             "leave_out": sorted(self.kept.leave_out),
             "filters": self.kept.identity(),
             "reader": self.reader,
+            "repeat": self.repeat,
+            "skip_duplicates": self.skip_duplicates,
             "reencode": self.reencode,
             "split": None if self.split is None else repr(self.split),
             "labels": labels,

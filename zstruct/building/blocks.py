@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from zstruct.building.parts import PartBlock, StoredEntry, read_entries
+from zstruct.building.part_blocks import PartBlock, StoredEntry
+from zstruct.building.parts import read_entries
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 
 __all__ = ["Block", "blocks_of"]

@@ -11,9 +11,10 @@ from zstruct.building.build_request import BuildRequest
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
 from zstruct.building.followed_groups import Followed, follow_groups
-from zstruct.building.making import Job, Summaries, make
+from zstruct.building.making import Job, make
 from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
+from zstruct.building.repeats import Repeats
 from zstruct.building.report import BuildReport
 from zstruct.building.selected import check_apart, check_notes, selected, stores_among
 from zstruct.disk import writing
@@ -74,6 +75,7 @@ def build(request: BuildRequest) -> BuildReport:
         request.resume,
         settings,
         {**settings, "filters": request.kept.describe(), "on_error": request.on_error},
+        skips_duplicates=request.skip_duplicates,
     )
     with writing(target.work, f"what is whole stays in {target.work}, and {out} is as it was"), target:
         if target.published(job.identity):  # killed while cleaning up
@@ -81,7 +83,7 @@ def build(request: BuildRequest) -> BuildReport:
             target.remove()
         else:
 
-            def finish(plan: Plan, _: Summaries) -> dict[str, Any]:
+            def finish(plan: Plan, _: Repeats) -> dict[str, Any]:
                 return vars(follow_groups(plan, target))
 
             said = make(job, target, request.runner(), finish)

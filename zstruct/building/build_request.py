@@ -48,6 +48,9 @@ class BuildRequest(InputOptions, RunOptions):
         of per-atom floats, or ``"decimal"``: text-born float64 numbers in half the bytes, exactly.
     on_error
         What a bad frame does: end the build, or be left out and reported.
+    skip_duplicates
+        Whether to leave out structures that equal an earlier one in numbers, positions, cell and periodicity,
+        bit for bit. Labels make no difference.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class BuildRequest(InputOptions, RunOptions):
     filters: Filters | Mapping[str, Any] | Callable[[Frame], Any] | None = None
     encoding: Encoding | Mapping[str, Any] | Literal["float32", "float64", "decimal"] | None = None
     on_error: Literal["raise", "skip"] = "raise"
+    skip_duplicates: bool = False
 
     selection: Selection = field(init=False)
     opening: SourceOptions = field(init=False)
@@ -70,7 +74,7 @@ class BuildRequest(InputOptions, RunOptions):
     stored: Encoding = field(init=False)
 
     def __post_init__(self) -> None:
-        check(on_error=self.on_error)
+        check(on_error=self.on_error, skip_duplicates=self.skip_duplicates)
         InputOptions.__post_init__(self)
         RunOptions.__post_init__(self)
         kept, stored = as_options(Filters, self.filters), as_options(Encoding, self.encoding)
@@ -94,6 +98,7 @@ class BuildRequest(InputOptions, RunOptions):
             "compression": self.stored.compression,
             "reader": self.reader,
             **({"select": identities(self.selection)} if self.selection else {}),
+            **({"skip_duplicates": True} if self.skip_duplicates else {}),
         }
 
 

@@ -133,7 +133,7 @@ class Carried:
 
 
 def carry_groups(
-    store: Store, target: Target, parts: NewParts, added: Sequence[StoredInput], *, links: bool
+    store: Store, target: Target, parts: NewParts | None, added: Sequence[StoredInput], *, links: bool
 ) -> Carried:
     """Put the groups of a store into its new version, which is whole but not in its place.
 
@@ -144,7 +144,7 @@ def carry_groups(
     target
         Where the new version is made.
     parts
-        To which parts new structures go.
+        To which parts new structures go, of a store that begins with all that there was; None of others.
     added
         Stores that were appended, whose groups stay behind.
     links
@@ -159,7 +159,7 @@ def carry_groups(
             folder = target.groups / group
             shutil.rmtree(folder, ignore_errors=True)  # of an interrupted call
             attrs = store.group_attrs(group)
-            if kind == _SPLITS and attrs["store_digest"] == store.digest:
+            if kind == _SPLITS and parts is not None and attrs["store_digest"] == store.digest:
                 _extend_split(store, made, group, folder, parts, links=links)
                 extended.append(group)
             else:
@@ -195,6 +195,6 @@ def _extend_split(
     attrs |= {"store_digest": made.digest, "recipe": attrs["recipe"] | {"appended": appended}}
     attrs = {key: value for key, value in attrs.items() if key not in ("status", "metadata_digest")}
     create(folder, [spec], attrs)
-    shared = shared_shards(store, f"{group}/codes", spec)
+    shared = shared_shards(store, f"{group}/codes", spec, anywhere=True)
     written = write_growing(folder, spec, shared, lambda a, b: codes[a:b], links=links, durable=False)
     complete(folder, {}, [written])

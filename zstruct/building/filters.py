@@ -165,17 +165,6 @@ class Filters:
             return list(names)
         return [name for name in names if name in ("energy", "forces", "numbers")]
 
-    def apply(self, packed: Packed, label: str) -> tuple[Packed, dict[str, int]]:
-        """Return the structures that pass, and how many each filter dropped.
-
-        Raises
-        ------
-        InputError
-            If an element has no reference energy, or `where` raises.
-        """
-        keep, dropped = self.passing(packed, label, packed.columns.get("frame", np.arange(len(packed))))
-        return packed.select(keep), dropped
-
     def passing(
         self, packed: Packed, label: str, frames: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], dict[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ from numpy.typing import NDArray
 from zstruct.building.manifest import Manifest
 from zstruct.building.parts import read_summary
 from zstruct.building.plan import Plan
+from zstruct.building.repeats import Repeats
 from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
 from zstruct.sources.remarks import Remarks
 from zstruct.store.history import Input, Step, log, write_history
 from zstruct.store.shared_shards import SharedShard, shared_shards, write_growing
 from zstruct.store.spec import ArraySpec
+from zstruct.store.store import Store
 from zstruct.store.write import Shard, WrittenArray, content_digest, finish
 from zstruct.store.zarr_check import check_readable
 
-__all__ = ["edge_arrays", "finalize_store"]
+__all__ = ["Past", "edge_arrays", "finalize_store"]
 
 _REPORTED = 100  # skipped frames that are listed one by one
 _SAID = ("format", "did", "labels")  # options that a history says otherwise
@@ -72,23 +75,22 @@ def _write_table(
     shared: list[SharedShard] = []
     store = None if plan.base is None else plan.base.source.store
     if store is not None and spec.path in store.array_names():
-        shared = shared_shards(store, spec.path, spec)
+        shared = shared_shards(store, spec.path, spec, anywhere=plan.grows)
         same = len(shared) * rows
         if same and not np.array_equal(store.read(spec.path, 0, min(same, len(values))), values[:same]):
             shared = []
     return write_growing(path, spec, shared, lambda a, b: values[a:b], links=links, durable=False)
 
 
-def _atomic_energies(plan: Plan, asked: Mapping[str, float] | None) -> dict[str, Any]:
+def _atomic_energies(past: Past, asked: Mapping[str, float] | None) -> dict[str, Any]:
     """Return the attribute with the energies of free atoms, those that were asked for or those of stores.
 
     Raises
     ------
     InputError
-        If those of a store that is extended are others than those that were asked for.
+        If those of the version before are others than those that were asked for.
     """
-    known = [source.store.attrs.get("atomic_energies") for source in plan.inputs.values()]
-    kept = known[0] if plan.grows else None
+    kept = None if past.before is None else past.before.attrs.get("atomic_energies")
     energies = {**(kept or {}), **(asked or {})}
     for symbol, energy in (kept or {}).items():
         if energies[symbol] != energy:
@@ -99,27 +101,70 @@ def _atomic_energies(plan: Plan, asked: Mapping[str, float] | None) -> dict[str,
     return {"atomic_energies": {symbol: float(energies[symbol]) for symbol in energies}} if energies else {}
 
 
+def _repeated(repeats: Repeats, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a store says of what was left out because it is there already, if anything was."""
+    continued = {**before.get("continued", {}), **repeats.continued}
+    n = before.get("n_duplicates", 0) + repeats.n_duplicates
+    first = [*before.get("duplicates", []), *map(list, repeats.duplicates)][:_REPORTED]
+    return {
+        **({"continued": continued} if continued else {}),
+        **({"n_duplicates": n, "duplicates": first} if n else {}),
+    }
+
+
+def _inputs(manifest: Manifest, repeats: Repeats, *, but_first: bool) -> list[Input]:
+    """Return what came in, as a history says it; of archives, their members."""
+    contents = dict(repeats.contents)
+    found = []
+    for label, fingerprint in manifest.inputs[but_first:]:
+        if fingerprint is not None and "digest" in fingerprint:
+            found.append(Input(label, digest=fingerprint["digest"], chosen=fingerprint["chosen"]))
+            continue
+        mine = [label] if label in contents else [one for one in contents if one.startswith(label)]
+        found += [Input(one, *contents.pop(one)) for one in mine] or [Input(label)]
+    return found + [Input(label, *content) for label, content in contents.items()]
+
+
 def _steps(
-    plan: Plan, manifest: Manifest, attrs: Mapping[str, Any], options: Mapping[str, Any]
+    past: Past,
+    manifest: Manifest,
+    repeats: Repeats,
+    attrs: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> list[Step]:
     """Return the history of the store, of which this is the last step."""
-    before = plan.inputs[0].store if plan.grows else None
-    inputs = [
-        Input(label, plan.inputs[i].store.digest if i in plan.inputs else None)
-        for i, (label, _) in enumerate(manifest.inputs)
-        if before is None or i > 0
-    ]
+    before = past.before
+    inputs = _inputs(manifest, repeats, but_first=before is not None)
     step = Step(
-        "build" if before is None else "append",
+        past.did,
         attrs["digest"],
         attrs["n_structures"],
         attrs["n_atoms"],
         None if before is None else before.digest,
-        0 if before is None else before.n_structures,
+        past.n_kept,
         inputs,
         {name: value for name, value in options.items() if name not in _SAID and value != _USUAL.get(name)},
     )
     return [step] if before is None else [*log(before), step]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a store is made of, if it is the next version of another one.
+
+    Parameters
+    ----------
+    did
+        What is done: ``"build"``, ``"append"``, ``"drop"``.
+    before
+        The version before; None if there is none.
+    n_kept
+        How many of its first structures are the first ones of the new version.
+    """
+
+    did: str = "build"
+    before: Store | None = None
+    n_kept: int = 0
 
 
 def finalize_store(
@@ -128,7 +173,9 @@ def finalize_store(
     summaries: dict[tuple[str, int], dict[str, Any]],
     manifest: Manifest,
     parts: list[Path],
+    repeats: Repeats,
     options: dict[str, Any],
+    past: Past,
     *,
     links: bool = False,
 ) -> None:
@@ -146,8 +193,12 @@ def finalize_store(
         Of all shards of its fields, by array and number.
     manifest, parts
         Where it comes from.
+    repeats
+        What was left out because it is there already.
     options
         What the user asked for.
+    past
+        The version before, if there is one.
     links
         Whether shards that another store has, too, may be the same file.
 
@@ -183,8 +234,8 @@ def finalize_store(
             tables += plan.tables(planned)
     written += [_write_table(path, plan, spec, values, links=links) for spec, values in tables]
     before: dict[str, Any] = {}
-    if plan.grows and plan.base is not None:
-        before = plan.base.source.store.attrs.get("build", {})
+    if past.before is not None:
+        before = past.before.attrs.get("build", {})
         options = before.get("options", options)
     dropped: Counter[str] = Counter(before.get("dropped", {}))
     noted: Counter[str] = Counter(before.get("noted", {}))
@@ -203,23 +254,25 @@ def finalize_store(
         noted.update(summary["noted"])
         n_skipped += summary["n_skipped"]
         skipped += summary["skipped"]
+    n = len(plan.counts)
     attrs: dict[str, Any] = {
-        "n_structures": len(plan.counts),
+        "n_structures": n,
         "n_atoms": int(plan.offsets[-1]),
         "species": {SYMBOLS[z]: int(species[z]) for z in np.flatnonzero(species)},
         "build": {
             "options": options,
             "dropped": {name: dropped[name] for name in sorted(dropped)},
-            "noted": {name: noted[name] for name in sorted(noted) if noted[name]},
+            "noted": {name: min(noted[name], n) for name in sorted(noted) if noted[name]},
             "remarks": remarks.told(),
             "decimals": decimals,
             "n_skipped": n_skipped,
             "skipped": skipped[:_REPORTED],
             **({"n_ignored": n_ignored, "ignored": ignored[:_REPORTED]} if n_ignored else {}),
+            **_repeated(repeats, before),
         },
         "digest": content_digest(written),
     }
-    attrs |= _atomic_energies(plan, asked)
-    write_history(path, _steps(plan, manifest, attrs, described))
+    attrs |= _atomic_energies(past, asked)
+    write_history(path, _steps(past, manifest, repeats, attrs, described))
     finish(path, attrs, written)
     check_readable(path)

@@ -76,7 +76,7 @@ def keep_form(
     name = planned.original
     column = base.source.columns.get(name)
     array = None if column is None else column.presence if planned.is_presence else column.array
-    spec = None if array is None else base.source.store.profile(array)
+    spec = None if array is None else base.source.store.form(array)
     if column is None or spec is None:
         return planned
     field = planned.field if planned.is_presence else replace(planned.field, dtype=column.field.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.building.copied_groups import without_groups
+from zstruct.building.duplicates import find_duplicates
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
-from zstruct.building.finalize import finalize_store
+from zstruct.building.finalize import Past, finalize_store
 from zstruct.building.manifest import (
     Manifest,
     check_unchanged,
@@ -32,6 +33,14 @@ from zstruct.building.parse import ParseTask, parse_job
 from zstruct.building.parts import read_summary, release
 from zstruct.building.plan import Plan, forget_plans, load_plan, make_plan
 from zstruct.building.publication import Target
+from zstruct.building.repeats import (
+    Masks,
+    Repeats,
+    continued_masks,
+    find_continued,
+    read_inputs,
+    write_without,
+)
 from zstruct.building.shards import encode_shard, encode_tasks
 from zstruct.building.stored_blocks import StoredInput
 from zstruct.errors import InputError
@@ -39,7 +48,7 @@ from zstruct.progress import Runner
 from zstruct.sources import Source
 from zstruct.sources.normalize.normalize import ReadOptions
 
-__all__ = ["Job", "make"]
+__all__ = ["Job", "job_identity", "make"]
 
 _PROCESSES_FROM = 8 << 20  # below this much input, starting processes costs more than it gains
 
@@ -69,6 +78,12 @@ class Job:
         the same files.
     keeps
         Whether its arrays keep the form that they have.
+    known
+        The labels of what came in before and must not again, by number of structures and hash; None: it may.
+    skips_duplicates
+        Whether structures that are there already are left out.
+    past
+        The version before, if there is one.
     """
 
     sources: Sequence[Source]
@@ -83,6 +98,9 @@ class Job:
     described: Mapping[str, Any]
     grows: bool = False
     keeps: bool = False
+    known: Mapping[tuple[int, str], str] | None = None
+    skips_duplicates: bool = False
+    past: Past = field(default_factory=Past)
 
     @property
     def skip(self) -> bool:
@@ -92,14 +110,19 @@ class Job:
     @property
     def identity(self) -> str:
         """What tells a finished job from others for the same target."""
-        return identity({**self.settings, "inputs": [source.label for source in self.sources]})
+        return job_identity(self.settings, [source.label for source in self.sources])
+
+
+def job_identity(settings: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Return what tells a finished job from others for the same target."""
+    return identity({**settings, "inputs": [*labels]})
 
 
 def make(
     job: Job,
     target: Target,
     runner: Runner,
-    finish: Callable[[Plan, Summaries], Any] = lambda plan, summaries: None,
+    finish: Callable[[Plan, Repeats], Any] = lambda plan, repeats: None,
 ) -> Any:
     """Make a store and put it in its place; go on with what an earlier call was interrupted in.
 
@@ -112,8 +135,8 @@ def make(
     runner
         Where tasks run.
     finish
-        Called when the store is whole, before it is published, with its plan and what is known of its shards;
-        returns what is told of it, as JSON.
+        Called when the store is whole, before it is published, with its plan and what was left out as
+        repeated; returns what is told of it, as JSON.
 
     Returns
     -------
@@ -137,14 +160,24 @@ def make(
             manifest = make_manifest(job.sources, job.settings, skip=job.skip, workers=runner.n_workers)
             if manifest.resumable:
                 manifest.save(target.work / "manifest.json")
-        parts = _parse(runner, target, manifest, job)
+        parts, repeats = _without_repeats(target, _parse(runner, target, manifest, job), job, runner)
         plan = _plan(target, manifest, parts, job)
         summaries = _encode(runner, target, plan, manifest.identity, links=job.grows)
         now, _ = fingerprints(job.sources, skip=job.skip)
         check_unchanged(manifest.inputs, now)
         without_groups(target.store)
-        finalize_store(target.store, plan, summaries, manifest, parts, dict(job.described), links=job.grows)
-        told = finish(plan, summaries)
+        finalize_store(
+            target.store,
+            plan,
+            summaries,
+            manifest,
+            parts,
+            repeats,
+            dict(job.described),
+            job.past,
+            links=job.grows,
+        )
+        told = finish(plan, repeats)
         target.publish(job.identity if manifest.resumable else uuid.uuid4().hex, told)
     except InputError:
         target.remove()  # what is wrong will be mended by changing inputs or options
@@ -152,7 +185,8 @@ def make(
     finally:
         runner.close()
         forget_plans()
-        release(target.parts)
+        for folder in (target.parts, target.cut):
+            release(folder)
     target.remove()
     return told
 
@@ -204,6 +238,24 @@ def _parse(runner: Runner, target: Target, manifest: Manifest, job: Job) -> list
         for _ in runner.run(parse_job, tasks, sizes, place):
             pass
     return parts
+
+
+def _without_repeats(
+    target: Target, parts: list[Path], job: Job, runner: Runner
+) -> tuple[list[Path], Repeats]:
+    """Return the parts without what came in before, and without duplicates, as far as that is asked for."""
+    contents = {label: (n, hashes[n]) for label, (n, hashes) in read_inputs(parts).items()}
+    masks: Masks
+    if job.skips_duplicates:
+        masks, repeats = find_duplicates(parts, job.sources, job.encoding.precision, grows=job.grows)
+    else:
+        continued = {} if job.known is None else find_continued(parts, job.known)
+        masks, repeats = continued_masks(parts, continued), Repeats(continued)
+    repeats = replace(repeats, contents=contents)
+    if repeats.continued or repeats.n_duplicates:
+        local = runner.n_workers is not None
+        parts = write_without(parts, masks, target.cut, job.sources, job.reading, in_memory=local)
+    return parts, repeats
 
 
 def _place(runs_in: parallel.RunsIn, sources: Sequence[Source], sizes: Sequence[int]) -> parallel.RunsIn:

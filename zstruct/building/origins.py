@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.building.parts import PartBlock
+from zstruct.building.part_blocks import PartBlock
 from zstruct.building.plan import Plan
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.ragged import atom_rows, segment_ranges

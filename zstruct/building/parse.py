@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zstruct.building.filters import Filters
 from zstruct.building.parse_stored import Taken, take_stored
+from zstruct.building.part_blocks import Content
 from zstruct.building.parts import PartWriter
 from zstruct.building.provenance import restore_provenance
 from zstruct.compositions import add_formulas
@@ -29,6 +30,7 @@ from zstruct.sources.remarks import Remarks
 from zstruct.sources.store.columns import stored_columns
 from zstruct.sources.store.source import StoreSource
 from zstruct.sources.together import apart, blocks_of, can_be_read_together
+from zstruct.store.hashes import structure_hashes
 
 __all__ = ["ParseTask", "parse_job"]
 
@@ -80,7 +82,7 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     n_skipped = 0
     dropped: Counter[str] = Counter()
     noted: Counter[str] = Counter()
-    n_structures = n_atoms = 0
+    n_structures = n_atoms = n_read = 0
     properties: set[str] = set()
     remarks = Remarks()
     ignored = _Ignored()
@@ -93,7 +95,7 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
                     n_atoms += taken.n_atoms
                     dropped.update(taken.dropped)
                 continue
-            waiting: list[Packed] = []
+            waiting: list[_Block] = []
             nbytes = 0
             here = [(source, piece) for source, _, piece in pieces]
             for block in _blocks(task, here, properties, remarks, ignored):
@@ -101,11 +103,15 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
                 skipped += [(block.label, b.frame, b.reason) for b in block.bad[: _REPORTED - len(skipped)]]
                 dropped.update(block.dropped)
                 noted.update(block.noted)
+                if len(block.content.codes):
+                    part.add_content(block.content)
+                    block.ranks[:] += n_read
+                    n_read += len(block.content.codes)
                 if len(block.kept) == 0:
                     continue
                 n_structures += len(block.kept)
                 n_atoms += int(block.kept.n_atoms.sum())
-                waiting.append(block.kept)
+                waiting.append(block)
                 nbytes += block.kept.nbytes
                 if nbytes >= _BLOCK_BYTES:
                     _add(part, waiting)
@@ -128,15 +134,15 @@ def parse_job(task: ParseTask) -> dict[str, Any]:
     return summary
 
 
-def _add(part: PartWriter, blocks: list[Packed]) -> None:
+def _add(part: PartWriter, blocks: list[_Block]) -> None:
     """Append blocks to a part as one, with formulas and provenance of their structures."""
-    joined = concatenate(blocks)
+    joined = concatenate([block.kept for block in blocks])
     restore_provenance(joined)
     add_formulas(joined)
-    part.add(joined)
+    part.add(joined, ranks=np.concatenate([block.ranks for block in blocks]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Block:
     """Structures of one input or of several small ones, interpreted and filtered."""
 
@@ -146,6 +152,10 @@ class _Block:
     bad: list[BadFrame]
     dropped: Mapping[str, int]
     noted: Mapping[str, int]
+    content: Content
+    """Of all that were read."""
+    ranks: NDArray[np.int64]
+    """The places of those that are kept among them."""
 
 
 @dataclass
@@ -255,24 +265,28 @@ def _interpret(
         raise InputError(first.reason, label, first.frame)
     for sentence, here in raw.remarks.items():
         remarks.count(sentence, int(np.isin(packed.columns["frame"], raw.frames[here]).sum()))
+    ranks, own = np.arange(len(packed)), codes[: len(packed)]
+    content = Content(labels, own, structure_hashes(packed, packed.columns.keys() - {"frame"}))
     if len(labels) > 1 and bad:
-        return _Block(label, packed, bad, {}, {})
-    packed.add(FIELDS["source"], codes[: len(packed)].astype(np.int32))
+        return _Block(label, packed, bad, {}, {}, content, ranks)
+    packed.add(FIELDS["source"], own.astype(np.int32))
     packed.categories["source"] = labels
     dropped: Counter[str] = Counter()
     notes = {note: raw.frames[here] for note, here in raw.notes.items()}
     for note in sorted(notes.keys() & set(task.filters.leave_out)):
         out = np.isin(packed.columns["frame"], notes[note])
         dropped[note] += int(out.sum())
-        packed = packed.select(~out)
-    kept, filtered = task.filters.apply(packed, label)
+        packed, ranks = packed.select(~out), ranks[~out]
+    frames = packed.columns.get("frame", np.arange(len(packed)))
+    keep, filtered = task.filters.passing(packed, label, frames)
+    kept, ranks = packed.select(keep), ranks[keep]
     dropped.update(filtered)
     noted = {note: int(np.isin(kept.columns["frame"], frames).sum()) for note, frames in notes.items()}
     if len(labels) > 1 and len(kept) < len(packed):  # labels of what is left
         used, places = np.unique(kept.columns["source"], return_inverse=True)
         kept.columns["source"] = places.astype(np.int32)
         kept.categories["source"] = [labels[k] for k in used.tolist()]
-    return _Block(label, kept, bad, dropped, noted)
+    return _Block(label, kept, bad, dropped, noted, content, ranks)
 
 
 def _read_all(pieces: list[tuple[Source, Slice]], on_error: Literal["raise", "skip"]) -> Iterator[Raw]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.building.filters import Filters
-from zstruct.building.parts import PartWriter, StoredEntry
+from zstruct.building.part_blocks import StoredEntry
+from zstruct.building.parts import PartWriter
 from zstruct.compositions import add_formulas
 from zstruct.ragged import Packed, counts_to_offsets, segment_ranges
 from zstruct.schema import ATOM, FIELDS, Field
@@ -23,7 +24,7 @@ from zstruct.sources.store.source import StoreSource
 from zstruct.store.scattered import read_scattered, read_segments
 from zstruct.store.store import Store
 
-__all__ = ["Taken", "take_stored"]
+__all__ = ["Taken", "some_of", "take_stored", "use_texts"]
 
 _BLOCK_BYTES = 32 << 20  # of structures that are looked at together
 
@@ -92,7 +93,7 @@ def take_stored(
     needed = filters.needs(columns) if filters else []
     wanted = columns if copies else {name: columns[name] for name in needed}
     n_atoms = 0
-    for some in _some(source, rows) if copies or filters else [rows]:
+    for some in some_of(source, rows) if copies or filters else [rows]:
         packed = _read(store, wanted, some)
         if filters:
             keep, why = filters.passing(packed, source.label, some)
@@ -116,7 +117,7 @@ def _read(store: Store, columns: Mapping[str, StoredColumn], rows: NDArray[np.in
     return packed if (order[1:] > order[:-1]).all() else packed.select(np.argsort(order).tolist())
 
 
-def _some(source: StoreSource, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def some_of(source: StoreSource, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield some of the structures after the other, of bounded size."""
     store = source.store
     each = max(1, sum(store.nbytes(name) for name in store.columns) // max(1, store.n_atoms))
@@ -134,6 +135,11 @@ def _complete(packed: Packed, source: StoreSource, rows: NDArray[np.int64]) -> N
         packed.add(FIELDS["frame"], rows.astype(np.int64))
     if "formula" not in packed.columns:
         add_formulas(packed)
+    use_texts(packed)
+
+
+def use_texts(packed: Packed) -> None:
+    """Leave out the texts of categories that no structure has."""
     for name, texts in packed.categories.items():
         codes = _first_codes(packed.columns[name])
         table = np.full(len(texts) + 1, -1, dtype=np.int32)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.building.part_blocks import Content, PartBlock, StoredEntry, array_of
 from zstruct.disk import WholeFile, naming
 from zstruct.ragged import Packed
 from zstruct.schema import FIELDS, Field
@@ -26,10 +27,9 @@ from zstruct.store.decimals import DecimalRange
 
 __all__ = [
     "MEMORY_BYTES",
-    "PartBlock",
     "PartWriter",
-    "StoredEntry",
     "read_blocks",
+    "read_contents",
     "read_entries",
     "read_summary",
     "release",
@@ -117,7 +117,12 @@ class PartWriter:
         if error is not None:
             _SHELF.drop(self._path)
 
-    def add(self, packed: Packed, places: tuple[int, NDArray[np.int64]] | None = None) -> None:
+    def add(
+        self,
+        packed: Packed,
+        places: tuple[int, NDArray[np.int64]] | None = None,
+        ranks: NDArray[np.int64] | None = None,
+    ) -> None:
         """Append a block.
 
         Parameters
@@ -126,6 +131,8 @@ class PartWriter:
             Its structures.
         places
             Of structures of a store, its place among the inputs, and theirs in it.
+        ranks
+            Of others, their places among those whose content was added to this part.
         """
         columns = {}
         for name, values in packed.columns.items():
@@ -146,7 +153,13 @@ class PartWriter:
         }
         if places is not None:
             block |= {"input": places[0], "places": places[1]}
+        if ranks is not None:
+            block["ranks"] = ranks
         self._add(block, packed.nbytes)
+
+    def add_content(self, content: Content) -> None:
+        """Append what tells structures that were read from others, be they kept or not."""
+        self._add({"content": vars(content)}, content.codes.nbytes + content.hashes.nbytes)
 
     def add_stored(self, entry: StoredEntry) -> None:
         """Append a block that stays in its store."""
@@ -204,106 +217,6 @@ def _decimals(spec: Field, values: NDArray[Any]) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
 
 
-@dataclass(frozen=True)
-class StoredEntry:
-    """What a part says of structures that stay in their store.
-
-    Parameters
-    ----------
-    input
-        The place of the store among the inputs.
-    start, stop
-        Those of its structures, if they are all that this part looked at and all of them are taken.
-    chosen
-        The positions of its structures in the store, shape (n_structures,), if these are others.
-    n_atoms
-        Of all of them; of `chosen` ones only.
-    coverage, used
-        As of a `StoredBlock`; of `chosen` ones only.
-    added
-        What the store lacks, by field: its row of the table, rows and texts.
-    """
-
-    input: int
-    start: int
-    stop: int
-    chosen: NDArray[np.int64] | None = None
-    n_atoms: int = 0
-    coverage: Mapping[str, int] = field(default_factory=dict)
-    used: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    added: Mapping[str, tuple[Field, NDArray[Any], list[str] | None]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PartBlock:
-    """One block of a part: what it holds, and its arrays on demand."""
-
-    path: Path
-    n_structures: int
-    n_atoms: int
-    fields: dict[str, Field]
-    coverage: dict[str, int]
-    categories: dict[str, list[str]]
-    decimals: dict[str, DecimalRange]
-    _counts: Any
-    _columns: dict[str, dict[str, Any]]
-    input: int | None = None
-    """Of structures of a store, its place among the inputs."""
-    _places: Any = None
-
-    @property
-    def label(self) -> str:
-        """What messages call the input, the first of several."""
-        return self.categories["source"][0]
-
-    def counts(self) -> NDArray[np.int64]:
-        """Return the atoms of each structure."""
-        return self._read(self._counts)
-
-    def places(self) -> NDArray[np.int64]:
-        """Return where structures of a store are in it."""
-        return self._read(self._places)
-
-    def says_missing(self, name: str) -> bool:
-        """Return whether rows say by themselves what is missing; what stands there may be anything."""
-        return False
-
-    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return rows ``start:stop`` of a column."""
-        return self._read(self._columns[name]["values"], start, stop)
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Return a column, of a file as a memory map, for scattered access."""
-        entry = self._columns[name]["values"]
-        if isinstance(entry, np.ndarray):
-            return entry
-        shape = tuple(entry["shape"])
-        if 0 in shape:
-            return np.empty(shape, entry["dtype"])
-        return np.memmap(self.path, entry["dtype"], "r", offset=entry["start"], shape=shape)
-
-    def present(self, name: str) -> NDArray[np.bool_]:
-        """Return which structures have the column's property."""
-        entry = self._columns[name]["present"]
-        return np.ones(self.n_structures, dtype=bool) if entry is None else self._read(entry)
-
-    def _read(self, entry: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        return _array_of(self.path, entry, start, stop)
-
-
-def _array_of(path: Path, entry: Any, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-    """Return rows of an array of a part."""
-    if isinstance(entry, np.ndarray):
-        return entry[start:stop]
-    # Reading instead of mapping keeps the memory of a build bounded by what it asks for.
-    n, *rest = entry["shape"]
-    dtype, row = np.dtype(entry["dtype"]), int(np.prod(rest, dtype=int))
-    last = n if stop is None else stop
-    offset = entry["start"] + start * row * dtype.itemsize
-    values = np.fromfile(path, dtype, (last - start) * row, offset=offset)
-    return values.reshape(last - start, *rest)
-
-
 def _footer(path: Path) -> dict[str, Any]:
     held = _SHELF.get(path)
     if held is not None:
@@ -329,7 +242,17 @@ def read_entries(path: Path) -> list[PartBlock | StoredEntry]:
     return [
         _stored(path, entry["stored"]) if "stored" in entry else _block(path, entry)
         for entry in _footer(path)["blocks"]
+        if "content" not in entry
     ]
+
+
+def read_contents(path: Path) -> Iterator[Content]:
+    """Yield what a part says of the content of structures that were read, in their order."""
+    for entry in _footer(path)["blocks"]:
+        if "content" in entry:
+            said = entry["content"]
+            codes, hashes = array_of(path, said["codes"]), array_of(path, said["hashes"])
+            yield Content(said["labels"], codes, hashes)
 
 
 def read_blocks(path: Path) -> list[PartBlock]:
@@ -351,6 +274,7 @@ def _block(path: Path, entry: Mapping[str, Any]) -> PartBlock:
         _columns=columns,
         input=entry.get("input"),
         _places=entry.get("places"),
+        _ranks=entry.get("ranks"),
     )
 
 
@@ -359,10 +283,10 @@ def _stored(path: Path, entry: Mapping[str, Any]) -> StoredEntry:
     return StoredEntry(
         **{
             **entry,
-            "chosen": None if chosen is None else _array_of(path, chosen),
-            "used": {name: _array_of(path, codes) for name, codes in entry["used"].items()},
+            "chosen": None if chosen is None else array_of(path, chosen),
+            "used": {name: array_of(path, codes) for name, codes in entry["used"].items()},
             "added": {
-                name: (Field.from_json(one["field"]), _array_of(path, one["values"]), one["texts"])
+                name: (Field.from_json(one["field"]), array_of(path, one["values"]), one["texts"])
                 for name, one in entry["added"].items()
             },
         }

@@ -21,7 +21,8 @@ from zstruct.building.blocks import Block, blocks_of
 from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
 from zstruct.building.kept_forms import keep_form, kept_chunk_rows
-from zstruct.building.parts import PartBlock, read_summary
+from zstruct.building.part_blocks import PartBlock
+from zstruct.building.parts import read_summary
 from zstruct.building.skipped import nothing_left
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.disk import save_array
@@ -75,7 +76,8 @@ class Plan:
         column, store = base.source.columns[name], base.source.store
         spec, attrs = self.spec(planned), store.array_attrs(column.array)
         if planned.is_presence:
-            return [] if column.presence is None else shared_shards(store, column.presence, spec)
+            presence = column.presence
+            return [] if presence is None else shared_shards(store, presence, spec, anywhere=self.grows)
         same = (column.field.kind, column.field.unit) == (planned.field.kind, planned.field.unit)
         if planned.categories is not None:
             texts = base.texts(name)
@@ -84,7 +86,8 @@ class Plan:
             same = same and "species" in store.attrs
         elif planned.field.kind != "bool":  # what can't be said of its rows has to be found out
             same = same and ("actual_range" in attrs or base.coverage[name] == 0)
-        return shared_shards(store, column.array, spec) if same and not column.floats else []
+        known = same and not column.floats
+        return shared_shards(store, column.array, spec, anywhere=self.grows) if known else []
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -144,7 +147,7 @@ class Plan:
 
     def edge(self, name: str, row_bytes: int, rows: int) -> ChunkGrid:
         """Return chunks and shards of an array that says which atoms are whose."""
-        known = self.grows and self.base is not None and self.base.source.store.profile(name)
+        known = self.grows and self.base is not None and self.base.source.store.form(name)
         chunk_rows = kept_chunk_rows(known.grid, known.shape[0], row_bytes, STRUCTURE) if known else None
         return choose_grid(rows, row_bytes) if chunk_rows is None else grid_with(rows, chunk_rows)
 

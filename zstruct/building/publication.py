@@ -55,6 +55,7 @@ class Target:
         self.work = self.path.with_name(self.path.name + ".building")
         self.store = self.work / "store"
         self.parts = self.work / "parts"
+        self.cut = self.work / "cut"
         self.groups = self.work / "groups"
         self.encoded = self.work / "encoded"
         self._replaced = self.work / "replaced"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,10 @@ class BuildReport:
         Frames (or whole inputs) left out because they could not be used.
     skipped
         The first hundred of those: input, frame (None for a whole input) and reason.
+    n_duplicates
+        Structures left out, as they equal earlier ones.
+    duplicates
+        The first hundred of those: input and frame.
     ignored
         What is left out of directories, globs and archives: files that no source reads, or that repeat what
         a better one has, stores, pipes, links; of archives the first hundred.
@@ -78,6 +83,8 @@ class BuildReport:
     ignored: list[str]
     decimals: DecimalSavings | None = None
     n_ignored: int = 0
+    n_duplicates: int = 0
+    duplicates: Sequence[tuple[str, int]] = ()
     groups: Followed = field(default_factory=Followed)
 
     @classmethod
@@ -107,6 +114,8 @@ class BuildReport:
             ignored=ignored + build.get("ignored", []),
             decimals=decimals,
             n_ignored=len(ignored) + int(build.get("n_ignored", 0)),
+            n_duplicates=int(build.get("n_duplicates", 0)),
+            duplicates=[(label, frame) for label, frame in build.get("duplicates", [])],
             groups=groups,
         )
 
@@ -144,6 +153,9 @@ class BuildReport:
         lines += self.groups.lines()
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
+        if self.n_duplicates:
+            n_duplicates = counted(self.n_duplicates, "structure")
+            lines.append(f"equal to earlier ones, and left out: {n_duplicates} (see .duplicates)")
         for note, count in self.noted.items():
             lines.append(
                 f"{note}: {counted(count, 'structure')} ({NOTES[note]}); "

@@ -74,9 +74,10 @@ def write_shards(
     for group in given.groups:
         fresh = given.group_attrs[group]["store_digest"] == given.store.digest
         complete(target.groups / group, {"store_digest": digest} if fresh else {}, written[group])
-    n, n_atoms = given.store.n_structures, given.store.n_atoms
-    step = Step("rewrite", digest, n, n_atoms, given.store.digest, n, options=asdict(form))
-    write_history(target.store, [*log(given.store), step])
+    n, n_atoms, steps = given.store.n_structures, given.store.n_atoms, [*log(given.store)]
+    if form != Form():  # else it is a copy
+        steps.append(Step("rewrite", digest, n, n_atoms, given.store.digest, n, options=asdict(form)))
+    write_history(target.store, steps)
     finish(target.store, {"digest": digest}, written[""])
 
 

@@ -85,8 +85,8 @@ class StoredInput:
         return offsets
 
     def spec(self, name: str) -> ArraySpec | None:
-        """Return how the array of a field is stored, if its files can be read without zarr."""
-        return self.store.profile(self.columns[name].array)
+        """Return how the array of a field is stored, if its files are as we write them."""
+        return self.store.form(self.columns[name].array)
 
     def stored_decimal(self, name: str) -> Decimal | None:
         """Return how a field is stored as decimals; None if it is not."""

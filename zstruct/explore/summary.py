@@ -21,6 +21,7 @@ from zstruct.errors import ArgumentTypeError
 from zstruct.schema import ATOM, STRUCTURE, Field
 from zstruct.store.savings import DecimalSavings
 from zstruct.store.store import Store
+from zstruct.store.usage import Usage
 from zstruct.text import counted, sized
 
 __all__ = ["format_summary", "summarize"]
@@ -46,8 +47,9 @@ def summarize(
     dict
         Counts of structures, atoms, periodic structures and atoms of each element; for every
         field its dimensions, dtype, unit, coverage (the fraction of structures that have it),
-        range and bytes; digest, format version, and how it was built. Bytes on disk are None for
-        a store that is not in a local directory.
+        range and bytes; digest, format version, and how it was built; which of its bytes are on the disk
+        once for it and other versions of it, and what removing it frees. Bytes on disk are None for a store
+        that is not in a local directory.
 
     Raises
     ------
@@ -57,6 +59,7 @@ def summarize(
     store = Store.of(path, storage_options)
     n_atoms = store.read("n_atoms")
     build = store.attrs.get("build", {})
+    usage = Usage.of(store.path) if os.path.isdir(store.path) else None
     periodic = int(store.read("pbc").any(axis=1).sum()) if "pbc" in store.fields else 0
     return {
         "path": store.path,
@@ -72,7 +75,10 @@ def summarize(
         "n_periodic": periodic,
         "species": dict(store.attrs.get("species", {})),
         "atomic_energies": dict(store.attrs.get("atomic_energies", {})),
-        "nbytes_on_disk": _bytes_on_disk(store.path),
+        "nbytes_on_disk": None if usage is None else usage.nbytes,
+        "nbytes_shared": None if usage is None else usage.nbytes_shared,
+        "nbytes_freed": None if usage is None else usage.nbytes_freed,
+        "shared_with": {} if usage is None else usage.shared_with,
         "fields": {name: _describe(store, field) for name, field in store.fields.items()},
         "decimals": _decimals(store),
         "options": build.get("options", {}),
@@ -107,7 +113,7 @@ def _describe(store: Store, field: Field) -> dict[str, Any]:
     }
 
 
-def _bytes_on_disk(path: str, name: str = "") -> int | None:
+def _bytes_on_disk(path: str, name: str) -> int | None:
     folder = os.path.join(path, name)
     return bytes_within(folder) if os.path.isdir(folder) else None
 
@@ -147,9 +153,19 @@ def format_summary(summary: dict[str, Any]) -> str:
         for name, text in facts
         for k, line in enumerate(textwrap.wrap(text, room) or [""])
     ]
-    lines = [summary["path"], ", ".join(counts), "", *_aligned(told), "", *_field_table(summary)]
+    shared = [folded for line in _shared_facts(summary) for folded in _folded(line)]
+    lines = [summary["path"], ", ".join(counts), *shared, "", *_aligned(told), "", *_field_table(summary)]
     built = [folded for line in _build_facts(summary) for folded in _folded(line)]
     return "\n".join([*lines, "", *built] if built else lines)
+
+
+def _shared_facts(summary: dict[str, Any]) -> list[str]:
+    """Return which bytes other versions have, too, and what removing this one frees."""
+    if not summary.get("nbytes_shared"):
+        return []
+    shared, freed = sized(summary["nbytes_shared"]), sized(summary["nbytes_freed"])
+    with_whom = ", ".join(f"{path} ({sized(n)})" for path, n in summary["shared_with"].items())
+    return [f"{shared} shared with {with_whom or 'stores elsewhere'}; removing this one frees {freed}"]
 
 
 def _folded(line: str) -> list[str]:

@@ -25,7 +25,7 @@ __all__ = ["completed", "kept_structures", "unlabelled"]
 
 
 def kept_structures(store: Store, digest: str) -> int | None:
-    """Return how many structures a store still has, its first ones, since it had a digest; None if unknown.
+    """Return how many structures a store had when it had a digest, if they are its first ones; else None.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def kept_structures(store: Store, digest: str) -> int | None:
     digest
         The digest that it had.
     """
-    return log(store).rows_kept(digest)
+    return log(store).grew_from(digest)
 
 
 def unlabelled(labels: Labels, chosen: NDArray[np.int64]) -> NDArray[np.int64]:

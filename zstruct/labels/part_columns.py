@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.building.parts import PartBlock, read_blocks
+from zstruct.building.part_blocks import PartBlock
+from zstruct.building.parts import read_blocks
 from zstruct.labels.label_tasks import PartTask, joined_field
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, Field

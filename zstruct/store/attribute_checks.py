@@ -70,6 +70,7 @@ def _build(value: Any) -> bool:
     if not _table(value):
         return False
     skipped, ignored = value.get("skipped", []), value.get("ignored", [])
+    duplicates = value.get("duplicates", [])
     return (
         _table(value.get("options", {}))
         and all(_counts(value.get(key, {})) for key in ("dropped", "noted", "remarks"))
@@ -78,12 +79,21 @@ def _build(value: Any) -> bool:
         and _first_of(skipped, value.get("n_skipped", 0))
         and _texts(ignored)
         and _first_of(ignored, value.get("n_ignored", 0))
+        and _counts(value.get("continued", {}))
+        and isinstance(duplicates, list)
+        and all(map(_place, duplicates))
+        and _first_of(duplicates, value.get("n_duplicates", 0))
     )
 
 
 def _first_of(some: list[Any], n: Any) -> bool:
     """Return whether there may be `n` of which these are the first: some, but for none."""
     return bool(_count(n) and len(some) <= n and (some or not n))
+
+
+def _place(entry: Any) -> bool:
+    """Return whether this is an input and a frame."""
+    return isinstance(entry, list) and len(entry) == 2 and _text(entry[0]) and _count(entry[1])
 
 
 def _skipped(entry: Any) -> bool:

@@ -36,15 +36,26 @@ class Input:
     ----------
     label
         What the user called it.
+    n_structures
+        How many structures there were, before any was left out.
+    content
+        The hash of all that was known of these, whatever they came from; None of stores.
     digest
         Of a store, its content digest; None of anything else.
+    chosen
+        Of a store of which not all was taken, what tells its structures from others.
     """
 
     label: str
+    n_structures: int | None = None
+    content: str | None = None
     digest: str | None = None
+    chosen: str | None = None
 
     def __str__(self) -> str:
-        return self.label if self.digest is None else f"{self.label} ({self.digest[:12]})"
+        n = "" if self.n_structures is None else f"{counted(self.n_structures, 'structure')}, "
+        known = self.digest or self.content
+        return self.label if known is None else f"{self.label} ({n}{known[:12]})"
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Step:
     Parameters
     ----------
     did
-        ``"build"``, ``"append"`` or ``"rewrite"``.
+        ``"build"``, ``"append"``, ``"drop"`` or ``"rewrite"``.
     digest, n_structures, n_atoms
         Of the store after it.
     before
@@ -86,7 +97,7 @@ class Step:
         """Return a step again; of newer versions, what is known here."""
         known = {name: said[name] for name in cls.__dataclass_fields__ if name in said}
         names = Input.__dataclass_fields__
-        inputs = [Input(**{n: one[n] for n in names if n in one}) for one in said.get("inputs", [])]
+        inputs = tuple(Input(**{n: one[n] for n in names if n in one}) for one in said.get("inputs", ()))
         return cls(**{**known, "inputs": inputs})
 
     def __str__(self) -> str:
@@ -173,6 +184,38 @@ class History(Sequence[Step]):
                 return n
         return None
 
+    def grew_from(self, digest: str) -> int | None:
+        """Return `rows_kept` where these are all the structures that there were; None elsewhere.
+
+        Parameters
+        ----------
+        digest
+            A content digest.
+        """
+        kept = self.rows_kept(digest)
+        for step in reversed(self.steps):
+            if step.digest == digest:
+                break
+            if step.did not in ("append", "rewrite"):
+                return None
+            if step.before == digest:
+                break
+        return kept
+
+    def contents(self) -> dict[tuple[int, str], str]:
+        """Return the labels of all that came in but stores, by how many structures it had and its hash."""
+        came = [one for step in self.steps for one in step.inputs]
+        return {
+            (one.n_structures, one.content): one.label
+            for one in came
+            if one.content is not None and one.n_structures is not None
+        }
+
+    def stores(self) -> dict[tuple[str, str | None], str]:
+        """Return the labels of stores that came in, by digest and by what tells their structures."""
+        came = [one for step in self.steps for one in step.inputs]
+        return {(one.digest, one.chosen): one.label for one in came if one.digest is not None}
+
     def __str__(self) -> str:
         if not self.steps:
             return f"{self.path} has no history: it was made before stores had one"
@@ -234,9 +277,11 @@ def write_history(path: str | os.PathLike[str], steps: Iterable[Step]) -> None:
     path
         The store, whose consolidated metadata is still to come.
     steps
-        All steps; the last one made this store.
+        All steps; the last one made this store. Without any, there is none.
     """
     said = [*steps]
+    if not said:
+        return
     lines = [json.dumps(step.to_json(), sort_keys=True).encode() + b"\n" for step in said]
     rows = np.frombuffer(b"".join(lines), dtype=np.uint8)
     spec, _ = table_spec(_STEPS, ("byte",), rows, "a line of JSON for each step, in UTF-8")

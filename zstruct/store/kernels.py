@@ -1,4 +1,7 @@
-"""Kernels of the decimal encoding: which numbers are decimals, and the whole numbers that stand for them."""
+"""Kernels of stored rows: of the decimal encoding, and hashes of the rows of each structure.
+
+Which numbers are decimals, and the whole numbers that stand for them; which structures are the same.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 
 from zstruct.jit.kernel import kernel
 
-__all__ = ["LARGEST", "divide", "find_digits", "multiply"]
+__all__ = ["LARGEST", "divide", "find_digits", "hash_rows", "multiply"]
 
 _PIECE = 128  # numbers that are looked at together
 _SIGNED_ZERO = np.int64(-(2**63))
@@ -84,3 +87,33 @@ def divide(whole, power, missing, out):  # type: ignore[no-untyped-def]
         k = whole[i]
         x = k / power
         out[i] = np.nan if k == missing else x
+
+
+# Of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), and the mixers of it and of MurmurHash3 (Appleby).
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_C, _D = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+_27, _30, _31, _32, _33 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32), np.uint64(33)
+
+
+@kernel
+def hash_rows(words, edges, seed, out):  # type: ignore[no-untyped-def]
+    """Add the hashes of the words ``edges[i]:edges[i + 1]`` to ``out[i]``, two numbers of 64 bits.
+
+    Each word is mixed with its place among those of its structure, and what comes of them is added up.
+    """
+    for i in range(len(edges) - 1):
+        key, first, second = seed, np.uint64(0), np.uint64(0)
+        own = words[edges[i] : edges[i + 1]]
+        for k in range(len(own)):
+            key += _STEP
+            x = own[k] + key
+            x = (x ^ (x >> _30)) * _A
+            x = (x ^ (x >> _27)) * _B
+            first += x ^ (x >> _31)
+            y = own[k] ^ ((key << _32) | (key >> _32))
+            y = (y ^ (y >> _33)) * _C
+            y = (y ^ (y >> _33)) * _D
+            second += y ^ (y >> _33)
+        out[i, 0] += first
+        out[i, 1] += second

@@ -239,6 +239,9 @@ class _Renamed:
     def document(self, name: str) -> dict[str, Any]:
         return self._reader.document(self.path_of(name))
 
+    def form(self, name: str) -> ArraySpec | None:
+        return self._reader.form(self.path_of(name))
+
     def profile(self, name: str) -> ArraySpec | None:
         return self._reader.profile(self.path_of(name))
 

@@ -19,6 +19,7 @@ from zstruct.disk import WholeFile
 from zstruct.store.metadata_checks import documents_within, read_document
 
 __all__ = [
+    "CONSOLIDATED",
     "DOCUMENT",
     "array_document",
     "consolidated",
@@ -31,7 +32,8 @@ __all__ = [
 DOCUMENT = "zarr.json"
 Document = dict[str, Any]
 
-_CONSOLIDATED = "consolidated_metadata"
+#: What repeats, in the root's document, those of all that is in it.
+CONSOLIDATED = "consolidated_metadata"
 _DIGEST = "metadata_digest"
 _INDEX_CODECS: list[Document] = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
 
@@ -168,9 +170,9 @@ def consolidated(documents: Mapping[str, Document]) -> Document:
     for path in inside:
         document = dict(documents[path])
         if document["node_type"] == "group":
-            document[_CONSOLIDATED] = _inline({})
+            document[CONSOLIDATED] = _inline({})
         metadata[path] = document
-    return {**documents[""], _CONSOLIDATED: _inline(metadata)}
+    return {**documents[""], CONSOLIDATED: _inline(metadata)}
 
 
 def _inline(metadata: Document) -> Document:
@@ -202,7 +204,7 @@ def documents_digest(documents: Mapping[str, Document]) -> str:
 
 def _lines(documents: Mapping[str, Document]) -> Iterable[str]:
     for path in sorted(documents):
-        document = {key: value for key, value in documents[path].items() if key != _CONSOLIDATED}
+        document = {key: value for key, value in documents[path].items() if key != CONSOLIDATED}
         if not path and isinstance(document.get("attributes"), dict):
             document["attributes"] = {k: v for k, v in document["attributes"].items() if k != _DIGEST}
         yield f"{json.dumps(path)} {json.dumps(document, sort_keys=True, separators=(',', ':'))}"

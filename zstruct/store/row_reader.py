@@ -68,13 +68,15 @@ class RowReader:
         self._checks.check_whole(name, said, self.opened)
         return said
 
+    def form(self, name: str) -> ArraySpec | None:
+        """Return how an array is stored, or None if its files are not as we write them."""
+        spec, ours = array_said(name, self.document(name))
+        return spec if ours else None
+
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not."""
-        said = self.document(name)
-        if not os.path.isdir(self.path):
-            return None
-        spec, ours = array_said(name, said)
-        return spec if ours else None
+        spec = self.form(name)
+        return spec if os.path.isdir(self.path) else None
 
     def opened(self, name: str) -> zarr.Array[Any]:
         """Return an array as zarr opens it."""

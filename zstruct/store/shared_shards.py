@@ -38,7 +38,9 @@ class SharedShard:
     known: Shard
 
 
-def shared_shards(store: Store, array: str, spec: ArraySpec, n_rows: int | None = None) -> list[SharedShard]:
+def shared_shards(
+    store: Store, array: str, spec: ArraySpec, n_rows: int | None = None, *, anywhere: bool = False
+) -> list[SharedShard]:
     """Return the first shards of an array that are the same in a new one, which begins with its rows.
 
     Parameters
@@ -49,8 +51,10 @@ def shared_shards(store: Store, array: str, spec: ArraySpec, n_rows: int | None 
         The new one.
     n_rows
         How many rows they have in common; by default all that there are.
+    anywhere
+        Whether the store may be elsewhere, where a server copies files.
     """
-    there = store.profile(array)
+    there = store.form(array) if anywhere else store.profile(array)
     if there is None or (there.grid, there.codec, there.dtype) != (spec.grid, spec.codec, spec.dtype):
         return []
     if there.shape[1:] != spec.shape[1:] or repr(there.fill_value) != repr(spec.fill_value):  # NaN is another
@@ -85,7 +89,8 @@ def put_shard(
     Returns
     -------
     str
-        How: ``"clone"``, ``"link"`` or ``"copy"``.
+        How: ``"clone"``, ``"link"`` or ``"copy"``. ``"remote"`` where the store is elsewhere: the file is
+        empty, and stands for one that is to be copied there.
 
     Raises
     ------
@@ -93,6 +98,11 @@ def put_shard(
         If it is not what the store says.
     """
     store, k = shared.store, shared.shard
+    if not os.path.isdir(store.path):
+        target = shard_path(folder, spec.path, k, len(spec.shape))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(b"")
+        return "remote"
     if store.shard_checksum(shared.array, k) != shared.known.checksum:
         raise CorruptStoreError(
             f"{store.path}: shard {k} of {shared.array} is not the one that was built; restore it from "

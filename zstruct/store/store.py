@@ -223,6 +223,10 @@ class Store:
         """Return chunk and shard rows of an array."""
         return grid_of(self._reader.document(name))
 
+    def form(self, name: str) -> ArraySpec | None:
+        """Return how an array is stored, wherever it is; None if its files are not as we write them."""
+        return self._reader.form(name)
+
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not.
 

@@ -16,14 +16,13 @@ from typing import Any
 from zstruct.errors import CorruptStoreError
 from zstruct.store.catalog import Documents, group_of
 from zstruct.store.group_publication import working_directory
-from zstruct.store.metadata import DOCUMENT, documents_digest
+from zstruct.store.metadata import CONSOLIDATED, DOCUMENT, documents_digest
 from zstruct.store.metadata_checks import documents_within, read_document
 from zstruct.store.store import Store
 
 __all__ = ["check_group_metadata", "check_metadata"]
 
 _TABLES = ("categories", "formulas", "shards")
-_CONSOLIDATED = "consolidated_metadata"
 _ATTEMPTS, _PAUSE = 40, 0.05  # seconds; while somebody writes groups into the store
 _EMPTY = ["null", '{"kind": "inline", "metadata": {}, "must_understand": false}']
 _DIGEST = "metadata_digest"
@@ -99,7 +98,7 @@ def _check_consolidated(path: str, documents: Documents, busy: bool) -> None:
 
     Groups that somebody is writing, or was when it was killed, may be missing from it.
     """
-    said = documents[""].get(_CONSOLIDATED)
+    said = documents[""].get(CONSOLIDATED)
     if said is None:
         return
     if said.get("kind") != "inline" or said.get("must_understand") is not False:
@@ -109,7 +108,7 @@ def _check_consolidated(path: str, documents: Documents, busy: bool) -> None:
         if name not in documents:
             _refuse(path, f"the consolidated metadata lists {name}, which is not there")
         inner = dict(document)
-        nested = json.dumps(inner.pop(_CONSOLIDATED, None), sort_keys=True)
+        nested = json.dumps(inner.pop(CONSOLIDATED, None), sort_keys=True)
         if nested not in _EMPTY or _text(inner) != _text(documents[name]):
             _refuse(path, f"the consolidated metadata of {name} contradicts its own")
     whole = {group_of(name) for name in listed}

@@ -1,0 +1,182 @@
+"""Appending to a store behind an S3 server on loopback: the server copies, the root document comes last."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zstruct
+from tests.building.test_from_stores import build
+from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from tests.full_store import write_full_store
+from zstruct import BuildLockedError, ChangedInputError, InputError, StoreExistsError
+from zstruct.store import remote_folder
+from zstruct.store.store import Store
+
+s3fs = pytest.importorskip("s3fs")
+
+# The server and its clients leave sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+def append(store, inputs, **options):
+    return zstruct.append(store, inputs, progress=False, **options)
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where versions are made on this machine, which is empty when they are there."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def there(bucket, tmp_path, monkeypatch, small_chunks, scratch):
+    """The URL of a store of decimals in the bucket, with a file to append and what is expected of that."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zstruct.store.savings._WORTH_BYTES", -(2**60))
+    rng = np.random.default_rng(9)
+    frames = [random_atoms(rng) for _ in range(28)]
+    Path("a.xyz").write_text(extxyz_text(frames[:24]))
+    Path("b.xyz").write_text(extxyz_text(frames[24:]))
+    build("a.xyz", "a.zarr", encoding="decimal")
+    s3fs.S3FileSystem().put("a.zarr", f"{bucket}/a.zarr", recursive=True)
+    append("a.zarr", "b.xyz", out="b.zarr")
+    return f"s3://{bucket}/a.zarr"
+
+
+def fetched(url, name):
+    """Return a copy of a store that is elsewhere."""
+    fs = s3fs.S3FileSystem()
+    fs.invalidate_cache()
+    fs.get(url.removeprefix("s3://"), name, recursive=True)
+    return name
+
+
+class Traffic:
+    """What passes between this machine and the server, and what that copies by itself."""
+
+    def __init__(self, monkeypatch):
+        self.copied, self.sent = [], []
+        put, copy = remote_folder.RemoteFolder.put, remote_folder.RemoteFolder.copy
+
+        def counted_put(folder, files):
+            self.sent += files
+            put(folder, files)
+
+        def counted_copy(folder, names, other):
+            self.copied += names
+            copy(folder, names, other)
+
+        monkeypatch.setattr(remote_folder.RemoteFolder, "put", counted_put)
+        monkeypatch.setattr(remote_folder.RemoteFolder, "copy", counted_copy)
+
+
+def test_the_new_version_is_the_one_that_is_made_here(there, scratch, monkeypatch):
+    traffic = Traffic(monkeypatch)
+    out = there.replace("a.zarr", "b.zarr")
+    report = append(there, "b.xyz", out=out)
+    assert (report.path, report.n_added, report.n_structures) == (out, 4, 28)
+    assert tree_bytes(fetched(out, "fetched.zarr")) == tree_bytes("b.zarr")
+    zstruct.verify("fetched.zarr")
+    assert np.array_equal(Store(out).read("positions"), Store("b.zarr").read("positions"))
+    here = [f for f in Path("b.zarr").rglob("c/**/*") if f.is_file() and f.stat().st_nlink > 1]
+    assert len(traffic.copied) == len(here) > 5
+    assert report.nbytes_shared == sum(f.stat().st_size for f in here)
+    assert report.nbytes == Store("b.zarr").nbytes_stored()
+    assert traffic.sent[-1] == "zarr.json"
+    assert (
+        sum(Path("b.zarr", name).stat().st_size for name in traffic.sent)
+        == report.nbytes - report.nbytes_shared
+    )
+    assert not set(traffic.copied) & set(traffic.sent)
+    assert list(scratch.iterdir()) == []
+    assert not any("building" in name for name in s3fs.S3FileSystem().ls(there.split("/")[2]))
+    assert tree_bytes(fetched(there, "before.zarr")) == tree_bytes("a.zarr")
+    assert [step.did for step in zstruct.log(out)] == ["build", "append"]
+
+
+def test_groups_come_along(bucket, tmp_path, small_chunks, scratch):
+    write_full_store(tmp_path / "full.zarr")
+    s3fs.S3FileSystem().put(str(tmp_path / "full.zarr"), f"{bucket}/full.zarr", recursive=True)
+    frames = [random_atoms(np.random.default_rng(k)) for k in range(3)]
+    report = append(f"s3://{bucket}/full.zarr", frames, out=f"s3://{bucket}/new.zarr", split="val")
+    expected = append(tmp_path / "full.zarr", frames, out=tmp_path / "new.zarr", split="val")
+    assert (report.extended, report.waiting) == (expected.extended, expected.waiting)
+    made = fetched(f"s3://{bucket}/new.zarr", str(tmp_path / "fetched.zarr"))
+    assert tree_bytes(made) == tree_bytes(tmp_path / "new.zarr")
+    zstruct.verify(made)
+
+
+def test_what_was_interrupted_goes_on_and_others_are_refused(there, scratch, tmp_path, monkeypatch):
+    out = there.replace("a.zarr", "b.zarr")
+
+    def lost(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote_folder.RemoteFolder, "put", lost)
+        with pytest.raises(KeyboardInterrupt):
+            append(there, "b.xyz", out=out)
+    with pytest.raises(zstruct.StoreFormatError):
+        Store(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))  # another machine
+        with pytest.raises(BuildLockedError, match=r"remove s3://.*\.building"):
+            append(there, "b.xyz", out=out)
+    append(there, "b.xyz", out=out)
+    assert tree_bytes(fetched(out, "fetched.zarr")) == tree_bytes("b.zarr")
+    with pytest.raises(StoreExistsError, match=r"b\.zarr exists; remove it yourself"):
+        append(there, "b.xyz", out=out)
+    assert list(scratch.iterdir()) == []
+
+
+def test_what_changes_meanwhile_is_not_published(there, scratch, bucket, monkeypatch):
+    out, send = there.replace("a.zarr", "b.zarr"), remote_folder.RemoteFolder.put
+
+    def replaced(folder, files):
+        send(folder, files)
+        build("b.xyz", "other.zarr", overwrite=True)
+        s3fs.S3FileSystem().put("other.zarr/zarr.json", f"{bucket}/a.zarr/zarr.json")
+
+    monkeypatch.setattr(remote_folder.RemoteFolder, "put", replaced)
+    with pytest.raises(ChangedInputError, match="was replaced meanwhile"):
+        append(there, "b.xyz", out=out)
+    fs = s3fs.S3FileSystem()
+    fs.invalidate_cache()
+    assert not fs.exists(out)
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "sentence"),
+    [
+        (None, {}, "two stores can't change places in one step, .*give the new version another URL"),
+        ("b.zarr", {}, r"by copies that the server makes; to have one here, build it"),
+        ("memory://b.zarr", {}, "is elsewhere than"),
+        ("s3://bucket/b.zarr", {"overwrite": True}, "nothing is replaced behind URLs"),
+    ],
+)
+def test_what_can_not_be_done_there_is_refused(out, options, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=sentence):
+        append("s3://bucket/a.zarr", "b.xyz", out=out, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_content_that_came_in_before_and_bad_inputs_leave_nothing(there, scratch):
+    out = there.replace("a.zarr", "b.zarr")
+    for inputs, sentence in (
+        ("a.xyz", "came in before"),
+        ("none.xyz", "none.xyz"),
+        (there, "the store itself"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            append(there, inputs, out=out)
+    assert list(scratch.iterdir()) == []
+    append(there, "b.xyz", out=out)
