@@ -11,6 +11,7 @@ from zstruct.sources.hdf5.object_kernels import (
     ALL,
     ATTRIBUTES,
     DONE,
+    FULL,
     LAYOUT,
     MISSING,
     N_ATTRIBUTES,
@@ -246,13 +247,13 @@ def describe_dataset(data, size, loaded, seen, words, row, state):
 
 @kernel
 def copy_values(data, loaded, addresses, values, state):
-    """Copy the bytes at places that are in the file to the rows of `values`; tell whether to load some."""
+    """Copy the bytes at places to the rows of `values`; tell if some are to be loaded, or are not there."""
     size, nbytes = len(data), values.shape[1]
     while state[DONE] < len(addresses):
         k = state[DONE]
         found = there(size, loaded, addresses[k], nbytes, state)
         if found != OK:
-            return MISSING
+            return MISSING if found == ABSENT else FULL
         at = addresses[k]
         for j in range(nbytes):
             values[k, j] = data[at + j]

@@ -28,28 +28,33 @@ from zstruct.sources.hdf5.object_kernels import (
     SEEN,
     STRANGE,
     TABLE,
+    checksum,
     find_messages,
     little,
+    sealed,
     there,
     word,
 )  # fmt: skip
 
 __all__ = ["describe", "tell_groups"]
 
-_MOST_NODES = 64
+_MOST_NODES, _MOST_ROWS = 64, 1000
 _MOST_NAMES = 1 << 16  # bytes of all names
 _NO_ROOM = 3  # what helpers return beside the usual
 _TREE, _SNOD, _HEAP = 0x45455254, 0x444F4E53, 0x50414548  # TREE, SNOD and HEAP as numbers
+_FRHP, _FHDB, _BTHD, _BTLF = 0x50485246, 0x42444846, 0x44485442, 0x464C5442
 
 
 @helper
 def _add(data, size, loaded, group, name, n, target, chunks, seen, words, rows, state):
     """Describe what a link leads to."""
-    parent, deep = group
+    first, parent, deep = group
     found = find_messages(data, size, loaded, target, chunks, seen, state)
     if found != OK:
         return found
     filled = state[ROWS]
+    if filled - first == _MOST_ROWS:
+        return STRANGE
     if filled == len(rows):
         return np.int64(_NO_ROOM)
     row = rows[filled]
@@ -78,6 +83,9 @@ def _links(data, size, loaded, group, at, places, chunks, seen, words, rows, sta
         return found
     if not seen[IS_GROUP] or seen[N_ATTRIBUTES] or seen[LAYOUT]:
         return STRANGE
+    if seen[IS_GROUP] == 2:
+        return _of_heap(data, size, loaded, group, seen[TABLE], seen[HEAP], chunks, seen, words, rows,
+                        state)  # fmt: skip
     if seen[TABLE] != NOWHERE:
         return _of_table(data, size, loaded, group, seen[TABLE], seen[HEAP], chunks, seen, words, rows,
                          state)  # fmt: skip
@@ -85,20 +93,66 @@ def _links(data, size, loaded, group, at, places, chunks, seen, words, rows, sta
     for k in range(n):
         places[k, 0], places[k, 1] = seen[LINKS + 2 * k], seen[LINKS + 2 * k + 1]
     for k in range(n):
-        p, end = places[k, 0], places[k, 0] + places[k, 1]
-        if places[k, 1] < 12 or data[p] != 1:
+        found = _link(data, size, loaded, group, places[k, 0], places[k, 1], chunks, seen, words, rows, state)
+        if found != OK:
+            return found
+    return OK
+
+
+@helper
+def _link(data, size, loaded, group, p, n, chunks, seen, words, rows, state):
+    """Describe what a link of `n` bytes leads to."""
+    end = p + n
+    if n < 12 or data[p] != 1:
+        return STRANGE
+    how = np.int64(data[p + 1])
+    if how & 4 or (how & 8 and data[p + 2]):
+        return STRANGE
+    wide = 1 << (how & 3)
+    p += 2 + (1 if how & 8 else 0) + (1 if how & 16 else 0)
+    length = little(data, p, wide)
+    p += wide
+    if length <= 0 or length > end - p - 8:
+        return STRANGE
+    return _add(data, size, loaded, group, p, length, little(data, p + length, 8), chunks, seen, words, rows,
+                state)  # fmt: skip
+
+
+@helper
+def _of_heap(data, size, loaded, group, tree, heap, chunks, seen, words, rows, state):
+    """Describe what is in a group that has its links in a heap of one block, and a table of one leaf."""
+    found = sealed(data, size, loaded, heap, 142, state)
+    if found == OK:
+        found = sealed(data, size, loaded, tree, 34, state)
+    if found != OK:
+        return found
+    if little(data, heap, 4) != _FRHP or data[heap + 4] or little(data, tree, 4) != _BTHD or data[tree + 4]:
+        return STRANGE
+    # Identifiers of 7 bytes, no filters, places of 32 bits, one block; records of 11 bytes, no depth.
+    if little(data, heap + 5, 4) != 7 or little(data, heap + 128, 2) != 32 or little(data, heap + 140, 2):
+        return STRANGE
+    if data[tree + 5] != 5 or little(data, tree + 10, 2) != 11 or little(data, tree + 12, 2):
+        return STRANGE
+    block, nbytes = little(data, heap + 132, 8), little(data, heap + 112, 8)
+    leaf, n = little(data, tree + 16, 8), little(data, tree + 24, 2)
+    found = there(size, loaded, block, nbytes, state) if 21 < nbytes <= _MOST_NAMES else STRANGE
+    if found == OK:
+        found = sealed(data, size, loaded, leaf, 6 + 11 * n, state)
+    if found != OK:
+        return found
+    if little(data, block, 4) != _FHDB or little(data, leaf, 4) != _BTLF or data[leaf + 5] != 5:
+        return STRANGE
+    if data[heap + 9] & 2:
+        copied = data[block : block + nbytes].copy()
+        copied[17:21] = 0
+        if checksum(copied, 0, nbytes) != little(data, block + 17, 4):
             return STRANGE
-        how = np.int64(data[p + 1])
-        if how & 4 or (how & 8 and data[p + 2]):
+    for k in range(n):
+        record = leaf + 6 + 11 * k + 4
+        at, length = little(data, record + 1, 4), little(data, record + 5, 2)
+        if data[record] or at < 17 or at + length > nbytes:
             return STRANGE
-        wide = 1 << (how & 3)
-        p += 2 + (1 if how & 8 else 0) + (1 if how & 16 else 0)
-        length = little(data, p, wide)
-        p += wide
-        if length <= 0 or length > end - p - 8:
-            return STRANGE
-        found = _add(data, size, loaded, group, p, length, little(data, p + length, 8), chunks, seen, words,
-                     rows, state)  # fmt: skip
+        found = _link(data, size, loaded, group, block + at, length, chunks, seen, words, rows, state)
         if found != OK:
             return found
     return OK
@@ -183,7 +237,7 @@ def describe(data, loaded, groups, deep, spans, rows, words, state):
     while state[DONE] < len(groups):
         k = state[DONE]
         first = state[ROWS]
-        group = (np.int64(-1), deep)
+        group = (first, np.int64(-1), deep)
         found = _links(data, size, loaded, group, groups[k], places, chunks, seen, words, rows, state)
         inner = first
         while deep and found == OK and inner < state[ROWS]:
@@ -191,7 +245,7 @@ def describe(data, loaded, groups, deep, spans, rows, words, state):
                 if words[rows[inner, NAME], PARENT] >= 0:
                     found = np.int64(STRANGE)
                     break
-                group = (rows[inner, NAME], deep)
+                group = (first, rows[inner, NAME], deep)
                 found = _links(data, size, loaded, group, rows[inner, ADDRESS], places, chunks, seen, words,
                                rows, state)  # fmt: skip
             inner += 1

@@ -17,8 +17,8 @@ from zstruct.jit.kernel import helper
 __all__ = [
     "ABSENT", "ALL", "ATTRIBUTES", "BLOCK", "DONE", "FILLED", "FULL", "HEAP", "IS_GROUP", "LAYOUT", "LINKS",
     "MISSING", "MOST_CHUNKS", "MOST_LINKS", "NEED", "NEED_BYTES", "NOWHERE", "N_ATTRIBUTES", "N_LINKS", "OK",
-    "PARENT", "ROWS", "SEEN", "SPACE", "STATE", "STRANGE", "TABLE", "TYPE", "WORDS", "find_messages",
-    "little", "there", "word",
+    "PARENT", "ROWS", "SEEN", "SPACE", "STATE", "STRANGE", "TABLE", "TYPE", "WORDS", "checksum",
+    "find_messages", "little", "sealed", "there", "word",
 ]  # fmt: skip
 
 #: Bytes of the blocks in which files are loaded, as a power of two.
@@ -36,12 +36,12 @@ NOWHERE = -1
 #: Columns of words, which are names and units: where, how long, and of a name the group that it is in or -1.
 PARENT, WORDS = 2, 3
 
-MOST_CHUNKS, MOST_LINKS, _MOST_ATTRIBUTES = 64, 256, 64
-_MOST_BYTES = 1 << 20  # of what has one checksum
+MOST_CHUNKS, MOST_LINKS, _MOST_ATTRIBUTES = 16, 256, 64
+_MOST_BYTES = 1 << 17  # of a piece of an object: nobody is kept busy by what says that it is long
 
 #: What is remembered of an object: where its messages of space, type and layout are and how long they are,
-#: its table of symbols and the heap of that, how many links and attributes it has, whether it is a group;
-#: where the links are, and the attributes, and how long.
+#: its table of symbols or of links and the heap of that, how many links and attributes it has, whether it is
+#: a group (2 if its links are in a heap); where the links are, and the attributes, and how long.
 SPACE, TYPE, LAYOUT, TABLE, HEAP, N_LINKS, N_ATTRIBUTES, IS_GROUP = 0, 2, 4, 6, 7, 8, 9, 10
 LINKS = 12
 ATTRIBUTES = LINKS + 2 * MOST_LINKS
@@ -80,7 +80,7 @@ def _turned(x, k):
 
 
 @helper
-def _checksum(data, at, n):
+def checksum(data, at, n):
     """Return Jenkins' lookup3 of bytes, as all newer structures of HDF5 end with it."""
     low = np.uint64(0xFFFFFFFF)
     a = (np.uint64(0xDEADBEEF) + np.uint64(n)) & low
@@ -121,6 +121,15 @@ def _checksum(data, at, n):
 
 
 @helper
+def sealed(data, size, loaded, at, n, state):
+    """Return whether bytes that a checksum follows are whole."""
+    found = there(size, loaded, at, n + 4, state) if n < _MOST_BYTES else STRANGE
+    if found != OK:
+        return found
+    return OK if checksum(data, at, n) == little(data, at + n, 4) else STRANGE
+
+
+@helper
 def find_messages(data, size, loaded, at, chunks, seen, state):
     """Find the messages of an object that say what it is."""
     seen[:LINKS] = 0
@@ -144,7 +153,7 @@ def find_messages(data, size, loaded, at, chunks, seen, state):
             return found
         length = little(data, begin, wide)
         begin += wide
-        found = _sealed(data, size, loaded, at, begin + length - at, state) if length >= 0 else STRANGE
+        found = sealed(data, size, loaded, at, begin + length - at, state) if length >= 0 else STRANGE
         if found != OK:
             return found
         chunks[0, 0], chunks[0, 1] = begin, length
@@ -153,7 +162,7 @@ def find_messages(data, size, loaded, at, chunks, seen, state):
     chunk = 0
     while chunk < n_chunks:
         p, length = chunks[chunk, 0], chunks[chunk, 1]
-        found = there(size, loaded, p, length, state)
+        found = there(size, loaded, p, length, state) if length < _MOST_BYTES else STRANGE
         if found != OK:
             return found
         end = p + length
@@ -180,7 +189,7 @@ def find_messages(data, size, loaded, at, chunks, seen, state):
                         return found
                     if length < 8 or little(data, begin, 4) != _OCHK:
                         return STRANGE
-                    found = _sealed(data, size, loaded, begin, length - 4, state)
+                    found = sealed(data, size, loaded, begin, length - 4, state)
                     if found != OK:
                         return found
                     begin, length = begin + 4, length - 8
@@ -199,9 +208,8 @@ def find_messages(data, size, loaded, at, chunks, seen, state):
                 how = np.int64(data[p + 1] if n > 1 else 3)
                 if how & 3 or n < 18 or data[p]:  # an order of links that is kept
                     return STRANGE
-                if little(data, p + 2, 8) != NOWHERE:
-                    return STRANGE
-                seen[IS_GROUP] = 1
+                seen[HEAP], seen[TABLE] = little(data, p + 2, 8), little(data, p + 10, 8)
+                seen[IS_GROUP] = 1 if seen[HEAP] == NOWHERE else 2
             elif kind == 0x06:
                 k = seen[N_LINKS]
                 if k == MOST_LINKS:
@@ -223,15 +231,6 @@ def find_messages(data, size, loaded, at, chunks, seen, state):
                 return STRANGE
             p += n
     return OK
-
-
-@helper
-def _sealed(data, size, loaded, at, n, state):
-    """Return whether bytes that a checksum follows are whole."""
-    found = there(size, loaded, at, n + 4, state) if n < _MOST_BYTES else STRANGE
-    if found != OK:
-        return found
-    return OK if _checksum(data, at, n) == little(data, at + n, 4) else STRANGE
 
 
 @helper

@@ -125,14 +125,15 @@ class Pages:
             If that is too much.
         """
         if not self._path or rows.shape[1] < _LARGE:
-            self.call(copy_values, addresses, rows, state=new_state())
+            if not self.call(copy_values, addresses, rows, state=new_state()):
+                raise OSError("the file ends before its values do")
             return
         with open(self._path, "rb", buffering=0) as file:
             for row, at in zip(rows, addresses.tolist(), strict=True):
                 _fill(file, at, row)
 
     def call(self, kernel: Callable[..., int], *arguments: Any, state: NDArray[np.int64]) -> bool:
-        """Call a kernel until it is done, and load what it asks for; return False if it asks for room."""
+        """Call a kernel until it is done, and load what it asks for; return False if that is not enough."""
         while found := kernel(self.data, self.loaded, *arguments, state):
             if found == FULL:
                 return False
