@@ -83,7 +83,7 @@ THROUGH = {
     "explore/test_guides.py": ["explore/arguments"],
     "explore/test_open_store.py": ["explore/attributes", "explore/chunks", "explore/origin"],
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
-    "explore/test_select.py": ["explore/dataset_table"],
+    "explore/test_select.py": ["explore/dataset_table", "explore/untouched"],
     "exporters/test_export.py": [
         "exporters/exporter",
         "exporters/registry",
@@ -117,6 +117,7 @@ THROUGH = {
     "features/test_statistics.py": ["features/kernels/statistics"],
     "geometry/test_distances.py": ["geometry/kernels/distances"],
     "geometry/test_neighbors.py": ["geometry/kernels/neighbors", "geometry/kernels/simd"],
+    "indexing/test_index.py": ["building/indexed", "indexing/columns", "query/index"],
     "jit/test_kernel.py": ["jit/compiler", "jit/registry"],
     "labels/test_addition.py": [
         "labels/given",
@@ -172,6 +173,7 @@ THROUGH = {
     "loading/test_views.py": ["loading/description"],
     "query/test_against_duckdb.py": ["query/block", "query/conditions", "query/evaluation", "query/values"],
     "query/test_binding.py": ["query/messages", "query/names", "query/operands", "query/quantities"],
+    "query/test_listing.py": ["query/reading"],
     "query/test_parser.py": ["query/syntax", "query/tokens"],
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
     "sources/archive/test_source.py": [
@@ -283,7 +285,9 @@ THROUGH = {
         "cli/build",
         "cli/export",
         "cli/featurize",
+        "cli/index",
         "cli/info",
+        "cli/ls",
         "cli/references",
         "cli/rewrite",
         "cli/select",

@@ -44,6 +44,34 @@ def test_select(tmp_path, xyz_file, capsys, monkeypatch):
         assert 'write zstruct select train.zarr "Ti and fmax < 5" cut.zarr' in capsys.readouterr().err
 
 
+def test_ls_and_index(tmp_path, xyz_file, frames, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", str(xyz_file), "train.zarr", "--quiet"]) == 0
+    capsys.readouterr()
+    assert (
+        main(
+            ["ls", "train.zarr", "n_atoms > 2", "--columns", "formula,cell[c, z],H / n_atoms", "--limit", "2"]
+        )
+        == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    n = sum(len(atoms) > 2 for atoms in frames)
+    assert lines[0].split("|")[1:] == ["formula", "cell[c, z]", "H / n_atoms"]
+    assert lines[-1] == f"Rows: 2 of {n}"
+    assert main(["ls", "train.zarr", "--columns", "fmax", "--sort", "fmax-", "--limit", "0", "--csv"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head == "structure,fmax"
+    values = [float(row.split(",")[1]) for row in rows if not row.endswith(",")]
+    assert values == sorted(values, reverse=True)
+    assert len(rows) == len(frames)
+    assert main(["index", "train.zarr", "--shortest-distance", "--quiet"]) == 0
+    assert "fmax, volume, shortest_distance of 30 structures" in capsys.readouterr().out
+    assert main(["info", "train.zarr"]) == 0
+    assert "index/default: fmax, shortest_distance, volume, for selections" in capsys.readouterr().out
+    assert main(["ls", "train.zarr", "fmx > 1"]) == 1
+    assert "did you mean fmax" in capsys.readouterr().err
+
+
 def test_rewrite(tmp_path, xyz_file, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zstruct.build(xyz_file, "a.zarr", progress=False)

@@ -271,6 +271,8 @@ MADE = {
     "FeaturizeReport",
     "Frame",
     "History",
+    "IndexReport",
+    "Listing",
     "Statistics",
     "features.AddReport",
     "features.FeatureGroup",

@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from zstruct.explore import open
     from zstruct.exporters.export import ExportReport, export
     from zstruct.features.featurize import FeaturizeReport, featurize
+    from zstruct.indexing.index import IndexReport, index
     from zstruct.labels.compare import compare
     from zstruct.labels.comparison import Comparison
     from zstruct.labels.label import label
     from zstruct.labels.report import LabelReport
     from zstruct.loading import Mixture, MixtureReader, StructureReader, ZarrStructureDataset
     from zstruct.precompilation import warmup
+    from zstruct.query.listing import Listing, listing
     from zstruct.query.selection import Selection
     from zstruct.splits import Split, kfold, open_split, split
     from zstruct.stats import Statistics, open_statistics, statistics
@@ -84,8 +86,10 @@ __all__ = [
     "Filters",
     "Frame",
     "History",
+    "IndexReport",
     "InputError",
     "LabelReport",
+    "Listing",
     "MissingExtraError",
     "Mixture",
     "MixtureReader",
@@ -114,11 +118,13 @@ __all__ = [
     "features",
     "featurize",
     "fit_references",
+    "index",
     "isolated_references",
     "kfold",
     "label",
     "labels",
     "layouts",
+    "listing",
     "loading",
     "log",
     "open",
@@ -148,9 +154,11 @@ _LAZY = {
     "Filters": "zstruct.building",
     "Frame": "zstruct.building",
     "History": "zstruct.store.history",
+    "IndexReport": "zstruct.indexing.index",
     "Mixture": "zstruct.loading",
     "MixtureReader": "zstruct.loading",
     "LabelReport": "zstruct.labels.report",
+    "Listing": "zstruct.query.listing",
     "PeekReport": "zstruct.building",
     "References": "zstruct.stats.references",
     "RewriteReport": "zstruct.building",
@@ -167,10 +175,12 @@ _LAZY = {
     "export": "zstruct.exporters",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.stats.reference_fit",
+    "index": "zstruct.indexing.index",
     "isolated_references": "zstruct.stats.isolated_atoms",
     "kfold": "zstruct.splits",
     "label": "zstruct.labels.label",
     "log": "zstruct.store.history",
+    "listing": "zstruct.query.listing",
     "open": "zstruct.explore",
     "open_labels": "zstruct.store.labels",
     "open_references": "zstruct.stats.references",

@@ -339,6 +339,7 @@ _KEYS = _texts("a mapping of fields to names in the input, both texts", _is_text
 #: What every option takes that more than one function has, or that needs nothing but itself to be checked.
 OPTIONS: Mapping[str, Option] = {
     "progress": _FLAG,
+    "shortest_distance": _FLAG,
     "overwrite": _FLAG,
     "resume": _FLAG,
     "derivatives": _FLAG,

@@ -301,11 +301,6 @@ def test_merging_and_concatenating(ds, energies):
 @pytest.mark.parametrize(
     ("do", "error", "sentence"),
     [
-        (
-            lambda ds: ds.zs.where("energy < 0"),
-            TypeError,
-            r"not the text 'energy < 0': write ds\.zs\.select\('energy < 0'\), or ds\.zs\.where\(ds",
-        ),
         (lambda ds: ds.zs.isel({"atom": [1]}), IndexError, "selects structures, .* not 'atom'"),
         (lambda ds: ds.zs.isel({}), IndexError, "not nothing"),
         (lambda ds: ds.zs.isel(ds.sortby("energy").energy < -10), IndexError, "in another order"),

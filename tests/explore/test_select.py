@@ -64,6 +64,35 @@ def test_a_part_selects_what_its_structures_of_the_store_do(path, ds, expression
     assert found.sizes["atom"] == int(found.n_atoms.sum())
 
 
+def test_where_of_an_expression_selects(ds):
+    xr.testing.assert_identical(ds.zs.where("Ti and fmax < 3"), ds.zs.select("Ti and fmax < 3"))
+    with pytest.raises(UnknownNameError, match="did you mean fmax"):
+        ds.zs.where("fmx < 3")
+
+
+@pytest.mark.parametrize(
+    ("changed", "limit"),
+    [
+        (lambda ds: ds, 3),
+        (lambda ds: ds.assign(forces=2 * ds.forces), 6),
+        (lambda ds: ds.compute().assign(forces=2 * ds.forces), 6),
+        (lambda ds: ds.assign(score=ds.energy), 3),
+        (lambda ds: ds.drop_vars("cell"), 3),
+        (lambda ds: ds.sortby("energy"), 3),
+    ],
+)
+def test_the_index_is_asked_for_variables_of_the_store_only(ds, monkeypatch, changed, limit):
+    expected = set(labels(ds.zs.select("fmax < 3 and Ti")))
+    found = changed(ds)
+
+    assert set(labels(found.zs.select(f"Ti and fmax < {limit}"))) == expected
+    table = DatasetTable(found)
+    assert (table.known("fmax") is not None) == (
+        limit == 3 and found.structure.values.tolist() == [*range(40)]
+    )
+    assert table.known("volume") is None or "cell" in found
+
+
 def test_atoms_go_along(ds, structures):
     found = ds.zs.select("Ti and fmax < 3")
 

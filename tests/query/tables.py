@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zstruct.elements import SYMBOLS
-from zstruct.query import Atoms
+from zstruct.query import Atoms, Formulas
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import infer
 
@@ -16,13 +16,16 @@ __all__ = ["MemoryTable"]
 class MemoryTable:
     """Columns over structures, and the atomic numbers of their atoms.
 
-    Values are lists with None for what is missing; so are texts.
+    Values are lists with None for what is missing; so are texts. With `coded`, there is a table of their
+    formulas.
     """
 
     columns: dict[str, list]
     structures: list[list[str]]  # chemical symbols
     name: str = "the table"
-    formulas: None = None
+    coded: bool = False
+    formulas: Formulas | None = None
+    n_threads: int = 1
     read: list[str] = field(default_factory=list)
 
     def __post_init__(self):
@@ -43,6 +46,12 @@ class MemoryTable:
         self._numbers = np.array([z for one in numbers for z in one], dtype=np.uint8)
         self._offsets = counts_to_offsets([len(one) for one in numbers])
         self.fields["numbers"] = infer("numbers", "atom", "int", ())
+        if self.coded:
+            kinds = sorted({tuple(sorted(one)) for one in numbers})
+            self._rows["formula"] = np.array([kinds.index(tuple(sorted(one))) for one in numbers], np.int32)
+            found = [np.unique(one, return_counts=True) for one in kinds]
+            edges = counts_to_offsets([len(elements) for elements, _ in found])
+            self.formulas = Formulas("formula", edges, *map(np.concatenate, zip(*found, strict=True)))
 
     def __len__(self):
         return len(self.structures)
@@ -50,8 +59,11 @@ class MemoryTable:
     def obstacle(self, name):
         return None
 
-    def positions(self, start, stop):
-        return np.arange(start, stop)
+    def known(self, quantity):
+        return None
+
+    def positions(self, structures):
+        return structures
 
     def rows(self, name, start, stop):
         self.read.append(name)

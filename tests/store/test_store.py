@@ -80,9 +80,9 @@ def test_bytes_of_arrays_are_those_of_their_files_wherever_a_store_is(source):
 
 def test_kinds_of_groups_are_listed_wherever_a_store_is(tmp_path, xyz_file):
     zstruct.build(xyz_file, tmp_path / "s", progress=False)
-    assert Store(tmp_path / "s").kinds() == []
+    assert Store(tmp_path / "s").kinds() == ["index"]
     zstruct.split(tmp_path / "s", (0.5, 0.5), name="halves")
     zarr.open_group(tmp_path / "s" / "strange", mode="w")
-    assert Store(tmp_path / "s").kinds() == ["splits", "strange"]
+    assert Store(tmp_path / "s").kinds() == ["index", "splits", "strange"]
     shutil.make_archive(str(tmp_path / "s"), "zip", tmp_path / "s")
-    assert Store(tmp_path / "s.zip").kinds() == ["splits"]  # as the consolidated metadata has it
+    assert Store(tmp_path / "s.zip").kinds() == ["index", "splits"]  # as the consolidated metadata has it

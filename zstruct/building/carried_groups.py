@@ -29,7 +29,7 @@ from zstruct.store.chunks import choose_grid
 from zstruct.store.files import array_said
 from zstruct.store.metadata import DOCUMENT
 from zstruct.store.shared_shards import shared_shards, write_growing
-from zstruct.store.spec import KINDS
+from zstruct.store.spec import KINDS, TAKEN_ALONG
 from zstruct.store.store import Store
 from zstruct.store.write import complete, consolidate_again, create, create_parent
 
@@ -153,7 +153,7 @@ def carry_groups(
     made = Store(target.store)
     extended: list[str] = []
     waiting: list[str] = []
-    for kind in KINDS:
+    for kind in TAKEN_ALONG:
         for name in store.group_names(kind):
             group = f"{kind}/{name}"
             folder = target.groups / group
@@ -172,7 +172,7 @@ def carry_groups(
         consolidate_again(target.store, target.work)
     left_out = dict.fromkeys(sorted({*store.kinds()} - {*KINDS}), "no groups of zstruct")
     for one in added:
-        there = [f"{kind}/{name}" for kind in KINDS for name in one.store.group_names(kind)]
+        there = [f"{kind}/{name}" for kind in TAKEN_ALONG for name in one.store.group_names(kind)]
         left_out |= {f"{group} of {one.label}": "append takes structures along, no groups" for group in there}
     return Carried(extended, waiting, left_out)
 

@@ -21,7 +21,7 @@ from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredInput
 from zstruct.schema import GEOMETRY
 from zstruct.store.metadata import DOCUMENT
-from zstruct.store.spec import GROUP_KINDS, GROUP_VERSION, GROUP_VERSIONS, KINDS, LABELS
+from zstruct.store.spec import GROUP_KINDS, GROUP_VERSION, GROUP_VERSIONS, KINDS, LABELS, TAKEN_ALONG
 from zstruct.store.store import Store
 from zstruct.store.write import consolidate_again, create_parent
 
@@ -113,7 +113,7 @@ def follow_groups(plan: Plan, target: Target, *, links: bool = False) -> Followe
 def _groups(origins: Origins) -> dict[str, dict[int, StoredInput]]:
     """Return the stores that have each group, by their places."""
     found: dict[str, dict[int, StoredInput]] = {}
-    for kind in KINDS:
+    for kind in TAKEN_ALONG:
         for place, source in origins.inputs.items():
             for name in source.store.group_names(kind):
                 found.setdefault(f"{kind}/{name}", {})[place] = source

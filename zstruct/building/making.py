@@ -21,6 +21,7 @@ from zstruct.building.duplicates import find_duplicates
 from zstruct.building.encoding import Encoding
 from zstruct.building.filters import Filters
 from zstruct.building.finalize import Past, finalize_store
+from zstruct.building.indexed import put_index
 from zstruct.building.manifest import (
     Manifest,
     check_unchanged,
@@ -177,6 +178,7 @@ def make(
             job.past,
             links=job.grows,
         )
+        put_index(target, plan, runner)
         told = finish(plan, repeats)
         target.publish(job.identity if manifest.resumable else uuid.uuid4().hex, told)
     except InputError:

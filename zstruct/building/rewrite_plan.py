@@ -21,7 +21,7 @@ from zstruct.store.files import array_said
 from zstruct.store.metadata import documents_digest
 from zstruct.store.metadata_checks import LARGEST_CHUNK
 from zstruct.store.savings import SAMPLE_ROWS, decimal_share
-from zstruct.store.spec import ENCODING_VERSION, KINDS, SHARDS, ArraySpec
+from zstruct.store.spec import ENCODING_VERSION, INDEX, KINDS, SHARDS, ArraySpec
 from zstruct.store.store import Store
 from zstruct.text import sized
 
@@ -260,7 +260,9 @@ class RewritePlan:
                 if self.form.encoding == "plain":
                     decimal = None
                 grid = spec.grid if group else self.form.grid(spec)
-                after = replace(spec, codec=self.form.codec(spec, decimal), grid=grid)
+                own = group.startswith(f"{INDEX}/")  # which has one form, whatever that of the store
+                codec = spec.codec if own else self.form.codec(spec, decimal)
+                after = replace(spec, codec=codec, grid=grid)
                 found.append(ArrayChange(name, group, spec, after))
         return found
 

@@ -21,9 +21,11 @@ from zstruct.cli.drop import add_drop
 from zstruct.cli.export import add_export, add_formats
 from zstruct.cli.features_add import add_features_add
 from zstruct.cli.featurize import add_featurize
+from zstruct.cli.index import add_index
 from zstruct.cli.info import add_info
 from zstruct.cli.label import add_label
 from zstruct.cli.log import add_log
+from zstruct.cli.ls import add_ls
 from zstruct.cli.options import Command
 from zstruct.cli.peek import add_peek
 from zstruct.cli.references import add_references
@@ -64,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
-    kept = add_append, add_drop, add_split, add_stats, add_references, add_rewrite, add_select
-    out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
+    kept = add_append, add_drop, add_index, add_split, add_stats, add_references, add_rewrite, add_select
+    out = add_export, add_formats, add_info, add_log, add_ls, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_label, add_compare
     for add in (*first, *kept, *out):
         add(commands)

@@ -61,7 +61,7 @@ def _selected(store: zstruct.Store, expression: str, as_json: bool) -> int:
 
 def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
     """Return what made each group of a store, and whether it is stale."""
-    from zstruct.store.spec import GROUP_KINDS, LABELS
+    from zstruct.store.spec import GROUP_KINDS, INDEX, LABELS
 
     found: dict[str, dict[str, Any]] = {}
     for kind in GROUP_KINDS:
@@ -83,6 +83,10 @@ def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
             attrs = store.group_attrs(f"{small}/{name}")
             stale = attrs["store_digest"] != store.digest
             found[f"{small}/{name}"] = {"made_by": describe(attrs), "stale": stale}
+    for group in (f"{INDEX}/{name}" for name in store.group_names(INDEX)):
+        columns = ", ".join(name.rpartition("/")[2] for name in store.array_names(group))
+        stale = store.group_attrs(group)["store_digest"] != store.digest
+        found[group] = {"made_by": f"{columns}, for selections", "stale": stale}
     return found
 
 

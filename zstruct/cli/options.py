@@ -94,6 +94,7 @@ _FORMS = {
     "workers": _Form("N", read=int),
     "max_atoms": _Form("N", read=int),
     "worst": _Form("N", read=int),
+    "limit": _Form("N", read=int),
     "split": _Form("[NAME/]LABEL", read=part),
     "by": _Form("FIELD"),
     "stratify": _Form("FIELD,...", read=criteria),

@@ -42,16 +42,9 @@ def mask_over(mask: Any, dataset: xr.Dataset) -> Any:
 
     Raises
     ------
-    TypeError
-        If it is a text.
     IndexError
         If it has no booleans.
     """
-    if isinstance(mask, str):
-        raise TypeError(
-            f"where takes a boolean mask, not the text {mask!r}: write ds.zs.select({mask!r}), or "
-            "ds.zs.where(ds.energy < 0)"
-        )
     try:
         made = mask(dataset) if callable(mask) else mask
     except Exception as error:

@@ -22,7 +22,7 @@ from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM
 from zstruct.store.store import Store
 
-__all__ = ["StoredFormulas", "StoredRows", "StoredTexts", "lazy"]
+__all__ = ["StoredFormulas", "StoredRows", "StoredTexts", "is_all", "lazy"]
 
 _MANY = 0.1  # from this fraction of formulas on, all are computed
 _HELD_BYTES = 1 << 30
@@ -82,6 +82,16 @@ class StoredRows(_Stored):
         self._held: NDArray[Any] | None = None
         self._decoded = 0  # rows, in reads of scattered ones
 
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self._store
+
+    @property
+    def name(self) -> str:
+        """The array."""
+        return self._name
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_held": None, "_decoded": 0}
 
@@ -98,13 +108,13 @@ class StoredRows(_Stored):
         if isinstance(key[0], np.ndarray) and len(key[0]):
             chunk = self._store.grid(self._name).chunk_rows
             self._decoded += chunk * (int(np.count_nonzero(np.diff(key[0] // chunk))) + 1)
-        return self._decoded > self.shape[0] or all(map(_is_whole, key, self.shape))
+        return self._decoded > self.shape[0] or all(map(is_all, key, self.shape))
 
     def _fetch(self, key: tuple[Any, ...]) -> Any:
         first, rest = key[0], key[1:]
         if not isinstance(first, slice | np.ndarray):
             return _columns(self._store.read(self._name, int(first), int(first) + 1)[0], rest, 0)
-        narrow = not all(map(_is_whole, rest, self.shape[1:]))
+        narrow = not all(map(is_all, rest, self.shape[1:]))
         parts = [
             _columns(self._store.read(self._name, start, stop)[local], rest, 1)
             for start, stop, local in self._runs(first, narrow)
@@ -198,7 +208,8 @@ class StoredFormulas(_Stored):
         return distinct_formulas(*composition(numbers, counts_to_offsets(counts)))
 
 
-def _is_whole(key: Any, length: int) -> bool:
+def is_all(key: Any, length: int) -> bool:
+    """Return whether a key of a dimension of some length picks all of it, in its order."""
     return isinstance(key, slice) and key.indices(length) == (0, length, 1)
 
 

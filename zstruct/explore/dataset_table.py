@@ -20,8 +20,10 @@ from zstruct.explore.attributes import nested, stands_for
 from zstruct.explore.open_groups import in_part
 from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.explore.selection import cut, picked, row_blocks, segments
-from zstruct.query import Atoms, Choice, Formulas, FreeAtoms, Selection
+from zstruct.explore.untouched import Untouched
+from zstruct.query import QUANTITIES, Atoms, Choice, Formulas, FreeAtoms, Selection, StoreTable
 from zstruct.query.evaluation import chosen
+from zstruct.query.index import GROUP
 from zstruct.ragged import counts_to_offsets, segment_ranges
 from zstruct.schema import ATOM, STRUCTURE, Field, Kind
 
@@ -38,6 +40,7 @@ _KINDS: dict[str, Kind] = {
     "U": "category",
 }
 
+_CODES = "formulas/codes"  # of the store, which are not those of the texts of a variable
 _PIECE_ATOMS = 1 << 20  # worked on together
 
 
@@ -51,11 +54,11 @@ class DatasetTable:
     """
 
     name = "this Dataset"
-    #: Numbers of atoms of elements are counted: reading them takes less time than parsing formulas.
-    formulas: Formulas | None = None
+    n_threads = 1  # dask has its own
 
     def __init__(self, dataset: xr.Dataset):
         self._ds = dataset
+        self._untouched = Untouched.of(dataset)
         self._texts: dict[str, tuple[NDArray[np.int64], list[str]]] = {}
         self._given: dict[str, NDArray[np.bool_]] = {}
 
@@ -99,12 +102,37 @@ class DatasetTable:
             f"{STRUCTURE if STRUCTURE in variable.dims else ATOM} comes first: ds.transpose({first}, ...)"
         )
 
-    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the positions of structures ``start:stop``."""
-        return np.arange(start, stop)
+    @cached_property
+    def _stored(self) -> StoreTable | None:
+        """The structures as the store has them, if they are those of a store."""
+        return None if self._untouched is None else StoreTable(self._untouched.store)
+
+    @cached_property
+    def formulas(self) -> Formulas | None:
+        """Those of the store; others are not parsed: counting atoms takes less time."""
+        if self._stored is None or self._untouched is None or not self._untouched.has("numbers"):
+            return None
+        found = self._stored.formulas
+        return None if found is None else found._replace(codes=_CODES)
+
+    def known(self, quantity: str) -> str | None:
+        """Return what the index of the store has, of variables that are the store's."""
+        if self._stored is None or self._untouched is None:
+            return None
+        row = QUANTITIES[quantity]
+        fields = self._untouched.store.fields
+        own = self._untouched.has(*row.needs, *(name for name in row.also if name in fields))
+        found = self._stored.known(quantity) if own else None
+        return None if found in self._ds.variables else found
+
+    def positions(self, structures: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the structures themselves."""
+        return structures
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return the rows of a variable of structures ``start:stop``; texts as codes."""
+        if self._stored is not None and name.startswith((_CODES, f"{GROUP}/")) and name not in self.fields:
+            return self._stored.rows("formula" if name == _CODES else name, start, stop)
         if name in self.fields and self.fields[name].kind == "category":
             return self._codes(name)[start:stop]
         if name not in self._ds.variables:

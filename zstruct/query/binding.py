@@ -29,7 +29,7 @@ from zstruct.query.table import Table
 from zstruct.query.values import Absolute, Arithmetic, Count, Literal, Value
 from zstruct.text import nearest
 
-__all__ = ["FUNCTIONS", "Bound", "bound"]
+__all__ = ["FUNCTIONS", "Asked", "Bound", "bound", "to_read"]
 
 #: What functions there are, and what they return.
 FUNCTIONS: Mapping[str, str] = {
@@ -46,6 +46,14 @@ class Bound:
     """A condition, and the atomic numbers of all elements that are counted in it."""
 
     condition: Condition
+    elements: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an expression is that need be no condition, and the elements that are counted in it."""
+
+    operand: Operand
     elements: frozenset[int] = frozenset()
 
 
@@ -66,6 +74,18 @@ def bound(expression: str, table: Table) -> Bound:
     return Bound(condition, binder.elements)
 
 
+def to_read(expression: str, table: Table) -> Asked:
+    """Return the number, text, formula or condition that an expression is, to be read of structures.
+
+    Raises
+    ------
+    InputError, UnknownNameError, ArgumentTypeError
+        As for `bound`.
+    """
+    binder = _Binder(expression, table)
+    return Asked(binder.operand(parse(expression)), binder.elements)
+
+
 class _Binder:
     def __init__(self, expression: str, table: Table):
         self._complain = Complaints(expression)
@@ -78,7 +98,7 @@ class _Binder:
 
     def condition(self, node: syntax.Node) -> Condition:
         """Return the condition that a node is; an element by itself is there."""
-        operand = self._operand(node)
+        operand = self.operand(node)
         if isinstance(operand, ConditionOperand):
             return operand.condition
         if isinstance(operand, NumberOperand) and isinstance(operand.value, Count):
@@ -91,7 +111,8 @@ class _Binder:
             reason += f"; compare it, as in {how[kind]}"
         self._complain.of(reason, node)
 
-    def _operand(self, node: syntax.Node, beside_text: bool = False) -> Operand:
+    def operand(self, node: syntax.Node, beside_text: bool = False) -> Operand:
+        """Return what a node is; `beside_text`, where a text in quotes may have been meant."""
         match node:
             case syntax.Number():
                 return NumberOperand(Literal(node.value))
@@ -122,16 +143,16 @@ class _Binder:
                 return ConditionOperand(Anyone(tuple(map(self.condition, node.operands))))
 
     def _number(self, node: syntax.Node) -> Value:
-        operand = self._operand(node)
+        operand = self.operand(node)
         if not isinstance(operand, NumberOperand):
             self._complain.of(f"{self._complain.said(node)} is {kind_of(operand)}, not a number", node)
         return operand.value
 
     def _comparison(self, node: syntax.Comparison) -> Condition:
         found = []
-        left_node, left = node.first, self._operand(node.first)
+        left_node, left = node.first, self.operand(node.first)
         for sign, right_node in node.rest:
-            right = self._operand(right_node, isinstance(left, FieldOfTexts | FormulaOperand))
+            right = self.operand(right_node, isinstance(left, FieldOfTexts | FormulaOperand))
             place = (left_node, right_node)
             if sign in ("==", "!="):
                 same = self._same(left, right, place)
@@ -182,13 +203,13 @@ class _Binder:
         return f"{first} is {kind_of(left)} and {second} is {kind_of(right)}: they can't be compared"
 
     def _membership(self, node: syntax.Membership) -> Condition:
-        of = self._operand(node.of)
+        of = self.operand(node.of)
         whole: set[int] = set()
         floats: set[float] = set()
         texts: set[str] = set()
         found: list[Condition] = []
         for one in node.values:
-            operand = self._operand(one, isinstance(of, FieldOfTexts | FormulaOperand))
+            operand = self.operand(one, isinstance(of, FieldOfTexts | FormulaOperand))
             if isinstance(of, FieldOfTexts) and isinstance(operand, Word):
                 texts.add(operand.text)
             elif (

@@ -6,6 +6,7 @@ atoms is worked out only for the structures that are asked about.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,13 +16,31 @@ from numpy.typing import NDArray
 
 from zstruct.compositions import element_counts
 from zstruct.query.arithmetic import Values, numbers
-from zstruct.query.quantities import Quantity
+from zstruct.query.quantities import QUANTITIES, Quantity
 from zstruct.query.table import Table
 from zstruct.schema import ATOM
 
-__all__ = ["Block", "Lookup"]
+__all__ = ["Block", "Lookup", "Which", "part_of", "places_of", "size_of"]
 
 T = TypeVar("T")
+
+#: Some of the structures of a block, ascending: a range of them, or their places.
+Which = slice | NDArray[np.int64]
+
+
+def size_of(which: Which) -> int:
+    """Return how many structures these are."""
+    return which.stop - which.start if isinstance(which, slice) else len(which)
+
+
+def places_of(which: Which) -> NDArray[np.int64]:
+    """Return the places of structures in their block."""
+    return np.arange(which.start, which.stop) if isinstance(which, slice) else which
+
+
+def part_of(which: Which, left: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return some of the structures, numbered among them."""
+    return left + which.start if isinstance(which, slice) else which[left]
 
 
 @dataclass
@@ -39,11 +58,14 @@ class Lookup:
     table: Table
     elements: tuple[int, ...] = ()
     _found: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False)
 
     def once(self, key: Any, work: Callable[[], T]) -> T:
-        """Return what some work results in, and do it if that isn't known."""
+        """Return what some work results in, and do it if that isn't known; several threads may ask."""
         if key not in self._found:
-            self._found[key] = work()
+            with self._lock:
+                if key not in self._found:
+                    self._found[key] = work()
         found: T = self._found[key]
         return found
 
@@ -114,7 +136,7 @@ class Block:
             self._missing[name] = None if there.all() else ~there
         return self._missing[name]
 
-    def field(self, name: str, which: NDArray[np.int64], component: tuple[int, ...] = ()) -> Values:
+    def field(self, name: str, which: Which, component: tuple[int, ...] = ()) -> Values:
         """Return the numbers of a field, or of one of its components, for some of the structures."""
         rows = self.rows(name)[(which, *component)]
         if rows.dtype.kind == "f":
@@ -122,15 +144,15 @@ class Block:
         missing = self.missing(name) if name in self.lookup.table.fields else None
         return numbers(rows, None if missing is None else missing[which])
 
-    def positions(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+    def positions(self, which: Which) -> NDArray[np.int64]:
         """Return the positions that users know some of the structures by."""
-        return self.lookup.table.positions(self.start, self.stop)[which]
+        return self.lookup.table.positions(places_of(which) + self.start)
 
-    def present(self, name: str, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def present(self, name: str, which: Which) -> NDArray[np.bool_]:
         """Return which of some of the structures have a field."""
-        return self.lookup.table.present(name, which + self.start)
+        return self.lookup.table.present(name, places_of(which) + self.start)
 
-    def counts(self, elements: tuple[int, ...], which: NDArray[np.int64]) -> NDArray[np.int64]:
+    def counts(self, elements: tuple[int, ...], which: Which) -> NDArray[np.int64]:
         """Return how many atoms of some elements together some of the structures have."""
         formulas = self.lookup.table.formulas
         if formulas is not None:
@@ -139,9 +161,14 @@ class Block:
         found = self._of_atoms("", which, "numbers", lambda edges, rows: element_counts(rows, edges, known))
         return found[:, [known.index(z) for z in elements]].sum(axis=1, dtype=np.int64)
 
-    def quantity(self, quantity: Quantity, which: NDArray[np.int64]) -> Values:
+    def quantity(self, quantity: Quantity, which: Which) -> Values:
         """Return a quantity of some of the structures."""
         assert quantity.compute is not None
+        known = self.lookup.table.known(quantity.name)
+        if known is not None:
+            return numbers(self.rows(known)[which])
+        if quantity.parts:
+            return numbers(quantity.compute(*(self._part(name, which) for name in quantity.parts)))
         if quantity.level != ATOM:
             rows = [self.rows(name)[which] for name in quantity.needs]
             return numbers(quantity.compute(*rows))
@@ -152,20 +179,36 @@ class Block:
                 lambda: quantity.compute(formulas.offsets, formulas.numbers),  # type: ignore[misc]
             )
             return numbers(by_formula[self.rows(formulas.codes)[which]])
-        return numbers(self._of_atoms(quantity.name, which, quantity.needs[0], quantity.compute))
+        return numbers(
+            self._of_atoms(quantity.name, which, quantity.needs[0], quantity.compute, quantity.also)
+        )
+
+    def _part(self, name: str, which: Which) -> NDArray[Any]:
+        """Return what a quantity is computed from: another one, or rows."""
+        quantity = QUANTITIES[name]
+        return self.rows(name)[which] if name in quantity.needs else self.quantity(quantity, which).values
 
     def _of_atoms(
-        self, key: str, which: NDArray[np.int64], field: str, compute: Callable[..., NDArray[Any]]
+        self,
+        key: str,
+        which: Which,
+        field: str,
+        compute: Callable[..., NDArray[Any]],
+        also: Sequence[str] = (),
     ) -> NDArray[Any]:
         """Return what is worked out from the atoms of some structures, of those only that are not known."""
+        there = self.lookup.table.fields
         values, known = self._worked_out.get(key, (None, np.zeros(self.stop - self.start, dtype=bool)))
-        new = which[~known[which]]
+        new = part_of(which, np.flatnonzero(~known[which]))
         pieces = self.lookup.table.atoms(field, new + self.start) if len(new) else ()
         for atoms in pieces:
-            found = compute(atoms.offsets, atoms.rows)
+            here = new[atoms.part]
+            found = compute(
+                atoms.offsets, atoms.rows, *(self.rows(one)[here] if one in there else None for one in also)
+            )
             if values is None:
                 values = np.zeros((len(known), *found.shape[1:]), found.dtype)
-            values[new[atoms.part]] = found
+            values[here] = found
         known[new] = True
         assert values is not None  # nobody asks about no structure
         self._worked_out[key] = values, known

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.query.arithmetic import compared, is_missing, is_one_of
-from zstruct.query.block import Block
-from zstruct.query.values import COLUMN, Value
+from zstruct.query.block import Block, Which, part_of, size_of
+from zstruct.query.values import ATOMS, COLUMN, Value
 
 __all__ = [
     "All",
@@ -31,6 +31,7 @@ __all__ = [
     "Unless",
 ]
 
+_MANY = 32  # times what is left is all, or more: it is not picked
 _OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
@@ -41,7 +42,7 @@ class Condition(Protocol):
     def cost(self) -> int:
         """How dear it is to ask, compared with others."""
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return for which of some structures it certainly holds."""
 
     def opposite(self) -> Condition:
@@ -55,9 +56,9 @@ class Constant:
     value: bool
     cost: int = 0
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return its value for each structure."""
-        return np.full(len(which), self.value)
+        return np.full(size_of(which), self.value)
 
     def opposite(self) -> Condition:
         """Return the other value."""
@@ -75,16 +76,9 @@ class All:
         """That of the dearest."""
         return max((one.cost for one in self.conditions), default=0)
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return for which structures all hold."""
-        left = np.arange(len(which))
-        for one in sorted(self.conditions, key=_cost):
-            if len(left) == 0:
-                break
-            left = left[one.holds(block, which[left])]
-        found = np.zeros(len(which), dtype=bool)
-        found[left] = True
-        return found
+        return _narrowed(self.conditions, block, which, until=False)
 
     def opposite(self) -> Condition:
         """Return that any does not hold."""
@@ -102,15 +96,9 @@ class Anyone:
         """That of the dearest."""
         return max((one.cost for one in self.conditions), default=0)
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return for which structures any holds."""
-        found = np.zeros(len(which), dtype=bool)
-        for one in sorted(self.conditions, key=_cost):
-            left = np.flatnonzero(~found)
-            if len(left) == 0:
-                break
-            found[left] = one.holds(block, which[left])
-        return found
+        return _narrowed(self.conditions, block, which, until=True)
 
     def opposite(self) -> Condition:
         """Return that none holds."""
@@ -130,12 +118,15 @@ class Compare:
         """That of both numbers."""
         return self.left.cost + self.right.cost
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return where both are given, and are as the sign says."""
         left, right = self.left.of(block, which), self.right.of(block, which)
         found = compared(self.sign, left, right)
-        found = found & ~is_missing(left) & ~is_missing(right)
-        return np.broadcast_to(found, len(which)).copy() if np.shape(found) != which.shape else found
+        for value in (left, right):
+            if value.missing is not None or self.sign == "!=":  # nothing else holds for NaN
+                found = found & ~is_missing(value)
+        n = size_of(which)
+        return found if np.shape(found) == (n,) else np.broadcast_to(found, n).copy()
 
     def opposite(self) -> Condition:
         """Return the comparison by the opposite sign."""
@@ -155,11 +146,11 @@ class IsNumber:
         """That of the number."""
         return self.value.cost
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return where it is given, and is one of them, or none."""
         found = self.value.of(block, which)
         inside = is_one_of(found, np.array(self.numbers))
-        return np.broadcast_to((inside ^ self.negated) & ~is_missing(found), len(which))
+        return np.broadcast_to((inside ^ self.negated) & ~is_missing(found), size_of(which))
 
     def opposite(self) -> Condition:
         """Return that it is none of them, or one."""
@@ -175,7 +166,7 @@ class IsText:
     negated: bool = False
     cost: int = COLUMN
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return where it is given, and is one of them, or none."""
         codes = block.rows(self.name)[which]
         inside = block.lookup.matches(self.name, self.texts)[codes]
@@ -195,7 +186,7 @@ class SameText:
     negated: bool = False
     cost: int = 2 * COLUMN
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return where both are given, and are equal, or not."""
         codes, others = block.rows(self.name)[which], block.rows(self.other)[which]
         same = block.lookup.translation(self.name, self.other)[codes] == others
@@ -215,7 +206,7 @@ class Flag:
     value: bool = True
     cost: int = COLUMN
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return where it is given, and is as it should be."""
         found = block.field(self.name, which, self.component)
         as_it_should = np.not_equal(found.values, 0) ^ (not self.value)
@@ -234,12 +225,12 @@ class Given:
     cost: int
     negated: bool = False
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return which have it, or lack it."""
         if isinstance(self.what, str):
             there = block.present(self.what, which)
         else:
-            there = np.broadcast_to(~is_missing(self.what.of(block, which)), len(which))
+            there = np.broadcast_to(~is_missing(self.what.of(block, which)), size_of(which))
         return there ^ self.negated
 
     def opposite(self) -> Condition:
@@ -259,7 +250,7 @@ class Unless:
         """That of the condition."""
         return self.condition.cost
 
-    def holds(self, block: Block, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holds(self, block: Block, which: Which) -> NDArray[np.bool_]:
         """Return where the condition does not certainly hold, or does."""
         return ~self.condition.holds(block, which) ^ self.negated
 
@@ -270,3 +261,26 @@ class Unless:
 
 def _cost(condition: Condition) -> int:
     return condition.cost
+
+
+def _narrowed(
+    conditions: tuple[Condition, ...], block: Block, which: Which, *, until: bool
+) -> NDArray[np.bool_]:
+    """Return where all of some conditions hold; or, `until` one holds, where any does.
+
+    The cheapest are asked first. Others are asked about what is not decided yet; about all, where that are
+    many and it costs no more than a column: picking them would take longer.
+    """
+    n = size_of(which)
+    found = np.full(n, not until)
+    for k, one in enumerate(sorted(conditions, key=_cost)):
+        n_left = n if k == 0 else n - np.count_nonzero(found) if until else np.count_nonzero(found)
+        if n_left == 0:
+            break
+        if n_left == n or (one.cost < ATOMS and _MANY * n_left >= n):
+            held = one.holds(block, which)
+            found = found | held if until else found & held
+        else:
+            left = np.flatnonzero(found != until)
+            found[left] = one.holds(block, part_of(which, left))
+    return found

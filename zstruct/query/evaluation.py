@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct import parallel
 from zstruct.errors import InputError
 from zstruct.query.binding import Bound, bound
-from zstruct.query.block import Block, Lookup
+from zstruct.query.block import Block, Lookup, Which, part_of
+from zstruct.query.by_formula import by_formula
 from zstruct.query.choice import Choice
 from zstruct.query.conditions import All, Compare, Condition, Unless
 from zstruct.query.names import count_of, lack_of, quantity_of
@@ -53,17 +56,18 @@ def chosen(choice: Choice, table: Selectable, references: Totals | None = None) 
         given, rest = positions_of(choice.which, n), replace(choice, which=None)
     if not rest:
         return given
-    places = table.positions(0, n)
     among = _beforehand(choice, table)
     if given is not None:
         asked = np.zeros(n, dtype=bool)
         asked[given] = True
-        among = asked[places] if among is None else among & asked[places]
-    holds = np.zeros(n, dtype=bool)
-    holds[places] = holding(_condition(rest, table, references), table, among)
+        inside = asked[table.positions(np.arange(n))]
+        among = inside if among is None else among & inside
+    found = table.positions(holding(_condition(rest, table, references), table, among))
     if given is not None:
+        holds = np.zeros(n, dtype=bool)
+        holds[found] = True
         return given[holds[given]]
-    return None if holds.all() else np.flatnonzero(holds)
+    return None if len(found) == n else np.sort(found, kind="stable")
 
 
 def _beforehand(choice: Choice, table: Selectable) -> NDArray[np.bool_] | None:
@@ -108,8 +112,8 @@ def _condition(choice: Choice, table: Table, references: Totals | None) -> Bound
     return Bound(All(tuple(found)), elements)
 
 
-def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Return for which structures a condition certainly holds, shape (n_structures,).
+def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Return the structures for which a condition certainly holds, ascending.
 
     Parameters
     ----------
@@ -118,13 +122,25 @@ def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) 
     table
         The structures.
     among
-        Which of them to ask about; for the others the answer is False. None: all.
+        Which of them to ask about. None: all.
     """
     lookup = Lookup(table, tuple(sorted(bound.elements)))
-    found = np.zeros(len(table), dtype=bool)
-    for start in range(0, len(table), _BLOCK):
+    condition = by_formula(bound.condition, table)
+
+    def held(start: int) -> NDArray[np.int64]:
         stop = min(start + _BLOCK, len(table))
-        which = np.arange(stop - start) if among is None else np.flatnonzero(among[start:stop])
-        if len(which):
-            found[start + which] = bound.condition.holds(Block(lookup, start, stop), which)
-    return found
+        which: Which = slice(0, stop - start)
+        if among is not None:
+            which = np.flatnonzero(among[start:stop])
+            if len(which) == 0:
+                return which
+        found = np.flatnonzero(condition.holds(Block(lookup, start, stop), which))
+        return part_of(which, found) + start
+
+    starts = range(0, len(table), _BLOCK)
+    if min(len(starts), table.n_threads) <= 1:
+        parts = [held(start) for start in starts]
+    else:
+        done = parallel.run(held, starts, runs_in="here", workers=table.n_threads)
+        parts = [part for _, part in sorted(done, key=itemgetter(0))]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

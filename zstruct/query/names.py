@@ -214,7 +214,9 @@ class Names:
 def quantity_of(quantity: Quantity, table: Table) -> Value:
     """Return a quantity that is computed by a function of its own."""
     cost = ROWS
-    if quantity.level == ATOM:
+    if table.known(quantity.name) is not None:
+        cost = COLUMN
+    elif quantity.level == ATOM:
         cost = COLUMN if quantity.needs == ("numbers",) and table.formulas is not None else ATOMS
     return Computed(quantity, cost)
 

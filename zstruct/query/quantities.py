@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.elements import NUMBERS
+from zstruct.geometry.distances import shortest_distances
 from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Level
 
@@ -50,6 +51,10 @@ class Quantity:
     compute
         Called with the rows of these fields; where that is one of atoms, with the edges of the structures
         in its rows, and these. Returns a number for each structure, NaN for a missing one.
+    also
+        Fields of structures whose rows it is called with, too; None for those that nobody has.
+    parts
+        Quantities and fields that it is computed from in place of its fields.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Quantity:
     needs: tuple[str, ...] = ()
     level: Level = STRUCTURE
     compute: Callable[..., NDArray[Any]] | None = None
+    also: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 def _per_atom(values: NDArray[Any], n_atoms: NDArray[Any]) -> NDArray[np.float64]:
@@ -95,6 +102,12 @@ def _n_elements(offsets: NDArray[np.int64], numbers: NDArray[Any]) -> NDArray[np
     return np.bincount(pairs[new] // 256, minlength=n)
 
 
+def _shortest(
+    offsets: NDArray[np.int64], positions: NDArray[Any], cells: NDArray[Any] | None, pbc: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    return shortest_distances(offsets, positions, cells, pbc)
+
+
 _FORCE, _STRESS = FIELDS["forces"].unit, FIELDS["stress"].unit
 _ROWS = (
     Quantity("n_atoms", "1", "number of atoms", ("n_atoms",), compute=lambda counts: counts),
@@ -120,7 +133,12 @@ _ROWS = (
     Quantity("volume", "angstrom3", "volume of the cell; missing without one", ("cell",), compute=_volume),
     Quantity(
         "volume_per_atom", "angstrom3", "volume divided by the number of atoms", ("cell", "n_atoms"),
-        compute=lambda cells, n_atoms: _per_atom(_volume(cells), n_atoms),
+        compute=_per_atom, parts=("volume", "n_atoms"),
+    ),
+    Quantity(
+        "shortest_distance", "angstrom",
+        "shortest distance between two atoms, images included; infinite for one atom alone", ("positions",),
+        ATOM, _shortest, also=("cell", "pbc"),
     ),
     Quantity(
         "n_periodic", "1", "number of lattice vectors along which the structure repeats", ("pbc",),

@@ -6,6 +6,7 @@ them. Nothing is known here of conditions.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from zstruct.arguments import array_of
 from zstruct.errors import InputError, ZstructError
+from zstruct.parallel import cpu_count
+from zstruct.query.index import Index, index_of
 from zstruct.ragged import counts_to_offsets, segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
 from zstruct.splits.storage import open_part
@@ -81,11 +84,18 @@ class Table(Protocol):
     def formulas(self) -> Formulas | None:
         """Their compositions, or None where only their atoms say so."""
 
+    @property
+    def n_threads(self) -> int:
+        """How many threads may read it at once."""
+
+    def known(self, quantity: str) -> str | None:
+        """Return what has the rows of a quantity that need not be computed; None: it has to be."""
+
     def __len__(self) -> int:
         """Return how many there are."""
 
-    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return what position users know some of them by, shape (stop - start,)."""
+    def positions(self, structures: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions that users know some of them by."""
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return rows of a field of structures or of ``n_atoms``, shape (n, ...); texts as codes."""
@@ -111,6 +121,8 @@ class StoreTable:
         Which, shape (n,), in ascending order; a structure may be there more than once. None: all.
     positions
         By what positions users know them; from 0 on if not given.
+    computing
+        Whether all quantities are computed, also those that the store's index has.
     """
 
     def __init__(
@@ -118,8 +130,11 @@ class StoreTable:
         store: Store,
         structures: NDArray[np.int64] | None = None,
         positions: NDArray[np.int64] | None = None,
+        *,
+        computing: bool = False,
     ):
         self.store, self._structures, self._positions = store, structures, positions
+        self._computing = computing
 
     def __len__(self) -> int:
         return self.store.n_structures if self._structures is None else len(self._structures)
@@ -146,15 +161,29 @@ class StoreTable:
             return None
         return Formulas("formula", *(self.store.read(name) for name in names))
 
-    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the positions of structures ``start:stop``."""
-        return np.arange(start, stop) if self._positions is None else self._positions[start:stop]
+    @property
+    def n_threads(self) -> int:
+        """As many as there are processors, of a store in a local directory."""
+        return cpu_count() if os.path.isdir(self.store.path) else 1
+
+    @cached_property
+    def _index(self) -> Index | None:
+        return None if self._computing else index_of(self.store)
+
+    def known(self, quantity: str) -> str | None:
+        """Return the array of the store's index that has a quantity, if one has."""
+        return None if self._index is None else self._index.array(quantity)
+
+    def positions(self, structures: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions that users know some of the structures by."""
+        return structures if self._positions is None else self._positions[structures]
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Return the rows of a field of structures ``start:stop``."""
+        """Return the rows of a field, or of an array of the index, of structures ``start:stop``."""
+        store = self.store if self._index is None else self._index.store_of(name, self.store)
         if self._structures is None:
-            return self.store.read(name, start, stop)
-        return read_scattered(self.store, name, self._structures[start:stop])
+            return store.read(name, start, stop)
+        return read_scattered(store, name, self._structures[start:stop])
 
     def present(self, name: str, structures: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of some structures, ascending, have a field; reads it if the store does not know."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.query.arithmetic import Values, absolute, calculated, numbers
-from zstruct.query.block import Block
+from zstruct.query.block import Block, Which, part_of, size_of
 from zstruct.query.quantities import Quantity
 
 __all__ = [
@@ -40,7 +40,7 @@ class Value(Protocol):
     def cost(self) -> int:
         """How dear it is to read, compared with others."""
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures of a block."""
 
 
@@ -51,7 +51,7 @@ class Literal:
     value: int | float
     cost: int = 0
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it once for all."""
         whole = isinstance(self.value, int) and -(2**63) <= self.value < 2**63
         return Values(np.int64(self.value) if whole else np.float64(self.value))
@@ -69,7 +69,7 @@ class Stored:
         """That of reading the field."""
         return ROWS if self.component else COLUMN
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         return block.field(self.name, which, self.component)
 
@@ -81,7 +81,7 @@ class Computed:
     quantity: Quantity
     cost: int
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         return block.quantity(self.quantity, which)
 
@@ -93,7 +93,7 @@ class Count:
     elements: tuple[int, ...]
     cost: int
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         return numbers(block.counts(self.elements, which))
 
@@ -104,7 +104,7 @@ class Position:
 
     cost: int = 0
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         return numbers(block.positions(which))
 
@@ -125,12 +125,12 @@ class ReferencedEnergy:
     references: Totals
     cost: int
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         energies = block.field("energy", which).values
         known = np.flatnonzero(~np.isnan(energies))
-        found = np.full(len(which), np.nan)
-        for atoms in block.lookup.table.atoms("numbers", which[known] + block.start):
+        found = np.full(size_of(which), np.nan)
+        for atoms in block.lookup.table.atoms("numbers", part_of(which, known) + block.start):
             here = known[atoms.part]
             left = self.references.subtract(atoms.rows, atoms.offsets, energies[here])
             found[here] = left / np.diff(atoms.offsets)
@@ -144,7 +144,7 @@ class Norm:
     name: str
     cost: int = ROWS
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         found = block.field(self.name, which)
         return Values(np.linalg.norm(found.values, axis=1), found.missing)
@@ -161,7 +161,7 @@ class Absolute:
         """That of the number."""
         return self.value.cost
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         return absolute(self.value.of(block, which))
 
@@ -178,7 +178,7 @@ class Arithmetic:
         """That of all its numbers."""
         return self.first.cost + sum(value.cost for _, value in self.rest)
 
-    def of(self, block: Block, which: NDArray[np.int64]) -> Values:
+    def of(self, block: Block, which: Which) -> Values:
         """Return it for some structures."""
         found = self.first.of(block, which)
         for sign, value in self.rest:

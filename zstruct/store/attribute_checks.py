@@ -22,6 +22,7 @@ from zstruct.store.spec import (
     FAILURE,
     GROUP_VERSIONS,
     HISTORY,
+    INDEX,
     LABELS,
     NOT_LABELS,
     OWN,
@@ -163,6 +164,7 @@ _GROUPS: dict[str, dict[str, _Check]] = {
     HISTORY: {},
     "statistics": _PART,
     "references": _PART | {"energies": _energies},
+    INDEX: {},
 }
 # The arrays that a group must have, with the dtypes that they may have.
 _INTEGERS, _FLOATS = ("int8", "int16", "int32", "int64"), ("float32", "float64")

@@ -9,8 +9,10 @@ read, not memory-mapped: one that is cut short under a map kills the process.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,14 @@ class ChunkReader:
         rows = self.spec.grid.chunk_rows
         return range(start // rows, -(-stop // rows)) if stop > start else range(0)
 
+    def rows(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Decode rows ``start:stop``; the arguments and errors are those of `copy`."""
+        for _, chunks in itertools.groupby(self.chunks(start, stop), lambda chunk: chunk // self._per_shard):
+            first, *others = chunks
+            with self._opened(first) as file:
+                for chunk in (first, *others):
+                    self._decode(chunk, self._read(file, chunk), start, stop, out, private=True)
+
     def copy(self, chunk: int, start: int, stop: int, out: NDArray[Any], *, private: bool = True) -> None:
         """Decode those of the rows ``start:stop`` that are in a chunk to their places.
 
@@ -74,13 +84,25 @@ class ChunkReader:
         FloatingPointError
             If a number becomes infinite by the cast.
         """
+        self._decode(chunk, self.encoded(chunk), start, stop, out, private=private)
+
+    def _decode(
+        self,
+        chunk: int,
+        encoded: NDArray[np.uint8],
+        start: int,
+        stop: int,
+        out: NDArray[Any],
+        *,
+        private: bool,
+    ) -> None:
         spec, rows = self.spec, self.spec.grid.chunk_rows
         first, last = max(start, chunk * rows), min(stop, (chunk + 1) * rows)
         shape = (rows, *spec.shape[1:])
         here = out[first - start : last - start]
         decimal = spec.codec.decimal
         place = here if private and decimal is None else None
-        whole = spec.codec.decompress(self.encoded(chunk), spec.dtype, shape, place)
+        whole = spec.codec.decompress(encoded, spec.dtype, shape, place)
         if whole is here:
             return
         stored = whole[first - chunk * rows : last - chunk * rows]
@@ -97,29 +119,42 @@ class ChunkReader:
         ValueError, OSError
             If a checksum or the file does not fit.
         """
-        spec = self.spec
-        per_shard = spec.grid.shard_rows // spec.grid.chunk_rows
-        shard, inside = divmod(chunk, per_shard)
+        with self._opened(chunk) as file:
+            return self._read(file, chunk)
+
+    @property
+    def _per_shard(self) -> int:
+        return self.spec.grid.shard_rows // self.spec.grid.chunk_rows
+
+    @contextmanager
+    def _opened(self, chunk: int) -> Iterator[int]:
+        """Open the file of the shard that has a chunk; its index is known then."""
+        shard = chunk // self._per_shard
         file = self._files.get(shard)
         if file is None:
-            file = self._files[shard] = os.fspath(shard_path(self.path, spec.path, shard, len(spec.shape)))
+            shape = self.spec.shape
+            file = self._files[shard] = os.fspath(shard_path(self.path, self.spec.path, shard, len(shape)))
         fd = os.open(file, os.O_RDONLY)
         try:
-            index = self._indices.get(shard)
-            if index is None:
+            if shard not in self._indices:
                 if not self._asked:
                     self._checksums, self._asked = self._ask(), True
                 expected = None if self._checksums is None else int(self._checksums[shard])
-                index = self._indices[shard] = _index(fd, shard, per_shard, expected)
-            position, nbytes = map(int, index[inside])
-            if position == nbytes == ABSENT:
-                raise ValueError("it is missing from its shard")
-            # Not by its index alone: that may be from before the file was cut.
-            if position + nbytes > os.fstat(fd).st_size:
-                raise ValueError(f"its shard {shard} is cut short")
-            return _read(fd, position, nbytes, "its checksum")
+                self._indices[shard] = _index(fd, shard, self._per_shard, expected)
+            yield fd
         finally:
             os.close(fd)
+
+    def _read(self, fd: int, chunk: int) -> NDArray[np.uint8]:
+        """Return the bytes of a chunk of an open shard, checked."""
+        shard, inside = divmod(chunk, self._per_shard)
+        position, nbytes = map(int, self._indices[shard][inside])
+        if position == nbytes == ABSENT:
+            raise ValueError("it is missing from its shard")
+        # Not by its index alone: that may be from before the file was cut.
+        if position + nbytes > os.fstat(fd).st_size:
+            raise ValueError(f"its shard {shard} is cut short")
+        return _read(fd, position, nbytes, "its checksum")
 
 
 def _index(fd: int, shard: int, n_chunks: int, checksum: int | None) -> NDArray[np.uint64]:

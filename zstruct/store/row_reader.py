@@ -46,9 +46,10 @@ class RowReader:
         self.path, self._catalog, self._handles = path, catalog, handles
         self._checks = ShardChecks(path)
         self._chunks: dict[str, ChunkReader] = {}
+        self._forms: dict[str, tuple[Any, ArraySpec | None]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_chunks": {}}
+        return self.__dict__ | {"_chunks": {}, "_forms": {}}
 
     def document(self, name: str) -> dict[str, Any]:
         """Return the document of an array of which no shard is missing.
@@ -70,8 +71,11 @@ class RowReader:
 
     def form(self, name: str) -> ArraySpec | None:
         """Return how an array is stored, or None if its files are not as we write them."""
-        spec, ours = array_said(name, self.document(name))
-        return spec if ours else None
+        said, known = self.document(name), self._forms.get(name)
+        if known is None or known[0] is not said:
+            spec, ours = array_said(name, said)
+            known = self._forms[name] = said, spec if ours else None
+        return known[1]
 
     def profile(self, name: str) -> ArraySpec | None:
         """Return how an array lies in files that can be read without zarr, or None if it does not."""
@@ -141,8 +145,7 @@ class RowReader:
             return np.asarray(self.opened(name)[start:stop])
         reader = self._chunk_reader(name, spec, said)
         out = np.empty((max(0, stop - start), *spec.shape[1:]), spec.dtype)
-        for chunk in reader.chunks(start, stop):
-            reader.copy(chunk, start, stop, out)
+        reader.rows(start, stop, out)
         return out
 
     def _chunk_reader(self, name: str, spec: ArraySpec, said: Mapping[str, Any]) -> ChunkReader:

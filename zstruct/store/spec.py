@@ -29,10 +29,12 @@ __all__ = [
     "GROUP_VERSION",
     "GROUP_VERSIONS",
     "HISTORY",
+    "INDEX",
     "KINDS",
     "LABELS",
     "NOT_LABELS",
     "OWN",
+    "TAKEN_ALONG",
     "ArraySpec",
     "GroupKind",
     "array_digest",
@@ -98,16 +100,24 @@ LABELS, FAILURE = "labels", "failure"
 NOT_LABELS = frozenset({*GEOMETRY, "n_atoms", "source", "frame", "formula", "config_type", "head"})
 
 
+#: The kind of groups of small columns that queries read.
+INDEX = "index"
+
+
 #: The kinds of groups beside the content of a store that there are.
-KINDS = (*GROUP_KINDS, LABELS, "splits", "statistics", "references")
+KINDS = (*GROUP_KINDS, LABELS, "splits", "statistics", "references", INDEX)
+
+
+#: Those that go along when a store is made of others; an index is made anew.
+TAKEN_ALONG = tuple(kind for kind in KINDS if kind != INDEX)
 
 
 #: What says how a store came to be.
 HISTORY = "history"
 
 
-# All groups beside the content, with a name that is kept for what comes.
-BESIDE = frozenset({*KINDS, HISTORY, "index"})
+# All groups beside the content.
+BESIDE = frozenset({*KINDS, HISTORY})
 
 
 @dataclass(frozen=True)

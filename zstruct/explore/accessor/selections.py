@@ -79,24 +79,26 @@ class Selections(AccessorBase):
 
     @keywords()
     def where(self, mask: Any) -> xr.Dataset:
-        """Return the structures for which a boolean mask is true, with their atoms.
+        """Return the structures for which a boolean mask is true, or an expression holds, with their atoms.
 
-        This is ``ds.where(mask, drop=True)`` for structures that have atoms: that of xarray would repeat
-        all atoms for each structure.
+        With a mask, this is ``ds.where(mask, drop=True)`` for structures that have atoms: that of xarray
+        would repeat all atoms for each structure.
 
         Parameters
         ----------
         mask
             One boolean per structure, as in ``ds.zs.where(ds.energy < 0)``, or a function of the Dataset
-            that returns it.
+            that returns it. Or an expression, ``ds.zs.where("Ti and fmax < 10")``, as for `select`.
 
         Raises
         ------
         IndexError
             If it is not a boolean mask over the structures, or one of other structures.
-        TypeError
-            If it is a text.
+        InputError, UnknownNameError
+            If an expression makes no sense; as for `select`.
         """
+        if isinstance(mask, str):
+            return self.select(mask)
         return self.isel(mask_over(mask, self._ds))
 
     @keywords()

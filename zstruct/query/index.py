@@ -1,0 +1,79 @@
+"""The index of a store: columns of quantities that are computed from atoms or cells, kept as a group.
+
+It is that of one content. One of any other is no index, and neither is one of a store that has other labels
+in place of its own, where these are computed from labels: then quantities are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zstruct.query.quantities import QUANTITIES
+from zstruct.schema import GEOMETRY
+from zstruct.store.group_publication import find_group
+from zstruct.store.labelled import labels_of
+from zstruct.store.spec import GROUP_VERSION, INDEX
+from zstruct.store.store import Store
+
+__all__ = ["GROUP", "NAME", "ON_REQUEST", "Index", "index_of", "indexed"]
+
+#: The name of the one index that a store has, and its path.
+NAME = "default"
+GROUP = f"{INDEX}/{NAME}"
+
+#: The quantities that an index has, and those that it has if somebody asks for them.
+_ALWAYS = ("fmax", "volume")
+ON_REQUEST = ("shortest_distance",)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The index that a store has now.
+
+    Parameters
+    ----------
+    store
+        Shows it.
+    columns
+        The quantities that it has.
+    """
+
+    store: Store
+    columns: frozenset[str]
+
+    def array(self, quantity: str) -> str | None:
+        """Return the array that has a quantity, or None."""
+        return self.path(quantity) if quantity in self.columns else None
+
+    def path(self, quantity: str) -> str:
+        """Return the array of a quantity that it has."""
+        return f"{GROUP}/{quantity}"
+
+    def store_of(self, array: str, store: Store) -> Store:
+        """Return what to read an array of: this, if it is one of the index."""
+        return self.store if array.startswith(f"{GROUP}/") else store
+
+
+def indexed(fields: Mapping[str, Any], also: tuple[str, ...] = ()) -> list[str]:
+    """Return the quantities that the index of a store with these fields has, with some that are asked for."""
+    asked = [name for name in (*_ALWAYS, *ON_REQUEST) if name in _ALWAYS or name in also]
+    return [name for name in asked if set(QUANTITIES[name].needs) <= set(fields)]
+
+
+def index_of(store: Store) -> Index | None:
+    """Return the index of a store, if it has one of the content that it has now."""
+    if NAME not in store.group_names(INDEX):
+        return None
+    found = find_group(store, INDEX, NAME)
+    if found is None:
+        return None
+    opened, attrs = found
+    major = GROUP_VERSION.split(".")[0]
+    if attrs["store_digest"] != store.digest or str(attrs["encoding-version"]).split(".")[0] != major:
+        return None
+    names = {name.rpartition("/")[2] for name in opened.array_names(GROUP)} & {*_ALWAYS, *ON_REQUEST}
+    if labels_of(store) is not None:
+        names = {name for name in names if set(QUANTITIES[name].needs) <= set(GEOMETRY)}
+    return Index(opened, frozenset(names))
