@@ -13,7 +13,7 @@ from tests.conftest import extxyz_text, random_atoms, tree_bytes
 from tests.full_store import write_full_store
 from zstruct import ChangedInputError, InputError, cli
 from zstruct.store import savings
-from zstruct.store.spec import KINDS
+from zstruct.store.spec import TAKEN_ALONG
 from zstruct.store.store import Store
 
 
@@ -87,7 +87,7 @@ def test_the_form_that_a_store_was_rewritten_in_stays(store):
 def test_groups_come_along_and_are_stale(tmp_path, small_chunks):
     full = tmp_path / "full.zarr"
     write_full_store(full)
-    groups = [f"{kind}/{name}" for kind in KINDS for name in Store(full).group_names(kind)]
+    groups = [f"{kind}/{name}" for kind in TAKEN_ALONG for name in Store(full).group_names(kind)]
     report = drop(full, [3])
     assert sorted(report.waiting) == sorted(groups)
     assert "and stale: " in str(report)
