@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: random structures, their files, small shards."""
 
+import multiprocessing
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,14 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
+from tests.kills import spawner  # noqa: F401
 from tests.mixed import three  # noqa: F401
 from tests.servers import bucket, s3_server, served_folder  # noqa: F401
 from zstruct.store import chunks
+
+collect_ignore = ["warm.py"]
+# Only those that are named before its first process starts are loaded, whoever asks for that.
+multiprocessing.set_forkserver_preload(["tests.warm"])
 
 
 def random_atoms(rng, n_atoms=None, *, labels=True, periodic=None):
@@ -109,16 +115,22 @@ def tree_bytes(path):
     return {str(f.relative_to(path)): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}
 
 
-@pytest.fixture
-def cluster():
-    """A Dask cluster of one worker process on loopback, with an active client."""
+@pytest.fixture(scope="session")
+def local_cluster():
+    """A Dask cluster of one worker process on loopback."""
     distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, protocol="tcp://", dashboard_address=":0", host="127.0.0.1"
-        ) as local,
-        distributed.Client(local) as client,
-    ):
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, protocol="tcp://", dashboard_address=":0", host="127.0.0.1"
+    ) as local:
+        yield local
+
+
+@pytest.fixture
+def cluster(local_cluster):
+    """An active client of a Dask cluster."""
+    import distributed
+
+    with distributed.Client(local_cluster) as client:
         yield client
 
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 import zstruct
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from tests.kills import ended
 from zstruct.disk import (
     WholeFile,
     allocate,
@@ -34,24 +34,22 @@ CALLS = """
     zstruct.split("old.zarr", [0.5, 0.5], name="default")
     zstruct.statistics("old.zarr", name="all")
 """
-SCRIPT = """
-    import resource, sys
-    import zstruct
-    from zstruct.errors import WriteError
-    from zstruct.features import Chebyshev, NeighborList
+SCOPE = {"zstruct": zstruct, "Chebyshev": Chebyshev, "NeighborList": NeighborList}
+
+
+def _limited(limit, answers):
+    """Make the calls where no file may be longer; send the sentences of those that fail."""
+    import resource
 
     zstruct.StructureReader("old.zarr")[0]  # what is compiled is kept in files, too
-    calls = [line.strip() for line in sys.argv[2].splitlines() if line.strip()]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-    failed = 0
-    for call in calls:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    sentences = []
+    for call in textwrap.dedent(CALLS).split("\n"):
         try:
-            exec(call)
+            exec(call, SCOPE)
         except WriteError as error:
-            failed += 1
-            print(error)
-    print("failed", failed)
-"""
+            sentences.append(str(error))
+    answers.send(sentences)
 
 
 @pytest.fixture
@@ -66,19 +64,12 @@ def workplace(tmp_path, rng, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="limits are those of Linux")
 @pytest.mark.parametrize("limit", [100, 3_000, 20_000])
-def test_limits_of_files_are_sentences_and_nothing_is_lost(workplace, limit):
+def test_limits_of_files_are_sentences_and_nothing_is_lost(workplace, spawner, limit):
     before = tree_bytes("old.zarr")
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(limit), CALLS],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    *sentences, last = done.stdout.splitlines()
-    assert last == f"failed {len(sentences)}"
-    assert len(sentences) >= {100: 6, 3_000: 4, 20_000: 3}[limit], done.stdout
+    answer, answers = spawner.Pipe(duplex=False)
+    assert ended(spawner, _limited, limit, answers) == 0
+    sentences = answer.recv()
+    assert len(sentences) >= {100: 6, 3_000: 4, 20_000: 3}[limit], sentences
     for sentence in sentences:
         assert sentence.startswith("can't write /")
         assert "file too large; raise the limit of the size of files (ulimit -f)" in sentence
@@ -89,9 +80,8 @@ def test_limits_of_files_are_sentences_and_nothing_is_lost(workplace, limit):
         assert tree_bytes("old.zarr").items() >= before.items()
         assert not os.path.exists("new.zarr")
     # With room, the same calls do what they would have done.
-    scope = {"zstruct": zstruct, "Chebyshev": Chebyshev, "NeighborList": NeighborList}
     for call in textwrap.dedent(CALLS).split("\n"):
-        exec(call, scope)
+        exec(call, SCOPE)
     zstruct.verify("old.zarr")
     zstruct.verify("new.zarr")
     assert sorted(os.listdir()) == ["new.zarr", "old.zarr", "train.xyz"]

@@ -1,7 +1,6 @@
 """Appends and drops that are killed, and others meanwhile: the store is the old one or the new one."""
 
 import itertools
-import multiprocessing
 import os
 import shutil
 import signal
@@ -11,19 +10,10 @@ import numpy as np
 import pytest
 
 import zstruct
-from tests.building.kills import count_steps, shrink
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from tests.kills import count_steps, ended, moments, shrink
 from zstruct import BuildLockedError, ChangedInputError
 from zstruct.store.store import Store
-
-
-@pytest.fixture(scope="module")
-def spawner():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["zstruct.building", "zstruct.sources.xyz.kernels", "tests.building.kills"]
-    )
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +32,9 @@ def made(tmp_path_factory, spawner):
 
 
 def _do(spawner, function, *arguments):
-    process = spawner.Process(target=function, args=arguments)
-    process.start()
-    process.join(120)
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode
+    code = ended(spawner, function, *arguments)
+    assert code in (0, -signal.SIGKILL)
+    return code
 
 
 def _build(folder, out, *inputs):
@@ -87,13 +75,12 @@ def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(
     _do(spawner, change, tmp_path, "s.zarr", 0, exchanges)
     assert tree_bytes(tmp_path / "s.zarr") == new
     total = int((tmp_path / "s.zarr.steps").read_text())
-    few = {*np.linspace(1, total, 3 - (change is _drop)).astype(int), *range(total - 7, total, 3)}
-    steps = range(1, total + 1) if long_run else sorted(few)
+    steps = moments(total, 5 - (change is _drop), long_run, end=8)
     kills, gone = 0, 0
     for step in steps:
         path = tmp_path / f"s{step}.zarr"
         shutil.copytree(folder / "s.zarr", path)
-        kills += _do(spawner, change, tmp_path, path.name, int(step), exchanges) != 0
+        kills += _do(spawner, change, tmp_path, path.name, step, exchanges) != 0
         if path.exists():
             assert tree_bytes(path) in (old, new), step
         else:

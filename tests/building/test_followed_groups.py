@@ -1,6 +1,5 @@
 """Groups of stores that are cut and joined: what belongs to structures follows them, the rest is named."""
 
-import multiprocessing
 import shutil
 import signal
 
@@ -9,9 +8,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import zstruct
-from tests.building.kills import count_steps, shrink
 from tests.conftest import random_atoms, shrink_chunks, tree_bytes
 from tests.full_store import write_full_store
+from tests.kills import count_steps, ended, shrink
 from zstruct.features import Chebyshev, NeighborList
 from zstruct.ragged import atom_rows
 from zstruct.store.store import Store
@@ -258,17 +257,12 @@ def _made(folder, what, kill_at=0):
 
 
 @pytest.mark.parametrize("what", ["build", "append"])
-def test_killed_among_groups_it_resumes_to_the_same_bytes(full, tmp_path, what, long_run):
-    spawner = multiprocessing.get_context("forkserver")
-    spawner.set_forkserver_preload(["zstruct.building", "tests.building.kills"])
+def test_killed_among_groups_it_resumes_to_the_same_bytes(spawner, full, tmp_path, what, long_run):
     build([random_atoms(np.random.default_rng(k)) for k in range(3)], tmp_path / "new.zarr")
     out = tmp_path / "out.zarr"
 
     def run(*arguments):
-        process = spawner.Process(target=_made, args=(tmp_path, what, *arguments))
-        process.start()
-        process.join(120)
-        return process.exitcode
+        return ended(spawner, _made, tmp_path, what, *arguments)
 
     def begin():
         shutil.rmtree(out, ignore_errors=True)

@@ -1,7 +1,6 @@
 """Builds that are killed: the same call resumes, to the same bytes; the target is never torn."""
 
 import importlib
-import multiprocessing
 import os
 import shutil
 import signal
@@ -12,19 +11,12 @@ import numpy as np
 import pytest
 
 import zstruct
-from tests.building.kills import count_steps, shrink
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
+from tests.kills import count_steps, ended, moments, shrink
 from zstruct import BuildLockedError, ChangedInputError, StoreExistsError
 from zstruct.store.store import Store
 
 FILES = 12
-
-
-@pytest.fixture(scope="module")
-def spawner():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["zstruct.building", "zstruct.sources.xyz.kernels"])
-    return context
 
 
 @pytest.fixture
@@ -46,10 +38,7 @@ def _build(folder, out, options, kill_at=0, memory=0):
 
 
 def _undisturbed(spawner, inputs, out, options, memory=0):
-    process = spawner.Process(target=_build, args=(inputs, out, options, 0, memory))
-    process.start()
-    process.join(120)
-    assert process.exitcode == 0
+    assert ended(spawner, _build, inputs, out, options, 0, memory) == 0
     return tree_bytes(out)
 
 
@@ -94,20 +83,16 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs,
     assert old != expected
     total = int((tmp_path / "steps").read_text())
     kills = 0
-    # Evenly over the whole build, and closer at its end, which publishes and cleans up; how many
-    # steps there are differs by one or two from run to run, since threads make folders.
-    few = {*np.linspace(1, total, 3).astype(int), *range(total - 8, total, 3)}
-    steps = range(1, total + 1) if long_run else sorted(few)
+    # How many steps there are differs by one or two from run to run, since threads make folders.
+    steps = moments(total, 5, long_run, end=8)
     for step in steps:
         out = tmp_path / f"out{step}.zarr"
         work = out.with_name(out.name + ".building")
         if overwrite:
             shutil.copytree(tmp_path / "old.zarr", out)
-        process = spawner.Process(target=_build, args=(inputs, out, options, int(step), memory))
-        process.start()
-        process.join(120)
-        assert process.exitcode in (-signal.SIGKILL, 0)
-        kills += process.exitcode == -signal.SIGKILL
+        code = ended(spawner, _build, inputs, out, options, step, memory)
+        assert code in (-signal.SIGKILL, 0)
+        kills += code == -signal.SIGKILL
         if overwrite:
             assert out.exists(), f"the target was gone after step {step}"
         _check_target(out, [expected, old])
@@ -121,10 +106,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs,
 def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):
     out = tmp_path / "out.zarr"
     step = 60
-    process = spawner.Process(target=_build, args=(inputs, out, {}, step))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    assert ended(spawner, _build, inputs, out, {}, step) == -signal.SIGKILL
     work = out.with_name("out.zarr.building")
     parts = {p.name for p in (work / "parts").iterdir() if "partial" not in p.name}
     assert len(parts) == FILES  # all parsed; encoding had begun
@@ -192,10 +174,7 @@ def test_other_structures_in_memory_are_not_taken_for_those_that_were_published(
 
 
 def _interrupt(spawner, inputs, out, step=30):
-    process = spawner.Process(target=_build, args=(inputs, out, {}, step))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    assert ended(spawner, _build, inputs, out, {}, step) == -signal.SIGKILL
     assert out.with_name(out.name + ".building").exists()
 
 

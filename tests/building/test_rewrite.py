@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -17,9 +16,9 @@ from hypothesis.extra.numpy import arrays
 
 import zstruct
 from tests.building.frames import some_frames
-from tests.building.kills import count_steps, shrink
 from tests.conftest import shrink_chunks, tree_bytes
 from tests.full_store import write_full_store
+from tests.kills import count_steps, ended, moments, shrink
 from zstruct.building import rewrite_decimals, rewrite_shards
 from zstruct.building.rewrite_plan import Form
 from zstruct.schema import FIELDS
@@ -335,13 +334,6 @@ def test_what_is_decimal_stays_so_with_other_chunks(tmp_path, everything_is_wort
 # Kills.
 
 
-@pytest.fixture(scope="module")
-def spawner():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["zstruct.building", "zstruct.store.kernels"])
-    return context
-
-
 def _rewrite(given_store, out, options, kill_at):
     shrink()
     steps = count_steps(kill_at)
@@ -361,34 +353,25 @@ def many(tmp_path, monkeypatch):
     return tmp_path / "many"
 
 
-def _run(spawner, *args):
-    process = spawner.Process(target=_rewrite, args=args)
-    process.start()
-    process.join(120)
-    return process.exitcode
-
-
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, many, overwrite, long_run):
     options = {"encoding": "decimal", "overwrite": overwrite}
     before = tree_bytes(many)
-    assert _run(spawner, many, tmp_path / "whole", options, 0) == 0
+    assert ended(spawner, _rewrite, many, tmp_path / "whole", options, 0) == 0
     expected, total = tree_bytes(tmp_path / "whole"), int((tmp_path / "steps").read_text())
-    # Evenly over the whole, and closer at its end, which publishes and cleans up.
-    few = {*np.linspace(1, total, 3).astype(int), *range(total - 50, total, 18), *range(total - 8, total, 4)}
-    steps = range(1, total + 1) if long_run else sorted(few)
+    steps = moments(total, 6, long_run, end=50)
     kills = 0
     for step in steps:
         out = tmp_path / f"out{step}"
         work = out.with_name(f"{out.name}.building")
         if overwrite:  # the same content
             shutil.copytree(many, out)
-        kills += _run(spawner, many, out, options, int(step)) == -signal.SIGKILL
+        kills += ended(spawner, _rewrite, many, out, options, step) == -signal.SIGKILL
         if out.exists():
             assert tree_bytes(out) in (expected, before)
         assert out.exists() or not overwrite
         if tree_bytes(out) != expected or (work.exists() and list(work.iterdir())):
-            assert _run(spawner, many, out, options, 0) == 0
+            assert ended(spawner, _rewrite, many, out, options, 0) == 0
             assert not work.exists()
         assert tree_bytes(out) == expected, f"not the same after step {step}"
     assert kills >= len(steps) - 4

@@ -1,25 +1,15 @@
 """Killed at any step, an export leaves the old file, or the new one, or none, never half."""
 
-import multiprocessing
-import os
 import signal
 
-import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
 import zstruct
 from tests.conftest import tree_bytes
+from tests.kills import count_steps, ended, moments
 from zstruct.exporters import TextExporter, structures
 from zstruct.exporters.deepmd import DeePMDExporter
-
-
-@pytest.fixture(scope="module")
-def spawner():
-    context = multiprocessing.get_context("forkserver")
-    kernels = ["zstruct.exporters.kernels.lines", "zstruct.loading.gather.kernels"]
-    context.set_forkserver_preload(["zstruct.exporters.export", "zstruct.exporters.xyz", __name__, *kernels])
-    return context
 
 
 @pytest.fixture
@@ -31,30 +21,9 @@ def store(tmp_path):
 
 def _export(store, target, format, kill_at=0):
     structures._BLOCK_BYTES = 400
-    steps = []
-
-    def counted(function):
-        def wrapper(*args, **kwargs):
-            steps.append(function.__name__)
-            if len(steps) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **kwargs)
-
-        return wrapper
-
-    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
-        setattr(os, name, counted(getattr(os, name)))
-    TextExporter.append = counted(TextExporter.append)
-    DeePMDExporter.write = counted(DeePMDExporter.write)
+    steps = count_steps(kill_at, [(TextExporter, "append"), (DeePMDExporter, "write")])
     zstruct.export(store, target, format, overwrite=True, workers=1, progress=False)
     store.with_name("steps").write_text(str(len(steps)))
-
-
-def _child(spawner, *args):
-    process = spawner.Process(target=_export, args=args)
-    process.start()
-    process.join(60)
-    return process.exitcode
 
 
 def _content(path):
@@ -66,14 +35,14 @@ def test_killed_at_any_step(spawner, tmp_path, store, name, format, long_run):
     target = tmp_path / name
     zstruct.export(store, target, format, select=[0, 1], progress=False)
     old = _content(target)
-    assert _child(spawner, store, target, format) == 0
+    assert ended(spawner, _export, store, target, format) == 0
     new, total = _content(target), int((tmp_path / "steps").read_text())
     assert old != new
-    steps = range(1, total + 1) if long_run else {*np.linspace(1, total, 10).astype(int).tolist()}
+    steps = moments(total, 8, long_run)
     zstruct.export(store, target, format, select=[0, 1], overwrite=True, progress=False)
     killed, seen = 0, []
-    for step in sorted(steps):
-        killed += _child(spawner, store, target, format, step) == -signal.SIGKILL
+    for step in steps:
+        killed += ended(spawner, _export, store, target, format, step) == -signal.SIGKILL
         seen.append(_content(target))
         assert seen[-1] in (old, new), f"half a file after step {step}"
         zstruct.export(store, target, format, select=[0, 1], overwrite=True, progress=False)
@@ -86,7 +55,7 @@ def test_killed_at_any_step(spawner, tmp_path, store, name, format, long_run):
 
 def test_killed_where_nothing_was(spawner, tmp_path, store):
     target = tmp_path / "out.xyz"
-    assert _child(spawner, store, target, None, 6) == -signal.SIGKILL
+    assert ended(spawner, _export, store, target, None, 6) == -signal.SIGKILL
     assert not target.exists()
     assert (tmp_path / "out.xyz.exporting").is_dir()
     zstruct.export(store, target, progress=False)

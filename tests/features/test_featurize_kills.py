@@ -1,7 +1,5 @@
 """Killed at any instant, `featurize` resumes to the same bytes; what can be seen is whole."""
 
-import multiprocessing
-import os
 import shutil
 import signal
 import time
@@ -12,37 +10,17 @@ import pytest
 import zstruct
 from tests.conftest import tree_bytes
 from tests.features.gaussians import CUTOFF, Gaussians, run
+from tests.kills import count_steps, moments
 from zstruct.features import NeighborList, group_names, open_group, register
 from zstruct.features import featurize_groups as assembling
 from zstruct.store import chunks, group_publication
 from zstruct.store.store import Store
 
 
-@pytest.fixture(scope="module")
-def spawner():
-    context = multiprocessing.get_context("forkserver")
-    kernels = ["zstruct.geometry.kernels.neighbors", "zstruct.features.kernels.statistics"]
-    context.set_forkserver_preload(["tests.features.gaussians", "zstruct.features.featurize", *kernels])
-    return context
-
-
 def _featurize(path, options, kill_at=0):
     chunks._CHUNK_ROWS.update(atom=32, structure=4)
     chunks._CHUNKS_PER_SHARD = 2
-    steps = []
-
-    def counted(function):
-        def wrapper(*args, **kwargs):
-            if function.__name__ == "fsync" or ".zarr" in str(args[0]):  # not what Numba caches
-                steps.append(function.__name__)
-            if len(steps) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **kwargs)
-
-        return wrapper
-
-    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
-        setattr(os, name, counted(getattr(os, name)))
+    steps = count_steps(kill_at)
     what = (
         NeighborList(CUTOFF) if options.pop("neighbors", False) else Gaussians(options.pop("widths", (1.0,)))
     )
@@ -100,13 +78,11 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, 
     before = tree_bytes(small / "features") if state == "grown" else {}
     digest = Store(small).digest
     kills = 0
-    # Evenly over the whole, and closer at its end, which publishes and cleans up.
-    few = {*np.linspace(1, total - 30, 2).astype(int), *range(total - 28, total, 12)}
-    steps = range(1, total + 1) if long_run else sorted(few)
+    steps = moments(total, 4, long_run, end=30)
     for step in steps:
         out = tmp_path / f"out{step}.zarr"
         shutil.copytree(small, out)
-        process = _child(spawner, out, dict(options), int(step))
+        process = _child(spawner, out, dict(options), step)
         process.join(60)
         kills += process.exitcode == -signal.SIGKILL
         zstruct.verify(out)  # whatever can be seen is whole

@@ -1,6 +1,5 @@
 """Groups are replaced while other processes read them: a reader gets the old, the new, or is told so."""
 
-import multiprocessing
 import time
 
 import numpy as np
@@ -10,8 +9,6 @@ import zstruct
 from tests.features.gaussians import Gaussians, run
 from zstruct.features import NeighborList, open_group
 from zstruct.store.store import Store
-
-READS = 60
 
 
 def _replace(path, stop):
@@ -25,11 +22,11 @@ def _replace(path, stop):
         k += 1
 
 
-def _read(path, seed, results):
+def _read(path, seed, reads, results):
     """Read one group after the other, opened anew each time; report what was read and what was said."""
     replaced, wrong = 0, []
     rng = np.random.default_rng(seed)
-    for _ in range(READS):
+    for _ in range(reads):
         what = ("list", "features", "split", "dataset", "open")[int(rng.integers(5))]
         try:
             if what == "list":
@@ -60,14 +57,14 @@ def _read(path, seed, results):
 
 
 @pytest.mark.slow
-def test_readers_of_what_is_replaced_never_hear_that_it_is_missing_or_damaged(small):
+def test_readers_of_what_is_replaced_never_hear_that_it_is_missing_or_damaged(small, spawner, long_run):
     zstruct.featurize(small, NeighborList(2.0), name="list", progress=False)
     run(small, Gaussians((1.0,)))
     zstruct.split(small, [0.5, 0.5], name="default")
-    context = multiprocessing.get_context("forkserver")
-    stop, results = context.Event(), context.Queue()
-    readers = [context.Process(target=_read, args=(small, seed, results)) for seed in range(2)]
-    writer = context.Process(target=_replace, args=(small, stop))
+    reads = 200 if long_run else 25
+    stop, results = spawner.Event(), spawner.Queue()
+    readers = [spawner.Process(target=_read, args=(small, seed, reads, results)) for seed in range(2)]
+    writer = spawner.Process(target=_replace, args=(small, stop))
     for process in (writer, *readers):
         process.start()
     found = [results.get(timeout=120) for _ in readers]
@@ -76,7 +73,7 @@ def test_readers_of_what_is_replaced_never_hear_that_it_is_missing_or_damaged(sm
         process.join(60)
     assert writer.exitcode == 0
     assert [wrong for _, several in found for wrong in several] == []
-    assert sum(replaced for replaced, _ in found) < READS  # of twice as many: most get through
+    assert sum(replaced for replaced, _ in found) < reads  # of twice as many: most get through
     zstruct.verify(small)
 
 

@@ -1,6 +1,5 @@
 """Killed at any step, `labels.add` leaves a whole store; the same call then makes the same bytes."""
 
-import multiprocessing
 import shutil
 import signal
 
@@ -8,16 +7,9 @@ import numpy as np
 import pytest
 
 import zstruct
-from tests.building.kills import count_steps
 from tests.conftest import tree_bytes
+from tests.kills import count_steps, ended, moments
 from zstruct.labels import add
-
-
-@pytest.fixture(scope="module")
-def spawner():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["zstruct.labels.addition"])
-    return context
 
 
 def _add(path, labels, kill_at=0):
@@ -26,30 +18,23 @@ def _add(path, labels, kill_at=0):
     path.with_name("steps").write_text(str(len(steps)))
 
 
-def _child(spawner, *args):
-    process = spawner.Process(target=_add, args=args)
-    process.start()
-    process.join(60)
-    return process.exitcode
-
-
 @pytest.mark.parametrize("there", [False, True])
 def test_killed_at_any_step(spawner, tmp_path, store, teacher, there, long_run):
     if there:
         add(store, "x", energy=np.zeros(11))
     whole = shutil.copytree(store, tmp_path / "whole.zarr")
-    assert _child(spawner, whole, teacher) == 0
+    assert ended(spawner, _add, whole, teacher) == 0
     expected, total = tree_bytes(whole), int((tmp_path / "steps").read_text())
-    steps = range(1, total + 1) if long_run else {*np.linspace(1, total - 1, 4).astype(int).tolist()}
+    steps = moments(total, 4, long_run)
     killed = 0
-    for step in sorted(steps):
+    for step in steps:
         out = shutil.copytree(store, tmp_path / f"out{step}.zarr")
-        killed += _child(spawner, out, teacher, step) == -signal.SIGKILL
+        killed += ended(spawner, _add, out, teacher, step) == -signal.SIGKILL
         zstruct.verify(out)  # whatever can be seen is whole
         if "x" in zstruct.Store(out).group_names("labels"):
             found = zstruct.open_labels(out, "x").read("energy")
             assert np.array_equal(found, teacher["energy"]) or (there and not found.any())
-        assert _child(spawner, out, teacher) == 0
+        assert ended(spawner, _add, out, teacher) == 0
         assert tree_bytes(out) == expected, f"not the same after step {step}"
         assert not out.with_name(out.name + ".featurizing").exists()
     assert killed >= len(steps) - 1
