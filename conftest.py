@@ -5,6 +5,7 @@ settings say, a kill at every step, and the tests marked ``long``. Without it, p
 fifths of these examples, others every time, so that the run takes minutes.
 """
 
+import gc
 import importlib
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -69,6 +70,12 @@ def pytest_collection_modifyitems(config, items):
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+def pytest_collection_finish():
+    """Let alone what is there by now: many tests collect garbage, and look for it among what they made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

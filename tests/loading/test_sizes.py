@@ -41,9 +41,9 @@ kernel._LOADING = kernel._COMPILING = 0.0  # Numba is loaded at once, so that wh
 data = ZarrStructureDataset(sys.argv[1], cache=sys.argv[2])
 data.take([0])
 print("ready", flush=True)
-if sys.argv[3] == "read":
-    for start in range(0, len(data), 256):
-        data.take(range(start, min(start + 256, len(data))))
+sys.stdin.readline()
+for start in range(0, len(data), 256):
+    data.take(range(start, min(start + 256, len(data))))
 print("read", flush=True)
 sys.stdin.readline()
 """
@@ -58,29 +58,33 @@ def pss(pids):
     return total
 
 
-def memory_of(n, path, cache, what):
-    command = [sys.executable, "-c", READER, str(path), cache, what]
+def memory_of(n, path, cache):
+    """Return the bytes that `n` readers of all the data take together, beyond what they do when idle."""
+    command = [sys.executable, "-c", READER, str(path), cache]
     running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(n)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        for _ in range(n)
     ]
+    found = []
+    for said in ("ready\n", "read\n"):
+        assert [process.stdout.readline() for process in running] == [said] * n
+        found.append(pss([process.pid for process in running]))
+        for process in running:
+            process.stdin.write("\n")
     for process in running:
-        assert [process.stdout.readline(), process.stdout.readline()] == ["ready\n", "read\n"]
-    found = pss([process.pid for process in running])
-    for process in running:
-        process.communicate("\n")
+        process.communicate()
         assert process.returncode == 0
-    return found
+    return found[1] - found[0]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="needs /proc")
-def test_memory_of_four_processes(tmp_path):
+def test_memory_of_four_processes(tmp_path, long_run):
     """Four readers of all the data take hardly more than one, beyond what Python itself takes."""
-    big_store(write_store, tmp_path / "big.zarr", 70_000)
-    idle = [memory_of(n, tmp_path / "big.zarr", "shared", "idle") for n in (1, 4)]
-    full = [memory_of(n, tmp_path / "big.zarr", "shared", "read") for n in (1, 4)]
-    data = [f - i for f, i in zip(full, idle, strict=True)]
-    assert data[0] > 80e6
+    n = 70_000 if long_run else 35_000
+    big_store(write_store, tmp_path / "big.zarr", n)
+    data = [memory_of(k, tmp_path / "big.zarr", "shared") for k in (1, 4)]
+    assert data[0] > 1150 * n
     assert data[1] < 1.3 * data[0]
 
 
