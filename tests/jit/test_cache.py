@@ -1,9 +1,6 @@
 """Compiled kernels are kept by what they were made of, whole, and found where they can only be read."""
 
 import os
-import subprocess
-import sys
-import textwrap
 import time
 
 import pytest
@@ -12,7 +9,6 @@ from zstruct.jit import cache
 
 MODULE = "zstruct.layouts.kernels"
 CODE = """
-    import sys
     import numpy as np
     from zstruct.layouts.kernels import mark_rows
     real = np.zeros((1, 3), bool)
@@ -29,16 +25,10 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
-def compiles(**environment):
+@pytest.fixture
+def compiles(fresh):
     """Return whether a fresh process compiles the kernel that it calls."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(CODE)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return "compiles" in done.stderr
+    return lambda **environment: "compiles" in fresh.errors(CODE, **environment)[0]
 
 
 def test_what_is_saved_is_found(folder):
@@ -57,7 +47,7 @@ def test_damaged_code_is_not_run(folder, left):
     assert cache.load(MODULE, "a.code") is None
 
 
-def test_a_damaged_file_is_compiled_again_and_replaced(folder, tmp_path):
+def test_a_damaged_file_is_compiled_again_and_replaced(folder, compiles):
     assert compiles()
     (file,) = folder.iterdir()
     good = file.read_bytes()
@@ -113,14 +103,14 @@ def test_the_first_place_that_can_be_written_is_taken_and_all_are_read(tmp_path,
     assert cache.load(MODULE, "a.code") == b"1"
 
 
-def test_nowhere_to_write_is_no_error(tmp_path):
+def test_nowhere_to_write_is_no_error(tmp_path, compiles):
     (tmp_path / "file").write_text("")
     assert compiles(NUMBA_CACHE_DIR=str(tmp_path / "file"))
     assert compiles(NUMBA_CACHE_DIR=str(tmp_path / "file"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_a_folder_that_can_only_be_read_is_used(tmp_path):
+def test_a_folder_that_can_only_be_read_is_used(tmp_path, compiles):
     assert compiles(NUMBA_CACHE_DIR=str(tmp_path))
     for path in tmp_path.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -130,12 +120,7 @@ def test_a_folder_that_can_only_be_read_is_used(tmp_path):
             path.chmod(0o755)
 
 
-def test_processes_that_compile_at_once_agree(tmp_path):
-    run = [sys.executable, "-c", textwrap.dedent(CODE)]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    both = [subprocess.Popen(run, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
-    for process in both:
-        process.communicate()
-        assert process.returncode == 0
+def test_processes_that_compile_at_once_agree(tmp_path, fresh, compiles):
+    assert all("compiles" in said for said in fresh.errors(CODE, 3, NUMBA_CACHE_DIR=str(tmp_path)))
     assert not compiles(NUMBA_CACHE_DIR=str(tmp_path))
     assert not list(tmp_path.rglob("*.partial"))

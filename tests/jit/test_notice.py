@@ -1,24 +1,12 @@
 """Whoever waits for a compiler is told so, and how long, but not when kernels come from the disk."""
 
-import os
-import subprocess
-import sys
-import textwrap
 
-
-def errors(cache, code):
+def errors(fresh, cache, code):
     """Return what a fresh process prints to its error stream."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stderr
+    return fresh.errors(code, NUMBA_CACHE_DIR=str(cache))[0]
 
 
-def test_compilations_are_announced_with_what_they_take(tmp_path):
+def test_compilations_are_announced_with_what_they_take(tmp_path, fresh):
     code = """
         import gc
         import numpy as np
@@ -32,26 +20,26 @@ def test_compilations_are_announced_with_what_they_take(tmp_path):
         assert real.tolist() == [[True, True, False]]
         assert gc.isenabled()
     """
-    first, second = errors(tmp_path, code).splitlines()
+    first, second = errors(fresh, tmp_path, code).splitlines()
     assert first == (
         "zstruct compiles zstruct.features.kernels.statistics.summarize "
         "(about 1 s; done once, `zstruct warmup` does all at once)"
     )
     assert second == "zstruct compiles zstruct.layouts.kernels.mark_rows (about 1 s)"
-    assert errors(tmp_path, code) == ""
+    assert errors(fresh, tmp_path, code) == ""
 
 
-def test_kernels_of_others_are_not_mentioned(tmp_path):
+def test_kernels_of_others_are_not_mentioned(tmp_path, fresh):
     code = """
         import numba
         from zstruct.jit.notice import watch
         watch()
         assert numba.njit(lambda x: x + 1)(1) == 2
     """
-    assert errors(tmp_path, code) == ""
+    assert errors(fresh, tmp_path, code) == ""
 
 
-def test_garbage_that_nobody_collected_before_is_not_collected_after(tmp_path):
+def test_garbage_that_nobody_collected_before_is_not_collected_after(tmp_path, fresh):
     code = """
         import gc
         import numpy as np
@@ -60,4 +48,4 @@ def test_garbage_that_nobody_collected_before_is_not_collected_after(tmp_path):
         mark_rows(np.array([2]), np.zeros((1, 3), bool))
         assert not gc.isenabled()
     """
-    assert "mark_rows" in errors(tmp_path, code)
+    assert "mark_rows" in errors(fresh, tmp_path, code)
