@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zstruct.jit import cache
 from zstruct.jit.kernel import compiled_always
-from zstruct.precompilation import FAMILIES, use_features, use_stores
+from zstruct.precompilation import FAMILIES, use_features, use_stores, use_the_rest
 
 
 def stores() -> None:
@@ -22,12 +22,18 @@ def features() -> None:
         use_features()
 
 
+def rest() -> None:
+    """Compile what some files of inputs need, and exports."""
+    with compiled_always():
+        use_the_rest()
+
+
 def main() -> None:
     """Compile what is not kept on disk."""
     if all(cache.is_kept(family) for family in FAMILIES):
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for task in [pool.submit(stores), pool.submit(features)]:
+        for task in [pool.submit(part) for part in (stores, features, rest)]:
             task.result()
 
 

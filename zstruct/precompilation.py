@@ -18,7 +18,7 @@ from zstruct.jit import cache
 from zstruct.jit.kernel import Kernel, compiled_always
 from zstruct.keywords import keywords
 
-__all__ = ["FAMILIES", "use_features", "use_stores", "warmup"]
+__all__ = ["FAMILIES", "use_features", "use_stores", "use_the_rest", "warmup"]
 
 #: The files of kernels.
 FAMILIES = (
@@ -79,7 +79,7 @@ def warmup() -> list[Path]:
     with compiled_always(), tempfile.TemporaryDirectory(prefix="zstruct-warmup-") as folder:
         use_stores(Path(folder))
         use_features()
-        _use_the_rest()
+        use_the_rest()
     return [place for family in FAMILIES for place in cache.folders(family) if place.is_dir()]
 
 
@@ -162,7 +162,7 @@ def use_features() -> None:
         descriptor.hvp(structures, near, values, moves, moves.copy())
 
 
-def _use_the_rest() -> None:
+def use_the_rest() -> None:
     """Call what is met only now and then."""
     from io import BytesIO
 
