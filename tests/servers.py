@@ -15,6 +15,7 @@ class Folder(http.server.BaseHTTPRequestHandler):
     """Gives the files of a folder, whole or in the parts that are asked for."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and content are two writes, and the second would wait
 
     def do_HEAD(self):
         self.answer(body=False)

@@ -38,23 +38,20 @@ def closing():
 
 
 @pytest.fixture(scope="module")
-def _served(tmp_path_factory):
+def _served(tmp_path_factory, s3_server):
     """A store here and its copy behind an S3 server, which only its options lead to."""
-    moto_server = pytest.importorskip("moto.server")
     s3fs = pytest.importorskip("s3fs")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
             patch.delenv(name, raising=False)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it is asked for credentials
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        options = {"key": "testing", "secret": "testing", "endpoint_url": f"http://{host}:{port}"}
+        options = {"key": "testing", "secret": "testing", "endpoint_url": s3_server}
         s3fs.S3FileSystem.clear_instance_cache()
         files = s3fs.S3FileSystem(**options)
-        files.mkdir("access")
+        files.makedirs("access", exist_ok=True)  # the server outlives this fixture
         here = tmp_path_factory.mktemp("access") / "s.zarr"
         rng = np.random.default_rng(1)
         frames = [random_atoms(rng, 4, periodic=True) for _ in range(20)]
@@ -67,7 +64,6 @@ def _served(tmp_path_factory):
         yield here, "s3://access/s.zarr", options
         s3fs.S3FileSystem.clear_instance_cache()
         gc.collect()
-        server.stop()
 
 
 @pytest.fixture
@@ -164,7 +160,8 @@ def test_options_stay_with_the_store(served):
         ("nosuch://access/s.zarr", {}, StoreFormatError, "fsspec knows no such protocol"),
     ],
 )
-def test_what_a_server_refuses_is_a_sentence(served, url, changed, kind, message):
+def test_what_a_server_refuses_is_a_sentence(served, monkeypatch, url, changed, kind, message):
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 2)  # of five, each after a longer pause
     options = served[2] | changed
     function = zstruct.Store if "connection" in message else zstruct.open  # clients try several times
     with pytest.raises(kind, match=message):

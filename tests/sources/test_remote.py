@@ -37,6 +37,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     """Gives files of a dictionary, in parts or not, to whoever says the word."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_HEAD(self):
         self.answer(body=False)
