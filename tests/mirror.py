@@ -4,6 +4,7 @@
 itself for its examples. `make test-one MODULE=store/shards` hands them to pytest.
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -302,6 +303,7 @@ THROUGH = {
 }
 
 
+@functools.cache
 def modules() -> list[str]:
     """Return all modules of zstruct but those that only gather names: ``store/shards`` and so on."""
     package = ROOT / "zstruct"

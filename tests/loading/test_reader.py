@@ -93,7 +93,8 @@ def test_a_stored_list_bounds_edges(featured):
     assert max(batch.pairs[0].index.shape[1] for batch in batches) <= 200 < reader.n_edges.sum()
 
 
-def test_a_large_epoch_is_one_permutation(tmp_path, make_store):
+def test_a_large_epoch_is_one_permutation(tmp_path, make_store, monkeypatch):
+    monkeypatch.setattr("zstruct.store.chunks._CHUNK_ROWS", {"atom": 4096, "structure": 4096})
     n = 40_000  # several pieces of the order
     numbers = np.ones(n, np.uint8)
     source = make_store(tmp_path / "atoms.zarr", np.ones(n, int), {"numbers": numbers})

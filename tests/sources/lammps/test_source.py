@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zstruct
-from tests.sources.lines.reading import blocks_of, both_ways, damaged, frames_of, in_slices, read
+from tests.sources.lines.reading import blocks_of, both_ways, cuts, damaged, frames_of, in_slices, read
 from zstruct import cli
 from zstruct.errors import InputError
 from zstruct.sources import expand
@@ -283,10 +283,10 @@ def test_both_ways_and_slices_agree(monkeypatch):
         assert repr(dict(sorted(sliced.items()))) == repr(found)
 
 
-def test_every_cut(monkeypatch):
+def test_every_cut(monkeypatch, long_run):
     text = text_of(3, seed=1) + frame_of(np.random.default_rng(3), 6, time=True)[0].encode()
     whole = frames_of(blocks_of(source_of(text)))
-    for at in range(20, len(text)):
+    for at in cuts(20, len(text), long_run):
         found = both_ways(source_of(text[:at]), monkeypatch)
         frames = sorted(found)
         for frame in frames[:-1]:

@@ -88,6 +88,11 @@ def both_ways(source, monkeypatch):
     return found
 
 
+def cuts(start, stop, long_run):
+    """Return where a text is cut: everywhere in a long run, else at every third byte, others every time."""
+    return range(start, stop) if long_run else range(start + random.randrange(3), stop, 3)
+
+
 def in_slices(source, nbytes, monkeypatch):
     """Return what is read of every frame if slices are small."""
     with monkeypatch.context() as patch:

@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 import zstruct
-from tests.sources.lines.reading import blocks_of, both_ways, damaged, frames_of, in_slices, read
+from tests.sources.lines.reading import blocks_of, both_ways, cuts, damaged, frames_of, in_slices, read
 from zstruct.errors import InputError
 from zstruct.sources.content import MemoryContent, content_of
 from zstruct.sources.mtp.source import MTPSource, is_mtp_file
@@ -223,10 +223,10 @@ def test_both_ways_and_slices_agree(monkeypatch):
         assert repr(dict(sorted(sliced.items()))) == repr(found)
 
 
-def test_every_cut(monkeypatch):
+def test_every_cut(monkeypatch, long_run):
     text = text_of(3, seed=1) + SMALL.encode()
     whole = frames_of(blocks_of(source_of(text)))
-    for at in range(1, len(text)):
+    for at in cuts(1, len(text), long_run):
         found = both_ways(source_of(text[:at]), monkeypatch)
         frames = sorted(found)
         for frame in frames[:-1]:

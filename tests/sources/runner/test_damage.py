@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.sources.lines.reading import blocks_of, both_ways, damaged, frames_of, in_slices
+from tests.sources.lines.reading import blocks_of, both_ways, cuts, damaged, frames_of, in_slices
 from zstruct.sources.content import MemoryContent
 from zstruct.sources.runner.source import RunnerSource
 
@@ -65,10 +65,10 @@ def test_slices_make_no_difference(monkeypatch):
         assert repr(dict(sorted(sliced.items()))) == repr(dict(sorted(found.items())))
 
 
-def test_every_cut(monkeypatch):
+def test_every_cut(monkeypatch, long_run):
     text = text_of(4, seed=1)
     whole = frames_of(blocks_of(source_of(text)))
-    for at in range(1, len(text)):
+    for at in cuts(1, len(text), long_run):
         found = both_ways(source_of(text[:at]), monkeypatch)
         frames = sorted(found)
         for frame in frames[:-1]:
