@@ -7,8 +7,7 @@ affair.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 import torch
@@ -18,6 +17,7 @@ from torch.utils.data import Dataset
 
 from zstruct.arguments import array_of, count
 from zstruct.batch.packed import PackedBatch, Sample
+from zstruct.docstrings import documented
 from zstruct.keywords import as_options, keywords
 from zstruct.layouts.registry import Layout, function_of
 from zstruct.layouts.vocabulary import Names
@@ -25,7 +25,7 @@ from zstruct.loading.batch_reader import BatchReader
 from zstruct.loading.indices import is_plain, positions_of
 from zstruct.loading.loader import StructureLoader, make_loader
 from zstruct.loading.loader_options import Batches, Ranks, Shuffle, Threads
-from zstruct.loading.losses import loss
+from zstruct.loading.losses import ObservationModel, as_predicted, loss
 from zstruct.loading.moved_options import MOVED
 
 __all__ = ["TorchDataset"]
@@ -46,11 +46,27 @@ class TorchDataset(BatchReader, Dataset[Sample]):
         array = array_of("a list of indices", indices)
         return self._packed(array if is_plain(array) else positions_of(array, len(self)))
 
-    @property
-    def loss(self) -> Callable[..., Tensor]:
-        """The weighted sum of the errors of predictions: `zstruct.loading.losses.loss` of these fields."""
+    @keywords()
+    @documented(loss)
+    def loss(
+        self,
+        predictions: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+        *,
+        error: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.mse_loss,
+        observation_model: ObservationModel = as_predicted,
+    ) -> Tensor:
+        """Return the weighted sum of the errors of several predictions.
+
+        Energies are compared per atom, those of other labels as well. A structure without a label
+        (``has_<field>``, or NaN where there is no such mask), and forces that are not used (``use_forces``),
+        do not count; where nothing counts, an error is zero.
+        """
         known = self._pipeline.origin.fields
-        return partial(loss, extensive=frozenset(name for name, row in known.items() if row.extensive))
+        extensive = frozenset(name for name, row in known.items() if row.extensive)
+        how: dict[str, Any] = {"error": error, "observation_model": observation_model}
+        return loss(predictions, batch, weights, extensive=extensive, **how)
 
     @keywords(MOVED, batch_size=Batches, shuffle=Shuffle, ranks=Ranks, threads=Threads)
     def loader(
