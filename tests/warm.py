@@ -24,7 +24,7 @@ def once(folder: Path) -> None:
     (folder / "a.xyz").write_text(tests.conftest.extxyz_text(frames))
     store = folder / "a.zarr"
     zstruct.build(folder / "a.xyz", store, **quiet)
-    zstruct.append(store, folder / "a.xyz", **quiet)
+    zstruct.append(store, folder / "a.xyz", repeat=True, **quiet)
     zstruct.split(store, [0.5, 0.5], name="default")
     zstruct.featurize(store, zstruct.features.NeighborList(2.0), **quiet)
     zstruct.features.add(store, "x", np.zeros((8, 1)))

@@ -36,6 +36,12 @@ def scratch(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def without_index(monkeypatch):
+    """Have stores that are made here no index, either: what a server copies can't be read for one."""
+    monkeypatch.setattr("zstruct.building.making.put_index", lambda *given: None)
+
+
+@pytest.fixture
 def there(bucket, tmp_path, monkeypatch, small_chunks, scratch):
     """The URL of a store of decimals in the bucket, with a file to append and what is expected of that."""
     monkeypatch.chdir(tmp_path)
@@ -77,7 +83,7 @@ class Traffic:
         monkeypatch.setattr(remote_folder.RemoteFolder, "copy", counted_copy)
 
 
-def test_the_new_version_is_the_one_that_is_made_here(there, scratch, monkeypatch):
+def test_the_new_version_is_the_one_that_is_made_here(without_index, there, scratch, monkeypatch):
     traffic = Traffic(monkeypatch)
     out = there.replace("a.zarr", "b.zarr")
     report = append(there, "b.xyz", out=out)
@@ -101,7 +107,7 @@ def test_the_new_version_is_the_one_that_is_made_here(there, scratch, monkeypatc
     assert [step.did for step in zstruct.log(out)] == ["build", "append"]
 
 
-def test_groups_come_along(bucket, tmp_path, small_chunks, scratch):
+def test_groups_come_along(without_index, bucket, tmp_path, small_chunks, scratch):
     write_full_store(tmp_path / "full.zarr")
     s3fs.S3FileSystem().put(str(tmp_path / "full.zarr"), f"{bucket}/full.zarr", recursive=True)
     frames = [random_atoms(np.random.default_rng(k)) for k in range(3)]
@@ -113,7 +119,9 @@ def test_groups_come_along(bucket, tmp_path, small_chunks, scratch):
     zstruct.verify(made)
 
 
-def test_what_was_interrupted_goes_on_and_others_are_refused(there, scratch, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_and_others_are_refused(
+    without_index, there, scratch, tmp_path, monkeypatch
+):
     out = there.replace("a.zarr", "b.zarr")
 
     def lost(*_):

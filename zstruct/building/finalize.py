@@ -117,7 +117,7 @@ def _inputs(manifest: Manifest, repeats: Repeats, *, but_first: bool) -> list[In
     contents = dict(repeats.contents)
     found = []
     for label, fingerprint in manifest.inputs[but_first:]:
-        if fingerprint is not None and "digest" in fingerprint:
+        if fingerprint is not None and "chosen" in fingerprint:  # of a store
             found.append(Input(label, digest=fingerprint["digest"], chosen=fingerprint["chosen"]))
             continue
         mine = [label] if label in contents else [one for one in contents if one.startswith(label)]

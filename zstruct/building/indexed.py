@@ -10,6 +10,7 @@ from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredBlock
 from zstruct.indexing.columns import Known, write_columns
+from zstruct.paths_and_urls import is_url
 from zstruct.progress import Runner
 from zstruct.query.index import NAME, Index, index_of
 from zstruct.query.quantities import QUANTITIES
@@ -23,6 +24,8 @@ __all__ = ["put_index"]
 def put_index(target: Target, plan: Plan, runner: Runner) -> None:
     """Put the index of a store that is whole into it; one of a store that grows has what its index had.
 
+    A store behind a URL that grows gets none: `zstruct.index` writes it.
+
     Parameters
     ----------
     target
@@ -32,6 +35,8 @@ def put_index(target: Target, plan: Plan, runner: Runner) -> None:
     runner
         Where tasks run.
     """
+    if plan.grows and plan.base is not None and is_url(plan.base.source.store.path):
+        return  # what a server copies is not here to be read
     folder = target.groups / INDEX
     known = list(_known(plan))
     also = known[0].index.columns if plan.grows and known and known[0].start == 0 else ()
@@ -46,7 +51,7 @@ def put_index(target: Target, plan: Plan, runner: Runner) -> None:
     )
     if written:
         write_document(target.store / INDEX, group_document({}), durable=False)
-        os.rename(folder, target.store / INDEX / NAME)
+        os.replace(folder, target.store / INDEX / NAME)
         # Nobody sees the store yet, and whoever publishes it waits for the disk.
         write_document(target.store, consolidated(read_documents(target.store)), durable=False)
 

@@ -21,7 +21,7 @@ from zstruct.loading.reader import StructureReader
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Field, infer
 from zstruct.splits import open_split
 from zstruct.store.labelled import names_of
-from zstruct.store.spec import FORMULA, LABELS
+from zstruct.store.spec import FORMULA, INDEX, LABELS
 from zstruct.store.store import Store
 from zstruct.text import nearest
 from zstruct.to_ase import original_name
@@ -210,6 +210,8 @@ def groups_beside(store: Store, split: str | None) -> dict[str, str]:
     ways = {"splits": "with_split= writes one of them", LABELS: "labels= writes them"}
     written: dict[str, list[str | None]] = {"splits": [split], LABELS: [*names_of(store)]}
     for kind in store.kinds():
+        if kind == INDEX:  # says nothing that the fields don't
+            continue
         there = [name for name in store.group_names(kind) if name not in written.get(kind, ())]
         why = ways.get(kind, "they stay in the store")
         if there:

@@ -66,7 +66,11 @@ def structure_hashes(packed: Packed, names: Iterable[str]) -> NDArray[np.uint64]
 def _seed(field: Field) -> np.uint64:
     """Return where the keys of a field begin: fields have the units of the table, others their own."""
     what = field.name if field.name in FIELDS else f"{field.name} {field.unit}"
-    return np.uint64(int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), "little"))
+    return np.uint64(
+        int.from_bytes(
+            hashlib.blake2b(what.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+        )
+    )
 
 
 def _words(packed: Packed, name: str) -> NDArray[np.uint64]:
