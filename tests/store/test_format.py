@@ -230,7 +230,7 @@ def test_the_digest_covers_content_and_the_metadata_digest_what_is_said_of_it(ne
 
     said = []
     for name in sorted(documents):
-        if name.partition("/")[0] == "index":  # it says nothing that the rest doesn't, and may come later
+        if name.partition("/")[0] in ("history", "index"):  # groups, which have digests of their own
             continue
         document = json.loads((new / name / "zarr.json").read_text())
         document.pop("consolidated_metadata", None)
