@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zstruct.building.repeats import Repeats
-from zstruct.building.skipped import skipped_lines
+from zstruct.building.skipped import dropped_line, skipped_lines
 from zstruct.store.store import Store
 from zstruct.store.usage import Usage
 from zstruct.text import counted, sized
@@ -165,7 +165,7 @@ class AppendReport:
             duplicates = counted(self.n_duplicates, "structure")
             lines.append(f"there already, and left out: {duplicates} (see .duplicates)")
         if self.dropped:
-            lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
+            lines.append(dropped_line(self.dropped))
         lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
         if self.n_skipped:
             lines += skipped_lines(self.n_skipped, self.skipped, " (see .skipped)")

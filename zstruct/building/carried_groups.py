@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import shown
-from zstruct.building.copied_groups import copy_group
+from zstruct.building.copied_groups import copy_group, said_of
 from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredInput
 from zstruct.errors import ArgumentTypeError, InputError
@@ -193,8 +193,7 @@ def _extend_split(
     asked = parts.by_split.get(name)
     appended = [*attrs["recipe"].get("appended", []), {"structures": n - before, "part": asked}]
     attrs |= {"store_digest": made.digest, "recipe": attrs["recipe"] | {"appended": appended}}
-    attrs = {key: value for key, value in attrs.items() if key not in ("status", "metadata_digest")}
-    create(folder, [spec], attrs)
+    create(folder, [spec], said_of(attrs))
     shared = shared_shards(store, f"{group}/codes", spec, anywhere=True)
     written = write_growing(folder, spec, shared, lambda a, b: codes[a:b], links=links, durable=False)
     complete(folder, {}, [written])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from zstruct.store.files import array_said
 from zstruct.store.metadata import DOCUMENT
@@ -16,7 +18,7 @@ from zstruct.store.spec import KINDS
 from zstruct.store.store import Store
 from zstruct.store.write import complete, create
 
-__all__ = ["copy_group", "without_groups"]
+__all__ = ["copy_group", "said_of", "without_groups"]
 
 
 def copy_group(store: Store, group: str, folder: Path, *, links: bool) -> None:
@@ -44,9 +46,14 @@ def copy_group(store: Store, group: str, folder: Path, *, links: bool) -> None:
                 shutil.copyfile(file, made)
 
 
+def said_of(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the attributes of a group say of it, without what says that it is whole."""
+    return {key: value for key, value in attrs.items() if key not in ("status", "metadata_digest")}
+
+
 def _copy_arrays(store: Store, group: str, folder: Path) -> None:
     """Write the arrays of a group of a store whose files are elsewhere."""
-    attrs = {k: v for k, v in store.group_attrs(group).items() if k not in ("status", "metadata_digest")}
+    attrs = said_of(store.group_attrs(group))
     documents, specs = store.documents(group), {}
     for name in store.array_names(group):
         said = {k: v for k, v in documents[name].get("attributes", {}).items() if k != "digest"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zstruct.building.followed_groups import Followed
-from zstruct.building.skipped import skipped_lines
+from zstruct.building.skipped import dropped_line, skipped_lines
 from zstruct.schema import FIELDS
 from zstruct.sources.source import NOTES
 from zstruct.store.savings import DecimalSavings
@@ -152,7 +152,7 @@ class BuildReport:
             lines.append(said)
         lines += self.groups.lines()
         if self.dropped:
-            lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in self.dropped.items()))
+            lines.append(dropped_line(self.dropped))
         if self.n_duplicates:
             n_duplicates = counted(self.n_duplicates, "structure")
             lines.append(f"equal to earlier ones, and left out: {n_duplicates} (see .duplicates)")

@@ -1,4 +1,4 @@
-"""What is said of frames and inputs that were skipped, in reports and where nothing is left."""
+"""What is said of what was dropped or skipped, in reports and where nothing is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from zstruct.text import counted
 
-__all__ = ["nothing_left", "skipped_lines"]
+__all__ = ["dropped_line", "nothing_left", "skipped_lines"]
 
 _LISTED = 5  # told one by one
 
@@ -30,10 +30,15 @@ def nothing_left(summaries: Iterable[Mapping[str, Any]]) -> str:
         skipped += [(label, frame, reason) for label, frame, reason in summary["skipped"]]
     lines = ["no structure is left to store:"]
     if dropped:
-        lines.append("dropped: " + ", ".join(f"{c:,} by {name}" for name, c in dropped.items()))
+        lines.append(dropped_line(dropped))
     if n_skipped:
         lines += skipped_lines(n_skipped, skipped)
     return "\n".join(lines)
+
+
+def dropped_line(dropped: Mapping[str, int]) -> str:
+    """Return a line on how many structures each filter has left out."""
+    return "dropped: " + ", ".join(f"{count:,} by {name}" for name, count in dropped.items())
 
 
 def skipped_lines(n: int, skipped: Sequence[tuple[str, int | None, str]], see: str = "") -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from zstruct import parallel
 from zstruct.arguments import check
+from zstruct.disk import bytes_within
 from zstruct.errors import InputError
 from zstruct.indexing.columns import write_columns
 from zstruct.keywords import keywords
@@ -125,7 +126,7 @@ def index(
                 publish(Path(there.path), scratch, NAME, [INDEX], "", opened.digest)
     finally:
         runner.close()
-    nbytes = sum(file.stat().st_size for file in Path(path, GROUP).rglob("*") if file.is_file())
+    nbytes = bytes_within(Path(path, GROUP))
     return IndexReport(path, columns, new, opened.n_structures, nbytes, time.perf_counter() - began)
 
 

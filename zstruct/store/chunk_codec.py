@@ -75,10 +75,7 @@ class ChunkCodec:
             if decimal is None:
                 return None
         said = found[-2][1]
-        level = said.get("clevel", 5)
-        if not isinstance(level, int):
-            return None
-        return cls(str(said.get("cname")), level, str(said.get("shuffle")), decimal)
+        return cls(str(said.get("cname")), int(said.get("clevel", 5)), str(said.get("shuffle")), decimal)
 
     def documents(self, dtype: str) -> list[Document]:
         """Return the codecs as metadata names them, with the checksum behind them."""

@@ -66,22 +66,20 @@ def structure_hashes(packed: Packed, names: Iterable[str]) -> NDArray[np.uint64]
 def _seed(field: Field) -> np.uint64:
     """Return where the keys of a field begin: fields have the units of the table, others their own."""
     what = field.name if field.name in FIELDS else f"{field.name} {field.unit}"
-    return np.uint64(
-        int.from_bytes(
-            hashlib.blake2b(what.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-        )
-    )
+    return np.uint64(int.from_bytes(_of_text(what), "little"))
+
+
+def _of_text(text: str) -> bytes:
+    """Return the hash of a text, 8 bytes; what a file has that is no UTF-8 is in it as surrogates."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _words(packed: Packed, name: str) -> NDArray[np.uint64]:
     """Return the rows of a column as words, one after the other."""
     rows = packed.columns[name].reshape(-1)
     if name in packed.categories:
-        texts = [
-            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
-            for text in packed.categories[name]
-        ]
-        table = np.frombuffer(b"".join([*(text.digest() for text in texts), bytes(8)]), dtype="<u8")
+        texts = map(_of_text, packed.categories[name])
+        table = np.frombuffer(b"".join([*texts, bytes(8)]), dtype="<u8")
         return table[rows].astype(np.uint64, copy=False)
     values = rows + 0.0 if rows.dtype == np.float64 else rows.astype(np.float64) + 0.0  # no -0.0
     values[np.isnan(values)] = np.nan

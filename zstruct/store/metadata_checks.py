@@ -238,10 +238,12 @@ def _check_codecs(path: str, name: str, codecs: Any, outer: tuple[int, ...]) -> 
 
 
 def _check_chain(path: str, name: str, codecs: list[tuple[str, Mapping[str, Any]]]) -> None:
-    for codec, _ in codecs:
+    for codec, said in codecs:
         if codec not in _KNOWN:
             known = ", ".join(sorted({*_KNOWN, "sharding_indexed"}))
             raise StoreFormatError(f"{path}: {name} is encoded by {codec!r}; zstruct decodes {known}")
+        if codec == "blosc" and not isinstance(said.get("clevel", 5), int):
+            _damaged(path, name, f"clevel of its blosc is {_shown(said['clevel'])}")
     names = [codec for codec, _ in codecs]
     at = names.index("bytes") if "bytes" in names else -1
     before, after = set(names[:at]), set(names[at + 1 :])
