@@ -111,6 +111,20 @@ def test_damaged_keys_of_any_document_get_sentences(tmp_path, long_run):
     assert wrong == [], seed
 
 
+@pytest.mark.parametrize("level", ["xxxx", None, [5]])
+def test_a_level_of_blosc_that_is_no_number_is_named(good, tmp_path, level):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(good, path)
+
+    def change(document):
+        chain = document["codecs"][0]["configuration"]["codecs"]
+        next(one for one in chain if one["name"] == "blosc")["configuration"]["clevel"] = level
+
+    edit(path / "energy" / "zarr.json", change)
+    with pytest.raises(zstruct.CorruptStoreError, match=r"energy.*clevel of its blosc"):
+        zstruct.Store(path).read("energy")
+
+
 @pytest.mark.parametrize(
     "said",
     [
