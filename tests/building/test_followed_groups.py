@@ -277,6 +277,9 @@ def test_killed_among_groups_it_resumes_to_the_same_bytes(spawner, full, tmp_pat
         begin()
         before = tree_bytes(out)
         assert run(step) == -signal.SIGKILL
-        assert tree_bytes(out) in (before, whole), step
-        assert run() == 0
+        reached = tree_bytes(out)
+        assert reached in (before, whole), step
+        # An append that was done but for what cleans up is done; one that had cleaned up comes in twice.
+        twice = what == "append" and reached == whole and not list(tmp_path.glob("*out.zarr?*"))
+        assert run() == (1 if twice else 0), step
         assert tree_bytes(out) == whole, step
