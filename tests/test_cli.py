@@ -67,7 +67,8 @@ def test_ls_and_index(tmp_path, xyz_file, frames, capsys, monkeypatch):
     assert main(["index", "train.zarr", "--shortest-distance", "--quiet"]) == 0
     assert "fmax, volume, shortest_distance of 30 structures" in capsys.readouterr().out
     assert main(["info", "train.zarr"]) == 0
-    assert "index/default: fmax, shortest_distance, volume, for selections" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "index/default: fmax, formula, shortest_distance, volume, for selections" in out
     assert main(["ls", "train.zarr", "fmx > 1"]) == 1
     assert "did you mean fmax" in capsys.readouterr().err
 

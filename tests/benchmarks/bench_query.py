@@ -6,8 +6,10 @@ counts: by codes of formulas with a table of these, and by columns with numbers 
 rows that were found; files are in the page cache; two threads.
 """
 
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import zstruct
-from tests.benchmarks.common import alternate, costs, machine, median, show, write_molecules
+from tests.benchmarks.common import Cost, alternate, machine, median, show, write_molecules
+from tests.benchmarks.ratios import ratio_of
 from zstruct.indexing.columns import column_spec
 from zstruct.query.index import GROUP
 from zstruct.schema import FIELDS
@@ -43,7 +46,8 @@ _QUERY = "Ti and O and n_atoms < 60 and fmax < 10"
 _SIZES = (1_000_000, 10_000_000, 100_000_000)
 _FORMULAS = 2_000
 _ROWS = 1 << 18  # that are made at a time
-_REPEATS = 5
+_REPEATS = 7
+_PAIRS = 9  # of builds
 _ELEMENTS = ("H", "C", "O", "Ti", "Fe", "Au")
 
 
@@ -53,8 +57,8 @@ def main(scale: float = 1.0) -> None:
     try:
         for n in _SIZES:
             _query(folder, int(n * scale))
-        _ase(folder, int(20_000 * scale))
-        _build(folder, int(100_000 * scale))
+        _ase(folder, int(100_000 * scale))
+        _build(folder, int(200_000 * scale))
     finally:
         shutil.rmtree(folder)
 
@@ -102,34 +106,39 @@ def _store(columns: _Columns, path: Path) -> Store:
         "formula": ArraySpec(FORMULA, places, (n,), "int32", said, -1, choose_grid(n, 4)),
         "n_atoms": ArraySpec("n_atoms", places, (n,), "int32", {}, 0, choose_grid(n, 4)),
     }
+    codes = "uint8" if len(columns.formulas) <= 256 else "uint16"
     indexed = {name: column_spec(name, n) for name in ("fmax", "volume")}
+    indexed["formula"] = column_spec("formula", n, codes)
     tables = [*categories_specs(FORMULA, columns.formulas), *formulas_specs(columns.formulas)]
     edges = ArraySpec("offsets", ("structure_edge",), (n + 1,), "int64", {}, 0, choose_grid(n + 1, 8))
     create(path, [*specs.values(), edges, *of_atoms, *(spec for spec, _ in tables)], {})
     group = path.with_name("index")
     create(group, indexed.values(), {"encoding-type": "zstruct-index", "encoding-version": "1.0"})
-    written = {name: [] for name in (*specs, *indexed)}
-    waiting = {name: [] for name in written}
-    for piece in columns.pieces():
-        for name, spec in (specs | indexed).items():
-            waiting[name].append(piece[name])
-            rows = sum(map(len, waiting[name]))
-            if rows == spec.grid.shard_rows or rows + len(written[name]) * spec.grid.shard_rows == n:
-                folder, values = path if name in specs else group, np.concatenate(waiting[name])
-                shard = write_shard(folder, spec, len(written[name]), values, durable=False)
-                written[name].append(shard)
-                waiting[name].clear()
-    arrays = [WrittenArray(spec, written[name]) for name, spec in specs.items()]
+    arrays = _written(columns, path, specs)
     arrays += [write_array(path, spec, values, durable=False) for spec, values in tables]
     arrays.append(write_array(path, edges, offsets, durable=False))
     digest = content_digest(arrays)
     finish(path, {"n_structures": n, "n_atoms": total, "species": {}, "digest": digest}, arrays)
-    found = [WrittenArray(spec, written[name]) for name, spec in indexed.items()]
-    complete(group, {"store_digest": digest}, found, durable=False)
+    complete(group, {"store_digest": digest}, _written(columns, group, indexed), durable=False)
     create_parent(path, "index")
     group.rename(path / GROUP)
     consolidate_again(path, path.parent)
     return Store(path)
+
+
+def _written(columns: _Columns, folder: Path, specs: dict[str, ArraySpec]) -> list[WrittenArray]:
+    """Write arrays, shard by shard."""
+    shards = {name: [] for name in specs}
+    waiting = {name: [] for name in specs}
+    for piece in columns.pieces():
+        for name, spec in specs.items():
+            waiting[name].append(piece[name].astype(spec.dtype))
+            rows = sum(map(len, waiting[name]))
+            if rows == spec.grid.shard_rows or rows + len(shards[name]) * spec.grid.shard_rows == columns.n:
+                values = np.concatenate(waiting[name])
+                shards[name].append(write_shard(folder, spec, len(shards[name]), values, durable=False))
+                waiting[name].clear()
+    return [WrittenArray(spec, shards[name]) for name, spec in specs.items()]
 
 
 def _parquet(columns: _Columns, path: Path) -> None:
@@ -163,13 +172,13 @@ def _query(folder: Path, n: int) -> None:
         sql = f"SELECT file_row_number FROM {source} WHERE {condition} AND n_atoms < 60 AND fmax < 10"
         return connection.execute(sql).fetchnumpy()["file_row_number"]
 
-    codes, fmax = store.read("formula"), store.read(f"{GROUP}/fmax")
+    codes, fmax = (store.read(f"{GROUP}/{name}") for name in ("formula", "fmax"))
     out = np.zeros_like(codes), np.zeros_like(fmax)
     sides = {
         "zstruct": lambda: selection.structures(store),
         "DuckDB, codes of formulas": lambda: asked(of_formulas),
         "DuckDB, numbers of elements": lambda: asked("Ti > 0 AND O > 0"),
-        "copying formula and fmax": lambda: [
+        "copying codes of formulas and fmax": lambda: [
             np.copyto(a, b) for a, b in zip(out, (codes, fmax), strict=True)
         ],
     }
@@ -177,7 +186,7 @@ def _query(folder: Path, n: int) -> None:
     for name in ("DuckDB, codes of formulas", "DuckDB, numbers of elements"):
         assert np.array_equal(np.sort(sides[name]()), found)
     seconds = {name: median(times) for name, times in alternate(sides, _REPEATS).items()}
-    ours, copied = seconds["zstruct"], seconds["copying formula and fmax"]
+    ours, copied = seconds["zstruct"], seconds["copying codes of formulas and fmax"]
     rows = [[name, f"{1e3 * s:.1f}", f"{s / ours:.2f}", f"{s / copied:.2f}"] for name, s in seconds.items()]
     show(f"{n:,} structures, {len(found):,} found", rows, ["", "ms", "times zstruct", "times copying"])
     nbytes = sum(f.stat().st_size for f in (path / GROUP).rglob("*") if f.is_file())
@@ -214,38 +223,51 @@ def _ase(folder: Path, n: int) -> None:
     show(f"{n:,} structures", table, ["", "ms", "times zstruct"])
 
 
-def _build(folder: Path, n_frames: int) -> None:
-    """What the index adds to a build: of text, and of a store with the same content."""
-    write_molecules(folder / "a.xyz", n_frames, 10, 30)
-    zstruct.build(folder / "a.xyz", folder / "b.zarr", progress=False)
-    for title, source in (("extended XYZ", folder / "a.xyz"), ("a store", folder / "b.zarr")):
-        found = costs(
-            {
-                "with index": lambda out, source=source: zstruct.build(source, out, progress=False),
-                "without": lambda out, source=source: _without(source, out),
-            },
-            folder,
-            _REPEATS,
-        )
-        bare = found["without"]
-        rows = [
+def _build(folder: Path, n: int) -> None:
+    """What the index adds to builds: pairs of them, with it and without, in turn the first."""
+    from tests.benchmarks.workloads import molecules  # which imports torch
+
+    write_molecules(folder / "a.xyz", n, 10, 30)
+    structures = molecules(n)
+    frames = list(structures.atoms(n // 4))
+    sources = {
+        f"extended XYZ, {n:,} molecules": lambda: folder / "a.xyz",
+        f"arrays in memory, {n:,} molecules": structures.source,
+        f"ase.Atoms in memory, {len(frames):,} molecules": lambda: frames,
+        "ase.Atoms in memory, 500 molecules": lambda: frames[:500],
+    }
+    rows = []
+    for title, source in sources.items():
+        found: dict[bool, list[Cost]] = {True: [], False: []}
+        for turn in range(_PAIRS + 1):
+            for indexed in (turn % 2 == 0, turn % 2 == 1):
+                cost = _cost(source(), folder / "out", indexed=indexed)
+                if turn:
+                    found[indexed].append(cost)
+        both = list(zip(found[True], found[False], strict=True))
+        rows.append(
             [
-                side,
-                f"{cost.wall:.2f}",
-                f"{cost.cpu:.2f}",
-                f"{cost.wall / bare.wall:.3f}",
-                f"{cost.cpu / bare.cpu:.3f}",
+                title,
+                f"{median([bare.wall for bare in found[False]]):.3f}",
+                ratio_of([[one.wall / bare.wall for one, bare in both]]),
+                ratio_of([[one.cpu / bare.cpu for one, bare in both]]),
             ]
-            for side, cost in found.items()
-        ]
-        show(f"build of {title}, {n_frames:,} molecules", rows, ["", "s", "CPU-s", "times", "times CPU"])
+        )
+    show(f"builds, {_PAIRS} pairs", rows, ["", "s without index", "times with index", "times CPU"])
 
 
-def _without(source: Path, out: Path) -> None:
+def _cost(source, out: Path, *, indexed: bool) -> Cost:
+    """Build a store with or without an index, and remove it."""
     from zstruct.building import making
 
-    put, making.put_index = making.put_index, lambda *arguments: None
+    os.sync()
+    put = making.put_index
+    making.put_index = put if indexed else lambda *arguments: None
     try:
+        began = time.perf_counter(), time.process_time()
         zstruct.build(source, out, progress=False)
+        cost = Cost(time.perf_counter() - began[0], time.process_time() - began[1])
     finally:
         making.put_index = put
+    shutil.rmtree(out)
+    return cost

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import zstruct
 from zstruct.errors import BuildLockedError
 from zstruct.query import Selection
-from zstruct.query.index import index_of, indexed
+from zstruct.query.index import index_of
 from zstruct.store.group_publication import working_directory
 from zstruct.store.store import Store
 
@@ -53,6 +53,7 @@ def small_chunks():
         patch.setattr("zstruct.indexing.columns._TASK_ATOMS", 8)
         patch.setattr("zstruct.indexing.columns._CHUNK_ROWS", 4)
         patch.setattr("zstruct.query.evaluation._BLOCK", 16)
+        patch.setattr("zstruct.query.evaluation._BLOCK_OF_ATOMS", 16)
         yield
 
 
@@ -106,6 +107,7 @@ def test_columns_are_what_atoms_and_cells_say(store, tmp_path, also):
     offsets, forces, cells = (opened.read(name) for name in ("offsets", "forces", "cell"))
     norms = np.sqrt((forces**2).sum(axis=1))
     expected = {
+        "formula": opened.read("formula"),
         "fmax": [norms[a:b].max() for a, b in itertools.pairwise(offsets)],
         "volume": [abs(np.linalg.det(cell)) or np.nan for cell in cells],
     }
@@ -117,6 +119,7 @@ def test_columns_are_what_atoms_and_cells_say(store, tmp_path, also):
         distances = [np.linalg.norm(d, axis=2) + np.diag([np.inf] * len(d)) for d in pairs]
         expected["shortest_distance"] = [d.min() for d in distances]
 
+    assert opened.dtype("index/default/formula") == np.uint8
     assert list(report.columns) == [*expected]
     assert report.made == also
     assert not zstruct.index(tmp_path / "s").made
@@ -183,13 +186,32 @@ def test_what_is_appended_is_worked_out_and_the_rest_is_shared(store, tmp_path, 
     assert min(asked) == 40
     grown, whole = Store(tmp_path / "b.zarr"), Store(tmp_path / "whole.zarr")
     zstruct.index(tmp_path / "whole.zarr", shortest_distance=True)
-    for name in QUANTITIES:
+    for name in ("formula", *QUANTITIES):
         here = grown.read(f"index/default/{name}")
         np.testing.assert_array_equal(here, whole.again().read(f"index/default/{name}"))
         old, new = (Path(path, "index/default", name, "c/0") for path in (tmp_path / "a.zarr", grown.path))
         assert old.read_bytes() == new.read_bytes()
-    assert index_of(grown).columns == {*QUANTITIES}
+    assert index_of(grown).columns == {"formula", *QUANTITIES}
     zstruct.verify(tmp_path / "b.zarr")
+
+
+def test_codes_of_formulas_are_as_narrow_as_they_can_be(tmp_path):
+    """Those of 200 pairs of elements fit into a byte, those of 325 don't."""
+    pairs = np.array([*itertools.combinations_with_replacement(range(1, 26), 2)], np.uint8)
+
+    def made(some):
+        edges = np.arange(0, 2 * len(some) + 1, 2)
+        return zstruct.sources.arrays(positions=np.zeros((edges[-1], 3)), numbers=some.ravel(), offsets=edges)
+
+    zstruct.build(made(pairs[:200]), tmp_path / "a", progress=False)
+    zstruct.append(tmp_path / "a", made(pairs[150:]), out=tmp_path / "b", progress=False)
+
+    for name, dtype in (("a", np.uint8), ("b", np.uint16)):
+        opened = Store(tmp_path / name)
+        codes = opened.read("index/default/formula")
+        assert codes.dtype == dtype
+        np.testing.assert_array_equal(codes, opened.read("formula"))
+    assert Selection().select("formula == 'Mn2'").structures(opened).tolist() == [374]
 
 
 def test_what_nobody_has_is_in_no_index_or_missing(tmp_path):
@@ -197,10 +219,9 @@ def test_what_nobody_has_is_in_no_index_or_missing(tmp_path):
     zstruct.build(bare, tmp_path / "s", progress=False)
     opened = Store(tmp_path / "s")
 
-    assert index_of(opened).columns == {"volume"}
+    assert index_of(opened).columns == {"formula", "volume"}
     assert np.isnan(opened.read("index/default/volume")).all()
     assert Selection().select("not has(volume) and not has(fmax)").structures(opened).tolist() == [0]
-    assert indexed({"numbers": None}) == []
 
 
 def test_an_index_is_made_under_the_lock_of_the_store(store, tmp_path):

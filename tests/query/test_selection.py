@@ -493,6 +493,7 @@ def test_large_tables_are_asked_block_by_block(store, monkeypatch):
 
     expected = {expression: chosen(store, expression) for expression in EXPRESSIONS}
     monkeypatch.setattr(evaluation, "_BLOCK", 7)
+    monkeypatch.setattr(evaluation, "_BLOCK_OF_ATOMS", 7)
     monkeypatch.setattr(table, "_PIECE_ATOMS", 20)
     found = reads(store, monkeypatch)
 

@@ -132,7 +132,8 @@ class DatasetTable:
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Return the rows of a variable of structures ``start:stop``; texts as codes."""
         if self._stored is not None and name.startswith((_CODES, f"{GROUP}/")) and name not in self.fields:
-            return self._stored.rows("formula" if name == _CODES else name, start, stop)
+            formulas = self._stored.formulas if name == _CODES else None
+            return self._stored.rows(name if formulas is None else formulas.codes, start, stop)
         if name in self.fields and self.fields[name].kind == "category":
             return self._codes(name)[start:stop]
         if name not in self._ds.variables:

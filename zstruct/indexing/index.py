@@ -110,7 +110,7 @@ def index(
     >>> report = zstruct.build([ase.build.molecule(m) for m in ("H2O", "CO2")], path, progress=False)
     >>> report = zstruct.index(path, shortest_distance=True)
     >>> report.columns
-    ['volume', 'shortest_distance']
+    ['formula', 'volume', 'shortest_distance']
     >>> zstruct.Selection().select("shortest_distance < 1").structures(zstruct.Store(path))
     array([0])
     """
@@ -135,7 +135,7 @@ def _kept(there: Store, folder: Path, runner: Runner, shortest: bool) -> tuple[l
     known = index_of(there)
     before = frozenset() if known is None else known.columns
     also = tuple(name for name in ON_REQUEST if shortest or name in before)
-    names = indexed(there.fields, also)
+    names = indexed(there, also)
     if not names:
         raise InputError(f"{there.path} has neither forces nor cells: there is nothing for an index to keep")
     if set(names) <= before:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from zstruct.query.binding import FUNCTIONS
     from zstruct.query.choice import Choice
     from zstruct.query.evaluation import Selectable, chosen
+    from zstruct.query.formulas import Formulas
     from zstruct.query.free_atoms import FreeAtoms
     from zstruct.query.parser import parse
     from zstruct.query.positions import positions_of
     from zstruct.query.quantities import QUANTITIES, Quantity
     from zstruct.query.selection import Selection, asked, narrowed
-    from zstruct.query.table import Atoms, Formulas, StoreTable, Table
+    from zstruct.query.table import Atoms, StoreTable, Table
 
 __all__ = [
     "FUNCTIONS",
@@ -49,7 +50,7 @@ __getattr__, __dir__ = lazy_names(
         "QUANTITIES": "zstruct.query.quantities",
         "Atoms": "zstruct.query.table",
         "Choice": "zstruct.query.choice",
-        "Formulas": "zstruct.query.table",
+        "Formulas": "zstruct.query.formulas",
         "FreeAtoms": "zstruct.query.free_atoms",
         "Quantity": "zstruct.query.quantities",
         "Selectable": "zstruct.query.evaluation",

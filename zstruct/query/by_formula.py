@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from zstruct.query.block import Block, Lookup, Which
 from zstruct.query.conditions import All, Anyone, Compare, Condition, Constant, Given, IsNumber, Unless
-from zstruct.query.table import Atoms, Formulas, Table
+from zstruct.query.formulas import Formulas
+from zstruct.query.table import Atoms, Table
 from zstruct.query.values import COLUMN, Absolute, Arithmetic, Computed, Count, Literal, Value
 from zstruct.ragged import segment_reduce
 from zstruct.schema import Field

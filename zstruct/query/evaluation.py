@@ -24,7 +24,11 @@ from zstruct.query.values import ATOMS, Literal, ReferencedEnergy, Totals
 
 __all__ = ["Selectable", "chosen", "holding"]
 
-_BLOCK = 1 << 18  # structures that are asked about together: a shard of them
+# Structures that are asked about together: so many that their columns stay in the cache of a processor, or
+# more, if rows of their atoms are read.
+_BLOCK, _BLOCK_OF_ATOMS = 1 << 17, 1 << 18
+_MOST_BLOCKS = 8  # that one task asks about, one after the other
+_KEPT = 8 << 20  # bytes
 
 
 class Selectable(Table, Protocol):
@@ -128,7 +132,7 @@ def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) 
     condition = by_formula(bound.condition, table)
 
     def held(start: int) -> NDArray[np.int64]:
-        stop = min(start + _BLOCK, len(table))
+        stop = min(start + rows, n)
         which: Which = slice(0, stop - start)
         if among is not None:
             which = np.flatnonzero(among[start:stop])
@@ -137,10 +141,27 @@ def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) 
         found = np.flatnonzero(condition.holds(Block(lookup, start, stop), which))
         return part_of(which, found) + start
 
-    starts = range(0, len(table), _BLOCK)
-    if min(len(starts), table.n_threads) <= 1:
-        parts = [held(start) for start in starts]
-    else:
-        done = parallel.run(held, starts, runs_in="here", workers=table.n_threads)
-        parts = [part for _, part in sorted(done, key=itemgetter(0))]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    def held_by(blocks: range) -> NDArray[np.int64]:
+        return np.concatenate([held(start) for start in blocks])
+
+    n, n_threads = len(table), table.n_threads
+    rows = _BLOCK if condition.cost < ATOMS else _BLOCK_OF_ATOMS
+    starts = range(0, n, rows)
+    if not starts:
+        return np.zeros(0, dtype=np.int64)
+    _keep_memory()
+    if min(len(starts), n_threads) == 1:
+        return held_by(starts)
+    many = max(1, min(_MOST_BLOCKS, len(starts) // (4 * n_threads)))
+    tasks = [starts[k : k + many] for k in range(0, len(starts), many)]
+    done = parallel.run(held_by, tasks, runs_in="here", workers=n_threads)
+    return np.concatenate([part for _, part in sorted(done, key=itemgetter(0))])
+
+
+def _keep_memory() -> None:
+    """Have the next blocks use the memory of those before: new pages take longer than the rows in them.
+
+    The C library gives back what is free at the end of its heap, if that is more than twice the largest array
+    that was ever freed; so one that nobody touches is. Where it does not, this does nothing.
+    """
+    np.empty(_KEPT, dtype=np.uint8)

@@ -1,4 +1,6 @@
-"""The index of a store: columns of quantities that are computed from atoms or cells, kept as a group.
+"""The index of a store: columns that queries read in place of others, kept as a group.
+
+They are quantities that are computed from atoms or cells, and narrow codes of formulas.
 
 It is that of one content. One of any other is no index, and neither is one of a store that has other labels
 in place of its own, where these are computed from labels: then quantities are computed.
@@ -6,11 +8,10 @@ in place of its own, where these are computed from labels: then quantities are c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from zstruct.query.quantities import QUANTITIES
+from zstruct.query.formulas import has_formulas
+from zstruct.query.quantities import FORMULA, QUANTITIES
 from zstruct.schema import GEOMETRY
 from zstruct.store.group_publication import find_group
 from zstruct.store.labelled import labels_of
@@ -24,7 +25,7 @@ NAME = "default"
 GROUP = f"{INDEX}/{NAME}"
 
 #: The quantities that an index has, and those that it has if somebody asks for them.
-_ALWAYS = ("fmax", "volume")
+_ALWAYS = (FORMULA, "fmax", "volume")
 ON_REQUEST = ("shortest_distance",)
 
 
@@ -56,10 +57,11 @@ class Index:
         return self.store if array.startswith(f"{GROUP}/") else store
 
 
-def indexed(fields: Mapping[str, Any], also: tuple[str, ...] = ()) -> list[str]:
-    """Return the quantities that the index of a store with these fields has, with some that are asked for."""
+def indexed(store: Store, also: tuple[str, ...] = ()) -> list[str]:
+    """Return the quantities that the index of a store has, with some that are asked for."""
     asked = [name for name in (*_ALWAYS, *ON_REQUEST) if name in _ALWAYS or name in also]
-    return [name for name in asked if set(QUANTITIES[name].needs) <= set(fields)]
+    there = [name for name in asked if set(QUANTITIES[name].needs) <= set(store.fields)]
+    return [name for name in there if name != FORMULA or has_formulas(store)]
 
 
 def index_of(store: Store) -> Index | None:

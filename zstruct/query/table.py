@@ -17,35 +17,18 @@ from numpy.typing import NDArray
 from zstruct.arguments import array_of
 from zstruct.errors import InputError, ZstructError
 from zstruct.parallel import cpu_count
+from zstruct.query.formulas import Formulas, formulas_of, has_formulas
 from zstruct.query.index import Index, index_of
+from zstruct.query.quantities import FORMULA
 from zstruct.ragged import counts_to_offsets, segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
 from zstruct.splits.storage import open_part
 from zstruct.store.scattered import read_scattered, read_segments
 from zstruct.store.store import Store
 
-__all__ = ["Atoms", "Formulas", "StoreTable", "Table"]
+__all__ = ["Atoms", "StoreTable", "Table"]
 
 _PIECE_ATOMS = 1 << 20  # read together
-
-
-class Formulas(NamedTuple):
-    """The different compositions of structures, of which each has one.
-
-    Parameters
-    ----------
-    codes
-        The field that says which of them a structure has.
-    offsets
-        Where the elements of each begin and end, shape (n_formulas + 1,).
-    numbers, counts
-        Atomic numbers of these elements, and how many atoms of each one structure has.
-    """
-
-    codes: str
-    offsets: NDArray[np.int64]
-    numbers: NDArray[Any]
-    counts: NDArray[Any]
 
 
 class Atoms(NamedTuple):
@@ -156,10 +139,7 @@ class StoreTable:
     @cached_property
     def formulas(self) -> Formulas | None:
         """The store's table of formulas; those of format 1.0 have none."""
-        names = [f"formulas/{name}" for name in Formulas._fields[1:]]
-        if "formula" not in self.store.fields or not set(names) <= set(self.store.array_names()):
-            return None
-        return Formulas("formula", *(self.store.read(name) for name in names))
+        return formulas_of(self.store, self.known(FORMULA) or FORMULA) if has_formulas(self.store) else None
 
     @property
     def n_threads(self) -> int:
@@ -202,7 +182,7 @@ class StoreTable:
 
     def texts(self, name: str) -> Sequence[str]:
         """Return the texts that the codes of a field stand for."""
-        return self.store.categories(name)
+        return self.store.categories(FORMULA if name == self.known(FORMULA) else name)
 
     def atoms(self, name: str, structures: NDArray[np.int64]) -> Iterator[Atoms]:
         """Yield the rows of a field of the atoms of some structures, ascending, some megabytes at a time."""
