@@ -127,6 +127,17 @@ def database(path, frames):
     return path.read_bytes()
 
 
+EXPORTED = {"e.parquet": "pyarrow", "f.h5": "h5py", "g.npz": "numpy"}
+
+
+def in_format(name, frames, tmp_path):
+    """Return a file of structures of a format that `zstruct.export` writes."""
+    pytest.importorskip(EXPORTED[name])
+    zstruct.build(frames, tmp_path / "all.zarr", progress=False)
+    zstruct.export(tmp_path / "all.zarr", tmp_path / name, exclude=["source", "frame"], progress=False)
+    return (tmp_path / name).read_bytes()
+
+
 def in_all_formats(frames, tmp_path):
     """Return files by name, each with the structures in it."""
     text = extxyz_text(frames).encode()
@@ -141,9 +152,12 @@ def in_all_formats(frames, tmp_path):
 
 
 @pytest.mark.parametrize("parts", [True, False])
-@pytest.mark.parametrize("name", ["a.xyz", "b.xyz.gz", "c.traj", "d.db"])
+@pytest.mark.parametrize("name", ["a.xyz", "b.xyz.gz", "c.traj", "d.db", *EXPORTED])
 def test_formats_over_http(server, tmp_path, frames, small_slices, name, parts):
-    data, expected = in_all_formats(frames, tmp_path)[name]
+    if name in EXPORTED:
+        data, expected = in_format(name, frames, tmp_path), frames
+    else:
+        data, expected = in_all_formats(frames, tmp_path)[name]
     server.files["/" + name], server.parts = data, parts
     url = f"{server.url}/{name}"
     report, store = built(url, tmp_path)

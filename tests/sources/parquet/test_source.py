@@ -266,6 +266,8 @@ def test_what_is_wrong_with_a_row_is_said_of_it_alone(tmp_path, change, reason):
         ({"0": [[1.0]], "1": [2.0]}, r"add them to a store with zstruct.features.add"),
         ({"positions": ["x"], "numbers": [[1]]}, "positions, the positions, is text, and no JSON"),
         ({"positions": [[0.0] * 3], "numbers": [[1]]}, "should be lists of three numbers"),
+        ({"positions": ["[[0, 0, 0]]"], "numbers": [f"[{2**70}]"]}, "the numbers, is text, and no JSON"),
+        ({"positions": ["[" * 100_000], "numbers": [[1]]}, "the positions, is text, and no JSON"),
         ({"positions": [[[0.0] * 3]], "pos": [[[0.0] * 3]], "numbers": [[1]]}, "could both be the positions"),
         ({"positions": [], "numbers": []}, "the table has no rows"),
     ],
@@ -275,6 +277,16 @@ def test_tables_that_make_no_structures(tmp_path, table, reason):
     with pytest.raises(InputError) as caught:
         built(tmp_path, tmp_path / "a.parquet")
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said", ["[", "[" * 100_000, "1", "[[1, 2, 3, 4, 5]]", '[[["a"], "b", "place", "", ""]]']
+)
+def test_a_damaged_table_of_columns(tmp_path, said):
+    table = pa.table({"positions": [[[0.0] * 3]], "numbers": [[1]]})
+    pq.write_table(table.replace_schema_metadata({"zstruct_fields": said}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: zstruct_fields"):
+        built(tmp_path, tmp_path / "a.parquet")
 
 
 def test_keys_say_what_columns_are(tmp_path):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
-from zstruct.errors import InputError
+from zstruct.errors import InputError, ZstructError
 from zstruct.sources.archive.member import DamageError
 from zstruct.sources.content import Content
 
@@ -150,6 +150,8 @@ class UnzippedContent:
         """Return a stream of what is decompressed."""
         try:
             stream = self._archive().open(self._info)
+        except ZstructError:
+            raise  # of a server, which says what it is
         except Exception as error:  # whatever the damage, or the kind of compression
             raise InputError(unzip_fault(error), self.label) from error
 

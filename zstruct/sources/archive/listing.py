@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.errors import InputError, ZstructError
 from zstruct.sources.archive.contents import StretchContent, UnzippedContent, unzip_fault
 from zstruct.sources.archive.member import DamageError, Labels, Member, base_name
 from zstruct.sources.archive.tar import Tar
@@ -109,6 +109,8 @@ class _OpenZip:
         try:
             data = unzipped(self._file, info)
             return self.archive().read(info) if data is None else data
+        except ZstructError:
+            raise  # of a server, which says what it is
         except Exception as error:  # whatever the damage, or the kind of compression
             raise DamageError(unzip_fault(error)) from error
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 from zstruct.errors import InputError, ZstructError
 from zstruct.sources.archive.member import Member
 from zstruct.sources.compression import LARGE_WINDOW, MEMORY
+from zstruct.sources.origins import hidden_by
 from zstruct.text import sized
 
 __all__ = ["opened_zip", "unzipped", "zip_members"]
@@ -37,6 +38,8 @@ def opened_zip(file: BinaryIO, label: str) -> zipfile.ZipFile:
     except ZstructError:
         raise
     except Exception as error:  # whatever the damage
+        if (hidden := hidden_by(error)) is not None:
+            raise hidden from None
         raise InputError(
             f"this is no zip archive, or it is damaged or cut off: its table is at the end ({error})", label
         ) from error

@@ -107,6 +107,8 @@ def own_dialect(rows: Any, there: Collection[str], label: str) -> Dialect:
     """
     if len(rows.shape) != 2 or rows.shape[1] != 5:
         raise InputError(f"{OWN} should be texts of shape (arrays, 5), not of shape {rows.shape}", label)
+    if not all(isinstance(one, str) for one in rows.reshape(-1).tolist()):
+        raise InputError(f"{OWN} should be texts, and something in it is none", label)
     table = [row for row in rows.tolist() if row[0] in there]
     places = {name: key for key, name, level, _, _ in table if level == PLACE and name in PLACES}
     labels = [row for row in table if row[2] in (ATOM, STRUCTURE)]

@@ -47,7 +47,7 @@ class Correction:
     options
         Given to ASE's reader.
     frame
-        Called with every Atoms and the beginning of the file; mends it in place.
+        Called with every Atoms and the beginning of the file; mends it in place, or raises DistrustError.
     stated
         Beginnings of files that state what ASE overlooks, and what is said then.
     refused
@@ -145,7 +145,7 @@ def _lammps_data(atoms: Any, head: str) -> None:
 
 def _gpumd(atoms: Any, head: str) -> None:
     if not _weigh_right(atoms):
-        raise ValueError("the masses are those of no elements; " + _LIST.format("numbers"))
+        raise DistrustError("the masses are those of no elements; " + _LIST.format("numbers"))
 
 
 def _weigh_right(atoms: Any) -> bool:

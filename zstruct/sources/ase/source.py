@@ -93,8 +93,13 @@ class ASESource(FileSource):
     def _noted(self, made: Iterator[Raw], format: str) -> Iterator[Raw]:
         """Note what the output says of its structures, which can be told when all have been read."""
         known = Verdict([], True)
-        with contextlib.suppress(OSError, *DAMAGED), decompressed(self.content) as file:
-            known = verdict(file, format)
+        try:
+            with decompressed(self.content) as file:
+                known = verdict(file, format)
+        except StoreAccessError:
+            raise
+        except (*DAMAGED, OSError):  # which is said where the structures are read
+            pass
         if known.whole and False not in known.converged:
             yield from made
             return
@@ -147,8 +152,6 @@ class ASESource(FileSource):
                     if frames is None:
                         frames = iread(path, ":", format, do_not_split_by_at_sign=True, **found.options)
                     atoms = next(frames)
-                    if found.frame is not None:
-                        found.frame(atoms, head)
             except StopIteration:
                 break
             except UnknownFileTypeError as error:
@@ -161,6 +164,12 @@ class ASESource(FileSource):
             except Exception as error:  # noqa: BLE001 - ASE's readers raise whatever their parsing trips over
                 failed.append(BadFrame(k, f"ASE fails to read it: {sentence(error)}"))
                 break
+            if found.frame is not None:
+                try:
+                    found.frame(atoms, head)
+                except DistrustError as error:
+                    failed.append(BadFrame(k, str(error)))
+                    break
             yield atoms
             k += 1
         if k == 0 and not failed:

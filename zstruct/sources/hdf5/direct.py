@@ -35,7 +35,9 @@ from zstruct.sources.hdf5.group_kernels import describe, tell_groups
 from zstruct.sources.hdf5.object_kernels import FILLED, PARENT, ROWS, WORDS
 from zstruct.sources.hdf5.pages import Pages, new_state
 
-__all__ = ["Alike", "Described", "Values", "addresses_of", "are_groups", "described", "use_kernels"]
+__all__ = [
+    "Alike", "Described", "LeftError", "Values", "addresses_of", "are_groups", "described", "use_kernels",
+]  # fmt: skip
 
 #: Returns the values of a dataset in all groups of some that are alike, shape (groups, ...).
 Values = Callable[[str], NDArray[Any]]
@@ -44,6 +46,10 @@ _BY_LIBRARY = 5e-4  # seconds that the library takes for a group
 _MOST_WORDS = 1000
 _NO_LINK = 0  # of HDF5: what is a hard link
 _DTYPES = {INT: "<i", UINT: "<u", FLOAT: "<f", LETTERS: "S"}
+
+
+class LeftError(Exception):
+    """Values are left to the library: they are not as they should be, or it alone knows what they are."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Described:
     def values(self, alike: Alike, members: NDArray[np.int64]) -> Values:
         """Return what reads the datasets of some groups of those that are alike.
 
-        It raises ValueError for values that are left to the library.
+        It raises LeftError for values that are left to the library.
         """
 
         def read(name: str) -> NDArray[Any]:
@@ -215,11 +221,11 @@ def _values(pages: Pages, header: _Header, kind: int, addresses: NDArray[np.int6
     if raw.size:
         pages.copy(addresses, raw)
     if kind == BOOL and raw.size and raw.max() > 1:
-        raise ValueError("some are neither True nor False")
+        raise LeftError("some are neither True nor False")
     if kind == LETTERS:
         there = raw.reshape(-1, dtype.itemsize) != 0
         if (there[:, 1:] & ~there[:, :-1]).any():
-            raise ValueError("something follows the end of a text")
+            raise LeftError("something follows the end of a text")
     return raw.view(dtype).reshape(shape) if raw.size else np.empty(shape, dtype)
 
 
@@ -230,7 +236,7 @@ def _texts(pages: Pages, addresses: NDArray[np.int64]) -> Iterator[str]:
     known: dict[bytes, str] = {}
     for at, n in places.tolist():
         if at == ODD:
-            raise ValueError("a text is not where it should be")
+            raise LeftError("a text is not where it should be")
         text = bytes(pages.data[at : at + n]).partition(b"\0")[0]
         if text not in known:
             known[text] = text.decode("utf-8", "replace")

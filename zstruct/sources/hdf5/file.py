@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources.content import Content
+from zstruct.sources.origins import raised_by
 
-__all__ = ["DAMAGED", "H5Array", "h5py", "opened", "said", "text_of", "texts_of", "unit_of"]
+__all__ = ["H5Array", "damage", "h5py", "opened", "text_of", "texts_of", "unit_of"]
 
 _UNITS = ("units", "unit")
 # Bytes of values that may be filled in, and how many may be compressed to one.
 _LARGE, _MOST_PACKED = 1 << 24, 1100
-#: What h5py raises for files that are damaged.
-DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 
 
 def h5py() -> Any:
@@ -61,16 +60,16 @@ def opened(content: Content) -> Iterator[Any]:
         else:
             with content.open() as stream, package.File(stream, "r") as file:
                 yield file
-    except InputError:
-        raise
-    except DAMAGED as error:
-        raise InputError(
-            f"the HDF5 file is damaged, cut off or none: {said(error)}", content.label
-        ) from error
+    except Exception as error:
+        if (found := damage(error)) is None:
+            raise
+        raise InputError(f"the HDF5 file is damaged, cut off or none: {found}", content.label) from error
 
 
-def said(error: Exception) -> str:
-    """Return what h5py says of damage."""
+def damage(error: Exception) -> str | None:
+    """Return what h5py says of a file, if it is h5py that raised an error; whatever kind of error that is."""
+    if not raised_by(error, "h5py"):
+        return None
     return str(error).strip("'\"") or type(error).__name__
 
 
@@ -120,7 +119,7 @@ class H5Array:
     def whole(self) -> NDArray[Any]:
         """Return all values of a small one, without what h5py does for large ones."""
         if self.fault is not None:
-            raise ValueError(self.fault)
+            raise InputError(f"{self.path}: {self.fault}")
         if self.dtype.kind not in "iuf":
             return np.asarray(self._dataset[()])
         values = np.empty(self.shape, self.dtype)
@@ -132,7 +131,7 @@ class H5Array:
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows; an array without axes is its own row."""
         if self.fault is not None:
-            raise ValueError(self.fault)
+            raise InputError(f"{self.path}: {self.fault}")
         if not self.shape:
             return np.asarray(self._dataset[()])
         shape = (max(0, min(stop, self.shape[0]) - start), *self.shape[1:])

@@ -209,7 +209,8 @@ def own_table(file: Any, label: str) -> Dialect | None:
     if group is None or OWN not in group.attrs:
         return None
     rows = texts_of(group.attrs[OWN])
-    return own_dialect(rows, [row[0] for row in rows.tolist()], label)
+    names = [row[0] for row in rows.tolist()] if rows.shape[1:] == (5,) else []
+    return own_dialect(rows, names, label)
 
 
 def read_group(group: Any, said: Mapping[str, str], known: Dialect, label: str) -> Group:

@@ -18,8 +18,8 @@ from zstruct.sources.array_files.stored import Dialect
 from zstruct.sources.content import Content
 from zstruct.sources.hdf5 import groups, mace
 from zstruct.sources.hdf5.blocks import joined
-from zstruct.sources.hdf5.direct import Alike, Described, described
-from zstruct.sources.hdf5.file import DAMAGED, said
+from zstruct.sources.hdf5.direct import Alike, Described, LeftError, described
+from zstruct.sources.hdf5.file import damage
 from zstruct.sources.hdf5.flat import shown
 from zstruct.sources.hdf5.groups import Leaves
 from zstruct.sources.hdf5.pages import plain_file
@@ -249,7 +249,7 @@ class GroupReader:
             if plan is None:
                 return mace.configurations_of(alike.sets, read, len(members), self._label)
             return filled(plan, read, len(members))
-        except (InputError, *DAMAGED):  # it says so of each by itself
+        except (InputError, LeftError, OSError, MemoryError):  # it says so of each by itself
             return None
 
     def _plan(self, alike: Alike) -> _Planned:
@@ -277,15 +277,19 @@ class GroupReader:
             found = groups.read_group(group, self._places, self._form.known, self._label)
         except InputError as error:
             return error.reason
-        except DAMAGED as error:
-            return f"it is damaged: {said(error)}"
+        except Exception as error:
+            if (said := damage(error)) is None:
+                raise
+            return f"it is damaged: {said}"
         return self._wrong_number(found.n) or found
 
     def _count(self, path: str) -> int:
         """Return how many structures a group should have."""
         try:
             return 1 if self._form.one_each else groups.size(_group(self._file, path), self._places)
-        except DAMAGED:
+        except Exception as error:
+            if damage(error) is None:
+                raise
             return 1
 
 

@@ -11,14 +11,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.errors import InputError, ZstructError
 from zstruct.sources.content import Content
+from zstruct.sources.origins import hidden_by
 
 __all__ = ["Member", "check_sums", "members"]
 
@@ -117,8 +118,10 @@ class Member:
                     raise EOFError("it ends before its arrays do")
                 done += got
             self._at = at + len(into)
+        except ZstructError:
+            raise  # of a server, which says what it is
         except _DAMAGED as error:
-            raise _damaged(error, self._label, self.name) from error
+            _refuse(error, self._label, self.name)
 
     def _take(self, n: int) -> bytes:
         found: bytes = self._stream.read(n)
@@ -148,10 +151,13 @@ def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran, dtype
 
 
-def _damaged(error: Exception, label: str, name: str | None = None) -> InputError:
+def _refuse(error: Exception, label: str, name: str | None = None) -> NoReturn:
+    """Say that an archive is damaged, or what else has kept it from being read."""
+    if (hidden := hidden_by(error)) is not None:
+        raise hidden from None
     where = "" if name is None else f" (at the array {name!r})"
     said = f"{error}" or type(error).__name__
-    return InputError(f"the archive is damaged or cut off{where}: {said}", label)
+    raise InputError(f"the archive is damaged or cut off{where}: {said}", label) from error
 
 
 @contextmanager
@@ -176,10 +182,10 @@ def members(content: Content) -> Iterator[dict[str, Member]]:
                 if member.name in found:
                     raise InputError(f"the archive has two arrays {member.name!r}", content.label)
                 found[member.name] = member
+        except ZstructError:
+            raise
         except _DAMAGED as error:
-            if isinstance(error, InputError):
-                raise
-            raise _damaged(error, content.label) from error
+            _refuse(error, content.label)
         if not any(entry.filename.endswith(_SUFFIX) for entry in entries):
             raise InputError("there are no arrays in this archive", content.label)
         yield found
@@ -229,5 +235,7 @@ def check_sums(content: Content) -> None:
                         _PIECE
                     ):
                         pass
+        except ZstructError:
+            raise
         except _DAMAGED as error:
-            raise _damaged(error, content.label) from error
+            _refuse(error, content.label)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.errors import InputError
+from zstruct.errors import InputError, StoreAccessError
 from zstruct.keywords import keywords
 from zstruct.sources.array_columns import name_elements
 from zstruct.sources.columns import atom_columns, structure_columns
@@ -77,6 +77,8 @@ class PacemakerSource(FileSource):
         try:
             with decompressed(self.content) as stream:
                 data = stream.read()
+        except StoreAccessError:
+            raise  # of a server, which says what it is
         except (*DAMAGED, OSError) as error:
             raise InputError(f"the file is damaged or cut off: {error}", self.label) from error
         columns = columns_of(loads(data, KNOWN, self.label), self.label)

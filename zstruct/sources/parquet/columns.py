@@ -22,7 +22,7 @@ from zstruct.sources.array_files.recognition import stated_unit
 from zstruct.sources.array_files.stored import OWN, Dialect, own_dialect
 from zstruct.sources.array_files.table import Label
 from zstruct.sources.parquet.file import pyarrow
-from zstruct.sources.parquet.lists import depth_of, innermost, is_storable, is_text, parsed
+from zstruct.sources.parquet.lists import ColumnError, depth_of, innermost, is_storable, is_text, parsed
 
 __all__ = ["Columns", "columns_of", "unseen"]
 
@@ -111,7 +111,7 @@ def dialect_of(schema: Any, label: str) -> Dialect:
     if own is not None:
         try:
             rows = np.array(json.loads(own), dtype=object)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{OWN}, which says what columns are, is damaged: {error}", label) from error
         return own_dialect(rows, names, label)
     if set(names) >= _COLABFIT:
@@ -228,7 +228,7 @@ def _places(
             raise InputError(_nothing(place, names), label)
         try:
             _lengths(sample[found[place]])
-        except ValueError as error:
+        except ColumnError as error:
             raise InputError(f"{found[place]}, the {place}, is text, and no JSON: {error}", label) from error
     return found
 

@@ -9,10 +9,13 @@ from typing import Any
 
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.sources.content import Content
+from zstruct.sources.origins import raised_by
 
 __all__ = ["batches", "opened", "pyarrow"]
 
 _BUFFER_BYTES = 1 << 20
+# The modules of pyarrow that read files; others work with what was read.
+_READERS = ("pyarrow.parquet", "pyarrow._parquet")
 
 
 def pyarrow() -> Any:
@@ -54,9 +57,9 @@ def opened(content: Content) -> Iterator[Any]:
             )
             with file:
                 yield file
-    except (InputError, MissingExtraError):
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except Exception as error:
+        if not raised_by(error, *_READERS):
+            raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise InputError(f"the Parquet file is damaged, cut off or none: {reason}", content.label) from error
 

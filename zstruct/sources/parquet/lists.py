@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from zstruct.sources.parquet.file import pyarrow
 
-__all__ = ["Cells", "cells_of", "depth_of", "innermost", "is_storable", "is_text", "parsed"]
+__all__ = ["Cells", "ColumnError", "cells_of", "depth_of", "innermost", "is_storable", "is_text", "parsed"]
+
+
+class ColumnError(Exception):
+    """What is wrong with the values of a column."""
 
 
 @dataclass
@@ -113,17 +117,16 @@ def parsed(array: Any) -> Any:
 
     Raises
     ------
-    ValueError
+    ColumnError
         If a text is no JSON, or these are of different kinds.
     """
     pa = pyarrow()
     if depth_of(array.type) or not is_text(innermost(array.type)):
         return array
-    found = [None if text is None else json.loads(text) for text in array.to_pylist()]
     try:
-        return pa.array(found)
-    except pa.ArrowException as error:
-        raise ValueError(str(error)) from error
+        return pa.array([None if text is None else json.loads(text) for text in array.to_pylist()])
+    except (ValueError, RecursionError, OverflowError, pa.ArrowException) as error:
+        raise ColumnError(str(error)) from error
 
 
 def cells_of(array: Any) -> Cells | None:

@@ -21,7 +21,7 @@ from zstruct.sources.array_files.table import Label
 from zstruct.sources.columns import structure_columns
 from zstruct.sources.parquet.columns import Columns
 from zstruct.sources.parquet.file import pyarrow
-from zstruct.sources.parquet.lists import Cells, cells_of, depth_of, parsed
+from zstruct.sources.parquet.lists import Cells, ColumnError, cells_of, depth_of, parsed
 from zstruct.sources.source import BadFrame, Raw, RawColumn
 
 __all__ = ["structures_of"]
@@ -67,7 +67,7 @@ def _bad(batch: Any, columns: Columns) -> dict[int, str]:
     """Return the rows that are no structures, and why."""
     try:
         return _faults(batch, columns)
-    except ValueError as error:  # of one row, or of all
+    except ColumnError as error:  # of one row, or of all
         if batch.num_rows == 1:
             return {0: str(error)}
     alone = {k: _bad(batch.slice(k, 1), columns) for k in range(batch.num_rows)}
@@ -79,7 +79,7 @@ def _faults(batch: Any, columns: Columns) -> dict[int, str]:
 
     Raises
     ------
-    ValueError
+    ColumnError
         If positions or numbers are something else.
     """
     positions, numbers = (_sites(batch, columns, place) for place in ("positions", "numbers"))
@@ -110,20 +110,20 @@ def _sites(batch: Any, columns: Columns, place: str) -> Cells:
 
     Raises
     ------
-    ValueError
+    ColumnError
         If they are something else.
     """
     key = columns.places[place]
     cells = cells_of(parsed(batch.column(key)))
     wanted = "lists of three numbers" if place == "positions" else "numbers or symbols"
     if cells is None or cells.lengths is None:
-        raise ValueError(f"{key}, the {place}, should be {wanted}, one for each atom")
+        raise ColumnError(f"{key}, the {place}, should be {wanted}, one for each atom")
     kinds = "iuf" if cells.texts is None else "i" if place == "numbers" else ""
     shape = (3,) if place == "positions" else ()
     if cells.values.size and (cells.values.shape[1:] != shape or cells.values.dtype.kind not in kinds):
         kind = "texts" if cells.texts is not None else cells.values.dtype.name
         of = f" of shape {cells.values.shape[1:]}" if cells.values.ndim > 1 else ""
-        raise ValueError(f"{key}, the {place}, should be {wanted}, one for each atom, and are {kind}{of}")
+        raise ColumnError(f"{key}, the {place}, should be {wanted}, one for each atom, and are {kind}{of}")
     if not cells.values.size:
         cells.values = np.zeros((0, *shape))
         cells.texts = None
@@ -154,7 +154,7 @@ def _tried(array: Any) -> Cells | None:
     """Return what is in a column that may be text; None if that is in no shape for an array."""
     try:
         return cells_of(parsed(array))
-    except ValueError:
+    except ColumnError:
         return None
 
 
@@ -189,7 +189,7 @@ def _add(raw: Raw, key: str, label: Label, array: Any, is_ragged: bool) -> None:
     faults: dict[str, NDArray[np.bool_]] = {}
     try:
         array = parsed(array) if label.level == ATOM else array
-    except ValueError as error:
+    except ColumnError as error:
         faults[f"{key} is text, and no JSON: {error}; {out}"] = np.asarray(array.is_valid())
         array = pyarrow().nulls(n)
     cells = None if is_ragged else cells_of(array)
