@@ -91,7 +91,7 @@ THROUGH = {
         "exporters/structures",
         "exporters/target",
     ],
-    "exporters/test_hdf5.py": ["exporters/hdf5_objects"],
+    "exporters/test_hdf5_groups.py": ["exporters/hdf5_index", "exporters/hdf5_layout"],
     "exporters/test_limits.py": ["exporters/blocks"],
     "exporters/test_lines.py": ["exporters/kernels/lines"],
     "exporters/test_mtp.py": ["exporters/virials"],

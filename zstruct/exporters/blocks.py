@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import Field
 
-__all__ = ["Block", "Contents"]
+__all__ = ["Block", "Contents", "ranges_of"]
 
 
 @dataclass(frozen=True)
@@ -82,3 +83,18 @@ class Block:
         given = self.present.get(name)
         there = np.full(len(self), name in self.columns) if given is None else given
         return there
+
+
+def ranges_of(nbytes: NDArray[np.integer[Any]], most: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of structures of about so many bytes together; each has one structure at least.
+
+    Parameters
+    ----------
+    nbytes
+        Bytes of each structure, shape (n,).
+    most
+        Bytes of a range.
+    """
+    edges = np.cumsum(nbytes) // most
+    cuts = [0, *(np.flatnonzero(np.diff(edges)) + 1).tolist(), len(edges)]
+    yield from ((a, b) for a, b in itertools.pairwise(cuts) if b > a)

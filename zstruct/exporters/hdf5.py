@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
-from zstruct.exporters.hdf5_objects import ZEROS, SmallObjects, created, h5py
+from zstruct.exporters.hdf5_groups import ZEROS, GroupsFile, Part, Texts
 from zstruct.exporters.limits import Limits
 from zstruct.exporters.named_arrays import Column, columns_of, needs_mask, row_of, unit_of
 from zstruct.schema import ATOM, GEOMETRY
 from zstruct.sources.array_files.stored import OWN, PLACE
+from zstruct.sources.hdf5.file import h5py
 
 __all__ = ["FlatHDF5Exporter", "HDF5Exporter"]
 
 _CHUNK_BYTES = 1 << 20
+# Files are such that HDF5 1.10 reads them, and whatever came after it.
+_VERSION = ("v110", "v110")
+_STRUCTURES = "structures"
 
 
 def _level(name: str, column: Column) -> str:
@@ -30,8 +34,8 @@ class HDF5Exporter(Exporter):
 
     It has ``positions``, ``species`` (atomic numbers), ``cell``, ``pbc``, ``energy``, ``forces`` and whatever
     else the structure has; what it lacks is not there. An attribute of ``/structures`` says what each name
-    is, and its unit. Groups take time and place, some hundred microseconds and some kilobytes each: for many
-    structures, the flat layout is better.
+    is, and its unit. Groups take time to read, and place, some kilobytes each: for many structures, the flat
+    layout is better.
     """
 
     limits = Limits((ZEROS,))
@@ -47,41 +51,35 @@ class HDF5Exporter(Exporter):
             If h5py is not installed.
         """
         self._columns = columns_of(contents, self.names, set(), self.limits.left_out(contents))
-        self._file = created(target)
-        self._objects = SmallObjects()
-        self._group = self._file.create_group("structures")
-        rows = [row_of(column, _level(name, column)) for name, column in self._columns.items()]
-        self._group.attrs[OWN] = np.array(rows, dtype=object)
         self._texts = {
-            name: self._objects.texts(column.texts.tolist())
+            name: Texts(column.texts.tolist())
             for name, column in self._columns.items()
             if column.texts is not None
         }
-        self._done = 0
+        self._target, self._file = target, GroupsFile(target, _STRUCTURES)
 
     def write(self, block: Block) -> None:
         """Append some structures."""
-        objects, offsets = self._objects, block.offsets.tolist()
-        columns = []
+        parts: list[Part] = []
         for name, column in self._columns.items():
-            rows, texts = block.columns[name], self._texts.get(name)
-            rows = np.ascontiguousarray(rows, column.dtype) if texts is None else texts[rows]
-            columns.append((column.key, column.field.level == ATOM, rows, block.has(name).tolist()))
-        for i in range(len(block)):
-            group = objects.group(self._group.id, str(self._done + i))
-            for key, of_atoms, rows, has in columns:
-                if has[i]:
-                    objects.add(group, key, rows[offsets[i] : offsets[i + 1]] if of_atoms else rows[i, ...])
-        self._done += len(block)
+            rows, here, of_atoms = block.columns[name], block.has(name), column.field.level == ATOM
+            if name in self._texts:
+                parts += self._texts[name].parts(column.key, rows, here, of_atoms)
+            else:
+                parts.append(Part(column.key, np.ascontiguousarray(rows, column.dtype), here, of_atoms))
+        self._file.add(block.n_atoms, parts)
 
     def end(self) -> None:
-        """Close the file."""
-        self.abort()
+        """Say what the datasets are, and close the file."""
+        self._file.end()
+        rows = [row_of(column, _level(name, column)) for name, column in self._columns.items()]
+        with h5py().File(self._target, "r+") as file:
+            file[_STRUCTURES].attrs[OWN] = np.array(rows, dtype=object)
 
     def abort(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            self._file.abort()
 
 
 class FlatHDF5Exporter(Exporter):
@@ -108,7 +106,7 @@ class FlatHDF5Exporter(Exporter):
         taken = {"atomic_numbers_splits", "forces_splits", "stress_mask", OWN}
         self._columns = columns_of(contents, self.names, taken, self.limits.left_out(contents))
         self._package = h5py()
-        self._file = created(target)
+        self._file = self._package.File(target, "w", libver=_VERSION)
         self._groups = {True: self._file.create_group("structures"), False: self._file.create_group("labels")}
         self._counts: list[NDArray[np.int64]] = []
         self._absent: dict[str, list[NDArray[np.bool_]]] = {}

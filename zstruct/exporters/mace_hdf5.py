@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
-from zstruct.exporters.hdf5_objects import ZEROS, SmallObjects, created
+from zstruct.exporters.hdf5_groups import ZEROS, GroupsFile, Part, Texts
 from zstruct.exporters.limits import Entry, FieldLimit, Limits, StructureLimit
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE
+from zstruct.sources.hdf5.file import h5py
 
 __all__ = ["MACEHDF5Exporter"]
 
@@ -113,53 +114,36 @@ class MACEHDF5Exporter(Exporter):
         """
         self._contents = contents
         kept = set(contents.fields) - self.limits.left_out(contents)
-        categories = contents.categories["config_type"] if "config_type" in kept else []
+        self._has_types = "config_type" in kept
+        categories = contents.categories["config_type"] if self._has_types else []
         self._properties = {name: key for name, key in _KNOWN.items() if name in kept}
         self._label_weights = {
             _KNOWN[name]: weight for name, weight in _WEIGHTS.items() if name in kept and weight in kept
         }
-        self._file = created(target)
-        self._objects = SmallObjects()
-        self._file.attrs["drop_last"] = False
-        self._batch = self._file.create_group("config_batch_0")
-        self._nothing = self._objects.texts([_NOTHING]).reshape(())
-        self._config_types = self._objects.texts([*categories, _DEFAULT])
-        self._done = 0
+        self._nothing, self._config_types = Texts([_NOTHING]), Texts([*categories, _DEFAULT])
+        self._target = target
+        self._file = GroupsFile(target, "config_batch_0", "config_", ("properties", "property_weights"))
 
     def write(self, block: Block) -> None:
         """Append some structures."""
-        add, columns, offsets = self._objects.add, block.columns, block.offsets.tolist()
-        numbers = columns["numbers"].astype(np.int64)
-        positions = columns["positions"].astype(np.float64)
-        labels = [
-            (
-                key,
-                columns[name],
-                block.has(name).tolist(),
-                self._contents.fields[name].level == ATOM,
-                self._weights_of(self._label_weights.get(key), block),
-            )
-            for name, key in self._properties.items()
+        columns, everywhere = block.columns, np.ones(len(block), dtype=bool)
+        parts = [
+            Part("atomic_numbers", columns["numbers"].astype(np.int64), everywhere, of_atoms=True),
+            Part("positions", columns["positions"].astype(np.float64), everywhere, of_atoms=True),
+            Part("cell", columns["cell"], everywhere),
+            Part("pbc", columns["pbc"], everywhere),
+            Part("weight", self._weights_of("weight", block), everywhere),
+            *self._config_types.parts("config_type", self._config_types_of(block), everywhere),
         ]
-        weights = self._weights_of("weight", block)
-        config_types = self._config_types_of(block)
-        none = np.zeros(())
-        for i in range(len(block)):
-            rows = slice(offsets[i], offsets[i + 1])
-            group = self._objects.group(self._batch.id, f"config_{self._done + i}")
-            add(group, "atomic_numbers", numbers[rows])
-            add(group, "positions", positions[rows])
-            properties = self._objects.group(group, "properties")
-            label_weights = self._objects.group(group, "property_weights")
-            for key, values, has, of_atoms, weight in labels:
-                value = values[rows] if of_atoms else values[i, ...]
-                add(properties, key, value if has[i] else self._nothing)
-                add(label_weights, key, weight[i, ...] if has[i] else none)
-            add(group, "cell", columns["cell"][i])
-            add(group, "pbc", columns["pbc"][i])
-            add(group, "weight", weights[i, ...])
-            add(group, "config_type", config_types[i, ...])
-        self._done += len(block)
+        for name, key in self._properties.items():
+            here, of_atoms = block.has(name), self._contents.fields[name].level == ATOM
+            weights = np.where(here, self._weights_of(self._label_weights.get(key), block), 0.0)
+            parts += [
+                Part(f"properties/{key}", columns[name], here, of_atoms),
+                *self._nothing.parts(f"properties/{key}", np.full(len(block), -1), ~here),
+                Part(f"property_weights/{key}", weights, everywhere),
+            ]
+        self._file.add(block.n_atoms, parts)
 
     def _weights_of(self, name: str | None, block: Block) -> NDArray[np.float64]:
         """Return weights, shape (n,), which are one where nothing else is said."""
@@ -167,17 +151,19 @@ class MACEHDF5Exporter(Exporter):
             return np.ones(len(block))
         return np.where(block.has(name), block.columns[name], 1.0).astype(np.float64)
 
-    def _config_types_of(self, block: Block) -> NDArray[Any]:
-        """Return the text of each structure, shape (n,)."""
-        if len(self._config_types) == 1 or "config_type" not in block.columns:
-            return self._config_types[np.full(len(block), -1)]
-        return self._config_types[np.where(block.has("config_type"), block.columns["config_type"], -1)]
+    def _config_types_of(self, block: Block) -> NDArray[np.integer[Any]]:
+        """Return the code of each structure, shape (n,); -1 is what has no type."""
+        if "config_type" not in block.columns or not self._has_types:
+            return np.full(len(block), -1)
+        return np.where(block.has("config_type"), block.columns["config_type"], -1)
 
     def end(self) -> None:
-        """Close the file."""
-        self.abort()
+        """Say how MACE is to batch structures, and close the file."""
+        self._file.end()
+        with h5py().File(self._target, "r+") as file:
+            file.attrs["drop_last"] = False
 
     def abort(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            self._file.abort()

@@ -5,7 +5,6 @@ Formats are not known here.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from zstruct.arguments import names
 from zstruct.batch.packed import PackedBatch
 from zstruct.errors import InputError
-from zstruct.exporters.blocks import Block, Contents
+from zstruct.exporters.blocks import Block, Contents, ranges_of
 from zstruct.loading.dataset_options import Cache
 from zstruct.loading.reader import StructureReader
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE, Field, infer
@@ -232,9 +231,7 @@ def block_ranges(n_atoms: NDArray[np.int64], fields: Iterable[Field]) -> Iterato
     rows = {True: 0, False: 0}
     for field in fields:
         rows[field.level == ATOM] += field.row_bytes
-    edges = np.cumsum(n_atoms * rows[True] + rows[False]) // _BLOCK_BYTES
-    cuts = [0, *(np.flatnonzero(np.diff(edges)) + 1).tolist(), len(edges)]
-    yield from ((a, b) for a, b in itertools.pairwise(cuts) if b > a)
+    yield from ranges_of(n_atoms * rows[True] + rows[False], _BLOCK_BYTES)
 
 
 def given_structures(field: Field, rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
