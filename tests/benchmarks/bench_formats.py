@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numcodecs
 import numpy as np
@@ -36,9 +37,10 @@ from tests.benchmarks.format_files import (
 )
 from zstruct import parallel
 from zstruct.sources import expand
+from zstruct.sources.options import SourceOptions
 
 _PIECE = 4 << 20
-_OF_FLOOR, _OF_PEERS = 0.3, 10.0
+_OF_FLOOR = 0.3
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _out(file: OutFile, folder: Path, scale: float) -> list[list[str]]:
         for name, peer in file.peers.items():
             sides[name], sizes[name] = peer(some), sizes["zstruct"] / file.share
         found = costs(sides, folder, repeats=3)
-    return _rows(f"{file.name}, out", n, found, sizes, _OF_PEERS)
+    return _rows(f"{file.name}, out", n, found, sizes, file.target)
 
 
 def _exported(store: Path, folder: Path, file: OutFile) -> Path:
@@ -117,16 +119,16 @@ def _in_beside_peers(file: TextFile, folder: Path, scale: float) -> list[list[st
     n = max(file.share, int(file.n * scale))
     path, few = file.write(n, folder / "all"), file.write(n // file.share, folder / "few")
     sizes = {"zstruct": size_of(path), **dict.fromkeys(file.peers, size_of(few))}
-    sides: dict[str, Callable[[Path], object]] = {"zstruct": lambda out: _read(path)}
+    sides: dict[str, Callable[[Path], object]] = {"zstruct": lambda out: _read(path, file.options)}
     sides |= {name: lambda out, read=read: read(sample_path(few)) for name, read in file.peers.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = costs(sides, folder, repeats=3)
-    return _rows(file.name, n, found, sizes, _OF_PEERS)
+    return _rows(file.name, n, found, sizes, file.target)
 
 
 def _rows(
-    name: str, n: int, found: Mapping[str, Cost], sizes: Mapping[str, float], target: float
+    name: str, n: int, found: Mapping[str, Cost], sizes: Mapping[str, float], target: float | None
 ) -> list[list[str]]:
     """Return a row for each of those that are beside ours."""
     speeds = {side: _Speed(sizes[side] / cost.wall, sizes[side] / cost.cpu) for side, cost in found.items()}
@@ -135,7 +137,9 @@ def _rows(
     return [_row(name, sizes["zstruct"], n, ours, other, target) for other in others]
 
 
-def _row(name: str, size: float, n: int, ours: _Speed, other: tuple[str, _Speed], target: float) -> list[str]:
+def _row(
+    name: str, size: float, n: int, ours: _Speed, other: tuple[str, _Speed], target: float | None
+) -> list[str]:
     beside, theirs = other
     return [
         name,
@@ -146,12 +150,12 @@ def _row(name: str, size: float, n: int, ours: _Speed, other: tuple[str, _Speed]
         f"{ours.wall / theirs.wall:.2f}",
         f"{ours.cpu:.0f}",
         f"{ours.cpu / theirs.cpu:.2f}",
-        f"{target:g}",
+        "" if target is None or ours is theirs else f"{target:g}",
     ]
 
 
-def _read(path: Path) -> int:
-    sources, _ = expand(str(path))
+def _read(path: Path, options: Mapping[str, Any]) -> int:
+    sources, _ = expand(str(path), options=SourceOptions(**options))
     return sum(len(raw.frames) for source in sources for piece in source.scan() for raw in source.read(piece))
 
 

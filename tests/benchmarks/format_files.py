@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import zstruct
+from tests.benchmarks import run_files
 from tests.benchmarks.workloads import molecules
 
 _ATOMS = 50  # of crystals, which are all of one composition
@@ -51,6 +52,10 @@ class TextFile:
         What else reads it, by name.
     n, share
         Structures to write; others read one of so many.
+    options
+        Of the source.
+    target
+        How many times as fast as others it is to be; None where nobody has asked.
     """
 
     name: str
@@ -58,6 +63,8 @@ class TextFile:
     peers: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     n: int = 10_000
     share: int = 20
+    options: Mapping[str, Any] = field(default_factory=dict)
+    target: float | None = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class OutFile:
         What makes writers of some `ase.Atoms` to a path.
     n, share
         Structures to write; others write one of so many.
+    target
+        How many times as fast as others it is to be; None where nobody has asked.
     """
 
     name: str
@@ -86,6 +95,7 @@ class OutFile:
     peers: Mapping[str, Callable[[list[Any]], Callable[[Path], object]]] = field(default_factory=dict)
     n: int = 400_000
     share: int = 20
+    target: float | None = 10.0
 
 
 def size_of(path: Path) -> float:
@@ -170,6 +180,7 @@ BINARY = (
     FormatFile("HDF5, a group each", 20_000, _molecules("hdf5", "a.h5")),
     FormatFile("HDF5 of MACE", 20_000, _molecules("mace-hdf5", "a.h5")),
     FormatFile("packed memmap", 400_000, _molecules("packed-memmap", "a"), _ASE),
+    FormatFile("Parquet", 400_000, _molecules("parquet", "a.parquet")),
     FormatFile("DeePMD npy", 200_000, _deepmd_npy),
 )
 
@@ -234,6 +245,24 @@ TEXT = (
     TextFile("DeePMD raw", _raw, {"dpdata": _by_dpdata("deepmd/raw")}),
     TextFile("XSF", _exported("xsf", "a.xsf", _crystals, *_LABELS), {"ASE": _by_ase("xsf")}),
     TextFile("extended XYZ", _exported("xyz", "a.xyz", _crystals, *_LABELS), {"ASE": _by_ase("extxyz")}),
+    TextFile(
+        "VASP, OUTCAR",
+        run_files.outcar,
+        {"ASE": _by_ase("vasp-out"), "dpdata": _by_dpdata("vasp/outcar")},
+        n=2_000,
+    ),
+    TextFile(
+        "VASP, vasprun.xml",
+        run_files.vasprun,
+        {"ASE": _by_ase("vasp-xml"), "dpdata": _by_dpdata("vasp/xml")},
+        n=2_000,
+    ),
+    TextFile("CP2K, -pos and -frc", run_files.cp2k_pair),
+    TextFile("JSON of pymatgen", run_files.pymatgen_json, n=2_000),
+    TextFile("pacemaker", run_files.pacemaker, n=2_000, options={"allow_pickle": True}),
+    TextFile("ASE trajectory", _molecules("traj", "a.traj"), {"ASE": _by_ase("traj")}, n=20_000, target=None),
+    TextFile("ASE database", _molecules("ase-db", "a.db"), {"ASE": _by_ase("db")}, n=4_000, target=None),
+    TextFile("ASE database, LMDB", _molecules("aselmdb", "a.aselmdb"), n=4_000, target=None),
 )
 
 
@@ -256,6 +285,7 @@ BINARY_OUT = (
     OutFile("HDF5, a group each", "hdf5", "a.h5", _of_molecules, n=20_000),
     OutFile("HDF5 of MACE", "mace-hdf5", "a.h5", _of_molecules, n=20_000),
     OutFile("packed memmap", "packed-memmap", "a", _of_molecules),
+    OutFile("Parquet", "parquet", "a.parquet", _of_molecules),
     OutFile("DeePMD npy", "deepmd-npy", "a", _of_crystals, n=100_000),
 )
 
@@ -301,4 +331,23 @@ TEXT_OUT = (
     ),
     OutFile("XSF", "xsf", "a.xsf", _of_crystals, ("forces",), {"ASE": _ase_writer("xsf")}, 10_000),
     OutFile("MTP, .cfg", "mtp-cfg", "train.cfg", _of_crystals, (*_LABELS, "stress"), n=10_000),
+    OutFile(
+        "ASE trajectory",
+        "traj",
+        "a.traj",
+        _of_crystals,
+        peers={"ASE": _ase_writer("traj")},
+        n=4_000,
+        target=None,
+    ),
+    OutFile(
+        "ASE database",
+        "ase-db",
+        "a.db",
+        _of_crystals,
+        peers={"ASE": _ase_writer("db")},
+        n=1_000,
+        target=None,
+    ),
+    OutFile("ASE database, LMDB", "aselmdb", "a.aselmdb", _of_crystals, n=1_000, target=None),
 )
