@@ -128,6 +128,27 @@ def test_columns_are_what_atoms_and_cells_say(store, tmp_path, also):
     zstruct.verify(tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"encoding": {"shuffle_seed": 3}}, {"encoding": "float32"}, {"workers": 2}]
+)
+def test_builds_read_nothing_again(tmp_path, small_chunks, monkeypatch, options):
+    path = tmp_path / "s"
+    with monkeypatch.context() as patch:
+        patch.setattr("zstruct.indexing.columns._work_out", None)
+        zstruct.build(source(np.random.default_rng(7), 61), path, progress=False, **options)
+    assert index_of(Store(path)).columns == {"formula", "fmax", "volume"}
+    built = contents(path / "index")
+    shutil.rmtree(path / "index")
+
+    zstruct.index(path)
+
+    assert contents(path / "index") == built
+
+
+def contents(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
 def test_an_index_is_no_part_of_the_content_and_of_no_other(store, tmp_path, monkeypatch):
     other = tmp_path / "other.zarr"
     zstruct.build(source(np.random.default_rng(4), 61), other, progress=False)

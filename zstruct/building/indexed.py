@@ -6,17 +6,19 @@ import os
 from collections.abc import Iterator, Mapping
 
 from zstruct.building.fields import PlannedField
+from zstruct.building.passing import passed
 from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredBlock
-from zstruct.indexing.columns import Known, write_columns
+from zstruct.indexing.columns import Indexed, write_columns
 from zstruct.paths_and_urls import is_url
 from zstruct.progress import Runner
 from zstruct.query.index import NAME, Index, index_of
 from zstruct.query.quantities import QUANTITIES
-from zstruct.store.metadata import consolidated, group_document, read_documents, write_document
+from zstruct.store.metadata import group_document, write_document
 from zstruct.store.spec import INDEX
 from zstruct.store.store import Store
+from zstruct.store.write import show_groups
 
 __all__ = ["put_index"]
 
@@ -39,24 +41,23 @@ def put_index(target: Target, plan: Plan, runner: Runner) -> None:
         return  # what a server copies is not here to be read
     folder = target.groups / INDEX
     known = list(_known(plan))
-    also = known[0].index.columns if plan.grows and known and known[0].start == 0 else ()
+    also = known[0].columns if plan.grows and known and known[0].start == 0 else ()
     written = write_columns(
         Store(target.store),
         folder,
         runner,
         also=sorted(also),
-        known=known,
+        known=[*known, *passed(plan, target)],
         links=plan.grows,
         durable=False,
     )
     if written:
         write_document(target.store / INDEX, group_document({}), durable=False)
         os.replace(folder, target.store / INDEX / NAME)
-        # Nobody sees the store yet, and whoever publishes it waits for the disk.
-        write_document(target.store, consolidated(read_documents(target.store)), durable=False)
+        show_groups(target.store, INDEX)  # whoever publishes the store waits for the disk
 
 
-def _known(plan: Plan) -> Iterator[Known]:
+def _known(plan: Plan) -> Iterator[Indexed]:
     """Yield what indexes of other stores say of structures of this one."""
     if plan.order_file is not None:
         return
@@ -70,7 +71,7 @@ def _known(plan: Plan) -> Iterator[Known]:
                 indexes[store.path] = index_of(store)
             index = indexes[store.path]
             if index is not None and (columns := _same(block, index, fields)):
-                yield Known(start, stop, Index(index.store, columns), block.chosen)
+                yield Indexed(start, stop, Index(index.store, columns), block.chosen)
 
 
 def _same(block: StoredBlock, index: Index, fields: Mapping[str, PlannedField]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from zstruct.building.blocks import Block
 from zstruct.building.fields import PlannedField, unit_factor
 from zstruct.building.markers import marker_of, settle
+from zstruct.building.passing import file_of, passing
 from zstruct.building.plan import Plan, load_plan
 from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredInput
@@ -128,7 +129,12 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
         stop = min(start + spec.grid.shard_rows, spec.shape[0])
         rows = _Rows(planned, task.known_rows - start)
         pieces = rows.seen(_pieces(plan, planned, start, stop, spec.grid.chunk_rows))
+        looked_at = passing(plan, planned, start, stop)
+        if looked_at is not None:
+            pieces = looked_at.seen(pieces)
         shard = write_pieces(folder, spec, task.shard, pieces, durable=task.settles)
+        if looked_at is not None:
+            looked_at.save(file_of(task.marker))
         summary = {"shard": shard, **rows.summary()}
     if task.settles:
         settle(task, summary)

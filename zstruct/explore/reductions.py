@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from zstruct.explore.arguments import check_labels
 from zstruct.explore.selection import row_blocks, rows_of
+from zstruct.geometry.volumes import cell_volumes
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.schema import ATOM, STRUCTURE
 
@@ -90,6 +91,6 @@ def repeated_rows(
 def volumes(cells: xr.Variable) -> NDArray[np.float64]:
     """Return the volume of each cell, NaN where lattice vectors are missing, shape (structures,)."""
     edges = np.arange(len(cells) + 1)
-    parts = [np.abs(np.linalg.det(rows)) for _, rows, _ in row_blocks(cells, edges)]
+    parts = [cell_volumes(rows) for _, rows, _ in row_blocks(cells, edges)]
     found = np.concatenate(parts) if parts else np.zeros(0)
     return np.where(found > 0, found, np.nan)

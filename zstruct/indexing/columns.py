@@ -1,23 +1,25 @@
 """Work out the columns of an index and write them, range by range of structures, as a scan computes them.
 
-The codes of formulas are those of the store, as narrow as they can be. What other columns say of structures
-that come from other stores that have an index is taken from there, in whole shards where a store begins with
-all of another one. How an index comes to its place is not known here.
+The codes of formulas are those of the store, as narrow as they can be. Of other columns, what is known is
+taken from where it is known: from indexes of stores that structures come from, in whole shards where a store
+begins with all of another one. How an index comes to its place is not known here.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.memory import keep_freed
 from zstruct.progress import Runner
 from zstruct.query.block import Block, Lookup
-from zstruct.query.formulas import formulas_of
+from zstruct.query.formulas import n_formulas
 from zstruct.query.index import Index, indexed
 from zstruct.query.quantities import FORMULA, QUANTITIES
 from zstruct.query.table import StoreTable
@@ -25,21 +27,40 @@ from zstruct.schema import STRUCTURE
 from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.chunks import grid_with
 from zstruct.store.scattered import read_scattered
-from zstruct.store.shared_shards import put_shard, shared_shards
+from zstruct.store.shared_shards import SharedShard, put_shard, shared_shards
 from zstruct.store.spec import CATEGORIES, GROUP_VERSION, INDEX, ArraySpec
 from zstruct.store.store import Store
-from zstruct.store.write import Shard, WrittenArray, complete, create, write_shard
+from zstruct.store.write import Shard, WrittenArray, complete, write_shard
 
-__all__ = ["Known", "column_spec", "write_columns"]
+__all__ = ["Indexed", "Known", "column_spec", "write_columns"]
 
-_TASK_ATOMS = 1 << 21  # that one task looks at, about
+_TASK_ATOMS = 1 << 19  # that one task looks at, about
 # Columns are read from end to end: large chunks take less to read, and bytes that stay as they are to decode.
 _CHUNK_ROWS = 1 << 16
 _CODEC = ChunkCodec("lz4", 5, "noshuffle")
 
 
+class Known(Protocol):
+    """What is known of structures ``start:stop`` of a store."""
+
+    @property
+    def start(self) -> int:
+        """The first of them."""
+
+    @property
+    def stop(self) -> int:
+        """The one behind them."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The quantities that are known."""
+
+    def read(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
+        """Return a quantity of some of them."""
+
+
 @dataclass(frozen=True)
-class Known:
+class Indexed:
     """Structures ``start:stop`` of a store that are structures of another one, which has an index.
 
     Parameters
@@ -57,12 +78,23 @@ class Known:
     index: Index
     chosen: NDArray[np.int64] | None = None
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The quantities that the index has."""
+        return self.index.columns
+
     def read(self, name: str, start: int, stop: int) -> NDArray[np.float64]:
-        """Return a column of some of them."""
+        """Return a quantity of some of them."""
         array, first, last = self.index.path(name), start - self.start, stop - self.start
         if self.chosen is None:
             return self.index.store.read(array, first, last)
         return read_scattered(self.index.store, array, self.chosen[first:last])
+
+    def shared(self, spec: ArraySpec) -> list[SharedShard]:
+        """Return the first shards of a column of a store that begins with all of the other one."""
+        if self.start or self.chosen is not None or spec.path not in self.columns:
+            return []
+        return shared_shards(self.index.store, self.index.path(spec.path), spec)
 
 
 @dataclass(frozen=True)
@@ -70,7 +102,7 @@ class _Range:
     """Structures ``start:stop`` of a store, and what is to be worked out of them."""
 
     store: Store
-    names: tuple[str, ...]
+    name: str
     start: int
     stop: int
 
@@ -92,13 +124,14 @@ def write_columns(
     store
         The store.
     folder
-        Where there is nothing yet. If the index would have no columns, nothing is there afterwards.
+        Where it is written, in place of what was left there. If the index would have no columns, nothing is
+        written.
     runner
         Where tasks run.
     also
         Quantities that it has on request.
     known
-        Structures that need not be looked at, ascending.
+        What need not be worked out.
     links
         Whether shards that another store has, too, may be the same file.
     durable
@@ -107,23 +140,21 @@ def write_columns(
     names = indexed(store, tuple(also))
     if not names:
         return []
-    specs = [column_spec(name, store.n_structures, _dtype(store, name)) for name in names]
+    shutil.rmtree(folder, ignore_errors=True)
+    keep_freed()
+    written = []
+    for name in names:
+        spec = column_spec(name, store.n_structures, _dtype(store, name))
+        shards = _put_known(store, folder, spec, known, links=links, durable=durable)
+        for rows in _shards(store, spec, len(shards), runner, known):
+            shards.append(write_shard(folder, spec, len(shards), rows, durable=durable))
+        written.append(WrittenArray(spec, shards))
     attrs = {
         "encoding-type": f"zstruct-{INDEX}",
         "encoding-version": GROUP_VERSION,
         "store_digest": store.digest,
     }
-    create(folder, specs, attrs)
-    usable = [one for one in known if set(names) <= one.index.columns]
-    shards = {
-        spec.path: _put_known(store, folder, spec, usable, links=links, durable=durable) for spec in specs
-    }
-    first = min(map(len, shards.values()))
-    for k, columns in _shards(store, specs, first, runner, usable):
-        for spec in specs:
-            if len(shards[spec.path]) == k:
-                shards[spec.path].append(write_shard(folder, spec, k, columns[spec.path], durable=durable))
-    complete(folder, {}, [WrittenArray(spec, shards[spec.path]) for spec in specs], durable=durable)
+    complete(folder, attrs, written, durable=durable)
     return names
 
 
@@ -141,20 +172,19 @@ def _dtype(store: Store, name: str) -> str:
     """Return the dtype of a column: of codes, the smallest that has room for all of them."""
     if name != FORMULA:
         return "float64"
-    n_formulas = len(formulas_of(store, FORMULA).offsets) - 1
-    return next(dtype for dtype in ("uint8", "uint16", "uint32") if n_formulas - 1 <= np.iinfo(dtype).max)
+    return next(kind for kind in ("uint8", "uint16", "uint32") if n_formulas(store) - 1 <= np.iinfo(kind).max)
 
 
 def _put_known(
     store: Store, folder: Path, spec: ArraySpec, known: Sequence[Known], *, links: bool, durable: bool
 ) -> list[Shard]:
     """Put the first shards of a column, which another store has, too, in their places."""
-    if not known or known[0].start or known[0].chosen is not None:
+    first = known[0] if known else None
+    if not isinstance(first, Indexed):
         return []
-    index = known[0].index
-    if spec.path == FORMULA and not _begin_alike(store, index.store):
+    if spec.path == FORMULA and not _begin_alike(store, first.index.store):
         return []
-    shared = shared_shards(index.store, index.path(spec.path), spec)
+    shared = first.shared(spec)
     for one in shared:
         put_shard(one, folder, spec, links=links, durable=durable)
     return [one.known for one in shared]
@@ -170,45 +200,43 @@ def _begin_alike(store: Store, other: Store) -> bool:
 
 
 def _shards(
-    store: Store, specs: Sequence[ArraySpec], first: int, runner: Runner, known: Sequence[Known]
-) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    """Yield the columns of one shard after the other: those of no more than are worked on are in memory."""
-    dtypes = {spec.path: spec.dtype for spec in specs}
-    names, rows = tuple(name for name in dtypes if name != FORMULA), specs[0].grid.shard_rows
-    n = store.n_structures
-    tasks = list(_ranges(store, names, first * rows, known, rows)) if names else []
+    store: Store, spec: ArraySpec, first: int, runner: Runner, known: Sequence[Known]
+) -> Iterator[NDArray[Any]]:
+    """Yield the rows of one shard of a column after the other."""
+    n, rows = store.n_structures, spec.grid.shard_rows
+    starts = range(first * rows, n, rows)
+    if spec.path == FORMULA:
+        for start in starts:
+            yield store.read(FORMULA, start, min(start + rows, n)).astype(spec.dtype)
+        return
+    of_column = sorted((one for one in known if spec.path in one.columns), key=lambda one: one.start)
+    tasks = list(_ranges(store, spec.path, first * rows, of_column, rows))
     atoms = max(1, store.n_atoms // max(1, n))
     sizes = [(task.stop - task.start) * atoms * 24 for task in tasks]
     runner.begin("index", sum(sizes), 0)
     done = runner.run(_work_out, tasks, sizes)
-    waiting: dict[int, dict[str, NDArray[np.float64]]] = {}
+    waiting: dict[int, NDArray[np.float64]] = {}
     following = 0
-    for k, start in enumerate(range(first * rows, n, rows), first):
+    for start in starts:
         stop = min(start + rows, n)
-        columns = {name: np.empty(stop - start, dtype) for name, dtype in dtypes.items()}
-        if FORMULA in columns:
-            columns[FORMULA][:] = store.read(FORMULA, start, stop)
-        for one in known:
+        column = np.empty(stop - start)
+        for one in of_column:
             a, b = max(start, one.start), min(stop, one.stop)
             if a < b:
-                for name in names:
-                    columns[name][a - start : b - start] = one.read(name, a, b)
+                column[a - start : b - start] = one.read(spec.path, a, b)
         while following < len(tasks) and tasks[following].start < stop:
             task = tasks[following]
             while following not in waiting:
                 which, found = next(done)
                 waiting[which] = found
-            for name, values in waiting.pop(following).items():
-                columns[name][task.start - start : task.stop - start] = values
+            column[task.start - start : task.stop - start] = waiting.pop(following)
             following += 1
-        yield k, columns
+        yield column
     for _ in done:  # the pool ends
         pass
 
 
-def _ranges(
-    store: Store, names: tuple[str, ...], first: int, known: Sequence[Known], rows: int
-) -> Iterator[_Range]:
+def _ranges(store: Store, name: str, first: int, known: Sequence[Known], rows: int) -> Iterator[_Range]:
     """Yield ranges of about as many atoms as one task looks at, of what is not known from a structure on.
 
     None crosses the edge of a shard.
@@ -218,13 +246,12 @@ def _ranges(
     for begin, end in [*((one.start, one.stop) for one in known), (n, n)]:
         while first < begin:
             stop = min(first + step, (first // rows + 1) * rows, begin)
-            yield _Range(store, names, first, stop)
+            yield _Range(store, name, first, stop)
             first = stop
         first = max(first, end)
 
 
-def _work_out(task: _Range) -> dict[str, NDArray[np.float64]]:
-    """Return the columns of a range."""
+def _work_out(task: _Range) -> NDArray[np.float64]:
+    """Return the column of a range."""
     block = Block(Lookup(StoreTable(task.store, computing=True)), task.start, task.stop)
-    every = slice(0, task.stop - task.start)
-    return {name: block.quantity(QUANTITIES[name], every).values for name in task.names}
+    return block.quantity(QUANTITIES[task.name], slice(0, task.stop - task.start)).values

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.errors import InputError
+from zstruct.geometry.volumes import cell_volumes
 from zstruct.schema import FIELDS
 from zstruct.sources.normalize.checks import NOT_SYMMETRIC, not_symmetric
 from zstruct.store.label_writer import LabelColumn
@@ -29,13 +30,8 @@ def volumes(store: Store, start: int, stop: int) -> NDArray[np.float64]:
 
 
 def volumes_of(cells: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the volumes of cells, shape (n, 3, 3), some of which may be missing, shape (n,)."""
-    a, b, c = np.nan_to_num(cells.astype(np.float64, copy=False)).transpose(1, 2, 0)
-    return np.abs(
-        a[0] * (b[1] * c[2] - b[2] * c[1])
-        + a[1] * (b[2] * c[0] - b[0] * c[2])
-        + a[2] * (b[0] * c[1] - b[1] * c[0])
-    )
+    """Return the volumes of cells, shape (n, 3, 3), some of which may be missing: zero, shape (n,)."""
+    return cell_volumes(np.nan_to_num(cells))
 
 
 def stress_of_virial(

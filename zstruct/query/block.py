@@ -18,6 +18,7 @@ from zstruct.compositions import element_counts
 from zstruct.query.arithmetic import Values, numbers
 from zstruct.query.quantities import QUANTITIES, Quantity
 from zstruct.query.table import Table
+from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM
 
 __all__ = ["Block", "Lookup", "Which", "part_of", "places_of", "size_of"]
@@ -95,11 +96,10 @@ class Lookup:
         def work() -> NDArray[np.int64]:
             formulas = self.table.formulas
             assert formulas is not None
-            which = np.isin(formulas.numbers, elements)
-            kinds = np.repeat(np.arange(len(formulas.offsets) - 1), np.diff(formulas.offsets))
-            sums = np.zeros(len(formulas.offsets) - 1, dtype=np.int64)
-            np.add.at(sums, kinds[which], formulas.counts[which])
-            return sums
+            asked = np.zeros(1 + np.iinfo(np.uint8).max, dtype=bool)
+            asked[list(elements)] = True
+            counts = np.where(asked[formulas.numbers], formulas.counts, 0)
+            return segment_reduce(counts.astype(np.int64), formulas.offsets, "sum")
 
         return self.once(("elements", elements), work)
 

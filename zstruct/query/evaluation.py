@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.errors import InputError
+from zstruct.memory import keep_freed
 from zstruct.query.binding import Bound, bound
 from zstruct.query.block import Block, Lookup, Which, part_of
 from zstruct.query.by_formula import by_formula
@@ -28,7 +29,6 @@ __all__ = ["Selectable", "chosen", "holding"]
 # more, if rows of their atoms are read.
 _BLOCK, _BLOCK_OF_ATOMS = 1 << 17, 1 << 18
 _MOST_BLOCKS = 8  # that one task asks about, one after the other
-_KEPT = 8 << 20  # bytes
 
 
 class Selectable(Table, Protocol):
@@ -149,19 +149,10 @@ def holding(bound: Bound, table: Table, among: NDArray[np.bool_] | None = None) 
     starts = range(0, n, rows)
     if not starts:
         return np.zeros(0, dtype=np.int64)
-    _keep_memory()
+    keep_freed()
     if min(len(starts), n_threads) == 1:
         return held_by(starts)
     many = max(1, min(_MOST_BLOCKS, len(starts) // (4 * n_threads)))
     tasks = [starts[k : k + many] for k in range(0, len(starts), many)]
     done = parallel.run(held_by, tasks, runs_in="here", workers=n_threads)
     return np.concatenate([part for _, part in sorted(done, key=itemgetter(0))])
-
-
-def _keep_memory() -> None:
-    """Have the next blocks use the memory of those before: new pages take longer than the rows in them.
-
-    The C library gives back what is free at the end of its heap, if that is more than twice the largest array
-    that was ever freed; so one that nobody touches is. Where it does not, this does nothing.
-    """
-    np.empty(_KEPT, dtype=np.uint8)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from zstruct.query.quantities import FORMULA
 from zstruct.store.store import Store
 
-__all__ = ["Formulas", "formulas_of", "has_formulas"]
+__all__ = ["Formulas", "formulas_of", "has_formulas", "n_formulas"]
 
 
 class Formulas(NamedTuple):
@@ -37,6 +37,11 @@ _TABLES = [f"formulas/{name}" for name in Formulas._fields[1:]]
 def has_formulas(store: Store) -> bool:
     """Return whether a store has a table of formulas; those of format 1.0 have none."""
     return FORMULA in store.fields and {*_TABLES} <= {*store.array_names()}
+
+
+def n_formulas(store: Store) -> int:
+    """Return how many formulas a store has, of one that has them."""
+    return store.shape(_TABLES[0])[0] - 1
 
 
 def formulas_of(store: Store, codes: str) -> Formulas:

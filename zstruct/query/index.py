@@ -18,14 +18,14 @@ from zstruct.store.labelled import labels_of
 from zstruct.store.spec import GROUP_VERSION, INDEX
 from zstruct.store.store import Store
 
-__all__ = ["GROUP", "NAME", "ON_REQUEST", "Index", "index_of", "indexed"]
+__all__ = ["ALWAYS", "GROUP", "NAME", "ON_REQUEST", "Index", "index_of", "indexed"]
 
 #: The name of the one index that a store has, and its path.
 NAME = "default"
 GROUP = f"{INDEX}/{NAME}"
 
 #: The quantities that an index has, and those that it has if somebody asks for them.
-_ALWAYS = (FORMULA, "fmax", "volume")
+ALWAYS = (FORMULA, "fmax", "volume")
 ON_REQUEST = ("shortest_distance",)
 
 
@@ -59,7 +59,7 @@ class Index:
 
 def indexed(store: Store, also: tuple[str, ...] = ()) -> list[str]:
     """Return the quantities that the index of a store has, with some that are asked for."""
-    asked = [name for name in (*_ALWAYS, *ON_REQUEST) if name in _ALWAYS or name in also]
+    asked = [name for name in (*ALWAYS, *ON_REQUEST) if name in ALWAYS or name in also]
     there = [name for name in asked if set(QUANTITIES[name].needs) <= set(store.fields)]
     return [name for name in there if name != FORMULA or has_formulas(store)]
 
@@ -75,7 +75,7 @@ def index_of(store: Store) -> Index | None:
     major = GROUP_VERSION.split(".")[0]
     if attrs["store_digest"] != store.digest or str(attrs["encoding-version"]).split(".")[0] != major:
         return None
-    names = {name.rpartition("/")[2] for name in opened.array_names(GROUP)} & {*_ALWAYS, *ON_REQUEST}
+    names = {name.rpartition("/")[2] for name in opened.array_names(GROUP)} & {*ALWAYS, *ON_REQUEST}
     if labels_of(store) is not None:
         names = {name for name in names if set(QUANTITIES[name].needs) <= set(GEOMETRY)}
     return Index(opened, frozenset(names))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zstruct.elements import NUMBERS
 from zstruct.geometry.distances import shortest_distances
+from zstruct.geometry.volumes import cell_volumes
 from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Level
 
@@ -55,6 +56,8 @@ class Quantity:
         Fields of structures whose rows it is called with, too; None for those that nobody has.
     parts
         Quantities and fields that it is computed from in place of its fields.
+    joined
+        Makes that of a structure of those of two parts of its atoms; None: nothing does.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Quantity:
     compute: Callable[..., NDArray[Any]] | None = None
     also: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    joined: np.ufunc | None = None
 
 
 def _per_atom(values: NDArray[Any], n_atoms: NDArray[Any]) -> NDArray[np.float64]:
@@ -72,8 +76,8 @@ def _per_atom(values: NDArray[Any], n_atoms: NDArray[Any]) -> NDArray[np.float64
 
 
 def _volume(cells: NDArray[Any]) -> NDArray[np.float64]:
-    volumes = np.abs(np.linalg.det(np.asarray(cells, np.float64)))
-    return np.where(volumes > 0, volumes, np.nan)
+    found = cell_volumes(cells)
+    return np.where(found > 0, found, np.nan)
 
 
 def _pressure(stresses: NDArray[Any]) -> NDArray[np.float64]:
@@ -85,8 +89,10 @@ def _largest(stresses: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _largest_norm(offsets: NDArray[np.int64], forces: NDArray[Any]) -> NDArray[np.float64]:
-    rows = np.asarray(forces, np.float64)
-    return np.sqrt(segment_reduce(np.einsum("ij,ij->i", rows, rows), offsets, "max"))
+    with np.errstate(over="ignore"):
+        squares = np.square(forces, dtype=np.float64)
+    sums = squares[:, 0] + squares[:, 1] + squares[:, 2]  # takes half of what `einsum` does
+    return np.sqrt(segment_reduce(sums, offsets, "max"))
 
 
 def _largest_component(offsets: NDArray[np.int64], forces: NDArray[Any]) -> NDArray[np.float64]:
@@ -121,7 +127,10 @@ _ROWS = (
         "energy_per_atom", "eV", "energy divided by the number of atoms", ("energy", "n_atoms"),
         compute=_per_atom,
     ),
-    Quantity("fmax", _FORCE, "largest norm of the force on any atom", ("forces",), ATOM, _largest_norm),
+    Quantity(
+        "fmax", _FORCE, "largest norm of the force on any atom", ("forces",), ATOM, _largest_norm,
+        joined=np.maximum,
+    ),
     Quantity(
         "max_force_component", _FORCE, "largest absolute component of the force on any atom", ("forces",),
         ATOM, _largest_component,

@@ -22,6 +22,7 @@ from zstruct.store.files import (
     shard_path,
 )
 from zstruct.store.metadata import (
+    CONSOLIDATED,
     DOCUMENT,
     array_document,
     consolidated,
@@ -30,6 +31,7 @@ from zstruct.store.metadata import (
     read_documents,
     write_document,
 )
+from zstruct.store.metadata_checks import read_document
 from zstruct.store.spec import (
     ENCODING_TYPE,
     ENCODING_VERSION,
@@ -50,6 +52,7 @@ __all__ = [
     "create",
     "create_parent",
     "finish",
+    "show_groups",
     "write_array",
     "write_chunks",
     "write_pieces",
@@ -214,9 +217,20 @@ def finish(
     Whoever publishes it waits for the disk.
     """
     documents = _completed(path, attrs, arrays, durable=False, but=[HISTORY])
-    beside = read_documents(Path(path, HISTORY))
-    documents |= {f"{HISTORY}/{inner}" if inner else HISTORY: said for inner, said in beside.items()}
+    write_document(path, consolidated(documents | _within(path, HISTORY)), durable=False)
+
+
+def show_groups(path: str | os.PathLike[str], kind: str) -> None:
+    """Have the consolidated metadata of a store, which nobody sees yet, show groups that it does not show."""
+    root = read_document(Path(path, DOCUMENT))
+    documents = {"": root, **root.pop(CONSOLIDATED)["metadata"], **_within(path, kind)}
     write_document(path, consolidated(documents), durable=False)
+
+
+def _within(path: str | os.PathLike[str], kind: str) -> dict[str, dict[str, Any]]:
+    """Return the documents of all groups of a kind, by path in the store."""
+    beside = read_documents(Path(path, kind))
+    return {f"{kind}/{inner}" if inner else kind: said for inner, said in beside.items()}
 
 
 def complete(
