@@ -360,7 +360,7 @@ OPTIONS: Mapping[str, Option] = {
         lambda value: value is None or (isinstance(value, Mapping) and all(map(_is_text, value))),
     ),
     "on_error": choice("raise", "skip"),
-    "compression": choice("fast", "small"),
+    "compression": choice("fast", "small", "raw"),
     "only": choice("forces", None),
     "shuffle_seed": _whole(0),
     "seed": _whole(none=False),

@@ -69,7 +69,9 @@ def assert_same_store(a, b):
     zstruct.verify(b)
 
 
-@pytest.mark.parametrize("encoding", [None, "float32", "decimal", {"compression": "small"}])
+@pytest.mark.parametrize(
+    "encoding", [None, "float32", "decimal", {"compression": "small"}, {"compression": "raw"}]
+)
 def test_one_after_the_other_is_both_is_one_build(files, small_chunks, everything_is_worth_it, encoding):
     whole = build(files, "whole.zarr", encoding=encoding)
     for name in ("a.zarr", "b.zarr"):

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from zstruct.store.chunk_codec import ChunkCodec
+from zstruct.store.chunk_codec import HEADER_BYTES, ChunkCodec, is_plain
 from zstruct.store.decimals import Decimal
 
 DECIMAL = Decimal(8, "int32")
 CODECS = [
     ("float32", ChunkCodec.chosen("float32")),
     ("float64", ChunkCodec.chosen("float64", "small")),
+    ("float64", ChunkCodec.chosen("float64", "raw")),
     ("uint8", ChunkCodec.chosen("uint8")),
     ("float64", ChunkCodec.chosen("float64", "fast", DECIMAL)),
     ("float64", ChunkCodec.chosen("float64", "small", Decimal(0, "int64"))),
+    ("float64", ChunkCodec.chosen("float64", "raw", DECIMAL)),
 ]
 
 
@@ -89,3 +91,21 @@ def test_small_is_smaller():
     rows = np.random.default_rng(0).normal(size=(10_000, 3)).astype(np.float32)
     sizes = [len(ChunkCodec.chosen("float32", kind).encode(rows)) for kind in ("small", "fast")]
     assert sizes[0] < 0.95 * sizes[1]
+
+
+@pytest.mark.parametrize("kind", ["fast", "small", "raw"])
+def test_what_chunks_are_made_for_is_seen_in_their_codec(kind):
+    assert ChunkCodec.chosen("float64", kind, DECIMAL).compression("float64") == kind
+    assert ChunkCodec("zstd", 3).compression("float64") is None
+
+
+def test_without_compression_bytes_are_as_they_are_unless_there_is_nothing_in_them():
+    codec = ChunkCodec.chosen("float32", "raw")
+    rows = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    encoded = codec.encode(rows)
+    assert encoded[HEADER_BYTES:] == rows.tobytes()
+    assert is_plain(np.frombuffer(encoded, np.uint8, HEADER_BYTES), rows.nbytes)
+    zeros = codec.encode(np.zeros_like(rows))
+    assert len(zeros) < rows.nbytes // 10
+    assert not is_plain(np.frombuffer(zeros, np.uint8, HEADER_BYTES), rows.nbytes)
+    assert not codec.decompress(np.frombuffer(zeros, np.uint8), "float32", rows.shape).any()

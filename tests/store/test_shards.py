@@ -1,13 +1,16 @@
 import errno
 import json
+import os
 import pickle
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 import zarr
 from numcodecs import blosc
 
+import zstruct
 from zstruct.errors import CorruptStoreError
 from zstruct.schema import infer
 from zstruct.store.files import shard_path
@@ -69,10 +72,10 @@ def test_other_codecs_go_through_zarr(make_store, tmp_path, rng):
     assert np.array_equal(read(reader, 3, 37, "f4"), values[3:37].astype("f4"))
 
 
-@pytest.fixture
-def damaged(make_store, tmp_path, rng):
+@pytest.fixture(params=["noise", "steps"])
+def damaged(make_store, tmp_path, rng, request):
     """A reader of 40 rows in chunks of 8, two in a shard, and the file of the second shard."""
-    values = rng.normal(size=(40, 3))
+    values = rng.normal(size=(40, 3)) if request.param == "noise" else np.arange(120.0).reshape(40, 3) // 9
     made = make_store(tmp_path / "s.zarr", np.array([4] * 10), {"positions": values})
     return ArrayReader(Store(made.path), "positions"), shard_path(made.path, "positions", 1, 2), values
 
@@ -103,19 +106,26 @@ def test_a_cut_shard_is_found(damaged, known):
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_decoders_write_where_nobody_else_is(source, monkeypatch, private):
+@pytest.mark.parametrize("compression", ["fast", "raw"])
+def test_decoders_write_where_nobody_else_is(make_store, tmp_path, monkeypatch, private, compression):
     # They use that memory as scratch: two processes with one arena would spoil a block for each other.
-    out, decompress, there = np.zeros(len(source.columns["numbers"]), np.uint8), blosc.decompress, []
+    values = np.arange(120.0).reshape(40, 3) % (5 if compression == "fast" else 50)
+    made = make_store(tmp_path / "s.zarr", np.array([4] * 10), {"positions": values})
+    zstruct.rewrite(made.path, tmp_path / "s", compression=compression, chunks=16, progress=False)
+    out, there, wrapped = np.zeros_like(values), [], {}
 
-    def watched(encoded, dest):
-        there.append(np.shares_memory(dest, out))
-        return decompress(encoded, dest)
+    def watched(name, *arguments):
+        written = np.asarray(arguments[1] if name == "decompress" else arguments[1][1])
+        there.append(np.shares_memory(written, out))
+        return wrapped[name](*arguments)
 
-    monkeypatch.setattr("zstruct.store.chunk_codec.blosc.decompress", watched)
-    ArrayReader(Store(source.path), "numbers").read_into(0, len(out), out, private=private)
-    assert np.array_equal(out, source.columns["numbers"])
-    assert len(out) % 16  # a chunk that is not full has no place there
-    assert there == [private] * (len(there) - 1) + [False]
+    for name, module in (("decompress", blosc), ("preadv", os)):
+        wrapped[name] = getattr(module, name)
+        monkeypatch.setattr(module, name, partial(watched, name))
+    ArrayReader(Store(tmp_path / "s"), "positions").read_into(0, len(out), out, private=private)
+    assert np.array_equal(out, values)
+    # A chunk that is not full has no place there; what comes first are the checksums of shards.
+    assert there[-3:] == [private, private, False]
 
 
 def test_errors_of_the_system_are_not_the_store_s(damaged, monkeypatch):

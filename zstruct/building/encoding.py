@@ -33,7 +33,8 @@ class Encoding:
         the last bit. What is no decimal stays as it is. Without zstruct, such stores are read by zarr 3.2 or
         newer with ``cast-value-rs``.
     compression
-        ``"fast"``, to be read in training, or ``"small"``, to be kept: fewer bytes, slower to read.
+        ``"fast"``, to be read in training; ``"small"``, to be kept: fewer bytes, slower to read; or
+        ``"raw"``: more bytes, for a first epoch that is faster where the disk is. All have checksums.
 
     Raises
     ------

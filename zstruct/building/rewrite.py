@@ -180,7 +180,7 @@ def _check_room(target: Target, given: Given, plan: RewritePlan, changes: Sequen
         if nbytes is not None:
             decimal = change.before.codec.decimal
             share = given.share(change.name, decimal) if decimal else plan.shares.get(change.name)
-            needed += nbytes * change.growth(share)
+            needed += change.nbytes(nbytes, share)
     free = shutil.disk_usage(target.work).free
     if needed > free:
         raise WriteError(

@@ -42,7 +42,7 @@ class Form:
     encoding
         ``"decimal"`` or ``"plain"``.
     compression
-        ``"fast"`` or ``"small"``.
+        ``"fast"``, ``"small"`` or ``"raw"``.
     chunks
         Rows of a chunk of arrays over atoms or structures; a number is for both.
 
@@ -58,7 +58,7 @@ class Form:
 
     def __post_init__(self) -> None:
         require("encoding", choice("decimal", "plain", None), self.encoding)
-        require("compression", choice("fast", "small", None), self.compression)
+        require("compression", choice("fast", "small", "raw", None), self.compression)
         given = self.chunks
         if given is None:
             return
@@ -185,15 +185,20 @@ class ArrayChange:
     before: ArraySpec
     after: ArraySpec
 
-    def growth(self, share: float | None) -> float:
-        """Return by which factor its bytes grow, about and at most; `share` is that of decimals, if known."""
+    def nbytes(self, now: int, share: float | None) -> float:
+        """Return about how many bytes it will take at most; now it takes `now`.
+
+        The share is that of the bytes that decimals take, if known.
+        """
         before, after = self.before.codec, self.after.codec
+        if after.plain:
+            return math.prod(self.after.shape) * after.stored(self.after.dtype).itemsize
         factor = _OF_SMALL if after.compressor != before.compressor else 1.0
         if before.decimal is not None and after.decimal is None:
             factor /= share or 1 / _OF_DECIMALS
         elif before.decimal is None and after.decimal is not None:
             factor *= share or 1.0
-        return factor
+        return now * factor
 
 
 @dataclass(frozen=True)

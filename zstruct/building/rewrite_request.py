@@ -31,7 +31,8 @@ class RewriteRequest(RunOptions):
         bytes; an array that has others, or -0.0, stays as it is. ``"plain"`` stores all numbers as they
         are, which everything that reads Zarr can read. By default the encoding stays what it is.
     compression
-        ``"fast"``, to be read in training, or ``"small"``, to be kept. By default it stays what it is.
+        ``"fast"``, to be read in training, ``"small"``, to be kept, or ``"raw"``, for fast disks with
+        room. By default it stays what it is.
     chunks
         Rows of a chunk, the unit of reading, of arrays over atoms or structures: a number for both, or
         ``{"atom": 65536, "structure": 16384}``. By default, and in groups, chunks stay what they are. Digests

@@ -86,7 +86,7 @@ def encoding_of(store: Store) -> Encoding:
     """Return how a build would store structures as those of a store are."""
     options = store.attrs.get("build", {}).get("options", {})
     spec = store.form("offsets")
-    small = spec is not None and spec.codec == spec.with_codec("small").codec
+    compression = "fast" if spec is None else spec.codec.compression(spec.dtype)
     return Encoding(
-        options.get("dtype"), decimal=bool(options.get("decimal")), compression="small" if small else "fast"
+        options.get("dtype"), decimal=bool(options.get("decimal")), compression=compression or "fast"
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zstruct.store.files import ABSENT
 
-__all__ = ["CRC_BYTES", "checked", "checksum_of", "crc", "seal", "seal_of"]
+__all__ = ["CRC_BYTES", "check", "checked", "checksum_of", "crc", "seal", "seal_of"]
 
 CRC_BYTES = 4
 _RESIDUE = 0x48674BC7  # the CRC32C of any bytes with their own behind them
@@ -34,6 +34,21 @@ def checked(data: bytes, what: str) -> NDArray[np.uint8]:
     if google_crc32c.value(data) != _RESIDUE:
         raise ValueError(f"{what} does not fit its bytes")
     return np.frombuffer(data, np.uint8, len(data) - CRC_BYTES)
+
+
+def check(parts: Iterable[NDArray[np.uint8]], what: str) -> None:
+    """Raise unless bytes, in several pieces, end in the checksum of what is before.
+
+    Raises
+    ------
+    ValueError
+        If they do not; says of what.
+    """
+    found = 0
+    for part in parts:
+        found = google_crc32c.extend(found, part)
+    if found != _RESIDUE:
+        raise ValueError(f"{what} does not fit its bytes")
 
 
 def seal(sums: Iterable[bytes], index: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numcodecs import blosc
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from zstruct.store.decimals import MOST_DIGITS, Decimal
 
-__all__ = ["ChunkCodec", "Compression"]
+__all__ = ["HEADER_BYTES", "ChunkCodec", "Compression", "is_plain"]
 
-#: What a store is made for: to be read, or to be kept.
-Compression = Literal["fast", "small"]
+#: What a store is made for: to be read, to be kept, or to be read where bytes cost nothing.
+Compression = Literal["fast", "small", "raw"]
 
 Document = dict[str, Any]
 
@@ -25,7 +25,9 @@ Document = dict[str, Any]
 blosc.use_threads = False
 
 _SHUFFLES = {"noshuffle": blosc.NOSHUFFLE, "shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
-_HEADER_BYTES = 16  # of a Blosc buffer: versions and flags, then its three sizes
+#: Of a Blosc buffer: versions and flags, then its three sizes.
+HEADER_BYTES = 16
+_VERSION, _COPIED = 2, 2  # of its format, and the flag that the bytes behind it are as they were
 _LITTLE = {"endian": "little"}
 
 
@@ -53,11 +55,23 @@ class ChunkCodec:
         LZ4 decodes fastest; it finds little in single bytes, which are a small part of a store. Zstandard is
         better at exponents; beyond level 8 it takes five times as long to save a part in a hundred.
         """
+        if compression == "raw":
+            return cls("lz4", 0, "noshuffle", decimal)
         if compression == "small":
             return cls("zstd", 8, "shuffle", decimal)
         if np.dtype(dtype).itemsize == 1:
             return cls("zstd", 1, "shuffle", decimal)
         return cls("lz4", 9, "shuffle", decimal)
+
+    def compression(self, dtype: str) -> Compression | None:
+        """Return what its chunks are made for; None if that is none of what they may be."""
+        kinds: tuple[Compression, ...] = get_args(Compression)
+        return next((kind for kind in kinds if self == self.chosen(dtype, kind, self.decimal)), None)
+
+    @property
+    def plain(self) -> bool:
+        """Whether bytes are stored as they are, but where they would become less than half."""
+        return self.level == 0
 
     @classmethod
     def of(cls, dtype: str, codecs: Sequence[str | Mapping[str, Any]]) -> Self | None:
@@ -79,7 +93,7 @@ class ChunkCodec:
 
     def documents(self, dtype: str) -> list[Document]:
         """Return the codecs as metadata names them, with the checksum behind them."""
-        stored = self._stored(dtype)
+        stored = self.stored(dtype)
         blosc = {
             "typesize": stored.itemsize,
             "cname": self.compressor,
@@ -103,7 +117,14 @@ class ChunkCodec:
             If a number is not what it should be to be stored as a whole one.
         """
         stored = rows if self.decimal is None else self.decimal.whole(rows)
-        encoded: bytes = blosc.compress(stored, self.compressor.encode(), self.level, _SHUFFLES[self.shuffle])
+        name, shuffle = self.compressor.encode(), _SHUFFLES[self.shuffle]
+        if self.plain:
+            short: bytes = blosc.compress(stored, name, 1, blosc.SHUFFLE)
+            if (
+                len(short) < stored.nbytes // 2
+            ):  # cells that are all zero, say: Blosc's header says what it is
+                return short
+        encoded: bytes = blosc.compress(stored, name, self.level, shuffle)
         return encoded
 
     def decompress(
@@ -130,22 +151,32 @@ class ChunkCodec:
         ValueError, RuntimeError
             If the bytes are no such chunk.
         """
-        stored = self._stored(dtype)
+        stored = self.stored(dtype)
         nbytes = stored.itemsize * math.prod(shape)
-        if len(encoded) < _HEADER_BYTES:
+        if len(encoded) < HEADER_BYTES:
             raise ValueError(f"it has {len(encoded)} bytes, too few to be a chunk")
         # Blosc trusts its header, which only fits if nobody else wrote this chunk.
-        decoded, _, taken = encoded[4:_HEADER_BYTES].view("<u4").tolist()
+        decoded, _, taken = encoded[4:HEADER_BYTES].view("<u4").tolist()
         if decoded != nbytes or taken != len(encoded):
             raise ValueError(f"it holds {decoded} bytes in {taken}, not {nbytes} in {len(encoded)}")
-        rows = out
-        if rows is None or rows.shape != shape or rows.dtype != stored or not rows.flags.c_contiguous:
-            rows = np.empty(shape, stored)
+        rows = out if out is not None and self.takes(out, dtype, shape) else np.empty(shape, stored)
         blosc.decompress(encoded, rows)
         return rows
 
-    def _stored(self, dtype: str) -> np.dtype:
+    def takes(self, out: NDArray[Any], dtype: str, shape: tuple[int, ...]) -> bool:
+        """Return whether the rows of a chunk can go to an array as they are stored."""
+        return out.shape == shape and out.dtype == self.stored(dtype) and out.flags.c_contiguous
+
+    def stored(self, dtype: str) -> np.dtype:
+        """Return the dtype of what is compressed of rows of a dtype."""
         return np.dtype(dtype if self.decimal is None else self.decimal.dtype)
+
+
+def is_plain(header: NDArray[np.uint8], nbytes: int) -> bool:
+    """Return whether the header of a Blosc buffer says that so many bytes follow as they are."""
+    version, _, flags, _ = header[:4].tolist()
+    decoded, _, taken = header[4:].view("<u4").tolist()
+    return version == _VERSION and bool(flags & _COPIED) and decoded == nbytes == taken - HEADER_BYTES
 
 
 def _documents(decimal: Decimal) -> list[Document]:

@@ -19,11 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.precision import copied
-from zstruct.store.checksums import CRC_BYTES, checked, seal_of
+from zstruct.store.checksums import CRC_BYTES, check, checked, seal_of
+from zstruct.store.chunk_codec import HEADER_BYTES, is_plain
 from zstruct.store.files import ABSENT, shard_path
 from zstruct.store.spec import ArraySpec
 
 __all__ = ["ChunkReader"]
+
+_OF_CHUNK = "its checksum"
+_CUT = "its shard is cut short"
 
 
 class ChunkReader:
@@ -61,7 +65,7 @@ class ChunkReader:
             first, *others = chunks
             with self._opened(first) as file:
                 for chunk in (first, *others):
-                    self._decode(chunk, self._read(file, chunk), start, stop, out, private=True)
+                    self._decode(file, chunk, start, stop, out, private=True)
 
     def copy(self, chunk: int, start: int, stop: int, out: NDArray[Any], *, private: bool = True) -> None:
         """Decode those of the rows ``start:stop`` that are in a chunk to their places.
@@ -84,12 +88,13 @@ class ChunkReader:
         FloatingPointError
             If a number becomes infinite by the cast.
         """
-        self._decode(chunk, self.encoded(chunk), start, stop, out, private=private)
+        with self._opened(chunk) as file:
+            self._decode(file, chunk, start, stop, out, private=private)
 
     def _decode(
         self,
+        file: int,
         chunk: int,
-        encoded: NDArray[np.uint8],
         start: int,
         stop: int,
         out: NDArray[Any],
@@ -102,6 +107,15 @@ class ChunkReader:
         here = out[first - start : last - start]
         decimal = spec.codec.decimal
         place = here if private and decimal is None else None
+        position, nbytes = self._span(file, chunk)
+        if (
+            place is not None
+            and nbytes == HEADER_BYTES + place.nbytes + CRC_BYTES
+            and spec.codec.takes(place, spec.dtype, shape)
+            and _read_there(file, position, place)
+        ):
+            return
+        encoded = _read(file, position, nbytes, _OF_CHUNK)
         whole = spec.codec.decompress(encoded, spec.dtype, shape, place)
         if whole is here:
             return
@@ -120,7 +134,7 @@ class ChunkReader:
             If a checksum or the file does not fit.
         """
         with self._opened(chunk) as file:
-            return self._read(file, chunk)
+            return _read(file, *self._span(file, chunk), _OF_CHUNK)
 
     @property
     def _per_shard(self) -> int:
@@ -145,8 +159,8 @@ class ChunkReader:
         finally:
             os.close(fd)
 
-    def _read(self, fd: int, chunk: int) -> NDArray[np.uint8]:
-        """Return the bytes of a chunk of an open shard, checked."""
+    def _span(self, fd: int, chunk: int) -> tuple[int, int]:
+        """Return where a chunk of an open shard is, and its bytes."""
         shard, inside = divmod(chunk, self._per_shard)
         position, nbytes = map(int, self._indices[shard][inside])
         if position == nbytes == ABSENT:
@@ -154,7 +168,7 @@ class ChunkReader:
         # Not by its index alone: that may be from before the file was cut.
         if position + nbytes > os.fstat(fd).st_size:
             raise ValueError(f"its shard {shard} is cut short")
-        return _read(fd, position, nbytes, "its checksum")
+        return position, nbytes
 
 
 def _index(fd: int, shard: int, n_chunks: int, checksum: int | None) -> NDArray[np.uint64]:
@@ -165,12 +179,22 @@ def _index(fd: int, shard: int, n_chunks: int, checksum: int | None) -> NDArray[
     nbytes = n_chunks * 16 + CRC_BYTES
     size = os.fstat(fd).st_size
     if size < nbytes:
-        raise ValueError("its shard is cut short")
+        raise ValueError(_CUT)
     table = _read(fd, size - nbytes, nbytes, "the checksum of its shard's index")
     index = table.view("<u8").reshape(n_chunks, 2)
     if checksum is not None and seal_of(fd, index) != checksum:
         raise ValueError(f"its shard {shard} is not the one that was built")
     return index
+
+
+def _read_there(fd: int, position: int, rows: NDArray[Any]) -> bool:
+    """Read a chunk straight to where its rows go, checked; return whether they are stored as they are."""
+    header, sum_ = np.empty(HEADER_BYTES, np.uint8), np.empty(CRC_BYTES, np.uint8)
+    parts = header, rows.reshape(-1).view(np.uint8), sum_
+    if os.preadv(fd, [part.data for part in parts], position) < sum(map(len, parts)):
+        raise ValueError(_CUT)
+    check(parts, _OF_CHUNK)
+    return is_plain(header, rows.nbytes)
 
 
 def _read(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
@@ -179,5 +203,5 @@ def _read(fd: int, position: int, nbytes: int, what: str) -> NDArray[np.uint8]:
         raise ValueError(f"it has {nbytes} bytes, too few to be a chunk")
     data = os.pread(fd, nbytes, position)
     if len(data) < nbytes:
-        raise ValueError("its shard is cut short")
+        raise ValueError(_CUT)
     return checked(data, what)
