@@ -116,7 +116,7 @@ THROUGH = {
     ],
     "features/test_growing.py": ["features/known_rows"],
     "features/test_statistics.py": ["features/kernels/statistics"],
-    "geometry/test_distances.py": ["geometry/kernels/distances"],
+    "geometry/test_distances.py": ["geometry/kernels/cells", "geometry/kernels/distances"],
     "geometry/test_neighbors.py": ["geometry/kernels/neighbors", "geometry/kernels/simd"],
     "indexing/test_index.py": [
         "building/indexed",
@@ -189,6 +189,12 @@ THROUGH = {
     "query/test_listing.py": ["query/reading"],
     "query/test_parser.py": ["query/syntax", "query/tokens"],
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
+    "similarity/test_duplicates.py": ["similarity/chosen", "similarity/csv_rows"],
+    "similarity/test_search.py": [
+        "similarity/fingerprints",
+        "similarity/kernels/fingerprints",
+        "similarity/kernels/superposition",
+    ],
     "sources/archive/test_source.py": [
         "sources/archive/ahead",
         "sources/archive/calls",
@@ -275,6 +281,7 @@ THROUGH = {
         "sources/xyz/bad_frames",
         "sources/xyz/comment_lines",
     ],
+    "splits/test_leaks.py": ["cli/duplicates"],
     "stats/test_compute.py": ["stats/kernels", "stats/scan"],
     "stats/test_summary.py": ["records"],
     "store/test_decimals.py": ["store/kernels"],

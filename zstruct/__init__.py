@@ -59,7 +59,11 @@ if TYPE_CHECKING:
     from zstruct.precompilation import warmup
     from zstruct.query.listing import Listing, listing
     from zstruct.query.selection import Selection
-    from zstruct.splits import Split, kfold, open_split, split
+    from zstruct.similarity.duplicates import Duplicates, duplicates
+    from zstruct.splits.leaks import Leaks, leaks
+    from zstruct.splits.parts import Split
+    from zstruct.splits.split import kfold, split
+    from zstruct.splits.storage import open_split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
     from zstruct.stats.reference_fit import fit_references
@@ -80,6 +84,7 @@ __all__ = [
     "Comparison",
     "CorruptStoreError",
     "DropReport",
+    "Duplicates",
     "Encoding",
     "ExportReport",
     "FeaturizeReport",
@@ -89,6 +94,7 @@ __all__ = [
     "IndexReport",
     "InputError",
     "LabelReport",
+    "Leaks",
     "Listing",
     "MissingExtraError",
     "Mixture",
@@ -113,6 +119,7 @@ __all__ = [
     "build",
     "compare",
     "drop",
+    "duplicates",
     "export",
     "exporters",
     "features",
@@ -124,6 +131,7 @@ __all__ = [
     "label",
     "labels",
     "layouts",
+    "leaks",
     "listing",
     "loading",
     "log",
@@ -163,6 +171,10 @@ _LAZY = {
     "References": "zstruct.stats.references",
     "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",
+    "Duplicates": "zstruct.similarity.duplicates",
+    "duplicates": "zstruct.similarity.duplicates",
+    "Leaks": "zstruct.splits",
+    "leaks": "zstruct.splits",
     "Split": "zstruct.splits",
     "Statistics": "zstruct.stats",
     "Store": "zstruct.store.store",

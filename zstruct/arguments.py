@@ -325,6 +325,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_not_negative(value: Any) -> bool:
+    return _is_finite(value) and bool(value >= 0)
+
+
 _FLAG = Option("True or False", lambda value: isinstance(value, bool | np.bool_))
 _TEXT = Option("a text, or None", lambda value: value is None or isinstance(value, str))
 
@@ -378,6 +382,6 @@ OPTIONS: Mapping[str, Option] = {
     "max_force": _number("a number of eV/angstrom"),
     "max_force_component": _number("a number of eV/angstrom"),
     "ridge": _number("a number above zero", lambda value: _is_finite(value) and value > 0),
-    "tolerance": Option("a number of eV from 0", _is_real, lambda value: _is_finite(value) and value >= 0),
-    "vacuum": Option("a number of angstrom from 0", _is_real, lambda value: _is_finite(value) and value >= 0),
+    "tolerance": Option("a number from 0", _is_real, _is_not_negative, float),
+    "vacuum": Option("a number of angstrom from 0", _is_real, _is_not_negative, float),
 }

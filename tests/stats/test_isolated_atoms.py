@@ -107,7 +107,7 @@ def test_atoms_without_a_label_are_left_out(tmp_path):
         ),
         ({"by": "config_type"}, "by='config_type'"),
         ({"by": 3}, "by=3"),
-        ({"tolerance": -1.0}, "tolerance is a number of eV from 0, not -1.0"),
+        ({"tolerance": -1.0}, "tolerance is a number from 0, not -1.0"),
     ],
 )
 def test_bad_options_are_refused(levels, options, reason):

@@ -18,6 +18,7 @@ from zstruct.cli.append import add_append
 from zstruct.cli.build import add_build
 from zstruct.cli.compare import add_compare
 from zstruct.cli.drop import add_drop
+from zstruct.cli.duplicates import add_duplicates, add_leaks
 from zstruct.cli.export import add_export, add_formats
 from zstruct.cli.features_add import add_features_add
 from zstruct.cli.featurize import add_featurize
@@ -67,8 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_append, add_drop, add_index, add_split, add_stats, add_references, add_rewrite, add_select
-    out = add_export, add_formats, add_info, add_log, add_ls, add_verify, add_warmup
+    found = add_ls, add_duplicates, add_leaks
+    out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_label, add_compare
-    for add in (*first, *kept, *out):
+    for add in (*first, *kept, *found, *out):
         add(commands)
     return parser

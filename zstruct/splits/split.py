@@ -75,11 +75,13 @@ def split(
     seed
         Seed of the random order. Not used by ``"order"`` or where parts are given.
     by
-        How structures are dealt out: ``"random"``, ``"order"``, ``"formula"`` or a field.
+        How structures are dealt out: ``"random"``, ``"order"``, ``"formula"``, ``"duplicate"`` or a field.
 
         * ``"random"``: each on its own.
         * ``"order"``: the first ones to the first part, and so on.
         * ``"formula"``: those of the same formula stay together, in one part.
+        * ``"duplicate"``: those that are alike stay together, within 0.01 angstrom; see `zstruct.duplicates`,
+          whose result is a function of the store for any other tolerance.
         * The name of a field with one text, integer or boolean for each structure, such as
           ``"source"`` or ``"config_type"``: those of the same value stay together. Those without one
           are a group, too.

@@ -16,6 +16,8 @@ from zstruct.errors import InputError
 from zstruct.ragged import segment_ranges
 from zstruct.random import hashes
 from zstruct.schema import STRUCTURE
+from zstruct.similarity.chosen import Chosen
+from zstruct.similarity.duplicates import duplicates
 from zstruct.store.store import Store
 
 __all__ = ["By", "grouped", "stratified"]
@@ -34,13 +36,16 @@ def grouped(opened: Store, rows: NDArray[np.int64], by: By) -> NDArray[np.int64]
     InputError
         If structures can't be grouped so.
     """
+    if by == "duplicate":
+        whole = len(rows) == opened.n_structures
+        return _numbered(duplicates(Chosen(opened, None if whole else rows))(opened)[rows])
     if callable(by) or by == "formula":
         return _numbered(_values(opened, by)[rows])
     usable = _usable(opened, ("category", "int", "bool"))
     if by not in usable:
         raise InputError(
-            f"structures can't be grouped by {by!r}, but at random, in order, by formula, a function, or a "
-            f"field with one text, integer or boolean for each; those of {opened.path} are "
+            f"structures can't be grouped by {by!r}, but at random, in order, by formula, duplicate, a "
+            f"function, or a field with one text, integer or boolean for each; those of {opened.path} are "
             f"{', '.join(usable) or 'none'}"
         )
     return _parted(_numbered(_values(opened, by)[rows]), opened, rows, by)

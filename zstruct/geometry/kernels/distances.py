@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zstruct.geometry.kernels.cells import dot, finite, set_cell, squared_length, to_fractions
 from zstruct.jit.kernel import helper, kernel
 
 __all__ = ["SEARCHED", "shortest", "shortest_searched"]
@@ -21,8 +22,6 @@ SEARCHED = -1.0  # what stands for a distance that `shortest_searched` has to fi
 _FEW = 1000  # atoms up to which all pairs are as fast as bins, by measurement
 _AHEAD = 8  # atoms that follow in order and are compared for a first guess
 _ROUND = 6755399441055744.0  # 1.5 * 2**52: added and taken away again, it rounds, and in SIMD too
-_FAR = 1e12  # angstrom; differences of such coordinates say nothing
-_FLAT = 1e-10  # relative volume below which cell vectors are not independent
 
 
 @kernel(takes=3)
@@ -40,10 +39,10 @@ def shortest(offsets, positions, cells, pbc, found):  # type: ignore[no-untyped-
             room = n + n // 4
             fractions, squares = np.empty((3, room)), np.empty(room)
         found[s] = np.nan
-        if not (_prepare(s, cells, pbc, cell, inverse, heights) and _finite(first, n, positions)):
+        if not (set_cell(s, cells, pbc, cell, inverse, heights) and finite(first, n, positions)):
             continue
         periodic = heights[0] < np.inf
-        _to_fractions(first, n, positions, inverse, heights, fractions)
+        to_fractions(first, n, positions, inverse, heights, fractions)
         best = _shortest_vector(cell, heights)
         found[s] = SEARCHED
         if n <= _FEW:
@@ -58,9 +57,9 @@ def shortest_searched(structures, offsets, positions, cells, pbc, found):  # typ
     cell, inverse, heights = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     for s in structures:
         first, n = offsets[s], offsets[s + 1] - offsets[s]
-        _prepare(s, cells, pbc, cell, inverse, heights)
+        set_cell(s, cells, pbc, cell, inverse, heights)
         fractions, squares = np.empty((3, n)), np.empty(n)
-        _to_fractions(first, n, positions, inverse, heights, fractions)
+        to_fractions(first, n, positions, inverse, heights, fractions)
         best = _shortest_vector(cell, heights)
         if n <= _FEW:
             best = min(best, _all_pairs(n, fractions, cell, heights, squares))
@@ -79,130 +78,19 @@ def _nearest_square(heights):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _finite(first, n, positions):  # type: ignore[no-untyped-def]
-    for i in range(first, first + n):
-        for d in range(3):
-            if not abs(positions[i, d]) < _FAR:
-                return False
-    return True
-
-
-@helper
-def _prepare(s, cells, pbc, cell, inverse, heights):  # type: ignore[no-untyped-def]
-    """Set the cell (periodic vectors first), its inverse and the spacing of its planes.
-
-    The spacing is infinite along axes that are not periodic. Returns whether there is such a cell.
-    """
-    m = np.int64(0)  # plain numbers would be types of their own, and functions compiled for each
-    for k in range(3):
-        if pbc[s, k]:
-            for d in range(3):
-                cell[m, d] = cells[s, k, d]
-            m += 1
-    for k in range(m):
-        square = _dot(cell, k, k)
-        if not 0.0 < square < np.inf:
-            return False
-    _reduce(m, cell)
-    if m == 0:
-        for k in range(3):
-            for d in range(3):
-                cell[k, d] = 1.0 if k == d else 0.0
-    if m == 1:
-        thin = 0
-        for d in range(1, 3):
-            if abs(cell[0, d]) < abs(cell[0, thin]):
-                thin = d
-        for d in range(3):
-            cell[1, d] = 1.0 if d == thin else 0.0
-        _set_normal(m + 1, m - 1, m, cell)
-        _set_normal(m, m + 1, m - 1, cell)
-    if m == 2 and not _set_normal(m, m - 2, m - 1, cell):
-        return False
-    for k in range(3):
-        a, b = (k + 1) % 3, (k + 2) % 3
-        for d in range(3):
-            e, f = (d + 1) % 3, (d + 2) % 3
-            inverse[d, k] = cell[a, e] * cell[b, f] - cell[a, f] * cell[b, e]
-    determinant = cell[0, 0] * inverse[0, 0] + cell[0, 1] * inverse[1, 0] + cell[0, 2] * inverse[2, 0]
-    box = 1.0
-    for k in range(3):
-        box *= _dot(cell, k, k)
-    if not abs(determinant) > _FLAT * np.sqrt(box):
-        return False
-    for k in range(3):
-        square = 0.0
-        for d in range(3):
-            inverse[d, k] /= determinant
-            square += inverse[d, k] * inverse[d, k]
-        heights[k] = 1.0 / np.sqrt(square) if k < m else np.inf
-    return True
-
-
-@helper
-def _dot(cell, a, b):  # type: ignore[no-untyped-def]
-    return cell[a, 0] * cell[b, 0] + cell[a, 1] * cell[b, 1] + cell[a, 2] * cell[b, 2]
-
-
-@helper
-def _reduce(m, cell):  # type: ignore[no-untyped-def]
-    """Shorten the first m vectors by one another (Lagrange's reduction, pair by pair)."""
-    changed = True
-    while changed:
-        changed = False
-        for a in range(m):
-            for b in range(m):
-                square = _dot(cell, b, b)
-                ratio = _dot(cell, a, b) / square if a != b and square > 0.0 else 0.0
-                # A little more than a half: what gains nothing would go back and forth.
-                if abs(ratio) > 0.5 + 1e-9:
-                    times = np.rint(ratio)
-                    for d in range(3):
-                        cell[a, d] -= times * cell[b, d]
-                    changed = True
-
-
-@helper
-def _set_normal(k, a, b, cell):  # type: ignore[no-untyped-def]
-    """Make vector k the unit normal of vectors a and b; return whether they have one."""
-    square = 0.0
-    for d in range(3):
-        e, f = (d + 1) % 3, (d + 2) % 3
-        cell[k, d] = cell[a, e] * cell[b, f] - cell[a, f] * cell[b, e]
-        square += cell[k, d] * cell[k, d]
-    if not square > _FLAT * _FLAT * _dot(cell, a, a) * _dot(cell, b, b):
-        return False
-    for d in range(3):
-        cell[k, d] /= np.sqrt(square)
-    return True
-
-
-@helper
-def _to_fractions(first, n, positions, inverse, heights, fractions):  # type: ignore[no-untyped-def]
-    """Write positions as fractions of the cell, within it along periodic vectors."""
-    for k in range(3):
-        a, b, c = inverse[0, k], inverse[1, k], inverse[2, k]
-        wraps = heights[k] < np.inf
-        for i in range(n):
-            x, y, z = positions[first + i, 0], positions[first + i, 1], positions[first + i, 2]
-            fraction = x * a + y * b + z * c
-            fractions[k, i] = fraction - np.floor(fraction) if wraps else fraction
-
-
-@helper
 def _shortest_vector(cell, heights):  # type: ignore[no-untyped-def]
     """Return the squared length of the shortest period, infinite if there is none."""
     best = np.inf
     for k in range(3):
         if heights[k] < np.inf:
-            best = min(best, _dot(cell, k, k))
+            best = min(best, dot(cell, k, k))
     reach = np.sqrt(best)
     na, nb, nc = _periods(reach, heights[0]), _periods(reach, heights[1]), _periods(reach, heights[2])
     for a in range(-na, na + 1):
         for b in range(-nb, nb + 1):
             for c in range(-nc, nc + 1):
                 if a != 0 or b != 0 or c != 0:
-                    best = min(best, _square(float(a), float(b), float(c), cell))
+                    best = min(best, squared_length(float(a), float(b), float(c), cell))
     return best
 
 
@@ -210,14 +98,6 @@ def _shortest_vector(cell, heights):  # type: ignore[no-untyped-def]
 def _periods(reach, height):  # type: ignore[no-untyped-def]
     """Return how many periods of planes are within reach of a point at most half of one away."""
     return np.int64(reach / height + 0.5) if height < np.inf else 0
-
-
-@helper
-def _square(a, b, c, cell):  # type: ignore[no-untyped-def]
-    x = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-    y = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-    z = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
-    return x * x + y * y + z * z
 
 
 @helper
@@ -256,7 +136,7 @@ def _image_square(da, db, dc, cell, heights):  # type: ignore[no-untyped-def]
         da -= np.rint(da)
         db -= np.rint(db) if heights[1] < np.inf else 0.0
         dc -= np.rint(dc) if heights[2] < np.inf else 0.0
-    return _square(da, db, dc, cell)
+    return squared_length(da, db, dc, cell)
 
 
 @helper
@@ -401,7 +281,7 @@ def _sweep(n, fractions, cell, heights, best):  # type: ignore[no-untyped-def]
             for a in range(-nu, nu + 1):
                 for b in range(-nv, nv + 1):
                     weights[p], weights[q] = u + a, v + b
-                    square = _square(weights[0], weights[1], weights[2], cell)
+                    square = squared_length(weights[0], weights[1], weights[2], cell)
                     if square < best:
                         best, reach = square, np.sqrt(square)
             nu, nv = _periods(reach, heights[p]), _periods(reach, heights[q])

@@ -1,0 +1,128 @@
+"""The structures that are compared: of one store or of several, counted through, and read where they lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.arguments import shown
+from zstruct.errors import InputError
+from zstruct.geometry.structures import Structures
+from zstruct.ragged import chosen_rows, counts_to_offsets
+from zstruct.store.scattered import read_scattered, read_segments
+from zstruct.store.store import Store
+
+__all__ = ["Chosen", "together"]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Some structures of one store.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        Which of its structures, ascending, each once, shape (n,); None for all.
+    """
+
+    store: Store
+    rows: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, given: Any, storage_options: Mapping[str, Any] | None) -> Chosen:
+        """Return those of a store, of its path, or of a dataset: anything with `store` and `structures`.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
+        if isinstance(given, Chosen):
+            return given
+        if isinstance(given, str | os.PathLike | Store):
+            return cls(Store.of(given, storage_options))
+        if not (hasattr(given, "store") and hasattr(given, "structures")):
+            raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
+        rows = np.unique(np.asarray(given.structures, dtype=np.int64))
+        return cls(given.store, None if len(rows) == given.store.n_structures else rows)
+
+    def __len__(self) -> int:
+        return self.store.n_structures if self.rows is None else len(self.rows)
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Row edges of all structures of the store."""
+        return self.store.read("offsets")
+
+    def numbered(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which structures of the store are at some positions here."""
+        return positions if self.rows is None else self.rows[positions]
+
+    def pieces(self, atoms: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges of positions that have about so many atoms."""
+        counts = np.diff(self.offsets)
+        edges = counts_to_offsets(counts if self.rows is None else counts[self.rows])
+        cuts = np.searchsorted(edges, np.arange(0, int(edges[-1]) + atoms, atoms))
+        cuts = np.unique(np.minimum(cuts, len(self)))
+        yield from zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
+
+    def read(self, chosen: NDArray[np.int64]) -> Structures:
+        """Return where the atoms of some structures of the store are; they are given in ascending order."""
+        starts, stops = self.offsets[chosen], self.offsets[chosen + 1]
+        fields, n = self.store.fields, len(chosen)
+        cells, pbc = np.zeros((n, 3, 3)), np.zeros((n, 3), bool)
+        if "cell" in fields:
+            cells = read_scattered(self.store, "cell", chosen)
+        if "pbc" in fields:
+            pbc = read_scattered(self.store, "pbc", chosen)
+        return Structures(
+            counts_to_offsets(stops - starts),
+            read_segments(self.store, "numbers", starts, stops).astype(np.int64),
+            read_segments(self.store, "positions", starts, stops).astype(np.float64, copy=False),
+            cells.astype(np.float64, copy=False),
+            pbc,
+        )
+
+    def column(self, name: str, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return a field of some structures of the store, NaN where it is missing."""
+        if name not in self.store.fields:
+            return np.full(len(chosen), np.nan)
+        return read_scattered(self.store, name, chosen).astype(np.float64)
+
+
+def together(parts: Sequence[Chosen], which: NDArray[np.int64], at: NDArray[np.int64]) -> Structures:
+    """Return where the atoms of structures of several stores are, in the order that is asked for.
+
+    Parameters
+    ----------
+    parts
+        The structures of each store.
+    which, at
+        The number of the store, and which of its structures, each shape (n,).
+    """
+    order = np.lexsort((at, which))
+    found = []
+    for k, part in enumerate(parts):
+        here = at[order][which[order] == k]
+        if len(here):
+            found.append(part.read(here))
+    counts = np.concatenate([np.diff(one.offsets) for one in found])
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    offsets = counts_to_offsets(counts)
+    rows, sizes = chosen_rows(offsets, back)
+    return Structures(
+        counts_to_offsets(sizes),
+        np.concatenate([one.numbers for one in found])[rows],
+        np.concatenate([one.positions for one in found])[rows],
+        np.concatenate([one.cells for one in found])[back],
+        np.concatenate([one.pbc for one in found])[back],
+    )

@@ -1,0 +1,1 @@
+"""Kernels of similarity: fingerprints of structures, pairs with like ones, and superpositions."""

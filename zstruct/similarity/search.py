@@ -1,0 +1,230 @@
+"""The search for structures that can be brought upon each other: pairs with like fingerprints, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.geometry.structures import Structures
+from zstruct.progress import Runner
+from zstruct.similarity.chosen import Chosen, together
+from zstruct.similarity.fingerprints import Fingerprints, read_only
+from zstruct.similarity.kernels.fingerprints import find_near
+from zstruct.similarity.kernels.superposition import superpose
+
+__all__ = ["find_duplicates", "superposed"]
+
+_BUFFER = 1 << 16  # pairs that are found before they are compared
+_EACH = 8  # of a structure at a time: what is then known to be of one group is not compared any more
+_TASK_PAIRS = 1 << 11  # that one task compares
+_MANY = 64  # structures of one composition from which on the order of a search pays
+_ROUNDING = 1e-5  # angstrom; of fingerprints, which are float32, and of what they are computed from
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbered:
+    """Structures of several stores, counted through: the number of the store of each, and its own there."""
+
+    parts: Sequence[Chosen]
+    which: NDArray[np.int64]
+    at: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs that one task compares: of some structures, by the store and the structure of each."""
+
+    parts: Sequence[Chosen]
+    which: NDArray[np.int64]
+    at: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    tolerance: float
+
+    @classmethod
+    def of(cls, structures: _Numbered, pairs: NDArray[np.int64], tolerance: float) -> _Pairs:
+        """Return pairs, shape (n, 2), of all structures that there are."""
+        used, places = np.unique(pairs, return_inverse=True)
+        first, second = places.reshape(-1, 2).T.copy()
+        return cls(structures.parts, structures.which[used], structures.at[used], first, second, tolerance)
+
+
+def find_duplicates(
+    parts: Sequence[Chosen], prints: Fingerprints, tolerance: float, runner: Runner
+) -> NDArray[np.int64]:
+    """Find groups of structures that can be brought upon each other, one by one.
+
+    Parameters
+    ----------
+    parts
+        The structures, store after store.
+    prints
+        Their fingerprints.
+    tolerance
+        The largest displacement of an atom, in angstrom.
+    runner
+        Where pairs are compared.
+
+    Returns
+    -------
+    NDArray
+        For each structure the least number of one in its group, shape (n,), int64.
+    """
+    n = len(prints.kinds)
+    sizes = [len(part) for part in parts]
+    at = [part.numbered(np.arange(len(part))) for part in parts]
+    structures = _Numbered(parts, np.repeat(np.arange(len(parts)), sizes), np.concatenate(at))
+    reach = 2.0 * tolerance + _ROUNDING
+    order = _Order.of(prints, reach)
+    rows, ends = order.rows, (order.edges, order.beside, order.keys)
+    values, starts = prints.values[rows], np.zeros(len(rows), np.int64)
+    roots, groups = np.arange(len(rows)), np.arange(n)
+    first, second = np.empty(_BUFFER, np.int64), np.empty(_BUFFER, np.int64)
+    runner.begin("comparison", 0, 0)
+    again = True
+    while again:
+        again, begin = False, 0
+        while begin < len(rows):
+            call = find_near.for_work(3e-6 * len(rows))
+            many, begin = call(begin, ends, values, roots, reach, _EACH, first, second, starts)
+            if not many:
+                continue
+            again = True
+            pairs = np.stack([first[:many], second[:many]], axis=1)
+            pairs = pairs[np.argsort(rows[pairs[:, 0]], kind="stable")]
+            some = np.array_split(pairs, max(1, -(-int(many) // _TASK_PAIRS)))
+            tasks = [_Pairs.of(structures, rows[piece], tolerance) for piece in some]
+            for k, found in runner.run(_compare, tasks, [0] * len(tasks)):
+                for a, b in some[k][np.isfinite(found)].tolist():
+                    _join(roots, a, b)
+    while not np.array_equal(roots, roots[roots]):
+        roots = roots[roots]
+    least = np.full(len(rows), n)
+    np.minimum.at(least, roots, rows)
+    groups[rows] = least[roots]
+    return groups
+
+
+def _compare(pairs: _Pairs) -> NDArray[np.float64]:
+    """Return the largest displacement of an atom of each pair, infinite where a pair does not go."""
+    return superposed(
+        together(pairs.parts, pairs.which, pairs.at), pairs.first, pairs.second, pairs.tolerance
+    )
+
+
+def superposed(
+    geometry: Structures, first: NDArray[np.int64], second: NDArray[np.int64], tolerance: float
+) -> NDArray[np.float64]:
+    """Return how far atoms are displaced when structures are brought upon others.
+
+    Parameters
+    ----------
+    geometry
+        The structures.
+    first, second
+        Pairs of them, each shape (n,).
+    tolerance
+        The largest displacement of an atom, in angstrom.
+
+    Returns
+    -------
+    NDArray
+        The largest displacement of an atom of each pair, in angstrom, shape (n,): of the first way to do it
+        that is within the tolerance, and infinite where none is.
+    """
+    found = np.empty(len(first))
+    superpose(first, second, *read_only(geometry), float(tolerance), found)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """The order in which fingerprints are compared: near ones are in one run, or in one and the next.
+
+    Parameters
+    ----------
+    rows
+        The structures, in this order, shape (n,); those that can't be compared are left out.
+    edges
+        Where runs end, shape (n_runs,).
+    beside
+        For each run up to four runs behind it that have structures which may be near its own, -1 for none,
+        shape (n_runs, 4).
+    keys
+        A number of each fingerprint, by which runs are sorted, shape (n,).
+    """
+
+    rows: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    beside: NDArray[np.int64]
+    keys: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, prints: Fingerprints, reach: float) -> _Order:
+        """Return the order for fingerprints that differ by no more than `reach` anywhere.
+
+        Runs are of one composition. Of many structures of one, runs have two numbers of the fingerprint
+        about alike, and a third one is the key: those that tell most of them apart.
+        """
+        rows = np.flatnonzero(prints.usable)
+        rows = rows[np.argsort(prints.kinds[rows], kind="stable")]
+        kinds = prints.kinds[rows]
+        bins, keys = np.zeros((len(rows), 2), np.int64), prints.values[rows, 0]
+        ends = np.append(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1, len(rows))
+        starts = np.concatenate([[0], ends[:-1]])
+        for k in np.flatnonzero(ends - starts >= _MANY):
+            mine = slice(starts[k], ends[k])
+            values = prints.values[rows[mine]]
+            one, other, key = _telling(values)
+            bins[mine], keys[mine] = np.floor(values[:, [one, other]] / reach), values[:, key]
+        order = np.lexsort((keys, bins[:, 1], bins[:, 0], kinds))  # compositions stay where they are
+        bins = bins[order]
+        changes = (kinds[1:] != kinds[:-1]) | (bins[1:] != bins[:-1]).any(axis=1)
+        edges = np.append(np.flatnonzero(changes) + 1, len(rows))
+        firsts = np.concatenate([[0], edges[:-1]])[: len(edges) if len(rows) else 0]
+        compositions = np.concatenate([[0], np.cumsum(kinds[1:] != kinds[:-1])])[firsts]
+        return cls(rows[order], edges, _beside(compositions, bins[firsts]), keys[order])
+
+
+def _beside(compositions: NDArray[np.int64], bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each run those behind it in bins beside its own, -1 for none, shape (n_runs, 4).
+
+    Runs ascend by composition, first bin and second bin.
+    """
+    if not len(bins):
+        return np.zeros((0, 4), np.int64)
+    at = bins - bins.min(axis=0) + 1
+    spans = at.max(axis=0) + 2  # a bin is free on each side, which none is beside
+    numbers = (compositions * spans[0] + at[:, 0]) * spans[1] + at[:, 1]
+    found = np.empty((len(bins), 4), np.int64)
+    for k, step in enumerate((1, spans[1] - 1, spans[1], spans[1] + 1)):
+        places = np.minimum(np.searchsorted(numbers, numbers + step), len(numbers) - 1)
+        found[:, k] = np.where(numbers[places] == numbers + step, places, -1)
+    return found
+
+
+def _telling(values: NDArray[np.float32]) -> list[int]:
+    """Return which three numbers of fingerprints, shape (n, 16), tell most of them apart."""
+    left, chosen = np.cov(values.T.astype(np.float64)), []
+    for _ in range(3):
+        k = int(np.argmax(left.diagonal()))
+        left = left - np.outer(left[k], left[k]) / max(left[k, k], 1e-300)  # what it does not say already
+        chosen.append(k)
+    return chosen
+
+
+def _root(roots: NDArray[np.int64], k: int) -> int:
+    """Return the structure that stands for the group of another one."""
+    while roots[k] != k:
+        roots[k] = roots[roots[k]]
+        k = int(roots[k])
+    return k
+
+
+def _join(roots: NDArray[np.int64], a: int, b: int) -> None:
+    """Make two groups one; the least number stands for it."""
+    a, b = sorted((_root(roots, a), _root(roots, b)))
+    roots[b] = a

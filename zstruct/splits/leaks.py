@@ -1,0 +1,157 @@
+"""Leaks: structures that have a duplicate in another part of a split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zstruct.arguments import check
+from zstruct.keywords import keywords
+from zstruct.parallel import WORKERS
+from zstruct.similarity.chosen import Chosen
+from zstruct.similarity.csv_rows import written
+from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
+from zstruct.splits.storage import open_split
+from zstruct.store.store import Store
+from zstruct.text import counted
+
+if TYPE_CHECKING:
+    from zstruct.parallel import Client
+
+__all__ = ["Leaks", "leaks"]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaks:
+    """Result of `zstruct.leaks`: groups of duplicates in more than one part; printing it gives a summary.
+
+    Parameters
+    ----------
+    split
+        Name of the split.
+    labels
+        Names of its parts.
+    duplicates
+        The groups, those whose energies disagree most first.
+    part
+        For each member of `duplicates` the place of its part in `labels`, shape (n_members,), int64.
+    n_structures
+        Chosen of each part, shape (n_parts,), int64.
+    """
+
+    split: str
+    labels: tuple[str, ...]
+    duplicates: Duplicates
+    part: NDArray[np.int64]
+    n_structures: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.duplicates)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many structures of a part have a duplicate in another, shape (n_parts, n_parts).
+
+        Row and column are the places of the parts in `labels`; the diagonal is zero.
+        """
+        n, group = len(self.labels), self.duplicates.group
+        there = np.zeros((len(self), n), bool)
+        there[group, self.part] = True
+        found = np.zeros((n, n), np.int64)
+        for k in range(n):
+            found[k] = there[group[self.part == k]].sum(axis=0)
+        np.fill_diagonal(found, 0)
+        return found
+
+    def structures(self, label: str) -> NDArray[np.int64]:
+        """Return the structures of a part that have a duplicate in another one, ascending."""
+        return np.sort(self.duplicates.structure[self.part == self.labels.index(label)])
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """What is known of each structure, by name: what `Duplicates.columns` has, and its part."""
+        return self.duplicates.columns | {"part": np.array(self.labels, dtype=object)[self.part]}
+
+    def csv(self) -> str:
+        """Return a row for each structure as CSV with a header."""
+        return written(self.columns)
+
+    def __str__(self) -> str:
+        within = f"within {self.duplicates.tolerance:g} angstrom"
+        if not len(self):
+            return f"splits/{self.split}: no structure has a duplicate in another part, {within}"
+        groups = counted(len(self), "group")
+        lines = [f"splits/{self.split}: {groups} of duplicates in more than one part, {within}"]
+        counts = self.counts()
+        for a, b in zip(*np.nonzero(counts), strict=True):
+            which = counted(int(counts[a, b]), "structure")
+            share = f"{counts[a, b] / self.n_structures[a]:.2%}"
+            lines.append(f"  {self.labels[a]}: {which} ({share}) with a duplicate in {self.labels[b]}")
+        return "\n".join([*lines, *str(self.duplicates).splitlines()[2:]])
+
+
+@keywords(WORKERS)
+def leaks(
+    store: str | os.PathLike[str] | Store,
+    split: str = "default",
+    tolerance: float = TOLERANCE,
+    *,
+    workers: int | Client | None = None,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Leaks:
+    """Find structures that have a duplicate in another part of a split.
+
+    Parameters
+    ----------
+    store
+        A store or its path.
+    split
+        Name of the split.
+    tolerance
+        The largest displacement of an atom, in angstrom; see `zstruct.duplicates`.
+    workers
+        Number of threads, by default one per processor. Or a `distributed.Client` to run on, by default
+        the active one.
+    progress
+        Whether to show a progress bar.
+    storage_options
+        Of a store that is given as a URL, for fsspec: keys, endpoints and the like.
+
+    Raises
+    ------
+    InputError
+        If there is no such split, or the tolerance can't be one.
+    StaleGroupError
+        If the split was drawn for other content than the store has now.
+    StoreFormatError, ChangedInputError
+        As for `zstruct.duplicates`.
+
+    Examples
+    --------
+    >>> import tempfile, ase.build, zstruct
+    >>> path = tempfile.mkdtemp() + "/molecules.zarr"
+    >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CH4", "H2O", "CO2")]
+    >>> report = zstruct.build(molecules, path, progress=False)
+    >>> parts = zstruct.split(path, {"train": [0, 1], "test": [2, 3]}, name="default")
+    >>> zstruct.leaks(path).structures("test")
+    array([2])
+    """
+    check(progress=progress)
+    opened = Store.of(store, storage_options)
+    parts = open_split(opened, split)
+    inside = np.flatnonzero(parts.codes >= 0)
+    rows = None if len(inside) == opened.n_structures else inside
+    found = duplicates(Chosen(opened, rows), tolerance, workers=workers, progress=progress)
+    part = parts.codes[found.structure].astype(np.int64)
+    n_structures = np.bincount(parts.codes[inside], minlength=len(parts.labels))
+    if not len(found):
+        return Leaks(split, parts.labels, found, part, n_structures)
+    several = np.minimum.reduceat(part, found.edges[:-1]) < np.maximum.reduceat(part, found.edges[:-1])
+    return Leaks(
+        split, parts.labels, found.only(several), part[np.repeat(several, found.sizes)], n_structures
+    )
