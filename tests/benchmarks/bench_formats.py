@@ -104,7 +104,7 @@ def _out(file: OutFile, folder: Path, scale: float) -> list[list[str]]:
         for name, peer in file.peers.items():
             sides[name], sizes[name] = peer(some), sizes["zstruct"] / file.share
         found = costs(sides, folder, repeats=3)
-    return _rows(f"{file.name}, out", n, found, sizes, file.target)
+    return _rows(f"{file.name}, out", n, found, sizes, file.asked)
 
 
 def _exported(store: Path, folder: Path, file: OutFile) -> Path:
@@ -124,7 +124,7 @@ def _in_beside_peers(file: TextFile, folder: Path, scale: float) -> list[list[st
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = costs(sides, folder, repeats=3)
-    return _rows(file.name, n, found, sizes, file.target)
+    return _rows(file.name, n, found, sizes, file.asked)
 
 
 def _rows(

@@ -54,7 +54,7 @@ class TextFile:
         Structures to write; others read one of so many.
     options
         Of the source.
-    target
+    asked
         How many times as fast as others it is to be; None where nobody has asked.
     """
 
@@ -64,7 +64,7 @@ class TextFile:
     n: int = 10_000
     share: int = 20
     options: Mapping[str, Any] = field(default_factory=dict)
-    target: float | None = 10.0
+    asked: float | None = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class OutFile:
         What makes writers of some `ase.Atoms` to a path.
     n, share
         Structures to write; others write one of so many.
-    target
+    asked
         How many times as fast as others it is to be; None where nobody has asked.
     """
 
@@ -95,7 +95,7 @@ class OutFile:
     peers: Mapping[str, Callable[[list[Any]], Callable[[Path], object]]] = field(default_factory=dict)
     n: int = 400_000
     share: int = 20
-    target: float | None = 10.0
+    asked: float | None = 10.0
 
 
 def size_of(path: Path) -> float:
@@ -260,9 +260,9 @@ TEXT = (
     TextFile("CP2K, -pos and -frc", run_files.cp2k_pair),
     TextFile("JSON of pymatgen", run_files.pymatgen_json, n=2_000),
     TextFile("pacemaker", run_files.pacemaker, n=2_000, options={"allow_pickle": True}),
-    TextFile("ASE trajectory", _molecules("traj", "a.traj"), {"ASE": _by_ase("traj")}, n=20_000, target=None),
-    TextFile("ASE database", _molecules("ase-db", "a.db"), {"ASE": _by_ase("db")}, n=4_000, target=None),
-    TextFile("ASE database, LMDB", _molecules("aselmdb", "a.aselmdb"), n=4_000, target=None),
+    TextFile("ASE trajectory", _molecules("traj", "a.traj"), {"ASE": _by_ase("traj")}, n=20_000, asked=None),
+    TextFile("ASE database", _molecules("ase-db", "a.db"), {"ASE": _by_ase("db")}, n=4_000, asked=None),
+    TextFile("ASE database, LMDB", _molecules("aselmdb", "a.aselmdb"), n=4_000, asked=None),
 )
 
 
@@ -338,7 +338,7 @@ TEXT_OUT = (
         _of_crystals,
         peers={"ASE": _ase_writer("traj")},
         n=4_000,
-        target=None,
+        asked=None,
     ),
     OutFile(
         "ASE database",
@@ -347,7 +347,7 @@ TEXT_OUT = (
         _of_crystals,
         peers={"ASE": _ase_writer("db")},
         n=1_000,
-        target=None,
+        asked=None,
     ),
-    OutFile("ASE database, LMDB", "aselmdb", "a.aselmdb", _of_crystals, n=1_000, target=None),
+    OutFile("ASE database, LMDB", "aselmdb", "a.aselmdb", _of_crystals, n=1_000, asked=None),
 )
