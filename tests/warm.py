@@ -5,6 +5,7 @@ one takes milliseconds in place of seconds. Importing this does the work, so pyt
 """
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import tests.conftest
@@ -33,6 +34,8 @@ def once(folder: Path) -> None:
     zstruct.rewrite(store, folder / "b.zarr", encoding="decimal", **quiet)
     for format in ("xyz", "deepmd-npy"):
         zstruct.export(store, folder / format, format, **quiet)
+    if find_spec("torch"):  # which takes seconds to load, and tests of workers need it
+        list(zstruct.ZarrStructureDataset(store, neighbors=2.0).loader(2, threads=0))
 
 
 if all(cache.is_kept(family) for family in FAMILIES):  # else each compiles what it needs

@@ -261,12 +261,13 @@ def check_epoch(source, found):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker:UserWarning")
 @pytest.mark.parametrize(
     "context",
-    ["fork", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spawn", "forkserver"))],
+    ["fork", "forkserver", pytest.param("spawn", marks=pytest.mark.slow)],
 )
 def test_worker_processes(source, context):
     data = ZarrStructureDataset(source.path, dtype=torch.float64)
     data[0]  # the parent has read; what it opened must not break the children
-    loader = data.loader(8, shuffle=True, num_workers=4, multiprocessing_context=context)
+    workers = 2 if context == "spawn" else 4  # each of those loads all there is anew
+    loader = data.loader(8, shuffle=True, num_workers=workers, multiprocessing_context=context)
     check_epoch(source, loaded(loader))
 
 

@@ -30,9 +30,8 @@ def opened(source, kind, directory):
     ("kind", "context"),
     [
         *((kind, "fork") for kind in ("auto", "memory", "small", "shared", "directory", None)),
-        pytest.param("memory", "spawn", marks=pytest.mark.slow),
-        pytest.param("directory", "forkserver", marks=pytest.mark.slow),
-        pytest.param("directory", "spawn", marks=pytest.mark.slow),
+        *((kind, "forkserver") for kind in ("memory", "directory")),
+        *(pytest.param(kind, "spawn", marks=pytest.mark.long) for kind in ("memory", "directory")),
     ],
 )
 def test_workers_read_what_was_written(source, tmp_path, kind, context):

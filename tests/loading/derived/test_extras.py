@@ -213,7 +213,8 @@ def test_the_budget_is_shared_by_the_caches(featured):
     [
         {"threads": 2},
         {"num_workers": 2, "multiprocessing_context": "fork"},
-        pytest.param({"num_workers": 1, "multiprocessing_context": "spawn"}, marks=pytest.mark.slow),
+        {"num_workers": 1, "multiprocessing_context": "forkserver"},
+        pytest.param({"num_workers": 1, "multiprocessing_context": "spawn"}, marks=pytest.mark.long),
     ],
     ids=str,
 )
