@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: random structures, their files, small shards."""
 
+import fcntl
 import multiprocessing
 import os
 from contextlib import contextmanager
@@ -98,6 +99,16 @@ def shrink_chunks(patch):
 def small_chunks(monkeypatch):
     """Chunks and shards of few rows, as `shrink_chunks` makes them."""
     shrink_chunks(monkeypatch)
+
+
+@pytest.fixture
+def no_clones(monkeypatch):
+    """Have files shared by second names, also where the file system has clones."""
+
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
 
 
 @pytest.fixture(scope="session")

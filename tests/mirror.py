@@ -19,7 +19,7 @@ THROUGH = {
     "building/test_append.py": [
         "building/append_report",
         "building/append_request",
-        "building/carried_groups",
+        "building/gathered_splits",
         "building/kept_forms",
         "building/versions",
     ],
@@ -46,6 +46,7 @@ THROUGH = {
     "building/test_followed_groups.py": [
         "building/copied_groups",
         "building/gathered_groups",
+        "building/gathering",
         "building/origins",
     ],
     "building/test_from_stores.py": [

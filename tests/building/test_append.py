@@ -1,6 +1,5 @@
 """Appending: the store that a build of all inputs makes, for the price of the new ones; whole at any time."""
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -33,14 +32,6 @@ def append(store, inputs, **options):
 @pytest.fixture
 def everything_is_worth_it(monkeypatch):
     monkeypatch.setattr(savings, "_WORTH_BYTES", -(2**60))
-
-
-@pytest.fixture
-def no_clones(monkeypatch):
-    def refuse(*_):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(fcntl, "ioctl", refuse)
 
 
 @pytest.fixture
@@ -329,14 +320,14 @@ def test_groups_come_along(full, tmp_path, no_clones):
     shutil.copytree(full, tmp_path / "copy.zarr")
     report = append(full, [random_atoms(np.random.default_rng(k)) for k in range(3)], split="val")
     now = Store(full)
-    assert report.extended == ["splits/default"]
-    assert sorted(report.waiting) == sorted(set(groups) - {"splits/default"})
-    assert "stale: features/chebyshev, derivatives/chebyshev" in str(report)
+    assert report.groups.followed == ["splits/default"]
+    assert sorted(report.groups.stale) == sorted(set(groups) - {"splits/default"})
+    assert "stale, as made of other structures: features/chebyshev, derivatives/chebyshev" in str(report)
     old, new = (zstruct.open_split(path) for path in (tmp_path / "copy.zarr", full))
     assert new.codes.tolist() == [*old.codes.tolist(), 1, 1, 1]
     assert new.recipe["appended"] == [{"structures": 3, "part": "val"}]
     zstruct.verify(full)
-    for group in report.waiting:
+    for group in report.groups.stale:
         assert now.group_attrs(group) == groups[group]
         for name in before.array_names(group):
             assert now.read(name).tobytes() == Store(tmp_path / "copy.zarr").read(name).tobytes()
@@ -351,8 +342,8 @@ def test_groups_come_along(full, tmp_path, no_clones):
 def test_groups_of_others_are_named(full):
     shutil.copytree(full / "splits", full / "strange")
     report = append(full, [Atoms("H")])
-    assert report.left_out == {"strange": "no groups of zstruct"}
-    assert "left out: strange: no groups of zstruct" in str(report)
+    assert report.groups.left_out == {f"strange of {full}": "no groups of zstruct"}
+    assert f"left out: strange of {full}: no groups of zstruct" in str(report)
 
 
 def test_new_structures_are_dealt_out(tmp_path):

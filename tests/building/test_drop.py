@@ -1,4 +1,4 @@
-"""Dropping: the store that a build of the other structures makes; in one step, on record, groups stale."""
+"""Dropping: the store that a build of the other structures makes; in one step, on record, with its groups."""
 
 import contextlib
 import shutil
@@ -10,10 +10,8 @@ import pytest
 import zstruct
 from tests.building.test_from_stores import assert_same_values, build, rich_frames, shards
 from tests.conftest import extxyz_text, random_atoms, tree_bytes
-from tests.full_store import write_full_store
 from zstruct import ChangedInputError, InputError, cli
 from zstruct.store import savings
-from zstruct.store.spec import TAKEN_ALONG
 from zstruct.store.store import Store
 
 
@@ -84,31 +82,36 @@ def test_the_form_that_a_store_was_rewritten_in_stays(store):
     zstruct.verify("b.zarr")
 
 
-def test_groups_come_along_and_are_stale(tmp_path, small_chunks):
-    full = tmp_path / "full.zarr"
-    write_full_store(full)
-    groups = [f"{kind}/{name}" for kind in TAKEN_ALONG for name in Store(full).group_names(kind)]
-    report = drop(full, [3])
-    assert sorted(report.waiting) == sorted(groups)
-    assert "and stale: " in str(report)
-    with pytest.raises(zstruct.StaleGroupError):
-        zstruct.StructureReader(full, split="train")
-    zstruct.verify(full)
-
-
-def test_labels_are_those_of_the_store_as_it_was(store):
+def test_labels_follow_and_those_that_were_stale_stay_so(store):
     def count(batch):
         return {"energy": batch.n_atoms.astype(float)}
 
     zstruct.label(store, count, "n", version=1, progress=False)
-    drop(store, [40, 50])
+    assert drop(store, [40, 50]).groups.followed == ["labels/n"]
+    energies = zstruct.open(store).zs.labels("n").energy.values
+    assert energies.tolist() == Store(store).read("n_atoms").tolist()
+    zstruct.append(store, "a.xyz@40:45", repeat=True, progress=False)
+    report = drop(store, [2])
+    assert (report.groups.followed, report.groups.stale) == ([], ["labels/n"])
+    assert "stale, as made of other structures: labels/n" in str(report)
     with pytest.raises(zstruct.StaleGroupError):
         zstruct.open_labels(store, "n")
     with pytest.raises(zstruct.StoreExistsError, match="of other content than the store has now"):
         zstruct.label(store, count, "n", version=1, progress=False)
     zstruct.label(store, count, "n", version=1, overwrite=True, progress=False)
-    energies = zstruct.open(store).zs.labels("n").energy.values
-    assert energies.tolist() == Store(store).read("n_atoms").tolist()
+
+
+def test_what_was_stale_is_right_again_when_what_came_since_is_dropped(store):
+    zstruct.split(store, [0.5, 0.5], name="default")
+    zstruct.statistics(store, name="all", progress=False)
+    before = tree_bytes(Path(store, "statistics"))
+    zstruct.append(store, "a.xyz@:3", repeat=True, progress=False)
+    with pytest.raises(zstruct.StaleGroupError):
+        zstruct.open_statistics(store, "all")
+    report = drop(store, [60, 61, 62])
+    assert report.groups.followed == ["splits/default", "statistics/all"]
+    assert zstruct.open_statistics(store, "all") is not None
+    assert tree_bytes(Path(store, "statistics")) == before
 
 
 def test_what_can_not_be_dropped(store):

@@ -238,6 +238,73 @@ def test_what_is_computed_is_that_of_the_very_geometry(full, tmp_path):
     assert "splits/default" in report.groups.followed
 
 
+def test_groups_follow_what_is_left_when_others_are_dropped(full, tmp_path):
+    shutil.copytree(full, tmp_path / "before.zarr")
+    before = tmp_path / "before.zarr"
+    shutil.copytree(full / "splits", full / "strange")
+    report = zstruct.drop(full, [3, 0], progress=False)
+    assert set(COMPUTED) < set(report.groups.followed)
+    assert report.groups.stale == ["statistics/all", "references/default"]
+    assert report.groups.left_out == {f"strange of {full}": "no groups of zstruct"}
+    assert "groups that follow the structures: features/chebyshev" in str(report)
+    assert_followed(full, [before], [(0, i) for i in (1, 2, 4, 5, 6, 7)])
+    cut = tmp_path / "cut.zarr"
+    build(before, cut, select=[1, 2, 4, 5, 6, 7])
+    for group in report.groups.followed:
+        assert tree_bytes(full / group) == tree_bytes(cut / group), group
+
+
+def test_groups_of_stores_that_are_appended_join_those_that_are_there(two, tmp_path, no_clones):
+    full, other = two
+    zstruct.labels.add(other, "more", energy=np.zeros(31))
+    report = zstruct.append(full, other, out=tmp_path / "both.zarr", progress=False)
+    build(two, tmp_path / "built.zarr")
+    both, built = tmp_path / "both.zarr", tmp_path / "built.zarr"
+    zstruct.verify(both)
+    assert set(report.groups.followed) == {*COMPUTED, "labels/other", "labels/failing", "splits/default"}
+    for group in (*COMPUTED, "labels/other", "labels/failing"):
+        assert tree_bytes(both / group) == tree_bytes(built / group), group
+    assert_array_equal(zstruct.open_split(both).codes, zstruct.open_split(built).codes)
+    recipes = [zstruct.open_split(path).recipe for path in two]
+    appended = [{"structures": 31, "part": None, "recipes": recipes[1:]}]
+    assert zstruct.open_split(both).recipe == recipes[0] | {"appended": appended}
+    stale = ["features/of_atoms", "features/of_rows", "features/of_structures"]
+    assert report.groups.stale == [*stale, "statistics/all", "references/default"]
+    for group in stale:
+        assert "differ in its manifest" in report.groups.left_out[f"{group} of {other}"]
+        assert tree_bytes(both / group) == tree_bytes(full / group), group
+    assert "have one each" in report.groups.left_out[f"statistics/all of {other}"]
+    assert report.groups.left_out[f"labels/more of {other}"] == f"{full} has none"
+    shared = {file.name for group in COMPUTED for file in (both / group).rglob("c/**/*") if links(file) > 1}
+    assert shared
+
+
+def links(file):
+    """Return how many names a file has."""
+    return file.stat().st_nlink if file.is_file() else 0
+
+
+def test_appended_with_files_some_groups_join_and_others_wait(two, tmp_path):
+    full, other = two
+    frame = random_atoms(np.random.default_rng(7))
+    report = zstruct.append(full, [other, frame], out=tmp_path / "a.zarr", split="val", progress=False)
+    assert report.groups.followed == ["labels/failing", "labels/other", "splits/default"]
+    assert "come from no store" in report.groups.left_out[f"features/chebyshev of {other}"]
+    energy = zstruct.open_labels(tmp_path / "a.zarr", "other").read("energy")
+    there = [zstruct.open_labels(path, "other").read("energy") for path in two]
+    assert_array_equal(energy, np.concatenate([*there, [np.nan]]))
+    codes = zstruct.open_split(tmp_path / "a.zarr").codes
+    assert_array_equal(codes, [*zstruct.open_split(full).codes, *[1] * 32])
+    zstruct.split(other, [0.3, 0.7], name="default", labels=["a", "b"], overwrite=True)
+    report = zstruct.append(full, other, out=tmp_path / "b.zarr", progress=False)
+    assert "differ in its labels" in report.groups.left_out[f"splits/default of {other}"]
+    assert_array_equal(zstruct.open_split(tmp_path / "b.zarr").codes[8:], -1)
+    report = zstruct.append(full, [frame], out=tmp_path / "c.zarr", progress=False)
+    assert report.groups.followed == ["splits/default"]
+    assert {*COMPUTED, "labels/other", "labels/failing"} < {*report.groups.stale}
+    assert report.groups.left_out == {}
+
+
 def test_groups_in_files_elsewhere_follow_too(full, tmp_path):
     shutil.make_archive(str(tmp_path / "full"), "zip", full)
     build(full, tmp_path / "a.zarr", select=[4, 5, 7])
@@ -251,14 +318,16 @@ def _made(folder, what, kill_at=0):
     steps = count_steps(kill_at)
     if what == "build":
         zstruct.build(folder / "full.zarr", folder / "out.zarr", select=[7, 1, 2], progress=False)
+    elif what == "drop":
+        zstruct.drop(folder / "out.zarr", [7, 1, 2], progress=False)
     else:
         zstruct.append(folder / "out.zarr", folder / "new.zarr", progress=False)
     (folder / "steps").write_text(str(len(steps)))
 
 
-@pytest.mark.parametrize("what", ["build", "append"])
+@pytest.mark.parametrize("what", ["build", "append", "drop"])
 def test_killed_among_groups_it_resumes_to_the_same_bytes(spawner, full, tmp_path, what, long_run):
-    build([random_atoms(np.random.default_rng(k)) for k in range(3)], tmp_path / "new.zarr")
+    build(full, tmp_path / "new.zarr", select=[5, 3])
     out = tmp_path / "out.zarr"
 
     def run(*arguments):
@@ -266,7 +335,7 @@ def test_killed_among_groups_it_resumes_to_the_same_bytes(spawner, full, tmp_pat
 
     def begin():
         shutil.rmtree(out, ignore_errors=True)
-        if what == "append":
+        if what != "build":
             shutil.copytree(full, out)
 
     begin()
@@ -279,7 +348,7 @@ def test_killed_among_groups_it_resumes_to_the_same_bytes(spawner, full, tmp_pat
         assert run(step) == -signal.SIGKILL
         reached = tree_bytes(out)
         assert reached in (before, whole), step
-        # An append that was done but for what cleans up is done; one that had cleaned up comes in twice.
-        twice = what == "append" and reached == whole and not list(tmp_path.glob("*out.zarr?*"))
+        # What was done but for what cleans up is done; what had cleaned up is asked for twice, and refused.
+        twice = what != "build" and reached == whole and not list(tmp_path.glob("*out.zarr?*"))
         assert run() == (1 if twice else 0), step
         assert tree_bytes(out) == whole, step

@@ -14,9 +14,10 @@ from typing import Any
 from zstruct import parallel
 from zstruct.building.append_report import AppendReport
 from zstruct.building.append_request import AppendRequest
-from zstruct.building.carried_groups import carry_groups, new_parts
 from zstruct.building.filters import Filters
 from zstruct.building.finalize import Past
+from zstruct.building.followed_groups import follow_groups
+from zstruct.building.gathered_splits import new_parts
 from zstruct.building.making import Job, make
 from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
@@ -40,9 +41,11 @@ def append(request: AppendRequest) -> AppendReport:
     """Append structures to a store, which costs what is new and not what is there.
 
     The result is the store that a build of the old inputs and then the new ones makes. Fields are united:
-    what some structures lack is missing there, never zero. Killed at any instant, the store is the old one or
-    the new one, and the same call resumes where it was. Who has the store open goes on with the structures
-    that he opened, or is told that it changed.
+    what some structures lack is missing there, never zero. Features, labels and other groups of stores that
+    are appended join those that the store has, if they were made alike; others stay those of the old
+    structures, stale, and whoever makes them again computes what is new. Killed at any instant, the store is
+    the old one or the new one, and the same call resumes where it was. Who has the store open goes on with
+    the structures that he opened, or is told that it changed.
 
     Returns
     -------
@@ -128,9 +131,8 @@ def _append(request: AppendRequest, base: StoreSource, target: Target, began: fl
             _refuse_again(added, known.stores())
 
         def finish(plan: Plan, repeats: Repeats) -> dict[str, Any]:
-            others = [source for place, source in plan.inputs.items() if place]
-            carried = carry_groups(store, target, parts, others, links=True)
-            return AppendReport.figures(target.store, store, repeats) | vars(carried)
+            groups = follow_groups(plan, target, continues=True, parts=parts)
+            return AppendReport.figures(target.store, store, repeats) | {"groups": vars(groups)}
 
         said = make(job, target, request.runner(), finish)
     return AppendReport.of(os.fspath(target.path), said, time.perf_counter() - began, ignored)

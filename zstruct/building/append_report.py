@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zstruct.building.followed_groups import Followed
 from zstruct.building.repeats import Repeats
 from zstruct.building.skipped import dropped_line, skipped_lines
 from zstruct.store.store import Store
@@ -54,13 +55,9 @@ class AppendReport:
         Fields that the store did not have before; they are missing in its old structures.
     ignored
         What is left out of directories, globs and archives.
-    extended
-        Splits that have the new structures, too.
-    waiting
-        Groups that were computed from the old structures, and are stale until they are made again.
-    left_out
-        Groups that did not come along, and why: those that are none of zstruct's, and those of stores that
-        were appended.
+    groups
+        What became of groups: which have the new structures, too, which are those of the old ones, and stale
+        until they are made again, and which were left out, and why.
     """
 
     path: str
@@ -80,9 +77,7 @@ class AppendReport:
     continued: dict[str, int]
     new_fields: list[str]
     ignored: list[str]
-    extended: list[str]
-    waiting: list[str]
-    left_out: dict[str, str]
+    groups: Followed
 
     @staticmethod
     def figures(made: Path, before: Store, repeats: Repeats) -> dict[str, Any]:
@@ -148,6 +143,7 @@ class AppendReport:
                 "skipped": skipped,
                 "ignored": ignored + said["ignored"],
                 "duplicates": [(label, frame) for label, frame in said["duplicates"]],
+                "groups": Followed(**said["groups"]),
             },
         )
 
@@ -169,11 +165,7 @@ class AppendReport:
         lines += [f"{counted(count, 'structure')}: {remark}" for remark, count in self.remarks.items()]
         if self.n_skipped:
             lines += skipped_lines(self.n_skipped, self.skipped, " (see .skipped)")
-        if self.extended:
-            lines.append(f"with the new structures: {', '.join(self.extended)}")
-        if self.waiting:
-            lines.append(f"of the structures from before, and stale: {', '.join(self.waiting)}")
-        lines += [f"left out: {group}: {why}" for group, why in self.left_out.items()]
+        lines += self.groups.lines()
         if self.ignored:
             lines.append(f"ignored {counted(len(self.ignored), 'file')} that no source reads (see .ignored)")
         return "\n".join(lines)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from zstruct import parallel
-from zstruct.building.carried_groups import carry_groups
 from zstruct.building.drop_report import DropReport
 from zstruct.building.drop_request import DropRequest
 from zstruct.building.filters import Filters
 from zstruct.building.finalize import Past
+from zstruct.building.followed_groups import follow_groups
 from zstruct.building.making import Job, job_identity, make
 from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
@@ -34,7 +34,8 @@ __all__ = ["drop"]
 def drop(request: DropRequest) -> DropReport:
     """Drop structures of a store.
 
-    The result is the store that a build of the others makes, in the form that arrays have. Killed at any
+    The result is the store that a build of the others makes, in the form that arrays have. Features, labels,
+    splits and other groups follow the structures. Killed at any
     instant, the store is the old one or the new one, and the same call resumes where it was. Who has the
     store open goes on with the structures that he opened, or is told that it changed.
 
@@ -115,12 +116,10 @@ def _drop(request: DropRequest, path: str, target: Target, began: float) -> Drop
     )
 
     def finish(plan: Plan, repeats: Repeats) -> dict[str, Any]:
-        carried = carry_groups(store, target, None, [], links=True)
         return {
             "n_dropped": int(np.count_nonzero(~stays)),
             "n_atoms_dropped": store.n_atoms - int(plan.offsets[-1]),
-            "waiting": [*carried.waiting],
-            "left_out": [*carried.left_out],
+            "groups": vars(follow_groups(plan, target, continues=True)),
         }
 
     said = make(job, target, request.runner(), finish)

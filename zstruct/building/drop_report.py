@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zstruct.building.followed_groups import Followed
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
 
@@ -28,10 +29,9 @@ class DropReport:
         Bytes of it on disk.
     seconds
         How long this call took.
-    waiting
-        Groups that were made for the store as it was, and are stale until they are made again.
-    left_out
-        Groups in the root of the store that are none of zstruct's, which did not come along.
+    groups
+        What became of groups: which follow the structures, which are those of the store as it was, and stale,
+        and which were left out, and why.
     """
 
     path: str
@@ -41,8 +41,7 @@ class DropReport:
     n_atoms: int
     nbytes: int
     seconds: float
-    waiting: list[str]
-    left_out: list[str]
+    groups: Followed
 
     @classmethod
     def of(cls, path: str, said: Mapping[str, Any], seconds: float) -> DropReport:
@@ -64,7 +63,7 @@ class DropReport:
             n_atoms=store.n_atoms,
             nbytes=store.nbytes_stored(),
             seconds=seconds,
-            **said,
+            **{**said, "groups": Followed(**said["groups"])},
         )
 
     def __str__(self) -> str:
@@ -73,8 +72,4 @@ class DropReport:
             f"{self.path}: {counted(self.n_dropped, 'structure')} dropped in {self.seconds:.2f} s; {there}, "
             f"{sized(self.nbytes)}"
         ]
-        if self.waiting:
-            lines.append(f"of the store as it was, and stale: {', '.join(self.waiting)}")
-        if self.left_out:
-            lines.append(f"left out, as no groups of zstruct: {', '.join(self.left_out)}")
-        return "\n".join(lines)
+        return "\n".join(lines + self.groups.lines())

@@ -4,6 +4,9 @@ Features, derivatives, neighbour lists, labels and splits have rows of structure
 they are gathered. Several stores are joined where they say the same of how it was made. Statistics and
 references are about all structures of a store: they come along as they are, and stale. What does not come
 along is named, and why.
+
+The next version of a store keeps what this has: what can't follow stays what it was, stale, for whoever makes
+it again needs only what is new. Groups of stores that are appended to it join those that it has.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from zstruct.building.copied_groups import copy_group
-from zstruct.building.gathered_groups import Gathering, Unfit, gather_group
+from zstruct.building.gathered_groups import gather_group
+from zstruct.building.gathered_splits import NewParts
+from zstruct.building.gathering import Gathering, Unfit
 from zstruct.building.origins import Origins
 from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
@@ -28,6 +34,11 @@ from zstruct.store.write import consolidate_again, create_parent
 __all__ = ["Followed", "follow_groups"]
 
 _SPLITS = "splits"
+_GATHERED = (*GROUP_KINDS, LABELS, _SPLITS)
+_FIRST = 0  # the place of the store that a new one is the next version of
+
+#: Stores, by their places among the inputs.
+_Having = Mapping[int, StoredInput]
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Followed:
     followed
         Groups that have the rows of the structures of the new store.
     stale
-        What is said of all structures of a store that the new one was made of.
+        What is said of other structures than the new store has: of all those of a store that it was made of.
     left_out
         Why others did not come along, by group.
     """
@@ -56,7 +67,9 @@ class Followed:
         return lines + [f"left out: {group}: {why}" for group, why in self.left_out.items()]
 
 
-def follow_groups(plan: Plan, target: Target, *, links: bool = False) -> Followed:
+def follow_groups(
+    plan: Plan, target: Target, *, continues: bool = False, parts: NewParts | None = None
+) -> Followed:
     """Put groups of the stores among the inputs into a store that was made of these, but is not in its place.
 
     Parameters
@@ -65,93 +78,153 @@ def follow_groups(plan: Plan, target: Target, *, links: bool = False) -> Followe
         What is in the store.
     target
         Where it is made.
-    links
-        Whether shards may be the same files as those of the first input.
+    continues
+        Whether it is the next version of the first input, with whose files it may have shards in common.
+    parts
+        To which parts of its splits structures go that are appended; None: none are.
     """
     if not plan.inputs:
         return Followed()
-    origins, made = Origins(plan), Store(target.store)
-    gathering = Gathering(origins, made, target.work / "gathered", links=links)
-    followed: list[str] = []
-    stale: list[str] = []
-    left_out: dict[str, str] = {}
-    for group, having in _groups(origins).items():
-        kind = group.partition("/")[0]
-        folder = target.groups / group
-        shutil.rmtree(folder, ignore_errors=True)  # of an interrupted call
-        twin = next((one for one in (*followed, *stale) if one.casefold() == group.casefold()), None)
+    following = _Following(plan, target, parts, continues=continues)
+    for group, having in following.groups().items():
+        following.add(group, having)
+    return following.done()
+
+
+class _Following:
+    """Puts one group after the other into the new store; the arguments are those of `follow_groups`."""
+
+    def __init__(self, plan: Plan, target: Target, parts: NewParts | None, *, continues: bool):
+        self._target, self._parts = target, parts
+        self._origins, self._made = Origins(plan), Store(target.store)
+        self._gathering = Gathering(self._origins, self._made, target.work / "gathered", links=continues)
+        self._first = plan.inputs[_FIRST] if continues else None
+        self._precision = {one.field.name: one.field.dtype for one in plan.fields}
+        self._followed: list[str] = []
+        self._stale: list[str] = []
+        self._left_out: dict[str, str] = {}
+
+    def groups(self) -> dict[str, dict[int, StoredInput]]:
+        """Return the stores that have each group."""
+        found: dict[str, dict[int, StoredInput]] = {}
+        for kind in TAKEN_ALONG:
+            for place, source in self._origins.inputs.items():
+                for name in source.store.group_names(kind):
+                    found.setdefault(f"{kind}/{name}", {})[place] = source
+        return found
+
+    def add(self, group: str, having: _Having) -> None:
+        """Put a group that some stores have into the new one, or note why not."""
         try:
-            if twin is not None:  # some file systems can't tell the two apart
-                raise Unfit(f"it differs from {twin} in case only")
-            if kind in (*GROUP_KINDS, LABELS, _SPLITS):
-                _check(plan, origins, group, having)
-                gather_group(gathering, group, {k: s.store for k, s in having.items()}, folder)
-                followed.append(group)
-            elif len(having) > 1:
-                raise Unfit(f"{_these(having)} have one each")
+            self._check(group, having)
+            if group.partition("/")[0] in _GATHERED:
+                self._gather(group, having)
             else:
-                store = next(iter(having.values())).store
-                copy_group(store, group, folder, links=links)
-                fresh = store.group_attrs(group)["store_digest"] == made.digest
-                (followed if fresh else stale).append(group)
+                self._keep(group, next(iter(having.values())))
         except Unfit as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            left_out[group] = str(error)
-            continue
-        for source in having.values():
+            shutil.rmtree(self._target.groups / group, ignore_errors=True)
+            if self._first is None:
+                self._left_out[group] = str(error)
+                return
+            others = [one for one in having.values() if one is not self._first]
+            self._left_out |= {f"{group} of {one.label}": str(error) for one in others}
+            if _FIRST in having and others:
+                self.add(group, {_FIRST: self._first})
+            elif _FIRST in having:
+                self._keep(group, self._first)
+
+    def done(self) -> Followed:
+        """Have the documents of the store show what was put there; return what became of groups."""
+        if self._followed or self._stale:
+            consolidate_again(self._target.store, self._target.work)
+        for source in self._origins.inputs.values():
+            strange = sorted({*source.store.kinds()} - {*KINDS})
+            self._left_out |= {f"{kind} of {source.label}": "no groups of zstruct" for kind in strange}
+        return Followed(self._followed, self._stale, self._left_out)
+
+    def _gather(self, group: str, having: _Having) -> None:
+        """Put the rows of the new structures there."""
+        stores = {place: source.store for place, source in having.items()}
+        gather_group(self._gathering, group, stores, self._place(group), self._parts)
+        self._put(group, *having.values())
+        self._followed.append(group)
+
+    def _keep(self, group: str, source: StoredInput) -> None:
+        """Put a group of a store there as it is."""
+        copy_group(source.store, group, self._place(group), links=self._first is not None)
+        self._put(group, source)
+        fresh = source.store.group_attrs(group)["store_digest"] == self._made.digest
+        (self._followed if fresh else self._stale).append(group)
+
+    def _place(self, group: str) -> Path:
+        """Return where a group is made, with nothing there of an interrupted call."""
+        folder = self._target.groups / group
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+    def _put(self, group: str, *sources: StoredInput) -> None:
+        """Give a group that was made of others its place in the store."""
+        for source in sources:
             source.store.check_current(f"{group}/{DOCUMENT}")
-        create_parent(target.store, kind)
-        os.rename(folder, target.store / group)
-    if followed or stale:
-        consolidate_again(target.store, target.work)
-    for source in origins.inputs.values():
-        strange = sorted({*source.store.kinds()} - {*KINDS})
-        left_out |= {f"{kind} of {source.label}": "no groups of zstruct" for kind in strange}
-    return Followed(followed, stale, left_out)
+        create_parent(self._target.store, group.partition("/")[0])
+        os.rename(self._target.groups / group, self._target.store / group)
+
+    def _check(self, group: str, having: _Having) -> None:
+        """Refuse a group that is not one of the new structures, or has no rows of them.
+
+        Raises
+        ------
+        Unfit
+            Saying why.
+        """
+        kind = group.partition("/")[0]
+        there = (*self._followed, *self._stale)
+        twin = next((one for one in there if one.casefold() == group.casefold()), None)
+        if twin is not None:  # some file systems can't tell the two apart
+            raise Unfit(f"it differs from {twin} in case only")
+        if self._first is not None and _FIRST not in having:
+            raise Unfit(f"{self._first.label} has none")
+        if kind not in _GATHERED:
+            if len(having) > 1:
+                raise Unfit(f"{_these(having)} have one each")
+            return
+        for source in having.values():
+            _check_group(source, group)
+        alone = self._first is not None and len(having) == 1
+        if kind == _SPLITS or (kind == LABELS and not alone):  # what has none is missing, or in no part
+            return
+        if kind != LABELS:
+            self._check_geometry(having)
+        lacking = {place: one for place, one in self._origins.inputs.items() if place not in having}
+        if lacking:
+            raise Unfit(f"{_these(lacking)} {'has' if len(lacking) == 1 else 'have'} none")
+        if self._origins.n_others:
+            raise Unfit("it has no rows of the structures that come from no store")
+
+    def _check_geometry(self, having: _Having) -> None:
+        """Refuse what was computed of another geometry than the new store has."""
+        for name in GEOMETRY:
+            for source in having.values():
+                there, here = source.store.fields.get(name), self._precision.get(name)
+                if there is not None and here is not None and there.dtype == "float64" != here:
+                    raise Unfit(f"{name} became single precision")
 
 
-def _groups(origins: Origins) -> dict[str, dict[int, StoredInput]]:
-    """Return the stores that have each group, by their places."""
-    found: dict[str, dict[int, StoredInput]] = {}
-    for kind in TAKEN_ALONG:
-        for place, source in origins.inputs.items():
-            for name in source.store.group_names(kind):
-                found.setdefault(f"{kind}/{name}", {})[place] = source
-    return found
-
-
-def _these(sources: Mapping[int, StoredInput]) -> str:
-    return " and ".join(dict.fromkeys(source.label for source in sources.values()))
-
-
-def _check(plan: Plan, origins: Origins, group: str, having: Mapping[int, StoredInput]) -> None:
-    """Refuse a group whose rows are not those of the new structures.
+def _check_group(source: StoredInput, group: str) -> None:
+    """Refuse a group of a store that is unknown here, or not one of its structures.
 
     Raises
     ------
     Unfit
         Saying why.
     """
-    kind = group.partition("/")[0]
-    for source in having.values():
-        attrs = source.store.group_attrs(group)
-        version = str(attrs["encoding-version"])
-        if version.split(".")[0] not in GROUP_VERSIONS.get(kind, (GROUP_VERSION.split(".")[0],)):
-            raise Unfit(
-                f"it has format version {version} in {source.label}, which this zstruct does not know"
-            )
-        if attrs["store_digest"] != source.store.digest:
-            raise Unfit(f"it is stale in {source.label}")
-    if kind in (_SPLITS, LABELS):
-        return
-    fields = {planned.field.name: planned.field for planned in plan.fields}
-    for name in GEOMETRY:
-        for source in having.values():
-            there, here = source.store.fields.get(name), fields.get(name)
-            if there is not None and here is not None and there.dtype == "float64" != here.dtype:
-                raise Unfit(f"{name} became single precision")
-    lacking = {place: source for place, source in origins.inputs.items() if place not in having}
-    if lacking:
-        raise Unfit(f"{_these(lacking)} {'has' if len(lacking) == 1 else 'have'} none")
-    if origins.n_others:
-        raise Unfit("it has no rows of the structures that come from no store")
+    kind, attrs = group.partition("/")[0], source.store.group_attrs(group)
+    version = str(attrs["encoding-version"])
+    if version.split(".")[0] not in GROUP_VERSIONS.get(kind, (GROUP_VERSION.split(".")[0],)):
+        raise Unfit(f"it has format version {version} in {source.label}, which this zstruct does not know")
+    if attrs["store_digest"] != source.store.digest:
+        raise Unfit(f"it is stale in {source.label}")
+
+
+def _these(sources: _Having) -> str:
+    return " and ".join(dict.fromkeys(source.label for source in sources.values()))

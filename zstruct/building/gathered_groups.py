@@ -6,16 +6,17 @@ Whether they go together is looked at here; which stores there are, and where gr
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct import parallel
-from zstruct.building.origins import GatheredRows, Origins
+from zstruct.building.gathered_splits import NewParts, gather_split
+from zstruct.building.gathering import Gathering, Unfit, in_threads, like, pieces
+from zstruct.building.origins import Origins
 from zstruct.errors import InputError
 from zstruct.features.external.group import manifest_of, write_features
 from zstruct.features.external.rows import Rows
@@ -23,16 +24,13 @@ from zstruct.features.statistics import MOMENTS, FirstMoments, by_species, stati
 from zstruct.moments import ColumnMoments
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, STRUCTURE, Field, merge
-from zstruct.store.chunks import choose_grid
-from zstruct.store.files import array_said
 from zstruct.store.label_writer import Failures, KeptLabels, LabelColumn, write_labels
 from zstruct.store.labels import Labels
-from zstruct.store.shared_shards import SharedShard, put_shard, shared_shards
-from zstruct.store.spec import EXTERNAL_VERSION, LABELS, OWN, ArraySpec, spec_of
+from zstruct.store.spec import EXTERNAL_VERSION, LABELS, OWN, spec_of
 from zstruct.store.store import Store
-from zstruct.store.write import Shard, WrittenArray, complete, create, write_pieces, write_shard
+from zstruct.store.write import Shard, WrittenArray, complete, create, write_shard
 
-__all__ = ["Gathering", "Unfit", "gather_group"]
+__all__ = ["gather_group"]
 
 _SPLITS = "splits"
 #: What groups have to agree in, by kind; of features and what has pairs in all that is not found out.
@@ -40,89 +38,13 @@ _FOUND_OUT = {"store_digest", "metadata_digest", "status", "statistics", MOMENTS
 _AGREE = {LABELS: ("manifest", "description"), _SPLITS: ("labels",)}
 
 
-class Unfit(Exception):
-    """Says why a group can't be made."""
-
-
-@dataclass(frozen=True)
-class Gathering:
-    """Where the structures of a new store come from, and where its groups are made.
-
-    Parameters
-    ----------
-    origins
-        Where they come from.
-    made
-        The store, whole but for groups.
-    scratch
-        A folder for rows that come in another order.
-    links
-        Whether shards may be the same files as those of the store that the new one begins with.
-    """
-
-    origins: Origins
-    made: Store
-    scratch: Path
-    links: bool
-
-    def rows(
-        self,
-        spec: ArraySpec,
-        arrays: Mapping[int, str],
-        edges: Mapping[int, NDArray[np.int64]] | None = None,
-        offsets: NDArray[np.int64] | None = None,
-    ) -> GatheredRows:
-        """Return rows of a new array, as `GatheredRows`, spooled where structures are in another order."""
-        found = GatheredRows(self.origins, spec, arrays, edges, offsets)
-        if not self.origins.is_ordered:
-            self.scratch.mkdir(exist_ok=True)
-            found.spool(self.scratch / f"{len(list(self.scratch.iterdir()))}.npy")
-        return found
-
-    def atoms(self, spec: ArraySpec, arrays: Mapping[int, str]) -> GatheredRows:
-        """Return rows of an array over atoms."""
-        return self.rows(spec, arrays, self.edges(arrays), self.origins.offsets)
-
-    def edges(self, arrays: Mapping[int, str]) -> dict[int, NDArray[np.int64]]:
-        """Return the row edges of the atoms of stores."""
-        return {place: self.origins.inputs[place].offsets for place in arrays}
-
-    def shared(self, spec: ArraySpec, arrays: Mapping[int, str]) -> list[SharedShard]:
-        """Return the first shards of a new array that are those of the store that the new one begins with."""
-        base = self.origins.base
-        for place, array in arrays.items():
-            if base is self.origins.inputs[place]:
-                return shared_shards(base.store, array, spec)
-        return []
-
-    def write(self, folder: Path, rows: GatheredRows, shared: Sequence[SharedShard]) -> WrittenArray:
-        """Write an array, shard by shard in threads."""
-        spec = rows.spec
-
-        def shard(k: int) -> Shard:
-            if k < len(shared):
-                put_shard(shared[k], folder, spec, links=self.links, durable=False)
-                return shared[k].known
-            return write_pieces(folder, spec, k, _pieces(rows, k), durable=False)
-
-        return WrittenArray(spec, _in_threads(shard, spec.grid.n_shards(spec.shape[0])))
-
-
-def _in_threads(function: Callable[[int], Any], n: int) -> list[Any]:
-    found: list[Any] = [None] * n
-    for k, result in parallel.run(function, range(n), runs_in="here"):
-        found[k] = result
-    return found
-
-
-def _pieces(rows: GatheredRows, shard: int) -> Any:
-    grid = rows.spec.grid
-    stop = min((shard + 1) * grid.shard_rows, rows.spec.shape[0])
-    for begin in range(shard * grid.shard_rows, stop, grid.chunk_rows):
-        yield rows.read(begin, min(begin + grid.chunk_rows, stop))
-
-
-def gather_group(gathering: Gathering, group: str, stores: Mapping[int, Store], folder: Path) -> None:
+def gather_group(
+    gathering: Gathering,
+    group: str,
+    stores: Mapping[int, Store],
+    folder: Path,
+    parts: NewParts | None = None,
+) -> None:
     """Make a group of those of some stores.
 
     Parameters
@@ -135,6 +57,8 @@ def gather_group(gathering: Gathering, group: str, stores: Mapping[int, Store], 
         The stores that have it, by their places.
     folder
         Where it is made.
+    parts
+        To which parts of splits structures go that are appended to a store; None: none are.
 
     Raises
     ------
@@ -149,7 +73,7 @@ def gather_group(gathering: Gathering, group: str, stores: Mapping[int, Store], 
         if kind == LABELS:
             _labels(gathering, group, stores, folder, said)
         elif kind == _SPLITS:
-            _split(gathering, group, stores, folder, said)
+            gather_split(gathering, group, stores, folder, said, parts)
         elif kind != "features":
             _pairs(gathering, group, stores, folder, said)
         elif attrs["encoding-version"] == EXTERNAL_VERSION:
@@ -172,28 +96,13 @@ def _agreed(kind: str, group: str, stores: Mapping[int, Store]) -> dict[str, Any
     return attrs[first]
 
 
-def _spec(store: Store, array: str, n_rows: int, level: Any) -> ArraySpec:
-    """Return an array as one of a store is, with other rows."""
-    said = store.documents(array.rpartition("/")[0])[array]
-    spec, _ = array_said(array, said)
-    attrs = {key: value for key, value in said.get("attributes", {}).items() if key != "digest"}
-    row = int(np.dtype(spec.dtype).itemsize * np.prod(spec.shape[1:], dtype=int))
-    return replace(
-        spec,
-        path=array.rpartition("/")[2],
-        shape=(n_rows, *spec.shape[1:]),
-        attrs=attrs,
-        grid=choose_grid(n_rows, row, level),
-    )
-
-
 def _features(
     gathering: Gathering, group: str, stores: Mapping[int, Store], folder: Path, said: dict[str, Any]
 ) -> None:
     """Gather features of atoms, with their statistics."""
     origins, n_atoms = gathering.origins, gathering.made.n_atoms
     arrays = dict.fromkeys(stores, f"{group}/values")
-    spec = _spec(next(iter(stores.values())), f"{group}/values", n_atoms, ATOM)
+    spec = like(next(iter(stores.values())), f"{group}/values", n_atoms, ATOM)
     rows, shared = gathering.atoms(spec, arrays), gathering.shared(spec, arrays)
     create(folder, [spec], said)
     first = FirstMoments()
@@ -204,16 +113,14 @@ def _features(
     def shard(k: int) -> tuple[Shard, Mapping[int, ColumnMoments]]:
         start, stop = k * size, min((k + 1) * size, n_atoms)
         if k < first.shards:
-            put_shard(shared[k], folder, spec, links=gathering.links, durable=False)
-            return shared[k].known, {}
-        values = np.concatenate(list(_pieces(rows, k)))
+            return gathering.put(folder, spec, shared[k]), {}
+        values = np.concatenate(list(pieces(rows, k)))
         moments = by_species(values, gathering.made.read("numbers", start, stop))
         if k < len(shared):
-            put_shard(shared[k], folder, spec, links=gathering.links, durable=False)
-            return shared[k].known, moments
+            return gathering.put(folder, spec, shared[k]), moments
         return write_shard(folder, spec, k, values, durable=False), moments
 
-    done = _in_threads(shard, spec.grid.n_shards(n_atoms))
+    done = in_threads(shard, spec.grid.n_shards(n_atoms))
     found = statistics_of(first, [moments for _, moments in done[first.shards :]], n_atoms // size)
     complete(folder, found, [WrittenArray(spec, [one for one, _ in done])])
 
@@ -233,7 +140,7 @@ def _external(
         counts = _counts(gathering.origins, edges)
         offsets = counts_to_offsets(counts)
         n_rows = int(offsets[-1])
-    spec = _spec(
+    spec = like(
         next(iter(stores.values())), f"{group}/values", n_rows, STRUCTURE if level == STRUCTURE else ATOM
     )
     rows = gathering.rows(spec, arrays, edges, offsets)
@@ -262,15 +169,15 @@ def _pairs(
     n_pairs, before = int(offsets[-1]), f"{group}/"
     names = [array.removeprefix(before) for array in any_store.array_names(group)]
     pairs = [name for name in names if name not in ("offsets", "counts")]
-    specs = {name: _spec(any_store, f"{before}{name}", n_pairs, ATOM) for name in pairs}
+    specs = {name: like(any_store, f"{before}{name}", n_pairs, ATOM) for name in pairs}
     for name, spec in specs.items():  # shifts are as wide as they have to be
         wide = np.result_type(*(store.dtype(f"{before}{name}") for store in stores.values()))
         specs[name] = replace(spec, dtype=wide.name)
     # They share their shards, for the widest of them.
     grid = min((spec.grid for spec in specs.values()), key=lambda grid: grid.chunk_rows)
     specs = {name: replace(spec, grid=grid) for name, spec in specs.items()}
-    per_atom = _spec(any_store, f"{before}counts", n_atoms, ATOM)
-    per_structure = _spec(any_store, f"{before}offsets", len(offsets), STRUCTURE)
+    per_atom = like(any_store, f"{before}counts", n_atoms, ATOM)
+    per_structure = like(any_store, f"{before}offsets", len(offsets), STRUCTURE)
     create(folder, [per_structure, per_atom, *specs.values()], said)
     written = []
     for name, spec in specs.items():
@@ -287,22 +194,6 @@ def _pairs(
     ]
     written.append(WrittenArray(per_structure, shards))
     complete(folder, {"n_pairs": n_pairs}, written)
-
-
-def _split(
-    gathering: Gathering, group: str, stores: Mapping[int, Store], folder: Path, said: dict[str, Any]
-) -> None:
-    """Gather the parts of structures; those of stores without the split are in none."""
-    n = gathering.made.n_structures
-    arrays = dict.fromkeys(stores, f"{group}/codes")
-    spec = _spec(next(iter(stores.values())), f"{group}/codes", n, STRUCTURE)
-    recipes = [store.group_attrs(group)["recipe"] for store in stores.values()]
-    if any(recipe != recipes[0] for recipe in recipes):
-        said["recipe"] = {"method": "joined", "recipes": recipes}
-    said["recipe"] = said["recipe"] | {"taken": {"structures": n}}
-    create(folder, [spec], said)
-    rows = gathering.rows(spec, arrays)
-    complete(folder, {}, [gathering.write(folder, rows, gathering.shared(spec, arrays))])
 
 
 def _labels(
