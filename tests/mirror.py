@@ -31,6 +31,7 @@ THROUGH = {
         "building/input_options",
         "building/making",
         "building/markers",
+        "building/order",
         "building/parse",
         "building/part_blocks",
         "building/parts",
@@ -59,7 +60,7 @@ THROUGH = {
         "store/shared_shards",
     ],
     "building/test_peek.py": ["building/peek_report", "cli/peek"],
-    "building/test_remote_append.py": ["store/remote_folder"],
+    "building/test_remote_append.py": ["store/grown", "store/remote_folder"],
     "building/test_repeats.py": ["building/duplicates"],
     "building/test_resume.py": ["building/manifest"],
     "building/test_rewrite.py": [

@@ -36,12 +36,6 @@ def scratch(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def without_index(monkeypatch):
-    """Have stores that are made here no index, either: what a server copies can't be read for one."""
-    monkeypatch.setattr("zstruct.building.making.put_index", lambda *given: None)
-
-
-@pytest.fixture
 def there(bucket, tmp_path, monkeypatch, small_chunks, scratch):
     """The URL of a store of decimals in the bucket, with a file to append and what is expected of that."""
     monkeypatch.chdir(tmp_path)
@@ -83,7 +77,7 @@ class Traffic:
         monkeypatch.setattr(remote_folder.RemoteFolder, "copy", counted_copy)
 
 
-def test_the_new_version_is_the_one_that_is_made_here(without_index, there, scratch, monkeypatch):
+def test_the_new_version_is_the_one_that_is_made_here(there, scratch, monkeypatch):
     traffic = Traffic(monkeypatch)
     out = there.replace("a.zarr", "b.zarr")
     report = append(there, "b.xyz", out=out)
@@ -107,21 +101,61 @@ def test_the_new_version_is_the_one_that_is_made_here(without_index, there, scra
     assert [step.did for step in zstruct.log(out)] == ["build", "append"]
 
 
-def test_groups_come_along(without_index, bucket, tmp_path, small_chunks, scratch):
+@pytest.mark.parametrize("joined", [False, True], ids=["of structures", "of a store"])
+def test_groups_come_along(joined, bucket, tmp_path, small_chunks, scratch, monkeypatch):
     write_full_store(tmp_path / "full.zarr")
     s3fs.S3FileSystem().put(str(tmp_path / "full.zarr"), f"{bucket}/full.zarr", recursive=True)
-    frames = [random_atoms(np.random.default_rng(k)) for k in range(3)]
-    report = append(f"s3://{bucket}/full.zarr", frames, out=f"s3://{bucket}/new.zarr", split="val")
-    expected = append(tmp_path / "full.zarr", frames, out=tmp_path / "new.zarr", split="val")
-    assert report.groups == expected.groups
+    inputs = [random_atoms(np.random.default_rng(k)) for k in range(3)]
+    if joined:
+        inputs = build(tmp_path / "full.zarr", tmp_path / "cut.zarr", select=[6, 1, 2])
+    traffic = Traffic(monkeypatch)
+    report = append(f"s3://{bucket}/full.zarr", inputs, out=f"s3://{bucket}/new.zarr", split="val")
+    expected = append(tmp_path / "full.zarr", inputs, out=tmp_path / "new.zarr", split="val")
+    assert report.groups.followed == expected.groups.followed
+    assert report.groups.stale == expected.groups.stale
+    assert ("features/chebyshev" in report.groups.followed) == joined
+    assert any(name.startswith("features/chebyshev/values/c/") for name in traffic.copied)
     made = fetched(f"s3://{bucket}/new.zarr", str(tmp_path / "fetched.zarr"))
     assert tree_bytes(made) == tree_bytes(tmp_path / "new.zarr")
     zstruct.verify(made)
 
 
-def test_what_was_interrupted_goes_on_and_others_are_refused(
-    without_index, there, scratch, tmp_path, monkeypatch
+@pytest.mark.parametrize("indexed", [True, False])
+def test_what_is_there_is_not_read_for_an_index(
+    indexed, bucket, tmp_path, small_chunks, scratch, monkeypatch
 ):
+    monkeypatch.setattr("zstruct.indexing.columns._CHUNK_ROWS", 4)
+    frames = [random_atoms(np.random.default_rng(k), periodic=True) for k in range(27)]
+    with monkeypatch.context() as patch:
+        if not indexed:
+            patch.setattr("zstruct.building.making.put_index", lambda *given: None)
+        build(frames[:23], tmp_path / "a.zarr")  # all shards of offsets are full
+    if indexed:
+        zstruct.index(tmp_path / "a.zarr", shortest_distance=True)
+    s3fs.S3FileSystem().put(str(tmp_path / "a.zarr"), f"{bucket}/a.zarr", recursive=True)
+    before, read, found = Store(tmp_path / "a.zarr"), Store.read, []
+
+    def noted(store, name, start=0, stop=None):
+        if store.path.startswith("s3://") and name in before.fields:
+            rows = before.grid(name).shard_rows
+            assert start >= before.shape(name)[0] // rows * rows, name
+            found.append(name)
+        return read(store, name, start, stop)
+
+    monkeypatch.setattr(Store, "read", noted)
+    append(f"s3://{bucket}/a.zarr", frames[23:], out=f"s3://{bucket}/b.zarr")
+    assert found
+    made = fetched(f"s3://{bucket}/b.zarr", str(tmp_path / "fetched.zarr"))
+    append(tmp_path / "a.zarr", frames[23:], out=tmp_path / "b.zarr")
+    here = tree_bytes(tmp_path / "b.zarr")
+    if indexed:
+        assert tree_bytes(made) == here
+    else:
+        assert Store(made).group_names("index") == []
+        assert tree_bytes(made).keys() < here.keys()
+
+
+def test_what_was_interrupted_goes_on_and_others_are_refused(there, scratch, tmp_path, monkeypatch):
     out = there.replace("a.zarr", "b.zarr")
 
     def lost(*_):

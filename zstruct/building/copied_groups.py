@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zstruct.store.files import array_said
-from zstruct.store.metadata import DOCUMENT
+from zstruct.store.files import array_said, shard_path
+from zstruct.store.metadata import DOCUMENT, group_document, write_document
 from zstruct.store.shared_shards import write_growing
 from zstruct.store.sharing import share
 from zstruct.store.spec import KINDS
@@ -31,10 +31,13 @@ def copy_group(store: Store, group: str, folder: Path, *, links: bool) -> None:
     folder
         Where it is to be.
     links
-        Whether shards may be the same files.
+        Whether shards may be the same files, here or at a server.
     """
     if not os.path.isdir(store.path):
-        _copy_arrays(store, group, folder)
+        if links and all(store.form(name) for name in _arrays(store, group)):
+            _stand_in(store, group, folder)
+        else:
+            _copy_arrays(store, group, folder)
         return
     source = Path(store.path, group)
     for inner, _, files in os.walk(source):
@@ -49,6 +52,24 @@ def copy_group(store: Store, group: str, folder: Path, *, links: bool) -> None:
 def said_of(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the attributes of a group say of it, without what says that it is whole."""
     return {key: value for key, value in attrs.items() if key not in ("status", "metadata_digest")}
+
+
+def _arrays(store: Store, group: str) -> list[str]:
+    return [*store.array_names(group), *store.shard_tables(group)]
+
+
+def _stand_in(store: Store, group: str, folder: Path) -> None:
+    """Write the documents of a group, and empty files for shards that a server is to copy."""
+    for name, said in store.documents(group).items():
+        is_array = said["node_type"] == "array"  # what zarr lists of groups says more than their documents do
+        document = said if is_array else group_document(said.get("attributes", {}))
+        write_document(folder / os.path.relpath(name, group), document, durable=False)
+    for name in _arrays(store, group):
+        grid, shape = store.grid(name), store.shape(name)
+        for k in range(grid.n_shards(shape[0])):
+            file = shard_path(folder, os.path.relpath(name, group), k, len(shape))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"")
 
 
 def _copy_arrays(store: Store, group: str, folder: Path) -> None:

@@ -28,7 +28,6 @@ from zstruct.building.stored_blocks import StoredInput
 from zstruct.schema import GEOMETRY
 from zstruct.store.metadata import DOCUMENT
 from zstruct.store.spec import GROUP_KINDS, GROUP_VERSION, GROUP_VERSIONS, KINDS, LABELS, TAKEN_ALONG
-from zstruct.store.store import Store
 from zstruct.store.write import consolidate_again, create_parent
 
 __all__ = ["Followed", "follow_groups"]
@@ -96,7 +95,7 @@ class _Following:
 
     def __init__(self, plan: Plan, target: Target, parts: NewParts | None, *, continues: bool):
         self._target, self._parts = target, parts
-        self._origins, self._made = Origins(plan), Store(target.store)
+        self._origins, self._made = Origins(plan), plan.made(target.store)
         self._gathering = Gathering(self._origins, self._made, target.work / "gathered", links=continues)
         self._first = plan.inputs[_FIRST] if continues else None
         self._precision = {one.field.name: one.field.dtype for one in plan.fields}

@@ -11,13 +11,12 @@ from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredBlock
 from zstruct.indexing.columns import Indexed, write_columns
-from zstruct.paths_and_urls import is_url
 from zstruct.progress import Runner
-from zstruct.query.index import NAME, Index, index_of
+from zstruct.query.index import NAME, Index, index_of, indexed
 from zstruct.query.quantities import QUANTITIES
+from zstruct.store.grown import GrownStore
 from zstruct.store.metadata import group_document, write_document
 from zstruct.store.spec import INDEX
-from zstruct.store.store import Store
 from zstruct.store.write import show_groups
 
 __all__ = ["put_index"]
@@ -26,7 +25,8 @@ __all__ = ["put_index"]
 def put_index(target: Target, plan: Plan, runner: Runner) -> None:
     """Put the index of a store that is whole into it; one of a store that grows has what its index had.
 
-    A store behind a URL that grows gets none: `zstruct.index` writes it.
+    Of one that is behind a URL, whose index lacks something, nothing is read to complete it: the next version
+    has none.
 
     Parameters
     ----------
@@ -37,16 +37,16 @@ def put_index(target: Target, plan: Plan, runner: Runner) -> None:
     runner
         Where tasks run.
     """
-    if plan.grows and plan.base is not None and is_url(plan.base.source.store.path):
-        return  # what a server copies is not here to be read
-    folder = target.groups / INDEX
-    known = list(_known(plan))
-    also = known[0].columns if plan.grows and known and known[0].start == 0 else ()
+    made, folder, known = plan.made(target.store), target.groups / INDEX, list(_known(plan))
+    before = known[0].columns if plan.grows and known and known[0].start == 0 else frozenset()
+    also = tuple(sorted(before))
+    if isinstance(made, GrownStore) and not before >= {*indexed(made, also)}:
+        return
     written = write_columns(
-        Store(target.store),
+        made,
         folder,
         runner,
-        also=sorted(also),
+        also=also,
         known=[*known, *passed(plan, target)],
         links=plan.grows,
         durable=False,

@@ -21,12 +21,13 @@ from zstruct.building.blocks import Block, blocks_of
 from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
 from zstruct.building.kept_forms import keep_form, kept_chunk_rows
-from zstruct.building.part_blocks import PartBlock
+from zstruct.building.order import order_of
 from zstruct.building.parts import read_summary
 from zstruct.building.skipped import nothing_left
 from zstruct.building.stored_blocks import StoredBlock, StoredInput
 from zstruct.disk import save_array
 from zstruct.errors import InputError
+from zstruct.paths_and_urls import is_url
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field, given_name, safe_names
 from zstruct.sources.normalize.elements import TYPES
@@ -36,8 +37,10 @@ from zstruct.sources.remarks import Remarks
 from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.chunks import ChunkGrid, choose_grid, grid_with
 from zstruct.store.decimals import Decimal
+from zstruct.store.grown import GrownStore
 from zstruct.store.shared_shards import SharedShard, shared_shards
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
+from zstruct.store.store import Store
 from zstruct.store.workdir import write_json
 
 __all__ = ["Plan", "check_named", "forget_plans", "load_plan", "make_plan"]
@@ -74,10 +77,12 @@ class Plan:
         if base is None or name not in base.source.columns:
             return []
         column, store = base.source.columns[name], base.source.store
+        array = column.presence if planned.is_presence else column.array
+        if array is None or (is_url(store.path) and array != planned.field.name):  # which files there become
+            return []
         spec, attrs = self.spec(planned), store.array_attrs(column.array)
         if planned.is_presence:
-            presence = column.presence
-            return [] if presence is None else shared_shards(store, presence, spec, anywhere=self.grows)
+            return shared_shards(store, array, spec, anywhere=self.grows)
         same = (column.field.kind, column.field.unit) == (planned.field.kind, planned.field.unit)
         if planned.categories is not None:
             texts = base.texts(name)
@@ -87,7 +92,14 @@ class Plan:
         elif planned.field.kind != "bool":  # what can't be said of its rows has to be found out
             same = same and ("actual_range" in attrs or base.coverage[name] == 0)
         known = same and not column.floats
-        return shared_shards(store, column.array, spec, anywhere=self.grows) if known else []
+        return shared_shards(store, array, spec, anywhere=self.grows) if known else []
+
+    def made(self, path: Path) -> Store:
+        """Return the store that was made of this at a path, of which a server may have what it shares."""
+        base = self.base
+        if self.grows and base is not None and is_url(base.source.store.path):
+            return GrownStore(path, base.source.store)
+        return Store(path)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -286,7 +298,7 @@ def make_plan(
         raise InputError(nothing_left(summaries))
     check_named(options, {name for summary in summaries for name in summary["properties"]})
     remarks = Remarks.of(summary["remarks"] for summary in summaries)
-    order = _order(blocks, wanted, encoding.shuffle_seed)
+    order = order_of(blocks, wanted, encoding.shuffle_seed)
     n = n_there if order is None else len(order)
     if n == 0:
         raise InputError(nothing_left(summaries))
@@ -335,40 +347,6 @@ def make_plan(
     if keeps and isinstance(blocks[0], StoredBlock):
         fields = [keep_form(planned, blocks[0], blocks[1:], encoding) for planned in fields]
     return Plan(list(parts), fields, work / "n_atoms.npy", order_file, attrs, encoding, inputs, grows)
-
-
-def _order(
-    blocks: Sequence[Block], wanted: Mapping[int, NDArray[np.int64]], shuffle_seed: int | None
-) -> NDArray[np.int64] | None:
-    """Return which structure of the parts each becomes that is stored; None: all, in their order."""
-    order: NDArray[np.int64] | None = None
-    if wanted:
-        pieces: list[NDArray[np.int64]] = []
-        edges = counts_to_offsets([block.n_structures for block in blocks])
-        for k, block in enumerate(blocks):
-            place = block.input if isinstance(block, PartBlock) else None
-            if place is None or place not in wanted:
-                pieces.append(np.arange(edges[k], edges[k + 1]))
-            elif k == 0 or getattr(blocks[k - 1], "input", None) != place:
-                same = [i for i, one in enumerate(blocks) if getattr(one, "input", None) == place]
-                pieces.append(_placed(wanted[place], blocks, same, edges))
-        order = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
-    if shuffle_seed is None:
-        return order
-    n = sum(block.n_structures for block in blocks) if order is None else len(order)
-    shuffled = np.random.default_rng(shuffle_seed).permutation(n)
-    return shuffled if order is None else order[shuffled]
-
-
-def _placed(
-    wanted: NDArray[np.int64], blocks: Sequence[Block], same: Sequence[int], edges: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the structures of the parts that positions in a store became, without those left out."""
-    found = [block.places() for i in same if isinstance(block := blocks[i], PartBlock)]
-    places = np.concatenate(found)  # each once, ascending
-    rows = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in same])
-    at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-    return rows[at[places[at] == wanted]]
 
 
 def _coverage(name: str, blocks: Sequence[Block], order: NDArray[np.int64] | None) -> int:

@@ -90,11 +90,19 @@ class Indexed:
             return self.index.store.read(array, first, last)
         return read_scattered(self.index.store, array, self.chosen[first:last])
 
-    def shared(self, spec: ArraySpec) -> list[SharedShard]:
-        """Return the first shards of a column of a store that begins with all of the other one."""
+    def shared(self, spec: ArraySpec, *, anywhere: bool) -> list[SharedShard]:
+        """Return the first shards of a column of a store that begins with all of the other one.
+
+        Parameters
+        ----------
+        spec
+            The column.
+        anywhere
+            Whether the other store may be elsewhere, where a server copies files.
+        """
         if self.start or self.chosen is not None or spec.path not in self.columns:
             return []
-        return shared_shards(self.index.store, self.index.path(spec.path), spec)
+        return shared_shards(self.index.store, self.index.path(spec.path), spec, anywhere=anywhere)
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ def write_columns(
     known
         What need not be worked out.
     links
-        Whether shards that another store has, too, may be the same file.
+        Whether shards that another store has, too, may be the same file, here or at a server.
     durable
         Whether all is on the disk when this returns.
     """
@@ -184,7 +192,7 @@ def _put_known(
         return []
     if spec.path == FORMULA and not _begin_alike(store, first.index.store):
         return []
-    shared = first.shared(spec)
+    shared = first.shared(spec, anywhere=links)
     for one in shared:
         put_shard(one, folder, spec, links=links, durable=durable)
     return [one.known for one in shared]

@@ -42,7 +42,7 @@ class KeptLabels:
     n_structures, n_rows
         Of which structures, the first ones, and how many rows they have.
     links
-        Whether the files of shards may be the same.
+        Whether the files of shards may be the same, here or at a server.
     """
 
     store: Store
@@ -53,7 +53,7 @@ class KeptLabels:
 
     def shared(self, spec: ArraySpec) -> list[SharedShard]:
         """Return the first shards of the new array that are as they are."""
-        return shared_shards(self.store, self.array, spec, self.n_rows)
+        return shared_shards(self.store, self.array, spec, self.n_rows, anywhere=self.links)
 
     @property
     def coverage(self) -> int:
