@@ -3,25 +3,28 @@ appending and dropping, against building: bytes, time, memory.
 
 Random decimals of eight digits, as text has them. What was written is on the disk at the end; the page cache
 is warm. A store that grew has one structure in a hundred that is new; its features are computed of these, or
-of all of them.
+of all of them. Memory is that of a process that does nothing else.
 """
 
 import os
-import resource
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 import zstruct
-from tests.benchmarks.common import costs, machine, median, show
+from tests.benchmarks.common import Cost, costs, fresh, machine, median, show
+from tests.benchmarks.findings import Finding, conclude
 from zstruct.features import Chebyshev
 
 _ATOMS = 12_000_000
 _STRUCTURES, _SMALL = 5_000_000, 4  # of a store that is extended, and atoms of each
 _REPEATS = 3
+#: What is asked for: joining takes at most so many times what verifying takes, and so many MiB.
+_TIMES_VERIFY, _MIB = 1.5, 1024
 _DESCRIPTOR = Chebyshev(["H", "C", "N", "O"], 8, 3.0, 3, 2.0)
 
 
@@ -31,17 +34,18 @@ def main(scale: float = 1.0) -> None:
     try:
         for seed, name in enumerate(("a.zarr", "b.zarr", "c.zarr")):
             zstruct.build(_source(int(_ATOMS * scale) // 3, seed), folder / name, progress=False)
-        _join(folder, "stores")
+        findings = _join(folder, "stores")
         for store in sorted(folder.glob("*.zarr")):
             zstruct.featurize(store, _DESCRIPTOR, progress=False)
             zstruct.split(store, [0.8, 0.2], name="default")
-        _join(folder, "stores with features")
+        findings += _join(folder, "stores with features")
         _grow(folder, scale)
         for store in folder.glob("*.zarr"):
             shutil.rmtree(store)
-        _extend(folder, int(_STRUCTURES * scale))
+        findings += _extend(folder, int(_STRUCTURES * scale))
     finally:
         shutil.rmtree(folder)
+    conclude(findings)
 
 
 def _source(n_atoms: int, seed: int, each: int = 20) -> zstruct.sources.ArraySource:
@@ -56,10 +60,11 @@ def _source(n_atoms: int, seed: int, each: int = 20) -> zstruct.sources.ArraySou
     )
 
 
-def _extend(folder: Path, n: int) -> None:
-    """Append a hundredth to a store of so many structures; then drop as many."""
-    old, new = (folder / name for name in ("old.zarr", "new.zarr"))
+def _extend(folder: Path, n: int) -> list[Finding]:
+    """Append a hundredth to a store of so many structures, and to one of a tenth of them; drop as many."""
+    old, tenth, new = (folder / name for name in ("old.zarr", "tenth.zarr", "new.zarr"))
     zstruct.build(_source(_SMALL * n, 7, _SMALL), old, progress=False)
+    zstruct.build(_source(_SMALL * n // 10, 6, _SMALL), tenth, progress=False)
     zstruct.build(_source(_SMALL * n // 100, 8, _SMALL), new, progress=False)
     before = zstruct.Store(old)
     said: dict[str, zstruct.AppendReport] = {}
@@ -70,6 +75,10 @@ def _extend(folder: Path, n: int) -> None:
 
     def appended(out: Path) -> None:
         said["append"] = zstruct.append(old, new, out=out, progress=False)
+        os.sync()
+
+    def appended_to_tenth(out: Path) -> None:
+        zstruct.append(tenth, new, out=out, progress=False)
         os.sync()
 
     def without_duplicates(out: Path) -> None:
@@ -86,6 +95,7 @@ def _extend(folder: Path, n: int) -> None:
     sides = {
         "build of what is new": built,
         "append": appended,
+        "append to a tenth": appended_to_tenth,
         "append, skip_duplicates": without_duplicates,
         "drop": dropped,
         "verify": verified,
@@ -96,11 +106,35 @@ def _extend(folder: Path, n: int) -> None:
     show(title, rows, ["", "s", "CPU s"])
     written = said["append"].nbytes - said["append"].nbytes_shared
     tails = sum(_tail(before, name) for name in before.array_names())
-    added = zstruct.Store(new).nbytes_stored()
-    print(
-        f"written: {written / 1e6:,.1f} MB; what is new takes {added / 1e6:,.1f} MB, the last shards of "
-        f"arrays {tails / 1e6:,.1f} MB; {said['duplicates'].n_duplicates} duplicates found"
-    )
+    added, data = zstruct.Store(new).nbytes_stored(), f"{n // 100:,} to {n:,} structures"
+    print(f"{said['duplicates'].n_duplicates} duplicates found")
+    allowed = f"what is new takes {added / 1e6:,.1f} MB, last shards of arrays {tails / 1e6:,.1f} MB"
+    bytes_of = f"written: {written / 1e6:,.1f} MB"
+    code = "zstruct.append(sys.argv[2], sys.argv[3:], out=sys.argv[1], progress=False)"
+    return [
+        Finding("bytes of an append", data, bytes_of, allowed, (added + tails) / written, 1.0, peer=False),
+        *(_times("append", data, found, side) for side in ("append to a tenth", "build of what is new")),
+        _memory("memory of an append", data, _peak(code, folder, old, new)),
+    ]
+
+
+def _times(side: str, data: str, found: Mapping[str, Cost], other: str, most: float | None = None) -> Finding:
+    """Return how long a side takes against another one, of which it may take so many times."""
+    ours, theirs = found[side].wall, found[other].wall
+    target = None if most is None else 1 / most
+    return Finding(side, data, f"{ours:.2f} s", f"{other}: {theirs:.2f} s", theirs / ours, target, peer=False)
+
+
+def _memory(side: str, data: str, peak: float) -> Finding:
+    return Finding(side, data, f"{peak:,.0f} MiB", f"{_MIB:,} MiB", _MIB / peak, 1.0, peer=False)
+
+
+def _peak(code: str, folder: Path, *paths: Path) -> float:
+    """Return the most MiB that a process takes for some code that makes a store at the first of its paths."""
+    out = folder / "alone.zarr"
+    _, peak = fresh(f"import sys, zstruct\n{code}", out, *paths)
+    shutil.rmtree(out)
+    return peak
 
 
 def _tail(store: zstruct.Store, name: str) -> int:
@@ -113,7 +147,7 @@ def _tail(store: zstruct.Store, name: str) -> int:
     )
 
 
-def _join(folder: Path, what: str) -> None:
+def _join(folder: Path, what: str) -> list[Finding]:
     stores = sorted(folder.glob("*.zarr"))
 
     def verified(out: Path) -> None:
@@ -137,7 +171,12 @@ def _join(folder: Path, what: str) -> None:
         for side, cost in found.items()
     ]
     show(f"three {what} of {nbytes / 1e6:,.0f} MB in all", rows, ["", "s", "GB/s", "times verify"])
-    print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB of memory")
+    data = f"three {what}"
+    peak = _peak("zstruct.build(sys.argv[2:], sys.argv[1], progress=False)", folder, *stores)
+    return [
+        *(_times(side, data, found, "verify, all of them", _TIMES_VERIFY) for side in list(sides)[1:]),
+        _memory("memory of a join", data, peak),
+    ]
 
 
 def _grow(folder: Path, scale: float) -> None:
