@@ -3,6 +3,7 @@
 import gc
 import http.server
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,17 +74,25 @@ def s3_server():
     server.stop()
 
 
-@pytest.fixture
-def bucket(monkeypatch, tmp_path, s3_server):
-    """An empty bucket; the environment points every client at it."""
+@contextmanager
+def new_bucket(server, folder):
+    """Make an empty bucket, named after a folder; the environment points every client at it."""
     s3fs = pytest.importorskip("s3fs")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"bucket-{abs(hash(tmp_path))}"  # the server's buckets outlive it
-    s3fs.S3FileSystem().mkdir(name)
-    yield name
-    s3fs.S3FileSystem.clear_instance_cache()
-    gc.collect()  # what complains of unclosed sockets does so here, not after the last test
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", server)
+        s3fs.S3FileSystem.clear_instance_cache()
+        name = f"bucket-{abs(hash(folder))}"  # the server's buckets outlive it
+        s3fs.S3FileSystem().mkdir(name)
+        yield name
+        s3fs.S3FileSystem.clear_instance_cache()
+        gc.collect()  # what complains of unclosed sockets does so here, not after the last test
+
+
+@pytest.fixture
+def bucket(tmp_path, s3_server):
+    """An empty bucket of the test's own."""
+    with new_bucket(s3_server, tmp_path) as name:
+        yield name

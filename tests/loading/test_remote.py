@@ -1,5 +1,6 @@
 """A store behind an S3 server on loopback: the same values, each block fetched once."""
 
+import os
 import shutil
 from collections import Counter
 
@@ -9,6 +10,7 @@ import torch
 
 import zstruct
 from tests.conftest import random_atoms
+from tests.servers import new_bucket
 from zstruct.errors import CorruptStoreError
 from zstruct.features import Chebyshev, NeighborList
 from zstruct.store.store import Store
@@ -21,15 +23,17 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture
-def stored(bucket, tmp_path, rng, monkeypatch):
-    """A store of many blocks, here and in the bucket."""
-    monkeypatch.setattr("zstruct.store.chunks._CHUNK_ROWS", {"atom": 64, "structure": 16})
-    monkeypatch.setattr("zstruct.store.chunks._CHUNKS_PER_SHARD", 2)
-    frames = [random_atoms(rng, periodic=True) for _ in range(200)]
-    zstruct.build(frames, tmp_path / "s.zarr", progress=False)
-    s3fs.S3FileSystem().put(str(tmp_path / "s.zarr"), f"{bucket}/s.zarr", recursive=True)
-    return tmp_path / "s.zarr", f"s3://{bucket}/s.zarr"
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, s3_server):
+    """A store of many blocks, here and in a bucket; tests leave it as it is."""
+    here, rng = tmp_path_factory.mktemp("stored") / "s.zarr", np.random.default_rng(20261120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zstruct.store.chunks._CHUNK_ROWS", {"atom": 64, "structure": 16})
+        patch.setattr("zstruct.store.chunks._CHUNKS_PER_SHARD", 2)
+        zstruct.build([random_atoms(rng, periodic=True) for _ in range(200)], here, progress=False)
+    with new_bucket(s3_server, here) as bucket:
+        s3fs.S3FileSystem().put(str(here), f"{bucket}/s.zarr", recursive=True)
+        yield here, f"s3://{bucket}/s.zarr"
 
 
 def test_values_are_those_of_the_local_store(stored):
@@ -80,9 +84,11 @@ def test_each_block_is_fetched_once(stored, monkeypatch):
 
 
 def test_worker_processes_open_their_own_connections(stored):
-    data = zstruct.ZarrStructureDataset(stored[1], fields=["positions", "energy"])
+    # The environment of workers is that of the process they are forks of: they are told what is here.
+    options = {"key": "testing", "secret": "testing", "endpoint_url": os.environ["AWS_ENDPOINT_URL"]}
+    data = zstruct.ZarrStructureDataset(stored[1], ["positions", "energy"], storage_options=options)
     expected = data[7]["energy"]
-    batches = list(data.loader(batch_size=50, num_workers=2, multiprocessing_context="spawn"))
+    batches = list(data.loader(batch_size=50, num_workers=2, multiprocessing_context="forkserver"))
     assert torch.equal(batches[0]["energy"][7], expected)
     assert sum(len(batch["energy"]) for batch in batches) == 200
 
@@ -90,10 +96,14 @@ def test_worker_processes_open_their_own_connections(stored):
 def test_a_shard_that_was_not_copied_is_missed(stored):
     here, there = stored
     shard = sorted((here / "positions" / "c").rglob("*"))[-1].relative_to(here)
-    s3fs.S3FileSystem().rm(f"{there.removeprefix('s3://')}/{shard}")
-    with pytest.raises(CorruptStoreError, match="shards of positions are missing"):
-        zstruct.ZarrStructureDataset(there)
-    assert len(zstruct.ZarrStructureDataset(there, ["numbers"])) == 200
+    files, name = s3fs.S3FileSystem(), f"{there.removeprefix('s3://')}/{shard}"
+    files.rm(name)
+    try:
+        with pytest.raises(CorruptStoreError, match="shards of positions are missing"):
+            zstruct.ZarrStructureDataset(there)
+        assert len(zstruct.ZarrStructureDataset(there, ["numbers"])) == 200
+    finally:
+        files.put(str(here / shard), name)
 
 
 def test_zip_files_are_stores_too(stored, tmp_path):
