@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import zstruct
-from tests.conftest import random_atoms
+from tests.conftest import random_atoms, shrink_chunks
 from zstruct import InputError, layouts
 from zstruct.features import add
 from zstruct.loading import Cache, StructureReader, ZarrStructureDataset
@@ -74,17 +74,32 @@ def test_any_order_of_any_level(tmp_path_factory, made, data):
         assert_array_equal(reader[i]["features"], served[i])
 
 
-@pytest.fixture
-def given_parts(store, sizes, rng):
-    """Features of all three levels, in the store and by structure."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store with features of all three levels, which the tests only read, and those by structure."""
+    rng, out = np.random.default_rng(20261120), tmp_path_factory.mktemp("serving") / "s.zarr"
+    sizes = (3, 1, 8, 5, 5, 2, 7, 1, 4, 6, 8)
     parts = {
         "atom": [rng.normal(size=(n, 3)) for n in sizes],
         "structure": [rng.integers(0, 200, (1, 2)).astype("u1") for _ in sizes],
         "row": [rng.normal(size=(n % 4, 2)) for n in sizes],
     }
-    for level, values in parts.items():
-        add(store, level, values, level=level)
-    return parts
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        zstruct.build([random_atoms(rng, n) for n in sizes], out, progress=False)
+        for level, values in parts.items():
+            add(out, level, values, level=level)
+    return out, parts
+
+
+@pytest.fixture
+def store(made):
+    return made[0]
+
+
+@pytest.fixture
+def given_parts(made):
+    return made[1]
 
 
 @pytest.mark.parametrize("level", ["atom", "structure", "row"])
