@@ -366,7 +366,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, many, o
     before = tree_bytes(many)
     assert ended(spawner, _rewrite, many, tmp_path / "whole", options, 0) == 0
     expected, total = tree_bytes(tmp_path / "whole"), int((tmp_path / "steps").read_text())
-    steps = moments(total, 6, long_run, end=50)
+    steps = moments(total, 4, long_run, end=50)
     kills = 0
     for step in steps:
         out = tmp_path / f"out{step}"
@@ -381,7 +381,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, many, o
             assert ended(spawner, _rewrite, many, out, options, 0) == 0
             assert not work.exists()
         assert tree_bytes(out) == expected, f"not the same after step {step}"
-    assert kills >= len(steps) - 4
+    assert kills >= max(1, len(steps) - 4)
     assert tree_bytes(many) == before
 
 

@@ -78,7 +78,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, 
     before = tree_bytes(small / "features") if state == "grown" else {}
     digest = Store(small).digest
     kills = 0
-    steps = moments(total, 4, long_run, end=30)
+    steps = moments(total, 2, long_run, end=30)
     for step in steps:
         out = tmp_path / f"out{step}.zarr"
         shutil.copytree(small, out)
@@ -93,7 +93,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, 
         assert process.exitcode == 0
         assert tree_bytes(out) == expected, f"not the same after step {step}"
         assert not out.with_name(out.name + ".featurizing").exists()
-    assert kills >= len(steps) - 4
+    assert kills >= max(1, len(steps) - 4)
 
 
 def test_resuming_computes_nothing_again_that_was_done(small, monkeypatch):
