@@ -23,12 +23,8 @@ NOWHERE = 0xFFFFFFFFFFFFFFFF
 # Kinds of messages.
 _SPACE, _LINKS, _TYPE, _FILL, _LINK, _LAYOUT, _GROUP = 0x01, 0x02, 0x03, 0x05, 0x06, 0x08, 0x0A
 _UTF8, _TWO_BYTES = 0x10, 0x01  # of links: what letters their names have, and what the lengths of names are
-_EARLY, _LATE, _IF_SET, _DEFAULT = (
-    1,
-    2,
-    2,
-    1,
-)  # of fill values: when there is room for values, and what is in it
+# Of fill values: when there is room for values, and what is in it.
+_EARLY, _LATE, _IF_SET, _DEFAULT = 1, 2, 2, 1
 _WITHIN = 8192  # bytes of values that are part of their dataset's header: one piece of the file, not two
 
 

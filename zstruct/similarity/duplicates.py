@@ -50,9 +50,9 @@ class Duplicates:
     tolerance
         The largest displacement of an atom, in angstrom.
     n_structures
-        Chosen that were compared.
+        Structures that were compared.
     not_compared
-        Chosen that could not be: positions that are not finite, or periods along vectors that are
+        Structures that could not be: positions that are not finite, or periods along vectors that are
         missing or not independent.
     edges
         Where the groups begin, and where the last one ends, shape (n_groups + 1,), int64.
@@ -96,7 +96,7 @@ class Duplicates:
         high = np.maximum.reduceat(np.where(there, self.energy_per_atom, -np.inf), self.edges[:-1])
         low = np.minimum.reduceat(np.where(there, self.energy_per_atom, np.inf), self.edges[:-1])
         several = np.add.reduceat(there.astype(np.int64), self.edges[:-1]) > 1
-        return np.where(several, high - low, np.nan) if several.any() else np.full(len(self), np.nan)
+        return np.where(several, high - low, np.nan)
 
     def redundant(self, store: int = 0) -> NDArray[np.int64]:
         """Return the structures of a store that are not the first of their group, ascending.

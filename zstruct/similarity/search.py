@@ -12,7 +12,7 @@ from zstruct.geometry.structures import Structures
 from zstruct.progress import Runner
 from zstruct.similarity.chosen import Chosen, together
 from zstruct.similarity.fingerprints import Fingerprints, read_only
-from zstruct.similarity.kernels.fingerprints import find_near
+from zstruct.similarity.kernels.fingerprints import find_near, root
 from zstruct.similarity.kernels.superposition import superpose
 
 __all__ = ["find_duplicates", "superposed"]
@@ -216,15 +216,7 @@ def _telling(values: NDArray[np.float32]) -> list[int]:
     return chosen
 
 
-def _root(roots: NDArray[np.int64], k: int) -> int:
-    """Return the structure that stands for the group of another one."""
-    while roots[k] != k:
-        roots[k] = roots[roots[k]]
-        k = int(roots[k])
-    return k
-
-
 def _join(roots: NDArray[np.int64], a: int, b: int) -> None:
     """Make two groups one; the least number stands for it."""
-    a, b = sorted((_root(roots, a), _root(roots, b)))
+    a, b = sorted((root(roots, a), root(roots, b)))
     roots[b] = a

@@ -41,7 +41,7 @@ class Leaks:
     part
         For each member of `duplicates` the place of its part in `labels`, shape (n_members,), int64.
     n_structures
-        Chosen of each part, shape (n_parts,), int64.
+        Structures of each part, shape (n_parts,), int64.
     """
 
     split: str

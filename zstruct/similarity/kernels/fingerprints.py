@@ -15,7 +15,7 @@ import numpy as np
 from zstruct.geometry.kernels.cells import dot, finite, set_reduced_cell, to_fractions
 from zstruct.jit.kernel import helper, kernel
 
-__all__ = ["LENGTH", "find_near", "fingerprint"]
+__all__ = ["LENGTH", "find_near", "fingerprint", "root"]
 
 LENGTH = 16  # numbers of a fingerprint
 _MOST = 4096  # atoms up to which all pairs are looked at
@@ -175,7 +175,7 @@ def find_near(begin, order, values, roots, reach, each, first, second, starts): 
                 low = edges[r - 1]
                 q = max(q, low + np.searchsorted(keys[low : edges[r]], keys[p] - reach))
             while q < edges[r] and keys[q] <= keys[p] + reach and mine < each:
-                if _near(p, q, values, reach) and _root(roots, p) != _root(roots, q):
+                if _near(p, q, values, reach) and root(roots, p) != root(roots, q):
                     first[n + mine], second[n + mine] = p, q
                     mine += 1
                 q += 1
@@ -196,7 +196,7 @@ def _near(p, q, values, reach):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _root(roots, a):  # type: ignore[no-untyped-def]
+def root(roots, a):  # type: ignore[no-untyped-def]
     """Return the structure that stands for the group of another one."""
     while roots[a] != a:
         roots[a] = roots[roots[a]]
