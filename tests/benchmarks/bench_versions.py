@@ -165,13 +165,17 @@ def _compare(folder: Path, against: str, scale: float) -> None:
 
 
 def _prepare(old: Path, new: Path, data: Path, scale: float) -> dict[str, Measured]:
-    """Write texts and stores, have all kernels compiled, and find out how long calls take."""
+    """Write texts and stores, have all kernels compiled, and find out how long calls take.
+
+    All kernels are compiled by both: small ones that are nowhere on disk would be run by Python first.
+    """
     write_texts(data, scale)
     found = {}
     with _both(old, new, data) as workers:
+        _of_both(workers, "warmup")
         workers[0].ask("write", scale)
         for name in _chosen(workers):
-            _set_up(workers, name)
+            _of_both(workers, "set_up", name)
             began = time.perf_counter()
             for worker in workers:
                 worker.ask("time", 2)
@@ -185,7 +189,7 @@ def _round(old: Path, new: Path, data: Path, chosen: Mapping[str, Measured], k: 
     """Time some pairs of each workload in new processes."""
     with _both(old, new, data) as workers:
         for name, measured in chosen.items():
-            _set_up(workers, name)
+            _of_both(workers, "set_up", name)
             pairs = [_pair(workers, measured, pair) for pair in range(k * PAIRS, (k + 1) * PAIRS)]
             measured.wall.append([new.wall / old.wall for old, new in pairs])
             measured.cpu.append([new.cpu / old.cpu for old, new in pairs])
@@ -211,9 +215,9 @@ def _both(old: Path, new: Path, data: Path) -> Iterator[tuple[Worker, Worker]]:
         yield workers
 
 
-def _set_up(workers: Sequence[Worker], name: str) -> None:
+def _of_both(workers: Sequence[Worker], *request: Any) -> None:
     with ThreadPoolExecutor(len(workers)) as pool:
-        list(pool.map(lambda worker: worker.ask("set_up", name), workers))
+        list(pool.map(lambda worker: worker.ask(*request), workers))
 
 
 def _chosen(workers: Sequence[Worker]) -> list[str]:

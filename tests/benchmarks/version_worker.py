@@ -54,6 +54,10 @@ class Worker:
         """Return the names of the workloads."""
         return self._workloads.names
 
+    def warmup(self) -> None:
+        """Compile all kernels."""
+        zstruct.warmup()
+
     def write(self, scale: float) -> None:
         """Build the stores that are read."""
         write_stores(self._folder, scale)
