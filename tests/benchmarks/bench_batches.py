@@ -18,7 +18,7 @@ import torch
 
 import zstruct
 from tests.benchmarks import bench_open, workloads
-from tests.benchmarks.common import fresh, machine, median, show
+from tests.benchmarks.common import columns_of, fresh, machine, median, show
 from tests.benchmarks.files import REPEATS, SECONDS, Files, Ours, epoch_rate, for_some_time, median_rates
 from tests.benchmarks.findings import Finding, conclude
 from zstruct.layouts import physnet
@@ -29,6 +29,14 @@ from zstruct.transforms import AddNoise, RandomRotation
 
 BATCH = 256
 RECOMMENDED = 32  # batches in a bucket
+_EPOCHS = "whole shuffled epochs, every structure once, warm; in parentheses relative to batches of as many"
+_SHOWN = {
+    "rotation": "`RandomRotation`",
+    "noise": "`AddNoise`",
+    "rotation + noise": "`[RandomRotation, AddNoise]`",
+}
+#: Tables by title, their columns by what is read, cells by side.
+tables: dict[str, dict[str, dict[str, str]]] = {}
 
 
 def main(scale: float = 1.0) -> None:
@@ -36,6 +44,7 @@ def main(scale: float = 1.0) -> None:
     print(f"torch {torch.__version__}")
     chosen = os.environ.get("PARTS", "layouts,narrow,padding,epochs,transforms,statistics").split(",")
     findings: list[Finding] = []
+    tables.clear()
     folder = Path(tempfile.mkdtemp(prefix="zstruct-bench-"))
     try:
         for name, make, n, parts in (
@@ -53,6 +62,9 @@ def main(scale: float = 1.0) -> None:
             findings += _statistics(folder, int(1_000_000 * scale))
     finally:
         shutil.rmtree(folder)
+    for title, columns in tables.items():
+        header, rows = columns_of(columns)
+        show(title, rows, header)
     conclude(findings)
 
 
@@ -78,14 +90,12 @@ def _layouts(files: Files) -> list[Finding]:
         sizes[name] = sum(_bytes(array) for indices in batches for array in make(indices)) / len(dataset)
         sides[name] = functools.partial(for_some_time, itertools.cycle(batches), make, SECONDS)
     rates = median_rates(sides)
-    rows, findings = [], []
+    findings, speeds, flows = [], {}, {}
     for name in rates:
         base = "graph, NumPy" if name.endswith("NumPy") else "graph"
         flow, of_graph = rates[name] * sizes[name], rates[base] * sizes[base]
-        rows.append(
-            [name, f"{rates[name]:,.0f}", f"{rates[name] / rates[base]:.2f}", f"{sizes[name]:,.0f}",
-             f"{flow / 1e9:.2f}", f"{flow / of_graph:.2f}"]
-        )  # fmt: skip
+        speeds[name] = f"{rates[name]:,.0f}"
+        flows[name] = f"{flow / 1e9:.2f}" + (f" ({flow / of_graph:.2f})" if name != base else "")
         if name != base:
             theirs = f"{base} {of_graph / 1e9:.2f} GB/s"
             # Batches of similar sizes have fewer bytes: they are compared, but not asked for.
@@ -94,8 +104,8 @@ def _layouts(files: Files) -> list[Finding]:
                 Finding(f"bytes/s, {name}", files.name, f"{flow / 1e9:.2f} GB/s", theirs, flow / of_graph,
                         target, False)
             )  # fmt: skip
-    header = ["", "structures/s", "of graph's", "bytes/structure", "GB/s", "of graph's"]
-    show(f"{files.title}; batches of {BATCH}, take and collate, one thread, warm", rows, header)
+    table = tables.setdefault(f"layouts: batches of {BATCH}, take and collate, one thread, warm", {})
+    table |= {f"{files.name}, structures/s": speeds, f"{files.name}, GB/s": flows}
     return findings
 
 
@@ -117,14 +127,15 @@ def _narrow(files: Files) -> list[Finding]:
             read(indices)
         sides[name] = functools.partial(for_some_time, itertools.cycle(batches), read, SECONDS)
     rates = median_rates(sides)
-    rows, findings = [], []
+    cells, findings = {}, []
     for name in readers:
         of = name.removesuffix(", narrow")
-        rows.append([name, f"{rates[name]:,.0f}", f"{rates[name] / rates[of]:.2f}"])
+        cells[name] = f"{rates[name]:,.0f}" + (f" ({rates[name] / rates[of]:.2f})" if name != of else "")
         if name != of:
             speeds = f"{rates[name]:,.0f}/s", f"{of} {rates[of]:,.0f}/s"
             findings.append(Finding(name, files.name, *speeds, rates[name] / rates[of], 1.4, False))
-    show(f"{files.title}; batches of {BATCH}, one thread, warm", rows, ["", "structures/s", "of the wide"])
+    title = f"narrow batches of {BATCH}, one thread, warm; in parentheses relative to wide ones"
+    tables.setdefault(title, {})[f"{files.name}, structures/s"] = cells
     return findings
 
 
@@ -149,7 +160,7 @@ def _padding(files: Files) -> list[Finding]:
         wasted[name] = 1 - efficiency
         sides[name] = functools.partial(epoch_rate, lambda loader=loader: loader)
     rates = median_rates(sides)
-    rows = [[name, f"{wasted[name]:.2%}", f"{rates[name]:,.0f}"] for name in rates]
+    rows = [[name.removesuffix(" batches"), f"{wasted[name]:.2%}", f"{rates[name]:,.0f}"] for name in rates]
     show(
         f"{files.title}; padded epoch, batches of {BATCH}, shuffled", rows,
         ["batches in a bucket", "padding", "structures/s"],
@@ -176,17 +187,16 @@ def _epochs(files: Files) -> list[Finding]:
     rates = median_rates(
         {name: functools.partial(epoch_rate, lambda of=loader: of) for name, loader in loaders.items()}
     )
-    rows = [
-        [
-            name,
-            f"{len(dataset) / len(loader):.1f}",
-            f"{rates[name]:,.0f}",
-            f"{rates[name] / rates[fixed]:.2f}",
-        ]
-        for name, loader in loaders.items()
-    ]
-    header = ["batches of", "structures in one", "structures/s", "of fixed"]
-    show(f"{files.title}; shuffled epoch through a loader, every structure once, warm", rows, header)
+    cells = {}
+    for name, title in (
+        (fixed, f"batches of {BATCH}"),
+        (by_atoms, f"up to as many atoms as {BATCH} have on average"),
+        (f"{fixed}, bucketed", f"batches of {BATCH} in buckets"),
+    ):
+        cells[title] = f"{rates[name]:,.0f}" + (
+            f" ({rates[name] / rates[fixed]:.2f})" if name != fixed else ""
+        )
+    tables.setdefault(_EPOCHS, {})[f"{files.name}, structures/s"] = cells
     speeds = f"{rates[by_atoms]:,.0f}/s", f"fixed batches {rates[fixed]:,.0f}/s"
     return [Finding("atom-budget epoch", files.name, *speeds, rates[by_atoms] / rates[fixed], 1 / 1.2, False)]
 
@@ -195,19 +205,21 @@ def _transforms(files: Files) -> list[Finding]:
     """What transforms add to the gather of a batch: of all fields, and of those alone that turn."""
     order = np.random.default_rng(6).permutation(len(files.structures))
     batches = [order[k : k + BATCH] for k in range(0, len(order) - BATCH + 1, BATCH)]
-    findings = []
+    findings, columns = [], {}
     for fields in (list(workloads.FIELDS), ["positions", "forces"]):
         gather, added = _added(files, fields, batches)
-        rows = [["gather", f"{1e6 * gather:,.0f}", "-"]]
-        rows += [[f"{name}, on top", f"{1e6 * of:,.0f}", f"{of / gather:.0%}"] for name, of in added.items()]
         names = ", ".join(fields)
-        title = f"{files.title}; a batch of {BATCH}, {names}, one thread, warm"
-        show(title, rows, ["", "microseconds", "of the gather"])
+        columns[names] = {"gather": f"{1e6 * gather:,.0f}"}
+        columns[names] |= {
+            f"{_SHOWN[name]}, on top": f"{1e6 * of:,.0f} ({of / gather:.0%})" for name, of in added.items()
+        }
         both = added["rotation + noise"]
         findings.append(
             Finding(f"rotation + noise, {names}", files.name, f"{1e6 * both:,.0f} us",
                     f"gather {1e6 * gather:,.0f} us", gather / both, 4, False)
         )  # fmt: skip
+    header, rows = columns_of(columns)
+    show(f"{files.title}; transforms, microseconds of a batch of {BATCH}, one thread, warm", rows, header)
     return findings
 
 
@@ -241,12 +253,12 @@ _WHOLE_STORE = """
 
 def _statistics(folder: Path, n: int) -> list[Finding]:
     """Statistics and reference energies of structures of 20 atoms, first calls in processes of two cores."""
-    rows, findings = [], []
+    columns: dict[str, dict[str, str]] = {}
+    findings = []
     few, peaks = n // 4, {}  # of fewer structures, too: memory that is bounded does not grow with them
     for m in (few, n):
         path = folder / f"{m}.zarr"
         bench_open.synthetic(path, m, atoms=(20, 20))
-        data = m * 20 * (1 + 2 * 3 * 8)  # numbers, positions and forces
         for function, target in (("statistics", 5), ("fit_references", 3)):
             runs = []
             for _ in range(REPEATS):
@@ -256,8 +268,8 @@ def _statistics(folder: Path, n: int) -> list[Finding]:
                     raise RuntimeError(f"{function} found {found} structures of {m:,}")
                 runs.append((float(seconds), peak))
             took, peaks[function, m] = (median(each) for each in zip(*runs, strict=True))
-            numbers = f"{took:.2f}", f"{peaks[function, m]:,.0f}", f"{data / 2**20:,.0f}"
-            rows.append([f"zstruct.{function}", f"{m:,}", *numbers])
+            cell = f"{took:.2f} s, {peaks[function, m]:,.0f} MiB"
+            columns.setdefault(f"{m:,} structures", {})[f"`zstruct.{function}`"] = cell
             if m == n:
                 more, less = peaks[function, n], peaks[function, few]
                 memory = f"{more:,.0f} MiB", f"{less:,.0f} MiB for {few:,}", less / more, None, False
@@ -266,5 +278,6 @@ def _statistics(folder: Path, n: int) -> list[Finding]:
                 findings.append(Finding(f"zstruct.{function}, memory", f"{n:,}", *memory))
         shutil.rmtree(path)
     title = "structures of 20 atoms with forces; the first call in a process with two cores, page cache warm"
-    show(title, rows, ["", "structures", "s", "peak MiB", "MiB of numbers, positions, forces"])
+    header, rows = columns_of(columns)
+    show(title, rows, header)
     return findings

@@ -110,10 +110,10 @@ def _neighbors(scale: float) -> list[Finding]:
     """Full lists with indices, shifts, vectors and distances in new arrays."""
     rng, rows, findings = np.random.default_rng(0), [], []
     for title, make, n, cutoff in (
-        ("64 atoms, periodic, 6 A", feature_workloads.solids, 200, 6.0),
-        ("molecules of 20 atoms, 5 A", feature_workloads.molecules, 3000, 5.0),
-        ("1-4 atoms, triclinic, 8 A", feature_workloads.triclinic, 1000, 8.0),
-        ("5,001 atoms, water, 6 A", feature_workloads.water, 2, 6.0),
+        ("64 atoms, periodic, 6 Å", feature_workloads.solids, 200, 6.0),
+        ("molecules of 20 atoms, 5 Å", feature_workloads.molecules, 3000, 5.0),
+        ("1-4 atoms, triclinic, 8 Å", feature_workloads.triclinic, 1000, 8.0),
+        ("5,001 atoms, water, 6 Å", feature_workloads.water, 2, 6.0),
     ):
         structures = make(rng, max(2, int(n * scale)))
         packed = Structures.of(structures)
@@ -211,8 +211,8 @@ def _acsf(scale: float) -> list[Finding]:
     """G1, 8 G2 and 8 G4 for each species or pair of them, neighbours included."""
     rng, rows, findings = np.random.default_rng(0), [], []
     for title, species, make, n, cutoff, target in (
-        ("TiO2, 6 A", ["Ti", "O"], feature_workloads.rutile, 20, 6.0, 10),
-        ("molecules, 5 A", ["H", "C", "N", "O"], feature_workloads.organic, 200, 5.0, None),
+        ("TiO2, 6 Å", ["Ti", "O"], feature_workloads.rutile, 20, 6.0, 10),
+        ("molecules, 5 Å", ["H", "C", "N", "O"], feature_workloads.organic, 200, 5.0, None),
     ):
         structures = list(make(rng, max(4, int(n * scale))))
         packed = Structures.of(structures)

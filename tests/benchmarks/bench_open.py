@@ -62,7 +62,7 @@ def main(scale: float = 1.0) -> None:
             {
                 "zstruct.open": lambda: zstruct.open(path),
                 "repr": lambda: repr(dataset),
-                "repr in Jupyter": lambda: dataset._repr_html_(),
+                "`repr` in Jupyter": lambda: dataset._repr_html_(),
                 "(ds.energy / ds.n_atoms).mean()": lambda: (dataset.energy / dataset.n_atoms).mean(),
                 "ds.energy[ds.energy < -2000]": lambda: dataset.energy[dataset.energy < -2000],
                 'ds.energy.groupby("n_atoms").mean()': lambda: dataset.energy.groupby("n_atoms").mean(),
@@ -75,7 +75,9 @@ def main(scale: float = 1.0) -> None:
                 "zstruct.ZarrStructureDataset(path)": lambda: zstruct.ZarrStructureDataset(path),
             }
         )
-        rows = [[name, f"{1e3 * median(s):,.1f}"] for name, s in seconds.items()]
+        rows = [
+            [name if "`" in name else f"`{name}`", f"{1e3 * median(s):,.1f}"] for name, s in seconds.items()
+        ]
         show(f"{n:,} structures of 15-25 atoms", rows, ["", "ms"])
     finally:
         shutil.rmtree(folder)

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,41 +21,65 @@ from torch.utils.data import DataLoader, Dataset
 
 import zstruct
 from tests.benchmarks import bench_open, workloads
-from tests.benchmarks.common import fresh, machine, median, show
-from tests.benchmarks.files import REPEATS, SECONDS, Files, Ours, epoch_rate, for_some_time, median_rates
+from tests.benchmarks.common import columns_of, fresh, machine, median, show, times
+from tests.benchmarks.files import (
+    REPEATS,
+    SECONDS,
+    Files,
+    Ours,
+    OursUncompressed,
+    epoch_rate,
+    for_some_time,
+    median_rates,
+)
 from tests.benchmarks.findings import Finding, conclude
 from tests.benchmarks.peers import READERS, WRITERS, Atompack, AtompackLz4, Lmdb, Memmap, Peer
 from tests.benchmarks.workloads import Tensors
 
 BATCH = 256
 _IN_ORDER = ", in order"
+_WARM_UP = 4 * SECONDS
+_STORES: tuple[type[Ours], ...] = (Ours, OursUncompressed)
+# Titles of tables.
+_SHUFFLED = "structures/s, shuffled, warm, one process"
+_EPOCHS = f"structures/s of whole shuffled epochs, loaders with batches of {BATCH}, warm"
+_FIRST = f"structures/s of opening and a first epoch, batches of {BATCH}"
+_SIZES = "bytes per structure on disk"
 
 
 findings: list[Finding] = []
+#: Tables by title, their columns by what is read and how, cells by side.
+tables: dict[str, dict[str, dict[str, str]]] = {}
 
 
 def main(scale: float = 1.0) -> None:
     print(machine())
     print(_versions())
-    findings.clear()
+    findings.clear(), tables.clear()
     chosen = os.environ.get("PARTS", "batches,one,epoch,first,cold,sizes,memory,opening").split(",")
     folder = Path(tempfile.mkdtemp(prefix="zstruct-bench-"))
     reading = (_batches, _one, _epoch, _first, _cold, _sizes)
     try:
-        for name, structures, parts in (
-            ("A", workloads.solids(int(100_000 * scale)), (*reading, _memory)),
-            ("Q", workloads.molecules(int(200_000 * scale)), reading),
-            ("real", workloads.real(int(50_000 * scale)), (_sizes,)),
+        for name, make, n, parts in (
+            ("A", workloads.solids, 100_000, (*reading, _memory)),
+            ("Q", workloads.molecules, 200_000, reading),
+            ("real", workloads.real, 50_000, (_sizes,)),
         ):
+            asked = [part for part in parts if part.__name__.strip("_") in chosen]
+            structures = make(int(n * scale)) if asked else None
             if structures is None:
-                print(f"\nno {name} data: there is no {workloads.REAL}")
+                if asked:
+                    print(f"no {name} data: there is no {workloads.REAL}")
                 continue
             files = Files(name, structures, folder / name)
-            for part in parts:
-                if part.__name__.strip("_") in chosen:
-                    part(files)
+            print(f"\n{files.title}")
+            for part in asked:
+                part(files)
             files.close()
             shutil.rmtree(files.folder)
+        for title, columns in tables.items():
+            header, rows = columns_of(columns)
+            show(title, rows, header)
         if "opening" in chosen:
             _opening(folder, int(10_000_000 * scale))
     finally:
@@ -105,40 +129,39 @@ def _loader(files: Files, reader: Peer, shuffle: Any = True, workers: int = 0) -
 
 
 def _judge(measure: str, files: Files, rates: Mapping[str, float], target: float | None) -> None:
-    """Note how zstruct stands against the fastest of the others."""
-    others = [name for name in rates if not name.startswith(Ours.name)]
+    """Note how zstruct, the first one, stands against the fastest of the others."""
+    ours, *others = rates
     if others:
         best = max(others, key=lambda name: rates[name])
-        ratio = rates[Ours.name] / rates[best]
-        speeds = f"{rates[Ours.name]:,.0f}/s", f"{best} {rates[best]:,.0f}/s"
+        ratio = rates[ours] / rates[best]
+        speeds = f"{ours.removeprefix('zstruct, ')} {rates[ours]:,.0f}/s", f"{best} {rates[best]:,.0f}/s"
         findings.append(Finding(measure, files.name, *speeds, ratio, target))
 
 
-def _show_rates(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
-    """Print a row for every side: its rates, and how many times as fast zstruct is."""
-    header, rows = ["structures/s"], {name: [name] for name in next(iter(columns.values()))}
-    for column, rates in columns.items():
-        header += [column, "zstruct / it"]
-        for name, row in rows.items():
-            row += [f"{rates[name]:,.0f}", f"{rates[Ours.name] / rates[name]:.2f}"]
-    show(title, list(rows.values()), header)
+def _note(title: str, column: str, rates: Mapping[str, float], ours: Sequence[str] = (Ours.name,)) -> None:
+    """Put a column into a table: rates, and how many times as fast zstruct is."""
+    cells = {}
+    for name, rate in rates.items():
+        ratios = " / ".join(times(rates[of] / rate) for of in ours)
+        cells[name] = f"{rate:,.0f}" if name.startswith(Ours.name) else f"{rate:,.0f} ({ratios})"
+    tables.setdefault(title, {})[column] = cells
 
 
 def _batches(files: Files) -> None:
     """Shuffled batches in one process, everything in memory that a side keeps there."""
     rng = np.random.default_rng(4)
-    columns = {}
     for size in (256, 32):
         sides = {}
         for reader in files.readers():
             order = rng.permutation(files.n(reader))
             cut = [order[k : k + size] for k in range(0, len(order), size)]
             pieces = itertools.cycle([piece.tolist() for piece in cut] if reader.lists else cut)
-            for_some_time(itertools.islice(pieces, len(cut)), reader.batch, 10 * SECONDS)
+            for_some_time(itertools.islice(pieces, len(cut)), reader.batch, _WARM_UP)
             sides[reader.name] = functools.partial(for_some_time, pieces, reader.batch, SECONDS)
-        columns[f"batches of {size}"] = median_rates(sides)
-        _judge(f"shuffled batches of {size}", files, columns[f"batches of {size}"], target=2)
-    _show_rates(f"{files.title}; shuffled batches, one process, warm", columns)
+        rates = median_rates(sides)
+        _judge(f"shuffled batches of {size}", files, rates, target=2)
+        of = f"of {size}" if size != BATCH else f"batches of {BATCH}"
+        _note(_SHUFFLED, f"{files.name}, {of}", rates)
 
 
 def _one(files: Files) -> None:
@@ -153,13 +176,11 @@ def _one(files: Files) -> None:
             for i in piece:
                 one(i)
 
-        for_some_time(itertools.islice(pieces, len(cut)), read, 10 * SECONDS)
+        for_some_time(itertools.islice(pieces, len(cut)), read, _WARM_UP)
         sides[reader.name] = functools.partial(for_some_time, pieces, read, SECONDS)
     rates = median_rates(sides)
     _judge("one by one", files, rates, target=1)
-    _show_rates(
-        f"{files.title}; one by one in random order, as dicts of tensors, warm", {"one by one": rates}
-    )
+    _note(_SHUFFLED, f"{files.name}, one by one", rates)
 
 
 def _epoch(files: Files) -> None:
@@ -178,33 +199,39 @@ def _epoch(files: Files) -> None:
     for (column, rates), target in zip(columns.items(), (2, 5), strict=True):
         others = {name: rate for name, rate in rates.items() if name != Ours.name}
         _judge(f"epoch; peers with {column}", files, {Ours.name: ours, **others}, target)
+        without = [ours / rate for rate in others.values()]
+        if column != "0 workers":
+            least, most = times(min(without)), times(max(without))
+            print(
+                f"{files.name}: without workers zstruct is {least}-{most} times as fast as others with two."
+            )
     _judge("epoch; 2 workers each", files, columns["2 workers"], target=1)
-    _show_rates(f"{files.title}; shuffled epoch, loaders with batches of {BATCH}, warm", columns)
+    for column, rates in zip(("one process", "2 workers each"), columns.values(), strict=True):
+        _note(_EPOCHS, f"{files.name}, {column}", rates)
 
 
 def _first(files: Files) -> None:
     """The first epoch of a dataset just opened, page cache warm."""
     files.close()
-    kinds = [Ours, *(kind for kind in READERS if kind.installed() and not kind.slow)]
+    kinds = [*_STORES, *(kind for kind in READERS if kind.installed() and not kind.slow)]
     rates = median_rates(
-        {kind.name: lambda kind=kind: epoch_rate(lambda: _opened(files, kind)) for kind in kinds}
+        {kind.name: lambda kind=kind: epoch_rate(lambda: opened(files, kind)) for kind in kinds}
     )
     if files.name == "A":
         speed = rates[Ours.name]
         findings.append(
             Finding("first epoch", "A", f"{speed:,.0f}/s", "300,000/s asked for", speed / 300_000, 1, False)
         )
-    uncompressed = {kind.name: rates[kind.name] for kind in (Ours, Atompack, Memmap) if kind.name in rates}
-    _judge("first epoch; uncompressed peers", files, uncompressed, target=1)
-    _show_rates(
-        f"{files.title}; opening and first epoch, batches of {BATCH}, page cache warm", {"first epoch": rates}
-    )
+    plain = {kind.name: rates[kind.name] for kind in (Atompack, Memmap) if kind.name in rates}
+    for kind in _STORES:
+        _judge("first epoch; uncompressed peers", files, {kind.name: rates[kind.name], **plain}, target=1)
+    _note(_FIRST, f"{files.name}, page cache warm", rates, [kind.name for kind in _STORES])
 
 
-def _opened(files: Files, kind: type[Peer], in_order: bool = False) -> Iterable[Tensors]:
+def opened(files: Files, kind: type[Peer], in_order: bool = False) -> Iterable[Tensors]:
     """Open a reader and return a loader: shuffled, by blocks where decoding is in blocks."""
-    if kind is Ours:
-        return _loader(files, Ours(files.path(Ours), cache="memory"), shuffle="block")
+    if issubclass(kind, Ours):
+        return _loader(files, kind(files.path(kind), cache="memory"), shuffle="block")
     return _loader(files, kind(files.path(kind)), shuffle=not in_order)
 
 
@@ -213,8 +240,8 @@ def _cold(files: Files) -> None:
     files.close()
     how, fetched = "", {}
     sides = {}
-    for kind in (Ours, Atompack, AtompackLz4, Memmap, Lmdb):
-        for in_order in (False, True)[: 1 if kind is Ours else 2]:
+    for kind in (*_STORES, Atompack, AtompackLz4, Memmap, Lmdb):
+        for in_order in (False, True)[: 1 if kind in _STORES else 2]:
             if kind.installed():
                 name = kind.name + (_IN_ORDER if in_order else "")
                 files.path(kind)
@@ -224,25 +251,29 @@ def _cold(files: Files) -> None:
                     nonlocal how
                     how = _forget(files.folder)
                     before = _bytes_read()
-                    rate = epoch_rate(lambda: _opened(files, kind, in_order))
+                    rate = epoch_rate(lambda: opened(files, kind, in_order))
                     fetched[name].append(_bytes_read() - before)
                     return rate
 
                 sides[name] = side
     rates = median_rates(sides)
+    in_order = {name.removesuffix(_IN_ORDER): rates[name] for name in rates if name.endswith(_IN_ORDER)}
     shuffled = {name: rate for name, rate in rates.items() if not name.endswith(_IN_ORDER)}
-    _judge("shuffled first epoch, page cache cold", files, shuffled, target=1)
-    sizes = {kind.name: files.size(kind) for kind in (Ours, *READERS) if kind.name in rates}
-    for name, size in sizes.items():
-        if name != Ours.name and size >= sizes[Ours.name]:
-            both = {each: rates[each] for each in (Ours.name, name + _IN_ORDER)}
-            _judge("the same; peer read in order", files, both, target=1)
-    rows = [
-        [n, f"{r:,.0f}", f"{rates[Ours.name] / r:.2f}", f"{median(fetched[n]) / 1e6:,.0f}"]
-        for n, r in rates.items()
-    ]
-    header = ["", "structures/s", "zstruct / it", "MB from disk"]
-    show(f"{files.title}; opening and first epoch, page cache emptied by {how}", rows, header)
+    sizes = {kind.name: files.size(kind) for kind in (*_STORES, *READERS) if kind.name in rates}
+    for kind in _STORES:
+        ours = {kind.name: shuffled[kind.name]}
+        theirs = {name: rate for name, rate in shuffled.items() if name in in_order}
+        _judge("shuffled first epoch, page cache cold", files, ours | theirs, target=1)
+        for name, rate in in_order.items():
+            if sizes[name] >= 0.99 * sizes[kind.name]:
+                _judge("the same; peer read in order", files, ours | {name: rate}, target=1)
+    ours = {kind.name: shuffled[kind.name] for kind in _STORES}
+    _note(_FIRST, f"{files.name}, cold", shuffled, list(ours))
+    _note(_FIRST, f"{files.name}, cold, in order", ours | in_order, list(ours))
+    for name in ours:
+        del tables[_FIRST][f"{files.name}, cold, in order"][name]
+    read = ", ".join(f"{name} {median(nbytes) / 1e6:,.0f}" for name, nbytes in fetched.items())
+    print(f"page cache emptied by {how}; MB from disk: {read}")
 
 
 def _forget(folder: Path) -> str:
@@ -269,7 +300,7 @@ def _bytes_read() -> int:
 def _sizes(files: Files) -> None:
     """Bytes on disk."""
     sizes = {}
-    for kind in (Ours, *WRITERS):
+    for kind in (*_STORES, *WRITERS):
         if kind.installed() and not (kind is Lmdb and files.structures.cell is not None):
             sizes[kind.name] = files.size(kind) / len(files.structures)
     ours = sizes[Ours.name]
@@ -278,8 +309,7 @@ def _sizes(files: Files) -> None:
             numbers = f"{ours:,.0f} B", f"{other} {sizes[other]:,.0f} B"
             target = None if "shuffle" in other else 1
             findings.append(Finding("bytes per structure", files.name, *numbers, sizes[other] / ours, target))
-    rows = [[name, f"{size:,.0f}", f"{size / ours:.2f}"] for name, size in sizes.items()]
-    show(f"{files.title}; on disk", rows, ["", "bytes/structure", "it / zstruct"])
+    tables.setdefault(_SIZES, {})[files.name] = {name: f"{size:,.0f}" for name, size in sizes.items()}
 
 
 _MEMORY = """
@@ -310,13 +340,14 @@ def _memory(files: Files) -> None:
         runs = [float(fresh(_MEMORY, files.path(Ours), cache, workers)[0]) for _ in range(REPEATS)]
         found[cache, workers] = median(runs)
         ratio = found[cache, workers] / found["memory", 0]
-        rows.append([f'cache="{cache}"', workers, f"{found[cache, workers]:,.0f}", f"{ratio:.2f}"])
+        how = f"{workers} workers" if workers else "one process"
+        rows.append([f'`cache="{cache}"`, {how}', f"{found[cache, workers]:,.0f}", f"{ratio:.2f}"])
     one, shared = found["memory", 0], found["shared", 4]
     findings.append(
         Finding("PSS with 4 workers", files.name, f"{shared:,.0f} MiB", f"one process {one:,.0f} MiB",
                 one / shared, 1 / 1.3, False)
     )  # fmt: skip
-    show(f"{files.title}; PSS after an epoch", rows, ["", "workers", "MiB", "ratio"])
+    show(f"{files.title}; PSS after an epoch", rows, ["", "MiB", "ratio"])
 
 
 def _opening(folder: Path, n: int) -> None:
@@ -334,11 +365,10 @@ def _opening(folder: Path, n: int) -> None:
         first.append(time.perf_counter() - began)
         objects.append(len(gc.get_objects()) - before)
         del dataset
-    rows = [
-        ["ZarrStructureDataset(path)", f"{median(opening):.3f}"],
-        ["its first structure", f"{median(first):.3f}"],
-    ]
-    show(f"{n:,} structures of 1-3 atoms; {median(objects):,.0f} Python objects more", rows, ["", "s"])
+    print(
+        f"\nOpening a store of {n:,} structures takes {1e3 * median(opening):.0f} ms and makes "
+        f"{median(objects):,.0f} Python objects; its first structure comes {median(first):.2f} s later."
+    )
     seconds = median(opening)
     findings.append(
         Finding("opening", f"{n:,}", f"{seconds:.3f} s", "0.3 s asked for", 0.3 / seconds, 1, False)

@@ -70,6 +70,26 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def times(ratio: float) -> str:
+    """Return how many times as fast something is, with as many digits as say something.
+
+    Examples
+    --------
+    >>> times(0.4567), times(3.14159), times(1234.5)
+    ('0.46', '3.1', '1,200')
+    """
+    if ratio < 2:
+        return f"{ratio:.2f}"
+    return f"{ratio:.1f}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"
+
+
+def columns_of(columns: Mapping[str, Mapping[str, str]]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a table, of which cells are given by column and then by row."""
+    names = list(dict.fromkeys(name for cells in columns.values() for name in cells))
+    rows = [[name, *(cells.get(name, "") for cells in columns.values())] for name in names]
+    return ["", *columns], rows
+
+
 def show(title: str, rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
     """Print a Markdown table."""
     cells = [[str(c) for c in row] for row in [header, *rows]]

@@ -4,7 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ class Ours(Peer):
 
     name = "zstruct"
     requires = "zstruct"
+    compression: ClassVar[str] = "fast"
 
     def __init__(self, path: Path, numbers: str = "int64", **options: Any):
         super().__init__(path)
@@ -32,13 +33,21 @@ class Ours(Peer):
 
     @classmethod
     def write(cls, path: Path, structures: Structures) -> None:
-        zstruct.build(structures.source(), path, encoding="float32", progress=False)
+        encoding = zstruct.Encoding("float32", compression=cls.compression)
+        zstruct.build(structures.source(), path, encoding=encoding, progress=False)
 
     def batch(self, indices: Any) -> Tensors:
         return graph(self.dataset.__getitems__(indices))
 
     def one(self, index: int) -> Tensors:
         return self.dataset[index]
+
+
+class OursUncompressed(Ours):
+    """The same in a store of more bytes."""
+
+    name = "zstruct, uncompressed"
+    compression = "raw"
 
 
 class Files:
