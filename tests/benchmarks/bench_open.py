@@ -8,8 +8,10 @@ import numpy as np
 
 import zstruct
 from tests.benchmarks.common import alternate, machine, median, show
+from zstruct.building.encoding import Encoding
 from zstruct.building.finalize import edge_arrays
 from zstruct.schema import FIELDS
+from zstruct.store.chunks import ChunkGrid, choose_grid
 from zstruct.store.spec import spec_of
 from zstruct.store.write import create, finish, write_array
 
@@ -17,9 +19,14 @@ from zstruct.store.write import create, finish, write_array
 class _Counts:
     """What `edge_arrays` needs to know."""
 
+    encoding = Encoding()
+
     def __init__(self, counts: np.ndarray):
         self.counts = counts
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
+
+    def edge(self, name: str, row_bytes: int, rows: int) -> ChunkGrid:
+        return choose_grid(rows, row_bytes)
 
 
 def synthetic(path: Path, n_structures: int, atoms: tuple[int, int] = (15, 25), seed: int = 0) -> None:
