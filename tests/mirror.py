@@ -79,12 +79,12 @@ THROUGH = {
         "explore/accessor/stored_groups",
         "explore/accessor/values",
         "explore/open_groups",
-        "explore/plots",
         "explore/ragged_dataset",
     ],
     "explore/test_exported.py": ["explore/conversions", "explore/to_pymatgen"],
     "explore/test_guides.py": ["explore/arguments"],
     "explore/test_open_store.py": ["explore/attributes", "explore/chunks", "explore/origin"],
+    "explore/test_plots.py": ["explore/accessor/drawings", "explore/groupings", "explore/references"],
     "explore/test_quantities.py": ["explore/composition", "explore/presence", "explore/reductions"],
     "explore/test_select.py": ["explore/dataset_table", "explore/untouched"],
     "exporters/test_export.py": [
@@ -137,7 +137,7 @@ THROUGH = {
         "store/label_writer",
         "store/labels",
     ],
-    "labels/test_compare.py": ["explore/parity", "labels/comparison", "labels/errors"],
+    "labels/test_compare.py": ["labels/comparison", "labels/errors"],
     "labels/test_label.py": [
         "labels/calculators",
         "labels/calls",

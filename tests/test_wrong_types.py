@@ -138,6 +138,9 @@ def cases(folder):
     yield dataset.zs.has, lambda: {"field": "energy"}
     yield dataset.zs.to_ase, lambda: {"structure": 0}
     yield dataset.zs.to_dataframe, dict
+    yield dataset.zs.to_chemiscope, dict
+    for plot in (dataset.zs.plot_energies, dataset.zs.plot_forces, dataset.zs.plot_sizes):
+        yield plot, dict
     named = {"name": "mine", "cutoff": 3.0, "feature_names": ["a"]}
     yield zstruct.features.register, lambda: {"what": _nothing, **named}
     yield reader.take, lambda: {"indices": [0, 1]}

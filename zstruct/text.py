@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import html
+import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "html_list", "html_table", "nearest", "sized"]
+__all__ = ["counted", "html_list", "html_table", "nearest", "sized", "written_unit"]
 
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_POWER = re.compile(r"(.*?)(-?)((?:\d+(?:\.\d+)?)?)", re.DOTALL)
+_WRITTEN = {"angstrom": "Å", "mu_B": "μ_B", "degree": "°"}
 _LONGEST = 128  # of a name that is compared with others
 
 
@@ -35,6 +39,27 @@ def sized(nbytes: float) -> str:
             return f"{nbytes:,.3g} {unit}" if unit != "B" else f"{nbytes:,.0f} B"
         nbytes /= 1000
     return f"{nbytes:,.3g} TB"
+
+
+def written_unit(unit: str) -> str:
+    """Return a unit of a store as people write it; nothing for that of pure numbers.
+
+    Examples
+    --------
+    >>> written_unit("eV angstrom-1"), written_unit("angstrom3"), written_unit("e angstrom")
+    ('eV/Å', 'Å³', 'e Å')
+    >>> written_unit("eV angstrom-3"), written_unit("mu_B"), written_unit("fs-1"), written_unit("1")
+    ('eV/Å³', 'μ_B', '1/fs', '')
+    """
+    above: list[str] = []
+    below: list[str] = []
+    for word in "" if unit == "1" else unit.split():
+        found = _POWER.fullmatch(word)
+        assert found is not None  # whatever it is
+        name, sign, power = found.groups()
+        raised = "" if power in ("", "1") else f"^{power}" if "." in power else power.translate(_RAISED)
+        (below if sign and power else above).append(_WRITTEN.get(name, name) + raised)
+    return "/".join([" ".join(above) or "1", *below]) if below else " ".join(above)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

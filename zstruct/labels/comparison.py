@@ -15,7 +15,7 @@ from zstruct.keywords import keywords, set_fields
 from zstruct.labels.errors import Errors, Worst
 from zstruct.schema import ATOM
 from zstruct.stats.scan import Part
-from zstruct.text import counted, html_list, html_table
+from zstruct.text import counted, html_list, html_table, written_unit
 
 __all__ = ["Comparison"]
 
@@ -144,9 +144,10 @@ class Comparison:
 
         drawn = next(iter(self.errors)) if quantity is None else quantity
         x, y = self.parity(drawn, most)
-        errors, unit = self.errors[drawn], self.units[drawn]
-        told = f"{drawn.replace('_', ' ')}: MAE {errors.mae:.3g}, RMSE {errors.rmse:.3g} {unit}"
-        return plot_parity(x, y, f"{self._said_b} ({unit})", f"{self.a} ({unit})", told, ax)
+        errors, unit = self.errors[drawn], written_unit(self.units[drawn])
+        told = f"{drawn.replace('_', ' ')}: MAE {errors.mae:.3g}, RMSE {errors.rmse:.3g} {unit}".rstrip()
+        in_unit = f" ({unit})" if unit else ""
+        return plot_parity(x, y, f"{self._said_b}{in_unit}", f"{self.a}{in_unit}", told, ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; None stands for NaN."""

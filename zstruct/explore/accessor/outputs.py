@@ -1,4 +1,4 @@
-"""Methods of ``Dataset.zs`` that hand structures on: objects, files, stores, tables, plots."""
+"""Methods of ``Dataset.zs`` that hand structures on: objects, files, stores, tables."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from zstruct import parallel
 from zstruct.docstrings import documented
 from zstruct.explore import conversions
 from zstruct.explore.accessor.base import AccessorBase
-from zstruct.explore.plots import plot_energies
 from zstruct.explore.table import to_table
+from zstruct.explore.to_chemiscope import to_chemiscope
 from zstruct.explore.write import write_store
 from zstruct.keywords import keywords
 
 if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
-    from matplotlib.axes import Axes
 
     from zstruct.building.report import BuildReport
     from zstruct.exporters import Exporter, ExportReport
@@ -49,6 +48,25 @@ class Outputs(AccessorBase):
         What `to_ase` puts into ``arrays`` are site properties, the rest are properties.
         """
         return conversions.to_pymatgen(self._ragged, structure)
+
+    @keywords()
+    @documented(to_chemiscope)
+    def to_chemiscope(
+        self,
+        structure: Any = None,
+        *,
+        properties: list[str] | None = None,
+        atoms: bool = False,
+        forces: bool = False,
+        name: str | None = None,
+    ) -> dict[str, Any]:
+        """Return structures and their properties as chemiscope takes them; reads them.
+
+        Write it with `json.dump` into a file ending in ``.json`` for ``chemiscope.show_input`` in a notebook,
+        or for the web site of chemiscope.
+        """
+        how: dict[str, Any] = {"properties": properties, "atoms": atoms, "forces": forces}
+        return to_chemiscope(self._ragged, structure, **how, name=name)
 
     @keywords(parallel.WORKERS)
     @documented(conversions.to_file)
@@ -114,9 +132,3 @@ class Outputs(AccessorBase):
     ) -> pd.DataFrame:
         """Return a table with one row a structure, or one an atom; reads what is in it."""
         return to_table(self._ragged, fields, atoms=atoms, fmax=fmax, composition=composition)
-
-    @keywords()
-    @documented(plot_energies)
-    def plot_energies(self, ax: Axes | None = None, bins: int = 100) -> Axes:
-        """Draw a histogram of the energy per atom; reads the energies."""
-        return plot_energies(self._ragged, ax, bins)
