@@ -58,14 +58,14 @@ def registries(request):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Choose between a run of some minutes and a long one."""
+    """Choose between a run of some minutes and a long one, and give examples the time that they take."""
     long_run = config.getoption("long")
     for function in {getattr(item, "function", None) for item in items}:
         if is_hypothesis_test(function):
             said = function._hypothesis_internal_use_settings  # there is no public way to change it
             n = said.max_examples
             n = n * LONG_EXAMPLES if long_run else max(min(n, FEWEST_EXAMPLES), round(n * EXAMPLES))
-            function._hypothesis_internal_use_settings = settings(said, max_examples=n)
+            function._hypothesis_internal_use_settings = settings(said, max_examples=n, deadline=None)
     if not long_run:
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)

@@ -7,6 +7,7 @@ Nothing is known here of data, or of what attributes mean.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -106,14 +107,42 @@ def write_document(path: str | os.PathLike[str], document: Document, *, durable:
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     with WholeFile(folder / DOCUMENT, durable=durable) as whole:
-        whole.file.write(_indented(json.loads(json.dumps(document)), "\n").encode())
+        whole.file.write(_laid_out(document).encode())
+
+
+def _laid_out(document: Document) -> str:
+    """Return what ``json.dumps(document, indent=2)`` does, which takes many times as long.
+
+    Documents are repeated by that of the root, and parts of them are much alike: they are laid out once.
+    """
+    repeated = document.get(CONSOLIDATED)
+    if repeated is None:
+        return _document(json.dumps(document))
+    parts = {key: "" if key == CONSOLIDATED else _part(json.dumps(one)) for key, one in document.items()}
+    said = {key: "" if key == "metadata" else _part(json.dumps(one)) for key, one in repeated.items()}
+    said["metadata"] = _object({path: _laid_out(one) for path, one in repeated["metadata"].items()})
+    return _object({**parts, CONSOLIDATED: _object(said)})
+
+
+@functools.lru_cache(1 << 9)
+def _document(compact: str) -> str:
+    return _object({key: _part(json.dumps(one)) for key, one in json.loads(compact).items()})
+
+
+@functools.lru_cache(1 << 10)
+def _part(compact: str) -> str:
+    return _indented(json.loads(compact), "\n")
+
+
+def _object(values: Mapping[str, str]) -> str:
+    """Return a JSON object whose values are laid out."""
+    items = [f"\n{encode_basestring_ascii(key)}: {value}" for key, value in values.items()]
+    inside = ",".join(items).replace("\n", "\n  ")
+    return f"{{{inside}\n}}" if values else "{}"
 
 
 def _indented(value: Any, margin: str) -> str:
-    """Return what ``json.dumps(value, indent=2)`` does, which takes several times as long.
-
-    The value is as JSON gives it: with keys that are text.
-    """
+    """Return what ``json.dumps(value, indent=2)`` does of a value that JSON gave: with keys that are text."""
     # Types are compared, and texts are not passed on: there are thousands of values in a store.
     kind, text = type(value), encode_basestring_ascii
     if kind is int:
