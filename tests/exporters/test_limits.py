@@ -229,7 +229,7 @@ def there_and_back(store, folder, format, **build):
 
 
 words = st.sampled_from(
-    ["", "a", "a b", "None", "Default", "1.5", "7", " x ", "two\nlines", "a\tb", "\0", "a\0"]
+    ["", "a", "a b", "None", "Default", "1.5", "7", " x ", "two\nlines", "a\tb", "\0", "a\0", "a\udcff"]
 )
 
 
@@ -294,6 +294,16 @@ def test_units_of_ones_own_come_back(tmp_path, format):
     assert {"gap", "the unit of gap"} & set(report.lost) or format.startswith(
         ("npz", "hdf5", "ase", "parquet")
     )
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_bytes_that_are_no_text_come_back_or_are_said(tmp_path, format):
+    atoms = molecule("H2O")
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.ones((3, 3)))
+    atoms.info = {"config_type": "caf\udce9", "comment": "\udce9 a", "note": "\udcff", "na\udcefve": 1.5}
+    atoms.arrays["site"] = np.array(["a\udce9", "b", "c"])
+    zstruct.build([atoms], tmp_path / "a.zarr", progress=False)
+    assert there_and_back(tmp_path / "a.zarr", tmp_path, format) is not None
 
 
 @pytest.mark.parametrize("format", FILES)

@@ -16,7 +16,7 @@ import numpy as np
 from zstruct.errors import InputError, MissingExtraError
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
-from zstruct.exporters.limits import HALF_PROVENANCE, UNITS, Entry, FieldLimit, Limits
+from zstruct.exporters.limits import HALF_PROVENANCE, UNITS, Entry, FieldLimit, Limits, is_unicode
 from zstruct.schema import ATOM, FIELDS, GEOMETRY
 from zstruct.sources.ase.database_units import LEVELS
 from zstruct.to_ase import atoms_of, restored
@@ -200,6 +200,8 @@ def _is_key(key: str, value: Any) -> bool:
     from ase.db.core import check
 
     if not _KEY.fullmatch(key) or (key in FIELDS and FIELDS[key].level == ATOM):
+        return False
+    if isinstance(value, str) and not is_unicode(value):  # SQLite has none, and JSON has
         return False
     try:
         check({key: value})

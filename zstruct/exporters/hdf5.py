@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
 from zstruct.exporters.hdf5_groups import ZEROS, GroupsFile, Part, Texts
-from zstruct.exporters.limits import Limits
+from zstruct.exporters.limits import NO_UNICODE, Limits
 from zstruct.exporters.named_arrays import Column, columns_of, needs_mask, row_of, unit_of
 from zstruct.schema import ATOM, GEOMETRY
 from zstruct.sources.array_files.stored import OWN, PLACE
@@ -38,7 +38,7 @@ class HDF5Exporter(Exporter):
     layout is better.
     """
 
-    limits = Limits((ZEROS,))
+    limits = Limits((NO_UNICODE, ZEROS))
     names = {"numbers": "species"}  # noqa: RUF012
     _file: Any = None
 
@@ -91,7 +91,7 @@ class FlatHDF5Exporter(Exporter):
     has one. A missing label is NaN; of other properties, ``has_<name>`` says who has them.
     """
 
-    limits = Limits((ZEROS,))
+    limits = Limits((NO_UNICODE, ZEROS))
     names = {"numbers": "atomic_numbers", "cell": "cells"}  # noqa: RUF012
     _file: Any = None
 

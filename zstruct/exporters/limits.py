@@ -22,6 +22,7 @@ __all__ = [
     "BOXES",
     "FLAT",
     "HALF_PROVENANCE",
+    "NO_UNICODE",
     "PARTLY_PERIODIC",
     "UNITS",
     "Entry",
@@ -29,6 +30,7 @@ __all__ = [
     "Limits",
     "StructureLimit",
     "Tally",
+    "is_unicode",
     "only",
     "periodic",
     "same",
@@ -258,6 +260,19 @@ def same(what: str, hits: Callable[[Entry], bool], why: str, aspect: str = "") -
     return FieldLimit(what, lambda entry: why if hits(entry) else "", aspect)
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether a text is one: what inputs have that is no UTF-8 is in texts as half a character each."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_garbled(entry: Entry) -> bool:
+    return not all(map(is_unicode, (entry.name, entry.original, entry.field.unit, *entry.texts)))
+
+
 def _is_half(entry: Entry) -> bool:
     return entry.name in PROVENANCE and len(set(PROVENANCE) & set(entry.contents.fields)) == 1
 
@@ -290,6 +305,12 @@ def _is_box(block: Block) -> NDArray[np.bool_]:
 
 #: Where a structure came from is two fields, neither of which is of use alone.
 HALF_PROVENANCE = same("source without frame", _is_half, "source and frame are kept together only")
+#: Of formats whose texts are UTF-8.
+NO_UNICODE = same(
+    "names, units and texts that are no Unicode",
+    _is_garbled,
+    "it has bytes of an input that are no UTF-8, as texts of the format are",
+)
 #: Of properties that the table of fields does not have, or has in another unit.
 UNITS = FieldLimit("units of properties that are no fields of the table", _has_own_unit, "unit")
 #: Limits of formats in which a structure repeats along all vectors of its cell, or has none.

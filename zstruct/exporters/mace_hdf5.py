@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
 from zstruct.exporters.hdf5_groups import ZEROS, GroupsFile, Part, Texts
-from zstruct.exporters.limits import Entry, FieldLimit, Limits, StructureLimit
+from zstruct.exporters.limits import NO_UNICODE, Entry, FieldLimit, Limits, StructureLimit
 from zstruct.schema import ATOM, GEOMETRY, STRUCTURE
 from zstruct.sources.hdf5.file import h5py
 
@@ -79,6 +79,7 @@ _LIMITS = Limits(
         ),
         FieldLimit("a config_type that is 'Default', 'None' or empty", _no_type, "defaults"),
         FieldLimit("that weights are whole numbers", _no_float, "dtype"),
+        NO_UNICODE,
         ZEROS,
     ),
     (

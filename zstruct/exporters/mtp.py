@@ -18,6 +18,7 @@ from zstruct.exporters.limits import (
     Entry,
     FieldLimit,
     Limits,
+    is_unicode,
     periodic,
 )
 from zstruct.exporters.lines import Item, written
@@ -42,7 +43,8 @@ _OWN = (*GEOMETRY, "energy", "stress", "virial", *_COLUMNS)
 
 def _is_plain(text: str) -> bool:
     """Tell whether a text is read as what it is."""
-    return bool(text) and text == text.strip() and not {*text} & {"\n", "\0"} and feature_value(text) == text
+    line = bool(text) and text == text.strip() and not {*text} & {"\n", "\0"}
+    return line and is_unicode(text) and feature_value(text) == text
 
 
 def _no_feature(entry: Entry) -> str:
@@ -60,7 +62,7 @@ def _no_feature(entry: Entry) -> str:
     if not key.isascii() or len(key.split()) != 1 or key == TYPE_MAP:
         return "its name can't be that of a feature"
     if not all(map(_is_plain, entry.texts)):
-        return "some of its texts would be read as numbers, or are no single line of text"
+        return "some of its texts would be read as numbers, or are no single line of Unicode"
     return ""
 
 

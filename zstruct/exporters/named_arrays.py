@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.exporters.blocks import Contents
+from zstruct.exporters.limits import is_unicode
 from zstruct.schema import FIELDS, GEOMETRY, Field
 
 __all__ = ["Column", "columns_of", "needs_mask", "row_of", "texts_of", "unit_of"]
@@ -72,8 +73,8 @@ def columns_of(
             continue
         original = name if name in GEOMETRY else contents.originals.get(name, name)
         key = names.get(name, original)
-        if key in used or "/" in key or "\0" in key or key in ("", "."):
-            key = name
+        if key in used or "/" in key or "\0" in key or key in ("", ".") or not is_unicode(key):
+            key = name.encode(errors="replace").decode()
         while key in used:
             key += "_"
         used[key] = name

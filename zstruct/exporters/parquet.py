@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zstruct.errors import MissingExtraError
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import Exporter
+from zstruct.exporters.limits import NO_UNICODE, Limits
 from zstruct.exporters.named_arrays import unit_of
 from zstruct.ragged import counts_to_offsets
 from zstruct.schema import ATOM, GEOMETRY, Field
@@ -32,6 +33,8 @@ class ParquetExporter(Exporter):
     unit and meaning, and those of the file, ``zstruct_fields``, what `zstruct.build` makes of them.
     """
 
+    limits = Limits((NO_UNICODE,))
+
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file.
 
@@ -45,14 +48,16 @@ class ParquetExporter(Exporter):
             import pyarrow.parquet as pq
         except ImportError as error:
             raise MissingExtraError("Parquet needs a package: pip install 'zstruct[parquet]'") from error
-        self._contents = contents
-        types = {name: _type(pa, field) for name, field in contents.fields.items()}
+        left_out = self.limits.left_out(contents)
+        self._fields = {name: field for name, field in contents.fields.items() if name not in left_out}
+        self._categories = contents.categories
+        types = {name: _type(pa, field) for name, field in self._fields.items()}
         entries = [pa.field(_COUNTS, pa.int64(), False, {"description": "number of atoms"})]
         entries += [
             pa.field(name, types[name], metadata={"unit": field.unit, "description": field.description})
-            for name, field in contents.fields.items()
+            for name, field in self._fields.items()
         ]
-        rows = [(name, contents.originals.get(name, name), field) for name, field in contents.fields.items()]
+        rows = [(name, contents.originals.get(name, name), field) for name, field in self._fields.items()]
         said = [(_COUNTS, _COUNTS, PLACE, "", "")]
         said += [
             (name, name, PLACE, unit_of(field), "")
@@ -61,7 +66,7 @@ class ParquetExporter(Exporter):
             for name, original, field in rows
         ]
         self._schema = pa.schema(entries, {OWN: json.dumps(said)})
-        texts = [name for name, field in contents.fields.items() if field.kind == "category"]
+        texts = [name for name, field in self._fields.items() if field.kind == "category"]
         self._writer = pq.ParquetWriter(
             target,
             self._schema,
@@ -75,11 +80,11 @@ class ParquetExporter(Exporter):
         import pyarrow as pa
 
         columns = [pa.array(block.n_atoms)]
-        for name, field in self._contents.fields.items():
+        for name, field in self._fields.items():
             rows = block.columns[name]
             there = block.present.get(name)
             gone = None if there is None else ~there
-            texts = self._contents.categories.get(name)
+            texts = self._categories.get(name)
             lengths = block.n_atoms
             if field.level != ATOM:
                 if not field.shape:

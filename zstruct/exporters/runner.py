@@ -98,17 +98,17 @@ class RunnerExporter(TextExporter):
     def begin(self, target: Path, contents: Contents) -> None:
         """Make the file."""
         super().begin(target, contents)
-        self._lost = self.lost(contents)
+        kept = "comment" not in self.limits.left_out(contents)
         self._comments = [
             b"".join(b"comment %b\n" % line.encode() for line in _stripped(text).split("\n") if line)
-            for text in contents.categories.get("comment", [])
+            for text in (contents.categories.get("comment", []) if kept else [])
         ]
 
     def text(self, block: Block) -> NDArray[np.uint8]:
         """Return the text of some structures."""
         columns, in_cell = block.columns, periodic(block)
         head = [Item(f"begin\ncomment {STATEMENT}\n".encode())]
-        if self._comments and "comment" not in self._lost:
+        if self._comments:
             head.append(Item(rows=columns["comment"], texts=self._comments, present=block.has("comment")))
         head += [Item(b"lattice ", columns["cell"][:, k], b"\n", present=in_cell) for k in range(3)]
         atoms = [Item(b"atom ", columns["positions"]), Item(b" ", columns["numbers"], texts=_ELEMENTS)]

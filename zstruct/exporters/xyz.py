@@ -21,7 +21,7 @@ from zstruct.elements import SYMBOLS
 from zstruct.errors import InputError
 from zstruct.exporters.blocks import Block, Contents
 from zstruct.exporters.exporter import TextExporter
-from zstruct.exporters.limits import HALF_PROVENANCE, UNITS, Entry, FieldLimit, Limits, same
+from zstruct.exporters.limits import HALF_PROVENANCE, UNITS, Entry, FieldLimit, Limits, is_unicode, same
 from zstruct.exporters.lines import Item, written
 from zstruct.schema import ATOM, FIELDS, GEOMETRY, STRUCTURE, Field
 from zstruct.voigt import voigt_to_full
@@ -86,7 +86,7 @@ def _new_name(entry: Entry) -> str:
 
 def _odd_name(entry: Entry) -> str:
     key = _key(entry)
-    if re.search(r"[\x00-\x1f\x7f]", key) or not key.strip() or not _is_unicode(key):
+    if re.search(r"[\x00-\x1f\x7f]", key) or not key.strip() or not is_unicode(key):
         return "its name has characters that the format can't hold"
     if entry.field.level == ATOM and (":" in key or key != key.strip()):
         return f"Properties can't have the name {key!r}"
@@ -96,7 +96,7 @@ def _odd_name(entry: Entry) -> str:
 def _no_word(entry: Entry) -> str:
     if entry.field.level == ATOM:
         for text in entry.texts:
-            if text.split() != [text] or "\0" in text or not _is_unicode(text):
+            if text.split() != [text] or "\0" in text or not is_unicode(text):
                 return f"{text!r} can't be one word of an atom line"
     return ""
 
@@ -224,17 +224,9 @@ def _column(entry: Entry) -> _Column:
     return _Column(field, (_escaped(key) if field.level == ATOM else _quoted(key)).encode(), texts)
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _value(text: str) -> bytes:
     """Return a text as a value that is read as this text."""
-    odd = re.search(r"[\x00-\x1f\x7f]", text) or text != text.strip() or not _is_unicode(text)
+    odd = re.search(r"[\x00-\x1f\x7f]", text) or text != text.strip() or not is_unicode(text)
     words = text.replace(",", " ").split()
     if odd or text.startswith("_JSON") or any(all(map(one.fullmatch, words)) for one in (_NUMBER, _TRUTH)):
         text = f"_JSON {json.dumps(text)}"
