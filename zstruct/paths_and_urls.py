@@ -25,6 +25,7 @@ from zstruct.errors import (
 )
 
 __all__ = [
+    "causes",
     "check_options",
     "check_writable",
     "is_of_the_system",
@@ -200,7 +201,7 @@ def why_refused(error: BaseException) -> Refusal | None:
     error
         What was raised while it was opened or read.
     """
-    chain = list(_causes(error))
+    chain = list(causes(error))
     names = {name for each in chain for name in (kind.__name__ for kind in type(each).__mro__)}
     status = next((s for s in (_status(each) for each in chain) if s is not None), None)
     said = next((_said(each) for each in chain if _status(each) is not None), _said(error))
@@ -226,7 +227,8 @@ def why_refused(error: BaseException) -> Refusal | None:
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came of, one after the other, as far as anybody wants to know."""
     for _ in range(8):
         if error is None:
             return

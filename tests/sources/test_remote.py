@@ -1,5 +1,6 @@
 """Inputs behind URLs: the same stores as from files, and sentences where something is in the way."""
 
+import contextlib
 import gc
 import gzip
 import http.server
@@ -7,6 +8,7 @@ import importlib
 import io
 import json
 import pickle
+import random
 import sys
 import threading
 
@@ -168,6 +170,29 @@ def test_formats_over_http(server, tmp_path, frames, small_slices, name, parts):
     if not parts:  # what comes as a whole is copied, not asked for again and again
         assert sum(asked[0] == "GET" and asked[2] is None for asked in server.asked) <= 2
     assert report.n_skipped == 0
+
+
+@pytest.mark.parametrize("name", ["f.h5", "e.parquet", "g.npz"])
+def test_the_same_call_goes_on_after_a_server_failed(server, tmp_path, frames, monkeypatch, name, long_run):
+    server.files["/" + name] = in_format(name, frames, tmp_path)
+    answer = Answer.answer
+
+    def failing(self, *, body):
+        self.server.status = 503 if len(self.server.asked) == failing.after else 0
+        answer(self, body=body)
+
+    monkeypatch.setattr(Answer, "answer", failing)
+    failing.after = -1
+    built(f"{server.url}/{name}", tmp_path)
+    n, url = len(server.asked), f"{server.url}/{name}"
+    assert n > 3
+    for k in range(n) if long_run else random.sample(range(n), 2):
+        server.asked.clear()
+        failing.after = k
+        with contextlib.suppress(StoreAccessError):
+            built(url, tmp_path)
+        _, store = built(url, tmp_path)
+        same(store, frames)
 
 
 def test_xsf_over_http(server, tmp_path):

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from zstruct.errors import InputError, MissingExtraError, StoreAccessError, ZstructError
-from zstruct.paths_and_urls import why_refused
+from zstruct.paths_and_urls import causes, why_refused
 from zstruct.sources.paths import STORE_FILES, Found, names_stores, natural
 
 __all__ = ["RemoteFile", "is_pattern", "told"]
@@ -215,12 +216,22 @@ class RemoteFile:
             known = why_refused(error)
             if known is None:
                 raise
+            _forget(error)
             why = known.why
             for secret in _secrets(self._url, self._options):
                 why = why.replace(secret, _HIDDEN)
             if known.passes:  # what has been read is kept, and the same call goes on
                 raise StoreAccessError(f"{self._label}: can't be read: {why}") from error
             raise InputError(f"can't be read: {why}", self._label) from error
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of what the functions had in hand that an error came through.
+
+    fsspec's has the error itself: together with all who called they would stay until garbage is collected.
+    """
+    for one in causes(error):
+        traceback.clear_frames(one.__traceback__)
 
 
 async def _gives_a_byte(system: Any, path: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +60,62 @@ def opened(content: Content) -> Iterator[Any]:
             with package.File(content.path, "r", locking=False) as file:
                 yield file
         else:
-            with content.open() as stream, package.File(stream, "r") as file:
+            with content.open() as stream, package.File(_Uncollected(stream), "r") as file:
                 yield file
     except Exception as error:
         if (found := damage(error)) is None:
             raise
         raise InputError(f"the HDF5 file is damaged, cut off or none: {found}", content.label) from error
+
+
+class _Uncollected(io.RawIOBase):
+    """A stream for h5py, which finds no garbage while it is read.
+
+    h5py holds the lock of its library meanwhile, and whatever of h5py is found to be garbage, in any thread,
+    waits for that lock: a thread that fetches what is read here would never go on.
+
+    Parameters
+    ----------
+    stream
+        What is read.
+    """
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can seek."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place; return it."""
+        with _uncollected():
+            return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return where it is."""
+        return self._stream.tell()
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer; return how much there was."""
+        with _uncollected():
+            n: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+            return n
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def damage(error: Exception) -> str | None:
