@@ -215,6 +215,7 @@ THROUGH = {
     "sources/hdf5/test_direct.py": [
         "sources/hdf5/dataset_kernels",
         "sources/hdf5/group_kernels",
+        "sources/hdf5/link_kernels",
         "sources/hdf5/object_kernels",
         "sources/hdf5/pages",
     ],

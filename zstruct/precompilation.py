@@ -40,6 +40,7 @@ FAMILIES = (
     "zstruct.transforms.kernels",
     "zstruct.sources.hdf5.dataset_kernels",
     "zstruct.sources.hdf5.group_kernels",
+    "zstruct.sources.hdf5.link_kernels",
     "zstruct.sources.lines.kernels",
     "zstruct.sources.lines.table_kernels",
     "zstruct.sources.opcodes",

@@ -10,7 +10,7 @@ from tests.sources.hdf5.test_source import mace_file, per_structure, spice
 from zstruct.jit.kernel import compiled_always
 from zstruct.sources import HDF5Source
 from zstruct.sources.content import FileContent, MemoryContent
-from zstruct.sources.hdf5 import reading
+from zstruct.sources.hdf5 import direct, reading
 from zstruct.sources.hdf5.direct import addresses_of, are_groups, described
 from zstruct.sources.hdf5.pages import plain_file
 
@@ -69,9 +69,9 @@ def outcome(read, path):
 
 def which(path, group="", deep=False):
     """Return for each group in a group of a file whether it is read without the library."""
-    with h5py.File(path) as file:
-        addresses = addresses_of(file[group] if group else file)
     pages = plain_file(FileContent(str(path)), 0)
+    with h5py.File(path) as file:
+        addresses = addresses_of(file[group] if group else file, pages)
     looked = described(pages, np.array(list(addresses.values())), deep)
     return dict(zip(addresses, (looked.which >= 0).tolist(), strict=True))
 
@@ -194,11 +194,33 @@ def test_what_is_no_group_beside_groups_is_left_out(tmp_path):
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file["comment"] = "text"
         file["zzz"] = h5py.SoftLink("/CH4")
-        addresses = addresses_of(file)
     pages = plain_file(FileContent(str(tmp_path / "a.h5")), 0)
+    with h5py.File(tmp_path / "a.h5") as file:
+        addresses = addresses_of(file, pages)
     found = dict(zip(addresses, are_groups(pages, np.array(list(addresses.values()))).tolist(), strict=True))
     assert found == {"CH4": 1, "H2O10": 1, "H2O2": 1, "comment": 0, "zzz": -1}
     assert sum(len(raw.frames) for raw in blocks_of(tmp_path / "a.h5")) == 8  # one of them twice
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_links_of_large_groups_are_those_of_the_library(tmp_path, version):
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 9, 700):
+        with h5py.File(tmp_path / "a.h5", "w", libver=version) as file:
+            group = file.create_group("all")
+            for k in rng.permutation(n).tolist():
+                group[f"{'yx'[k % 50 > 3]}{k}" if k % 7 else str(k)] = k
+            for k in range(0, n, 3):
+                del group[f"{'yx'[k % 50 > 3]}{k}" if k % 7 else str(k)]
+            group["elsewhere"] = h5py.SoftLink("/all/x1")
+            group.create_group("inner")
+        pages = plain_file(FileContent(str(tmp_path / "a.h5")), 0)
+        with h5py.File(tmp_path / "a.h5") as file, pytest.MonkeyPatch.context() as patch:
+            found = addresses_of(file["all"], pages)
+            ours = direct._found_links(pages, h5py.h5o.get_info(file["all"].id).addr)
+            patch.setattr(direct, "_found_links", lambda pages, group: None)
+            assert list(found.items()) == list(addresses_of(file["all"], pages).items())
+        assert ours == (found if version in VERSIONS[::2] else None)
 
 
 @pytest.mark.parametrize("version", VERSIONS[::3])

@@ -31,8 +31,10 @@ from zstruct.sources.hdf5.dataset_kernels import (
     UNIT,
     find_texts,
 )
+from zstruct.sources.hdf5.file import h5py
 from zstruct.sources.hdf5.group_kernels import describe, tell_groups
-from zstruct.sources.hdf5.object_kernels import FILLED, PARENT, ROWS, WORDS
+from zstruct.sources.hdf5.link_kernels import LINK, PLACES, find_links
+from zstruct.sources.hdf5.object_kernels import DONE, FILLED, PARENT, ROWS, WORDS
 from zstruct.sources.hdf5.pages import Pages, new_state
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
 Values = Callable[[str], NDArray[Any]]
 
 _BY_LIBRARY = 5e-4  # seconds that the library takes for a group
+_BYTES_EACH = 2000  # of a file for each group, if there are many
 _MOST_WORDS = 1000
 _NO_LINK = 0  # of HDF5: what is a hard link
 _DTYPES = {INT: "<i", UINT: "<u", FLOAT: "<f", LETTERS: "S"}
@@ -115,15 +118,38 @@ class Described:
         return read
 
 
-def addresses_of(group: Any) -> dict[str, int]:
+def addresses_of(group: Any, pages: Pages) -> dict[str, int]:
     """Return where the objects in a group of h5py are in the file, -1 for links to elsewhere."""
-    found: dict[str, int] = {}
+    found = _found_links(pages, int(h5py().h5o.get_info(group.id).addr))
+    if found is not None:
+        return found
+    found = {}
 
     def see(name: bytes, link: Any) -> None:
-        found[name.decode("utf-8", "surrogateescape")] = int(link.u) if link.type == _NO_LINK else ODD
+        found[_name(name)] = int(link.u) if link.type == _NO_LINK else ODD
 
     group.id.links.iterate(see, info=True)
     return found
+
+
+def _found_links(pages: Pages, group: int) -> dict[str, int] | None:
+    """Return where the objects in a group are by name, None if that is left to the library."""
+    kernel = find_links.for_work(len(pages.data) / _BYTES_EACH * _BY_LIBRARY / 100, _nothing)
+    places, links, state = np.zeros(PLACES, dtype=np.int64), np.zeros((256, LINK), np.int64), new_state()
+    try:
+        while not pages.call(kernel, group, places, links, state=state):
+            links = np.concatenate([links, np.zeros_like(links)])
+    except (OSError, MemoryError):
+        return None
+    if state[DONE] != 1:
+        return None
+    rows = links[: state[ROWS]].tolist()
+    found = {_name(pages.data[at : at + n].tobytes()): address for at, n, address in rows}
+    return found if len(found) == len(rows) else None
+
+
+def _name(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def are_groups(pages: Pages, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -247,6 +273,7 @@ def use_kernels() -> None:
     """Call all kernels, on nothing."""
     pages, nowhere = Pages(0, memory=b""), np.zeros(0, dtype=np.int64)
     are_groups(pages, nowhere)
+    _found_links(pages, 0)
     described(pages, nowhere, False)
     pages.copy(nowhere, np.zeros((0, 1), dtype=np.uint8))
     list(_texts(pages, nowhere))

@@ -13,8 +13,10 @@ from zstruct.sources.hdf5.object_kernels import (
     DONE,
     FULL,
     HEAP,
+    HEAP_SIGN,
     IS_GROUP,
     LAYOUT,
+    LEAF_SIGN,
     LINKS,
     MISSING,
     MOST_CHUNKS,
@@ -28,6 +30,7 @@ from zstruct.sources.hdf5.object_kernels import (
     SEEN,
     STRANGE,
     TABLE,
+    TREE_SIGN,
     checksum,
     find_messages,
     little,
@@ -41,7 +44,6 @@ __all__ = ["describe", "tell_groups"]
 _MOST_NODES, _MOST_ROWS = 64, 1000
 _MOST_NAMES = 1 << 16  # bytes of all names
 _NO_ROOM = 3  # what helpers return beside the usual
-_TREE, _SNOD, _HEAP = 0x45455254, 0x444F4E53, 0x50414548  # TREE, SNOD and HEAP as numbers
 _FRHP, _FHDB, _BTHD, _BTLF = 0x50485246, 0x42444846, 0x44485442, 0x464C5442
 
 
@@ -164,7 +166,7 @@ def _of_table(data, size, loaded, group, tree, heap, chunks, seen, words, rows, 
     found = there(size, loaded, heap, 32, state)
     if found != OK:
         return found
-    if little(data, heap, 4) != _HEAP or data[heap + 4]:
+    if little(data, heap, 4) != HEAP_SIGN or data[heap + 4]:
         return STRANGE
     names, texts = little(data, heap + 24, 8), little(data, heap + 8, 8)
     found = there(size, loaded, names, texts, state) if texts < _MOST_NAMES else STRANGE
@@ -173,7 +175,7 @@ def _of_table(data, size, loaded, group, tree, heap, chunks, seen, words, rows, 
     if found != OK:
         return found
     nodes = little(data, tree + 6, 2)
-    if little(data, tree, 4) != _TREE or data[tree + 4] or data[tree + 5] or nodes > _MOST_NODES:
+    if little(data, tree, 4) != TREE_SIGN or data[tree + 4] or data[tree + 5] or nodes > _MOST_NODES:
         return STRANGE
     found = there(size, loaded, tree, 32 + 16 * nodes, state)
     if found != OK:
@@ -184,7 +186,7 @@ def _of_table(data, size, loaded, group, tree, heap, chunks, seen, words, rows, 
         if found != OK:
             return found
         n = little(data, at + 6, 2)
-        if little(data, at, 4) != _SNOD or data[at + 4] != 1 or n > MOST_LINKS:
+        if little(data, at, 4) != LEAF_SIGN or data[at + 4] != 1 or n > MOST_LINKS:
             return STRANGE
         found = there(size, loaded, at, 8 + 40 * n, state)
         if found != OK:

@@ -5,6 +5,8 @@ What the datasets of a group mean is in `zstruct.sources.hdf5.plan`.
 
 from __future__ import annotations
 
+import os
+import string
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,17 +44,25 @@ _FIRST = 8  # groups that are looked at to see what others beside them are
 
 
 def natural_names(names: Iterable[str]) -> list[str]:
-    """Return the names in a group as people count: 2 before 10."""
+    """Return the names in a group as people count.
+
+    Examples
+    --------
+    >>> natural_names(["config_10", "config_9"]), natural_names(["x10", "x9", "y"])
+    (['config_9', 'config_10'], ['x9', 'x10', 'y'])
+    """
     there = list(names)
-    joined = "".join(there)
-    if joined.isdecimal() and joined.isascii() and "" not in there:
-        return [name for _, name in sorted(zip(map(int, there), there, strict=True))]
+    same = len(os.path.commonprefix(there).rstrip(string.digits))  # noqa: RUF071 (no paths)
+    counts = [name[same:] for name in there]
+    joined = "".join(counts)
+    if joined.isdecimal() and joined.isascii() and "" not in counts:
+        return [name for _, name in sorted(zip(map(int, counts), there, strict=True))]
     return sorted(there, key=natural)
 
 
 def links_of(group: Any, pages: Pages | None) -> dict[str, int]:
     """Return where the objects in a group are in the file, by name as people count; -1 if it is not known."""
-    known = dict.fromkeys(group, -1) if pages is None else addresses_of(group)
+    known = dict.fromkeys(group, -1) if pages is None else addresses_of(group, pages)
     return {name: known[name] for name in natural_names(known)}
 
 

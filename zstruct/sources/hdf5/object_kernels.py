@@ -1,10 +1,11 @@
 """Objects of an HDF5 file, for kernels: the bytes of the file, and the messages that objects are made of.
 
 HDF5's library takes some fifty microseconds for every dataset, be it a single number. What most files are
-made of is described by kernels for many groups at once, in three files: this one, that of datasets, and that
-of groups. Whatever else there is, or is not as it should be, is left to the library: nothing is said of what
-is wrong. The layout is that of the HDF5 File Format Specification, version 3; places are bytes from the
-beginning of the file. Of a file as much is in memory as was loaded: see `zstruct.sources.hdf5.pages`.
+made of is described by kernels for many groups at once, in four files: this one, those of datasets and of
+groups, and that of links. Whatever else there is, or is not as it should be, is left to the library: nothing
+is said of what is wrong. The layout is that of the HDF5 File Format Specification, version 3; places are
+bytes from the beginning of the file. Of a file as much is in memory as was loaded: see
+`zstruct.sources.hdf5.pages`.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,10 +16,10 @@ import numpy as np
 from zstruct.jit.kernel import helper
 
 __all__ = [
-    "ABSENT", "ALL", "ATTRIBUTES", "BLOCK", "DONE", "FILLED", "FULL", "HEAP", "IS_GROUP", "LAYOUT", "LINKS",
-    "MISSING", "MOST_CHUNKS", "MOST_LINKS", "NEED", "NEED_BYTES", "NOWHERE", "N_ATTRIBUTES", "N_LINKS", "OK",
-    "PARENT", "ROWS", "SEEN", "SPACE", "STATE", "STRANGE", "TABLE", "TYPE", "WORDS", "checksum",
-    "find_messages", "little", "sealed", "there", "word",
+    "ABSENT", "ALL", "ATTRIBUTES", "BLOCK", "DONE", "FILLED", "FULL", "HEAP", "HEAP_SIGN", "IS_GROUP",
+    "LAYOUT", "LEAF_SIGN", "LINKS", "MISSING", "MOST_CHUNKS", "MOST_LINKS", "NEED", "NEED_BYTES", "NOWHERE",
+    "N_ATTRIBUTES", "N_LINKS", "OK", "PARENT", "ROWS", "SEEN", "SPACE", "STATE", "STRANGE", "TABLE",
+    "TREE_SIGN", "TYPE", "WORDS", "checksum", "find_messages", "little", "sealed", "there", "word",
 ]  # fmt: skip
 
 #: Bytes of the blocks in which files are loaded, as a power of two.
@@ -47,7 +48,9 @@ LINKS = 12
 ATTRIBUTES = LINKS + 2 * MOST_LINKS
 SEEN = ATTRIBUTES + 2 * _MOST_ATTRIBUTES
 
-_OHDR, _OCHK = 0x5244484F, 0x4B48434F  # OHDR and OCHK as numbers
+#: What the table of symbols of a group is made of begins with: TREE, SNOD and HEAP as numbers.
+TREE_SIGN, LEAF_SIGN, HEAP_SIGN = 0x45455254, 0x444F4E53, 0x50414548
+_OHDR, _OCHK = 0x5244484F, 0x4B48434F  # OHDR and OCHK
 
 
 @helper
