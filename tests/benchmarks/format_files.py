@@ -258,6 +258,7 @@ TEXT = (
         n=2_000,
     ),
     TextFile("CP2K, -pos and -frc", run_files.cp2k_pair),
+    TextFile("CP2K, output", run_files.cp2k_output, n=2_000),
     TextFile("JSON of pymatgen", run_files.pymatgen_json, n=2_000),
     TextFile("pacemaker", run_files.pacemaker, n=2_000, options={"allow_pickle": True}),
     TextFile("ASE trajectory", _molecules("traj", "a.traj"), {"ASE": _by_ase("traj")}, n=20_000, asked=None),

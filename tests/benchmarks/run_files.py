@@ -39,6 +39,44 @@ def cp2k_pair(n: int, folder: Path) -> Path:
     return folder
 
 
+def cp2k_output(n: int, folder: Path) -> Path:
+    """Write what CP2K prints of so many runs of one geometry each, one after the other."""
+    rng = np.random.default_rng(0)
+    vectors = "".join(
+        f" CELL| Vector {a} [angstrom]: {row}    |{a}| =       9.000000\n"
+        for a, row in zip("abc", ("9.0 0.0 0.0", "0.0 9.0 0.0", "0.0 0.0 9.0"), strict=True)
+    )
+    head = (
+        " DBCSR| CPU Multiplication driver                                           XSMM\n"
+        "  **** **** ******  **  PROGRAM STARTED AT               2023-01-04 08:28:06.815\n"
+        " CP2K| version string:                                          CP2K version 2023.1\n"
+        f" GLOBAL| Run type                                                   ENERGY_FORCE\n{vectors}"
+        " CELL| Periodicity                                                          XYZ\n"
+        " MODULE QUICKSTEP: ATOMIC COORDINATES IN ANGSTROM\n\n"
+        "   Atom Kind Element         X             Y             Z       Z(eff)     Mass\n"
+    )
+    elements = ("O    8", 16.0, "Ti  22", 47.9)
+    parts = []
+    for k in range(n):
+        rows = zip(rng.uniform(0, 9, (ATOMS, 3)).tolist(), rng.normal(size=(ATOMS, 3)).tolist(), strict=True)
+        coordinates, forces = [], []
+        for i, ((x, y, z), (fx, fy, fz)) in enumerate(rows, start=1):
+            kind, mass = elements[2 * (i % 2)], elements[2 * (i % 2) + 1]
+            coordinates.append(f"{i:7d} {i % 2 + 1:4d} {kind}{x:14.6f}{y:14.6f}{z:14.6f}  6.0000 {mass}\n")
+            forces.append(f"{i:7d} {i % 2 + 1:6d}      {kind[:2]}{fx:15.8f}{fy:15.8f}{fz:15.8f}\n")
+        parts += [
+            head,
+            *coordinates,
+            "\n\n  *** SCF run converged in    10 steps ***\n\n"
+            f" ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:  {-k - 0.5:20.15f}\n\n"
+            " ATOMIC FORCES in [a.u.]\n\n # Atom   Kind   Element          X              Y              Z\n",
+            *forces,
+            " SUM OF ATOMIC FORCES          -0.00000000    -0.00000000    -0.00000000     0.00000000\n\n"
+            "  **** **** ******  **  PROGRAM ENDED AT                 2023-01-04 08:28:10.815\n",
+        ]
+    return _written(folder, "cp2k.out", "".join(parts))
+
+
 def pymatgen_json(n: int, folder: Path) -> Path:
     """Write records of structures of pymatgen with their labels."""
     rng = np.random.default_rng(0)
