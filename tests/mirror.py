@@ -72,6 +72,9 @@ THROUGH = {
     ],
     "building/test_round_trip.py": ["building/provenance", "to_ase"],
     "cli/test_label.py": ["cli/compare"],
+    "coverage/test_farthest.py": ["coverage/kernels/distances"],
+    "coverage/test_leverage.py": ["coverage/spectrum"],
+    "coverage/test_samplings.py": ["coverage/vectors"],
     "explore/test_accessor.py": [
         "explore/accessor/base",
         "explore/accessor/outputs",

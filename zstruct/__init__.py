@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zstruct.building.report import BuildReport
     from zstruct.building.rewrite import rewrite
     from zstruct.building.rewrite_report import RewriteReport
+    from zstruct.coverage.samplings import farthest, leverage
     from zstruct.explore import open
     from zstruct.exporters.export import ExportReport, export
     from zstruct.features.featurize import FeaturizeReport, featurize
@@ -122,6 +123,7 @@ __all__ = [
     "duplicates",
     "export",
     "exporters",
+    "farthest",
     "features",
     "featurize",
     "fit_references",
@@ -132,6 +134,7 @@ __all__ = [
     "labels",
     "layouts",
     "leaks",
+    "leverage",
     "listing",
     "loading",
     "log",
@@ -185,6 +188,8 @@ _LAZY = {
     "compare": "zstruct.labels.compare",
     "drop": "zstruct.building",
     "export": "zstruct.exporters",
+    "farthest": "zstruct.coverage.samplings",
+    "leverage": "zstruct.coverage.samplings",
     "featurize": "zstruct.features.featurize",
     "fit_references": "zstruct.stats.reference_fit",
     "index": "zstruct.indexing.index",

@@ -20,6 +20,7 @@ from zstruct.elements import SYMBOLS, atomic_number
 from zstruct.errors import ArgumentTypeError, InputError
 
 __all__ = [
+    "FLAG",
     "KEPT",
     "OPTIONS",
     "Option",
@@ -329,7 +330,8 @@ def _is_not_negative(value: Any) -> bool:
     return _is_finite(value) and bool(value >= 0)
 
 
-_FLAG = Option("True or False", lambda value: isinstance(value, bool | np.bool_))
+#: What is so or not.
+FLAG = Option("True or False", lambda value: isinstance(value, bool | np.bool_))
 _TEXT = Option("a text, or None", lambda value: value is None or isinstance(value, str))
 
 #: Of how many structures to keep something.
@@ -342,23 +344,23 @@ _KEYS = _texts("a mapping of fields to names in the input, both texts", _is_text
 
 #: What every option takes that more than one function has, or that needs nothing but itself to be checked.
 OPTIONS: Mapping[str, Option] = {
-    "progress": _FLAG,
-    "shortest_distance": _FLAG,
-    "overwrite": _FLAG,
-    "resume": _FLAG,
-    "derivatives": _FLAG,
-    "as_numpy": _FLAG,
-    "fmax": _FLAG,
-    "atoms": _FLAG,
-    "composition": _FLAG,
-    "drop_last": _FLAG,
-    "pin_memory": _FLAG,
-    "decimal": _FLAG,
-    "reencode": _FLAG,
-    "repeat": _FLAG,
-    "skip_duplicates": _FLAG,
+    "progress": FLAG,
+    "shortest_distance": FLAG,
+    "overwrite": FLAG,
+    "resume": FLAG,
+    "derivatives": FLAG,
+    "as_numpy": FLAG,
+    "fmax": FLAG,
+    "atoms": FLAG,
+    "composition": FLAG,
+    "drop_last": FLAG,
+    "pin_memory": FLAG,
+    "decimal": FLAG,
+    "reencode": FLAG,
+    "repeat": FLAG,
+    "skip_duplicates": FLAG,
     "reader": _TEXT,
-    "allow_pickle": _FLAG,
+    "allow_pickle": FLAG,
     "storage_options": Option(
         "a mapping of options of fsspec, or None",
         lambda value: value is None or (isinstance(value, Mapping) and all(map(_is_text, value))),

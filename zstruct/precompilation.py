@@ -22,6 +22,7 @@ __all__ = ["FAMILIES", "use_features", "use_stores", "use_the_rest", "warmup"]
 
 #: The files of kernels.
 FAMILIES = (
+    "zstruct.coverage.kernels.distances",
     "zstruct.exporters.kernels.lines",
     "zstruct.feistel",
     "zstruct.geometry.kernels.distances",
@@ -170,6 +171,8 @@ def use_the_rest() -> None:
     """Call what is met only now and then."""
     from io import BytesIO
 
+    from zstruct.coverage.farthest import farthest_of
+    from zstruct.coverage.vectors import Vectors
     from zstruct.exporters.lines import Item, written
     from zstruct.sources.content import MemoryContent
     from zstruct.sources.hdf5.direct import use_kernels
@@ -179,6 +182,10 @@ def use_the_rest() -> None:
     from zstruct.sources.xsf.source import XSFSource
     from zstruct.sources.xyz import kernels as xyz_kernels
 
+    with Vectors(9, 1, np.dtype(np.float64)) as vectors:
+        vectors.put(0, np.arange(9.0)[:, None])
+        farthest_of(vectors, 2)
+        farthest_of(vectors, 2, beside=vectors)
     written(np.array([1]), [Item(rows=np.array([0.5]))])
     source = RunnerSource(MemoryContent("input.data", "input.data", b"begin\natom 0 0 0 H 0 0 0 0 0\nend\n"))
     list(source.read(source.scan()[0]))

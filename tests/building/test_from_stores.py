@@ -375,7 +375,7 @@ def test_what_can_not_be_selected_is_a_sentence(tmp_path, two, options, sentence
 
 
 def test_positions_are_of_one_store_and_files_have_none(tmp_path, two):
-    with pytest.raises(InputError, match="positions and where= select from one store"):
+    with pytest.raises(InputError, match="positions, where= and samples select from one store"):
         build(two[1], tmp_path / "none.zarr", select=[1, 2])
     with pytest.raises(InputError, match="select= chooses among structures of stores"):
         build(two[0][0], tmp_path / "none.zarr", select="Ti")

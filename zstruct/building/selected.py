@@ -33,9 +33,14 @@ def selected(sources: Sequence[Source], selection: Selection) -> list[Source]:
     if not selection:
         return list(sources)
     found: list[Source] = []
-    by_position = any(not isinstance(c.which, str | None) or c.where is not None for c in selection.choices)
+    by_position = any(
+        not isinstance(c.which, str | None) or c.where is not None or c.sample is not None
+        for c in selection.choices
+    )
     if by_position and len(sources) > 1:
-        raise InputError("positions and where= select from one store; of several, select by an expression")
+        raise InputError(
+            "positions, where= and samples select from one store; of several, select by an expression"
+        )
     for source in sources:
         if not isinstance(source, StoreSource):
             raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import zstruct
 from zstruct.cli.options import Command, add_labels, add_options, given
+from zstruct.query import Choice
 
 __all__ = ["add_ls"]
 
@@ -37,6 +38,7 @@ def _options(ls: Command) -> None:
         help="what to list of each: quantities, fields, elements, or expressions",
     )
     add_options(ls, zstruct.listing, omit=("select", "columns", "labels"))
+    add_options(ls, Choice, only=("sample",))
     add_labels(ls)
     ls.add_argument("--csv", action="store_true", help="print CSV instead of a table")
 
@@ -54,6 +56,11 @@ def _columns(text: str) -> list[str]:
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    found = zstruct.listing(**given(arguments, zstruct.listing))
+    options = given(arguments, zstruct.listing)
+    if "sample" in arguments:  # picks of what all else leaves
+        sample = given(arguments, Choice)["sample"]
+        which = {"split": options.pop("split", None), "sample": sample}
+        options["select"] = zstruct.Selection().select(options["select"], **which)
+    found = zstruct.listing(**options)
     print(found.csv() if arguments.csv else found, end="" if arguments.csv else "\n")
     return 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zstruct.arguments import OPTIONS
-from zstruct.cli.values import criteria, numbers, pairs, part, rows, settings, units
+from zstruct.cli.values import criteria, numbers, pairs, part, rows, sampling, settings, units
 
 __all__ = ["Command", "add_labels", "add_options", "described", "given"]
 
@@ -96,6 +96,7 @@ _FORMS = {
     "worst": _Form("N", read=int),
     "limit": _Form("N", read=int),
     "split": _Form("[NAME/]LABEL", read=part),
+    "sample": _Form("HOW:N:FEATURES[:OPTION=VALUE]", read=sampling, example="farthest:1000:cheb"),
     "by": _Form("FIELD"),
     "stratify": _Form("FIELD,...", read=criteria),
     "labels": _Form("A,B,C", read=lambda text: text.split(",")),

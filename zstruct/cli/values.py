@@ -9,7 +9,20 @@ from typing import Any
 
 import zstruct
 
-__all__ = ["criteria", "from_json", "numbers", "pairs", "part", "rows", "settings", "units", "value"]
+__all__ = [
+    "criteria",
+    "from_json",
+    "numbers",
+    "pairs",
+    "part",
+    "rows",
+    "sampling",
+    "settings",
+    "units",
+    "value",
+]
+
+_SAMPLINGS = ("farthest", "leverage")
 
 
 def settings(option: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -28,6 +41,20 @@ def part(text: str) -> str | tuple[str, str]:
     """Return LABEL, or NAME/LABEL as a pair."""
     name, slash, label = text.partition("/")
     return (name, label) if slash else text
+
+
+def sampling(text: str) -> Any:
+    """Return HOW:N:FEATURES, and OPTION=VALUE after further colons, as a sampling."""
+    how, n, features, *options = [*text.split(":"), "", ""]
+    if how not in _SAMPLINGS or not n.isdigit() or not features:
+        raise zstruct.InputError(
+            f"--sample {text}: write how ({' or '.join(_SAMPLINGS)}), how many and by which features, as in "
+            "farthest:1000:cheb"
+        )
+    given = settings("--sample", [one for one in options if one])
+    if isinstance(given.get("beside"), str):
+        given["beside"] = part(given["beside"])
+    return getattr(zstruct, how)(int(n), features, **given)
 
 
 def criteria(text: str) -> str | list[str]:

@@ -18,6 +18,7 @@ from zstruct.errors import InputError
 from zstruct.explore.arguments import check_labels, fields_of, mask_over
 from zstruct.explore.attributes import nested, stands_for
 from zstruct.explore.open_groups import in_part
+from zstruct.explore.origin import rows_of_store
 from zstruct.explore.ragged_dataset import RaggedDataset
 from zstruct.explore.selection import cut, picked, row_blocks, segments
 from zstruct.explore.untouched import Untouched
@@ -29,6 +30,7 @@ from zstruct.schema import ATOM, STRUCTURE, Field, Kind
 
 __all__ = ["DatasetTable", "selected"]
 
+_KEEP_STORE = "sample before you compute what no longer knows it"
 _SELECTION = "selection"  # the attribute of a Dataset that says how its structures were chosen
 
 _KINDS: dict[str, Kind] = {
@@ -217,6 +219,12 @@ def selected(ragged: RaggedDataset, selection: Selection) -> xr.Dataset:
 def _chosen(ragged: RaggedDataset, choice: Choice) -> xr.Dataset:
     """Return the structures that one choice asks for."""
     built = nested(ragged.dataset.attrs.get("atomic_energies", "null"))
-    found = chosen(choice, DatasetTable(ragged.dataset), FreeAtoms.of_build(built))
+    rest = choice.conditions
+    found = chosen(rest, DatasetTable(ragged.dataset), FreeAtoms.of_build(built)) if rest else None
+    if choice.sample is not None:
+        store, rows = rows_of_store(ragged.dataset, _KEEP_STORE)
+        among = rows if found is None else rows[found]
+        places = choice.sample.picks(store, among).positions
+        found = places if found is None else found[places]
     n = ragged.n_structures
     return ragged.cut(slice(0, n) if found is None else picked(found, n))

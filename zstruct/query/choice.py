@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,9 @@ class Choice:
     where
         A function that returns a boolean for each structure, or such booleans: of the store and all its
         structures, and in ``ds.zs.select`` of the Dataset and those that it has.
+    sample
+        Of the structures for which all else holds, those that a sampling picks, in its order: what
+        `zstruct.farthest` or `zstruct.leverage` returns. Needs a store with these features.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Choice:
     max_force: float | None = None
     max_force_component: float | None = None
     where: Any = None
+    sample: Any = None
 
     def __post_init__(self) -> None:
         check(split=self.split)
@@ -83,6 +87,13 @@ class Choice:
             object.__setattr__(self, "which", check_positions(self.which))
         if isinstance(self.where, str):
             raise ArgumentTypeError(f"where is a function: give an expression as select({self.where!r})")
+        if self.sample is not None:
+            from zstruct.coverage.samplings import Sampling  # as above
+
+            if not isinstance(self.sample, Sampling):
+                raise ArgumentTypeError(
+                    f"sample is what zstruct.farthest or zstruct.leverage returns, not {shown(self.sample)}"
+                )
         if self.where is not None and not callable(self.where):
             object.__setattr__(self, "where", _mask(self.where))
         if self.elements is not None:
@@ -92,6 +103,11 @@ class Choice:
             object.__setattr__(self, name, limit)
             if limit is not None and limit < 0 and name != "max_energy":
                 raise InputError(f"{name} is a limit of what is never negative, not {limit!r}")
+
+    @property
+    def conditions(self) -> Choice:
+        """All that is asked for but the sample, which is picked of the structures for which it holds."""
+        return self if self.sample is None else replace(self, sample=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {one.name: getattr(self, one.name) for one in fields(self)}

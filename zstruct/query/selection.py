@@ -31,7 +31,7 @@ P = ParamSpec("P")
 
 
 def _chained(options: Callable[P, Choice]) -> Callable[P, Selection]:
-    """Let what makes a choice also take a selection first, and return all of it as a selection."""
+    """Let what makes a choice also take a selection or a sample first; return all of it as a selection."""
 
     @functools.wraps(options, updated=())
     def asked(*given: P.args, **named: P.kwargs) -> Selection:
@@ -44,13 +44,15 @@ def _chained(options: Callable[P, Choice]) -> Callable[P, Selection]:
         before: tuple[Choice, ...] = ()
         if isinstance(first, Selection):
             before, given, named = first.choices, (), named | {"which": None}  # type: ignore[assignment]
+        elif hasattr(first, "picks") and named.get("sample") is None:
+            given, named = (), named | {"which": None, "sample": first}  # type: ignore[assignment]
         choice = options(*given, **named)
         return Selection((*before, choice) if choice else before)
 
     return asked
 
 
-#: What one call of `select` asks for: the options of a `Choice`, or a selection and these.
+#: What one call of `select` asks for: the options of a `Choice`, or a selection or a sample and these.
 asked = _chained(Choice)
 
 
@@ -157,9 +159,13 @@ def narrowed(
     if references is None:
         references = FreeAtoms.of_build(store.attrs.get("atomic_energies"))
     for choice in selection.choices:
-        found = chosen(choice, _table(store, rows), None if references is False else references)
-        if found is not None:
-            rows = found if rows is None else rows[found]
+        rest = choice.conditions
+        if rest:
+            found = chosen(rest, _table(store, rows), None if references is False else references)
+            if found is not None:
+                rows = found if rows is None else rows[found]
+        if choice.sample is not None:
+            rows = choice.sample.picks(store, rows).structures
     return rows
 
 

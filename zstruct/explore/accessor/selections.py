@@ -113,13 +113,15 @@ class Selections(AccessorBase):
         max_force: float | None = None,
         max_force_component: float | None = None,
         where: Any = None,
+        sample: Any = None,
     ) -> xr.Dataset:
         """Return the structures that an expression or other means choose; reads what that needs.
 
         The language is on the page on selecting. It may name any variable over structures, also one that
         was added: ``ds.assign(score=...).zs.select("score > 2 and Ti")``. How the structures were chosen is
         in the attribute ``selection`` of the Dataset that is returned. In place of an expression there may be
-        a `zstruct.Selection`, the choices of which are made one after the other.
+        a `zstruct.Selection`, the choices of which are made one after the other, or a sampling such as
+        `zstruct.farthest`.
 
         Raises
         ------
@@ -155,5 +157,6 @@ class Selections(AccessorBase):
             max_force=max_force,
             max_force_component=max_force_component,
             where=where,
+            sample=sample,
         )
         return selected(self._ragged, selection)

@@ -155,6 +155,8 @@ class MixtureReader(BatchReader):
         view = copy.copy(self)
         for choice in selection.choices:
             rest = choice
+            if choice.sample is not None:
+                raise InputError(f"{choice.sample!r} picks from one store: sample the parts of a mixture")
             if choice.which is not None and not isinstance(choice.which, str):
                 view, rest = view._at(places_of(choice.which, len(view))), replace(choice, which=None)
             if rest:
