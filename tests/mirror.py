@@ -288,6 +288,8 @@ THROUGH = {
         "sources/xyz/comment_lines",
     ],
     "splits/test_leaks.py": ["cli/duplicates"],
+    "splits/test_parts.py": ["store/split_parts"],
+    "splits/test_storage.py": ["store/splits"],
     "stats/test_compute.py": ["stats/kernels", "stats/scan"],
     "stats/test_summary.py": ["records"],
     "store/test_decimals.py": ["store/kernels"],

@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from zstruct.query.selection import Selection
     from zstruct.similarity.duplicates import Duplicates, duplicates
     from zstruct.splits.leaks import Leaks, leaks
-    from zstruct.splits.parts import Split
+    from zstruct.store.split_parts import Split
     from zstruct.splits.split import kfold, split
-    from zstruct.splits.storage import open_split
+    from zstruct.store.splits import open_split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
     from zstruct.stats.reference_fit import fit_references

@@ -8,6 +8,7 @@ from typing import Any
 
 import zstruct
 from zstruct.cli.options import Command, add_options, given
+from zstruct.cli.values import pairs, which
 
 __all__ = ["add_split"]
 
@@ -24,6 +25,13 @@ def _options(split: Command) -> None:
     split.add_argument("store", metavar="STORE")
     split.add_argument("--sizes", metavar="A,B,C", help="fractions, or whole numbers, separated by commas")
     split.add_argument("--file", metavar="NPZ", help="a file of indices instead of sizes")
+    split.add_argument(
+        "--part",
+        action="append",
+        metavar="LABEL=WHICH",
+        help="a part, instead of sizes: an expression, HOW:N:FEATURES as --sample takes it elsewhere, or ... "
+        "for all that is in no other part (repeatable)",
+    )
     add_options(split, zstruct.split, omit=("storage_options",))  # it is kept, so the store is here
     add_options(split, zstruct.statistics, only=("select",))
     split.set_defaults(name="default")
@@ -39,11 +47,13 @@ def _split(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _sizes(arguments: argparse.Namespace) -> Path | list[float]:
-    if (arguments.sizes is None) == (arguments.file is None):
-        raise zstruct.InputError("give either --sizes or --file")
+def _sizes(arguments: argparse.Namespace) -> Path | list[float] | dict[str, Any]:
+    if [arguments.sizes, arguments.file, arguments.part].count(None) != 2:
+        raise zstruct.InputError("give either --sizes, --file or --part")
     if arguments.file is not None:
         return Path(arguments.file)
+    if arguments.part is not None:
+        return {label: which(text) for label, text in pairs("--part", arguments.part).items()}
     try:
         return [int(x) if x.strip().isdigit() else float(x) for x in arguments.sizes.split(",")]
     except ValueError:

@@ -20,6 +20,7 @@ __all__ = [
     "settings",
     "units",
     "value",
+    "which",
 ]
 
 _SAMPLINGS = ("farthest", "leverage")
@@ -55,6 +56,13 @@ def sampling(text: str) -> Any:
     if isinstance(given.get("beside"), str):
         given["beside"] = part(given["beside"])
     return getattr(zstruct, how)(int(n), features, **given)
+
+
+def which(text: str) -> Any:
+    """Return which structures make a part: all others, a sampling, or those of an expression."""
+    if text == "...":
+        return ...
+    return sampling(text) if text.split(":")[0] in _SAMPLINGS else text
 
 
 def criteria(text: str) -> str | list[str]:

@@ -1,4 +1,4 @@
-"""Samplings: which structures are picked for what each adds to the others, as options that check themselves."""
+"""Samplings: which structures are picked for what each adds to others, as options that check themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zstruct.coverage.leverage import leverage_of
 from zstruct.coverage.vectors import Vectors, vectors_of
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import set_fields, takes
-from zstruct.splits.storage import open_part
+from zstruct.store.splits import open_part
 from zstruct.store.store import Store
 from zstruct.text import counted
 
@@ -123,9 +123,7 @@ class Sampling(ABC):
         if self.n > len(chosen):
             raise InputError(f"{self!r}: there are {counted(len(chosen), 'structure')} to pick from")
         everything = len(chosen) == store.n_structures
-        made = vectors_of(
-            store, self.features, None if everything else chosen, standardise=self.standardise
-        )
+        made = vectors_of(store, self.features, None if everything else chosen, standardise=self.standardise)
         with made as vectors:
             picked, values = self._picked(store, vectors, chosen, rows)
         positions = picked if places is None else places[picked]

@@ -15,8 +15,8 @@ from zstruct.explore.origin import rows_of_store, store_of
 from zstruct.features.groups import FeatureGroup, open_group
 from zstruct.ragged import chosen_rows
 from zstruct.schema import ATOM, STRUCTURE
-from zstruct.splits.storage import open_part, open_split
 from zstruct.store.spec import OWN
+from zstruct.store.splits import open_part, open_split
 
 __all__ = ["in_part", "open_features", "split_labels"]
 

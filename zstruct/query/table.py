@@ -22,8 +22,8 @@ from zstruct.query.index import Index, index_of
 from zstruct.query.quantities import FORMULA
 from zstruct.ragged import counts_to_offsets, segment_ranges, segment_reduce
 from zstruct.schema import ATOM, Field
-from zstruct.splits.storage import open_part
 from zstruct.store.scattered import read_scattered, read_segments
+from zstruct.store.splits import open_part
 from zstruct.store.store import Store
 
 __all__ = ["Atoms", "StoreTable", "Table"]

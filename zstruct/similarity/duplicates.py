@@ -138,13 +138,34 @@ class Duplicates:
         InputError
             If it is none of them.
         """
+        codes = np.arange(store.n_structures) + len(self)
+        mine = self._of(store)
+        codes[self.structure[mine]] = self.group[mine]
+        return codes
+
+    def structures(self, store: Store) -> NDArray[np.int64]:
+        """Return which structures of one of the stores are in a group, ascending.
+
+        So this, or some of its groups, can be a part of a split: ``{"twins": found, "others": ...}``.
+
+        Parameters
+        ----------
+        store
+            One of `stores`, as it was when they were compared.
+
+        Raises
+        ------
+        InputError
+            If it is none of them.
+        """
+        return np.sort(self.structure[self._of(store)])
+
+    def _of(self, store: Store) -> NDArray[np.bool_]:
+        """Return which members are of a store, shape (n_members,)."""
         same = [k for k, one in enumerate(self.stores) if one.digest == store.digest]
         if not same:
             raise InputError(f"these duplicates are not of {store.path} as it is now; find them again")
-        codes = np.arange(store.n_structures) + len(self)
-        mine = self.store == same[0]
-        codes[self.structure[mine]] = self.group[mine]
-        return codes
+        return self.store == same[0]
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ from zstruct.parallel import WORKERS
 from zstruct.similarity.chosen import Chosen
 from zstruct.similarity.csv_rows import written
 from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
-from zstruct.splits.storage import open_split
+from zstruct.store.splits import open_split
 from zstruct.store.store import Store
 from zstruct.text import counted
 

@@ -12,17 +12,18 @@ from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from zstruct.arguments import check, integer, shown
 from zstruct.errors import InputError
 from zstruct.keywords import keywords
 from zstruct.splits.allocation import dealt, dealt_whole, rounded
-from zstruct.splits.parts import Split
-from zstruct.splits.sizes import codes_of, counts_of, is_row, labels_of, parts_of_file
-from zstruct.splits.storage import check_folds, keep_split
+from zstruct.splits.said_parts import codes_of_parts
+from zstruct.splits.sizes import counts_of, is_row, labels_of, parts_of_file
 from zstruct.splits.strata import By, grouped, stratified
 from zstruct.store.groups import check_place
+from zstruct.store.split_parts import Split
+from zstruct.store.splits import check_folds, keep_split
 from zstruct.store.store import Store
 from zstruct.text import counted
 
@@ -46,7 +47,7 @@ Strata = By | Sequence[By]
 @keywords()
 def split(
     store: str | os.PathLike[str] | Store | Dataset,
-    sizes: Sequence[float] | Mapping[str, ArrayLike] | Split | str | os.PathLike[str],
+    sizes: Sequence[float] | Mapping[str, Any] | Split | str | os.PathLike[str],
     seed: int = 42,
     by: By = "random",
     stratify: Strata | None = None,
@@ -69,7 +70,10 @@ def split(
         Fractions that sum to 1, or whole numbers that sum to the number of structures. Fractions are
         rounded by the method of largest remainders: no part is off by one structure or more. Or the
         parts themselves: a mapping of labels to indices or boolean masks, in which structures may
-        be left out, but none may be in two parts; or an ``.npz`` file of such, whose names lose
+        be left out, but none may be in two parts. A part may also be an expression, a `Selection`, what
+        `farthest` or `leverage` returns, a function of the store that returns a mask, a dataset of the
+        store, `Duplicates`, whose structures are meant, or ``...``, all that is in no other part. Or the
+        parts are an ``.npz`` file of indices, whose names lose
         ``idx_`` or ``_idx``: the split files of SchNetPack, say. Of a file that holds other things
         beside indices called so, as kinoml's, these alone are taken. Or a `Split`, to keep it.
     seed
@@ -157,8 +161,9 @@ def split(
     elif isinstance(sizes, Mapping):
         if by != "random" or stratify is not None or labels is not None:
             raise InputError("parts that are given need no by, stratify or labels")
-        named, codes = labels_of(list(sizes), len(sizes)), codes_of(sizes, len(rows))
-        recipe = {"method": "given", "seed": None, "stratify": None}
+        named = labels_of(list(sizes), len(sizes))
+        codes, said = codes_of_parts(sizes, opened, rows)
+        recipe = {"method": "given", "seed": None, "stratify": None} | ({"parts": said} if said else {})
         recipe["sizes"] = [int(np.count_nonzero(codes == k)) for k in range(len(named))]
     else:
         if isinstance(sizes, str) or not is_row(sizes):

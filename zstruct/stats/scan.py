@@ -22,7 +22,7 @@ from zstruct.progress import Runner
 from zstruct.query import Selection, narrowed
 from zstruct.schema import ATOM
 from zstruct.splits.split import Dataset
-from zstruct.splits.storage import open_part
+from zstruct.store.splits import open_part
 from zstruct.store.digests import rows_digest
 from zstruct.store.labelled import labelled, labels_of
 from zstruct.store.labels import open_labels

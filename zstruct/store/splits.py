@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError, StoreExistsError
 from zstruct.keywords import keywords
 from zstruct.schema import STRUCTURE
-from zstruct.splits.parts import Split
 from zstruct.store.chunks import choose_grid
 from zstruct.store.groups import keep, require_group
 from zstruct.store.spec import ArraySpec
+from zstruct.store.split_parts import Split
 from zstruct.store.store import Store
 
 __all__ = ["check_folds", "keep_split", "open_part", "open_split"]
