@@ -74,6 +74,7 @@ THROUGH = {
     "cli/test_label.py": ["cli/compare"],
     "coverage/test_farthest.py": ["coverage/kernels/distances"],
     "coverage/test_leverage.py": ["coverage/spectrum"],
+    "coverage/test_projection.py": ["cli/project"],
     "coverage/test_samplings.py": ["coverage/vectors"],
     "explore/test_accessor.py": [
         "explore/accessor/base",

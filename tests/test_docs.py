@@ -202,6 +202,7 @@ COMMANDS = (
     "featurize",
     "formats",
     "features-add",
+    "project",
     "split",
     "references",
     "rewrite",

@@ -283,6 +283,7 @@ MADE = {
     "loading.PackedBatch",
     "ExportReport",
     "PeekReport",
+    "ProjectReport",
     "RewriteReport",
     "exporters.Block",
     "exporters.Contents",

@@ -99,6 +99,9 @@ def cases(folder):
     yield zstruct.Store, lambda: {"path": path}
     yield zstruct.featurize, lambda: {**rows, "descriptor": NeighborList(3.0), **quiet}
     yield zstruct.split, lambda: {**rows, "sizes": [0.5, 0.5]}
+    yield zstruct.farthest, lambda: {"n": 2, "features": "cheb"}
+    yield zstruct.leverage, lambda: {"n": 2, "features": "cheb"}
+    yield zstruct.project, lambda: {**rows, "features": "cheb"}
     yield zstruct.kfold, lambda: {**rows, "k": 2}
     yield zstruct.open_split, lambda: rows
     yield zstruct.statistics, lambda: rows

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zstruct.building.report import BuildReport
     from zstruct.building.rewrite import rewrite
     from zstruct.building.rewrite_report import RewriteReport
+    from zstruct.coverage.projection import ProjectReport, project
     from zstruct.coverage.samplings import farthest, leverage
     from zstruct.explore import open
     from zstruct.exporters.export import ExportReport, export
@@ -62,15 +63,15 @@ if TYPE_CHECKING:
     from zstruct.query.selection import Selection
     from zstruct.similarity.duplicates import Duplicates, duplicates
     from zstruct.splits.leaks import Leaks, leaks
-    from zstruct.store.split_parts import Split
     from zstruct.splits.split import kfold, split
-    from zstruct.store.splits import open_split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
     from zstruct.stats.reference_fit import fit_references
     from zstruct.stats.references import References, open_references
     from zstruct.store.history import History, log
     from zstruct.store.labels import open_labels
+    from zstruct.store.split_parts import Split
+    from zstruct.store.splits import open_split
     from zstruct.store.store import Store
     from zstruct.store.verify import verify
 
@@ -101,6 +102,7 @@ __all__ = [
     "Mixture",
     "MixtureReader",
     "PeekReport",
+    "ProjectReport",
     "References",
     "RewriteReport",
     "Selection",
@@ -144,6 +146,7 @@ __all__ = [
     "open_split",
     "open_statistics",
     "peek",
+    "project",
     "rewrite",
     "sources",
     "split",
@@ -171,6 +174,8 @@ _LAZY = {
     "LabelReport": "zstruct.labels.report",
     "Listing": "zstruct.query.listing",
     "PeekReport": "zstruct.building",
+    "ProjectReport": "zstruct.coverage.projection",
+    "project": "zstruct.coverage.projection",
     "References": "zstruct.stats.references",
     "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",

@@ -29,6 +29,7 @@ from zstruct.cli.log import add_log
 from zstruct.cli.ls import add_ls
 from zstruct.cli.options import Command
 from zstruct.cli.peek import add_peek
+from zstruct.cli.project import add_project
 from zstruct.cli.references import add_references
 from zstruct.cli.rewrite import add_rewrite
 from zstruct.cli.select import add_select
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     kept = add_append, add_drop, add_index, add_split, add_stats, add_references, add_rewrite, add_select
     found = add_ls, add_duplicates, add_leaks
     out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
-    first = add_peek, add_build, add_featurize, add_features_add, add_label, add_compare
+    first = add_peek, add_build, add_featurize, add_features_add, add_project, add_label, add_compare
     for add in (*first, *kept, *found, *out):
         add(commands)
     return parser

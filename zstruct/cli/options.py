@@ -59,6 +59,8 @@ class _Form:
         Makes the value of the text, or of all texts if it is repeated.
     repeated
         Whether it may be given again and again.
+    late
+        Whether the value is made when the command runs, so that what is wrong with it is a sentence.
     example
         Of a value, for the help.
     choices
@@ -69,6 +71,7 @@ class _Form:
     flag: str | None = None
     read: Callable[[Any], Any] | None = None
     repeated: bool = False
+    late: bool = False
     example: str | None = None
     choices: Collection[str] | None = None
 
@@ -91,12 +94,15 @@ _FORMS = {
     "level": _Form(choices=("atom", "structure", "row")),
     "feature_names": _Form("A,B,C", read=lambda text: text.split(",")),
     "dtype": _Form(choices=("float32", "float64")),
+    "method": _Form(choices=("pca", "umap")),
+    "kinds": _Form("A,B,C", read=lambda text: text.split(",")),
     "workers": _Form("N", read=int),
     "max_atoms": _Form("N", read=int),
     "worst": _Form("N", read=int),
     "limit": _Form("N", read=int),
+    "n": _Form("N", read=int),
     "split": _Form("[NAME/]LABEL", read=part),
-    "sample": _Form("HOW:N:FEATURES[:OPTION=VALUE]", read=sampling, example="farthest:1000:cheb"),
+    "sample": _Form("HOW:N:FEATURES[:OPTION=VALUE]", read=sampling, late=True, example="farthest:1000:cheb"),
     "by": _Form("FIELD"),
     "stratify": _Form("FIELD,...", read=criteria),
     "labels": _Form("A,B,C", read=lambda text: text.split(",")),
@@ -152,7 +158,8 @@ def given(arguments: argparse.Namespace, function: Any) -> dict[str, Any]:
         form = _FORMS.get(name, _Form())
         if name in arguments:
             value = getattr(arguments, name)
-            found[name] = form.read(value) if form.repeated and form.read is not None else value
+            later = form.read if form.repeated or form.late else None
+            found[name] = value if later is None else later(value)
     return found
 
 
@@ -188,7 +195,9 @@ def _add(parser: argparse.ArgumentParser, name: str, default: Any, says: str) ->
         return
     remarks = [f"as in {form.example}"] if form.example else []
     remarks += ["repeatable"] if form.repeated else []
-    read: Any = (option.read if option else str) if form.read is None or form.repeated else form.read
+    read: Any = (
+        (option.read if option else str) if form.read is None or form.repeated or form.late else form.read
+    )
     choices = form.choices or (option.choices if option else None) or None
     parser.add_argument(
         flag,

@@ -9,7 +9,7 @@ matrices, and candidates are chosen anew. What is picked is the same as if all w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from zstruct import parallel
 from zstruct.coverage.kernels.distances import lower, lower_where, pick, squares
+from zstruct.coverage.spectrum import mean_of
 from zstruct.coverage.vectors import Vectors
 
 __all__ = ["farthest_of"]
 
 _DEEPEST = 2048  # vectors from which one is picked after the other
 _SHRINK = 16  # how many vectors there are for one that is a candidate
+_MEMORY = 1 << 28  # bytes of candidates, at most
 _BATCH = 256  # picks that vectors are compared with at once
 _FEW = 4  # picks up to which distances are computed without products
 _BLOCK_BYTES = 1 << 21  # of vectors that are compared together
@@ -81,7 +83,6 @@ class _Level:
     nearest: NDArray[np.float64]
     limit: tuple[float, int]
     seen: int = 0
-    _places: dict[int, int] = field(default_factory=dict)
 
     def catch_up(self, picks: NDArray[np.float64], picked: NDArray[np.int64]) -> None:
         """Look at the picks that were not looked at; `picked` are their numbers among all."""
@@ -137,8 +138,7 @@ def _lower(rows: NDArray[np.float64], picks: NDArray[np.float64], nearest: NDArr
     slack = 4.0 * (width + 4) * np.finfo(np.float64).eps
     for start in range(0, len(picks), _BATCH):
         some = picks[start : start + _BATCH]
-        products = rows @ (-2.0 * some.T)
-        products += np.einsum("ij,ij->i", some, some)
+        products = rows @ some.T
         call = lower_where.for_work(_PYTHON * (rows.size + products.size))
         call(rows, some, products, slack, nearest)
 
@@ -205,8 +205,9 @@ def farthest_of(
 
 def _deepened(levels: list[_Level]) -> _Level:
     """Add candidates of candidates, until there are few; return the last."""
+    most = max(_DEEPEST, _MEMORY // (8 * levels[0].width))
     while len(levels[-1].rows) > 2 * _DEEPEST:
-        levels.append(levels[-1].candidates(max(_DEEPEST, len(levels[-1].rows) // _SHRINK)))
+        levels.append(levels[-1].candidates(min(most, max(_DEEPEST, len(levels[-1].rows) // _SHRINK))))
     return levels[-1]
 
 
@@ -221,10 +222,7 @@ def _climb(levels: list[_Level], picks: NDArray[np.float64], picked: NDArray[np.
 
 def _central(vectors: Vectors) -> int:
     """Return the vector that is nearest to the mean of all, of equally near ones the first."""
-    total = np.zeros(vectors.shape[1])
-    for start, stop in vectors.blocks():
-        total += vectors.block(start, stop).sum(axis=0)
-    mean = (total / len(vectors))[None]
+    mean = mean_of(vectors)[None]
     best, least = 0, np.inf
     for start, stop in vectors.blocks():
         block = vectors.block(start, stop)

@@ -83,7 +83,7 @@ class Vectors:
             self._values[start : start + len(values)] = values
             return
         assert self._file is not None
-        left = memoryview(np.ascontiguousarray(values, self._dtype)).cast("B")
+        left = np.ascontiguousarray(values, self._dtype).data.cast("B")
         place = start * self._row_bytes
         with writing(tempfile.gettempdir(), "the store is as it was"):
             while left:
@@ -96,7 +96,7 @@ class Vectors:
             return self._values[start:stop].astype(np.float64, copy=False)
         assert self._file is not None
         values = np.empty((stop - start, self.shape[1]), self._dtype)
-        left, place = memoryview(values).cast("B"), start * self._row_bytes
+        left, place = values.data.cast("B"), start * self._row_bytes
         while left:
             n = os.preadv(self._file, [left], place)
             if n == 0:

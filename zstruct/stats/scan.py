@@ -22,10 +22,10 @@ from zstruct.progress import Runner
 from zstruct.query import Selection, narrowed
 from zstruct.schema import ATOM
 from zstruct.splits.split import Dataset
-from zstruct.store.splits import open_part
 from zstruct.store.digests import rows_digest
 from zstruct.store.labelled import labelled, labels_of
 from zstruct.store.labels import open_labels
+from zstruct.store.splits import open_part
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:
