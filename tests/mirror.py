@@ -195,6 +195,10 @@ THROUGH = {
     "query/test_listing.py": ["query/reading"],
     "query/test_parser.py": ["query/syntax", "query/tokens"],
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
+    "reporting/test_drawings.py": ["reporting/ticks"],
+    "reporting/test_page.py": ["reporting/findings", "reporting/sections", "reporting/tables"],
+    "reporting/test_sample.py": ["reporting/groups"],
+    "reporting/test_writing.py": ["cli/report", "reporting/options"],
     "similarity/test_duplicates.py": ["similarity/chosen", "similarity/csv_rows"],
     "similarity/test_search.py": [
         "similarity/fingerprints",

@@ -284,6 +284,7 @@ MADE = {
     "ExportReport",
     "PeekReport",
     "ProjectReport",
+    "Report",
     "RewriteReport",
     "exporters.Block",
     "exporters.Contents",

@@ -142,6 +142,7 @@ def cases(folder):
     yield dataset.zs.to_ase, lambda: {"structure": 0}
     yield dataset.zs.to_dataframe, dict
     yield dataset.zs.to_chemiscope, dict
+    yield zstruct.report, lambda: {**rows, "tolerance": None}
     for plot in (dataset.zs.plot_energies, dataset.zs.plot_forces, dataset.zs.plot_sizes):
         yield plot, dict
     named = {"name": "mine", "cutoff": 3.0, "feature_names": ["a"]}

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from zstruct.precompilation import warmup
     from zstruct.query.listing import Listing, listing
     from zstruct.query.selection import Selection
+    from zstruct.reporting import Report, report
     from zstruct.similarity.duplicates import Duplicates, duplicates
     from zstruct.splits.leaks import Leaks, leaks
     from zstruct.splits.split import kfold, split
@@ -104,6 +105,7 @@ __all__ = [
     "PeekReport",
     "ProjectReport",
     "References",
+    "Report",
     "RewriteReport",
     "Selection",
     "Split",
@@ -147,6 +149,7 @@ __all__ = [
     "open_statistics",
     "peek",
     "project",
+    "report",
     "rewrite",
     "sources",
     "split",
@@ -177,6 +180,8 @@ _LAZY = {
     "ProjectReport": "zstruct.coverage.projection",
     "project": "zstruct.coverage.projection",
     "References": "zstruct.stats.references",
+    "Report": "zstruct.reporting",
+    "report": "zstruct.reporting",
     "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",
     "Duplicates": "zstruct.similarity.duplicates",

@@ -31,6 +31,7 @@ from zstruct.cli.options import Command
 from zstruct.cli.peek import add_peek
 from zstruct.cli.project import add_project
 from zstruct.cli.references import add_references
+from zstruct.cli.report import add_report
 from zstruct.cli.rewrite import add_rewrite
 from zstruct.cli.select import add_select
 from zstruct.cli.split import add_split
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_append, add_drop, add_index, add_split, add_stats, add_references, add_rewrite, add_select
-    found = add_ls, add_duplicates, add_leaks
+    found = add_ls, add_duplicates, add_leaks, add_report
     out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_project, add_label, add_compare
     for add in (*first, *kept, *found, *out):

@@ -101,6 +101,8 @@ _FORMS = {
     "worst": _Form("N", read=int),
     "limit": _Form("N", read=int),
     "n": _Form("N", read=int),
+    "most": _Form("N", read=int),
+    "features": _Form("NAME"),
     "split": _Form("[NAME/]LABEL", read=part),
     "sample": _Form("HOW:N:FEATURES[:OPTION=VALUE]", read=sampling, late=True, example="farthest:1000:cheb"),
     "by": _Form("FIELD"),

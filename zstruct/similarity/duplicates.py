@@ -123,6 +123,20 @@ class Duplicates:
         members = {name: getattr(self, name)[rows] for name in ("store", "structure", "energy_per_atom")}
         return replace(self, edges=edges, **members)
 
+    def among(self, members: NDArray[np.bool_]) -> Duplicates:
+        """Return the groups of some of the members, in the same order; those with two or more of them.
+
+        Parameters
+        ----------
+        members
+            Which, shape (n_members,).
+        """
+        sizes = np.bincount(self.group[members], minlength=len(self))
+        kept = members & np.repeat(sizes > 1, self.sizes)
+        edges = np.concatenate([[0], np.cumsum(sizes[sizes > 1])]).astype(np.int64)
+        of_members = {name: getattr(self, name)[kept] for name in ("store", "structure", "energy_per_atom")}
+        return replace(self, edges=edges, **of_members)
+
     def __call__(self, store: Store) -> NDArray[np.int64]:
         """Return a number for each structure of one of the stores, the same for duplicates.
 

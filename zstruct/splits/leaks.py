@@ -16,6 +16,7 @@ from zstruct.parallel import WORKERS
 from zstruct.similarity.chosen import Chosen
 from zstruct.similarity.csv_rows import written
 from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
+from zstruct.store.split_parts import Split
 from zstruct.store.splits import open_split
 from zstruct.store.store import Store
 from zstruct.text import counted
@@ -23,7 +24,7 @@ from zstruct.text import counted
 if TYPE_CHECKING:
     from zstruct.parallel import Client
 
-__all__ = ["Leaks", "leaks"]
+__all__ = ["Leaks", "leaks", "leaks_among"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +148,27 @@ def leaks(
     inside = np.flatnonzero(parts.codes >= 0)
     rows = None if len(inside) == opened.n_structures else inside
     found = duplicates(Chosen(opened, rows), tolerance, workers=workers, progress=progress)
-    part = parts.codes[found.structure].astype(np.int64)
-    n_structures = np.bincount(parts.codes[inside], minlength=len(parts.labels))
-    if not len(found):
-        return Leaks(split, parts.labels, found, part, n_structures)
-    several = np.minimum.reduceat(part, found.edges[:-1]) < np.maximum.reduceat(part, found.edges[:-1])
+    return leaks_among(found, parts, split)
+
+
+def leaks_among(found: Duplicates, parts: Split, split: str) -> Leaks:
+    """Return those groups of duplicates that are in more than one part of a split.
+
+    Parameters
+    ----------
+    found
+        Duplicates of the store; structures in no part are left out of their groups.
+    parts
+        The split of that store.
+    split
+        Its name.
+    """
+    inside = found.among(parts.codes[found.structure] >= 0)
+    part = parts.codes[inside.structure].astype(np.int64)
+    n_structures = np.bincount(parts.codes[parts.codes >= 0], minlength=len(parts.labels))
+    if not len(inside):
+        return Leaks(split, parts.labels, inside, part, n_structures)
+    several = np.minimum.reduceat(part, inside.edges[:-1]) < np.maximum.reduceat(part, inside.edges[:-1])
     return Leaks(
-        split, parts.labels, found.only(several), part[np.repeat(several, found.sizes)], n_structures
+        split, parts.labels, inside.only(several), part[np.repeat(several, inside.sizes)], n_structures
     )

@@ -1,25 +1,55 @@
-"""Methods of ``Dataset.zs`` that draw, by matplotlib; each returns the axes that it drew in."""
+"""Methods of ``Dataset.zs`` that draw, by matplotlib; each returns the axes that it drew in; and pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from zstruct.docstrings import documented
 from zstruct.explore import parity, plots
 from zstruct.explore.accessor.base import AccessorBase
-from zstruct.keywords import keywords
+from zstruct.explore.origin import rows_of_store
+from zstruct.keywords import keywords, takes
+from zstruct.parallel import WORKERS
+from zstruct.reporting.options import PageOptions
+from zstruct.stats.scan import Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from zstruct.reporting.writing import Report
 
 __all__ = ["Drawings"]
 
 
 class Drawings(AccessorBase):
     """Draws what structures have."""
+
+    @takes(PageOptions, WORKERS)
+    def view(self, options: PageOptions) -> Report:
+        """Return a page about these structures, with a map and a viewer, which a notebook shows; reads them.
+
+        It is what `zstruct.report` makes of a store. It has what the store has: what was changed in memory is
+        not seen.
+
+        Raises
+        ------
+        InputError
+            If the Dataset no longer knows its store or its structures, or an argument can't be used.
+        UnknownNameError
+            If there is no such field.
+        StaleGroupError
+            If features or references that are asked for are of other content than the store has now.
+        """
+        from zstruct.reporting.writing import report_of
+
+        store, rows = rows_of_store(self._ds, "and look at that")
+        chosen = np.unique(rows)
+        part = Part(store, None if len(chosen) == store.n_structures else chosen)
+        return report_of(part, options)
 
     @keywords()
     @documented(plots.plot_energies)

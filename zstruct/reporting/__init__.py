@@ -1,0 +1,20 @@
+"""Reports: what is in a store, as a page of HTML that needs nothing else, with structures to turn.
+
+One pass over the atoms finds what is drawn of all structures; a sample of them is in the page itself, for the
+map and the viewer. It knows stores and what is computed of them, and nothing of xarray.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zstruct.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from zstruct.reporting.writing import Report, report
+
+__all__ = ["Report", "report"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__, {"Report": "zstruct.reporting.writing", "report": "zstruct.reporting.writing"}
+)

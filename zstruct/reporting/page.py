@@ -1,0 +1,96 @@
+"""The page itself: one file with its style, its script and its data, that asks for nothing from anywhere.
+
+Words that come from data are escaped or are JSON whose brackets are; and the page says which script it has by
+its hash, so that a browser would run no other even if there were one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+from functools import cache
+from importlib.resources import files
+
+from zstruct.reporting.findings import Findings
+from zstruct.reporting.sections import sections
+from zstruct.text import counted
+
+__all__ = ["page_of"]
+
+_SCRIPTS = ("data.js", "scatter.js", "viewer.js", "main.js")
+_NAV = {
+    "look": "Structures",
+    "summary": "Summary",
+    "fields": "Fields",
+    "composition": "Composition",
+    "sizes": "Sizes",
+    "energies": "Energies",
+    "forces": "Forces",
+    "stress": "Stress",
+    "distances": "Shortest distances",
+    "splits": "Splits",
+    "duplicates": "Duplicates",
+    "outliers": "Outliers",
+}
+
+
+def page_of(found: Findings) -> str:
+    """Return a page about structures.
+
+    Parameters
+    ----------
+    found
+        What was found out about them.
+    """
+    style, script = _file("report.css"), _script()
+    title = os.path.basename(found.part.store.path.rstrip("/")) or found.part.store.path
+    allowed = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    )
+    allowed += f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+    look = _file("look.html").format(told=html.escape(_begun(found.sample.told)))
+    body = sections(found)
+    nav = "".join(
+        f'<a href="#{key}">{words}</a>'
+        for key, words in _NAV.items()
+        if f'<section id="{key}"' in look + body
+    )
+    data = "".join(
+        f'<script type="application/octet-stream" id="data-{name}">{text}</script>\n'
+        for name, text in found.points.encoded().items()
+    )
+    return (
+        "<!DOCTYPE html>\n"
+        '<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{allowed}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style></head>\n<body>"
+        f"<header><h1>{html.escape(title)}: {counted(len(found.survey), 'structure')}</h1>"
+        '<button id="theme">dark or light</button></header>'
+        f"<nav>{nav}</nav>{look}{body}\n"
+        f'<script type="application/json" id="about">{_json(found.points.about)}</script>\n{data}'
+        f"<script>{script}</script></body></html>\n"
+    )
+
+
+def _begun(told: str) -> str:
+    return told[:1].upper() + told[1:]
+
+
+def _json(value: object) -> str:
+    """Return JSON that ends no script and begins no comment, whatever texts are in it."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _script() -> str:
+    return '(() => {\n"use strict";\n' + "\n".join(map(_file, _SCRIPTS)) + "\n})();"
+
+
+@cache
+def _file(name: str) -> str:
+    return files("zstruct.reporting").joinpath("assets", name).read_text(encoding="utf-8")
