@@ -296,6 +296,7 @@ THROUGH = {
     "splits/test_parts.py": ["store/split_parts"],
     "splits/test_storage.py": ["store/splits"],
     "stats/test_compute.py": ["stats/kernels", "stats/scan"],
+    "stats/test_outliers.py": ["cli/outliers"],
     "stats/test_summary.py": ["records"],
     "store/test_decimals.py": ["store/kernels"],
     "store/test_format.py": [

@@ -195,6 +195,7 @@ COMMANDS = (
     "leaks",
     "log",
     "ls",
+    "outliers",
     "compare",
     "drop",
     "duplicates",

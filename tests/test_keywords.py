@@ -282,6 +282,7 @@ MADE = {
     "features.PairDerivatives",
     "loading.PackedBatch",
     "ExportReport",
+    "Outliers",
     "PeekReport",
     "ProjectReport",
     "Report",

@@ -102,6 +102,7 @@ def cases(folder):
     yield zstruct.farthest, lambda: {"n": 2, "features": "cheb"}
     yield zstruct.leverage, lambda: {"n": 2, "features": "cheb"}
     yield zstruct.project, lambda: {**rows, "features": "cheb"}
+    yield zstruct.outliers, lambda: {**rows, "features": "cheb"}
     yield zstruct.kfold, lambda: {**rows, "k": 2}
     yield zstruct.open_split, lambda: rows
     yield zstruct.statistics, lambda: rows

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from zstruct.splits.split import kfold, split
     from zstruct.stats import Statistics, open_statistics, statistics
     from zstruct.stats.isolated_atoms import isolated_references
+    from zstruct.stats.outliers import Outliers, outliers
     from zstruct.stats.reference_fit import fit_references
     from zstruct.stats.references import References, open_references
     from zstruct.store.history import History, log
@@ -102,6 +103,7 @@ __all__ = [
     "MissingExtraError",
     "Mixture",
     "MixtureReader",
+    "Outliers",
     "PeekReport",
     "ProjectReport",
     "References",
@@ -147,6 +149,7 @@ __all__ = [
     "open_references",
     "open_split",
     "open_statistics",
+    "outliers",
     "peek",
     "project",
     "report",
@@ -176,6 +179,8 @@ _LAZY = {
     "MixtureReader": "zstruct.loading",
     "LabelReport": "zstruct.labels.report",
     "Listing": "zstruct.query.listing",
+    "Outliers": "zstruct.stats.outliers",
+    "outliers": "zstruct.stats.outliers",
     "PeekReport": "zstruct.building",
     "ProjectReport": "zstruct.coverage.projection",
     "project": "zstruct.coverage.projection",

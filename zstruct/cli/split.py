@@ -29,8 +29,8 @@ def _options(split: Command) -> None:
         "--part",
         action="append",
         metavar="LABEL=WHICH",
-        help="a part, instead of sizes: an expression, HOW:N:FEATURES as --sample takes it elsewhere, or ... "
-        "for all that is in no other part (repeatable)",
+        help="a part, instead of sizes: an expression, HOW:N:FEATURES as in farthest:1000:cheb, or ... for "
+        "all that is in no other part (repeatable)",
     )
     add_options(split, zstruct.split, omit=("storage_options",))  # it is kept, so the store is here
     add_options(split, zstruct.statistics, only=("select",))

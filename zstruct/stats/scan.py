@@ -97,7 +97,8 @@ class Part:
             store = labelled(Store.of(given, storage_options), labels)
             if select is not None:
                 selection = Selection().select(select, split=split)
-                return cls(store, narrowed(selection, store), selection=selection)
+                rows = narrowed(selection, store)
+                return cls(store, None if rows is None else np.unique(rows), selection=selection)
             if split is None:
                 return cls(store)
             name, label = ("default", split) if isinstance(split, str) else split
