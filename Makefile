@@ -15,7 +15,7 @@ NEWEST := .venv-newest-$(notdir $(PYTHON))
 # pyenv lets a Python that is not its default be called only where its version is asked for.
 MAKE_VENV := PYENV_VERSION=$${PYENV_VERSION-$(patsubst python%,%,$(notdir $(PYTHON)))} $(PYTHON) -m venv
 
-.PHONY: demo test test-one test-all test-long test-lowest test-newest lint bench docs clean
+.PHONY: demo test test-one test-all test-long test-lowest test-newest lint bench docs web clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python notebooks/demo.py
@@ -58,6 +58,11 @@ bench: $(VENV)/.bench
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build
+
+# What pages have of others' JavaScript, with licences beside it; needs node and npm.
+web:
+	npm --prefix web ci --ignore-scripts --no-audit --no-fund
+	npm --prefix web run build
 
 $(VENV)/bin/python $(NEWEST)/bin/python:
 	$(MAKE_VENV) $(@D:/bin=)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.elements import SYMBOLS
 from zstruct.schema import ATOM, GEOMETRY, PROVENANCE, Field, given_name
 from zstruct.store.spec import FORMULA
 from zstruct.store.store import Store
 
-__all__ = ["atoms_at", "atoms_of", "original_name", "restored"]
+__all__ = ["atoms_at", "atoms_of", "element_look", "original_name", "restored"]
 
 _DTYPES = {"int": np.int64, "bool": np.bool_, "category": np.str_}
 
@@ -132,3 +133,16 @@ def _constraints(free: NDArray[np.bool_]) -> list[Any]:
         return [FixAtoms(np.flatnonzero(~free))]
     fixed, kind = np.unique(~free, axis=0, return_inverse=True)
     return [FixCartesian(np.flatnonzero(kind == k), mask=axes) for k, axes in enumerate(fixed) if axes.any()]
+
+
+def element_look(z: int) -> dict[str, Any]:
+    """Return how an element is drawn, by ASE's tables: symbol, colour, radius by which atoms are bound.
+
+    What is beyond the tables looks as the last of them.
+    """
+    from ase.data import covalent_radii
+    from ase.data.colors import jmol_colors
+
+    red, green, blue = (round(255 * float(x)) for x in jmol_colors[min(z, len(jmol_colors) - 1)])
+    radius = float(covalent_radii[min(z, len(covalent_radii) - 1)])
+    return {"symbol": SYMBOLS[z], "color": [red, green, blue], "radius": radius}

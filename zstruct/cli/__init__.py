@@ -25,6 +25,7 @@ from zstruct.cli.featurize import add_featurize
 from zstruct.cli.index import add_index
 from zstruct.cli.info import add_info
 from zstruct.cli.label import add_label
+from zstruct.cli.live import add_live
 from zstruct.cli.log import add_log
 from zstruct.cli.ls import add_ls
 from zstruct.cli.options import Command
@@ -74,6 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     found = add_ls, add_duplicates, add_leaks, add_outliers, add_report
     out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_project, add_label, add_compare
-    for add in (*first, *kept, *found, *out):
+    for add in (*first, *kept, *found, *out, add_live):
         add(commands)
     return parser

@@ -84,9 +84,11 @@ def _groups(store: zstruct.Store) -> dict[str, dict[str, Any]]:
             stale = attrs["store_digest"] != store.digest
             found[f"{small}/{name}"] = {"made_by": describe(attrs), "stale": stale}
     for group in (f"{INDEX}/{name}" for name in store.group_names(INDEX)):
+        attrs = store.group_attrs(group)
         columns = ", ".join(name.rpartition("/")[2] for name in store.array_names(group))
-        stale = store.group_attrs(group)["store_digest"] != store.digest
-        found[group] = {"made_by": f"{columns}, for selections", "stale": stale}
+        sample = "description" in attrs
+        made_by = attrs["description"].rstrip(".") if sample else f"{columns}, for selections"
+        found[group] = {"made_by": made_by, "stale": attrs["store_digest"] != store.digest}
     return found
 
 

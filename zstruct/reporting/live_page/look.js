@@ -1,0 +1,444 @@
+// The scatter and the viewer of reports, told of a sample here in place of what such a page holds.
+"use strict";
+let about = { n: 0, columns: [], elements: {} };
+let held = [];
+const values = (k) => held[k];
+// Numbers and colours as pages write and draw them.
+
+/** Return a number as it is written for people. */
+function written(x) {
+  if (!Number.isFinite(x)) return "–";
+  if (Number.isInteger(x)) return x.toLocaleString("en-US");
+  const text = Math.abs(x) >= 1e6 || Math.abs(x) < 1e-4 ? x.toExponential(3) : String(Number(x.toPrecision(5)));
+  return text.replace("-", "−");
+}
+
+/** Return the value of a colour of the page, as it is now. */
+function shade(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+// The map: a point for each structure of the page, on a canvas; a second one above it marks what is chosen.
+
+const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+const MARGIN = { left: 68, right: 14, top: 10, bottom: 46 };
+
+function ramp(share) {
+  const at = Math.min(0.9999, Math.max(0, share)) * (RAMP.length - 1), k = Math.floor(at), f = at - k;
+  return `rgb(${RAMP[k].map((c, i) => Math.round(c + f * (RAMP[k + 1][i] - c))).join(",")})`;
+}
+
+/** How numbers of a column become places from 0 to 1. */
+class Scale {
+  constructor(k) {
+    this.column = about.columns[k];
+    this.values = values(k);
+    this.log = this.column.log;
+    this.reset();
+  }
+  reset() {
+    this.low = Infinity, this.high = -Infinity;
+    if (this.column.texts) return void (this.low = -0.5, this.high = this.column.texts.length - 0.5);
+    for (const x of this.values) {
+      const y = this.log ? Math.log10(x) : x;
+      if (y < this.low && y > -Infinity) this.low = y;
+      if (y > this.high && y < Infinity) this.high = y;
+    }
+    if (!(this.low < Infinity)) return void (this.low = 0, this.high = 1); // there is nothing to draw
+    const pad = 0.02 * (this.high - this.low) || Math.abs(this.low) * 1e-3 || 0.5;
+    this.low -= pad, this.high += pad;
+  }
+  place(i) {
+    const x = this.values[i];
+    return ((this.log ? Math.log10(x) : x) - this.low) / (this.high - this.low);
+  }
+  ticks() {
+    const found = [];
+    if (this.column.texts) {
+      const every = Math.ceil(this.column.texts.length / 12);
+      this.column.texts.forEach((text, k) => k % every || found.push([k, text.length > 12 ? text.slice(0, 11) + "…" : text]));
+    } else {
+      const rough = (this.high - this.low) / 6, power = 10 ** Math.floor(Math.log10(rough));
+      let step = [1, 2, 5, 10].find((m) => m * power >= rough) * power;
+      if (this.log) step = Math.max(1, Math.round(step));
+      for (let k = Math.ceil(this.low / step); k * step <= this.high; k++) {
+        found.push([k * step, this.log ? written(Number((10 ** (k * step)).toPrecision(3))) : written(Number((k * step).toPrecision(9)))]);
+      }
+    }
+    return found.map(([x, text]) => [(x - this.low) / (this.high - this.low), text]).filter(([p]) => p >= 0 && p <= 1);
+  }
+}
+
+class Scatter {
+  constructor(base, marks, onChoice, onHover) {
+    Object.assign(this, { base, marks, onChoice, onHover, chosen: -1, drawn: 0 });
+    marks.addEventListener("pointerdown", (e) => this.down(e));
+    marks.addEventListener("pointermove", (e) => this.move(e));
+    marks.addEventListener("pointerup", (e) => this.up(e));
+    marks.addEventListener("pointerleave", () => this.onHover(-1));
+    marks.addEventListener("dblclick", () => this.whole());
+    marks.addEventListener("keydown", (e) => this.key(e));
+  }
+  /** Draw other columns. */
+  show(x, y, color) {
+    this.x = new Scale(x), this.y = new Scale(y), this.color = color < 0 ? null : new Scale(color);
+    this.orders = null;
+    this.draw();
+  }
+  whole() {
+    this.x.reset(), this.y.reset();
+    this.draw();
+  }
+  size() {
+    const box = this.base.getBoundingClientRect(), dots = window.devicePixelRatio || 1;
+    for (const canvas of [this.base, this.marks]) {
+      const [w, h] = [Math.round(box.width * dots), Math.round(box.height * dots)];
+      if (canvas.width !== w || canvas.height !== h) canvas.width = w, canvas.height = h;
+      canvas.getContext("2d").setTransform(dots, 0, 0, dots, 0, 0);
+    }
+    this.width = box.width - MARGIN.left - MARGIN.right, this.height = box.height - MARGIN.top - MARGIN.bottom;
+  }
+  places() {
+    const n = about.n;
+    this.px = new Float32Array(n), this.py = new Float32Array(n);
+    for (let i = 0; i < n; i++) {
+      this.px[i] = MARGIN.left + this.width * this.x.place(i);
+      this.py[i] = MARGIN.top + this.height * (1 - this.y.place(i));
+    }
+  }
+  inside(i) {
+    const x = this.px[i] - MARGIN.left, y = this.py[i] - MARGIN.top;
+    return x >= -1 && x <= this.width + 1 && y >= -1 && y <= this.height + 1; // not so of NaN
+  }
+  /** Return a colour for each structure: which of some, and these. */
+  colors() {
+    if (!this.color) return [new Uint8Array(about.n), [shade("--point")]];
+    const codes = new Uint8Array(about.n);
+    if (this.color.column.texts) {
+      for (let i = 0; i < about.n; i++) codes[i] = this.color.values[i] % 12;
+      return [codes, Array.from({ length: 12 }, (_, k) => shade(`--group-${k}`))];
+    }
+    for (let i = 0; i < about.n; i++) {
+      const share = this.color.place(i);
+      codes[i] = Number.isFinite(share) ? Math.min(31, Math.max(0, Math.floor(32 * share))) : 32;
+    }
+    return [codes, [...Array.from({ length: 32 }, (_, k) => ramp(k / 31)), shade("--faint")]];
+  }
+  draw() {
+    this.size();
+    this.places();
+    const pen = this.base.getContext("2d");
+    pen.clearRect(0, 0, this.base.width, this.base.height);
+    this.axes(pen);
+    const [codes, colors] = this.colors(), paths = colors.map(() => new Path2D());
+    const size = about.n > 5000 ? 3 : about.n > 500 ? 4 : 6;
+    this.drawn = 0;
+    for (let i = 0; i < about.n; i++) {
+      if (!this.inside(i)) continue;
+      paths[codes[i]].rect(this.px[i] - size / 2, this.py[i] - size / 2, size, size);
+      this.drawn++;
+    }
+    pen.globalAlpha = 0.75;
+    colors.forEach((color, k) => { pen.fillStyle = color; pen.fill(paths[k]); });
+    pen.globalAlpha = 1;
+    this.base.dataset.drawn = this.drawn;
+    this.mark();
+  }
+  axes(pen) {
+    const { left, top } = MARGIN, bottom = top + this.height;
+    pen.font = "12px system-ui, sans-serif";
+    pen.strokeStyle = shade("--grid"), pen.fillStyle = shade("--text"), pen.lineWidth = 1;
+    pen.beginPath();
+    pen.textAlign = "center";
+    for (const [place, text] of this.x.ticks()) {
+      const x = Math.round(left + place * this.width) + 0.5;
+      pen.moveTo(x, top), pen.lineTo(x, bottom);
+      pen.fillText(text, x, bottom + 16);
+    }
+    pen.textAlign = "right";
+    for (const [place, text] of this.y.ticks()) {
+      const y = Math.round(bottom - place * this.height) + 0.5;
+      pen.moveTo(left, y), pen.lineTo(left + this.width, y);
+      pen.fillText(text, left - 6, y + 4);
+    }
+    pen.stroke();
+    pen.textAlign = "center";
+    pen.fillText(this.x.column.label, left + this.width / 2, bottom + 36);
+    pen.save();
+    pen.translate(13, top + this.height / 2), pen.rotate(-Math.PI / 2);
+    pen.fillText(this.y.column.label, 0, 0);
+    pen.restore();
+  }
+  /** Mark the chosen structure, and the box that is being drawn. */
+  mark() {
+    const pen = this.marks.getContext("2d");
+    pen.clearRect(0, 0, this.marks.width, this.marks.height);
+    if (this.box) {
+      const [a, b, c, d] = this.box;
+      pen.strokeStyle = shade("--accent"), pen.lineWidth = 1;
+      pen.strokeRect(a, b, c - a, d - b);
+    }
+    if (this.chosen >= 0 && this.inside(this.chosen)) {
+      pen.beginPath();
+      pen.arc(this.px[this.chosen], this.py[this.chosen], 7, 0, 2 * Math.PI);
+      pen.lineWidth = 4, pen.strokeStyle = shade("--back"), pen.stroke();
+      pen.lineWidth = 2, pen.strokeStyle = shade("--accent"), pen.stroke();
+    }
+  }
+  choose(place) {
+    this.chosen = place;
+    this.mark();
+  }
+  nearest(e) {
+    const box = this.marks.getBoundingClientRect(), x = e.clientX - box.left, y = e.clientY - box.top;
+    let best = -1, least = 14 * 14;
+    for (let i = 0; i < about.n; i++) {
+      const dx = this.px[i] - x, dy = this.py[i] - y, away = dx * dx + dy * dy;
+      if (away < least && this.inside(i)) least = away, best = i;
+    }
+    return best;
+  }
+  down(e) {
+    if (e.button) return;
+    this.marks.setPointerCapture?.(e.pointerId);
+    this.from = [e.offsetX, e.offsetY];
+  }
+  move(e) {
+    if (!this.from) return this.onHover(this.nearest(e), e);
+    if (Math.hypot(e.offsetX - this.from[0], e.offsetY - this.from[1]) > 5) this.box = [...this.from, e.offsetX, e.offsetY];
+    this.mark();
+  }
+  up(e) {
+    const box = this.box;
+    this.from = this.box = null;
+    if (!box) {
+      const place = this.nearest(e);
+      if (place >= 0) this.onChoice(place);
+      return;
+    }
+    const zoom = (scale, a, b) => {
+      const span = scale.high - scale.low, low = scale.low;
+      if (Math.abs(b - a) > 1e-4) scale.low = low + Math.min(a, b) * span, scale.high = low + Math.max(a, b) * span;
+    };
+    zoom(this.x, (box[0] - MARGIN.left) / this.width, (box[2] - MARGIN.left) / this.width);
+    zoom(this.y, 1 - (box[1] - MARGIN.top) / this.height, 1 - (box[3] - MARGIN.top) / this.height);
+    this.draw();
+  }
+  /** Go to the next structure along an axis by the arrow keys. */
+  key(e) {
+    const along = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowUp: [1, 1], ArrowDown: [1, -1] }[e.key];
+    if (e.key === "Escape") return this.whole();
+    if (!along) return;
+    e.preventDefault();
+    this.orders ??= [this.x, this.y].map((scale) => {
+      const there = Array.from({ length: about.n }, (_, i) => i).filter((i) => Number.isFinite(scale.place(i)));
+      there.sort((a, b) => scale.values[a] - scale.values[b] || a - b);
+      const ranks = new Int32Array(about.n).fill(-1);
+      there.forEach((i, k) => (ranks[i] = k));
+      return { there, ranks };
+    });
+    const { there, ranks } = this.orders[along[0]];
+    if (!there.length) return;
+    const now = this.chosen < 0 ? -1 : ranks[this.chosen];
+    this.onChoice(there[now < 0 ? 0 : Math.min(there.length - 1, Math.max(0, now + along[1]))]);
+  }
+}
+// The viewer: atoms as shaded balls, bonds, the cell and forces, on a plain canvas, so that it needs no graphics card.
+
+const BOND = 1.18; // times the sum of the radii
+const CLOSE = 0.4; // angstrom; what is nearer is no bond
+
+class Viewer {
+  constructor(canvas) {
+    this.canvas = canvas, this.sprites = new Map(), this.repeats = 1, this.arrows = false;
+    this.home();
+    canvas.addEventListener("pointerdown", (e) => { canvas.setPointerCapture?.(e.pointerId); this.from = [e.clientX, e.clientY]; });
+    canvas.addEventListener("pointermove", (e) => {
+      if (!this.from) return;
+      this.turn((e.clientX - this.from[0]) * 0.01, (e.clientY - this.from[1]) * 0.01);
+      this.from = [e.clientX, e.clientY];
+    });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (this.from = null));
+    canvas.addEventListener("wheel", (e) => { e.preventDefault(); this.scaleBy(Math.exp(-e.deltaY * 0.001)); }, { passive: false });
+    canvas.addEventListener("keydown", (e) => this.key(e));
+  }
+  home() {
+    const a = -1.25, b = -0.35; // a little from the side and from above, z upwards
+    const tilt = [1, 0, 0, 0, Math.cos(a), -Math.sin(a), 0, Math.sin(a), Math.cos(a)];
+    const turn = [Math.cos(b), -Math.sin(b), 0, Math.sin(b), Math.cos(b), 0, 0, 0, 1];
+    this.view = product(tilt, turn), this.zoom = 1;
+  }
+  /** Show another structure. */
+  set(shown) {
+    this.shown = shown;
+    this.build();
+    this.draw();
+  }
+  build() {
+    const { numbers, positions, cell, periodic, forces } = this.shown, n = numbers.length;
+    const times = [0, 1, 2].map((k) => (cell && periodic & (1 << k) ? this.repeats : 1));
+    const images = times[0] * times[1] * times[2];
+    const all = { n: n * images, numbers: new Uint8Array(n * images), at: new Float32Array(3 * n * images), force: forces && new Float32Array(3 * n * images) };
+    let image = 0;
+    for (let i = 0; i < times[0]; i++) for (let j = 0; j < times[1]; j++) for (let k = 0; k < times[2]; k++) {
+      const shift = [0, 1, 2].map((x) => (cell ? i * cell[x] + j * cell[3 + x] + k * cell[6 + x] : 0));
+      all.numbers.set(numbers, image * n);
+      for (let m = 0; m < 3 * n; m++) all.at[3 * image * n + m] = positions[m] + shift[m % 3];
+      if (forces) all.force.set(forces, 3 * image * n);
+      image++;
+    }
+    all.bonds = bonds(all);
+    const corners = cell ? [0, 1, 2, 3, 4, 5, 6, 7].map((c) => [0, 1, 2].map((x) => (c & 1 ? cell[x] : 0) + (c & 2 ? cell[3 + x] : 0) + (c & 4 ? cell[6 + x] : 0))) : [];
+    const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+    const stretch = (p) => p.forEach((x, k) => { low[k] = Math.min(low[k], x), high[k] = Math.max(high[k], x); });
+    for (let i = 0; i < all.n; i++) stretch([all.at[3 * i], all.at[3 * i + 1], all.at[3 * i + 2]]);
+    corners.forEach(stretch);
+    all.center = all.n || corners.length ? low.map((x, k) => (x + high[k]) / 2) : [0, 0, 0];
+    all.corners = corners;
+    all.reach = 1.5;
+    const reach = (x, y, z) => { all.reach = Math.max(all.reach, 1 + Math.hypot(x - all.center[0], y - all.center[1], z - all.center[2])); };
+    for (let i = 0; i < all.n; i++) reach(all.at[3 * i], all.at[3 * i + 1], all.at[3 * i + 2]);
+    corners.forEach((p) => reach(...p));
+    this.all = all;
+  }
+  turn(right, down) {
+    const [c, s, d, t] = [Math.cos(right), Math.sin(right), Math.cos(down), Math.sin(down)];
+    this.view = product([1, 0, 0, 0, d, t, 0, -t, d], product([c, 0, s, 0, 1, 0, -s, 0, c], this.view));
+    this.draw();
+  }
+  scaleBy(factor) {
+    this.zoom = Math.min(20, Math.max(0.2, this.zoom * factor));
+    this.draw();
+  }
+  key(e) {
+    const step = 0.12;
+    const act = {
+      ArrowLeft: () => this.turn(-step, 0), ArrowRight: () => this.turn(step, 0),
+      ArrowUp: () => this.turn(0, -step), ArrowDown: () => this.turn(0, step),
+      "+": () => this.scaleBy(1.15), "=": () => this.scaleBy(1.15), "-": () => this.scaleBy(1 / 1.15),
+      0: () => { this.home(); this.draw(); },
+    }[e.key];
+    if (act && this.all) e.preventDefault(), act();
+  }
+  sprite(number) {
+    if (!this.sprites.has(number)) {
+      const size = 96, ball = document.createElement("canvas"), pen = ball.getContext("2d");
+      const rgb = about.elements[number].color, mix = (f, to) => `rgb(${rgb.map((c) => Math.round(c + f * (to - c))).join(",")})`;
+      ball.width = ball.height = size;
+      const light = pen.createRadialGradient(0.36 * size, 0.32 * size, 0.03 * size, size / 2, size / 2, size / 2);
+      light.addColorStop(0, mix(0.75, 255)), light.addColorStop(0.35, mix(0.1, 255));
+      light.addColorStop(0.8, mix(0.25, 0)), light.addColorStop(1, mix(0.6, 0));
+      pen.fillStyle = light;
+      pen.beginPath(), pen.arc(size / 2, size / 2, size / 2 - 1, 0, 2 * Math.PI), pen.fill();
+      this.sprites.set(number, { ball, tone: mix(0.12, 0), edge: mix(0.6, 0) });
+    }
+    return this.sprites.get(number);
+  }
+  draw() {
+    const { canvas, all, view } = this, box = canvas.getBoundingClientRect(), dots = window.devicePixelRatio || 1;
+    const [w, h] = [Math.round(box.width * dots), Math.round(box.height * dots)];
+    if (canvas.width !== w || canvas.height !== h) canvas.width = w, canvas.height = h;
+    const pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, w, h);
+    if (!all) return;
+    const scale = (0.47 * Math.min(w, h) * this.zoom) / all.reach, far = 5 * all.reach;
+    const seen = (x, y, z) => {
+      const [a, b, c] = [x - all.center[0], y - all.center[1], z - all.center[2]];
+      const depth = view[6] * a + view[7] * b + view[8] * c, near = (scale * far) / (far - depth);
+      return [w / 2 + near * (view[0] * a + view[1] * b + view[2] * c), h / 2 - near * (view[3] * a + view[4] * b + view[5] * c), depth, near];
+    };
+    const atoms = [], items = [];
+    for (let i = 0; i < all.n; i++) {
+      const p = seen(all.at[3 * i], all.at[3 * i + 1], all.at[3 * i + 2]);
+      atoms.push(p), items.push([p[2], i, -1]);
+    }
+    for (let k = 0; k < all.bonds.length; k += 2) {
+      const [p, q] = [atoms[all.bonds[k]], atoms[all.bonds[k + 1]]];
+      items.push([0.75 * p[2] + 0.25 * q[2], all.bonds[k], all.bonds[k + 1]], [0.25 * p[2] + 0.75 * q[2], all.bonds[k + 1], all.bonds[k]]);
+    }
+    this.edges(seen, items);
+    items.sort((a, b) => a[0] - b[0]);
+    pen.lineCap = "round";
+    for (const [, i, j, line] of items) {
+      if (line) {
+        pen.strokeStyle = this.line, pen.lineWidth = dots;
+        pen.beginPath(), pen.moveTo(line[0], line[1]), pen.lineTo(line[2], line[3]), pen.stroke();
+      } else if (j < 0) {
+        const r = 0.42 * about.elements[all.numbers[i]].radius + 0.12, [x, y, , near] = atoms[i];
+        pen.drawImage(this.sprite(all.numbers[i]).ball, x - r * near, y - r * near, 2 * r * near, 2 * r * near);
+      } else {
+        const [p, q] = [atoms[i], atoms[j]], { tone, edge } = this.sprite(all.numbers[i]);
+        pen.beginPath(), pen.moveTo(p[0], p[1]), pen.lineTo((p[0] + q[0]) / 2, (p[1] + q[1]) / 2);
+        pen.strokeStyle = edge, pen.lineWidth = 0.22 * p[3], pen.stroke();
+        pen.strokeStyle = tone, pen.lineWidth = 0.15 * p[3], pen.stroke();
+      }
+    }
+    if (this.arrows && all.force) this.forces(pen, seen, dots);
+    canvas.dataset.atoms = all.n, canvas.dataset.bonds = all.bonds.length / 2;
+  }
+  /** Add the edges of the cell, in pieces, so that atoms are before and behind them. */
+  edges(seen, items) {
+    this.line = shade("--cell");
+    for (let c = 0; c < this.all.corners.length; c++) for (const bit of [1, 2, 4]) {
+      if (c & bit) continue;
+      const [p, q] = [this.all.corners[c], this.all.corners[c | bit]];
+      let last = seen(...p);
+      for (let k = 1; k <= 6; k++) {
+        const next = seen(...p.map((x, m) => x + (k / 6) * (q[m] - x)));
+        items.push([(last[2] + next[2]) / 2, -1, -1, [last[0], last[1], next[0], next[1]]]);
+        last = next;
+      }
+    }
+  }
+  forces(pen, seen, dots) {
+    const { all } = this;
+    let most = 0;
+    for (let i = 0; i < all.n; i++) most = Math.max(most, Math.hypot(all.force[3 * i], all.force[3 * i + 1], all.force[3 * i + 2]));
+    if (!(most > 0)) return;
+    pen.strokeStyle = pen.fillStyle = shade("--accent"), pen.lineWidth = 2 * dots;
+    for (let i = 0; i < all.n; i++) {
+      const at = [0, 1, 2].map((k) => all.at[3 * i + k]), p = seen(...at);
+      const q = seen(...at.map((x, k) => x + (2 * all.force[3 * i + k]) / most));
+      const length = Math.hypot(q[0] - p[0], q[1] - p[1]);
+      if (length < 2 * dots) continue;
+      const [u, v] = [(q[0] - p[0]) / length, (q[1] - p[1]) / length], head = Math.min(7 * dots, length);
+      pen.beginPath(), pen.moveTo(p[0], p[1]), pen.lineTo(q[0] - u * head, q[1] - v * head), pen.stroke();
+      pen.beginPath(), pen.moveTo(q[0], q[1]);
+      pen.lineTo(q[0] - u * head - 0.5 * v * head, q[1] - v * head + 0.5 * u * head);
+      pen.lineTo(q[0] - u * head + 0.5 * v * head, q[1] - v * head - 0.5 * u * head);
+      pen.fill();
+    }
+  }
+}
+
+function product(a, b) {
+  const c = new Array(9);
+  for (let i = 0; i < 3; i++) for (let j = 0; j < 3; j++) c[3 * i + j] = a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j] + a[3 * i + 2] * b[6 + j];
+  return c;
+}
+
+/** Return pairs of atoms that are bound, one behind the other: looked for in boxes as wide as the longest bond. */
+function bonds({ n, numbers, at }) {
+  const radius = new Float32Array(n);
+  let widest = 0;
+  for (let i = 0; i < n; i++) radius[i] = about.elements[numbers[i]].radius, widest = Math.max(widest, radius[i]);
+  const side = Math.max(0.5, 2 * BOND * widest), boxes = new Map(), found = [];
+  const key = (x, y, z) => (x & 1023) | ((y & 1023) << 10) | ((z & 1023) << 20);
+  const cells = Int32Array.from({ length: 3 * n }, (_, k) => Math.floor(at[k] / side));
+  for (let i = 0; i < n; i++) {
+    for (let dx = -1; dx <= 1; dx++) for (let dy = -1; dy <= 1; dy++) for (let dz = -1; dz <= 1; dz++) {
+      for (const j of boxes.get(key(cells[3 * i] + dx, cells[3 * i + 1] + dy, cells[3 * i + 2] + dz)) ?? []) {
+        const away = Math.hypot(at[3 * i] - at[3 * j], at[3 * i + 1] - at[3 * j + 1], at[3 * i + 2] - at[3 * j + 2]);
+        if (away > CLOSE && away < BOND * (radius[i] + radius[j])) found.push(j, i);
+      }
+    }
+    const here = key(cells[3 * i], cells[3 * i + 1], cells[3 * i + 2]);
+    if (boxes.has(here)) boxes.get(here).push(i);
+    else boxes.set(here, [i]);
+  }
+  return found;
+}
+/** Tell the scatter and the viewer of other columns: `told` says what they are, `columns` has their values. */
+function tell(told, columns) {
+  (about = told), (held = columns);
+}
+export { Scatter, Viewer, ramp, shade, tell, written };
