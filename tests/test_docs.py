@@ -206,6 +206,7 @@ COMMANDS = (
     "project",
     "split",
     "references",
+    "report",
     "rewrite",
     "select",
     "stats",

@@ -65,7 +65,10 @@ function written(x) {
   return text.replace("-", "−");
 }
 
-/** Return the value of a colour of the page, as it is now. */
+const shades = new Map(); // until the page is dark or light instead: to ask for one makes a browser work out all styles
+
+/** Return the value of a colour of the page. */
 function shade(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  if (!shades.has(name)) shades.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return shades.get(name);
 }

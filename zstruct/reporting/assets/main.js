@@ -100,6 +100,7 @@ function goTo(number) {
 
 function dress(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
+  shades.clear();
   scatter.draw(), viewer.draw(), legend();
 }
 
@@ -120,8 +121,9 @@ document.addEventListener("click", (e) => {
   choose(Number(link.dataset.show));
   byId("look").scrollIntoView({ block: "nearest" });
 });
-new ResizeObserver(() => { scatter.draw(); viewer.draw(); }).observe(byId("look"));
+new ResizeObserver(() => { scatter.draw(); viewer.measure(); viewer.draw(); }).observe(byId("look"));
 
+viewer.measure();
 fill();
 redraw();
 choose(0);

@@ -92,10 +92,15 @@ class Viewer {
     }
     return this.sprites.get(number);
   }
+  /** Take the size that the page gives it; that is not asked for in each drawing, as the page is laid out anew then. */
+  measure() {
+    const box = this.canvas.getBoundingClientRect();
+    this.dots = window.devicePixelRatio || 1;
+    const [w, h] = [Math.round(box.width * this.dots), Math.round(box.height * this.dots)];
+    if (this.canvas.width !== w || this.canvas.height !== h) this.canvas.width = w, this.canvas.height = h;
+  }
   draw() {
-    const { canvas, all, view } = this, box = canvas.getBoundingClientRect(), dots = window.devicePixelRatio || 1;
-    const [w, h] = [Math.round(box.width * dots), Math.round(box.height * dots)];
-    if (canvas.width !== w || canvas.height !== h) canvas.width = w, canvas.height = h;
+    const { canvas, all, view, dots } = this, w = canvas.width, h = canvas.height;
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, w, h);
     if (!all) return;
