@@ -14,7 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
 from tests.kills import spawner  # noqa: F401
 from tests.mixed import three  # noqa: F401
-from tests.servers import bucket, s3_server, served_folder  # noqa: F401
+from tests.servers import bucket, folder_in_memory, s3_folder, s3_server, served_folder  # noqa: F401
 from zstruct.store import chunks
 
 collect_ignore = ["warm.py"]

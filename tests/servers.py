@@ -1,8 +1,9 @@
-"""Servers on loopback, S3's and of HTTP, for tests of stores that are elsewhere."""
+"""Servers on loopback, S3's and of HTTP, and files in memory, for tests of stores that are elsewhere."""
 
 import gc
 import http.server
 import threading
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,3 +97,20 @@ def bucket(tmp_path, s3_server):
     """An empty bucket of the test's own."""
     with new_bucket(s3_server, tmp_path) as name:
         yield name
+
+
+@pytest.fixture
+def s3_folder(bucket):
+    """The URL of an empty bucket."""
+    return f"s3://{bucket}"
+
+
+@pytest.fixture
+def folder_in_memory():
+    """The URL of an empty folder in the memory of this process, for what is not about a server."""
+    fsspec = pytest.importorskip("fsspec")
+    url = f"memory://{uuid.uuid4().hex}"
+    yield url
+    files = fsspec.filesystem("memory")
+    if files.exists(url):
+        files.rm(url, recursive=True)

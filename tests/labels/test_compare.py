@@ -1,13 +1,14 @@
 """Errors of labels are those of NumPy on the whole arrays, in all and by whatever they are told by."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
-from tests.conftest import random_atoms
+from tests.conftest import random_atoms, shrink_chunks
 from zstruct import InputError
 from zstruct.errors import ArgumentTypeError, UnknownNameError
 from zstruct.labels import add
@@ -16,18 +17,20 @@ SIZES = (3, 1, 8, 5, 5, 2, 7, 1, 4, 6, 8)
 EDGES = np.r_[0, np.cumsum(SIZES)]
 
 
-@pytest.fixture
-def store(tmp_path, rng, small_chunks):
-    out = tmp_path / "s.zarr"
+@pytest.fixture(scope="module")
+def modelled(tmp_path_factory):
+    """A store and what a model says of it."""
+    out, rng = tmp_path_factory.mktemp("modelled") / "s.zarr", np.random.default_rng(20261120)
     frames = [random_atoms(rng, n, periodic=bool(k % 2)) for k, n in enumerate(SIZES)]
     for k, atoms in enumerate(frames):
         atoms.info["config_type"] = ["bulk", "slab"][k % 3 == 0]
-    zstruct.build(frames, out, progress=False)
-    return out
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        zstruct.build(frames, out, progress=False)
+        return out, _add_model(out, rng)
 
 
-@pytest.fixture
-def model(store, rng):
+def _add_model(store, rng):
     opened = zstruct.Store(store)
     labels = {name: opened.read(name) + rng.normal(size=opened.shape(name)) for name in ("energy", "forces")}
     labels["energy"][4] = np.nan
@@ -36,6 +39,16 @@ def model(store, rng):
     labels["charges"] = rng.normal(size=50)
     add(store, "model", **labels)
     return labels
+
+
+@pytest.fixture
+def store(modelled, tmp_path, small_chunks):
+    return shutil.copytree(modelled[0], tmp_path / "s.zarr")
+
+
+@pytest.fixture
+def model(modelled):
+    return modelled[1]
 
 
 def differences(store, model):

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
-from tests.conftest import random_atoms
+from tests.conftest import random_atoms, shrink_chunks
 from zstruct import ChangedInputError, InputError, StaleGroupError, StructureReader
 from zstruct.errors import ArgumentTypeError, UnknownNameError
 from zstruct.labels import add
@@ -17,10 +17,23 @@ from zstruct.transforms import AddNoise, Delta, Normalize, RandomRotation
 SIZES = (3, 1, 8, 5, 5, 2, 7, 1, 4, 6, 8)
 
 
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """Structures with labels of their own, and those of a teacher who lacks some; it stays as it is."""
+    out, rng = tmp_path_factory.mktemp("taught") / "s.zarr", np.random.default_rng(20261120)
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        _write_taught(out, rng)
+    return out
+
+
 @pytest.fixture
-def store(tmp_path, rng, small_chunks):
-    """Structures with labels of their own, and those of a teacher who lacks some."""
-    out = tmp_path / "s.zarr"
+def store(taught, tmp_path, small_chunks):
+    """A copy of it for the test."""
+    return shutil.copytree(taught, tmp_path / "s.zarr")
+
+
+def _write_taught(out, rng):
     frames = [random_atoms(rng, n, periodic=bool(k % 2)) for k, n in enumerate(SIZES)]
     for k, atoms in enumerate(frames):
         atoms.info["gap"] = float(k)
@@ -36,7 +49,6 @@ def store(tmp_path, rng, small_chunks):
         forces=forces,
         tags=np.ma.masked_array(np.arange(50), np.arange(50) < 3),
     )
-    return out
 
 
 def given(path, name, field):

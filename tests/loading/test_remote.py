@@ -30,7 +30,7 @@ def stored(tmp_path_factory, s3_server):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zstruct.store.chunks._CHUNK_ROWS", {"atom": 64, "structure": 16})
         patch.setattr("zstruct.store.chunks._CHUNKS_PER_SHARD", 2)
-        zstruct.build([random_atoms(rng, periodic=True) for _ in range(200)], here, progress=False)
+        zstruct.build([random_atoms(rng, periodic=True) for _ in range(80)], here, progress=False)
     with new_bucket(s3_server, here) as bucket:
         s3fs.S3FileSystem().put(str(here), f"{bucket}/s.zarr", recursive=True)
         yield here, f"s3://{bucket}/s.zarr"
@@ -88,9 +88,9 @@ def test_worker_processes_open_their_own_connections(stored):
     options = {"key": "testing", "secret": "testing", "endpoint_url": os.environ["AWS_ENDPOINT_URL"]}
     data = zstruct.ZarrStructureDataset(stored[1], ["positions", "energy"], storage_options=options)
     expected = data[7]["energy"]
-    batches = list(data.loader(batch_size=50, num_workers=2, multiprocessing_context="forkserver"))
+    batches = list(data.loader(batch_size=20, num_workers=2, multiprocessing_context="forkserver"))
     assert torch.equal(batches[0]["energy"][7], expected)
-    assert sum(len(batch["energy"]) for batch in batches) == 200
+    assert sum(len(batch["energy"]) for batch in batches) == 80
 
 
 def test_a_shard_that_was_not_copied_is_missed(stored):
@@ -101,7 +101,7 @@ def test_a_shard_that_was_not_copied_is_missed(stored):
     try:
         with pytest.raises(CorruptStoreError, match="shards of positions are missing"):
             zstruct.ZarrStructureDataset(there)
-        assert len(zstruct.ZarrStructureDataset(there, ["numbers"])) == 200
+        assert len(zstruct.ZarrStructureDataset(there, ["numbers"])) == 80
     finally:
         files.put(str(here / shard), name)
 
@@ -109,7 +109,7 @@ def test_a_shard_that_was_not_copied_is_missed(stored):
 def test_zip_files_are_stores_too(stored, tmp_path):
     here, _ = stored
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", here)
-    order = np.random.default_rng(0).permutation(200)
+    order = np.random.default_rng(0).permutation(80)
     a, b = (zstruct.ZarrStructureDataset(path).take(order) for path in (here, packed))
     assert all(np.array_equal(a.columns[name], b.columns[name], equal_nan=True) for name in a.columns)
-    assert zstruct.open(packed).sizes["structure"] == 200
+    assert zstruct.open(packed).sizes["structure"] == 80
