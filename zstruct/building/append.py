@@ -81,12 +81,7 @@ def append(request: AppendRequest) -> AppendReport:
         with version.locked():
             source = version.source()
             return version.send(source.store, _append(request, source, version.target, began))
-    place = next_version(
-        request.store,
-        request.out,
-        overwrite=request.overwrite,
-        doing="structures are appended to stores that are",
-    )
+    place = next_version(request.store, request.out, overwrite=request.overwrite)
     with place as (path, target):
         return _append(request, StoreSource(path), target, began)
 

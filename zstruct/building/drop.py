@@ -68,12 +68,7 @@ def drop(request: DropRequest) -> DropReport:
     (2, 1)
     """
     began = time.perf_counter()
-    place = next_version(
-        request.store,
-        request.out,
-        overwrite=request.overwrite,
-        doing="structures of stores are dropped that are",
-    )
+    place = next_version(request.store, request.out, overwrite=request.overwrite)
     with place as (path, target):
         return _drop(request, path, target, began)
 

@@ -19,7 +19,7 @@ __all__ = ["encoding_of", "next_version"]
 
 
 @contextmanager
-def next_version(store: Any, out: Any, *, overwrite: bool, doing: str) -> Iterator[tuple[str, Target]]:
+def next_version(store: Any, out: Any, *, overwrite: bool) -> Iterator[tuple[str, Target]]:
     """Hold the locks that it takes to make the next version of a store.
 
     Parameters
@@ -30,8 +30,6 @@ def next_version(store: Any, out: Any, *, overwrite: bool, doing: str) -> Iterat
         Where its next version goes; None: in its place.
     overwrite
         Whether a store that is at `out` may be replaced.
-    doing
-        What is done to it: "structures are appended to stores that are".
 
     Yields
     ------
@@ -49,8 +47,8 @@ def next_version(store: Any, out: Any, *, overwrite: bool, doing: str) -> Iterat
     BuildLockedError
         If another process makes a version of it, or writes groups into it.
     """
-    path = check_writable(store, doing)
-    place = path if out is None else check_writable(out, "a store is made")
+    path = check_writable(store, "the next version of a store is written")
+    place = path if out is None else check_writable(out, "a store is written")
     in_place = os.path.realpath(place) == os.path.realpath(path)
     target = Target(place, overwrite=in_place or overwrite)
     if not target.work.exists():
