@@ -43,7 +43,12 @@ THROUGH = {
         "progress",
     ],
     "building/test_decimal.py": ["store/savings"],
-    "building/test_drop.py": ["building/drop_report", "building/drop_request", "cli/drop"],
+    "building/test_drop.py": [
+        "building/beginning",
+        "building/drop_report",
+        "building/drop_request",
+        "cli/drop",
+    ],
     "building/test_followed_groups.py": [
         "building/copied_groups",
         "building/gathered_groups",

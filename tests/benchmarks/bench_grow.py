@@ -89,6 +89,10 @@ def _extend(folder: Path, n: int) -> list[Finding]:
         zstruct.drop(old, np.arange(0, n, 100), out=out, progress=False)
         os.sync()
 
+    def last_dropped(out: Path) -> None:
+        zstruct.drop(old, np.arange(n - n // 100, n), out=out, progress=False)
+        os.sync()
+
     def verified(out: Path) -> None:
         zstruct.verify(old)
 
@@ -97,7 +101,8 @@ def _extend(folder: Path, n: int) -> list[Finding]:
         "append": appended,
         "append to a tenth": appended_to_tenth,
         "append, skip_duplicates": without_duplicates,
-        "drop": dropped,
+        "drop of every hundredth": dropped,
+        "drop of the last ones": last_dropped,
         "verify": verified,
     }
     found = costs(sides, folder, _REPEATS)

@@ -25,6 +25,7 @@ from zstruct.keywords import takes
 from zstruct.sources.normalize.normalize import ReadOptions
 from zstruct.sources.store.source import StoreSource
 from zstruct.store.handles import check_decimals
+from zstruct.store.usage import Usage
 from zstruct.text import counted
 
 __all__ = ["drop"]
@@ -34,10 +35,11 @@ __all__ = ["drop"]
 def drop(request: DropRequest) -> DropReport:
     """Drop structures of a store.
 
-    The result is the store that a build of the others makes, in the form that arrays have. Features, labels,
-    splits and other groups follow the structures. Killed at any
-    instant, the store is the old one or the new one, and the same call resumes where it was. Who has the
-    store open goes on with the structures that he opened, or is told that it changed.
+    The result is the store that a build of the others makes, in the form that arrays have. Its full shards
+    of what stands before the first structure that goes are those of the version before, as for `append`.
+    Features, labels, splits and other groups follow the structures. Killed at any instant, the store is the
+    old one or the new one, and the same call resumes where it was. Who has the store open goes on with the
+    structures that he opened, or is told that it changed.
 
     Returns
     -------
@@ -111,10 +113,12 @@ def _drop(request: DropRequest, path: str, target: Target, began: float) -> Drop
     )
 
     def finish(plan: Plan, repeats: Repeats) -> dict[str, Any]:
+        groups = follow_groups(plan, target, continues=True)
         return {
             "n_dropped": int(np.count_nonzero(~stays)),
             "n_atoms_dropped": store.n_atoms - int(plan.offsets[-1]),
-            "groups": vars(follow_groups(plan, target, continues=True)),
+            "nbytes_shared": Usage.of(target.store).nbytes_shared,
+            "groups": vars(groups),
         }
 
     said = make(job, target, request.runner(), finish)

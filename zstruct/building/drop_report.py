@@ -27,6 +27,9 @@ class DropReport:
         What is in the store now.
     nbytes
         Bytes of it on disk.
+    nbytes_shared
+        Those of them that it has in common with the version before: what stands before the first structure
+        that went.
     seconds
         How long this call took.
     groups
@@ -40,6 +43,7 @@ class DropReport:
     n_structures: int
     n_atoms: int
     nbytes: int
+    nbytes_shared: int
     seconds: float
     groups: Followed
 
@@ -70,6 +74,6 @@ class DropReport:
         there = f"{counted(self.n_structures, 'structure')}, {counted(self.n_atoms, 'atom')}"
         lines = [
             f"{self.path}: {counted(self.n_dropped, 'structure')} dropped in {self.seconds:.2f} s; {there}, "
-            f"{sized(self.nbytes)}"
+            f"{sized(self.nbytes)}, of which {sized(self.nbytes_shared)} shared with the version before"
         ]
         return "\n".join(lines + self.groups.lines())

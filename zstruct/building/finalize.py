@@ -69,17 +69,23 @@ def _write_table(
 ) -> WrittenArray:
     """Write an array that says which atoms are whose, or what codes stand for.
 
-    What another store that this one begins with has of it is not written again: such arrays only grow.
+    What another store that this one begins with has of it is not written again.
     """
-    rows = spec.grid.shard_rows
     shared: list[SharedShard] = []
-    store = None if plan.base is None else plan.base.source.store
+    store = None if plan.beginning is None else plan.beginning.source.store
     if store is not None and spec.path in store.array_names():
-        shared = shared_shards(store, spec.path, spec, anywhere=plan.grows)
-        same = len(shared) * rows
-        if same and not np.array_equal(store.read(spec.path, 0, min(same, len(values))), values[:same]):
-            shared = []
+        same = _alike(store, spec.path, values)
+        shared = shared_shards(store, spec.path, spec, same, anywhere=plan.grows) if same else []
     return write_growing(path, spec, shared, lambda a, b: values[a:b], links=links, durable=False)
+
+
+def _alike(store: Store, array: str, values: NDArray[Any]) -> int:
+    """Return how many of the first rows of an array are those of a new one; none if there are others."""
+    if store.shape(array)[1:] != values.shape[1:]:
+        return 0
+    n = min(store.shape(array)[0], len(values))
+    others = (store.read(array, 0, n) != values[:n]).any(axis=tuple(range(1, values.ndim)))
+    return int(np.argmax(others)) if others.any() else n
 
 
 def _atomic_energies(past: Past, asked: Mapping[str, float] | None) -> dict[str, Any]:
@@ -216,7 +222,8 @@ def finalize_store(
         name, spec = planned.field.name, plan.spec(planned)
         mine = [summaries[name, k] for k in range(spec.grid.n_shards(spec.shape[0]))]
         found = [summary["range"] for summary in mine if "range" in summary]
-        if shared := plan.shared(planned):  # of what is shared, the other store says it
+        shared = plan.shared(planned)
+        if shared and plan.beginning is not None and plan.beginning.is_whole:  # the other store says it
             found += [said for said in [_attrs_of(shared[0]).get("actual_range")] if said is not None]
             if name == "numbers":
                 for symbol, count in shared[0].store.attrs["species"].items():

@@ -6,7 +6,8 @@ references are about all structures of a store: they come along as they are, and
 along is named, and why.
 
 The next version of a store keeps what this has: what can't follow stays what it was, stale, for whoever makes
-it again needs only what is new. Groups of stores that are appended to it join those that it has.
+it again needs only what is new. Of what is computed, rows of structures behind the first one that goes are of
+no use to anybody, and do not. Groups of stores that are appended to it join those that it has.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from zstruct.building.copied_groups import copy_group
 from zstruct.building.gathered_groups import gather_group
@@ -26,8 +28,18 @@ from zstruct.building.plan import Plan
 from zstruct.building.publication import Target
 from zstruct.building.stored_blocks import StoredInput
 from zstruct.schema import GEOMETRY
+from zstruct.store.history import log
 from zstruct.store.metadata import DOCUMENT
-from zstruct.store.spec import GROUP_KINDS, GROUP_VERSION, GROUP_VERSIONS, KINDS, LABELS, TAKEN_ALONG
+from zstruct.store.spec import (
+    EXTERNAL_VERSION,
+    GROUP_KINDS,
+    GROUP_VERSION,
+    GROUP_VERSIONS,
+    KINDS,
+    LABELS,
+    TAKEN_ALONG,
+)
+from zstruct.store.store import Store
 from zstruct.store.write import consolidate_again, create_parent
 
 __all__ = ["Followed", "follow_groups"]
@@ -96,7 +108,9 @@ class _Following:
     def __init__(self, plan: Plan, target: Target, parts: NewParts | None, *, continues: bool):
         self._target, self._parts = target, parts
         self._origins, self._made = Origins(plan), plan.made(target.store)
-        self._gathering = Gathering(self._origins, self._made, target.work / "gathered", links=continues)
+        self._gathering = Gathering(
+            self._origins, self._made, target.work / "gathered", links=continues, digest=self._made.digest
+        )
         self._first = plan.inputs[_FIRST] if continues else None
         self._precision = {one.field.name: one.field.dtype for one in plan.fields}
         self._followed: list[str] = []
@@ -115,9 +129,9 @@ class _Following:
     def add(self, group: str, having: _Having) -> None:
         """Put a group that some stores have into the new one, or note why not."""
         try:
-            self._check(group, having)
+            known = self._check(group, having)
             if group.partition("/")[0] in _GATHERED:
-                self._gather(group, having)
+                self._gather(group, having, known)
             else:
                 self._keep(group, next(iter(having.values())))
         except Unfit as error:
@@ -141,19 +155,39 @@ class _Following:
             self._left_out |= {f"{kind} of {source.label}": "no groups of zstruct" for kind in strange}
         return Followed(self._followed, self._stale, self._left_out)
 
-    def _gather(self, group: str, having: _Having) -> None:
-        """Put the rows of the new structures there."""
+    def _gather(self, group: str, having: _Having, known: Mapping[int, int]) -> None:
+        """Put the rows of the new structures there; `known` as for `Origins`."""
         stores = {place: source.store for place, source in having.items()}
-        gather_group(self._gathering, group, stores, self._place(group), self._parts)
+        gathering = replace(self._gathering, origins=self._origins.knowing(known))
+        gather_group(gathering, group, stores, self._place(group), self._parts)
         self._put(group, *having.values())
         self._followed.append(group)
 
     def _keep(self, group: str, source: StoredInput) -> None:
-        """Put a group of a store there as it is."""
-        copy_group(source.store, group, self._place(group), links=self._first is not None)
+        """Put a group of a store there as it is, as far as it is right of the first structures."""
+        digest = source.store.group_attrs(group)["store_digest"]
+        n = self._n_right(group, source.store)
+        if n == 0:
+            self._left_out[group] = "it is stale, and the first structure that it is of has gone"
+            return
+        if n is None:
+            copy_group(source.store, group, self._place(group), links=self._first is not None)
+        else:
+            gathering = replace(self._gathering, origins=self._origins.first(n), digest=digest)
+            gather_group(gathering, group, {_FIRST: source.store}, self._place(group))
         self._put(group, source)
-        fresh = source.store.group_attrs(group)["store_digest"] == self._made.digest
-        (self._followed if fresh else self._stale).append(group)
+        (self._followed if digest == self._made.digest else self._stale).append(group)
+
+    def _n_right(self, group: str, store: Store) -> int | None:
+        """Return of how many of the first structures something computed is right, if of fewer than before."""
+        attrs, kind = store.group_attrs(group), group.partition("/")[0]
+        if self._first is None or kind not in GROUP_KINDS or not _is_known(kind, attrs):
+            return None
+        digest = attrs["store_digest"]
+        if attrs["encoding-version"] == EXTERNAL_VERSION or digest == self._made.digest:
+            return None
+        before, now = (log(one).rows_kept(digest) for one in (store, self._made))
+        return now if now is not None and before is not None and now < before else None
 
     def _place(self, group: str) -> Path:
         """Return where a group is made, with nothing there of an interrupted call."""
@@ -168,8 +202,13 @@ class _Following:
         create_parent(self._target.store, group.partition("/")[0])
         os.rename(self._target.groups / group, self._target.store / group)
 
-    def _check(self, group: str, having: _Having) -> None:
+    def _check(self, group: str, having: _Having) -> dict[int, int]:
         """Refuse a group that is not one of the new structures, or has no rows of them.
+
+        Returns
+        -------
+        dict
+            Of how many of the first structures of a store it is, by the place of the store, where not of all.
 
         Raises
         ------
@@ -186,12 +225,12 @@ class _Following:
         if kind not in _GATHERED:
             if len(having) > 1:
                 raise Unfit(f"{_these(having)} have one each")
-            return
-        for source in having.values():
-            _check_group(source, group)
+            return {}
+        found = {place: _n_known(source, group) for place, source in having.items()}
+        known = {place: n for place, n in found.items() if n < having[place].store.n_structures}
         alone = self._first is not None and len(having) == 1
         if kind == _SPLITS or (kind == LABELS and not alone):  # what has none is missing, or in no part
-            return
+            return known
         if kind != LABELS:
             self._check_geometry(having)
         lacking = {place: one for place, one in self._origins.inputs.items() if place not in having}
@@ -199,6 +238,7 @@ class _Following:
             raise Unfit(f"{_these(lacking)} {'has' if len(lacking) == 1 else 'have'} none")
         if self._origins.n_others:
             raise Unfit("it has no rows of the structures that come from no store")
+        return known
 
     def _check_geometry(self, having: _Having) -> None:
         """Refuse what was computed of another geometry than the new store has."""
@@ -209,20 +249,31 @@ class _Following:
                     raise Unfit(f"{name} became single precision")
 
 
-def _check_group(source: StoredInput, group: str) -> None:
-    """Refuse a group of a store that is unknown here, or not one of its structures.
+def _is_known(kind: str, attrs: Mapping[str, Any]) -> bool:
+    """Return whether a group has a version of the format that is known here."""
+    major = str(attrs["encoding-version"]).split(".")[0]
+    return major in GROUP_VERSIONS.get(kind, (GROUP_VERSION.split(".")[0],))
+
+
+def _n_known(source: StoredInput, group: str) -> int:
+    """Return of how many of the first structures of a store a group is: of all of them, or they are labels.
 
     Raises
     ------
     Unfit
-        Saying why.
+        If it is unknown here, or not one of its structures.
     """
-    kind, attrs = group.partition("/")[0], source.store.group_attrs(group)
-    version = str(attrs["encoding-version"])
-    if version.split(".")[0] not in GROUP_VERSIONS.get(kind, (GROUP_VERSION.split(".")[0],)):
+    kind, store = group.partition("/")[0], source.store
+    attrs = store.group_attrs(group)
+    if not _is_known(kind, attrs):
+        version = attrs["encoding-version"]
         raise Unfit(f"it has format version {version} in {source.label}, which this zstruct does not know")
-    if attrs["store_digest"] != source.store.digest:
+    if attrs["store_digest"] == store.digest:
+        return store.n_structures
+    n = log(store).grew_from(attrs["store_digest"]) if kind == LABELS else None
+    if n is None:
         raise Unfit(f"it is stale in {source.label}")
+    return n
 
 
 def _these(sources: _Having) -> str:

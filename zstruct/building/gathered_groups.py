@@ -68,7 +68,7 @@ def gather_group(
     kind = group.partition("/")[0]
     attrs = _agreed(kind, group, stores)
     said = {k: v for k, v in attrs.items() if k not in _FOUND_OUT or k == "store_digest"}
-    said["store_digest"] = gathering.made.digest
+    said["store_digest"] = gathering.digest
     try:
         if kind == LABELS:
             _labels(gathering, group, stores, folder, said)
@@ -100,14 +100,13 @@ def _features(
     gathering: Gathering, group: str, stores: Mapping[int, Store], folder: Path, said: dict[str, Any]
 ) -> None:
     """Gather features of atoms, with their statistics."""
-    origins, n_atoms = gathering.origins, gathering.made.n_atoms
-    arrays = dict.fromkeys(stores, f"{group}/values")
+    n_atoms, arrays = gathering.origins.n_atoms, dict.fromkeys(stores, f"{group}/values")
     spec = like(next(iter(stores.values())), f"{group}/values", n_atoms, ATOM)
-    rows, shared = gathering.atoms(spec, arrays), gathering.shared(spec, arrays)
+    rows, shared = gathering.atoms(spec, arrays), gathering.shared(spec, arrays, gathering.edges(arrays))
     create(folder, [spec], said)
     first = FirstMoments()
-    if shared and origins.base is not None:
-        first = FirstMoments.known(origins.base.store.group_attrs(group), len(shared))
+    if shared:
+        first = FirstMoments.known(shared[0].store.group_attrs(group), len(shared))
     size = spec.grid.shard_rows
 
     def shard(k: int) -> tuple[Shard, Mapping[int, ColumnMoments]]:
@@ -163,7 +162,7 @@ def _pairs(
     gathering: Gathering, group: str, stores: Mapping[int, Store], folder: Path, said: dict[str, Any]
 ) -> None:
     """Gather arrays over pairs: derivatives, or neighbours."""
-    any_store, n_atoms = next(iter(stores.values())), gathering.made.n_atoms
+    any_store, n_atoms = next(iter(stores.values())), gathering.origins.n_atoms
     edges = {place: store.read(f"{group}/offsets") for place, store in stores.items()}
     offsets = counts_to_offsets(_counts(gathering.origins, edges))
     n_pairs, before = int(offsets[-1]), f"{group}/"
@@ -183,10 +182,10 @@ def _pairs(
     for name, spec in specs.items():
         arrays = dict.fromkeys(stores, f"{before}{name}")
         rows = gathering.rows(spec, arrays, edges, offsets)
-        written.append(gathering.write(folder, rows, gathering.shared(spec, arrays)))
+        written.append(gathering.write(folder, rows, gathering.shared(spec, arrays, edges)))
     arrays = dict.fromkeys(stores, f"{before}counts")
-    counted = gathering.atoms(per_atom, arrays)
-    written.append(gathering.write(folder, counted, gathering.shared(per_atom, arrays)))
+    counted, shared = gathering.atoms(per_atom, arrays), gathering.edges(arrays)
+    written.append(gathering.write(folder, counted, gathering.shared(per_atom, arrays, shared)))
     size = per_structure.grid.shard_rows
     shards = [
         write_shard(folder, per_structure, k, offsets[k * size : (k + 1) * size], durable=False)
@@ -202,7 +201,8 @@ def _labels(
     """Gather labels; those of structures of stores without them are missing."""
     name, origins = group.partition("/")[2], gathering.origins
     found = {
-        place: Labels(store, name, store.group_attrs(group)).checked() for place, store in stores.items()
+        place: Labels(store, name, store.group_attrs(group), origins.n_known(place)).checked()
+        for place, store in stores.items()
     }
     fields: dict[str, Field] = {}
     for labels in found.values():
@@ -223,11 +223,11 @@ def _labels(
 
 def _label_column(gathering: Gathering, field: Field, found: Mapping[int, Labels]) -> LabelColumn:
     """Return a field of labels of a new store, whose rows are gathered."""
-    origins, made = gathering.origins, gathering.made
+    origins = gathering.origins
     having = {place: labels for place, labels in found.items() if field.name in labels.fields}
     arrays = {place: labels.array(field.name) for place, labels in having.items()}
     of_atoms = field.level == ATOM
-    spec = spec_of(field, field.name, made.n_atoms if of_atoms else made.n_structures, {})
+    spec = spec_of(field, field.name, origins.n_atoms if of_atoms else origins.n_structures, {})
     rows = gathering.atoms(spec, arrays) if of_atoms else gathering.rows(spec, arrays)
     present, kept = None, None
     if field.presence() is not None:
@@ -237,9 +237,9 @@ def _label_column(gathering: Gathering, field: Field, found: Mapping[int, Labels
     for place, labels in having.items():
         store = labels.store
         units.add(store.array_attrs(arrays[place]).get("source_units"))
-        if origins.base is origins.inputs[place]:
-            n_rows = store.n_atoms if of_atoms else store.n_structures
-            kept = KeptLabels(store, arrays[place], store.n_structures, n_rows, gathering.links)
+        if n := origins.begins_with(place):
+            n_rows = int(origins.offsets[n]) if of_atoms else n
+            kept = KeptLabels(store, arrays[place], n, n_rows, n == labels.n_structures, gathering.links)
     one = units.pop()
     attrs = {"source_units": one} if one is not None and not units else {}
     return LabelColumn(field, rows.read, present, attrs, kept)

@@ -56,12 +56,15 @@ class Gathering:
     links
         Whether the store is the next version of the one that it begins with: shards may be the same files,
         wherever these are.
+    digest
+        Of the content that groups are of.
     """
 
     origins: Origins
     made: Store
     scratch: Path
     links: bool
+    digest: str
 
     def rows(
         self,
@@ -85,12 +88,24 @@ class Gathering:
         """Return the row edges of the atoms of stores."""
         return {place: self.origins.inputs[place].offsets for place in arrays}
 
-    def shared(self, spec: ArraySpec, arrays: Mapping[int, str]) -> list[SharedShard]:
-        """Return the first shards of a new array that are those of the store that the new one begins with."""
-        base = self.origins.base
+    def shared(
+        self,
+        spec: ArraySpec,
+        arrays: Mapping[int, str],
+        edges: Mapping[int, NDArray[np.int64]] | None = None,
+    ) -> list[SharedShard]:
+        """Return the first shards of a new array that are those of the store that the new one begins with.
+
+        Parameters
+        ----------
+        spec, arrays, edges
+            As for `GatheredRows`.
+        """
         for place, array in arrays.items():
-            if base is self.origins.inputs[place]:
-                return shared_shards(base.store, array, spec, anywhere=self.links)
+            if n := self.origins.begins_with(place):
+                n_rows = n if edges is None else int(edges[place][n])
+                store = self.origins.inputs[place].store
+                return shared_shards(store, array, spec, n_rows, anywhere=self.links)
         return []
 
     def put(self, folder: Path, spec: ArraySpec, shared: SharedShard) -> Shard:

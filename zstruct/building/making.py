@@ -104,6 +104,11 @@ class Job:
     past: Past = field(default_factory=Past)
 
     @property
+    def links(self) -> bool:
+        """Whether it is the next version of a store, with which it may have files in common."""
+        return self.past.before is not None
+
+    @property
     def skip(self) -> bool:
         """Whether what is bad is left out."""
         return self.on_error == "skip"
@@ -163,7 +168,7 @@ def make(
                 manifest.save(target.work / "manifest.json")
         parts, repeats = _without_repeats(target, _parse(runner, target, manifest, job), job, runner)
         plan = _plan(target, manifest, parts, job)
-        summaries = _encode(runner, target, plan, manifest.identity, links=job.grows)
+        summaries = _encode(runner, target, plan, manifest.identity, links=job.links)
         now, _ = fingerprints(job.sources, skip=job.skip)
         check_unchanged(manifest.inputs, now)
         without_groups(target.store)
@@ -176,7 +181,7 @@ def make(
             repeats,
             dict(job.described),
             job.past,
-            links=job.grows,
+            links=job.links,
         )
         put_index(target, plan, runner)
         told = finish(plan, repeats)

@@ -33,6 +33,11 @@ class Origins:
     ----------
     plan
         What is in it.
+    n_structures
+        How many of its first structures are meant; by default all.
+    known
+        How many of the first structures of inputs are meant, by their place, where these are not all: others
+        come from no store.
 
     Attributes
     ----------
@@ -42,11 +47,9 @@ class Origins:
         How many structures it has.
     n_others
         How many of its structures, before they were ordered, come from elsewhere.
-    base
-        A store that it begins with.
     """
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, n_structures: int | None = None, known: Mapping[int, int] | None = None):
         places = {id(source): place for place, source in plan.inputs.items()}
         self._plan, self._blocks = plan, plan.blocks
         inputs = [
@@ -59,8 +62,8 @@ class Origins:
             place: plan.inputs[place] for place in sorted({p for p, _ in used if p is not None})
         }
         self.n_others = sum(size for place, size in used if place is None)
-        self.n_structures = len(plan.counts)
-        self.base = None if plan.base is None else plan.base.source
+        self.n_structures = len(plan.counts) if n_structures is None else n_structures
+        self._known = dict(known or {})
         self._places = np.array([-1 if place is None else place for place in inputs])
         self._chosen: dict[int, NDArray[np.int64] | None] = {}
 
@@ -69,10 +72,34 @@ class Origins:
         """Whether structures are in the order of the inputs."""
         return self._plan.order is None
 
+    def first(self, n: int) -> Origins:
+        """Return where so many of the first structures come from."""
+        return Origins(self._plan, n, self._known)
+
+    def knowing(self, known: Mapping[int, int]) -> Origins:
+        """Return where structures come from, where of inputs only so many of the first ones are known."""
+        return Origins(self._plan, self.n_structures, known) if known else self
+
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """Row edges of the atoms of the new store."""
-        return self._plan.offsets
+        """Row edges of the atoms of the structures."""
+        return self._plan.offsets[: self.n_structures + 1]
+
+    @property
+    def n_atoms(self) -> int:
+        """How many atoms the structures have."""
+        return int(self._plan.offsets[self.n_structures])
+
+    def n_known(self, place: int) -> int:
+        """Return how many of the first structures of an input are meant."""
+        return self._known.get(place, self.inputs[place].store.n_structures)
+
+    def begins_with(self, place: int) -> int:
+        """Return how many of the first structures are the first ones of an input."""
+        beginning = self._plan.beginning
+        if beginning is None or beginning.source is not self.inputs.get(place):
+            return 0
+        return min(beginning.n_structures, self.n_structures, self.n_known(place))
 
     def of(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the inputs that some structures come from, -1 for no store, and which they are there.
@@ -91,7 +118,10 @@ class Origins:
             if chosen is not None:
                 mine = blocks == k
                 positions[mine] = chosen[positions[mine]]
-        return self._places[blocks], positions
+        places = self._places[blocks]
+        for place, n in self._known.items():
+            places[(places == place) & (positions >= n)] = -1
+        return places, positions
 
     def _chosen_of(self, k: int) -> NDArray[np.int64] | None:
         """Return which structures of its store a block has; None: all, or it has none of a store."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.building.beginning import Beginning
 from zstruct.building.blocks import Block, blocks_of
 from zstruct.building.encoding import Encoding
 from zstruct.building.fields import PlannedField, categories_of, merged_fields, with_decimal
@@ -38,7 +39,7 @@ from zstruct.store.chunk_codec import ChunkCodec
 from zstruct.store.chunks import ChunkGrid, choose_grid, grid_with
 from zstruct.store.decimals import Decimal
 from zstruct.store.grown import GrownStore
-from zstruct.store.shared_shards import SharedShard, shared_shards
+from zstruct.store.shared_shards import SharedShard
 from zstruct.store.spec import FORMULA, ArraySpec, categories_specs, formulas_specs, spec_of
 from zstruct.store.store import Store
 from zstruct.store.workdir import write_json
@@ -65,40 +66,27 @@ class Plan:
         return blocks_of(self.parts, self.inputs)
 
     @cached_property
-    def base(self) -> StoredBlock | None:
-        """A store that is the beginning of this one, if there is such."""
-        first = self.blocks[0]
-        whole = isinstance(first, StoredBlock) and first.chosen is None and self.order_file is None
-        return first if whole and isinstance(first, StoredBlock) else None
+    def beginning(self) -> Beginning | None:
+        """What it has in common with a store among the inputs that it begins with, if there is one."""
+        return None if self.order_file is not None else Beginning.of(self.blocks)
+
+    @cached_property
+    def _shared(self) -> dict[str, list[SharedShard]]:
+        return {}
 
     def shared(self, planned: PlannedField) -> list[SharedShard]:
-        """Return the first shards of a field that are as they are in the `base`."""
-        base, name = self.base, planned.original
-        if base is None or name not in base.source.columns:
+        """Return the first shards of a field that are as they are in the store that this one begins with."""
+        if self.beginning is None:
             return []
-        column, store = base.source.columns[name], base.source.store
-        array = column.presence if planned.is_presence else column.array
-        if array is None or (is_url(store.path) and array != planned.field.name):  # which files there become
-            return []
-        spec, attrs = self.spec(planned), store.array_attrs(column.array)
-        if planned.is_presence:
-            return shared_shards(store, array, spec, anywhere=self.grows)
-        same = (column.field.kind, column.field.unit) == (planned.field.kind, planned.field.unit)
-        if planned.categories is not None:
-            texts = base.texts(name)
-            same = same and planned.categories[: len(texts)] == texts
-        elif name == "numbers":
-            same = same and "species" in store.attrs
-        elif planned.field.kind != "bool":  # what can't be said of its rows has to be found out
-            same = same and ("actual_range" in attrs or base.coverage[name] == 0)
-        known = same and not column.floats
-        return shared_shards(store, array, spec, anywhere=self.grows) if known else []
+        name = planned.field.name
+        if name not in self._shared:
+            self._shared[name] = self.beginning.shared(planned, self.spec(planned), anywhere=self.grows)
+        return self._shared[name]
 
     def made(self, path: Path) -> Store:
         """Return the store that was made of this at a path, of which a server may have what it shares."""
-        base = self.base
-        if self.grows and base is not None and is_url(base.source.store.path):
-            return GrownStore(path, base.source.store)
+        if self.grows and self.beginning is not None and is_url(self.beginning.source.store.path):
+            return GrownStore(path, self.beginning.source.store)
         return Store(path)
 
     @cached_property
@@ -159,7 +147,7 @@ class Plan:
 
     def edge(self, name: str, row_bytes: int, rows: int) -> ChunkGrid:
         """Return chunks and shards of an array that says which atoms are whose."""
-        known = self.grows and self.base is not None and self.base.source.store.form(name)
+        known = self.grows and self.beginning is not None and self.beginning.source.store.form(name)
         chunk_rows = kept_chunk_rows(known.grid, known.shape[0], row_bytes, STRUCTURE) if known else None
         return choose_grid(rows, row_bytes) if chunk_rows is None else grid_with(rows, chunk_rows)
 

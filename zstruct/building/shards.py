@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ class EncodeTask:
     links
         Whether it may have a name in both stores.
     known_rows
-        So many rows of the array are known already as for what is said of them: those of another store.
+        So many rows of the array are known already as for what is said of them: those of another store that
+        are all here.
     """
 
     work: Path
@@ -89,7 +91,8 @@ def encode_tasks(
     tasks = []
     for planned in plan.fields:
         spec, name, shared = plan.spec(planned), planned.field.name, plan.shared(planned)
-        known_rows = shared[0].store.shape(shared[0].array)[0] if shared else 0
+        whole = plan.beginning is not None and plan.beginning.is_whole
+        known_rows = shared[0].store.shape(shared[0].array)[0] if shared and whole else 0
         for k in range(spec.grid.n_shards(spec.shape[0])):
             marker = marker_of(target.encoded, name, k)
             file = shard_path(target.store, name, k, len(spec.shape))
@@ -121,14 +124,16 @@ def encode_shard(task: EncodeTask) -> dict[str, Any]:
     planned = plan.planned(task.name)
     spec = plan.spec(planned)
     folder = task.work / "store"
+    start = task.shard * spec.grid.shard_rows
+    stop = min(start + spec.grid.shard_rows, spec.shape[0])
+    rows = _Rows(planned, task.known_rows - start)
+    pieces = rows.seen(_pieces(plan, planned, start, stop, spec.grid.chunk_rows))
     if task.shared is not None:
         how = put_shard(task.shared, folder, spec, links=task.links, durable=task.settles)
-        summary: dict[str, Any] = {"shard": task.shared.known, "how": how}
+        if rows.says and not task.known_rows:
+            deque(pieces, maxlen=0)
+        summary: dict[str, Any] = {"shard": task.shared.known, "how": how, **rows.summary()}
     else:
-        start = task.shard * spec.grid.shard_rows
-        stop = min(start + spec.grid.shard_rows, spec.shape[0])
-        rows = _Rows(planned, task.known_rows - start)
-        pieces = rows.seen(_pieces(plan, planned, start, stop, spec.grid.chunk_rows))
         looked_at = passing(plan, planned, start, stop)
         if looked_at is not None:
             pieces = looked_at.seen(pieces)
@@ -158,6 +163,11 @@ class _Rows:
         self._has_range = field.kind in ("float", "int") and not self._are_elements
         self._ranges: list[tuple[Any, Any]] = []
         self._species = np.zeros(256, dtype=np.int64)
+
+    @property
+    def says(self) -> bool:
+        """Whether there is anything to be said of them."""
+        return self._has_range or self._are_elements
 
     def seen(self, pieces: Iterable[tuple[NDArray[Any], NDArray[np.bool_] | None]]) -> Iterator[NDArray[Any]]:
         """Yield rows as they are stored, given with a mask of those that are no fill values."""

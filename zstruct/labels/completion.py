@@ -86,7 +86,7 @@ def completed(
     mine = np.zeros(n, dtype=bool)
     mine[new] = True
     rows = {True: _Rows.of(mine, offsets), False: _Rows.of(mine, np.arange(n + 1))}
-    grown = labels is not None and not mine[: labels.n_structures].any()
+    first = int(new.min(initial=n))  # what stands before it stays as it is
     made = {column.field.name: column for column in columns}
     found = []
     for name in sorted({*made, *(() if labels is None else labels.fields)}):
@@ -98,9 +98,10 @@ def completed(
         said = {} if old is None else old.store.array_attrs(old.array(name))
         attrs = {"source_units": said["source_units"]} if "source_units" in said else {}
         kept = None
-        if grown and old is not None:
-            n_rows = int(both.rows.offsets[old.n_structures])
-            kept = KeptLabels(old.store, old.array(name), old.n_structures, n_rows)
+        if old is not None:
+            n_kept = min(first, old.n_structures)
+            n_rows, is_all = int(both.rows.offsets[n_kept]), n_kept == old.n_structures
+            kept = KeptLabels(old.store, old.array(name), n_kept, n_rows, is_all)
         found.append(LabelColumn(row, both.read, present, attrs, kept))
     return found, _joined(labels, mine, failures)
 

@@ -7,6 +7,7 @@ known here.
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ class KeptLabels:
         Where it is.
     n_structures, n_rows
         Of which structures, the first ones, and how many rows they have.
+    is_all
+        Whether the group has no others: what it says of the field is said of these.
     links
         Whether the files of shards may be the same, here or at a server.
     """
@@ -49,6 +52,7 @@ class KeptLabels:
     array: str
     n_structures: int
     n_rows: int
+    is_all: bool = True
     links: bool = True
 
     def shared(self, spec: ArraySpec) -> list[SharedShard]:
@@ -96,6 +100,11 @@ class LabelColumn:
     def mask(self) -> Field | None:
         """The field that says which structures have this one, if its values can't and not all do."""
         return None if self.present is None or self.present.all() else self.field.presence()
+
+    @property
+    def said(self) -> KeptLabels | None:
+        """Those of the first structures of which the group that there is says what is to be said."""
+        return None if self.kept is None or not self.kept.is_all else self.kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +229,8 @@ def _write_shard(task: _Task) -> _Seen:
         kept = task.column.kept
         links = kept is not None and kept.links
         put_shard(task.shared, task.folder, task.spec, links=links, durable=True)
+        if task.column.said is None:
+            deque(_pieces(task, seen), maxlen=0)
         seen.shard = task.shared.known
     return seen
 
@@ -279,9 +290,9 @@ def _coverage(column: LabelColumn, seen: Sequence[_Seen], offsets: NDArray[np.in
     if column.present is not None:
         return int(column.present.sum())
     first, n = 0, len(offsets) - 1  # of those that have to be counted
-    if column.kept is not None:
-        first = column.kept.n_structures
-        n -= first - column.kept.coverage
+    if column.said is not None:
+        first = column.said.n_structures
+        n -= first - column.said.coverage
     missing = [pair for one in seen for pair in one.missing]
     if not missing:
         return n
@@ -303,7 +314,7 @@ def _refuse_half(column: LabelColumn, structure: int) -> NoReturn:
 
 def _range(column: LabelColumn, seen: Sequence[_Seen]) -> dict[str, Any]:
     """Return the attribute that has the smallest and the largest number, if there is any."""
-    before = [] if column.kept is None else column.kept.range
+    before = [] if column.said is None else column.said.range
     low = min([*(one.low for one in seen), *before], default=np.inf)
     high = max([*(one.high for one in seen), *before], default=-np.inf)
     return {"actual_range": [low, high]} if low <= high else {}
