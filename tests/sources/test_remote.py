@@ -11,6 +11,7 @@ import pickle
 import random
 import sys
 import threading
+import traceback
 
 import ase.db
 import ase.io
@@ -170,6 +171,17 @@ def test_formats_over_http(server, tmp_path, frames, small_slices, name, parts):
     if not parts:  # what comes as a whole is copied, not asked for again and again
         assert sum(asked[0] == "GET" and asked[2] is None for asked in server.asked) <= 2
     assert report.n_skipped == 0
+
+
+def test_requests_that_fail_keep_nothing_alive(server):
+    server.files["/a.bin"] = bytes(1000)
+    stream = content_of(f"{server.url}/a.bin").open()
+    server.status = 500
+    with pytest.raises(StoreAccessError) as caught:
+        stream.read(1000)
+    came = [frame for frame, _ in traceback.walk_tb(caught.value.__cause__.__traceback__)]
+    waited = [frame for frame in came if frame.f_code.co_name == "sync"]
+    assert [frame.f_locals for frame in waited] == [{}]
 
 
 @pytest.mark.parametrize("name", ["f.h5", "e.parquet", "g.npz"])

@@ -1,5 +1,7 @@
 """HDF5 files of every kind that people have, and what is wrong with some."""
 
+import gc
+import io
 import pickle
 import sys
 import types
@@ -14,6 +16,8 @@ import zstruct
 from tests.mace_data import imported
 from zstruct.errors import InputError
 from zstruct.sources import HDF5Source, expand
+from zstruct.sources.content import MemoryContent
+from zstruct.sources.hdf5.file import opened
 
 h5py = pytest.importorskip("h5py")
 RNG = np.random.default_rng(0)
@@ -477,3 +481,24 @@ def test_a_group_whose_periodicity_is_odd_or_unsaid_is_bad_alone(tmp_path, pbc, 
         built(tmp_path, tmp_path / "a.h5", units="ase")
     store = built(tmp_path, tmp_path / "a.h5", units="ase", on_error="skip")
     assert store.read("frame").tolist() == [k for k in range(len(made)) if k != 3]
+
+
+def test_no_garbage_is_looked_for_while_h5py_reads(tmp_path):
+    """What is garbage of h5py waits for the lock that h5py holds then; see `opened`."""
+    per_structure(tmp_path / "a.h5")
+    collects = []
+
+    class Stream(io.BytesIO):
+        def readinto(self, buffer):
+            collects.append(gc.isenabled())
+            return super().readinto(buffer)
+
+    class Watched(MemoryContent):
+        def open(self):
+            return Stream(self.data)
+
+    with opened(Watched("a.h5", "a.h5", (tmp_path / "a.h5").read_bytes())) as file:
+        assert len(file["structures"]) == 12
+    assert collects
+    assert not any(collects)
+    assert gc.isenabled()
