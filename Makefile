@@ -90,4 +90,4 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-* demo docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-* demo docs/_build docs/notebooks .pytest_cache .mypy_cache .ruff_cache

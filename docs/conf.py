@@ -1,6 +1,7 @@
 """How Sphinx makes the site: ``make docs``."""
 
 import inspect
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,24 @@ project = "zstruct"
 author = "the zstruct developers"
 release = version = zstruct.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"zstruct {release}"
 
 myst_heading_anchors = 3
+
+# Notebooks are kept with what they printed and drew; the tests run them.
+nb_execution_mode = "off"
+# What is copied are commands, without prompts and without what they print.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 # Torch is large and is not needed to read the docstrings of what loads it.
 autodoc_mock_imports = ["torch"]
@@ -31,6 +44,14 @@ autodoc_typehints = "signature"
 default_role = "code"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+
+
+def copy_notebooks(app: Sphinx) -> None:
+    """Bring the notebooks to where Sphinx finds them."""
+    target = HERE / "notebooks"
+    target.mkdir(exist_ok=True)
+    for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        shutil.copyfile(notebook, target / notebook.name)
 
 
 def signature_as_written(
@@ -57,4 +78,5 @@ def signature_as_written(
 
 def setup(app: Sphinx) -> None:
     """Connect what is above with Sphinx."""
+    app.connect("builder-inited", copy_notebooks)
     app.connect("autodoc-process-signature", signature_as_written)

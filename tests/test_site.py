@@ -1,0 +1,87 @@
+"""The site that `make docs` makes: every link of it leads somewhere."""
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import zstruct
+
+ROOT = Path(__file__).parents[1]
+PLACES = {"a": "href", "img": "src", "link": "href", "script": "src"}
+
+
+class Page(HTMLParser):
+    """Where a page leads, and what places there are in it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.places, self.path = [], {""}, path
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        said = dict(attributes)
+        self.places.update(said[name] for name in ("id", "name") if said.get(name))
+        # Sphinx leads back from sources to what is documented under another name.
+        if said.get(PLACES.get(tag)) and "viewcode-back" not in said.get("class", ""):
+            self.links.append(said[PLACES[tag]])
+
+    def broken(self, pages):
+        """Return the links that lead nowhere."""
+        for link in self.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (self.path.parent / unquote(parts.path)).resolve() if parts.path else self.path
+            known = pages.get(target)
+            if not target.is_file() or (known and unquote(parts.fragment) not in known.places):
+                yield link
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, made anew, without a warning."""
+    for package in ("sphinx", "myst_nb", "furo", "sphinx_copybutton"):
+        pytest.importorskip(package)
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(out)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return out
+
+
+@pytest.mark.long
+def test_every_link_of_the_site_leads_somewhere(site):
+    paths = [path for path in site.rglob("*.html") if "_static" not in path.parts]
+    pages = {path.resolve(): Page(path.resolve()) for path in paths}
+    broken = {str(path): found for path, page in pages.items() if (found := sorted(set(page.broken(pages))))}
+    assert broken == {}
+    n_links = sum(len(page.links) for page in pages.values())
+    assert len(pages) > 30
+    assert n_links > 1000
+
+
+@pytest.mark.long
+def test_notebooks_are_shown_with_what_they_draw(site):
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        page = Page(site / "notebooks" / f"{notebook.stem}.html")
+        assert any("_images/" in link for link in page.links), notebook
+
+
+def test_a_broken_link_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">b</a><a href="b.html#gone">b</a><img src="no.svg">'
+    )
+    (tmp_path / "b.html").write_text(
+        '<p id="there"><a href="https://example.org/x">x</a><a href="#there">y</a>'
+    )
+    pages = {path: Page(path) for path in sorted(tmp_path.resolve().glob("*.html"))}
+    assert [list(page.broken(pages)) for page in pages.values()] == [["b.html#gone", "no.svg"], []]
+
+
+def test_the_citation_is_of_this_version():
+    said = (ROOT / "CITATION.cff").read_text().splitlines()
+    assert f"version: {zstruct.__version__}" in said
