@@ -32,7 +32,7 @@ def main(scale: float = 1.0) -> None:
         shutil.rmtree(folder)
 
 
-def structures(n: int) -> zstruct.sources.MemoryArrays:
+def structures(n):
     """Return `n` structures of two or three atoms."""
     draw = np.random.default_rng(0)
     counts = draw.integers(2, 4, n)
@@ -94,7 +94,7 @@ def _load(browser: Browser, server: ThreadingHTTPServer) -> tuple[int, int, floa
     return sum(size for _, _, size in server.sent), len(server.sent), ms
 
 
-def _choose(page: object, server: ThreadingHTTPServer, row: int) -> tuple[int, int, float]:
+def _choose(page, server: ThreadingHTTPServer, row: int) -> tuple[int, int, float]:
     del server.sent[:]
     began = time.perf_counter()
     page.evaluate(
