@@ -61,8 +61,8 @@ docs: $(VENV)/.docs
 
 # What pages have of others' JavaScript, with licences beside it; needs node and npm.
 web:
-	npm --prefix web ci --ignore-scripts --no-audit --no-fund
-	npm --prefix web run build
+	npm --prefix docs/zarrita ci --ignore-scripts --no-audit --no-fund
+	npm --prefix docs/zarrita run build
 
 $(VENV)/bin/python $(NEWEST)/bin/python:
 	$(MAKE_VENV) $(@D:/bin=)

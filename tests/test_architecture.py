@@ -34,8 +34,11 @@ def table(title):
 
 
 def defined(file, name):
-    """Tell whether a module of the package defines a function, class, method or constant."""
-    body = ast.parse((PACKAGE / file).read_text()).body
+    """Tell whether a file of the package defines a function, class, method or constant."""
+    text = (PACKAGE / file).read_text()
+    if file.endswith(".js"):
+        return re.search(rf"^(?:export )?(?:class|function|const) {name}\b", text, re.MULTILINE) is not None
+    body = ast.parse(text).body
     for part in name.split("."):
         found = [node for node in body if part in _names(node)]
         if not found:

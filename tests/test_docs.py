@@ -193,6 +193,7 @@ COMMANDS = (
     "info",
     "label",
     "leaks",
+    "live",
     "log",
     "ls",
     "outliers",

@@ -33,3 +33,14 @@ def test_a_page_is_written_and_served(tmp_path, capsys):
             assert (answer.status, len(answer.read())) == (206, 4)
         running.send_signal(signal.SIGINT)
         assert running.wait(20) == 0
+
+
+def test_a_report_can_be_live(tmp_path, capsys):
+    path, out = tmp_path / "x.zarr", tmp_path / "page"
+    zstruct.build([ase.build.molecule("H2O")], path, progress=False)
+    assert cli.main(["report", str(path), "--live", "-o", str(out)]) == 0
+    assert (out / "index.html").is_file()
+    assert cli.main(["report", str(path), "--live", "--most", "3"]) == 1
+    assert "no use for most: with --live give -o and --by only" in capsys.readouterr().err
+    assert cli.main(["report", str(path)]) == 1
+    assert "say where to write the page: -o FILE" in capsys.readouterr().err

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zstruct
 from zstruct.cli.options import Command, add_options, given
+from zstruct.errors import InputError
+
+if TYPE_CHECKING:
+    from zstruct.reporting.live import LiveReport
 
 __all__ = ["add_report"]
 
@@ -24,7 +28,12 @@ def add_report(commands: Any) -> None:
 
 def _options(report: Command) -> None:
     report.add_argument("store", metavar="STORE")
-    report.add_argument("-o", "--out", required=True, metavar="FILE", help="the file of HTML to write")
+    report.add_argument(
+        "-o", "--out", default=argparse.SUPPRESS, metavar="FILE", help="the file of HTML to write"
+    )
+    report.add_argument(
+        "--live", action="store_true", help="write a page that reads the store itself, as zstruct live does"
+    )
     add_options(report, zstruct.report, omit=("out",))
     report.add_argument(
         "--no-duplicates",
@@ -38,5 +47,25 @@ def _options(report: Command) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    print(zstruct.report(**given(arguments, zstruct.report)))
+    options = given(arguments, zstruct.report)
+    if arguments.live:
+        print(_live(options))
+        return 0
+    if "out" not in options:
+        raise InputError(
+            "say where to write the page, -o FILE, or --live for one that reads the store itself"
+        )
+    print(zstruct.report(**options))
     return 0
+
+
+def _live(options: dict[str, Any]) -> LiveReport:
+    from zstruct.reporting.live import live_report
+
+    others = sorted(options.keys() - {"store", "out", "by", "progress"})
+    if others:
+        raise InputError(
+            f"a page that reads the store itself has no use for {', '.join(others)}: with --live give -o and "
+            "--by only; zstruct live has more options"
+        )
+    return live_report(**{name: value for name, value in options.items() if name != "progress"})

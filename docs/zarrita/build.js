@@ -4,7 +4,7 @@ import { build } from "esbuild";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const OUT = new URL("../zstruct/reporting/live_page/vendor/", import.meta.url).pathname;
+const OUT = new URL("../../zstruct/reporting/live_page/vendor/", import.meta.url).pathname;
 const absent = join(import.meta.dirname, "absent.js");
 
 const { metafile } = await build({
@@ -31,6 +31,6 @@ const sections = [...new Set(bundled)].sort().map((name) => {
 });
 const native = readFileSync("native-licenses.txt", "utf8");
 const head =
-  "zarrita.js is a bundle of zarrita, its storage interface and numcodecs, made by `make web` from the versions in\nweb/package-lock.json.\n";
+  "zarrita.js is a bundle of zarrita, its storage interface and numcodecs, made by `make web` from the versions in\ndocs/zarrita/package-lock.json.\n";
 const rule = `\n${"=".repeat(80)}\n\n`;
 writeFileSync(join(OUT, "LICENSES.txt"), [head, ...sections, native].join(rule));
