@@ -43,4 +43,4 @@ def test_a_report_can_be_live(tmp_path, capsys):
     assert cli.main(["report", str(path), "--live", "--most", "3"]) == 1
     assert "no use for most: with --live give -o and --by only" in capsys.readouterr().err
     assert cli.main(["report", str(path)]) == 1
-    assert "say where to write the page: -o FILE" in capsys.readouterr().err
+    assert "say where to write the page, -o FILE" in capsys.readouterr().err
