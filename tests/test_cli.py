@@ -236,7 +236,7 @@ def test_parameters_from_a_file(tmp_path, xyz_file, monkeypatch):
         (["featurize", "nothing.zarr", "neighbors", "--param", "cutoff=3"], "can't open the store nothing"),
         (["featurize", "nothing.zarr", "neighbors", "--params", "[3]"], "--params .*No such file"),
         (["featurize", "nothing.zarr", "neighbors", "--params", "{3}"], r"--params \{3\}: Expecting"),
-        (["split", "nothing.zarr"], "either --sizes or --file"),
+        (["split", "nothing.zarr"], "either --sizes, --file or --part"),
         (["split", "nothing.zarr", "--sizes=a"], "--sizes a: give numbers separated"),
         (["references", "nothing.zarr", "--isolated", "--ridge=1"], "--isolated takes no"),
         (["stats", "nothing.zarr"], "can't open the store nothing.zarr"),

@@ -1,5 +1,6 @@
 """Appends and drops that are killed, and others meanwhile: the store is the old one or the new one."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -210,6 +211,66 @@ def test_readers_see_all_of_a_version_while_structures_come_and_go(spawner, tmp_
     assert [step.did for step in zstruct.log(tmp_path / "s.zarr")] == ["build", *["append", "drop"] * 6]
     assert len(seen) > 3
     assert told > 0
+
+
+def _in_turn(folder, path, calls):
+    """Make calls one after the other, each of them again as long as others are at it."""
+    shrink()
+    os.chdir(folder)
+    refused = 0
+    for function, argument, options in calls:
+        while True:
+            try:
+                getattr(zstruct, function)("s.zarr", argument, **options, progress=False)
+                break
+            except BuildLockedError:
+                refused += 1
+                time.sleep(0.005)
+    path.write_text(str(refused))
+
+
+@pytest.mark.long
+def test_appenders_and_a_featurizer_take_turns(spawner, tmp_path, made):
+    folder, pairs, each = made[0], zstruct.features.NeighborList(3.0), 6
+    shutil.copytree(folder / "s.zarr", tmp_path / "s.zarr")
+    for name in ("new.xyz", "old.xyz"):
+        shutil.copy(folder / name, tmp_path)
+    zstruct.build([folder / "old.xyz", folder / "new.xyz"], tmp_path / "all.zarr", progress=False)
+
+    def seen(store):
+        reader = zstruct.StructureReader(store, ["energy", "positions"], "float64", neighbors=3.0)
+        batch = reader.take(np.arange(len(reader)))
+        centres = np.repeat(np.arange(len(batch)), batch.n_atoms)[batch.pairs[0].index[0]]
+        rows = np.split(batch.columns["positions"], batch.offsets[1:-1])
+        n_pairs = np.bincount(centres, minlength=len(batch))
+        return batch.columns["energy"].tolist(), rows, n_pairs.tolist()
+
+    energies, rows, n_pairs = seen(tmp_path / "all.zarr")
+    of = dict(zip(energies, zip(rows, n_pairs, strict=True), strict=True))
+    ones = [("append", f"new.xyz@{4 * k}:{4 * k + 4}", {}) for k in range(each)]
+    others = [("append", f"old.xyz@{k}:{k + 9}", {"repeat": True}) for k in range(each)]
+    found = [("featurize", pairs, {})] * 2 * each
+    processes = [
+        spawner.Process(target=_in_turn, args=(tmp_path, tmp_path / f"{k}.txt", calls))
+        for k, calls in enumerate((ones, others, found))
+    ]
+    for process in processes:
+        process.start()
+    n_seen = 0
+    while any(process.is_alive() for process in processes) or not n_seen:
+        with contextlib.suppress(ChangedInputError, zstruct.StaleGroupError):
+            energies, rows, n_pairs = seen(Store(tmp_path / "s.zarr"))
+            assert energies[:60] == [*of][:60]
+            for energy, positions, n in zip(energies, rows, n_pairs, strict=True):
+                assert np.array_equal(positions, of[energy][0])
+                assert n == of[energy][1]
+            n_seen += 1
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert sum(int((tmp_path / f"{k}.txt").read_text()) for k in range(3)) > 0
+    assert Store(tmp_path / "s.zarr").n_structures == 60 + each * 13
+    zstruct.featurize(tmp_path / "s.zarr", pairs, progress=False)
+    zstruct.verify(tmp_path / "s.zarr")
+    assert len(zstruct.log(tmp_path / "s.zarr")) == 1 + 2 * each
 
 
 def test_readers_have_what_they_opened_or_are_told(spawner, tmp_path, made, long_run):

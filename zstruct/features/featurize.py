@@ -185,17 +185,17 @@ def featurize(
     kinds: list[GroupKind] = ["features", "derivatives"] if derivatives else ["features"]
     if isinstance(descriptor, NeighborList):
         kinds = ["neighbors"]
-    wanted = {kind: _attrs(opened, kind, descriptor, dtype, only) for kind in kinds}
-    identity = hashlib.sha256(json.dumps([called, wanted], sort_keys=True).encode()).hexdigest()
     path = Path(os.path.realpath(opened.path))  # beside the store itself, not beside a link to it
     work = working_directory(path)
     safe = f"what is whole stays in {work.path}, and nothing of the store is lost"
     n_known = 0
     with writing(work.path, safe), work:
-        if recover(path, work.path) == identity:  # killed while cleaning up
+        recovered, there = recover(path, work.path), Store(path)  # others may have been at it until now
+        wanted = {kind: _attrs(there, kind, descriptor, dtype, only) for kind in kinds}
+        identity = hashlib.sha256(json.dumps([called, wanted], sort_keys=True).encode()).hexdigest()
+        if recovered == identity:  # killed while cleaning up
             todo, whole = kinds, True
         else:
-            there = Store(path)
             for kind in kinds:
                 check_distinct(there, kind, called)
             known = {}
@@ -216,16 +216,16 @@ def featurize(
                 write_json(work.path / JOB, begun)
             try:
                 make(job, there, wanted, runner)
-                publish(path, work.path, called, todo, identity, opened.digest)
+                publish(path, work.path, called, todo, identity, there.digest)
             except ZstructError as error:
-                check_same(path, opened.digest)  # or else the store may look damaged
+                check_same(path, there.digest)  # or else the store may look damaged
                 if isinstance(error, InputError | CorruptStoreError):
                     work.remove([LABELLING])  # to go on would end there again: something has to change
                 raise
             finally:
                 runner.close()
         work.remove(keep=[LABELLING])
-    return _report(given, called, kinds, todo, n_known, time.perf_counter() - began)
+        return _report(given, called, kinds, todo, n_known, time.perf_counter() - began)
 
 
 def _check(

@@ -28,6 +28,7 @@ from zstruct.errors import (
     ZstructError,
 )
 from zstruct.paths_and_urls import check_writable
+from zstruct.store.catalog import refuse_changed
 from zstruct.store.group_publication import (
     SCRATCH,
     check_distinct,
@@ -243,6 +244,8 @@ def require_group(
         If it was made for other content than the store has now.
     StoreFormatError
         If it was written by a newer zstruct.
+    ChangedInputError
+        If another store is where the one that is given was opened.
     """
     given = Store.of(store)
     # What was listed elsewhere before may not show what is new there, or what was replaced.
@@ -255,6 +258,8 @@ def require_group(
             f"the store {given.path} has no {noun} {shown(name)}; {has}; make one with {function}"
         )
     opened, attrs = found
+    if opened.digest != given.digest:  # a group of what was opened may be in what took its place, too
+        refuse_changed(given.path, "")
     version = str(attrs.get("encoding-version"))
     known = GROUP_VERSIONS.get(kind, (GROUP_VERSION.split(".")[0],))
     if version.split(".")[0] not in known:
