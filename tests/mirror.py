@@ -204,7 +204,7 @@ THROUGH = {
     "reporting/test_page.py": ["reporting/findings", "reporting/sections", "reporting/tables"],
     "reporting/test_sample.py": ["reporting/groups"],
     "reporting/test_writing.py": ["cli/report", "reporting/options"],
-    "similarity/test_duplicates.py": ["similarity/chosen", "similarity/csv_rows"],
+    "similarity/test_duplicates.py": ["similarity/chosen"],
     "similarity/test_search.py": [
         "similarity/fingerprints",
         "similarity/kernels/fingerprints",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import html
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["counted", "html_list", "html_table", "nearest", "sized", "written_unit"]
+__all__ = ["counted", "csv_text", "html_list", "html_table", "nearest", "sized", "written_unit"]
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _POWER = re.compile(r"(.*?)(-?)((?:\d+(?:\.\d+)?)?)", re.DOTALL)
@@ -39,6 +41,27 @@ def sized(nbytes: float) -> str:
             return f"{nbytes:,.3g} {unit}" if unit != "B" else f"{nbytes:,.0f} B"
         nbytes /= 1000
     return f"{nbytes:,.3g} TB"
+
+
+def csv_text(columns: Mapping[str, Iterable[object]]) -> str:
+    """Return columns of equal length as CSV with a header; None and NaN are empty.
+
+    Numbers have all their digits, if they are Python's.
+
+    Examples
+    --------
+    >>> print(csv_text({"structure": [3, 5], "energy": [0.1, None]}), end="")
+    structure,energy
+    3,0.1
+    5,
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        # NaN differs from itself.
+        writer.writerow(["" if value is None or value != value else value for value in row])
+    return out.getvalue()
 
 
 def written_unit(unit: str) -> str:

@@ -25,9 +25,9 @@ from zstruct.parallel import WORKERS
 from zstruct.query import Selection
 from zstruct.ragged import segment_reduce
 from zstruct.schema import ATOM, Field
-from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import check_fractions
 from zstruct.stats.scan import Part, Stretch, scan
+from zstruct.store.datasets import Dataset
 from zstruct.store.labelled import LabelledStore, labelled
 from zstruct.store.splits import open_split
 from zstruct.store.store import Store

@@ -28,7 +28,8 @@ from zstruct.loading.lifetime import Closed
 from zstruct.loading.moved_options import MOVED
 from zstruct.loading.pipeline import Pipeline
 from zstruct.loading.recipe import Recipe
-from zstruct.query import Selection, asked, narrowed
+from zstruct.query import Selection, narrowed
+from zstruct.query.selection import asked
 from zstruct.store.labelled import labelled
 from zstruct.store.store import Store
 from zstruct.to_ase import atoms_at

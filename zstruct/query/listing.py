@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from zstruct.query.selection import Selection, narrowed
 from zstruct.query.table import StoreTable
 from zstruct.store.labelled import labelled
 from zstruct.store.store import Store
+from zstruct.text import csv_text
 
 __all__ = ["Listing", "listing"]
 
@@ -55,11 +54,7 @@ class Listing:
 
     def csv(self) -> str:
         """Return it as CSV with a header; numbers have all their digits, and what is missing is empty."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([_FIRST, *self.columns])
-        writer.writerows(["" if value is None else value for value in row] for row in self.rows())
-        return out.getvalue()
+        return csv_text({_FIRST: self.structures.tolist(), **self.columns})
 
     def __str__(self) -> str:
         texts = [[_written(value) for value in row] for row in self.rows()]

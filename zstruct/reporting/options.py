@@ -13,7 +13,7 @@ from zstruct.keywords import set_fields
 from zstruct.parallel import chosen_workers
 from zstruct.query import Selection
 from zstruct.similarity.duplicates import TOLERANCE
-from zstruct.splits.split import Dataset
+from zstruct.store.datasets import Dataset
 from zstruct.store.store import Store
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from zstruct.geometry.distances import shortest_distances
 from zstruct.geometry.volumes import cell_volumes
 from zstruct.moments import Moments
 from zstruct.ragged import segment_reduce
-from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import Magnitudes
 from zstruct.stats.reference_fit import fit_references
 from zstruct.stats.references import References, chosen_references
 from zstruct.stats.scan import Part, Stretch, scan
+from zstruct.store.datasets import Dataset
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import shown
-from zstruct.errors import InputError
 from zstruct.geometry.structures import Structures
 from zstruct.ragged import chosen_rows, counts_to_offsets
+from zstruct.store.datasets import store_and_rows, structures_once
 from zstruct.store.scattered import read_scattered, read_segments
 from zstruct.store.store import Store
 
@@ -38,7 +36,7 @@ class Chosen:
 
     @classmethod
     def of(cls, given: Any, storage_options: Mapping[str, Any] | None) -> Chosen:
-        """Return those of a store, of its path, or of a dataset: anything with `store` and `structures`.
+        """Return those of a store, of its path, or of a dataset.
 
         Raises
         ------
@@ -47,12 +45,8 @@ class Chosen:
         """
         if isinstance(given, Chosen):
             return given
-        if isinstance(given, str | os.PathLike | Store):
-            return cls(Store.of(given, storage_options))
-        if not (hasattr(given, "store") and hasattr(given, "structures")):
-            raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
-        rows = np.unique(np.asarray(given.structures, dtype=np.int64))
-        return cls(given.store, None if len(rows) == given.store.n_structures else rows)
+        store, rows = store_and_rows(given, storage_options)
+        return cls(store, structures_once(store, rows))
 
     def __len__(self) -> int:
         return self.store.n_structures if self.rows is None else len(self.rows)

@@ -18,11 +18,10 @@ from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.progress import Runner
 from zstruct.similarity.chosen import Chosen
-from zstruct.similarity.csv_rows import written
 from zstruct.similarity.fingerprints import fingerprints
 from zstruct.similarity.search import find_duplicates
 from zstruct.store.store import Store
-from zstruct.text import counted
+from zstruct.text import counted, csv_text
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client
@@ -199,7 +198,7 @@ class Duplicates:
 
     def csv(self) -> str:
         """Return a row for each member as CSV with a header; numbers have all their digits, NaN is empty."""
-        return written(self.columns)
+        return csv_text({name: column.tolist() for name, column in self.columns.items()})
 
     def __str__(self) -> str:
         within = f"within {self.tolerance:g} angstrom"

@@ -15,6 +15,7 @@ from zstruct.arguments import shown
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.paths_and_urls import path_of
 from zstruct.sources.source import Source
+from zstruct.store.datasets import is_dataset
 from zstruct.store.store import Store
 
 __all__ = ["items_of"]
@@ -89,12 +90,7 @@ def _number_of(run: list[Any]) -> int:
 
 
 def _is_whole(item: Any) -> bool:
-    return isinstance(item, (str, bytes, os.PathLike, Source, Store)) or _is_view(item)
-
-
-def _is_view(item: Any) -> bool:
-    """Tell whether something reads structures of a store, all or some, as a reader or a dataset does."""
-    return isinstance(getattr(item, "store", None), Store) and hasattr(item, "structures")
+    return isinstance(item, (str, bytes, os.PathLike, Source, Store)) or is_dataset(item)
 
 
 def _holds_structure(kind: type) -> bool:
@@ -113,7 +109,7 @@ def _holds_structure(kind: type) -> bool:
 def _single(item: Any) -> str | Source:
     if isinstance(item, Source):
         return item
-    if isinstance(item, Store) or _is_view(item):
+    if isinstance(item, Store) or is_dataset(item):
         from zstruct.sources.store.source import StoreSource
 
         if isinstance(item, Store):

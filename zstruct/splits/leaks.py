@@ -14,12 +14,11 @@ from zstruct.arguments import check
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.similarity.chosen import Chosen
-from zstruct.similarity.csv_rows import written
 from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
 from zstruct.store.split_parts import Split
 from zstruct.store.splits import open_split
 from zstruct.store.store import Store
-from zstruct.text import counted
+from zstruct.text import counted, csv_text
 
 if TYPE_CHECKING:
     from zstruct.parallel import Client
@@ -79,7 +78,7 @@ class Leaks:
 
     def csv(self) -> str:
         """Return a row for each structure as CSV with a header."""
-        return written(self.columns)
+        return csv_text({name: column.tolist() for name, column in self.columns.items()})
 
     def __str__(self) -> str:
         within = f"within {self.duplicates.tolerance:g} angstrom"

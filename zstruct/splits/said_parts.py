@@ -13,6 +13,7 @@ from zstruct.errors import InputError
 from zstruct.query.selection import Selection
 from zstruct.similarity.duplicates import Duplicates
 from zstruct.splits.sizes import codes_of
+from zstruct.store.datasets import is_dataset
 from zstruct.store.store import Store
 
 __all__ = ["codes_of_parts"]
@@ -57,7 +58,7 @@ def codes_of_parts(
         elif isinstance(given, Duplicates):
             found[label] = _places(given.structures(opened), rows)
             continue
-        elif hasattr(given, "structures") and hasattr(given, "store"):
+        elif is_dataset(given):
             if given.store.digest != opened.digest:
                 raise InputError(
                     f"the part {label!r} is a dataset of {given.store.path}, not of {opened.path}"

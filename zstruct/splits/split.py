@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +21,14 @@ from zstruct.splits.allocation import dealt, dealt_whole, rounded
 from zstruct.splits.said_parts import codes_of_parts
 from zstruct.splits.sizes import counts_of, is_row, labels_of, parts_of_file
 from zstruct.splits.strata import By, grouped, stratified
+from zstruct.store.datasets import Dataset, store_and_rows
 from zstruct.store.groups import check_place
 from zstruct.store.split_parts import Split
 from zstruct.store.splits import check_folds, keep_split
 from zstruct.store.store import Store
 from zstruct.text import counted
 
-__all__ = ["Dataset", "kfold", "split"]
-
-
-class Dataset(Protocol):
-    """What has a store and says which of its structures it holds, as `ZarrStructureDataset` does."""
-
-    store: Store
-
-    @property
-    def structures(self) -> NDArray[np.int64]:
-        """Which structures of the store these are, shape (n,)."""
-        ...
+__all__ = ["kfold", "split"]
 
 
 Strata = By | Sequence[By]
@@ -248,19 +238,16 @@ def _opened(
     given: str | os.PathLike[str] | Store | Dataset, storage_options: Mapping[str, Any] | None
 ) -> tuple[Store, NDArray[np.int64]]:
     """Return the store and which of its structures are to be split."""
-    if isinstance(given, str | os.PathLike | Store):
-        opened = Store.of(given, storage_options)
+    opened, rows = store_and_rows(given, storage_options)
+    if rows is None:
         return opened, np.arange(opened.n_structures)
-    if not (hasattr(given, "store") and hasattr(given, "structures")):
-        raise InputError(f"a store, its path or a dataset of it can be split, not {shown(given)}")
-    rows = np.asarray(given.structures)
     found, times = np.unique(rows, return_counts=True)
     if len(found) < len(rows):
         raise InputError(
             f"the dataset has structure {found[times > 1][0]} of the store more than once: "
             "it could be in two parts; split first, then repeat"
         )
-    return given.store, rows
+    return opened, rows
 
 
 def _recipe(by: By, seed: int, stratify: Strata | None, bins: int) -> dict[str, Any]:

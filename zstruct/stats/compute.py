@@ -21,13 +21,13 @@ from zstruct.keywords import keywords
 from zstruct.moments import Moments
 from zstruct.parallel import WORKERS
 from zstruct.query import Selection
-from zstruct.splits.split import Dataset
 from zstruct.stats.histogram import Magnitudes, check_fractions, collected
 from zstruct.stats.kernels import summarize_forces
 from zstruct.stats.references import References, chosen_references
 from zstruct.stats.scan import Part, Stretch, scan
 from zstruct.stats.storage import NOUN, keep_statistics
 from zstruct.stats.summary import Species, Statistics
+from zstruct.store.datasets import Dataset
 from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 

@@ -23,9 +23,9 @@ from zstruct.geometry.distances import shortest_distances
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.schema import STRUCTURE, safe_names
-from zstruct.splits.split import Dataset
 from zstruct.stats.references import KIND, NOUN, References, keep_references
 from zstruct.stats.scan import Part, Stretch, scan
+from zstruct.store.datasets import Dataset
 from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 from zstruct.text import counted

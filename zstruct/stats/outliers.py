@@ -21,13 +21,12 @@ from zstruct.query.binding import Asked, to_read
 from zstruct.query.operands import NumberOperand
 from zstruct.query.reading import read_column
 from zstruct.query.values import ATOMS, ReferencedEnergy
-from zstruct.similarity.csv_rows import written
-from zstruct.splits.split import Dataset
 from zstruct.stats.reference_fit import fit_references
 from zstruct.stats.references import KIND, References, chosen_references, references_of_build
 from zstruct.stats.scan import Part
+from zstruct.store.datasets import Dataset
 from zstruct.store.store import Store
-from zstruct.text import counted
+from zstruct.text import counted, csv_text
 
 __all__ = ["KINDS", "Outliers", "outliers"]
 
@@ -121,7 +120,7 @@ class Outliers:
     @keywords()
     def csv(self) -> str:
         """Return a row for each structure and kind as CSV with a header."""
-        return written(self.columns)
+        return csv_text({name: column.tolist() for name, column in self.columns.items()})
 
     def __str__(self) -> str:
         lines = [f"{self.store.path}: {counted(self.n_structures, 'structure')}"]

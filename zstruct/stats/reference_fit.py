@@ -23,8 +23,8 @@ from zstruct.errors import InputError
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.query import Selection
-from zstruct.splits.split import Dataset
 from zstruct.stats.scan import Part, Stretch, scan
+from zstruct.store.datasets import Dataset
 from zstruct.store.groups import check_place
 from zstruct.store.store import Store
 

@@ -21,7 +21,7 @@ from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError
 from zstruct.progress import Runner
 from zstruct.query import Selection, narrowed
 from zstruct.schema import ATOM
-from zstruct.splits.split import Dataset
+from zstruct.store.datasets import Dataset, store_and_rows, structures_once
 from zstruct.store.digests import rows_digest
 from zstruct.store.labelled import labelled, labels_of
 from zstruct.store.labels import open_labels
@@ -93,8 +93,9 @@ class Part:
             raise ArgumentTypeError(f"labels is the name of labels, or None, not {shown(labels)}")
         if isinstance(given, Part):
             return given
-        if isinstance(given, str | os.PathLike | Store):
-            store = labelled(Store.of(given, storage_options), labels)
+        store, rows = store_and_rows(given, storage_options)
+        if rows is None:
+            store = labelled(store, labels)
             if select is not None:
                 selection = Selection().select(select, split=split)
                 rows = narrowed(selection, store)
@@ -103,15 +104,12 @@ class Part:
                 return cls(store)
             name, label = ("default", split) if isinstance(split, str) else split
             return cls(store, np.flatnonzero(open_part(store, name, label)), (name, label))
-        if not (hasattr(given, "store") and hasattr(given, "structures")):
-            raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
         if split is not None or select is not None or labels is not None:
             raise InputError(
                 "a dataset is a part with labels already: give it without split, select and labels, or give "
                 "the store"
             )
-        rows = np.unique(np.asarray(given.structures, dtype=np.int64))
-        return cls(given.store, None if len(rows) == given.store.n_structures else rows)
+        return cls(store, structures_once(store, rows))
 
     def __len__(self) -> int:
         return self.store.n_structures if self.rows is None else len(self.rows)
