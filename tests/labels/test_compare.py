@@ -168,7 +168,7 @@ def test_it_is_drawn(store, model, monkeypatch):
     found = zstruct.compare(store, "model", by=[])
     axes = found.plot("forces")
     assert axes.get_title().startswith("forces: MAE ")
-    assert axes.get_xlabel() == "the store's own (eV angstrom-1)"
+    assert axes.get_xlabel() == "the store's own (eV/Å)"
     assert found.plot(ax=axes) is axes
     plt.close("all")
     from zstruct.explore.parity import plot_parity
