@@ -84,6 +84,10 @@ def _looked_through(values: np.ndarray, picks: int) -> np.ndarray:
 
 
 def _of_scikit_matter(values: np.ndarray, picks: int) -> np.ndarray:
+    import scipy.interpolate.interpnd as interpnd
+
+    # Convex hulls beside it want a name that newer SciPy has not.
+    vars(interpnd).setdefault("_ndim_coords_from_arrays", None)
     from skmatter.sample_selection import FPS
 
     return FPS(initialize=0, n_to_select=picks).fit(values).selected_idx_

@@ -1,10 +1,11 @@
 """``zstruct live`` writes a page, and serves it."""
 
-import os
+import functools
 import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import ase.build
@@ -23,7 +24,11 @@ def test_a_page_is_written_and_served(tmp_path, capsys):
     assert cli.main(["live", str(path), "--sample", "0"]) == 1
     assert "sample" in capsys.readouterr().err
     command = [sys.executable, "-m", "zstruct", "live", str(path), "-o", str(tmp_path / "page"), "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as running:
+    # Whoever runs the tests may ignore interruptions.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as running:
+        limit = threading.Timer(60, running.kill)
+        limit.start()
         url = next(found[0] for line in running.stdout if (found := re.match(r"http://\S+", line)))
         assert url.endswith("/page/")
         with urllib.request.urlopen(url) as page:
@@ -32,7 +37,8 @@ def test_a_page_is_written_and_served(tmp_path, capsys):
         with urllib.request.urlopen(part) as answer:
             assert (answer.status, len(answer.read())) == (206, 4)
         running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 0
+        assert running.wait() == 0
+        limit.cancel()
 
 
 def test_a_report_can_be_live(tmp_path, capsys):

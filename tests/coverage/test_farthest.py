@@ -108,11 +108,11 @@ def test_a_file_does_as_memory_does(monkeypatch, small_levels, rng):
         np.testing.assert_array_equal(a, b)
 
 
-def test_picks_are_those_of_scikit_matter(rng):
-    skmatter = pytest.importorskip("skmatter.sample_selection")
+@pytest.mark.filterwarnings("ignore:Passing more than 2 positional arguments:DeprecationWarning")
+def test_picks_are_those_of_scikit_matter(rng, scikit_matter):
     for width in (3, 40):
         values = rng.normal(size=(3000, width)) * rng.random(width)
-        judge = skmatter.FPS(initialize=5, n_to_select=400).fit(values)
+        judge = scikit_matter.FPS(initialize=5, n_to_select=400).fit(values)
         picked, far = farthest_of(vectors_like(values), 400, first=5)
         assert picked.tolist() == judge.selected_idx_.tolist()
         np.testing.assert_allclose(far[1:], np.sqrt(judge.get_select_distance()[1:]), rtol=1e-9)

@@ -57,9 +57,8 @@ def test_structures_that_have_nothing_come_last():
     assert leverage_of(vectors_like(np.zeros((3, 2))), 3)[0].tolist() == [0, 1, 2]
 
 
-def test_scores_are_those_of_scikit_matter(rng):
-    skmatter = pytest.importorskip("skmatter.sample_selection")
+def test_scores_are_those_of_scikit_matter(rng, scikit_matter):
     values = rng.normal(size=(400, 9))
-    judge = skmatter.CUR(n_to_select=60, k=4, recompute_every=0).fit(values)
+    judge = scikit_matter.CUR(n_to_select=60, k=4, recompute_every=0).fit(values)
     picked, _ = leverage_of(vectors_like(values), 60, rank=4)
     assert picked.tolist() == judge.selected_idx_.tolist()
