@@ -218,6 +218,13 @@ def test_a_full_disk_is_a_sentence(store, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
+def test_a_name_that_is_too_long_is_a_sentence(store, tmp_path):
+    for name in ("x" * 250 + ".xyz", "x" * 242 + ".xyz"):  # with what is made beside it, too
+        with pytest.raises(InputError, match=r"can't write to .*: File name too long"):
+            zstruct.export(store, tmp_path / name, progress=False)
+    assert not [*tmp_path.glob("x*")]
+
+
 def test_links_stay_links(store, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "out")
     zstruct.export(store, tmp_path / "link", Lines(), progress=False, overwrite=True)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import FLAG, check, choice, count, require
+from zstruct.arguments import FLAG, check, choice, count, require, shown
 from zstruct.coverage.spectrum import Spectrum, blocks_of, first_axes
 from zstruct.coverage.vectors import Vectors, vectors_of
-from zstruct.errors import InputError, MissingExtraError
+from zstruct.errors import ArgumentTypeError, InputError, MissingExtraError
 from zstruct.features.external.group import add
 from zstruct.features.groups import open_group
 from zstruct.keywords import keywords
@@ -144,6 +144,8 @@ def project(
     require("standardise", FLAG, standardise)
     wanted = count("n", n, 1)
     check_name(name, "a group")
+    if not isinstance(features, str):
+        raise ArgumentTypeError(f"features is the name of stored features, not {shown(features)}")
     if name == features:
         raise InputError(f"the map of features {features!r} needs a name of its own")
     opened = Store(path)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from zstruct.disk import sync_to_disk, sync_tree
-from zstruct.errors import StoreExistsError
+from zstruct.errors import InputError, StoreExistsError
 from zstruct.store.workdir import WorkingDirectory, exchange
 
 __all__ = ["ExportTarget"]
@@ -35,12 +35,17 @@ class ExportTarget:
     StoreExistsError
         If something is there that may not be replaced.
     InputError
-        If a directory of the working directory's name is there that zstruct did not make, or can't be made.
+        If a directory of the working directory's name is there that zstruct did not make, or can't be made,
+        or if the name is too long.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool):
         self.path = Path(os.path.abspath(os.path.expanduser(path)))
-        if self.path.is_symlink():
+        try:
+            is_link = self.path.is_symlink()
+        except OSError as error:  # a name that is too long
+            raise InputError(f"can't write to {self.path.parent}: {error.strerror}") from error
+        if is_link:
             self.path = Path(os.path.realpath(self.path))
         self._overwrite = overwrite
         self._work = self.path.with_name(self.path.name + _SUFFIX)
