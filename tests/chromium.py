@@ -63,7 +63,7 @@ class Browser:
         self._left, self._count, self.events = b"", 0, []
 
     def page(self, path, width=1280, height=900, dark=False):
-        """Return a page that a file was opened in, when it is loaded."""
+        """Return a page that a file, or a URL, was opened in, when it is loaded."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session, target)
@@ -78,7 +78,7 @@ class Browser:
         )
         theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[theme])
-        page.call("Page.navigate", url=path.absolute().as_uri())
+        page.call("Page.navigate", url=path if isinstance(path, str) else path.absolute().as_uri())
         page.wait("Page.loadEventFired")
         return page
 

@@ -145,4 +145,4 @@ def element_look(z: int) -> dict[str, Any]:
 
     red, green, blue = (round(255 * float(x)) for x in jmol_colors[min(z, len(jmol_colors) - 1)])
     radius = float(covalent_radii[min(z, len(covalent_radii) - 1)])
-    return {"symbol": SYMBOLS[z], "color": [red, green, blue], "radius": radius}
+    return {"symbol": SYMBOLS[z] if z < len(SYMBOLS) else "X", "color": [red, green, blue], "radius": radius}

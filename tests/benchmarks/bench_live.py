@@ -15,7 +15,7 @@ import numpy as np
 
 import zstruct
 from tests.benchmarks.common import machine, median, show
-from tests.reporting.live_browser import Browser, executable
+from tests.chromium import Browser, executable
 from tests.reporting.test_live import READY, Counting, until
 from zstruct.reporting.live import live_report
 

@@ -22,7 +22,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from PIL import Image
 
 import zstruct
-from tests.reporting.live_browser import Browser, executable
+from tests.chromium import Browser, executable
 from tests.servers import SECONDS_BETWEEN_LOOKS, Folder
 from zstruct.errors import InputError
 from zstruct.reporting.live import live_report

@@ -27,7 +27,7 @@ from zstruct.to_ase import element_look
 
 __all__ = ["LiveReport", "live_report"]
 
-_SAID = "live.json"
+_SAID, _STYLE = "live.json", "report.css"
 _SIZE = 20_000
 _NAME = Option("a text, or None", lambda value: value is None or isinstance(value, str))
 
@@ -199,8 +199,9 @@ def _write(folder: Path, said: bytes) -> None:
 @cache
 def _files() -> dict[str, bytes]:
     """Return the files that all pages have, by their paths in the folder."""
-    own = resources.files("zstruct") / "reporting" / "live_page"
-    return {
+    reporting = resources.files("zstruct") / "reporting"
+    own = reporting / "live_page"
+    return {_STYLE: (reporting / "assets" / _STYLE).read_bytes()} | {
         inside + entry.name: entry.read_bytes()
         for folder, inside in ((own, ""), (own / "vendor", "vendor/"))
         for entry in folder.iterdir()

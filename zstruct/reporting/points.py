@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from ase.data import covalent_radii
-from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from zstruct.compositions import compositions, distinct_compositions
-from zstruct.elements import SYMBOLS
 from zstruct.ragged import counts_to_offsets, segment_reduce
 from zstruct.stats.scan import Part
 from zstruct.store.scattered import read_scattered, read_segments
+from zstruct.to_ase import element_look
 
 __all__ = ["MOST_ATOMS", "Column", "Points", "points_of"]
 
@@ -131,7 +129,7 @@ def points_of(
             for one, _ in columns
         ],
         "formulas": list(map(str, texts)),
-        "elements": {str(z): _element(int(z)) for z in np.unique(numbers)},
+        "elements": {str(z): element_look(int(z)) for z in np.unique(numbers)},
     }
     return Points(about, arrays)
 
@@ -161,10 +159,3 @@ def _scaled(
     )
     unit = np.repeat(np.where(scales > 0, scales, 1.0), np.diff(offsets))[:, None]
     return np.where(there, scales, np.nan).astype(np.float32), np.rint(known / unit * 32_767).astype(np.int16)
-
-
-def _element(z: int) -> dict[str, Any]:
-    """Return how an element is drawn: what is beyond ASE's tables as the last of them."""
-    red, green, blue = (round(255 * float(x)) for x in jmol_colors[min(z, len(jmol_colors) - 1)])
-    radius = float(covalent_radii[min(z, len(covalent_radii) - 1)])
-    return {"symbol": SYMBOLS[z] if z < len(SYMBOLS) else "X", "color": [red, green, blue], "radius": radius}
