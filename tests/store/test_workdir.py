@@ -130,3 +130,23 @@ def test_clearing_removes_links_not_what_they_point_to(tmp_path):
         assert os.listdir(work.path) == ["lock"]
         work.remove()
     assert tree_bytes(theirs) == before
+
+
+def test_a_directory_that_its_holder_is_removing_is_taken_as_soon_as_it_is_gone(tmp_path, monkeypatch):
+    """It is looked at when there is work in it, and holds neither work nor lock when that is opened."""
+    path = tmp_path / "train.zarr.building"
+    path.mkdir()
+    for name in ("lock", "part"):
+        (path / name).touch()
+    listed = os.listdir
+
+    def removed_once_listed(folder):
+        names = listed(folder)
+        for name in names:
+            (path / name).unlink()
+        monkeypatch.setattr(os, "listdir", listed)
+        return names
+
+    monkeypatch.setattr(os, "listdir", removed_once_listed)
+    with WorkingDirectory(path, "building") as held:
+        assert os.listdir(held.path) == ["lock"]

@@ -97,7 +97,8 @@ class WorkingDirectory:
             flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if alone else 0)
             lock = os.open(self._lock_file, flags, 0o666)
         except FileNotFoundError:
-            if self.path.exists() and not self._lock_file.exists():
+            left = os.listdir(self.path)  # nothing, if the holder before us is just removing the directory
+            if left and _LOCK not in left:
                 self._refuse("holds files, but no lock of zstruct")
             raise
         except OSError as error:
