@@ -15,6 +15,11 @@ from hypothesis import is_hypothesis_test, settings
 
 EXAMPLES, LONG_EXAMPLES, FEWEST_EXAMPLES = 0.4, 10, 5  # of those that a property's settings say
 REPORTED = ("zarr", "numcodecs", "numpy", "xarray", "dask", "numba", "pandas", "ase")
+
+# What an example takes says nothing: kernels are compiled and modules imported in it, and machines are busy.
+settings.register_profile("zstruct", deadline=None)
+settings.load_profile("zstruct")
+
 WITHOUT_TORCH = find_spec("torch") is None
 # Their examples make tensors.
 collect_ignore_glob = ["zstruct/layouts/*", "zstruct/transforms/transform.py"] if WITHOUT_TORCH else []
@@ -65,7 +70,7 @@ def pytest_collection_modifyitems(config, items):
             said = function._hypothesis_internal_use_settings  # there is no public way to change it
             n = said.max_examples
             n = n * LONG_EXAMPLES if long_run else max(min(n, FEWEST_EXAMPLES), round(n * EXAMPLES))
-            function._hypothesis_internal_use_settings = settings(said, max_examples=n, deadline=None)
+            function._hypothesis_internal_use_settings = settings(said, max_examples=n)
     if not long_run:
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)

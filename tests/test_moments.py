@@ -4,7 +4,7 @@ import json
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zstruct.moments import ColumnMoments, Moments
@@ -14,7 +14,6 @@ FIELDS = ("mean", "squares", "min", "max")
 
 
 @given(st.lists(st.lists(floats, max_size=6), min_size=1, max_size=6), st.integers(0, 4))
-@settings(deadline=None)
 def test_moments_merge_in_any_grouping(lists, cut):
     parts = [Moments.of(np.array(values)) for values in lists]
     whole = np.concatenate([np.array(values, float) for values in lists])
@@ -45,7 +44,6 @@ def columns_of(rows):
 
 
 @given(st.lists(st.lists(st.tuples(floats, floats), min_size=1, max_size=5), min_size=1, max_size=5))
-@settings(deadline=None)
 def test_columns_merge_to_those_of_all_rows(lists):
     parts = [np.array(rows) for rows in lists]
     total = columns_of(parts[0])
@@ -63,7 +61,6 @@ def test_columns_merge_to_those_of_all_rows(lists):
 
 
 @given(st.lists(floats, min_size=1, max_size=5), st.lists(floats, min_size=1, max_size=5))
-@settings(deadline=None)
 def test_a_column_is_merged_as_one_quantity_is(first, second):
     parts = [Moments.of(values) for values in (first, second)]
     numbers = [(m.count, *(getattr(m, name) for name in FIELDS)) for m in parts]

@@ -11,7 +11,7 @@ from zstruct.random import _feistel, _keys, _permuted, _sent, _shuffled, permute
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**63), st.integers(0, 100))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_permutation_is_one_and_any_part_of_it_can_be_had(n, seed, epoch):
     whole = permuted(np.arange(n), n, seed, epoch)
     assert np.array_equal(np.sort(whole), np.arange(n))
@@ -47,7 +47,7 @@ def test_tables_of_the_rounds_send_numbers_where_the_rounds_do(bits):
 @given(st.integers(4097, 2**40), st.integers(0, 1500), st.integers(0, 2**63))
 @example(2**13, 1024, 1)  # nobody is outside
 @example(2**13 + 1, 1025, 2)  # every other one is
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kernels_permute_as_numpy_does(n, length, seed):
     positions = np.random.default_rng(seed).integers(0, n, length)
     keys, bits = _keys((seed,)), int(n - 1).bit_length()
@@ -59,7 +59,7 @@ def test_kernels_permute_as_numpy_does(n, length, seed):
 
 
 @given(st.integers(0, 10_000), st.integers(0, 2**63))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kernels_shuffle_as_numpy_does(n, seed):
     keys, bits = _keys((seed,)), max(12, int(n - 1).bit_length())
     image = np.empty(n + 1, np.int64)

@@ -44,7 +44,7 @@ def test_text_and_objects_give_the_same_numbers(tmp_path, frames, xyz_file):
         zstruct.verify(tmp_path / f"{name}.zarr")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32), st.integers(1, 40), st.booleans())
 def test_any_structures_come_back(tmp_path_factory, small_chunks, seed, n, shuffled):
     rng = np.random.default_rng(seed)

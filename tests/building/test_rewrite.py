@@ -270,7 +270,7 @@ def made_of(path, values, decimal=None):
     return path
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=arrays(
         np.float64,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zstruct.coverage import farthest, vectors
@@ -61,7 +61,6 @@ def test_picks_are_those_of_looking_at_all(small_levels, rng, width, whole):
     assert not whole or picked.tolist() == expected
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(-2, 2), min_size=2, max_size=2), min_size=1, max_size=40),
     st.sampled_from([1.0, 1e-160, 1e140, 1e-3]),

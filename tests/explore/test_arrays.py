@@ -42,7 +42,7 @@ def outer(values, key):
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @pytest.mark.parametrize(
     "name", ["energy", "cell", "spectrum", "positions", "numbers", "config_type", "site"]
 )
@@ -66,7 +66,7 @@ def test_any_key_picks_what_numpy_picks(path, name, data):
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_formulas_of_any_key(path, structures, data):
     expected = np.array([a.get_chemical_formula("hill") for a in structures], dtype=object)
     variable = lazy(("structure",), StoredFormulas(Store(path)), {})

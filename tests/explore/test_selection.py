@@ -66,7 +66,7 @@ def test_masks(ds, structures):
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_selections_can_be_repeated(path, structures, data):
     part, expected = zstruct.open(path), structures
     for _ in range(data.draw(st.integers(1, 4))):
@@ -197,7 +197,6 @@ def test_picked_means_what_numpy_means(which):
     block=st.integers(1, 20),
     chunk=st.none() | st.integers(1, 7),
 )
-@settings(deadline=None)
 def test_row_blocks_are_whole_structures(counts, block, chunk):
     offsets = np.cumsum([0, *counts])
     rows = np.arange(offsets[-1], dtype=np.int8)

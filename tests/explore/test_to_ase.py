@@ -10,7 +10,7 @@ from tests.strategies import assert_same, random_atoms
 
 
 @given(frames=st.lists(random_atoms(), min_size=1, max_size=20))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_round_trip_is_exact(tmp_path_factory, frames):
     out = tmp_path_factory.mktemp("trip") / "x.zarr"
     zstruct.build(frames, out, progress=False)

@@ -34,7 +34,7 @@ def paths_of(group):
     return set(found)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     sizes=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=3),
     sets=st.lists(datasets(), max_size=6, unique_by=lambda one: one[:2]),

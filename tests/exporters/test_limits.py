@@ -267,7 +267,6 @@ def random_frames(draw):
 
 @pytest.mark.parametrize("format", FILES)
 @settings(
-    deadline=None,
     max_examples=4,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a build takes minutes
     suppress_health_check=list(HealthCheck),

@@ -21,7 +21,7 @@ from zstruct.store.store import Store
 
 
 @given(frames=st.lists(random_atoms(), min_size=1, max_size=6))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_random_stores_are_in_the_table(frames):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -191,7 +191,7 @@ class TestValues:
 
 
 class TestInvariance:
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=20)
     @given(st.integers(0, 2**32 - 1), st.booleans())
     def test_moved_as_a_whole(self, acsf, seed, periodic):
         rng = np.random.default_rng(seed)
@@ -203,7 +203,7 @@ class TestInvariance:
         expected = features(acsf, atoms)[order]
         np.testing.assert_allclose(features(acsf, turned[order]), expected, rtol=1e-9, atol=1e-9)
 
-    @settings(deadline=None, max_examples=10)
+    @settings(max_examples=10)
     @given(st.integers(0, 2**32 - 1), st.tuples(*[st.integers(1, 3)] * 3))
     def test_supercell(self, acsf, seed, repeats):
         atoms = crystal(np.random.default_rng(seed))

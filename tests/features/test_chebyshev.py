@@ -274,7 +274,7 @@ def test_both_changes_at_once_of_more_neighbours_than_fit_into_a_block(angular):
     np.testing.assert_allclose(change, descriptor.jvp(packed, neighbors, tangents), rtol=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.tuples(*[st.floats(-20, 20)] * 3))
 def test_turning_and_moving_change_nothing_and_reordering_only_the_order(seed, shift):
     descriptor, atoms = DESCRIPTORS[0], crystal(seed)
@@ -289,7 +289,7 @@ def test_turning_and_moving_change_nothing_and_reordering_only_the_order(seed, s
     np.testing.assert_allclose(features(descriptor, moved), before[order], atol=1e-9)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.permutations([1, 2, 2]))
 def test_a_supercell_repeats_the_features(seed, repeat):
     descriptor, atoms = DESCRIPTORS[0], crystal(seed)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from zstruct.features.statistics import FirstMoments, by_species
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(0, 2**32 - 1), st.floats(0, 1e6))
 def test_tasks_merge_to_the_statistics_of_all_rows(sizes, seed, offset):
     rng = np.random.default_rng(seed)

@@ -83,7 +83,7 @@ def skewed(rng: np.random.Generator) -> np.ndarray:
 
 class TestAgainstAse:
     @given(seed=seeds, pbc=pbcs, n=st.integers(1, 30), spread=st.sampled_from([1.0, 3.0, 40.0]))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_any_cell(self, seed, pbc, n, spread):
         rng = np.random.default_rng(seed)
         cell = rng.normal(size=(3, 3)) * rng.uniform(1.5, 8)
@@ -94,26 +94,26 @@ class TestAgainstAse:
         assert_as_ase(gas(rng, n, cell, pbc, spread), rng.uniform(0.5, 6))
 
     @given(seed=seeds, pbc=pbcs, n=st.integers(1, 4))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_cells_badly_skewed(self, seed, pbc, n):
         rng = np.random.default_rng(seed)
         assert_as_ase(gas(rng, n, skewed(rng), pbc, 2.0), rng.uniform(0.5, 3))
 
     @given(seed=seeds, n=st.integers(0, 60), scale=st.sampled_from([0.5, 3.0, 1e4]))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_no_cell(self, seed, n, scale):
         rng = np.random.default_rng(seed)
         assert_as_ase(ase.Atoms(np.ones(n, int), positions=rng.normal(size=(n, 3)) * scale), 4.0)
 
     @given(seed=seeds, pbc=pbcs)
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     def test_many_atoms(self, seed, pbc):
         rng = np.random.default_rng(seed)
         cell = np.array([[16.0, 0, 0], [7, 17, 0], [-5, 6, 15]]) @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
         assert_as_ase(gas(rng, int(rng.integers(300, 700)), cell, pbc, 1.5), 4.0)
 
     @given(seed=seeds, pbc=pbcs)
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_atoms_on_a_lattice(self, seed, pbc):
         # On edges of cells and bins, several at one place; no distance is near to the cutoff.
         rng = np.random.default_rng(seed)
@@ -138,7 +138,7 @@ class TestTheCutoff:
         assert neighbor_list(Structures.of(atoms), np.nextafter(3.0, 4)).n_pairs == 6 * len(atoms)
 
     @given(seed=seeds, n=st.sampled_from([1, 3, 40]))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_both_ends_agree_where_rounding_decides(self, seed, n):
         rng = np.random.default_rng(seed)
         atoms = gas(rng, n, rng.normal(size=(3, 3)) + 4 * np.eye(3), (True, True, True), 9.0)
@@ -269,7 +269,7 @@ class TestPieces:
 
 class TestInvariance:
     @given(seed=seeds, pbc=pbcs, n=st.sampled_from([5, 120]))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_distances(self, seed, pbc, n):
         rng = np.random.default_rng(seed)
         cell = np.diag([9.0, 10, 11]) + rng.normal(size=(3, 3))
@@ -284,7 +284,7 @@ class TestInvariance:
         )
 
     @given(seed=seeds, repeat=st.sampled_from([(2, 1, 1), (1, 3, 2), (3, 3, 3)]))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_supercells(self, seed, repeat):
         rng = np.random.default_rng(seed)
         atoms = gas(rng, 6, np.diag([4.0, 5, 4]) + rng.normal(size=(3, 3)) / 3, (True, True, True), 3.0)

@@ -88,7 +88,7 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     expression=conditions, rows=st.none() | st.lists(st.integers(0, 60), max_size=9), limit=st.none() | limits
 )

@@ -13,7 +13,7 @@ SIDES = st.sampled_from([0.0, 1.5, -2.0, np.nan, 1e200])
 
 
 @pytest.mark.parametrize(("field", "shape"), [("forces", (3,)), ("cell", (3, 3))])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), chunk=st.integers(1, 5), chunks=st.integers(1, 3), first=st.integers(0, 3))
 def test_pieces_and_shards_say_what_all_rows_do(tmp_path_factory, field, shape, data, chunk, chunks, first):
     counts = data.draw(st.lists(st.integers(0, 7), min_size=1, max_size=8).filter(any))

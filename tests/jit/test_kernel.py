@@ -109,7 +109,7 @@ structures = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(structures, st.integers(0, 2**32 - 1))
 def test_shortest_distances(some, seed):
     counts, boxes, pbc = zip(*some, strict=True)

@@ -104,7 +104,7 @@ def test_charges_and_dipoles():
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 3))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_pairs_are_complete(counts, spare):
     rows = max(counts) + spare
     batch = physnet([{"numbers": np.ones(n)} for n in counts], rows, as_numpy=True)

@@ -28,7 +28,7 @@ def policy(source, rows=None, fraction=0.5, minimum=1, **options):
 
 
 @given(fraction=st.floats(0.01, 1), minimum=st.integers(0, 100), epoch=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_as_many_as_said_and_none_without_forces(source, with_forces, fraction, minimum, epoch):
     used = policy(source, fraction=fraction, minimum=minimum).used(epoch)
 

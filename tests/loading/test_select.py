@@ -28,7 +28,7 @@ def largest_forces(source):
 
 
 @given(quantile=st.floats(0, 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_energies_per_atom(source, quantile):
     energies = source.columns["energy"] / source.counts
     limit = np.quantile(energies, quantile)
@@ -51,7 +51,7 @@ def test_energies_less_those_of_free_atoms(plain):
 
 
 @given(quantile=st.floats(0, 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_forces_and_structures_without_them_pass(source, quantile):
     largest = largest_forces(source)
     limit = np.quantile(largest, quantile)

@@ -43,7 +43,7 @@ def taken(step, rows, source):
 
 
 @given(given=st.lists(steps, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_views_of_views_are_what_numpy_makes(source, given):
     view, rows, selection = StructureReader(source.path, ["serial"]), np.arange(N), Selection()
     for step in given:

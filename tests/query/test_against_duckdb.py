@@ -179,7 +179,7 @@ def compares_an_element(ours):
     return "(Ti) ==" in ours or "(Ti) !=" in ours or "== (Ti)" in ours or "!= (Ti)" in ours
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(table=tables(), condition=conditions.filter(lambda pair: not compares_an_element(pair[0])))
 def test_random_expressions_select_what_duckdb_selects(connection, table, condition):
     ours, theirs = condition

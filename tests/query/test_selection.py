@@ -126,7 +126,7 @@ def test_positions_are_those_of_what_is_selected_from(store):
     assert once.select([]).structures(store).tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.integers(0, N - 1), max_size=30), expression=st.sampled_from(sorted(EXPRESSIONS)))
 def test_any_view_is_selected_from_as_its_structures_are(store, structures, rows, expression):
     found = Selection().select(expression).structures(store, np.array(rows, dtype=np.int64))
@@ -526,7 +526,7 @@ def test_views_of_readers_are_selections_and_are_kept_as_splits_that_say_so(stor
     assert "selection" not in zstruct.split(store, [1.0], labels=["all"]).recipe
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(expression=st.sampled_from(sorted(EXPRESSIONS)), first=st.sampled_from(sorted(EXPRESSIONS)))
 def test_readers_and_datasets_of_xarray_select_the_same(store, expression, first):
     view = zstruct.StructureReader(store, ["energy"]).select(first).select(expression)

@@ -76,7 +76,7 @@ def disguised(atoms, rng, noise):
 
 
 @given(st.integers(0, 1 << 30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_same_structure_is_found_whatever_was_done_to_it(seed):
     rng = np.random.default_rng(seed)
     for atoms in structures(rng):
@@ -93,7 +93,7 @@ def nearest(atoms):
 
 
 @given(st.integers(0, 1 << 30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_others_are_not(seed):
     rng = np.random.default_rng(seed)
     for atoms in structures(rng):

@@ -57,13 +57,13 @@ def _compare(packed):
 @example([_PACKED], b"")
 @example([_PACKED, _PACKED], b"")
 @example([bz2.compress(b"")], b"")
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_bytes_are_those_of_the_ordinary_way(streams, behind):
     _compare(b"".join(streams) + behind)
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_damage_is_what_the_ordinary_way_says(data):
     packed = bytearray(_PACKED)
     if data.draw(st.booleans()):

@@ -44,7 +44,7 @@ def test_parts_of_one_file_may_be_compressed_one_by_one(suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_what_is_cut_off_is_a_sentence(suffix, share):
     whole = content(suffix).data

@@ -77,7 +77,7 @@ def test_frames_are_those_of_a_list(files, frames, small_slices, name, text):
     assert energies == [frames[k].get_potential_energy() for k in numbers]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.slices(30))
 def test_any_slice(files, small_slices, wanted):
     text = ":".join("" if x is None else str(x) for x in (wanted.start, wanted.stop, wanted.step))

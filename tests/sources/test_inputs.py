@@ -72,7 +72,7 @@ def test_sources_mix_too(file):
     assert [s.scan()[0].first_frame for s in found[:3]] == [0, 0, 1]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from("paf"), min_size=1, max_size=12))
 def test_any_mixture_keeps_its_order(tmp_path, file, kinds):
     given, right = [], []

@@ -125,7 +125,7 @@ def test_compressed_files_of_programs_are_known_by_name(tree):
 PARTS = st.sampled_from(["a", "b", "*", "**", "a*", "[ab]", "?", "c.xyz", "*.xyz", "b/..", ".h"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PARTS, min_size=1, max_size=4), st.booleans())
 def test_patterns_match_what_glob_matches(tree, parts, absolute):
     root = tree("a/b/c.xyz", "a/c.xyz", "b/a/a/c.xyz", "b/.h/c.xyz", "c.xyz", "ab/x.xyz", "b/[a/c.xyz")

@@ -113,7 +113,7 @@ WHOLE = pickle.dumps(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_damage_is_a_sentence(data):
     changed = bytearray(WHOLE)
@@ -246,7 +246,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(VALUES, st.sampled_from(PROTOCOLS), st.booleans())
 def test_all_that_pickle_writes_is_looked_through(value, protocol, optimized):
     value = [value, value, {"again": value}]

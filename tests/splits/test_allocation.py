@@ -1,7 +1,7 @@
 """Which structure goes to which part: in proportion, whole groups together, as likely as any."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zstruct.random import hashes
@@ -34,7 +34,6 @@ def test_hashes_are_splitmix64():
 
 
 @given(shares, st.integers(1, 12), st.integers(0, 2**70))
-@settings(deadline=None)
 def test_strata_are_proportional_and_sizes_exact(counts, n_strata, seed):
     n = sum(counts)
     strata = (hashes(n, 3) % np.uint64(n_strata)).astype(np.int64)
@@ -46,7 +45,6 @@ def test_strata_are_proportional_and_sizes_exact(counts, n_strata, seed):
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=40), shares, st.integers(0, 2**64))
-@settings(deadline=None)
 def test_groups_stay_whole_and_sizes_near(group_sizes, weights, seed):
     groups = np.repeat(np.arange(len(group_sizes)), group_sizes)
     counts = rounded(np.array(weights) + 0.01, len(groups))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import zstruct
@@ -13,7 +13,6 @@ from zstruct.stats.histogram import collected
 
 
 @given(st.lists(st.floats(0, 1e300), min_size=1, max_size=50), st.integers(0, 3))
-@settings(deadline=None)
 def test_quantiles_are_numpys(values, repeat):
     numbers = np.array(values * (repeat + 1))
     counted = Magnitudes.of(numbers)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import zstruct
@@ -75,7 +75,6 @@ def test_parts_and_blocks(path, monkeypatch):
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 9), min_size=1, max_size=5))
-@settings(deadline=None)
 def test_triangles_stack_in_any_grouping(seed, sizes):
     rng = np.random.default_rng(seed)
     parts, rows = [], []

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zstruct.jit.kernel import compiled_always
@@ -36,7 +36,6 @@ def there_and_back(values):
     return out
 
 
-@settings(deadline=None)  # a kernel is compiled first
 @given(st.lists(st.integers(-LARGEST, LARGEST), min_size=1), st.integers(0, MOST_DIGITS))
 @example([2**31 - 1, -(2**31) + 1], 8)
 @example([2**31, -(2**31)], 8)
@@ -51,7 +50,6 @@ def test_decimals_come_back_to_the_last_bit(whole, digits):
     assert there_and_back(values).tobytes() == values.tobytes()
 
 
-@settings(deadline=None)  # a kernel is compiled first
 @given(st.lists(st.floats(width=64), max_size=20))
 @example([0.1 + 0.2])
 @example([1e300, 5e-324])
@@ -92,7 +90,6 @@ def test_other_nans_are_no_decimals():
     assert DecimalRange.of(-np.array([np.nan])) is None
 
 
-@settings(deadline=None)  # a kernel is compiled first
 @given(
     st.lists(st.integers(-(10**9), 10**9), min_size=1), st.integers(0, 6),
     st.lists(st.integers(-(10**9), 10**9), min_size=1), st.integers(0, 6),

@@ -168,7 +168,7 @@ def test_formulas_are_a_table_with_counts(new):
         max_size=12,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_formulas_are_those_of_one_structure_after_the_other(rows):
     numbers = np.concatenate([np.array(row, dtype=np.uint8) for row in rows])
     packed = Packed(np.array([len(row) for row in rows]), {"numbers": numbers})
@@ -180,7 +180,7 @@ def test_formulas_are_those_of_one_structure_after_the_other(rows):
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(SYMBOLS), st.integers(1, 2**31 - 1), max_size=6), max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_table_of_formulas_is_what_they_say(given_):
     texts = ["".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in counts.items()) for counts in given_]
     (_, edges), (_, numbers), (_, counts) = formulas_specs(texts)

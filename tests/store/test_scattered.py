@@ -19,7 +19,7 @@ def store(tmp_path, frames, small_chunks):
 
 
 @given(st.lists(st.integers(0, 29), max_size=50).map(sorted))
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 def test_rows_and_segments(store, monkeypatch, chosen):
     monkeypatch.setattr(scattered, "_PIECE_ROWS", 20)  # so that pieces are many
     rows, offsets = np.array(chosen, dtype=np.int64), store.read("offsets")

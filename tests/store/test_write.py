@@ -15,7 +15,7 @@ from zstruct.store.files import shard_path
 from zstruct.store.store import Store
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 70), st.integers(1, 9), st.integers(1, 4))
 def test_zarr_reads_the_shards_wewrite_one(tmp_path_factory, n_atoms, chunk, per_shard):
     path = tmp_path_factory.mktemp("store") / "s.zarr"

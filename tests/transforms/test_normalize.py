@@ -60,7 +60,7 @@ def test_normalize_by_hand():
     np.testing.assert_array_equal(after["positions"], before["positions"])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     mean=st.floats(-1e4, 1e4),
     scale=st.floats(1e-3, 1e3),

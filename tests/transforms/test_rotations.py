@@ -106,7 +106,7 @@ def test_reflections_change_the_hand():
     assert np.linalg.det(RandomRotation()(corner)["positions"]) == pytest.approx(1.0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     seed=st.integers(-(2**40), 2**70),
     epoch=st.integers(0, 10**6),

@@ -18,7 +18,7 @@ from zstruct.transforms import (
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), pbc=st.lists(st.booleans(), min_size=3, max_size=3), planar=st.booleans())
 def test_wrap_agrees_with_ase(seed, pbc, planar):
     rng = np.random.default_rng(seed)

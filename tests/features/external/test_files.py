@@ -129,7 +129,7 @@ def test_other_files(store, tmp_path):
             add(store, "x", tmp_path / name)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), compressed=st.booleans())
 def test_damaged_files_are_refused_or_right(store, sizes, tmp_path, data, compressed):
     x = np.arange(44.0).reshape(11, 4)

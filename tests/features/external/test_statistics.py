@@ -10,7 +10,7 @@ from zstruct.features.external.statistics import Statistics
 numbers = st.one_of(st.just(np.nan), st.floats(-1e6, 1e6))
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=12), st.data())
 def test_blocks_add_up(rows, data):
     values = np.array(rows)

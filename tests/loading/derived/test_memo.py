@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zstruct.loading.derived.memo import Memo
@@ -23,7 +23,6 @@ class Squares:
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=12), max_size=8), st.integers(1, 12))
-@settings(deadline=None)
 def test_any_requests_get_what_was_computed(requests, most):
     memo = Memo(most)
     for request in requests:

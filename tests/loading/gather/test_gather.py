@@ -59,7 +59,7 @@ def check(source, gather, structures):
     structures=st.lists(st.integers(0, 60), min_size=1, max_size=30),
     cache_bytes=st.sampled_from([0, 300, 3000, 1 << 30]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_list_under_any_budget(source, structures, cache_bytes):
     gather = make_gather(source, cache_bytes=cache_bytes)
     check(source, gather, structures)
@@ -80,7 +80,6 @@ def test_blocks_between(runs):
     rows=st.integers(1, 8),
     data=st.data(),
 )
-@settings(deadline=None)  # the first one compiles
 def test_blocks_of_structures_are_marked(way, counts, atom_rows, rows, data):
     edges = np.concatenate([[0], np.cumsum(counts)])
     chosen = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=10))

@@ -46,7 +46,7 @@ def at_once(three):
 
 
 @given(places=st.lists(st.integers(0, 64), max_size=20), compiled=st.booleans(), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_whichever_way_batches_are_made_they_have_what_was_written(three, at_once, places, compiled, data):
     fields = data.draw(st.sampled_from([ONCE, FIELDS]))
     options = data.draw(st.sampled_from([{"cache": "memory"}, {"cache": None}, {"cache": {"bytes": 2000}}]))
@@ -163,7 +163,7 @@ def test_forces_of_some_structures(three):
 
 
 @given(st.lists(st.one_of(st.just("n_atoms > 4"), st.just("H"), st.integers(0, 2**32)), max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_views_of_views(three, steps):
     mixture, rows = MixtureReader(readers(three, ["numbers", "energy"])), np.arange(65)
     n_atoms = np.concatenate([three[name].counts for name in "abc"])

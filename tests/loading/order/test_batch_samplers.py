@@ -60,7 +60,7 @@ def cases(draw):
 
 
 @given(cases(), st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_structure_comes_once_and_no_batch_passes_its_bounds(case, epoch):
     sampler, atoms, edges, options = case
     made = sampler()
@@ -83,7 +83,7 @@ def test_every_structure_comes_once_and_no_batch_passes_its_bounds(case, epoch):
 
 
 @given(cases(), st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_without_buckets_batches_are_cut_greedily(case, epoch):
     sampler, atoms, edges, options = case
     made = sampler()
@@ -101,7 +101,7 @@ def test_without_buckets_batches_are_cut_greedily(case, epoch):
 
 
 @given(cases(), st.integers(1, 5), st.sampled_from([None, "pad", "drop"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ranks_share_the_batches_of_one(case, ranks, even):
     sampler, *_ = case
     whole = lists(sampler())
@@ -123,7 +123,7 @@ def test_ranks_share_the_batches_of_one(case, ranks, even):
 
 
 @given(cases(), st.integers(1, 4), st.sampled_from([None, "pad", "drop"]), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_epoch_is_resumed_after_any_batch(case, ranks, even, data):
     sampler, *_ = case
     place = {"rank": data.draw(st.integers(0, ranks - 1)), "world_size": ranks, "even": even}

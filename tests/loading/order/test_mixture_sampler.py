@@ -53,7 +53,7 @@ def test_the_compiled_order_is_the_same():
     n=st.integers(0, 400),
     more=st.integers(1, 60),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_turns_are_as_close_to_the_proportions_as_can_be_and_never_taken_back(shares, n, more):
     shares = np.array(shares, np.float64)
     before, after = turns_taken(shares, n), turns_taken(shares, n + more)

@@ -19,7 +19,7 @@ from zstruct.loading.order.samplers import SequentialSampler, ShuffleSampler
     st.integers(1, 40),
     st.integers(0, 5),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_ranks_share_the_structures(kind, n, ranks, window, blocks, epoch):
     parts = {}
     for even in (None, "pad", "drop"):
@@ -46,7 +46,7 @@ def test_ranks_share_the_structures(kind, n, ranks, window, blocks, epoch):
     st.booleans(),
     st.data(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_place_can_be_resumed(kind, n, ranks, batch_size, drop_last, data):
     rank = data.draw(st.integers(0, ranks - 1))
 

@@ -51,7 +51,7 @@ def test_without_replacement_sets_have_their_exact_probabilities():
 
 
 @given(st.integers(1, 200), st.integers(0, 300), st.integers(1, 4), st.booleans(), st.integers(0, 2))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ranks_share_the_draws_and_any_place_can_be_had(n, n_samples, ranks, replacement, epoch):
     n_samples = n_samples if replacement else min(n, n_samples)
     weights = np.arange(1, n + 1)

@@ -164,7 +164,7 @@ def test_tricks_of_zip_archives(tmp_path, trick):
         assert Store(tmp_path / "s.zarr").read("energy").tolist()[0] == 0
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from(_KINDS))
 def test_bytes_changed_anywhere_are_told_or_do_nothing(tmp_path, data, kind):
     files = files_of(4)

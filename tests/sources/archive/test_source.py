@@ -270,7 +270,7 @@ def test_a_large_member_is_cut_into_slices(tmp_path, kind, monkeypatch):
     assert {raw.label for raw in blocks} == {f"{path}::{name}" for name in ("a.xyz", "big.xyz", "b.xyz")}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from(_KINDS), st.sampled_from([1, 3]))
 def test_cut_anywhere_nothing_is_made_up(tmp_path, data, kind, workers):
     files = files_of(6)
@@ -290,7 +290,7 @@ def test_cut_anywhere_nothing_is_made_up(tmp_path, data, kind, workers):
     assert energies == list(range(len(energies)))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from(_KINDS))
 def test_flipped_bytes_are_found_or_change_one_member(tmp_path, data, kind):
     whole = bytearray(_write(tmp_path, kind, files_of(4)).read_bytes())

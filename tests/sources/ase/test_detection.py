@@ -149,7 +149,7 @@ def files(draw):
     return os.path.join(*folders, draw(STEMS) + draw(SUFFIXES)), content
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(files(), min_size=1, max_size=4), st.sampled_from(["tree", "tree/**", "each"]))
 @example([("a.out.gz", b"\x1f\x8b\x08\0")], "each")
 @example([("begin.txt", b"begin\n" + b"#" * 3000)], "each")

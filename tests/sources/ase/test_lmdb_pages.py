@@ -70,7 +70,7 @@ def test_what_is_no_lmdb(tmp_path, change, message):
         LMDBPages(str(path))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damage_is_a_sentence(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damage") / "a.lmdb"

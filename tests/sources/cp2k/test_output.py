@@ -209,7 +209,7 @@ def test_compressed_and_left_out_of_directories(tmp_path, vectors):
     assert any(name.endswith("a.out.gz") for name in left)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_damage_is_said_or_harmless(data):
     rows = np.round(np.random.default_rng(0).normal(size=(2, 3, 3)), 6)

@@ -15,7 +15,7 @@ from zstruct.sources.hdf5.direct import addresses_of, are_groups, described
 from zstruct.sources.hdf5.pages import plain_file
 
 h5py = pytest.importorskip("h5py")
-FAST = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VERSIONS = [None, "latest", ("earliest", "v108"), ("v110", "v110")]
 
 

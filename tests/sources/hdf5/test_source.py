@@ -409,7 +409,6 @@ def test_a_pickle_of_something_else(tmp_path):
 # --- damage ---
 
 FAST = settings(
-    deadline=None,
     max_examples=40,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -186,7 +186,7 @@ def test_bad_records_are_bad_frames(built, crystal, spoil, message):
     assert report.n_skipped == 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_files_that_are_cut_or_damaged(tmp_path, crystal, data):
     """Right frames and a sentence, never a traceback."""

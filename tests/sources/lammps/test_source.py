@@ -163,7 +163,7 @@ def test_boxes_and_positions(kind, stem, monkeypatch):
         assert np.array(found["forces"][0]) == pytest.approx(there.get_forces())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 40))
 def test_what_ase_reads(seed, n):
     rng = np.random.default_rng(seed)

@@ -62,7 +62,7 @@ def test_numbers_are_those_of_python():
         assert np.array_equal(found[fine, 1].view(np.uint64), expected[fine].view(np.uint64)), spelling
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     digits=st.integers(0, 10**19 - 1),
     exponent=st.integers(-99, 99),

@@ -91,7 +91,7 @@ def test_what_could_be_meant_in_two_ways(template, comment):
         CommentTemplate(template).number(comment)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(allow_nan=False), st.text("abcE =:;.-+() ", max_size=12), st.text("abc: ", max_size=12))
 def test_a_number_between_words(number, before, after):
     comment = f"x {before} energy: {number!r} {after}"

@@ -32,7 +32,7 @@ def read(cell, properties):
 
 
 @given(tensors(), st.sampled_from(sorted(FORMS)), st.sampled_from(["full", "nine"]), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_form_is_the_same_stress(given_, form, virial_form, both):
     cell, stress = given_
     virial = FORMS[virial_form](-abs(np.linalg.det(cell)) * stress)
@@ -47,7 +47,7 @@ def test_any_form_is_the_same_stress(given_, form, virial_form, both):
 
 
 @given(tensors(), st.sampled_from([-1.0, 0.5, 1.01, 160.21766208]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_other_virials_are_refused(given_, factor):
     cell, stress = given_
     virial = -abs(np.linalg.det(cell)) * stress * factor

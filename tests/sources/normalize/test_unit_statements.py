@@ -233,7 +233,7 @@ def test_comments_of_plain_files():
         max_size=3,
     )
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_no_text_is_lost_or_ends_in_a_traceback(properties):
     # What is a field by its name is to be numbers, and text there is a fault of the frame.
     others = {key: text(*values) for key, values in properties.items() if by_alias(key, "structure") is None}

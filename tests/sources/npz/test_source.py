@@ -366,7 +366,6 @@ def bytes_of(compressed):
 
 PLAIN, COMPRESSED = bytes_of(False), bytes_of(True)
 FAST = settings(
-    deadline=None,
     max_examples=60,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

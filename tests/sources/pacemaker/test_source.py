@@ -127,7 +127,6 @@ def test_a_structure_without_forces_lacks_them(tmp_path):
 
 
 @settings(
-    deadline=None,
     max_examples=40,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -149,7 +148,7 @@ def _opcodes(code):
 _CODES = [_opcodes(pickle.dumps(table(), protocol)) for protocol in (2, 4, 5)]
 
 
-@settings(deadline=None, max_examples=80, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=80, phases=[Phase.explicit, Phase.generate])
 @given(st.randoms(use_true_random=False), st.sampled_from(_CODES))
 def test_whatever_a_pickle_says_is_read_or_a_sentence(chance, opcodes):
     """Opcodes are left out, put elsewhere, done again, and other ones with the same arguments."""

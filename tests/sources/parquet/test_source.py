@@ -315,7 +315,7 @@ def whole(tmp_path_factory):
     return written(folder, [row(2, q=[1, 2]), row(3, q=None)], write_page_checksum=True).read_bytes()
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damaged_files_are_a_sentence(tmp_path, whole, data):
     """Cut off or with other bytes: a look at them says what is wrong, and nothing else happens."""

@@ -77,7 +77,7 @@ def test_right_both_ways(given, length, energy):
     assert "energies" not in columns
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 12), st.booleans())
 def test_what_ase_writes_is_read_as_ase_reads_it(tmp_path_factory, seed, n, periodic):
     pytest.importorskip("ase.io.runner")

@@ -315,7 +315,7 @@ def test_counts_of_atoms_that_are_negative_are_said():
         list(OutcarSource(MemoryContent("OUTCAR", "OUTCAR", damaged.encode())).read(None))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_damage_is_said_or_harmless(data):
     text = outcar(steps(np.random.default_rng(0), n=2))

@@ -217,7 +217,7 @@ def test_what_can_not_be_read(text, message):
     assert re.search(message, said)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_damage_is_said_or_harmless(data):
     text = vasprun(steps(np.random.default_rng(0), n=2))

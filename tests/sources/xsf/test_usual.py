@@ -119,7 +119,7 @@ def test_what_is_odd_is_left_to_the_parser(text, monkeypatch):
     assert _usual(text) is None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from([_AENET, _SLAB, _MOLECULE, _ALONE]), st.data())
 def test_whatever_is_changed_both_read_the_same(text, data):
     for _ in range(data.draw(st.integers(1, 3))):
@@ -133,7 +133,6 @@ def test_whatever_is_changed_both_read_the_same(text, data):
         )
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(_AENET)))
 @example(0)
 def test_cut_anywhere_both_read_the_same(stop):
@@ -161,7 +160,7 @@ def test_compressed_files_are_read_too_and_large_ones_are_not():
         assert usual_structure(MemoryContent("a.xsf", "a.xsf", text + b"\n" * (5 << 20))) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.sampled_from(

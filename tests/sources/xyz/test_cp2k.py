@@ -202,7 +202,7 @@ def test_files_behind_a_url(run, vectors):
     assert raw.structure["cell"][0].values[3, 0, 0] == 12
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_damage_is_said_or_harmless(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damage")

@@ -389,7 +389,7 @@ def test_a_key_called_comment(tmp_path: Path) -> None:
 # Exponents.
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.from_regex(r"[+-]?([0-9]{1,25}\.?[0-9]{0,25}|\.[0-9]{1,25})[dDeE][+-]?[0-9]{1,3}", fullmatch=True), min_size=1, max_size=30))  # fmt: skip  # noqa: E501
 def test_any_number_of_fortran(tmp_path: Path, numbers: list[str]) -> None:
     rows = "".join(f"H 0 0 0 {number}\n" for number in numbers)

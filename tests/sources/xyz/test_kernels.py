@@ -118,7 +118,7 @@ def test_decimals_of_all_lengths(tmp_path, both, rng):
     np.testing.assert_array_equal(raw.atom["positions"][0].values[:40], values)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1), junk=st.binary(min_size=1, max_size=4), cut=st.integers(0, 3))
 def test_damaged_text(tmp_path, both, frames, place, junk, cut):
     text = extxyz_text(frames[:4]).encode()

@@ -238,7 +238,7 @@ def expected_info(line: str) -> dict[str, Any] | None:
     return {k: v for k, v in info.items() if k and np.size(v) and k not in ("Properties", "Lattice", "pbc")}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(COMMENTS)
 @example("a=b =c")
 @example("a = = b")
@@ -641,13 +641,13 @@ def test_floats_are_pythons_floats(tmp_path: Path, seed: int) -> None:
     check_numbers(tmp_path, list(number_strings(random.Random(seed), 8000)))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.from_regex(r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?", fullmatch=True), min_size=1, max_size=50))  # fmt: skip  # noqa: E501
 def test_any_decimal_is_pythons_float(tmp_path: Path, numbers: list[str]) -> None:
     check_numbers(tmp_path, numbers)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(), min_size=1, max_size=50))
 def test_floats_survive_repr(tmp_path: Path, values: list[float]) -> None:
     check_numbers(tmp_path, [repr(value) for value in values])
