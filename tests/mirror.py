@@ -201,7 +201,12 @@ THROUGH = {
     "query/test_parser.py": ["query/syntax", "query/tokens"],
     "query/test_selection.py": ["query/choice", "query/free_atoms", "query/positions", "query/table"],
     "reporting/test_drawings.py": ["reporting/ticks"],
-    "reporting/test_page.py": ["reporting/findings", "reporting/sections", "reporting/tables"],
+    "reporting/test_page.py": [
+        "reporting/findings",
+        "reporting/scripts",
+        "reporting/sections",
+        "reporting/tables",
+    ],
     "reporting/test_sample.py": ["reporting/groups"],
     "reporting/test_writing.py": ["cli/report", "reporting/options"],
     "similarity/test_duplicates.py": ["similarity/chosen"],

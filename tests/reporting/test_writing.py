@@ -104,12 +104,13 @@ def test_names_that_are_no_unicode_are_written(tmp_path):
     assert made.n_shown == 2
 
 
-def test_style_script_and_frame_are_in_the_package():
-    folder = files("zstruct.reporting").joinpath("assets")
-    assert {file.name for file in folder.iterdir()} >= {
-        "data.js", "scatter.js", "viewer.js", "main.js", "report.css", "look.html",
-    }  # fmt: skip
-    for file in folder.iterdir():
+def test_scripts_make_no_markup_and_style_and_frame_are_in_the_package():
+    reporting = files("zstruct.reporting")
+    shared = {file.name: file for file in reporting.joinpath("assets").iterdir()}
+    own = [file for file in reporting.joinpath("live_page").iterdir() if file.name.endswith(".js")]
+    assert shared.keys() >= {"drawing.js", "scatter.js", "viewer.js", "report.css", "look.html"}
+    assert {file.name for file in own} >= {"start.js", "store.js", "sample.js", "main.js"}
+    for file in (*shared.values(), *own):
         text = file.read_text()
         assert "innerHTML" not in text
         assert len(text.splitlines()) < 400

@@ -21,13 +21,14 @@ from zstruct.errors import InputError
 from zstruct.keywords import keywords
 from zstruct.paths_and_urls import check_writable
 from zstruct.reporting.live_sample import Sample, kept_sample
+from zstruct.reporting.scripts import STYLE, asset, look_module
 from zstruct.store.store import Store
 from zstruct.text import counted, sized
 from zstruct.to_ase import element_look
 
 __all__ = ["LiveReport", "live_report"]
 
-_SAID, _STYLE = "live.json", "report.css"
+_SAID = "live.json"
 _SIZE = 20_000
 _NAME = Option("a text, or None", lambda value: value is None or isinstance(value, str))
 
@@ -199,9 +200,9 @@ def _write(folder: Path, said: bytes) -> None:
 @cache
 def _files() -> dict[str, bytes]:
     """Return the files that all pages have, by their paths in the folder."""
-    reporting = resources.files("zstruct") / "reporting"
-    own = reporting / "live_page"
-    return {_STYLE: (reporting / "assets" / _STYLE).read_bytes()} | {
+    own = resources.files("zstruct") / "reporting" / "live_page"
+    shared = {STYLE: asset(STYLE), "look.js": look_module()}
+    return {name: text.encode() for name, text in shared.items()} | {
         inside + entry.name: entry.read_bytes()
         for folder, inside in ((own, ""), (own / "vendor", "vendor/"))
         for entry in folder.iterdir()

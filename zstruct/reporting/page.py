@@ -11,16 +11,16 @@ import hashlib
 import html
 import json
 import os
-from functools import cache
-from importlib.resources import files
 
 from zstruct.reporting.findings import Findings
+from zstruct.reporting.points import MOST_ATOMS
+from zstruct.reporting.scripts import STYLE, asset, report_script
 from zstruct.reporting.sections import sections
+from zstruct.reporting.tables import paragraph, section
 from zstruct.text import counted
 
 __all__ = ["page_of"]
 
-_SCRIPTS = ("data.js", "scatter.js", "viewer.js", "main.js")
 _NAV = {
     "look": "Structures",
     "summary": "Summary",
@@ -45,13 +45,13 @@ def page_of(found: Findings) -> str:
     found
         What was found out about them.
     """
-    style, script = _file("report.css"), _script()
+    style, script = asset(STYLE), report_script()
     title = os.path.basename(found.part.store.path.rstrip("/")) or found.part.store.path
     allowed = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     )
     allowed += f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-    look = _file("look.html").format(told=html.escape(_begun(found.sample.told)))
+    look = _look(found)
     body = sections(found)
     nav = "".join(
         f'<a href="#{key}">{words}</a>'
@@ -76,21 +76,17 @@ def page_of(found: Findings) -> str:
     )
 
 
-def _begun(told: str) -> str:
-    return told[:1].upper() + told[1:]
+def _look(found: Findings) -> str:
+    """Return the section with the map and the viewer."""
+    if not found.points.about["n"]:
+        return section(
+            "look", "Structures", paragraph(f"None has less than {MOST_ATOMS:,} atoms, to be shown.")
+        )
+    told = found.sample.told
+    return asset("look.html").format(told=html.escape(told[:1].upper() + told[1:]))
 
 
 def _json(value: object) -> str:
     """Return JSON that ends no script and begins no comment, whatever texts are in it."""
     text = json.dumps(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@cache
-def _script() -> str:
-    return '(() => {\n"use strict";\n' + "\n".join(map(_file, _SCRIPTS)) + "\n})();"
-
-
-@cache
-def _file(name: str) -> str:
-    return files("zstruct.reporting").joinpath("assets", name).read_text(encoding="utf-8")

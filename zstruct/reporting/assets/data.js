@@ -31,6 +31,12 @@ function values(k) {
   return array(`column-${k}`, about.columns[k].texts ? Uint16Array : Float32Array);
 }
 
+/** What the map draws: as many structures, and their columns, whose values are mapped when they are drawn. */
+const table = {
+  n: about.n,
+  columns: about.columns.map((column, k) => Object.defineProperty(column, "values", { get: () => values(k) })),
+};
+
 /** Return the formula of a structure of the page. */
 function formula(place) {
   return about.formulas[array("formula")[place]];
@@ -55,20 +61,4 @@ function structure(place) {
     numbers: array("numbers").subarray(start, start + n), positions, cell, forces,
     periodic: periodic ? periodic[place] : 0,
   };
-}
-
-/** Return a number as it is written for people. */
-function written(x) {
-  if (!Number.isFinite(x)) return "–";
-  if (Number.isInteger(x)) return x.toLocaleString("en-US");
-  const text = Math.abs(x) >= 1e6 || Math.abs(x) < 1e-4 ? x.toExponential(3) : String(Number(x.toPrecision(5)));
-  return text.replace("-", "−");
-}
-
-const shades = new Map(); // until the page is dark or light instead: to ask for one makes a browser work out all styles
-
-/** Return the value of a colour of the page. */
-function shade(name) {
-  if (!shades.has(name)) shades.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
-  return shades.get(name);
 }

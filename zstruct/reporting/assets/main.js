@@ -1,10 +1,9 @@
 // The page: what is chosen is shown everywhere, and nothing that comes from data is ever markup.
 
 const byId = (id) => document.getElementById(id);
-const viewer = new Viewer(byId("viewer"));
-const scatter = new Scatter(byId("points"), byId("marks"), choose, hover);
 const picks = { x: byId("pick-x"), y: byId("pick-y"), color: byId("pick-color") };
 const keys = about.columns.map((column) => column.key);
+let viewer, scatter;
 
 function first(...wanted) {
   return wanted.map((key) => keys.indexOf(key)).find((k) => k >= 0) ?? 0;
@@ -27,26 +26,8 @@ function fill() {
 
 function redraw() {
   scatter.show(Number(picks.x.value), Number(picks.y.value), Number(picks.color.value));
-  legend();
-  const lost = about.n - scatter.drawn;
-  byId("drawn").textContent = lost ? `${lost.toLocaleString("en-US")} without these values are not drawn.` : "";
-}
-
-function legend() {
-  const place = byId("legend"), scale = scatter.color;
-  place.replaceChildren();
-  if (!scale) return;
-  const entry = (color, words) => {
-    const made = document.createElement("span"), dot = document.createElement("i");
-    dot.style.background = color;
-    made.append(dot, words);
-    place.append(made);
-  };
-  if (scale.column.texts) scale.column.texts.forEach((text, k) => entry(shade(`--group-${k % 12}`), text));
-  else {
-    const real = (x) => written(scale.log ? 10 ** x : x);
-    entry(ramp(0), real(scale.low)), entry(ramp(0.5), real((scale.low + scale.high) / 2)), entry(ramp(1), real(scale.high));
-  }
+  legend(byId("legend"), scatter.color);
+  byId("drawn").textContent = undrawn(about.n - scatter.drawn, scatter);
 }
 
 function said(column, k, place) {
@@ -54,15 +35,15 @@ function said(column, k, place) {
   return column.texts ? column.texts[value] : written(value);
 }
 
-/** Show a structure of the page. */
-function choose(place) {
+/** Show a structure of the page, for another one that is not in it if that is said. */
+function choose(place, instead = "") {
   const number = array("structure")[place], shown = structure(place);
   scatter.choose(place);
   viewer.set(shown);
-  byId("title").textContent = `${formula(place)}, structure ${number.toLocaleString("en-US")}`;
+  byId("title").textContent = `${instead}${formula(place)}, structure ${written(number)}`;
   byId("number").value = number;
   byId("forces").disabled = !shown.forces;
-  byId("repeats").disabled = !(shown.cell && shown.periodic);
+  offerRepeats(byId("repeats"), viewer);
   const rows = about.columns.map((column, k) => {
     const row = document.createElement("tr");
     for (const words of [column.label, said(column, k, place)]) row.insertCell().textContent = words;
@@ -70,16 +51,13 @@ function choose(place) {
   });
   byId("details").replaceChildren(...rows);
   byId("viewer").dataset.structure = number;
-  byId("viewer").setAttribute("aria-label", byId("title").textContent);
+  byId("viewer").setAttribute("aria-label", `${byId("title").textContent}; arrow keys turn it, + and − zoom`);
 }
 
 function hover(place, e) {
-  const tip = byId("tip");
-  tip.hidden = place < 0;
-  if (place < 0) return;
   const [x, y] = [Number(picks.x.value), Number(picks.y.value)];
-  tip.textContent = `${formula(place)}, structure ${array("structure")[place]}: ${said(about.columns[x], x, place)}, ${said(about.columns[y], y, place)}`;
-  tip.style.left = `${Math.min(e.offsetX + 14, byId("marks").clientWidth - 180)}px`, tip.style.top = `${e.offsetY + 14}px`;
+  const words = () => `${formula(place)}, structure ${written(array("structure")[place])}: ${said(about.columns[x], x, place)}, ${said(about.columns[y], y, place)}`;
+  hint(byId("tip"), place < 0 ? "" : words(), e);
 }
 
 function step(by) {
@@ -95,36 +73,29 @@ function goTo(number) {
     if (all[middle] < number) low = middle + 1;
     else high = middle;
   }
-  choose(low);
+  choose(low, all[low] === number ? "" : `Structure ${written(number)} is not in this page; here is `);
 }
 
-function dress(theme) {
-  if (theme) document.documentElement.dataset.theme = theme;
-  shades.clear();
-  scatter.draw(), viewer.draw(), legend();
+function begin() {
+  viewer = new Viewer(byId("viewer"), about.elements);
+  scatter = new Scatter(byId("points"), byId("marks"), table, choose, hover);
+  byId("before").addEventListener("click", () => step(-1));
+  byId("next").addEventListener("click", () => step(1));
+  byId("number").addEventListener("change", (e) => goTo(Number(e.target.value) || 0));
+  byId("forces").addEventListener("change", (e) => { viewer.arrows = e.target.checked; viewer.draw(); });
+  byId("repeats").addEventListener("change", (e) => viewer.repeat(Number(e.target.value)));
+  byId("home").addEventListener("click", () => { viewer.home(); viewer.draw(); });
+  document.addEventListener("click", (e) => {
+    const link = e.target.closest?.("[data-show]");
+    if (!link) return;
+    choose(Number(link.dataset.show));
+    byId("viewer").scrollIntoView({ block: "nearest" });
+  });
+  fill();
+  redraw();
+  choose(0);
 }
 
-byId("theme").addEventListener("click", () => {
-  const now = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  dress(now === "dark" ? "light" : "dark");
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dress());
-byId("before").addEventListener("click", () => step(-1));
-byId("next").addEventListener("click", () => step(1));
-byId("number").addEventListener("change", (e) => goTo(Number(e.target.value) || 0));
-byId("forces").addEventListener("change", (e) => { viewer.arrows = e.target.checked; viewer.draw(); });
-byId("repeats").addEventListener("change", (e) => { viewer.repeats = Number(e.target.value); viewer.build(); viewer.draw(); });
-byId("home").addEventListener("click", () => { viewer.home(); viewer.draw(); });
-document.addEventListener("click", (e) => {
-  const link = e.target.closest?.("[data-show]");
-  if (!link) return;
-  choose(Number(link.dataset.show));
-  byId("look").scrollIntoView({ block: "nearest" });
-});
-new ResizeObserver(() => { scatter.draw(); viewer.measure(); viewer.draw(); }).observe(byId("look"));
-
-viewer.measure();
-fill();
-redraw();
-choose(0);
+if (about.n) begin();
+changeShades(byId("theme"), () => { if (about.n) scatter.draw(), viewer.draw(), legend(byId("legend"), scatter.color); });
 performance.mark("first-picture");

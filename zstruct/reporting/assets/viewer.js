@@ -2,10 +2,14 @@
 
 const BOND = 1.18; // times the sum of the radii
 const CLOSE = 0.4; // angstrom; what is nearer is no bond
+const MANY = 20000; // atoms; bonds of more are not looked for
+const MOST = 120000; // atoms, with those of repeated cells
+const WIDE = 10; // times as far as its atoms, a cell reaches out of the picture
 
 class Viewer {
-  constructor(canvas) {
-    this.canvas = canvas, this.sprites = new Map(), this.repeats = 1, this.arrows = false;
+  /** `elements` has the look of each element by its number: its `color` and its `radius`. */
+  constructor(canvas, elements) {
+    Object.assign(this, { canvas, elements, sprites: new Map(), repeats: 1, arrows: false });
     this.home();
     canvas.addEventListener("pointerdown", (e) => { canvas.setPointerCapture?.(e.pointerId); this.from = [e.clientX, e.clientY]; });
     canvas.addEventListener("pointermove", (e) => {
@@ -16,6 +20,8 @@ class Viewer {
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (this.from = null));
     canvas.addEventListener("wheel", (e) => { e.preventDefault(); this.scaleBy(Math.exp(-e.deltaY * 0.001)); }, { passive: false });
     canvas.addEventListener("keydown", (e) => this.key(e));
+    fit(canvas); // not in each drawing, as the page is laid out anew then
+    new ResizeObserver(() => fit(canvas) && this.draw()).observe(canvas);
   }
   home() {
     const a = -1.25, b = -0.35; // a little from the side and from above, z upwards
@@ -29,10 +35,25 @@ class Viewer {
     this.build();
     this.draw();
   }
+  /** Draw so many cells along each period. */
+  repeat(times) {
+    this.repeats = times;
+    if (this.shown) this.build(), this.draw();
+  }
+  /** Return along which lattice vectors cells are repeated, if they are so many times. */
+  times(repeats) {
+    const { cell, periodic } = this.shown;
+    return [0, 1, 2].map((k) => (cell && periodic & (1 << k) ? repeats : 1));
+  }
+  /** Return whether cells can be repeated so many times: they are, and not with too many atoms. */
+  repeatable(repeats) {
+    const images = this.times(repeats).reduce((a, b) => a * b);
+    return repeats === 1 || (images > 1 && images * this.shown.numbers.length <= MOST);
+  }
   build() {
-    const { numbers, positions, cell, periodic, forces } = this.shown, n = numbers.length;
-    const times = [0, 1, 2].map((k) => (cell && periodic & (1 << k) ? this.repeats : 1));
-    const images = times[0] * times[1] * times[2];
+    const { numbers, positions, cell, forces } = this.shown, n = numbers.length;
+    this.repeated = [this.repeats, 2, 1].find((times) => times <= this.repeats && this.repeatable(times));
+    const times = this.times(this.repeated), images = times[0] * times[1] * times[2];
     const all = { n: n * images, numbers: new Uint8Array(n * images), at: new Float32Array(3 * n * images), force: forces && new Float32Array(3 * n * images) };
     let image = 0;
     for (let i = 0; i < times[0]; i++) for (let j = 0; j < times[1]; j++) for (let k = 0; k < times[2]; k++) {
@@ -42,19 +63,18 @@ class Viewer {
       if (forces) all.force.set(forces, 3 * image * n);
       image++;
     }
-    all.bonds = bonds(all);
-    const corners = cell ? [0, 1, 2, 3, 4, 5, 6, 7].map((c) => [0, 1, 2].map((x) => (c & 1 ? cell[x] : 0) + (c & 2 ? cell[3 + x] : 0) + (c & 4 ? cell[6 + x] : 0))) : [];
-    const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
-    const stretch = (p) => p.forEach((x, k) => { low[k] = Math.min(low[k], x), high[k] = Math.max(high[k], x); });
-    for (let i = 0; i < all.n; i++) stretch([all.at[3 * i], all.at[3 * i + 1], all.at[3 * i + 2]]);
-    corners.forEach(stretch);
-    all.center = all.n || corners.length ? low.map((x, k) => (x + high[k]) / 2) : [0, 0, 0];
-    all.corners = corners;
-    all.reach = 1.5;
-    const reach = (x, y, z) => { all.reach = Math.max(all.reach, 1 + Math.hypot(x - all.center[0], y - all.center[1], z - all.center[2])); };
-    for (let i = 0; i < all.n; i++) reach(all.at[3 * i], all.at[3 * i + 1], all.at[3 * i + 2]);
-    corners.forEach((p) => reach(...p));
+    all.bonds = all.n <= MANY ? bonds(all, this.elements) : [];
+    all.corners = cell ? [0, 1, 2, 3, 4, 5, 6, 7].map((c) => [0, 1, 2].map((x) => (c & 1 ? cell[x] : 0) + (c & 2 ? cell[3 + x] : 0) + (c & 4 ? cell[6 + x] : 0))) : [];
     this.all = all;
+    this.frame();
+  }
+  /** Find what is in the picture: atoms and the cell, or atoms alone where they would be specks in a wide cell. */
+  frame() {
+    const { all } = this, { corners, at } = all, everything = new Float32Array(3 * (corners.length + all.n));
+    everything.set(corners.flat()), everything.set(at, 3 * corners.length);
+    const [inner, outer] = [middle(at), middle(everything)], [near, far] = [reach(at, inner), reach(everything, outer)];
+    [all.center, all.reach] = all.n && far > WIDE * near ? [inner, 1.5 * near] : [outer, far];
+    all.whole = reach(everything, all.center);
   }
   turn(right, down) {
     const [c, s, d, t] = [Math.cos(right), Math.sin(right), Math.cos(down), Math.sin(down)];
@@ -62,7 +82,8 @@ class Viewer {
     this.draw();
   }
   scaleBy(factor) {
-    this.zoom = Math.min(20, Math.max(0.2, this.zoom * factor));
+    const least = this.all ? (0.2 * this.all.reach) / this.all.whole : 0.2;
+    this.zoom = Math.min(20, Math.max(least, this.zoom * factor));
     this.draw();
   }
   key(e) {
@@ -73,15 +94,15 @@ class Viewer {
       "+": () => this.scaleBy(1.15), "=": () => this.scaleBy(1.15), "-": () => this.scaleBy(1 / 1.15),
       0: () => { this.home(); this.draw(); },
     }[e.key];
-    if (act && this.all) e.preventDefault(), act();
+    if (act && this.all && !(e.ctrlKey || e.metaKey || e.altKey)) e.preventDefault(), act();
   }
   radius(number) {
-    return 0.42 * about.elements[number].radius + 0.12;
+    return 0.42 * this.elements[number].radius + 0.12;
   }
   sprite(number) {
     if (!this.sprites.has(number)) {
       const size = 96, ball = document.createElement("canvas"), pen = ball.getContext("2d");
-      const rgb = about.elements[number].color, mix = (f, to) => `rgb(${rgb.map((c) => Math.round(c + f * (to - c))).join(",")})`;
+      const rgb = this.elements[number].color, mix = (f, to) => `rgb(${rgb.map((c) => Math.round(c + f * (to - c))).join(",")})`;
       ball.width = ball.height = size;
       const light = pen.createRadialGradient(0.36 * size, 0.32 * size, 0.03 * size, size / 2, size / 2, size / 2);
       light.addColorStop(0, mix(0.75, 255)), light.addColorStop(0.35, mix(0.1, 255));
@@ -92,22 +113,14 @@ class Viewer {
     }
     return this.sprites.get(number);
   }
-  /** Take the size that the page gives it; that is not asked for in each drawing, as the page is laid out anew then. */
-  measure() {
-    const box = this.canvas.getBoundingClientRect();
-    this.dots = window.devicePixelRatio || 1;
-    const [w, h] = [Math.round(box.width * this.dots), Math.round(box.height * this.dots)];
-    if (this.canvas.width !== w || this.canvas.height !== h) this.canvas.width = w, this.canvas.height = h;
-  }
   draw() {
-    const { canvas, all, view, dots } = this, w = canvas.width, h = canvas.height;
+    const { canvas, all, view } = this, w = canvas.width, h = canvas.height, dots = window.devicePixelRatio || 1;
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, w, h);
     if (!all) return;
-    const scale = (0.47 * Math.min(w, h) * this.zoom) / all.reach, far = 5 * all.reach;
-    const seen = (x, y, z) => {
-      const [a, b, c] = [x - all.center[0], y - all.center[1], z - all.center[2]];
-      const depth = view[6] * a + view[7] * b + view[8] * c, near = (scale * far) / (far - depth);
+    const scale = (0.47 * Math.min(w, h) * this.zoom) / all.reach, far = 5 * all.whole, [x, y, z] = all.center;
+    const seen = (px, py, pz) => {
+      const a = px - x, b = py - y, c = pz - z, depth = view[6] * a + view[7] * b + view[8] * c, near = (scale * far) / (far - depth);
       return [w / 2 + near * (view[0] * a + view[1] * b + view[2] * c), h / 2 - near * (view[3] * a + view[4] * b + view[5] * c), depth, near];
     };
     const atoms = [], items = [];
@@ -126,21 +139,28 @@ class Viewer {
       if (line) {
         pen.strokeStyle = this.line, pen.lineWidth = dots;
         pen.beginPath(), pen.moveTo(line[0], line[1]), pen.lineTo(line[2], line[3]), pen.stroke();
-      } else if (j < 0) {
-        const r = this.radius(all.numbers[i]), [x, y, , near] = atoms[i];
-        pen.drawImage(this.sprite(all.numbers[i]).ball, x - r * near, y - r * near, 2 * r * near, 2 * r * near);
-      } else {
-        const [p, q] = [atoms[i], atoms[j]], { tone, edge } = this.sprite(all.numbers[i]);
-        const away = Math.hypot(...[0, 1, 2].map((k) => all.at[3 * i + k] - all.at[3 * j + k]));
-        const from = Math.min(0.45, (0.9 * this.radius(all.numbers[i])) / away); // what is within the ball is not seen
-        pen.beginPath(), pen.moveTo(p[0] + from * (q[0] - p[0]), p[1] + from * (q[1] - p[1]));
-        pen.lineTo((p[0] + q[0]) / 2, (p[1] + q[1]) / 2);
-        pen.strokeStyle = edge, pen.lineWidth = 0.22 * p[3], pen.stroke();
-        pen.strokeStyle = tone, pen.lineWidth = 0.15 * p[3], pen.stroke();
-      }
+      } else if (j < 0) this.ball(pen, all.numbers[i], atoms[i], w, h);
+      else this.bond(pen, i, j, atoms);
     }
     if (this.arrows && all.force) this.forces(pen, seen, dots);
     canvas.dataset.atoms = all.n, canvas.dataset.bonds = all.bonds.length / 2;
+  }
+  ball(pen, number, [x, y, , near], w, h) {
+    const r = this.radius(number) * near, { ball, tone } = this.sprite(number);
+    if (x + r < 0 || y + r < 0 || x - r > w || y - r > h) return;
+    if (r > 2) return void pen.drawImage(ball, x - r, y - r, 2 * r, 2 * r);
+    const least = Math.max(r, 0.5); // no shade would be seen
+    pen.fillStyle = tone, pen.fillRect(x - least, y - least, 2 * least, 2 * least);
+  }
+  /** Draw half a bond, that of its first atom. */
+  bond(pen, i, j, atoms) {
+    const { at, numbers } = this.all, [p, q] = [atoms[i], atoms[j]], { tone, edge } = this.sprite(numbers[i]);
+    const length = Math.hypot(...[0, 1, 2].map((k) => at[3 * i + k] - at[3 * j + k]));
+    const from = Math.min(0.45, (0.9 * this.radius(numbers[i])) / length); // what is within the ball is not seen
+    pen.beginPath(), pen.moveTo(p[0] + from * (q[0] - p[0]), p[1] + from * (q[1] - p[1]));
+    pen.lineTo((p[0] + q[0]) / 2, (p[1] + q[1]) / 2);
+    pen.strokeStyle = edge, pen.lineWidth = 0.22 * p[3], pen.stroke();
+    pen.strokeStyle = tone, pen.lineWidth = 0.15 * p[3], pen.stroke();
   }
   /** Add the edges of the cell, in pieces, so that atoms are before and behind them. */
   edges(seen, items) {
@@ -183,11 +203,25 @@ function product(a, b) {
   return c;
 }
 
+/** Return the middle of the box that places are in; of none, the origin. */
+function middle(places) {
+  const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+  for (let k = 0; k < places.length; k++) low[k % 3] = Math.min(low[k % 3], places[k]), high[k % 3] = Math.max(high[k % 3], places[k]);
+  return places.length ? low.map((x, k) => (x + high[k]) / 2) : [0, 0, 0];
+}
+
+/** Return how far places are from one, and the balls there. */
+function reach(places, [x, y, z]) {
+  let most = 0.5;
+  for (let k = 0; k < places.length; k += 3) most = Math.max(most, Math.hypot(places[k] - x, places[k + 1] - y, places[k + 2] - z));
+  return 1 + most;
+}
+
 /** Return pairs of atoms that are bound, one behind the other: looked for in boxes as wide as the longest bond. */
-function bonds({ n, numbers, at }) {
+function bonds({ n, numbers, at }, elements) {
   const radius = new Float32Array(n);
   let widest = 0;
-  for (let i = 0; i < n; i++) radius[i] = about.elements[numbers[i]].radius, widest = Math.max(widest, radius[i]);
+  for (let i = 0; i < n; i++) radius[i] = elements[numbers[i]].radius, widest = Math.max(widest, radius[i]);
   const side = Math.max(0.5, 2 * BOND * widest), boxes = new Map(), found = [];
   const key = (x, y, z) => (x & 1023) | ((y & 1023) << 10) | ((z & 1023) << 20);
   const cells = Int32Array.from({ length: 3 * n }, (_, k) => Math.floor(at[k] / side));

@@ -1,7 +1,7 @@
 // The page: a sample of a store as a map and a list, and any structure of it, read from its files by their ranges.
 // All texts that come from the store become text nodes, never markup.
 
-import { Scatter, Viewer, ramp, shade, tell, written } from "./look.js";
+import { Scatter, Viewer, changeShades, hint, legend, offerRepeats, undrawn, written } from "./look.js";
 import { said, sampleOf, unit } from "./sample.js";
 import { Problem, Store } from "./store.js";
 
@@ -35,8 +35,7 @@ async function begin() {
   store = await Store.open(new URL(page.store, location.href).href);
   summarize();
   byId("both").hidden = false;
-  tell({ n: 0, columns: [], elements: page.elements }, []);
-  viewer = new Viewer(byId("viewer"));
+  viewer = new Viewer(byId("viewer"), page.elements);
   listen();
   if (store.attributes.digest !== page.digest)
     say(new Problem(`The store has changed since this page was made: it had ${number(page.n_structures)} structures, and has ${number(store.attributes.n_structures)} now.`));
@@ -69,8 +68,7 @@ function showFetched() {
 }
 
 function beginSample() {
-  const { columns, n } = sample;
-  tell({ n, columns, elements: page.elements }, columns.map((column) => column.values));
+  const { columns } = sample;
   const places = columns.map((_, k) => k);
   const offer = (select, k, text) => select.append(made("option", { text, value: k }));
   const isFormula = (k) => columns[k].key === "formula";
@@ -81,7 +79,7 @@ function beginSample() {
   picks.y.value = first("energy_per_atom", "fmax", "volume", "row");
   picks.color.value = first("group", "fmax", "volume");
   byId("told").textContent = `${sample.description} Drag a box to see more of a part, double-click or press Escape for all of it.`;
-  scatter = new Scatter(byId("points"), byId("marks"), (place) => show(sample.rows[place]), hover);
+  scatter = new Scatter(byId("points"), byId("marks"), sample, (place) => show(sample.rows[place]), hover);
   for (const select of Object.values(picks)) select.addEventListener("change", redraw);
   byId("filter").addEventListener("input", list);
   byId("list-head").append(made("tr", {}, places.map(heading)));
@@ -102,35 +100,14 @@ function heading(k) {
 
 function redraw() {
   scatter.show(Number(picks.x.value), Number(picks.y.value), Number(picks.color.value));
-  legend();
-  const lost = sample.n - scatter.drawn;
-  byId("drawn").textContent = lost ? `${number(lost)} without these values are not drawn.` : "";
-}
-
-function legend() {
-  const place = byId("legend"), scale = scatter.color;
-  place.replaceChildren();
-  if (!scale) return;
-  const entry = (color, text) => {
-    const dot = made("i");
-    dot.style.background = color;
-    place.append(made("span", {}, [dot, text]));
-  };
-  if (scale.column.texts) scale.column.texts.forEach((text, k) => entry(shade(`--group-${k}`), text));
-  else {
-    const real = (x) => written(scale.log ? 10 ** x : x);
-    entry(ramp(0), real(scale.low)), entry(ramp(0.5), real((scale.low + scale.high) / 2)), entry(ramp(1), real(scale.high));
-  }
+  legend(byId("legend"), scatter.color);
+  byId("drawn").textContent = undrawn(sample.n - scatter.drawn, scatter);
 }
 
 function hover(place, event) {
-  const tip = byId("tip");
-  tip.hidden = place < 0;
-  if (place < 0) return;
-  const parts = sample.columns.filter(({ key }) => key !== "row").map((column) => [column.label, said(column, place, written)]);
-  tip.textContent = `structure ${number(sample.rows[place])}: ${parts.filter(([, text]) => text).map((part) => part.join(" ")).join(", ")}`;
-  tip.style.left = `${Math.max(0, Math.min(event.offsetX + 14, byId("marks").clientWidth - 270))}px`;
-  tip.style.top = `${event.offsetY + 14}px`;
+  const parts = place < 0 ? [] : sample.columns.filter(({ key }) => key !== "row").map((column) => [column.label, said(column, place, written)]);
+  const words = () => `structure ${number(sample.rows[place])}: ${parts.filter(([, text]) => text).map((part) => part.join(" ")).join(", ")}`;
+  hint(byId("tip"), place < 0 ? "" : words(), event);
 }
 
 function listedPlaces() {
@@ -214,7 +191,7 @@ async function draw(row, turn) {
   const periodic = pbc.reduce((bits, along, k) => bits | (along << k), 0);
   viewer.arrows = wanted;
   viewer.set({ numbers, positions, cell: cell.every(Number.isFinite) && cell.some(Boolean) ? cell : null, periodic, forces });
-  byId("repeats").disabled = !periodic;
+  offerRepeats(byId("repeats"), viewer);
   byId("viewer").dataset.structure = row;
   const lacks = wanted && !forces ? "; it has no forces" : "";
   byId("title").textContent = `Structure ${number(row)}: ${number(numbers.length)} ${numbers.length === 1 ? "atom" : "atoms"}, ${along(pbc)}${lacks}`;
@@ -242,11 +219,6 @@ function follow() {
   if (/^\d+$/.test(asked) && Number(asked) !== state.row) show(Number(asked));
 }
 
-function dress() {
-  viewer.draw();
-  if (sample) scatter.draw(), legend();
-}
-
 function listen() {
   byId("go").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -255,23 +227,16 @@ function listen() {
   byId("before").addEventListener("click", () => show((state.row ?? 1) - 1));
   byId("next").addEventListener("click", () => show((state.row ?? -1) + 1));
   byId("forces").addEventListener("change", () => state.row !== undefined && show(state.row));
-  byId("repeats").addEventListener("change", ({ target }) => {
-    viewer.repeats = Number(target.value);
-    if (viewer.shown) viewer.build(), viewer.draw();
-  });
+  byId("repeats").addEventListener("change", ({ target }) => viewer.repeat(Number(target.value)));
   byId("home").addEventListener("click", () => {
     viewer.home();
     viewer.draw();
   });
   addEventListener("hashchange", follow);
-  byId("theme").addEventListener("click", () => {
-    const root = document.documentElement.dataset;
-    const now = root.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.theme = now === "dark" ? "light" : "dark";
-    dress();
+  changeShades(byId("theme"), () => {
+    viewer.draw();
+    if (sample) scatter.draw(), legend(byId("legend"), scatter.color);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
-  new ResizeObserver(dress).observe(byId("both"));
 }
 
 if (location.protocol !== "file:")
