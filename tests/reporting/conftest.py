@@ -76,8 +76,9 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Where screenshots are kept: ``tests/screenshots``, or ``$ZSTRUCT_SCREENSHOTS``."""
-    folder = Path(os.environ.get("ZSTRUCT_SCREENSHOTS", Path(__file__).parents[1] / "screenshots"))
-    folder.mkdir(exist_ok=True)
-    return folder
+def pictures(tmp_path_factory):
+    """Where screenshots are kept: in ``$ZSTRUCT_SCREENSHOTS``, or among the files of the tests."""
+    folder = os.environ.get("ZSTRUCT_SCREENSHOTS")
+    made = tmp_path_factory.mktemp("pictures") if folder is None else Path(folder)
+    made.mkdir(exist_ok=True)
+    return made

@@ -6,7 +6,6 @@ Expected values are those of the store, ranges those that its shards name at the
 import hashlib
 import json
 import mimetypes
-import os
 import shutil
 import threading
 from contextlib import contextmanager
@@ -17,26 +16,16 @@ from urllib.parse import quote, unquote
 import ase.build
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from PIL import Image
 
 import zstruct
-from tests.chromium import Browser, executable
+from tests.reporting.conftest import HOSTILE
 from tests.servers import SECONDS_BETWEEN_LOOKS, Folder
 from zstruct.errors import InputError
 from zstruct.reporting.live import live_report
 from zstruct.store import chunks
 from zstruct.store.store import Store
 
-#: What would be markup, a script, an end of a script, or an end of an attribute, if it were not text.
-HOSTILE = (
-    '<img src=x onerror="window.hit=1">',
-    "</script><script>window.hit=2</script>",
-    "<!--<script>",
-    "'\"><svg/onload=window.hit=3>",
-    "&lt;b&gt; & \u2028 $1 ${window.hit=4} `",
-)
 READY = "document.documentElement.dataset.ready === 'yes'"
 DIGESTS = """import("/page/store.js").then(async ({{Store}}) => {{
     const store = await Store.open(location.origin + "/x.zarr"), found = {{}};
@@ -145,48 +134,11 @@ def differing(page, picture, name):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Chromium."""
-    program = executable()
-    if program is None:
-        pytest.skip("there is no Chromium")
-    started = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Where screenshots are kept: in ``$ZSTRUCT_SCREENSHOTS``, or among the files of the test."""
-    folder = os.environ.get("ZSTRUCT_SCREENSHOTS")
-    made = tmp_path_factory.mktemp("pictures") if folder is None else Path(folder)
-    made.mkdir(exist_ok=True)
-    return made
-
-
-def structure(rng, i):
-    """Structure i of a set with hostile labels: crystals and molecules."""
-    n = int(rng.integers(2, 9))
-    atoms = Atoms(rng.choice([1, 6, 8, 22], n), rng.uniform(0, 5, (n, 3)))
-    results = {"energy": float(-3 * n + rng.normal()), "forces": rng.normal(size=(n, 3))}
-    if i % 2:
-        atoms.set_cell(np.diag([5.0, 6.0, 7.0]) + rng.normal(0, 0.2, (3, 3)))
-        atoms.pbc = True
-        results["stress"] = rng.normal(0, 0.01, 6)
-    atoms.info["config_type"] = HOSTILE[i % len(HOSTILE)]
-    atoms.info["<i onmouseover=alert(1)>"] = float(i)
-    atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory):
+def live(tmp_path_factory, path):
     """A folder with a store of hostile texts, and its page (not to be changed)."""
     folder = tmp_path_factory.mktemp("live")
-    rng = np.random.default_rng(20261130)
-    path = folder / "<b>hostile&.zarr"
-    zstruct.build([structure(rng, i) for i in range(60)], path, progress=False)
-    made = live_report(path, folder / "page")
+    shutil.copytree(path, folder / path.name)
+    made = live_report(folder / path.name, folder / "page")
     assert (made.n_sampled, made.store) == (60, "../%3Cb%3Ehostile%26.zarr")
     return folder
 
