@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.util.inspect import stringify_signature
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import zstruct  # noqa: E402
 
@@ -20,7 +20,10 @@ release = version = zstruct.__version__
 
 extensions = [
     "myst_nb",
+    "api_pages",
+    "others",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
@@ -41,9 +44,12 @@ copybutton_prompt_is_regexp = True
 autodoc_mock_imports = ["torch"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autosummary_generate = False
+maximum_signature_line_length = 88
 default_role = "code"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_attr_annotations = False  # signatures have them
 
 
 def copy_notebooks(app: Sphinx) -> None:
@@ -52,6 +58,15 @@ def copy_notebooks(app: Sphinx) -> None:
     target.mkdir(exist_ok=True)
     for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
         shutil.copyfile(notebook, target / notebook.name)
+
+
+def words_before_a_colon(
+    app: Sphinx, what: str, name: str, documented: Any, options: Any, lines: list[str]
+) -> None:
+    """Put back what a property's description says before a colon, which napoleon takes for its type."""
+    for line in [line for line in lines if line.startswith(":type: ")]:
+        lines.remove(line)
+        lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
 
 
 def signature_as_written(
@@ -79,4 +94,5 @@ def signature_as_written(
 def setup(app: Sphinx) -> None:
     """Connect what is above with Sphinx."""
     app.connect("builder-inited", copy_notebooks)
+    app.connect("autodoc-process-docstring", words_before_a_colon, priority=600)
     app.connect("autodoc-process-signature", signature_as_written)

@@ -1,8 +1,8 @@
 """What the documentation says is so: its examples run, its tables and docstrings match the code."""
 
-import functools
 import importlib.util
 import inspect
+import pkgutil
 import re
 import shlex
 import shutil
@@ -50,8 +50,8 @@ def arguments(function):
 
 
 def directives():
-    """Return what the page of the interface documents: the kind, the name, options by name."""
-    page = (ROOT / "docs" / "api.md").read_text()
+    """Return what the pages of the interface document: the kind, the name, options by name."""
+    page = "\n".join(page.read_text() for page in sorted((ROOT / "docs" / "api").glob("*.md")))
     found = re.findall(r"^\.\. auto(function|class):: (\S+)\n((?:   :.*\n)*)", page, re.MULTILINE)
     return {name: (kind, dict(re.findall(r":([a-z-]+): ?(.*)", options))) for kind, name, options in found}
 
@@ -70,7 +70,8 @@ OF_TORCH = (
 def callables(name):
     """Yield what one directive shows that has parameters, with its place."""
     kind, options = API[name]
-    shown = functools.reduce(getattr, name.split(".")[1:], zstruct)
+    place, _, own_name = name.rpartition(".")  # modules may be called as functions are
+    shown = getattr(pkgutil.resolve_name(place), own_name)
     if kind == "function":
         yield name, shown
         return
@@ -161,6 +162,27 @@ def test_docstrings_name_the_parameters_that_there_are(name):
             assert sorted(told) == sorted(there), place
         elif len(there) > 1:  # a short description may name them in passing
             assert all(re.search(rf"\b{name}\b", called.__doc__) for name in there), place
+
+
+def test_the_pages_of_the_interface_have_every_public_name():
+    pages = [page.read_text() for page in (ROOT / "docs" / "api").glob("*.md")]
+    documented = re.findall(r"^\.\. auto\w+:: zstruct\.(\w+)$", "\n".join(pages), re.MULTILINE)
+    modules = {name for name in zstruct.__all__ if inspect.ismodule(getattr(zstruct, name))}
+    assert sorted(documented) == sorted({*zstruct.__all__} - modules)
+
+
+def test_the_page_of_the_interface_leads_to_all_of_its_pages():
+    names = {f"api/{page.stem}" for page in (ROOT / "docs" / "api").glob("*.md")}
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert set(re.findall(r"^## \[.+\]\((api/\w+)\.md\)$", text, re.MULTILINE)) == names
+    assert set(re.findall(r"^api/\w+$", text, re.MULTILINE)) == names
+
+
+def test_the_tables_of_the_accessor_have_all_that_it_has():
+    page = (ROOT / "docs" / "api" / "look.md").read_text()
+    listed = re.findall(r"~zstruct\.explore\.StructureAccessor\.(\w+)", page)
+    has = [name for name in dir(zstruct.explore.StructureAccessor) if not name.startswith("_")]
+    assert sorted(listed) == has
 
 
 def test_the_dataset_takes_what_its_recipe_does():
