@@ -296,10 +296,11 @@ def test_units_of_ones_own_come_back(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", FILES)
-def test_bytes_that_are_no_text_come_back_or_are_said(tmp_path, format):
+def test_bytes_that_are_no_text_and_what_is_no_number_come_back_or_are_said(tmp_path, format):
     atoms = molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.ones((3, 3)))
     atoms.info = {"config_type": "caf\udce9", "comment": "\udce9 a", "note": "\udcff", "na\udcefve": 1.5}
+    atoms.info |= {"limit": np.nan, "least": -np.inf}
     atoms.arrays["site"] = np.array(["a\udce9", "b", "c"])
     zstruct.build([atoms], tmp_path / "a.zarr", progress=False)
     assert there_and_back(tmp_path / "a.zarr", tmp_path, format) is not None

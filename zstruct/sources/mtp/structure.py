@@ -120,10 +120,12 @@ def feature_value(text: str) -> Any:
     --------
     >>> feature_value("3.856142"), feature_value("12"), feature_value("007"), feature_value("VASP")
     (3.856142, 12, '007', 'VASP')
+    >>> feature_value("-inf"), feature_value("nan")
+    (-inf, nan)
     """
     if re.fullmatch(r"-?(0|[1-9]\d{0,18})", text, re.ASCII) and -(2**63) <= int(text) < 2**63:
         return int(text)
-    if re.fullmatch(r"-?(\d+\.\d*([eE][-+]?\d{1,3})?|\d+[eE][-+]?\d{1,3}|inf)", text, re.ASCII):
+    if re.fullmatch(r"-?(\d+\.\d*([eE][-+]?\d{1,3})?|\d+[eE][-+]?\d{1,3}|inf)|nan", text, re.ASCII):
         return float(text)
     return text
 
