@@ -203,7 +203,6 @@ THROUGH = {
     "reporting/test_drawings.py": ["reporting/ticks"],
     "reporting/test_page.py": [
         "reporting/findings",
-        "reporting/scripts",
         "reporting/sections",
         "reporting/tables",
     ],

@@ -20,7 +20,7 @@ def test_a_page_is_written_and_served(tmp_path, capsys):
     assert cli.main(["live", str(path), "--sample", "5"]) == 0
     assert "sample of 1 of 1 structure, put into the store" in capsys.readouterr().out
     assert cli.main(["info", str(path)]) == 0
-    assert "index/sample: All 1 structure of the store" in capsys.readouterr().out
+    assert "index/sample: The one structure of the store" in capsys.readouterr().out
     assert cli.main(["live", str(path), "--sample", "0"]) == 1
     assert "sample" in capsys.readouterr().err
     command = [sys.executable, "-m", "zstruct", "live", str(path), "-o", str(tmp_path / "page"), "--serve"]

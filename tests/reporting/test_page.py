@@ -9,6 +9,7 @@ from ase.data.colors import jmol_colors
 
 import zstruct
 from tests.reporting.conftest import HOSTILE
+from zstruct.reporting import findings
 
 INK = """(id) => {
   const canvas = document.getElementById(id), pen = canvas.getContext("2d");
@@ -225,6 +226,29 @@ def test_dark_and_narrow(browser, file, pictures):
     page.evaluate("document.getElementById('theme').click()")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert ink(page, "points") != before, "points are drawn anew"
+    assert page.faults() == []
+    page.close()
+
+
+def test_a_number_that_is_not_in_the_page_is_said(browser, path, structures, tmp_path):
+    zstruct.report(path, tmp_path / "few.html", select="n_atoms > 6", tolerance=None)
+    page = browser.page(tmp_path / "few.html")
+    few = [k for k, atoms in enumerate(structures) if len(atoms) > 6]
+    absent = next(k for k in range(few[0], 60) if k not in few)
+    put(page, "number", absent)
+    assert shown(page) == next(k for k in few if k > absent)
+    assert texts(page, "#title")[0].startswith(f"Structure {absent} is not in this page; here is ")
+    page.close()
+
+
+def test_a_page_without_room_for_any_structure_has_all_the_rest(browser, path, tmp_path, monkeypatch):
+    monkeypatch.setattr(findings, "MOST_ATOMS", 1)
+    made = zstruct.report(path, tmp_path / "none.html", tolerance=None)
+    assert made.n_shown == 0
+    page = browser.page(tmp_path / "none.html", dark=True)
+    assert texts(page, "#look p")[0].startswith("None can be shown: ")
+    page.evaluate("document.getElementById('theme').click()")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.faults() == []
     page.close()
 

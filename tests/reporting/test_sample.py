@@ -42,6 +42,13 @@ def test_which_are_drawn_is_random():
     assert np.abs(np.histogram(found.places, 10, (0, 10_000))[0] - 100).max() < 45
 
 
+def test_what_alone_has_too_many_atoms_is_left_out_with_a_word():
+    found = drawn(groups(3), np.array([7, 2, 3]), np.array([0, 2]), 10, 6)
+    assert found.places.tolist() == [1, 2]
+    assert found.told.endswith("; without 1 of more than 6 atoms")
+    assert drawn(groups(1), np.array([7]), NONE, 10, 6).places.tolist() == []
+
+
 @given(
     sizes=st.lists(st.integers(1, 200), min_size=1, max_size=6),
     most=st.integers(1, 300),

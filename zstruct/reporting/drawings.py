@@ -209,9 +209,10 @@ def _axis(edges: NDArray[np.float64], axis: Axis, left: float, width: float, foo
 
 
 def _svg(width: float, height: float, said: str, drawn: str) -> str:
+    """Return a drawing that scrolls by itself where it would be too small to be read."""
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(said)}" '
-        f'style="max-width:{width}px">{drawn}</svg>'
+        f'<div class="wide"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(said)}" '
+        f'style="max-width:{width}px">{drawn}</svg></div>'
     )
 
 

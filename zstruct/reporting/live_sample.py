@@ -173,7 +173,7 @@ def _floats(column: Column) -> NDArray[np.float64]:
 
 def _described(store: Store, n: int, most: int, strata: Strata, field: str | None) -> str:
     if n == store.n_structures:
-        return f"All {counted(n, 'structure')} of the store."
+        return "The one structure of the store." if n == 1 else f"All {counted(n, 'structure')} of the store."
     groups = np.count_nonzero(strata.sizes)
     by = (
         f", of {groups:,} groups by {field} at least {strata.drawn[strata.sizes > 0].min():,} each"

@@ -79,9 +79,8 @@ def page_of(found: Findings) -> str:
 def _look(found: Findings) -> str:
     """Return the section with the map and the viewer."""
     if not found.points.about["n"]:
-        return section(
-            "look", "Structures", paragraph(f"None has less than {MOST_ATOMS:,} atoms, to be shown.")
-        )
+        said = f"None can be shown: a page has room for {MOST_ATOMS:,} atoms, and each has more."
+        return section("look", "Structures", paragraph(said))
     told = found.sample.told
     return asset("look.html").format(told=html.escape(told[:1].upper() + told[1:]))
 

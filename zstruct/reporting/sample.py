@@ -49,22 +49,25 @@ def drawn(
         How many structures there may be.
     most_atoms
         How many atoms they may have together; fewer structures are drawn until they have no more. Named ones
-        are left out, the last first, where they alone have more.
+        are left out, the last first, where they alone have more, and a structure that alone has more.
     """
-    n = len(n_atoms)
+    n, fits = len(n_atoms), n_atoms <= most_atoms
     first = np.unique(named, return_index=True)[1]
-    named = named[np.sort(first)][:most]
+    named = named[np.sort(first)]
+    named = named[fits[named]][:most]
     named = named[np.cumsum(n_atoms[named]) <= most_atoms]
     wanted = min(n, most)
     order = np.random.default_rng(_SEED).permutation(n)  # the same for the same store
-    order = order[~np.isin(order, named)]
+    order = order[~np.isin(order, named) & fits[order]]
     while True:
         kept = np.union1d(named, _of_groups(groups.codes[order], order, max(0, wanted - len(named))))
         atoms = int(n_atoms[kept].sum())
         if atoms <= most_atoms or wanted <= len(named):
             break
         wanted = max(len(named), min(wanted - 1, int(wanted * 0.98 * most_atoms / atoms)))
-    return Sample(kept, _told(groups, n, len(kept), len(named), atoms > 0.9 * most_atoms))
+    told = _told(groups, n, len(kept), len(named), atoms > 0.9 * most_atoms)
+    large = n - int(fits.sum())
+    return Sample(kept, told + (f"; without {large:,} of more than {most_atoms:,} atoms" if large else ""))
 
 
 def _of_groups(codes: NDArray[np.int64], order: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
@@ -84,7 +87,7 @@ def _of_groups(codes: NDArray[np.int64], order: NDArray[np.int64], wanted: int) 
 
 def _told(groups: Groups, n: int, kept: int, named: int, full: bool) -> str:
     if kept == n:
-        return f"all {counted(n, 'structure')}"
+        return "the one structure" if n == 1 else f"all {counted(n, 'structure')}"
     told = f"{kept:,} of {counted(n, 'structure')}, drawn at random"
     if groups.by is not None:
         told += f" from each {groups.by} in proportion to its size, at least {_LEAST} of each"

@@ -40,7 +40,7 @@ def sections(found: Findings) -> Markup:
 def _summary(found: Findings) -> Markup:
     part, seen = found.part, found.survey
     n_atoms = seen.n_atoms
-    spread = f"{n_atoms.min():,} to {n_atoms.max():,}, {n_atoms.mean():.4g} on average"
+    spread = f"{n_atoms.min():,} to {n_atoms.max():,}, {short(float(n_atoms.mean()))} on average"
     facts = [
         (_STRUCTURES, f"{len(seen):,}" + ("" if part.rows is None else f" of {part.store.n_structures:,}")),
         ("atoms", f"{int(n_atoms.sum()):,}"),

@@ -1,6 +1,5 @@
 // What is drawn and said alike on both pages: numbers, colours, the key of colours, words beside the pointer.
 
-const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 const LISTED = 24; // texts in the key of colours
 
 /** Return a number as it is written for people. */
@@ -8,8 +7,9 @@ function written(x, digits = 5) {
   if (!Number.isFinite(x)) return "–";
   const size = Math.abs(x), whole = Number.isInteger(x) && size < 1e15;
   const exponent = !whole && (size >= 1e6 || size < 1e-4);
-  const text = whole ? x.toLocaleString("en-US") : exponent ? x.toExponential(Math.max(3, digits - 2)) : String(Number(x.toPrecision(digits)));
-  return text.replaceAll("-", "−").replace("+", "");
+  const plain = () => Number(x.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 20 });
+  const text = whole ? x.toLocaleString("en-US") : exponent ? x.toExponential(Math.max(3, digits - 2)) : plain();
+  return text.replace(/\.?0*e\+?/, "e").replaceAll("-", "−");
 }
 
 const shades = new Map(); // until the page is dark or light instead: to ask for one makes a browser work out all styles
@@ -32,9 +32,11 @@ function changeShades(button, redraw) {
   dark.addEventListener("change", changed);
 }
 
+/** Return a colour between those of the smallest and the largest number. */
 function ramp(share) {
-  const at = Math.min(0.9999, Math.max(0, share)) * (RAMP.length - 1), k = Math.floor(at), f = at - k;
-  return `rgb(${RAMP[k].map((c, i) => Math.round(c + f * (RAMP[k + 1][i] - c))).join(",")})`;
+  const at = 3.9999 * Math.min(1, Math.max(0, share)), k = Math.floor(at), f = at - k;
+  const [low, high] = [k, k + 1].map((k) => [1, 3, 5].map((c) => parseInt(shade(`--ramp-${k}`).slice(c, c + 2), 16)));
+  return `rgb(${low.map((c, i) => Math.round(c + f * (high[i] - c))).join(",")})`;
 }
 
 /** Say in a place of the page what the colours of a scale mean. */
@@ -50,7 +52,7 @@ function legend(place, scale) {
     texts.slice(0, LISTED).forEach((text, k) => entry(shade(`--group-${k % 12}`), text));
     if (more > 0) entry(null, `and ${written(more)} more, by the same colours`);
   } else if (scale) {
-    const { least, most } = scale, real = (x) => written(scale.log ? 10 ** x : x);
+    const { least, most } = scale, real = (x) => written(scale.log ? 10 ** x : x, 3);
     if (least < most) for (const f of [0, 0.5, 1]) entry(ramp(f), real(least + f * (most - least)));
     else if (least === most) entry(ramp(0.5), real(least));
     if (scale.lacks) entry(shade("--faint"), scale.log ? "none, or not above 0" : "none");
@@ -60,8 +62,8 @@ function legend(place, scale) {
 /** Say how many structures have no place in the map, and why. */
 function undrawn(lost, { x, y }) {
   if (!lost) return "";
-  const why = x.log || y.log ? "have no such values, or none above 0 where equal ratios are equal lengths" : "have no such values";
-  return `${written(lost)} are not drawn: they ${why}.`;
+  const why = x.log || y.log ? ", or without any above 0 along a logarithmic axis" : "";
+  return `Not drawn: ${written(lost)} without these values${why}.`;
 }
 
 /** Show words beside the pointer, within what they are in; or none. */

@@ -10,16 +10,16 @@ class Scale {
     this.reset();
   }
   reset() {
-    this.least = Infinity, this.most = -Infinity, this.lacks = 0;
+    this.least = Infinity, this.most = -Infinity, this.lacks = 0, this.whole = !this.log;
     if (this.column.texts) return void (this.low = -0.5, this.high = this.column.texts.length - 0.5);
     for (const x of this.values) {
       const y = this.log ? Math.log10(x) : x;
       if (!Number.isFinite(y)) this.lacks++;
-      else this.least = Math.min(this.least, y), this.most = Math.max(this.most, y);
+      else this.least = Math.min(this.least, y), this.most = Math.max(this.most, y), this.whole &&= Number.isInteger(y);
     }
     const { least, most } = this;
     if (!(least <= most)) return this.set(0, 1); // there is nothing to draw
-    const pad = most > least ? this.pad * (most - least) : Math.abs(least) * 1e-3 || 0.5;
+    const pad = most > least ? this.pad * (most - least) : this.whole ? 0.9 : Math.abs(least) * 1e-3 || 0.5;
     this.set(least - pad, most + pad);
   }
   /** Show what is between two numbers, as far as they can be told apart. */
@@ -38,9 +38,10 @@ class Scale {
   at(x) {
     return (x - this.low) / (this.high - this.low);
   }
-  /** Return up to so many places and what is written there. */
+  /** Return about so many places and what is written there; none where no structure has a value. */
   ticks(most) {
-    const found = this.column.texts ? this.named(most) : this.log ? this.powers(most) : steps(this.low, this.high, most);
+    if (!this.column.texts && !(this.least <= this.most)) return [];
+    const found = this.column.texts ? this.named(most) : this.log ? this.powers(most) : steps(this.low, this.high, most, this.whole);
     return found.map(([x, text]) => [this.at(x), text]).filter(([p]) => p >= 0 && p <= 1);
   }
   named(most) {
@@ -60,10 +61,10 @@ class Scale {
   }
 }
 
-/** Return round numbers between two, at most so many and two at least, and as many digits of them as tell them apart. */
-function steps(low, high, most) {
+/** Return round numbers between two, about so many, whole ones on request, and as many digits as tell them apart. */
+function steps(low, high, most, whole = false) {
   const rough = (high - low) / Math.max(2, most), power = 10 ** Math.floor(Math.log10(rough)), found = [];
-  const step = ([1, 2, 5].find((m) => m * power >= rough) ?? 10) * power;
+  const step = Math.max(whole ? 1 : 0, ([1, 2, 5].find((m) => m * power >= rough) ?? 10) * power);
   const digits = Math.min(15, Math.max(5, 2 + Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / step))));
   const begin = Math.ceil(low / step);
   for (let k = 0; k < 20 && (begin + k) * step <= high; k++) {
@@ -168,7 +169,7 @@ class Scatter {
   }
   axes(pen) {
     const { left, width, height } = this, { top } = MARGIN, bottom = top + height;
-    const most = Math.max(2, Math.min(this.x.column.texts ? 12 : 7, Math.floor(width / 70)));
+    const most = Math.max(2, Math.min(this.x.column.texts ? 12 : 7, Math.floor(width / 60)));
     const across = this.x.ticks(most), room = this.x.column.texts ? width / Math.max(1, across.length) - 6 : width;
     pen.strokeStyle = shade("--grid"), pen.fillStyle = shade("--text"), pen.lineWidth = 1;
     pen.beginPath();
@@ -176,7 +177,8 @@ class Scatter {
     for (const [place, text] of across) {
       const x = Math.round(left + place * width) + 0.5;
       pen.moveTo(x, top), pen.lineTo(x, bottom);
-      pen.fillText(clipped(pen, text, room), x, bottom + 16);
+      const words = clipped(pen, text, room), half = pen.measureText(words).width / 2;
+      pen.fillText(words, Math.min(x, left + width + MARGIN.right - half - 2), bottom + 16);
     }
     pen.textAlign = "right";
     for (const [place, text] of this.marksUp) {

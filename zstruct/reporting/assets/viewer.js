@@ -2,7 +2,8 @@
 
 const BOND = 1.18; // times the sum of the radii
 const CLOSE = 0.4; // angstrom; what is nearer is no bond
-const MANY = 20000; // atoms; bonds of more are not looked for
+const MANY = 20000; // atoms; of more there are no bonds, and they are drawn in a simpler way
+const LEVELS = 1024; // of depth, where there are many atoms
 const MOST = 120000; // atoms, with those of repeated cells
 const WIDE = 10; // times as far as its atoms, a cell reaches out of the picture
 
@@ -109,7 +110,8 @@ class Viewer {
       light.addColorStop(0.8, mix(0.25, 0)), light.addColorStop(1, mix(0.6, 0));
       pen.fillStyle = light;
       pen.beginPath(), pen.arc(size / 2, size / 2, size / 2 - 1, 0, 2 * Math.PI), pen.fill();
-      this.sprites.set(number, { ball, tone: mix(0.12, 0), edge: mix(0.6, 0) });
+      const tones = Array.from({ length: 16 }, (_, k) => mix(0.8 - k / 20, 0));
+      this.sprites.set(number, { ball, tone: mix(0.12, 0), edge: mix(0.6, 0), tones });
     }
     return this.sprites.get(number);
   }
@@ -123,6 +125,8 @@ class Viewer {
       const a = px - x, b = py - y, c = pz - z, depth = view[6] * a + view[7] * b + view[8] * c, near = (scale * far) / (far - depth);
       return [w / 2 + near * (view[0] * a + view[1] * b + view[2] * c), h / 2 - near * (view[3] * a + view[4] * b + view[5] * c), depth, near];
     };
+    Object.assign(canvas.dataset, { atoms: all.n, bonds: all.bonds.length / 2 });
+    if (all.n > MANY) return this.crowd(pen, seen, w, h, dots);
     const atoms = [], items = [];
     for (let i = 0; i < all.n; i++) {
       const p = seen(all.at[3 * i], all.at[3 * i + 1], all.at[3 * i + 2]);
@@ -136,21 +140,47 @@ class Viewer {
     items.sort((a, b) => a[0] - b[0]);
     pen.lineCap = "round";
     for (const [, i, j, line] of items) {
-      if (line) {
-        pen.strokeStyle = this.line, pen.lineWidth = dots;
-        pen.beginPath(), pen.moveTo(line[0], line[1]), pen.lineTo(line[2], line[3]), pen.stroke();
-      } else if (j < 0) this.ball(pen, all.numbers[i], atoms[i], w, h);
+      if (line) this.edge(pen, line, dots);
+      else if (j < 0) this.ball(pen, all.numbers[i], atoms[i], w, h);
       else this.bond(pen, i, j, atoms);
     }
     if (this.arrows && all.force) this.forces(pen, seen, dots);
-    canvas.dataset.atoms = all.n, canvas.dataset.bonds = all.bonds.length / 2;
   }
   ball(pen, number, [x, y, , near], w, h) {
-    const r = this.radius(number) * near, { ball, tone } = this.sprite(number);
-    if (x + r < 0 || y + r < 0 || x - r > w || y - r > h) return;
-    if (r > 2) return void pen.drawImage(ball, x - r, y - r, 2 * r, 2 * r);
-    const least = Math.max(r, 0.5); // no shade would be seen
-    pen.fillStyle = tone, pen.fillRect(x - least, y - least, 2 * least, 2 * least);
+    const r = this.radius(number) * near;
+    if (x + r > 0 && y + r > 0 && x - r < w && y - r < h) pen.drawImage(this.sprite(number).ball, x - r, y - r, 2 * r, 2 * r);
+  }
+  /** Draw many atoms, sorted by levels of depth: as balls where these are large enough to be seen, else as squares, darker behind. */
+  crowd(pen, seen, w, h, dots) {
+    const { n, at, numbers, whole } = this.all, x = new Float32Array(n), y = new Float32Array(n), near = new Float32Array(n);
+    const level = new Uint16Array(n), starts = new Uint32Array(LEVELS + 1), order = new Uint32Array(n);
+    for (let i = 0; i < n; i++) {
+      const [px, py, depth, scale] = seen(at[3 * i], at[3 * i + 1], at[3 * i + 2]);
+      x[i] = px, y[i] = py, near[i] = scale;
+      level[i] = Math.max(0, Math.min(LEVELS - 1, Math.floor((LEVELS * (depth + whole)) / (2 * whole))));
+      starts[level[i] + 1]++;
+    }
+    for (let k = 0; k < LEVELS; k++) starts[k + 1] += starts[k];
+    for (let i = 0; i < n; i++) order[starts[level[i]]++] = i;
+    let last = -1;
+    for (const i of order) {
+      const number = numbers[i], r = Math.max(0.5, this.radius(number) * near[i]), shadow = Math.floor((16 * level[i]) / LEVELS);
+      if (x[i] + r < 0 || y[i] + r < 0 || x[i] - r > w || y[i] - r > h) continue;
+      const { ball, tones } = this.sprite(number);
+      if (r > 3) pen.drawImage(ball, x[i] - r, y[i] - r, 2 * r, 2 * r);
+      else {
+        if (last !== 16 * number + shadow) pen.fillStyle = tones[shadow], last = 16 * number + shadow;
+        pen.fillRect(x[i] - r, y[i] - r, 2 * r, 2 * r);
+      }
+    }
+    const lines = [];
+    this.edges(seen, lines);
+    for (const [, , , line] of lines) this.edge(pen, line, dots);
+    if (this.arrows && this.all.force) this.forces(pen, seen, dots);
+  }
+  edge(pen, [a, b, c, d], dots) {
+    pen.strokeStyle = shade("--cell"), pen.lineWidth = dots;
+    pen.beginPath(), pen.moveTo(a, b), pen.lineTo(c, d), pen.stroke();
   }
   /** Draw half a bond, that of its first atom. */
   bond(pen, i, j, atoms) {
@@ -164,7 +194,6 @@ class Viewer {
   }
   /** Add the edges of the cell, in pieces, so that atoms are before and behind them. */
   edges(seen, items) {
-    this.line = shade("--cell");
     for (let c = 0; c < this.all.corners.length; c++) for (const bit of [1, 2, 4]) {
       if (c & bit) continue;
       const [p, q] = [this.all.corners[c], this.all.corners[c | bit]];

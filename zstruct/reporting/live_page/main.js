@@ -6,9 +6,11 @@ import { said, sampleOf, unit } from "./sample.js";
 import { Problem, Store } from "./store.js";
 
 const LISTED = 200; // rows of the list
+const WIDE = 100; // numbers of a field that are shown
 const PAUSE = 120; // ms; who holds a key down passes structures by, without reading them
 const byId = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en-US");
+const counted = (n, thing) => `${number(n)} ${thing}${n === 1 ? "" : "s"}`;
 const picks = { x: byId("pick-x"), y: byId("pick-y"), color: byId("pick-color") };
 const state = { turn: 0, row: undefined, sort: undefined };
 let page, store, sample, scatter, viewer;
@@ -30,7 +32,9 @@ function made(name, { text, className, ...others } = {}, children = []) {
 }
 
 async function begin() {
-  page = await (await fetch("live.json", { cache: "no-cache" })).json();
+  const answer = await fetch("live.json", { cache: "no-cache" });
+  if (!answer.ok) throw new Problem('The page is not whole, live.json can\'t be read: run "zstruct live STORE" again.');
+  page = await answer.json();
   byId("name").textContent = document.title = page.name;
   store = await Store.open(new URL(page.store, location.href).href);
   summarize();
@@ -38,7 +42,7 @@ async function begin() {
   viewer = new Viewer(byId("viewer"), page.elements);
   listen();
   if (store.attributes.digest !== page.digest)
-    say(new Problem(`The store has changed since this page was made: it had ${number(page.n_structures)} structures, and has ${number(store.attributes.n_structures)} now.`));
+    say(new Problem(`The store has changed since this page was made: it had ${counted(page.n_structures, "structure")}, and has ${number(store.attributes.n_structures)} now.`));
   try {
     sample = await sampleOf(store);
     beginSample();
@@ -56,7 +60,7 @@ function summarize() {
   const { n_structures, n_atoms, species = {}, digest } = store.attributes;
   const symbols = Object.keys(species);
   const elements = symbols.length > 12 ? `${symbols.length} elements` : symbols.join(" ");
-  byId("summary").textContent = `${number(n_structures)} structures, ${number(n_atoms)} atoms of ${elements}; content ${String(digest).slice(0, 12)}`;
+  byId("summary").textContent = `${counted(n_structures, "structure")}, ${counted(n_atoms, "atom")} of ${elements}; content ${String(digest).slice(0, 12)}`;
   byId("number").max = n_structures - 1;
   byId("with-forces").hidden = !store.has("forces");
 }
@@ -78,7 +82,7 @@ function beginSample() {
   picks.x.value = first("n_atoms");
   picks.y.value = first("energy_per_atom", "fmax", "volume", "row");
   picks.color.value = first("group", "fmax", "volume");
-  byId("told").textContent = `${sample.description} Drag a box to see more of a part, double-click or press Escape for all of it.`;
+  byId("told").textContent = `${sample.description} Draw a box, or press + and −, to see more of a part, and double-click or press Escape for all of it.`;
   scatter = new Scatter(byId("points"), byId("marks"), sample, (place) => show(sample.rows[place]), hover);
   for (const select of Object.values(picks)) select.addEventListener("change", redraw);
   byId("filter").addEventListener("input", list);
@@ -135,6 +139,10 @@ function list() {
   };
   byId("list").replaceChildren(...places.slice(0, LISTED).map(line));
   const n = number(places.length);
+  [...byId("list-head").querySelectorAll("th")].forEach((head, k) => {
+    if (state.sort?.k === k) head.setAttribute("aria-sort", state.sort.down ? "descending" : "ascending");
+    else head.removeAttribute("aria-sort");
+  });
   byId("listed").textContent = places.length > LISTED ? `the first ${LISTED} of ${n}` : n;
   mark();
 }
@@ -194,7 +202,7 @@ async function draw(row, turn) {
   offerRepeats(byId("repeats"), viewer);
   byId("viewer").dataset.structure = row;
   const lacks = wanted && !forces ? "; it has no forces" : "";
-  byId("title").textContent = `Structure ${number(row)}: ${number(numbers.length)} ${numbers.length === 1 ? "atom" : "atoms"}, ${along(pbc)}${lacks}`;
+  byId("title").textContent = `Structure ${number(row)}: ${counted(numbers.length, "atom")}, ${along(pbc)}${lacks}`;
   const rows = fields.map((field, k) => line(field, values[k])).filter(Boolean);
   byId("details").replaceChildren(...rows);
 }
@@ -207,7 +215,8 @@ function along(pbc) {
 function line(field, value) {
   if (value === undefined) return undefined;
   const { units, long_name: meaning } = store.said(field);
-  const text = Array.isArray(value) ? value.join(" ") : value;
+  const more = Array.isArray(value) && value.length > WIDE ? ` … and ${number(value.length - WIDE)} more` : "";
+  const text = Array.isArray(value) ? value.slice(0, WIDE).join(" ") + more : value;
   return made("tr", {}, [
     made("th", { scope: "row", text: field, title: meaning ?? "" }),
     made("td", { text: units && units !== "1" ? `${text} ${unit(units)}` : text }),
