@@ -31,6 +31,8 @@ extensions = [
 exclude_patterns = ["_build", "zarrita"]
 html_theme = "furo"
 html_title = f"zstruct {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_heading_anchors = 3
 

@@ -131,8 +131,28 @@ def test_commands_run(page, workplace):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    lost = [target for target in targets if not (page.parent / target).exists()]
-    assert not lost
+    places = {target: ROOT if target.startswith("notebooks/") else page.parent for target in targets}
+    assert not [target for target, folder in places.items() if not (folder / target).exists()]
+
+
+def test_the_drawing_of_the_packed_layout_is_what_its_script_draws():
+    make_packed = loaded(ROOT / "docs" / "make_packed.py")
+    assert make_packed.PAGE.read_text(encoding="utf-8") == make_packed.page(), (
+        "run python docs/make_packed.py"
+    )
+
+
+def test_every_picture_is_shown_told_and_small():
+    shown = {}
+    for page in PAGES:
+        for told, file in re.findall(r"!\[([^]]*)\]\((pictures/[^)]+)\)", page.read_text()):
+            shown.setdefault(file, []).append(told)
+    files = sorted((ROOT / "docs" / "pictures").iterdir())
+    assert sorted(shown) == [f"pictures/{file.name}" for file in files]
+    assert all(len(told) > 40 for words in shown.values() for told in words)
+    sizes = [file.stat().st_size for file in files]
+    assert max(sizes) < 60_000
+    assert sum(sizes) < 400_000
 
 
 def test_the_page_of_fields_is_the_schema():

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from PIL import Image
 
 import zstruct
 from tests.chromium import Browser, executable
@@ -73,6 +74,18 @@ def test_every_link_of_the_site_leads_somewhere(site):
     n_links = sum(len(page.links) for page in pages.values())
     assert len(pages) > 30
     assert n_links > 1000
+
+
+@pytest.mark.long
+def test_pictures_can_be_drawn_again(tmp_path):
+    pytest.importorskip("matplotlib")
+    if executable() is None:
+        pytest.skip("there is no Chromium")
+    loaded(ROOT / "docs" / "make_pictures.py").main(tmp_path)
+    for made in tmp_path.iterdir():
+        kept = ROOT / "docs" / "pictures" / made.name
+        assert Image.open(made).size == Image.open(kept).size, made.name
+    assert len([*tmp_path.iterdir()]) == 8
 
 
 @pytest.mark.long
