@@ -275,6 +275,7 @@ MADE = {
     "IndexReport",
     "Leaks",
     "Listing",
+    "LiveReport",
     "Statistics",
     "features.AddReport",
     "features.FeatureGroup",

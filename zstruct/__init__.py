@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from zstruct.precompilation import warmup
     from zstruct.query.listing import Listing, listing
     from zstruct.query.selection import Selection
-    from zstruct.reporting import Report, report
+    from zstruct.reporting import LiveReport, Report, live_report, report
     from zstruct.similarity.duplicates import Duplicates, duplicates
     from zstruct.splits.leaks import Leaks, leaks
     from zstruct.splits.split import kfold, split
@@ -100,6 +100,7 @@ __all__ = [
     "LabelReport",
     "Leaks",
     "Listing",
+    "LiveReport",
     "MissingExtraError",
     "Mixture",
     "MixtureReader",
@@ -142,6 +143,7 @@ __all__ = [
     "leaks",
     "leverage",
     "listing",
+    "live_report",
     "loading",
     "log",
     "open",
@@ -185,7 +187,9 @@ _LAZY = {
     "ProjectReport": "zstruct.coverage.projection",
     "project": "zstruct.coverage.projection",
     "References": "zstruct.stats.references",
+    "LiveReport": "zstruct.reporting",
     "Report": "zstruct.reporting",
+    "live_report": "zstruct.reporting",
     "report": "zstruct.reporting",
     "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",

@@ -17,7 +17,6 @@ import zstruct
 from tests.benchmarks.common import machine, median, show
 from tests.chromium import Browser, executable
 from tests.reporting.test_live import READY, Counting, until
-from zstruct.reporting.live import live_report
 
 _N = 10_000_000
 _LOADS, _CHOICES = 5, 20
@@ -53,7 +52,7 @@ def _look(folder: Path, n: int) -> None:
     zstruct.build(structures(n), folder / "x.zarr", progress=False)
     built = time.perf_counter() - began
     began = time.perf_counter()
-    made = live_report(folder / "x.zarr", folder / "page")
+    made = zstruct.live_report(folder / "x.zarr", folder / "page")
     sampled = time.perf_counter() - began
     print(f"{n:,} structures: built in {built:.0f} s; {made.n_sampled:,} sampled in {sampled:.1f} s")
     program = executable()

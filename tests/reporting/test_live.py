@@ -22,7 +22,6 @@ import zstruct
 from tests.reporting.conftest import HOSTILE
 from tests.servers import SECONDS_BETWEEN_LOOKS, Folder
 from zstruct.errors import InputError
-from zstruct.reporting.live import live_report
 from zstruct.store import chunks
 from zstruct.store.store import Store
 
@@ -138,7 +137,7 @@ def live(tmp_path_factory, path):
     """A folder with a store of hostile texts, and its page (not to be changed)."""
     folder = tmp_path_factory.mktemp("live")
     shutil.copytree(path, folder / path.name)
-    made = live_report(folder / path.name, folder / "page")
+    made = zstruct.live_report(folder / path.name, folder / "page")
     assert (made.n_sampled, made.store) == (60, "../%3Cb%3Ehostile%26.zarr")
     return folder
 
@@ -235,7 +234,7 @@ def test_all_arrays_of_all_forms_are_what_they_are(browser, live, encoding, tmp_
         config_type=rng.choice(["a", "ü€"], 400),
     )
     zstruct.build(given, tmp_path / "x.zarr", encoding=encoding, progress=False)
-    live_report(tmp_path / "x.zarr", tmp_path / "page")
+    zstruct.live_report(tmp_path / "x.zarr", tmp_path / "page")
     store = Store(tmp_path / "x.zarr")
     if "decimal" in encoding:
         assert "scale_offset" in (tmp_path / "x.zarr/positions/zarr.json").read_text()
@@ -259,7 +258,7 @@ def test_only_chunks_that_hold_a_structure_are_fetched(browser, tmp_path, monkey
     )
     path = tmp_path / "x.zarr"
     zstruct.build(given, path, progress=False)
-    live_report(path, tmp_path / "page", sample=50)
+    zstruct.live_report(path, tmp_path / "page", sample=50)
     with serving(tmp_path) as server, opened(browser, server, "page/") as page:
         first = {name.split("/c/")[0] for name, _, _ in server.sent if "/c/" in name}
         assert all(name.startswith("/x.zarr/index/sample/") for name in first)
@@ -305,7 +304,7 @@ def chunk_of(store, name, part):
 def own(tmp_path, live):
     """A store and its page, to be changed."""
     shutil.copytree(store_of(live), tmp_path / "x.zarr")
-    live_report(tmp_path / "x.zarr", tmp_path / "page")
+    zstruct.live_report(tmp_path / "x.zarr", tmp_path / "page")
     return tmp_path / "x.zarr"
 
 
@@ -371,21 +370,21 @@ def test_a_page_without_ranges_or_a_server_says_so(browser, own):
 def test_a_page_is_written_again_in_its_place_only(own, tmp_path):
     page = own.parent / "page"
     before = {file.name: file.read_bytes() for file in page.rglob("*") if file.is_file()}
-    assert not live_report(own, page).sample_made
+    assert not zstruct.live_report(own, page).sample_made
     assert before == {file.name: file.read_bytes() for file in page.rglob("*") if file.is_file()}
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_text("mine")
     for folder, says in ((other, "has other files"), (own / "page", "is in the store")):
         with pytest.raises(InputError, match=says):
-            live_report(own, folder)
+            zstruct.live_report(own, folder)
     with pytest.raises(InputError, match="has no category 'energy' to draw a sample by; it has config_type"):
-        live_report(own, by="energy")
-    made = live_report(own, other / "page", store_url="https://example.org/x.zarr")
+        zstruct.live_report(own, by="energy")
+    made = zstruct.live_report(own, other / "page", store_url="https://example.org/x.zarr")
     assert (
         json.loads((other / "page/live.json").read_text())["store"]
         == made.store
         == "https://example.org/x.zarr"
     )
     assert made.served is None
-    assert Path(live_report(own).path) == own.parent / "x-live"
+    assert Path(zstruct.live_report(own).path) == own.parent / "x-live"

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
 from zstruct.cli import main
-from zstruct.errors import InputError, StaleGroupError, StoreExistsError, UnknownNameError
+from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError, StoreExistsError, UnknownNameError
 from zstruct.reporting import findings
 
 
@@ -61,6 +61,15 @@ def test_stores_that_have_next_to_nothing(tmp_path):
     for key in ("energies", "forces", "stress", "distances", "splits"):
         assert f'<section id="{key}"' not in made.html
     assert "There are no duplicates within 0.01" in made.html
+
+
+def test_who_asks_for_the_page_that_reads_the_store_is_told_its_name(path):
+    with pytest.raises(
+        ArgumentTypeError, match=r"no option 'live'; write zstruct.live_report\(store\) in pl"
+    ):
+        zstruct.report(path, live=True)
+    with pytest.raises(ArgumentTypeError, match=r"no option 'most'; write sample=\.\.\."):
+        zstruct.live_report(path, most=5)
 
 
 def test_a_split_that_is_stale_is_said(path, monkeypatch):

@@ -7,6 +7,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import zstruct
 from zstruct.cli.options import Command, add_options
 from zstruct.errors import InputError
 
@@ -25,12 +26,10 @@ def add_live(commands: Any) -> None:
 
 
 def _options(live: Command) -> None:
-    from zstruct.reporting.live import live_report
-
     live.add_argument("store", metavar="STORE")
     unset = argparse.SUPPRESS
     live.add_argument("-o", "--out", default=unset, metavar="FOLDER", help="the folder to write")
-    add_options(live, live_report, only=("by",))
+    add_options(live, zstruct.live_report, only=("by",))
     live.add_argument("--sample", type=int, default=unset, metavar="N", help="structures of the sample")
     live.add_argument(
         "--store-url", default=unset, metavar="URL", help="where browsers find the store, if not here"
@@ -46,10 +45,8 @@ def _options(live: Command) -> None:
 
 
 def _live(arguments: argparse.Namespace) -> int:
-    from zstruct.reporting.live import LiveReport, live_report
-
-    taken = inspect.signature(live_report).parameters
-    made: LiveReport = live_report(
+    taken = inspect.signature(zstruct.live_report).parameters  # its sample is a number, not a sampling
+    made: zstruct.LiveReport = zstruct.live_report(
         **{name: value for name, value in vars(arguments).items() if name in taken}
     )
     print(made)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zstruct
 from zstruct.cli.options import Command, add_options, given
 from zstruct.errors import InputError
-
-if TYPE_CHECKING:
-    from zstruct.reporting.live import LiveReport
 
 __all__ = ["add_report"]
 
@@ -59,13 +56,11 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _live(options: dict[str, Any]) -> LiveReport:
-    from zstruct.reporting.live import live_report
-
+def _live(options: dict[str, Any]) -> zstruct.LiveReport:
     others = sorted(options.keys() - {"store", "out", "by", "progress"})
     if others:
         raise InputError(
             f"a page that reads the store itself has no use for {', '.join(others)}: with --live give -o and "
             "--by only; zstruct live has more options"
         )
-    return live_report(**{name: value for name, value in options.items() if name != "progress"})
+    return zstruct.live_report(**{name: value for name, value in options.items() if name != "progress"})

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from zstruct.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from zstruct.reporting.live import LiveReport, live_report
     from zstruct.reporting.writing import Report, report
 
-__all__ = ["Report", "report"]
+__all__ = ["LiveReport", "Report", "live_report", "report"]
+
+_LIVE, _WRITING = "zstruct.reporting.live", "zstruct.reporting.writing"
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"Report": "zstruct.reporting.writing", "report": "zstruct.reporting.writing"}
+    __name__, {"LiveReport": _LIVE, "Report": _WRITING, "live_report": _LIVE, "report": _WRITING}
 )

@@ -35,7 +35,7 @@ _NAME = Option("a text, or None", lambda value: value is None or isinstance(valu
 
 @dataclass(frozen=True)
 class LiveReport:
-    """Result of `live_report`; printing it says how to look at it.
+    """Result of `zstruct.live_report`; printing it says how to look at it.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class LiveReport:
         return f"{self.path}: page, {sized(self.nbytes)}; {sample}\n{how}"
 
 
-@keywords()
+@keywords({"most": "sample=...", "url": "store_url=..."})
 def live_report(
     store: str | os.PathLike[str] | Store,
     out: str | os.PathLike[str] | None = None,
@@ -91,6 +91,8 @@ def live_report(
     It shows a sample of the structures, which is kept in the store as the group ``index/sample``, and any
     structure when it is asked for: then the chunks that hold it are read, and no others. There is no program
     behind it; the server has to answer range requests, as nginx, Apache, Caddy and object stores do.
+
+    For one file, without a store and a server, see `zstruct.report`. In a shell this is ``zstruct live``.
 
     When the store changes, the page says that its sample is of other content, or gone: call this again.
     Nothing is drawn again that is still right.
@@ -122,11 +124,10 @@ def live_report(
     Examples
     --------
     >>> import tempfile, ase.build, zstruct
-    >>> from zstruct.reporting.live import live_report
     >>> path = tempfile.mkdtemp() + "/molecules.zarr"
     >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CO2", "CH4")]
     >>> report = zstruct.build(molecules, path, progress=False)
-    >>> page = live_report(path)
+    >>> page = zstruct.live_report(path)
     >>> page.store, page.sampled
     ('../molecules.zarr', 'All 3 structures of the store.')
     """

@@ -83,7 +83,7 @@ class Report:
         return _FRAME.format(page=html.escape(self.html))
 
 
-@takes(ReportRequest, WORKERS)
+@takes(ReportRequest, WORKERS | {"live": "zstruct.live_report(store) in place of it"})
 def report(request: ReportRequest) -> Report:
     """Write a page about a store: one file of HTML that works anywhere, with structures that can be turned.
 
@@ -91,7 +91,7 @@ def report(request: ReportRequest) -> Report:
     by element, stress, elements, shortest distances, splits beside each other, duplicates and leaks, and
     outliers; and a map of structures beside a viewer. All structures are counted; those that can be looked at
     are a sample of up to 20,000, which has some of each group and all that are named on the page. Nothing is
-    loaded from elsewhere.
+    loaded from elsewhere. A page that reads the store itself, however large, is `zstruct.live_report`.
 
     In memory are about 40 bytes for each structure, and 150 more for those that are compared.
 
