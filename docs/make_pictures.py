@@ -28,7 +28,6 @@ sys.path.insert(0, str(ROOT))
 import zstruct  # noqa: E402
 from tests.chromium import Browser, executable  # noqa: E402
 from zstruct.features import Chebyshev  # noqa: E402
-from zstruct.reporting.live import live_report  # noqa: E402
 from zstruct.reporting.live_server import file_server  # noqa: E402
 
 FOLDER = Path(__file__).with_name("pictures")
@@ -116,7 +115,7 @@ def photograph(path: Path, folder: Path) -> None:
         return
     report = path.with_name("report.html")
     zstruct.report(path, report, features="map")
-    live_report(path, path.with_name("live"), by="config_type")
+    zstruct.live_report(path, path.with_name("live"), by="config_type")
     server = file_server(path.parent, [path.parent])
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

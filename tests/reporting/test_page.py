@@ -197,6 +197,19 @@ def test_a_box_shows_a_part_and_a_double_click_all(page):
     assert value(page, "points", "drawn") == "60"
 
 
+def test_keys_show_a_part_around_the_chosen_structure_and_all(page):
+    page.evaluate("document.getElementById('marks').focus()")
+    for _ in range(3):
+        page.press("+")
+    assert 0 < int(value(page, "points", "drawn")) < 60
+    page.press("-")
+    page.press("Escape")
+    assert value(page, "points", "drawn") == "60"
+    outline = "getComputedStyle(document.getElementById('marks')).outline{}"
+    assert page.evaluate(outline.format("Style")) == "solid"
+    assert float(page.evaluate(outline.format("Offset")).removesuffix("px")) < 0, "the stage would cut it off"
+
+
 def test_what_the_page_names_is_a_click_away(page, structures):
     names = texts(page, "#outliers [data-show]")
     fmax = [
