@@ -133,9 +133,11 @@ def photograph(path: Path, folder: Path) -> None:
         server.server_close()
 
 
-def shrink(file: Path, colours: int = 128) -> None:
+def shrink(file: Path, colours: int = 256) -> None:
     """Write a picture with few colours, which makes it small."""
-    Image.open(file).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
+    Image.open(file).convert("RGB").quantize(colours, kmeans=2, dither=Image.Dither.NONE).save(
+        file, optimize=True
+    )
 
 
 def main(folder: Path = FOLDER) -> None:
