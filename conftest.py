@@ -1,8 +1,8 @@
 """What pytest must know before it collects: how much is run, and what is skipped without torch.
 
 ``pytest --long`` runs what can go on for ever at length: ten times as many examples of each property as its
-settings say, a kill at every step, and the tests marked ``long``. Without it, properties are tried on two
-fifths of these examples, others every time, so that the run takes minutes.
+settings say, a kill at every step, and the tests marked ``long``. Without it, properties are tried on a
+quarter of these examples, others every time, so that the run takes minutes.
 """
 
 import gc
@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-EXAMPLES, LONG_EXAMPLES, FEWEST_EXAMPLES = 0.4, 10, 5  # of those that a property's settings say
+EXAMPLES, LONG_EXAMPLES, FEWEST_EXAMPLES = 0.25, 10, 3  # of those that a property's settings say
 REPORTED = ("zarr", "numcodecs", "numpy", "xarray", "dask", "numba", "pandas", "ase")
 
 # What an example takes says nothing: kernels are compiled and modules imported in it, and machines are busy.

@@ -294,9 +294,9 @@ def test_a_target_that_is_there_is_not_replaced_unasked(files, small_chunks):
 
 
 def test_in_memory_and_in_place_again_and_again(tmp_path, small_chunks):
-    frames = [random_atoms(np.random.default_rng(k)) for k in range(40)]
+    frames = [random_atoms(np.random.default_rng(k)) for k in range(22)]
     store = build(frames[:10], tmp_path / "s.zarr")
-    for k in range(10, 40, 3):
+    for k in range(10, 22, 3):
         append(store, frames[k : k + 3])
     assert_same_values(build(zstruct.open(store).zs.to_ase(), tmp_path / "whole.zarr"), store)
     assert Store(store).read("energy").tolist() == [atoms.calc.results["energy"] for atoms in frames]

@@ -76,7 +76,7 @@ def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(
     _do(spawner, change, tmp_path, "s.zarr", 0, exchanges)
     assert tree_bytes(tmp_path / "s.zarr") == new
     total = int((tmp_path / "s.zarr.steps").read_text())
-    steps = moments(total, 5 - (change is _drop), long_run, end=8)
+    steps = moments(total, 4 - (change is _drop), long_run, end=8)
     kills, gone = 0, 0
     for step in steps:
         path = tmp_path / f"s{step}.zarr"

@@ -224,14 +224,12 @@ def test_what_is_on_a_server(bucket, text, tmp_path):
     zstruct.build(text, tmp_path / "plain", progress=False)
     zstruct.split(tmp_path / "plain", [0.5, 0.5], name="default")
     s3fs.S3FileSystem().put(str(tmp_path / "plain"), f"{bucket}/plain", recursive=True)
-    report = rewritten(f"s3://{bucket}/plain", tmp_path / "same")
+    report = rewritten(zstruct.Store(f"s3://{bucket}/plain"), tmp_path / "same")
     assert tree_bytes(tmp_path / "same") == tree_bytes(tmp_path / "plain")
     assert report.nbytes_before > 10_000
     rewritten(f"s3://{bucket}/plain", tmp_path / "there", encoding="decimal", storage_options={"anon": False})
     rewritten(tmp_path / "plain", tmp_path / "here", encoding="decimal")
     assert tree_bytes(tmp_path / "there") == tree_bytes(tmp_path / "here")
-    rewritten(zstruct.Store(f"s3://{bucket}/plain"), tmp_path / "open", encoding="decimal")
-    assert tree_bytes(tmp_path / "open") == tree_bytes(tmp_path / "here")
 
 
 def test_on_a_cluster(text, tmp_path, cluster):
@@ -366,7 +364,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, many, o
     before = tree_bytes(many)
     assert ended(spawner, _rewrite, many, tmp_path / "whole", options, 0) == 0
     expected, total = tree_bytes(tmp_path / "whole"), int((tmp_path / "steps").read_text())
-    steps = moments(total, 4, long_run, end=50)
+    steps = moments(total, 2, long_run, end=50)
     kills = 0
     for step in steps:
         out = tmp_path / f"out{step}"

@@ -38,7 +38,7 @@ def built(frames, folder, name):
 
 
 @given(frames=st.lists(random_atoms(), min_size=1, max_size=6))
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_generations_in_memory_are_equal(frames):
     with tempfile.TemporaryDirectory() as folder:
         first = built(frames, Path(folder), "1.zarr")

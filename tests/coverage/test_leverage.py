@@ -40,11 +40,11 @@ def test_chances_are_in_proportion_to_scores():
     values = np.repeat(np.eye(100), [1, 2] * 50, axis=0)
     single = np.repeat([True, False], [1, 2]).tolist() * 50
     hits = 0
-    for seed in range(200):
+    for seed in range(60):
         picked, scores = leverage_of(vectors_like(values), 1, seed=seed)
         hits += single[picked[0]]
         assert scores[0] == pytest.approx(1.0 if single[picked[0]] else 0.5)
-    assert 70 < hits < 130  # of 200 with a chance of a half: four standard deviations
+    assert 15 < hits < 45  # of 60 with a chance of a half: four standard deviations
     whole, _ = leverage_of(vectors_like(values), 150, seed=3)
     assert sorted(whole.tolist()) == list(range(150))
     assert leverage_of(vectors_like(values), 20, seed=3)[0].tolist() == whole[:20].tolist()

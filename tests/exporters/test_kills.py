@@ -38,7 +38,7 @@ def test_killed_at_any_step(spawner, tmp_path, store, name, format, long_run):
     assert ended(spawner, _export, store, target, format) == 0
     new, total = _content(target), int((tmp_path / "steps").read_text())
     assert old != new
-    steps = moments(total, 8, long_run)
+    steps = moments(total, 3, long_run)
     zstruct.export(store, target, format, select=[0, 1], overwrite=True, progress=False)
     killed, seen = 0, []
     for step in steps:

@@ -53,7 +53,7 @@ def test_a_text_that_is_none_is_left_out(tmp_path):
 
 def test_parts_have_the_same_types(tmp_path):
     store = built(tmp_path, labelled(12))
-    for k in range(12):
+    for k in range(0, 12, 4):
         path = tmp_path / f"{k}.cfg"
         zstruct.export(store, path, progress=False, select=[k])
         assert "type_map H C O Si\n" in path.read_text()

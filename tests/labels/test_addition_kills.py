@@ -25,7 +25,7 @@ def test_killed_at_any_step(spawner, tmp_path, store, teacher, there, long_run):
     whole = shutil.copytree(store, tmp_path / "whole.zarr")
     assert ended(spawner, _add, whole, teacher) == 0
     expected, total = tree_bytes(whole), int((tmp_path / "steps").read_text())
-    steps = moments(total, 4, long_run)
+    steps = moments(total, 2, long_run)
     killed = 0
     for step in steps:
         out = shutil.copytree(store, tmp_path / f"out{step}.zarr")

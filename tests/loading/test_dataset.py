@@ -261,7 +261,7 @@ def check_epoch(source, found):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker:UserWarning")
 @pytest.mark.parametrize(
     "context",
-    ["fork", "forkserver", pytest.param("spawn", marks=pytest.mark.slow)],
+    ["fork", "forkserver", pytest.param("spawn", marks=pytest.mark.long)],
 )
 def test_worker_processes(source, context):
     data = ZarrStructureDataset(source.path, dtype=torch.float64)

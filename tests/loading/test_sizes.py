@@ -78,14 +78,13 @@ def memory_of_readers(n, reader, path):
     return found[1] - found[0], found[2] - found[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="needs /proc")
-def test_memory_of_four_processes(tmp_path, long_run):
+def test_memory_of_four_processes(tmp_path):
     """Four readers of all the data take hardly more than one, beyond what Python itself takes."""
-    n = 70_000 if long_run else 35_000
+    n = 70_000
     big_store(write_store, tmp_path / "big.zarr", n)
-    # The cache is that of both; without torch, processes start sooner.
-    for reader in ["StructureReader", *(["ZarrStructureDataset"] if long_run else [])]:
+    for reader in ["StructureReader", "ZarrStructureDataset"]:
         one, four = memory_of_readers(4, reader, tmp_path / "big.zarr")
         assert one > 1150 * n
         assert four < 1.3 * one

@@ -31,7 +31,8 @@ def test_a_small_spread_about_a_large_mean_keeps_its_digits(rng):
     total = Moments()
     for part in np.array_split(values, 37):
         total = total.merge(Moments.of(part))
-    exact = math.sqrt(math.fsum((v - math.fsum(values) / 10_000) ** 2 for v in values) / 10_000)
+    mean = math.fsum(values) / 10_000
+    exact = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / 10_000)
     assert total.std == pytest.approx(exact, rel=1e-8)  # the numbers themselves have no more digits
     assert Moments.of(values).std == pytest.approx(values.std(), rel=1e-12)
     assert total.std == pytest.approx(values.std(), rel=1e-12)

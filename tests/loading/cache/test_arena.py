@@ -159,7 +159,7 @@ def test_comers_and_goers_never_break_each_other(tmp_path):
         "import time\n"
         + CHILD.split("made =")[0]
         + (
-            "end = time.time() + 1\n"
+            "end = time.time() + 0.5\n"
             "while time.time() < end:\n"
             "    made = Arena(arrays, sys.argv[1], {'digest': 'abc'})\n"
             "    assert set(np.unique(made.arrays['x']).tolist()) <= {0.0, 4.0}\n"

@@ -89,8 +89,8 @@ def both_ways(source, monkeypatch):
 
 
 def cuts(start, stop, long_run):
-    """Return where a text is cut: everywhere in a long run, else at every third byte, others every time."""
-    return range(start, stop) if long_run else range(start + random.randrange(3), stop, 3)
+    """Return where a text is cut: everywhere in a long run, else at every eighth byte, others every time."""
+    return range(start, stop) if long_run else range(start + random.randrange(8), stop, 8)
 
 
 def in_slices(source, nbytes, monkeypatch):
