@@ -144,6 +144,7 @@ def cases(folder):
     yield dataset.zs.to_dataframe, dict
     yield dataset.zs.to_chemiscope, dict
     yield zstruct.report, lambda: {**rows, "tolerance": None}
+    yield zstruct.live_report, lambda: {**rows, "out": next(fresh), "sample": 2}
     for plot in (dataset.zs.plot_energies, dataset.zs.plot_forces, dataset.zs.plot_sizes):
         yield plot, dict
     named = {"name": "mine", "cutoff": 3.0, "feature_names": ["a"]}
