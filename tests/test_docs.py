@@ -13,6 +13,7 @@ import pytest
 from ase.io import iread
 
 import zstruct
+from tests import howto_files
 from zstruct import cli
 from zstruct.cli.options import described
 
@@ -110,10 +111,18 @@ def own_registries(monkeypatch):
 @pytest.mark.parametrize("page", having("python"), ids=lambda page: page.name)
 def test_examples_run(page, workplace, own_registries):
     pytest.importorskip("torch")
+    if page.name == "howto.md":
+        howto_files.write(workplace)
     names = {"__name__": "example"}
     for line, text in blocks(page, "python"):
         code = compile("\n" * line + text, str(page), "exec")  # errors show the line of the page
         exec(code, names)
+    if page.name == "howto.md":
+        assert [len(part) for part in zstruct.open_split("all.zarr", "default")] == [8, 8]
+        assert (
+            zstruct.open("aenet.zarr").sizes["structure"] == zstruct.open("omat.zarr").sizes["structure"] == 8
+        )
+        assert zstruct.Store("relax.zarr").n_structures == 28
     if page.name == "growing.md":  # a story with an end: 0.11, 0.07 and 0.05 eV an atom
         assert len(names["errors"]) == 3
         assert names["errors"][-1] < 0.75 * names["errors"][0]
