@@ -54,7 +54,7 @@ def write(folder):
         "val.h5": "hdf5-flat",
     }
     for name, kind in written.items():
-        zstruct.export(store, folder / name, kind, progress=False)
+        zstruct.export(store, folder / name, kind, exclude=["source", "frame"], progress=False)
     numbers = np.array([8, 1, 1])
     np.savez(
         folder / "aspirin.npz", z=numbers, R=np.random.default_rng(0).normal(size=(5, 3, 3)), E=np.arange(5.0)

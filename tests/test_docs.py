@@ -122,7 +122,7 @@ def test_examples_run(page, workplace, own_registries):
         assert (
             zstruct.open("aenet.zarr").sizes["structure"] == zstruct.open("omat.zarr").sizes["structure"] == 8
         )
-        assert zstruct.Store("relax.zarr").n_structures == 28
+        assert zstruct.Store("relax.zarr").n_structures == 20  # eight of which were there
     if page.name == "growing.md":  # a story with an end: 0.11, 0.07 and 0.05 eV an atom
         assert len(names["errors"]) == 3
         assert names["errors"][-1] < 0.75 * names["errors"][0]
