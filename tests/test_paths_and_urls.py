@@ -25,9 +25,9 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def closing():
-    """Have sessions that were left open complain before the next test, where nobody listens."""
+    """Have sessions that were left open complain at the end of this file, where nobody listens."""
     yield
     from fsspec.implementations.http import HTTPFileSystem
 
