@@ -15,7 +15,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import zstruct  # noqa: E402
 
 project = "zstruct"
-author = "the zstruct developers"
+author = project_copyright = "the zstruct developers"
 release = version = zstruct.__version__
 
 extensions = [

@@ -134,10 +134,10 @@ def photograph(path: Path, folder: Path) -> None:
 
 
 def shrink(file: Path, colours: int = 256) -> None:
-    """Write a picture with few colours, which makes it small."""
-    Image.open(file).convert("RGB").quantize(colours, kmeans=2, dither=Image.Dither.NONE).save(
-        file, optimize=True
-    )
+    """Write a picture with few colours, which makes it small; rare ones, as those of legends, stay."""
+    picture = Image.open(file).convert("RGB")
+    few = picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
 
 
 def main(folder: Path = FOLDER) -> None:
