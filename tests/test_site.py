@@ -82,10 +82,10 @@ def test_pictures_can_be_drawn_again(tmp_path):
     if executable() is None:
         pytest.skip("there is no Chromium")
     loaded(ROOT / "docs" / "make_pictures.py").main(tmp_path)
-    for made in tmp_path.iterdir():
-        kept = ROOT / "docs" / "pictures" / made.name
-        assert Image.open(made).size == Image.open(kept).size, made.name
     assert len([*tmp_path.iterdir()]) == 8
+    for made in tmp_path.iterdir():
+        with Image.open(made) as new, Image.open(ROOT / "docs" / "pictures" / made.name) as kept:
+            assert new.size == kept.size, made.name
 
 
 @pytest.mark.long
