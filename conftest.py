@@ -7,6 +7,7 @@ quarter of these examples, others every time, so that the run takes minutes.
 
 import gc
 import importlib
+import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -41,6 +42,8 @@ def pytest_make_collect_report(collector):
     report = yield
     if WITHOUT_TORCH and report.failed and "No module named 'torch'" in report.longreprtext:
         report.outcome = "skipped"
+        name = ".".join(collector.path.relative_to(collector.config.rootpath).with_suffix("").parts)
+        sys.modules.pop(name, None)  # pytest leaves there what it could import of it
         report.longrepr = (str(collector.path), None, "Skipped: needs torch")
     return report
 

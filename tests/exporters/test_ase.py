@@ -48,7 +48,8 @@ def test_ase_reads_what_went_in(frames, tmp_path, suffix):
             assert_same(before, after)
     else:
         type = {"type": "aselmdb"} if suffix == ".aselmdb" else {}
-        rows = list(ase.db.connect(tmp_path / f"out{suffix}", **type).select())
+        with ase.db.connect(tmp_path / f"out{suffix}", **type) as database:
+            rows = list(database.select())
         assert [row.id for row in rows] == [1, 2, 3, 4]
         for before, row in zip(frames, rows, strict=True):
             after = row.toatoms()

@@ -83,6 +83,16 @@ def test_another_file_in_its_place_is_not_found(folder):
     assert cache.load(MODULE, "a.code") is None
 
 
+def test_code_of_other_versions_counts_for_nothing(folder, monkeypatch):
+    cache.save(MODULE, "a.code", b"123")
+    monkeypatch.setattr(cache, "_versions", lambda: b"cpython-399 0.99")
+    cache._digest.cache_clear()
+    assert not cache.is_kept(MODULE)
+    assert cache.load(MODULE, "a.code") is None
+    monkeypatch.undo()
+    cache._digest.cache_clear()
+
+
 def test_code_of_old_sources_is_removed_after_some_months(folder):
     for name, age in (("old", 100), ("new", 80)):
         other = folder.with_name(f"{MODULE}-{name}")
@@ -121,6 +131,6 @@ def test_a_folder_that_can_only_be_read_is_used(tmp_path, compiles):
 
 
 def test_processes_that_compile_at_once_agree(tmp_path, fresh, compiles):
-    assert all("compiles" in said for said in fresh.errors(CODE, 3, NUMBA_CACHE_DIR=str(tmp_path)))
+    assert any("compiles" in said for said in fresh.errors(CODE, 3, NUMBA_CACHE_DIR=str(tmp_path)))
     assert not compiles(NUMBA_CACHE_DIR=str(tmp_path))
     assert not list(tmp_path.rglob("*.partial"))

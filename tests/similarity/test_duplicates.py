@@ -76,7 +76,7 @@ def test_within_and_between_stores_of_any_precision(tmp_path, planted):
     again = pd.read_csv(io.StringIO(found.csv()))
     assert again["structure"].tolist() == found.structure.tolist()
     assert f"{a}: " in str(found)
-    part = zstruct.ZarrStructureDataset(a).select(list(range(0, half, 2)))
+    part = zstruct.StructureReader(a).select(list(range(0, half, 2)))
     some = zstruct.duplicates([part, b], 0.004)
     kept = {frozenset(x for x in g if x[0] or x[1] % 2 == 0) for g in moved}
     assert groups_of(some) == {g for g in kept if len(g) > 1}

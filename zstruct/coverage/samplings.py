@@ -244,7 +244,7 @@ def farthest(sampling: Farthest) -> Farthest:
     >>> path = tempfile.mkdtemp() + "/water.zarr"
     >>> report = zstruct.build([ase.build.molecule("H2O")] * 5, path, progress=False)
     >>> report = zstruct.features.add(path, "x", np.array([0.0, 0.1, 1.0, 4.0, 4.1]), level="structure")
-    >>> zstruct.ZarrStructureDataset(path).select(zstruct.farthest(3, "x", first=0)).structures
+    >>> zstruct.StructureReader(path).select(zstruct.farthest(3, "x", first=0)).structures
     array([0, 4, 2])
     """
     return sampling

@@ -2,8 +2,9 @@
 
 Numba's own cache looks at the file that defines a function, not at those it imports; two processes
 that compile at once may exchange their code; and where it can't write it does not even read. So
-zstruct keeps its own: a folder for each state of the sources of a kernel, a file for each function and
-types of arguments, written whole or not at all, with a checksum in front. Nothing here loads Numba.
+zstruct keeps its own: a folder for each state of the sources of a kernel and version of Python and Numba, a
+file for each function and types of arguments, written whole or not at all, with a checksum in front. Nothing
+here loads Numba.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import shutil
 import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from zstruct.disk import WholeFile
@@ -96,9 +98,22 @@ def _places() -> list[Path]:
 
 
 @functools.cache
+def _versions() -> bytes:
+    """Return what code is compiled by: that of others is of no use."""
+    try:
+        numba = version("numba")
+    except PackageNotFoundError:  # it lies in a folder of Python's path, installed by nobody
+        numba = ""
+    return f"{sys.implementation.cache_tag} {numba}".encode()
+
+
+@functools.cache
 def _digest(module: str) -> str:
-    """Return a digest of the source of a module and of all of zstruct that it imports; or nothing."""
-    total, seen, todo = hashlib.sha256(), set[str](), [module.partition(".")[2]]
+    """Return a digest of what compiles a module, and of its source with all of zstruct that it imports.
+
+    Where there are no sources to look at, it is empty.
+    """
+    total, seen, todo = hashlib.sha256(_versions()), set[str](), [module.partition(".")[2]]
     while todo:
         name = todo.pop()
         if not name or name in seen:
