@@ -83,6 +83,7 @@ THROUGH = {
     "coverage/test_samplings.py": ["coverage/vectors"],
     "explore/test_accessor.py": [
         "explore/accessor/base",
+        "explore/accessor/comparisons",
         "explore/accessor/outputs",
         "explore/accessor/selections",
         "explore/accessor/stored_groups",

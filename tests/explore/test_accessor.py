@@ -1,6 +1,12 @@
 """What the accessor itself does: counts, names that are not there, a plot."""
 
+import numpy as np
 import pytest
+import xarray as xr
+from ase.build import molecule
+
+import zstruct
+from zstruct.errors import InputError
 
 
 def test_counts(ds, structures):
@@ -31,3 +37,23 @@ def test_plot_energies(ds, structures):
     assert ax.get_xlabel() == "energy per atom (eV)"
     assert sum(bar.get_height() for bar in ax.patches) == 40
     plt.close(figure)
+
+
+def test_duplicates_and_leaks_are_those_of_the_structures_at_hand(tmp_path):
+    path = tmp_path / "a.zarr"
+    names = ["H2O", "CH4", "H2O", "CO2", "H2O", "CH4"]
+    zstruct.build([molecule(name) for name in names], path, progress=False)
+    zstruct.split(path, {"train": [0, 1, 3], "test": [2, 4, 5]}, name="mine")
+    ds = zstruct.open(path)
+    assert ds.zs.duplicates().structure.tolist() == [0, 2, 4, 1, 5]
+    part = ds.zs.isel([5, 2, 0, 3])
+    found = part.zs.duplicates(0.001)
+    assert (found.structure.tolist(), found.n_structures, found.tolerance) == ([0, 2], 4, 0.001)
+    assert part.zs.sel(found.redundant()).zs.formula.values.tolist() == ["H2O"]
+    leaks = part.zs.leaks("mine")
+    assert leaks.n_structures.tolist() == [2, 2]
+    np.testing.assert_array_equal(leaks.counts(), [[0, 1], [1, 0]])
+    taken = zstruct.ZarrStructureDataset(path).select([0, 2, 3, 5])
+    np.testing.assert_array_equal(zstruct.leaks(taken, "mine").counts(), leaks.counts())
+    with pytest.raises(InputError, match="no longer knows its store"):
+        xr.Dataset(part.variables).zs.duplicates()

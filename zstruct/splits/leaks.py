@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from zstruct.similarity.chosen import Chosen
 from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
 from zstruct.store.split_parts import Split
 from zstruct.store.splits import open_split
-from zstruct.store.store import Store
 from zstruct.text import counted, csv_text
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ class Leaks:
     part
         For each member of `duplicates` the place of its part in `labels`, shape (n_members,), int64.
     n_structures
-        Structures of each part, shape (n_parts,), int64.
+        Structures of each part that were compared, shape (n_parts,), int64.
     """
 
     split: str
@@ -96,7 +94,7 @@ class Leaks:
 
 @keywords(WORKERS)
 def leaks(
-    store: str | os.PathLike[str] | Store,
+    store: Any,
     split: str = "default",
     tolerance: float = TOLERANCE,
     *,
@@ -109,7 +107,7 @@ def leaks(
     Parameters
     ----------
     store
-        A store or its path.
+        A store or its path; or a dataset, also one that is a part of a store.
     split
         Name of the split.
     tolerance
@@ -125,7 +123,7 @@ def leaks(
     Raises
     ------
     InputError
-        If there is no such split, or the tolerance can't be one.
+        If it is no store, there is no such split, or the tolerance can't be one.
     StaleGroupError
         If the split was drawn for other content than the store has now.
     StoreFormatError, ChangedInputError
@@ -142,15 +140,17 @@ def leaks(
     array([2])
     """
     check(progress=progress)
-    opened = Store.of(store, storage_options)
-    parts = open_split(opened, split)
+    chosen = Chosen.of(store, storage_options)
+    parts = open_split(chosen.store, split)
     inside = np.flatnonzero(parts.codes >= 0)
-    rows = None if len(inside) == opened.n_structures else inside
-    found = duplicates(Chosen(opened, rows), tolerance, workers=workers, progress=progress)
-    return leaks_among(found, parts, split)
+    if chosen.rows is not None:
+        inside = np.intersect1d(inside, chosen.rows)
+    rows = None if len(inside) == chosen.store.n_structures else inside
+    found = duplicates(Chosen(chosen.store, rows), tolerance, workers=workers, progress=progress)
+    return leaks_among(found, parts, split, inside)
 
 
-def leaks_among(found: Duplicates, parts: Split, split: str) -> Leaks:
+def leaks_among(found: Duplicates, parts: Split, split: str, rows: NDArray[np.int64] | None = None) -> Leaks:
     """Return those groups of duplicates that are in more than one part of a split.
 
     Parameters
@@ -161,10 +161,13 @@ def leaks_among(found: Duplicates, parts: Split, split: str) -> Leaks:
         The split of that store.
     split
         Its name.
+    rows
+        Which structures of the store were compared, ascending; None for all.
     """
     inside = found.among(parts.codes[found.structure] >= 0)
     part = parts.codes[inside.structure].astype(np.int64)
-    n_structures = np.bincount(parts.codes[parts.codes >= 0], minlength=len(parts.labels))
+    codes = parts.codes if rows is None else parts.codes[rows]
+    n_structures = np.bincount(codes[codes >= 0], minlength=len(parts.labels))
     if not len(inside):
         return Leaks(split, parts.labels, inside, part, n_structures)
     several = np.minimum.reduceat(part, inside.edges[:-1]) < np.maximum.reduceat(part, inside.edges[:-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import xarray as xr
 
+from zstruct.explore.accessor.comparisons import Comparisons
 from zstruct.explore.accessor.drawings import Drawings
 from zstruct.explore.accessor.outputs import Outputs
 from zstruct.explore.accessor.selections import Selections
@@ -20,7 +21,7 @@ __all__ = ["StructureAccessor"]
 
 
 @xr.register_dataset_accessor("zs")
-class StructureAccessor(Selections, Values, StoredGroups, Outputs, Drawings):
+class StructureAccessor(Selections, Values, StoredGroups, Comparisons, Outputs, Drawings):
     """Structures and their atoms in a Dataset that `zstruct.open` returned, or a part of one.
 
     Plain xarray may select and sort structures in any way: `offsets` and `n_atoms` go with

@@ -1,0 +1,91 @@
+"""Methods of ``Dataset.zs`` that compare its structures with one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zstruct.docstrings import documented
+from zstruct.explore.accessor.base import AccessorBase
+from zstruct.explore.origin import rows_of_store
+from zstruct.keywords import keywords
+from zstruct.parallel import WORKERS
+from zstruct.similarity.chosen import Chosen
+from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
+from zstruct.splits.leaks import Leaks, leaks
+
+if TYPE_CHECKING:
+    from zstruct.parallel import Client
+
+__all__ = ["Comparisons"]
+
+
+class Comparisons(AccessorBase):
+    """Finds structures that are alike."""
+
+    @keywords(WORKERS)
+    @documented(duplicates)
+    def duplicates(
+        self, tolerance: float = TOLERANCE, *, workers: int | Client | None = None, progress: bool = False
+    ) -> Duplicates:
+        """Find structures of this Dataset that are alike; reads them from the store.
+
+        They have the numbers that they have there, so that ``ds.zs.sel(found.structure[:2])`` are the first
+        two, and ``ds.zs.sel(found.redundant())`` those that are there already. What was changed in memory is
+        not seen.
+
+        Raises
+        ------
+        InputError
+            If the Dataset no longer knows its store or its structures, or the tolerance can't be one.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> path = tempfile.mkdtemp() + "/molecules.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CH4", "H2O")]
+        >>> report = zstruct.build(molecules, path, progress=False)
+        >>> zstruct.open(path).zs.select("O").zs.duplicates().structure
+        array([0, 2])
+        """
+        return duplicates(self._chosen(), tolerance, workers=workers, progress=progress)
+
+    @keywords(WORKERS)
+    @documented(leaks)
+    def leaks(
+        self,
+        split: str = "default",
+        tolerance: float = TOLERANCE,
+        *,
+        workers: int | Client | None = None,
+        progress: bool = False,
+    ) -> Leaks:
+        """Find structures of this Dataset with a duplicate in another part of a split; reads from the store.
+
+        They have the numbers that they have there. What was changed in memory is not seen.
+
+        Raises
+        ------
+        InputError
+            If there is no such split, the Dataset no longer knows its store or its structures, or the
+            tolerance can't be one.
+        StaleGroupError
+            If the split was drawn for other content than the store has now.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, zstruct
+        >>> path = tempfile.mkdtemp() + "/molecules.zarr"
+        >>> molecules = [ase.build.molecule(name) for name in ("H2O", "CH4", "H2O", "CO2")]
+        >>> report = zstruct.build(molecules, path, progress=False)
+        >>> parts = zstruct.split(path, {"train": [0, 1], "test": [2, 3]}, name="default")
+        >>> zstruct.open(path).zs.leaks().structures("test")
+        array([2])
+        """
+        return leaks(self._chosen(), split, tolerance, workers=workers, progress=progress)
+
+    def _chosen(self) -> Chosen:
+        store, rows = rows_of_store(self._ds, "and look for duplicates there")
+        chosen = np.unique(rows)
+        return Chosen(store, None if len(chosen) == store.n_structures else chosen)
