@@ -212,7 +212,10 @@ THROUGH = {
     "similarity/test_duplicates.py": ["similarity/chosen"],
     "similarity/test_search.py": [
         "similarity/fingerprints",
+        "similarity/kernels/agreement",
         "similarity/kernels/fingerprints",
+        "similarity/kernels/fitting",
+        "similarity/kernels/partners",
         "similarity/kernels/superposition",
     ],
     "sources/archive/test_source.py": [

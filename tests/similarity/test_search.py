@@ -155,6 +155,18 @@ def test_nothing_is_said_where_there_is_no_saying():
         assert not fingerprints_of(geometry_of([atoms])).usable[0]
 
 
+def test_several_atoms_at_one_place(rng):
+    twins = Atoms("H2O2C", [[0, 0, 0], [0, 0, 0], [1.1, 0, 0], [1.1, 0, 0], [0, 1.4, 0.3]])
+    crystal = twins.copy()
+    crystal.set_cell(np.diag([4, 5, 6]))
+    crystal.pbc = True
+    for atoms in (twins, crystal):
+        assert away(atoms, disguised(atoms, rng, 0.0)) < 1e-6
+        other = disguised(atoms, rng, 0.0)
+        other.positions[0] += 0.3  # one of the two is elsewhere
+        assert np.isinf(away(atoms, other))
+
+
 def test_large_structures(rng):
     crystal = bulk("NaCl", "rocksalt", 5.6, cubic=True) * (8, 8, 8)
     crystal.rattle(0.05, rng=rng)

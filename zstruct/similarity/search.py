@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,9 +136,17 @@ def superposed(
         The largest displacement of an atom of each pair, in angstrom, shape (n,): of the first way to do it
         that is within the tolerance, and infinite where none is.
     """
-    found = np.empty(len(first))
-    superpose(first, second, *read_only(geometry), float(tolerance), found)
+    found, differences = np.empty(len(first)), np.empty(len(first))
+    arrays = read_only(geometry)
+    none = _read_only(np.zeros((0, 3)))
+    superpose(first, second, *arrays, float(tolerance), arrays[0], none, none, found, differences)
     return found
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, eq=False)
