@@ -29,7 +29,7 @@ _TURNS = 3  # times that atoms are found anew where two fell upon one
 
 
 @kernel(takes=8)
-def superpose(
+def superpose(  # type: ignore[no-untyped-def]
     first,
     second,
     offsets,
@@ -43,7 +43,7 @@ def superpose(
     forces,
     found,
     differences,
-):  # type: ignore[no-untyped-def]
+):
     """Write the largest displacement of an atom, once a structure is brought upon another, into `found`.
 
     It is that of the first rotation, translation and order that bring all atoms within the tolerance, and
