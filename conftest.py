@@ -7,6 +7,7 @@ quarter of these examples, others every time, so that the run takes minutes.
 
 import gc
 import importlib
+import os
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,6 +17,9 @@ from hypothesis import is_hypothesis_test, settings
 
 EXAMPLES, LONG_EXAMPLES, FEWEST_EXAMPLES = 0.25, 10, 3  # of those that a property's settings say
 REPORTED = ("zarr", "numcodecs", "numpy", "xarray", "dask", "numba", "pandas", "ase")
+
+# Tests run side by side, one on each core: more threads of torch and NumPy would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What an example takes says nothing: kernels are compiled and modules imported in it, and machines are busy.
 settings.register_profile("zstruct", deadline=None)
