@@ -48,10 +48,10 @@ def main(scale: float = 1.0) -> None:
     conclude(findings)
 
 
-def _source(n_atoms: int, seed: int, each: int = 20) -> zstruct.sources.ArraySource:
+def _source(n_atoms: int, seed: int, each: int = 20) -> zstruct.sources.Source:
     draw = np.random.default_rng(seed)
     n = n_atoms // each
-    return zstruct.sources.ArraySource(
+    return zstruct.sources.arrays(
         positions=np.round(draw.normal(0, 4, (each * n, 3)), 8),
         numbers=draw.choice([1, 6, 7, 8], each * n).astype(np.uint8),
         offsets=np.arange(n + 1) * each,

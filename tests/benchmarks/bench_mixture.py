@@ -60,7 +60,7 @@ def _written(folder: Path, structures: Structures) -> dict[str, list[Path]]:
             if side == "lacking":
                 del arrays["forces"]
             path = folder / f"{side}-{k}.zarr"
-            source = zstruct.sources.ArraySource(arrays)
+            source = zstruct.sources.arrays(**arrays)
             zstruct.build(source, path, encoding="float32", progress=False)
             found[side].append(path)
     return found
