@@ -209,14 +209,17 @@ THROUGH = {
     ],
     "reporting/test_sample.py": ["reporting/groups"],
     "reporting/test_writing.py": ["cli/report", "reporting/options"],
-    "similarity/test_duplicates.py": ["similarity/chosen"],
+    "similarity/test_duplicates.py": ["similarity/chosen", "similarity/groups"],
+    "similarity/test_reduction.py": ["similarity/kernels/reduction"],
     "similarity/test_search.py": [
+        "similarity/arrays",
         "similarity/fingerprints",
         "similarity/kernels/agreement",
         "similarity/kernels/fingerprints",
         "similarity/kernels/fitting",
         "similarity/kernels/partners",
         "similarity/kernels/superposition",
+        "similarity/pairs",
     ],
     "sources/archive/test_source.py": [
         "sources/archive/ahead",

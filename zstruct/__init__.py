@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from zstruct.query.listing import Listing, listing
     from zstruct.query.selection import Selection
     from zstruct.reporting import LiveReport, Report, live_report, report
-    from zstruct.similarity.duplicates import Duplicates, duplicates
+    from zstruct.similarity.duplicates import duplicates
+    from zstruct.similarity.groups import Duplicates
     from zstruct.splits.leaks import Leaks, leaks
     from zstruct.splits.split import kfold, split
     from zstruct.stats import Statistics, open_statistics, statistics
@@ -193,7 +194,7 @@ _LAZY = {
     "report": "zstruct.reporting",
     "RewriteReport": "zstruct.building",
     "Selection": "zstruct.query.selection",
-    "Duplicates": "zstruct.similarity.duplicates",
+    "Duplicates": "zstruct.similarity.groups",
     "duplicates": "zstruct.similarity.duplicates",
     "Leaks": "zstruct.splits",
     "leaks": "zstruct.splits",

@@ -346,6 +346,7 @@ _KEYS = _texts("a mapping of fields to names in the input, both texts", _is_text
 OPTIONS: Mapping[str, Option] = {
     "progress": FLAG,
     "shortest_distance": FLAG,
+    "supercells": FLAG,
     "overwrite": FLAG,
     "resume": FLAG,
     "derivatives": FLAG,

@@ -36,6 +36,7 @@ FAMILIES = (
     "zstruct.loading.order.kernels",
     "zstruct.layouts.kernels",
     "zstruct.similarity.kernels.fingerprints",
+    "zstruct.similarity.kernels.reduction",
     "zstruct.similarity.kernels.superposition",
     "zstruct.loading.derived.kernels",
     "zstruct.transforms.kernels",
@@ -107,7 +108,7 @@ def use_stores(folder: Path) -> None:
     path = folder / "some.zarr"
     zstruct.build(str(folder / "some.xyz"), path, progress=False)
     zstruct.statistics(path)
-    zstruct.duplicates([path, path])
+    zstruct.duplicates([path, path], supercells=True)
     zstruct.featurize(path, Chebyshev(["H", "O"], 2, 3.0, 2, 3.0), derivatives=True, progress=False)
     noise = transforms.AddNoise(0.1)
     reflection = transforms.Compose([transforms.RandomReflection(1.0), noise])

@@ -15,6 +15,8 @@ from tests.similarity.test_search import disguised
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.similarity import search
 
+HEAD = "group,store,structure,energy_per_atom,energy_spread,force_difference,force_spread"
+
 
 def build(frames, path, **options):
     zstruct.build(frames, path, progress=False, **options)
@@ -118,7 +120,7 @@ def test_nothing_to_find_and_nothing_to_say(tmp_path):
     found = zstruct.duplicates(build([far, far, molecule("H2O")], tmp_path / "a.zarr"))
     assert (len(found), found.n_structures, found.not_compared) == (0, 1, 2)
     assert str(found).endswith("not compared, for there is no saying: 2\nno duplicates")
-    assert found.csv() == "group,store,structure,energy_per_atom,energy_spread\n"
+    assert found.csv() == HEAD + "\n"
     assert found.energy_spread.shape == (0,)
     assert found.redundant().tolist() == []
 

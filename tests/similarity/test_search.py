@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from zstruct.geometry.structures import Structures
 from zstruct.ragged import counts_to_offsets
 from zstruct.similarity.fingerprints import fingerprints_of
-from zstruct.similarity.search import superposed
+from zstruct.similarity.pairs import superposed
 
 TOLERANCE = 0.02
 
@@ -28,7 +28,7 @@ def geometry_of(frames):
 
 def away(a, b, tolerance=TOLERANCE):
     """How far atoms are displaced at most; the fingerprints may not say otherwise."""
-    found = superposed(geometry_of([a, b]), np.array([0]), np.array([1]), tolerance)[0]
+    found = superposed(geometry_of([a, b]), np.array([0]), np.array([1]), tolerance)[0][0]
     if np.isfinite(found):
         prints = fingerprints_of(geometry_of([a, b]))
         assert prints.kinds[0] == prints.kinds[1]

@@ -58,5 +58,5 @@ def test_commands(path, capsys):
     assert capsys.readouterr().out.startswith("splits/mine: 2 groups of duplicates")
     assert main(["duplicates", str(path), "--quiet", "--csv", "--tolerance", "0.002"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "group,store,structure,energy_per_atom,energy_spread"
+    assert lines[0] == "group,store,structure,energy_per_atom,energy_spread,force_difference,force_spread"
     assert len(lines) == 1 + 3 + 3 + 2

@@ -17,7 +17,8 @@ from zstruct.reporting.points import MOST_ATOMS, Column, Points, points_of
 from zstruct.reporting.sample import Sample, drawn
 from zstruct.reporting.survey import Survey, references_for, survey
 from zstruct.schema import STRUCTURE
-from zstruct.similarity.duplicates import Duplicates, duplicates
+from zstruct.similarity.duplicates import duplicates
+from zstruct.similarity.groups import Duplicates
 from zstruct.splits.leaks import Leaks, leaks_among
 from zstruct.stats.references import References
 from zstruct.stats.scan import Part

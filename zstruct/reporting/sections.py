@@ -218,7 +218,7 @@ def _duplicates(found: Findings) -> Markup:
     sizes = alike.sizes
     said = (
         f"{members:,} of {counted(alike.n_structures, 'structure')} are in {counted(len(alike), 'group')} of "
-        f"{int(sizes.min()):,} to {int(sizes.max()):,} that are alike {within}; those whose energies "
+        f"{int(sizes.min()):,} to {int(sizes.max()):,} that are alike {within}; those whose labels "
         "disagree most are first."
     )
     if alike.not_compared:
@@ -227,8 +227,9 @@ def _duplicates(found: Findings) -> Markup:
     for k in range(min(len(alike), _LISTED)):
         here = alike.structure[alike.edges[k] : alike.edges[k + 1]]
         links = Markup(" ".join(_link(found, int(n)) for n in here[:2]) + (" …" if len(here) > 2 else ""))
-        rows.append((links, f"{len(here):,}", short(float(alike.energy_spread[k]), 3)))
-    head = ("structures", "members", "energies differ by (eV/atom)")
+        spreads = short(float(alike.energy_spread[k]), 3), short(float(alike.force_spread[k]), 3)
+        rows.append((links, f"{len(here):,}", *spreads))
+    head = ("structures", "members", "energies differ by (eV/atom)", "forces differ by (eV/Å)")
     parts: list[object] = [paragraph(said), table(head, rows)]
     for leaks in found.leaks:
         counts = leaks.counts()

@@ -16,7 +16,7 @@ from zstruct.store.datasets import store_and_rows, structures_once
 from zstruct.store.scattered import read_scattered, read_segments
 from zstruct.store.store import Store
 
-__all__ = ["Chosen", "together"]
+__all__ = ["Chosen", "forces_together", "together"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,21 @@ class Chosen:
             pbc,
         )
 
+    def forces(self, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the forces on atoms of some structures, in ascending order; NaN where there are none."""
+        starts, stops = self.offsets[chosen], self.offsets[chosen + 1]
+        if "forces" not in self.store.fields:
+            return np.full((int((stops - starts).sum()), 3), np.nan)
+        return read_segments(self.store, "forces", starts, stops).astype(np.float64, copy=False)
+
+    def has_forces(self, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of some structures of the store have forces, ascending: all atoms have, or none."""
+        if "forces" not in self.store.fields:
+            return np.zeros(len(chosen), bool)
+        first = self.offsets[chosen]
+        there: NDArray[np.bool_] = np.isfinite(read_segments(self.store, "forces", first, first + 1)[:, 0])
+        return there
+
     def column(self, name: str, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return a field of some structures of the store, NaN where it is missing."""
         if name not in self.store.fields:
@@ -102,16 +117,9 @@ def together(parts: Sequence[Chosen], which: NDArray[np.int64], at: NDArray[np.i
     which, at
         The number of the store, and which of its structures, each shape (n,).
     """
-    order = np.lexsort((at, which))
-    found = []
-    for k, part in enumerate(parts):
-        here = at[order][which[order] == k]
-        if len(here):
-            found.append(part.read(here))
-    counts = np.concatenate([np.diff(one.offsets) for one in found])
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    offsets = counts_to_offsets(counts)
+    chosen, back = _by_store(parts, which, at)
+    found = [part.read(here) for part, here in chosen]
+    offsets = counts_to_offsets(np.concatenate([np.diff(one.offsets) for one in found]))
     rows, sizes = chosen_rows(offsets, back)
     return Structures(
         counts_to_offsets(sizes),
@@ -120,3 +128,24 @@ def together(parts: Sequence[Chosen], which: NDArray[np.int64], at: NDArray[np.i
         np.concatenate([one.cells for one in found])[back],
         np.concatenate([one.pbc for one in found])[back],
     )
+
+
+def forces_together(
+    parts: Sequence[Chosen], which: NDArray[np.int64], at: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the forces on the atoms that `together` returns, shape (N, 3); NaN where there are none."""
+    chosen, back = _by_store(parts, which, at)
+    sizes = np.concatenate([part.offsets[here + 1] - part.offsets[here] for part, here in chosen])
+    rows, _ = chosen_rows(counts_to_offsets(sizes), back)
+    return np.concatenate([part.forces(here) for part, here in chosen])[rows]
+
+
+def _by_store(
+    parts: Sequence[Chosen], which: NDArray[np.int64], at: NDArray[np.int64]
+) -> tuple[list[tuple[Chosen, NDArray[np.int64]]], NDArray[np.int64]]:
+    """Return which structures are wanted of which store, ascending, and where among these each one is."""
+    order = np.lexsort((at, which))
+    chosen = [(part, at[order][which[order] == k]) for k, part in enumerate(parts)]
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return [(part, here) for part, here in chosen if len(here)], back

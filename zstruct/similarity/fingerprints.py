@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.geometry.structures import Structures
 from zstruct.progress import Runner
+from zstruct.ragged import chosen_rows, counts_to_offsets
+from zstruct.similarity.arrays import read_only
 from zstruct.similarity.chosen import Chosen
 from zstruct.similarity.kernels.fingerprints import LENGTH, fingerprint
+from zstruct.similarity.reduction import reduced
 
-__all__ = ["Fingerprints", "fingerprints", "fingerprints_of", "read_only"]
+__all__ = ["Fingerprints", "fingerprints", "fingerprints_of"]
 
 _PIECE_ATOMS = 1 << 20  # that one task looks at
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """Those of some structures.
+    """Those of some structures, and behind them those of their smaller cells, if these are looked for.
 
     Parameters
     ----------
@@ -30,10 +32,17 @@ class Fingerprints:
         (n, 16), float32. The first is NaN if a structure can't be compared with any.
     kinds
         The same number for structures of the same composition, shape (n,), uint64.
+    structures
+        Which structure each is of, shape (n,), int64.
+    limits
+        How far translations may displace atoms for its smaller cell, in angstrom, shape (n,); zero for a
+        structure as it is.
     """
 
     values: NDArray[np.float32]
     kinds: NDArray[np.uint64]
+    structures: NDArray[np.int64]
+    limits: NDArray[np.float64]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -48,18 +57,36 @@ class _Piece:
     part: Chosen
     start: int
     stop: int
+    limits: Sequence[float]
 
 
-def fingerprints(parts: Sequence[Chosen], runner: Runner) -> Fingerprints:
-    """Return the fingerprints of structures of stores, one store after the other."""
-    pieces = [_Piece(part, *ends) for part in parts for ends in part.pieces(_PIECE_ATOMS)]
+def fingerprints(parts: Sequence[Chosen], runner: Runner, limits: Sequence[float] = ()) -> Fingerprints:
+    """Return the fingerprints of structures of stores, one store after the other.
+
+    Parameters
+    ----------
+    parts
+        The structures.
+    runner
+        Where they are looked at.
+    limits
+        How far translations may displace atoms, in angstrom, ascending: for each the smaller cells of those
+        that have other ones by it have fingerprints, too.
+    """
+    pieces = [_Piece(part, *ends, limits) for part in parts for ends in part.pieces(_PIECE_ATOMS)]
     sizes = [piece.stop - piece.start for piece in pieces]
-    edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    edges = counts_to_offsets(sizes)
     values, kinds = np.empty((edges[-1], LENGTH), np.float32), np.empty(edges[-1], np.uint64)
+    smaller = {}
     runner.begin("fingerprints", sum(sizes), 0)
     for k, found in runner.run(_look, pieces, sizes):
-        values[edges[k] : edges[k + 1]], kinds[edges[k] : edges[k + 1]] = found.values, found.kinds
-    return Fingerprints(values, kinds)
+        n = sizes[k]
+        values[edges[k] : edges[k + 1]], kinds[edges[k] : edges[k + 1]] = found.values[:n], found.kinds[:n]
+        if len(found.kinds) > n:
+            structures = found.structures[n:] + edges[k]
+            smaller[k] = Fingerprints(found.values[n:], found.kinds[n:], structures, found.limits[n:])
+    whole = Fingerprints(values, kinds, np.arange(edges[-1]), np.zeros(edges[-1]))
+    return _joined([whole, *(smaller[k] for k in sorted(smaller))])
 
 
 def fingerprints_of(geometry: Structures) -> Fingerprints:
@@ -70,17 +97,36 @@ def fingerprints_of(geometry: Structures) -> Fingerprints:
     # Seconds that Python takes for a structure and for a pair, by measurement.
     kernel = fingerprint.for_work(1e-3 * n + 5e-6 * float((sizes * sizes).sum()))
     kernel(*read_only(geometry), values, kinds)
-    return Fingerprints(values.astype(np.float32), kinds)
-
-
-def read_only(structures: Structures) -> tuple[NDArray[Any], ...]:
-    """Return the arrays of structures as kernels take them: for writable ones they were compiled again."""
-    found = structures.offsets, structures.numbers, structures.positions, structures.cells, structures.pbc
-    views = tuple(array.view() for array in found)
-    for view in views:
-        view.flags.writeable = False
-    return views
+    return Fingerprints(values.astype(np.float32), kinds, np.arange(n), np.zeros(n))
 
 
 def _look(piece: _Piece) -> Fingerprints:
-    return fingerprints_of(piece.part.read(piece.part.numbered(np.arange(piece.start, piece.stop))))
+    geometry = piece.part.read(piece.part.numbered(np.arange(piece.start, piece.stop)))
+    found: list[Fingerprints] = []
+    sizes = before = np.diff(geometry.offsets)
+    smaller = np.ones(len(sizes), bool)
+    for limit in reversed(piece.limits):  # what a larger one leaves as it is, a smaller one does, too
+        cells = reduced(geometry, np.where(smaller, limit, 0.0)).structures
+        left = np.diff(cells.offsets)
+        smaller = left < sizes
+        other = np.flatnonzero(smaller & (left != before))
+        if len(other):
+            prints = fingerprints_of(_some(cells, other))
+            found.insert(0, Fingerprints(prints.values, prints.kinds, other, np.full(len(other), limit)))
+        before = left
+    return _joined([fingerprints_of(geometry), *found])
+
+
+def _some(structures: Structures, which: NDArray[np.int64]) -> Structures:
+    rows, sizes = chosen_rows(structures.offsets, which)
+    numbers, positions = structures.numbers[rows], structures.positions[rows]
+    return Structures(
+        counts_to_offsets(sizes), numbers, positions, structures.cells[which], structures.pbc[which]
+    )
+
+
+def _joined(parts: Sequence[Fingerprints]) -> Fingerprints:
+    if len(parts) == 1:
+        return parts[0]
+    columns = ("values", "kinds", "structures", "limits")
+    return Fingerprints(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.geometry.structures import Structures
 from zstruct.progress import Runner
-from zstruct.similarity.chosen import Chosen, together
-from zstruct.similarity.fingerprints import Fingerprints, read_only
+from zstruct.similarity.chosen import Chosen
+from zstruct.similarity.fingerprints import Fingerprints
 from zstruct.similarity.kernels.fingerprints import find_near, root
-from zstruct.similarity.kernels.superposition import superpose
+from zstruct.similarity.pairs import Numbered, Pairs, compare
 
-__all__ = ["find_duplicates", "superposed"]
+__all__ = ["Found", "find_duplicates"]
 
 _BUFFER = 1 << 16  # pairs that are found before they are compared
 _EACH = 8  # of a structure at a time: what is then known to be of one group is not compared any more
@@ -26,36 +24,23 @@ _ROUNDING = 1e-5  # angstrom; of fingerprints, which are float32, and of what th
 
 
 @dataclass(frozen=True, eq=False)
-class _Numbered:
-    """Structures of several stores, counted through: the number of the store of each, and its own there."""
+class Found:
+    """Groups of structures that can be brought upon each other, one by one.
 
-    parts: Sequence[Chosen]
-    which: NDArray[np.int64]
-    at: NDArray[np.int64]
+    Parameters
+    ----------
+    groups
+        For each structure the least number of one in its group, shape (n,), int64.
+    pairs
+        Fingerprints whose structures were brought upon each other, shape (n_pairs, 2), int64: as few as hold
+        the groups together.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Pairs that one task compares: of some structures, by the store and the structure of each."""
-
-    parts: Sequence[Chosen]
-    which: NDArray[np.int64]
-    at: NDArray[np.int64]
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    tolerance: float
-
-    @classmethod
-    def of(cls, structures: _Numbered, pairs: NDArray[np.int64], tolerance: float) -> _Pairs:
-        """Return pairs, shape (n, 2), of all structures that there are."""
-        used, places = np.unique(pairs, return_inverse=True)
-        first, second = places.reshape(-1, 2).T.copy()
-        return cls(structures.parts, structures.which[used], structures.at[used], first, second, tolerance)
+    groups: NDArray[np.int64]
+    pairs: NDArray[np.int64]
 
 
-def find_duplicates(
-    parts: Sequence[Chosen], prints: Fingerprints, tolerance: float, runner: Runner
-) -> NDArray[np.int64]:
+def find_duplicates(parts: Sequence[Chosen], prints: Fingerprints, tolerance: float, runner: Runner) -> Found:
     """Find groups of structures that can be brought upon each other, one by one.
 
     Parameters
@@ -63,26 +48,19 @@ def find_duplicates(
     parts
         The structures, store after store.
     prints
-        Their fingerprints.
+        Their fingerprints, and those of their smaller cells, if these are compared as well.
     tolerance
         The largest displacement of an atom, in angstrom.
     runner
         Where pairs are compared.
-
-    Returns
-    -------
-    NDArray
-        For each structure the least number of one in its group, shape (n,), int64.
     """
-    n = len(prints.kinds)
-    sizes = [len(part) for part in parts]
-    at = [part.numbered(np.arange(len(part))) for part in parts]
-    structures = _Numbered(parts, np.repeat(np.arange(len(parts)), sizes), np.concatenate(at))
+    n = sum(len(part) for part in parts)
+    structures = Numbered.of(parts, prints)
     reach = 2.0 * tolerance + _ROUNDING
     order = _Order.of(prints, reach)
     rows, ends = order.rows, (order.edges, order.beside, order.keys)
     values, starts = prints.values[rows], np.zeros(len(rows), np.int64)
-    roots, groups = np.arange(len(rows)), np.arange(n)
+    roots, joined = _roots(rows, prints, n), [np.zeros((0, 2), np.int64)]
     first, second = np.empty(_BUFFER, np.int64), np.empty(_BUFFER, np.int64)
     runner.begin("comparison", 0, 0)
     again = True
@@ -97,56 +75,29 @@ def find_duplicates(
             pairs = np.stack([first[:many], second[:many]], axis=1)
             pairs = pairs[np.argsort(rows[pairs[:, 0]], kind="stable")]
             some = np.array_split(pairs, max(1, -(-int(many) // _TASK_PAIRS)))
-            tasks = [_Pairs.of(structures, rows[piece], tolerance) for piece in some]
-            for k, found in runner.run(_compare, tasks, [0] * len(tasks)):
-                for a, b in some[k][np.isfinite(found)].tolist():
-                    _join(roots, a, b)
+            tasks = [Pairs.of(structures, rows[piece], tolerance) for piece in some]
+            results = {k: found for k, (found, _) in runner.run(compare, tasks, [0] * len(tasks))}
+            for k in range(len(tasks)):  # in their order, so that pairs are the same whoever was first
+                near = some[k][np.isfinite(results[k])]
+                joined.append(near[np.array([_join(roots, a, b) for a, b in near.tolist()], bool)])
     while not np.array_equal(roots, roots[roots]):
         roots = roots[roots]
-    least = np.full(len(rows), n)
+    least, groups = np.full(len(rows), n), np.arange(n)
     np.minimum.at(least, roots, rows)
-    groups[rows] = least[roots]
-    return groups
+    whole = rows < n
+    groups[rows[whole]] = least[roots[whole]]
+    return Found(groups, rows[np.concatenate(joined)])
 
 
-def _compare(pairs: _Pairs) -> NDArray[np.float64]:
-    """Return the largest displacement of an atom of each pair, infinite where a pair does not go."""
-    return superposed(
-        together(pairs.parts, pairs.which, pairs.at), pairs.first, pairs.second, pairs.tolerance
-    )
-
-
-def superposed(
-    geometry: Structures, first: NDArray[np.int64], second: NDArray[np.int64], tolerance: float
-) -> NDArray[np.float64]:
-    """Return how far atoms are displaced when structures are brought upon others.
-
-    Parameters
-    ----------
-    geometry
-        The structures.
-    first, second
-        Pairs of them, each shape (n,).
-    tolerance
-        The largest displacement of an atom, in angstrom.
-
-    Returns
-    -------
-    NDArray
-        The largest displacement of an atom of each pair, in angstrom, shape (n,): of the first way to do it
-        that is within the tolerance, and infinite where none is.
-    """
-    found, differences = np.empty(len(first)), np.empty(len(first))
-    arrays = read_only(geometry)
-    none = _read_only(np.zeros((0, 3)))
-    superpose(first, second, *arrays, float(tolerance), arrays[0], none, none, found, differences)
-    return found
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def _roots(rows: NDArray[np.int64], prints: Fingerprints, n: int) -> NDArray[np.int64]:
+    """Return what stands for the group of each at first: itself, and for a smaller cell its structure."""
+    roots = np.arange(len(rows))
+    if len(prints.kinds) > n:
+        places = np.empty(len(prints.kinds), np.int64)
+        places[rows] = roots
+        for a in rows[rows >= n].tolist():
+            _join(roots, int(places[a]), int(places[prints.structures[a]]))
+    return roots
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +176,8 @@ def _telling(values: NDArray[np.float32]) -> list[int]:
     return chosen
 
 
-def _join(roots: NDArray[np.int64], a: int, b: int) -> None:
-    """Make two groups one; the least number stands for it."""
+def _join(roots: NDArray[np.int64], a: int, b: int) -> bool:
+    """Make two groups one; the least number stands for it. Return whether they were two."""
     a, b = sorted((root(roots, a), root(roots, b)))
     roots[b] = a
+    return a != b

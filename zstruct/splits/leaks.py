@@ -13,7 +13,8 @@ from zstruct.arguments import check
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.similarity.chosen import Chosen
-from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
+from zstruct.similarity.duplicates import TOLERANCE, duplicates
+from zstruct.similarity.groups import Duplicates
 from zstruct.store.split_parts import Split
 from zstruct.store.splits import open_split
 from zstruct.text import counted, csv_text
@@ -35,7 +36,7 @@ class Leaks:
     labels
         Names of its parts.
     duplicates
-        The groups, those whose energies disagree most first.
+        The groups, those whose labels disagree most first.
     part
         For each member of `duplicates` the place of its part in `labels`, shape (n_members,), int64.
     n_structures
@@ -79,7 +80,7 @@ class Leaks:
         return csv_text({name: column.tolist() for name, column in self.columns.items()})
 
     def __str__(self) -> str:
-        within = f"within {self.duplicates.tolerance:g} angstrom"
+        within = self.duplicates.within
         if not len(self):
             return f"splits/{self.split}: no structure has a duplicate in another part, {within}"
         groups = counted(len(self), "group")
@@ -98,6 +99,7 @@ def leaks(
     split: str = "default",
     tolerance: float = TOLERANCE,
     *,
+    supercells: bool = False,
     workers: int | Client | None = None,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -112,6 +114,8 @@ def leaks(
         Name of the split.
     tolerance
         The largest displacement of an atom, in angstrom; see `zstruct.duplicates`.
+    supercells
+        Whether to compare periodic structures with what they are repetitions of, too; see there.
     workers
         Number of threads, by default one per processor. Or a `distributed.Client` to run on, by default
         the active one.
@@ -146,7 +150,9 @@ def leaks(
     if chosen.rows is not None:
         inside = np.intersect1d(inside, chosen.rows)
     rows = None if len(inside) == chosen.store.n_structures else inside
-    found = duplicates(Chosen(chosen.store, rows), tolerance, workers=workers, progress=progress)
+    found = duplicates(
+        Chosen(chosen.store, rows), tolerance, supercells=supercells, workers=workers, progress=progress
+    )
     return leaks_among(found, parts, split, inside)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError
 from zstruct.query.selection import Selection
-from zstruct.similarity.duplicates import Duplicates
+from zstruct.similarity.groups import Duplicates
 from zstruct.splits.sizes import codes_of
 from zstruct.store.datasets import is_dataset
 from zstruct.store.store import Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from zstruct.explore.origin import rows_of_store
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.similarity.chosen import Chosen
-from zstruct.similarity.duplicates import TOLERANCE, Duplicates, duplicates
+from zstruct.similarity.duplicates import TOLERANCE, duplicates
+from zstruct.similarity.groups import Duplicates
 from zstruct.splits.leaks import Leaks, leaks
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ class Comparisons(AccessorBase):
     @keywords(WORKERS)
     @documented(duplicates)
     def duplicates(
-        self, tolerance: float = TOLERANCE, *, workers: int | Client | None = None, progress: bool = False
+        self,
+        tolerance: float = TOLERANCE,
+        *,
+        supercells: bool = False,
+        workers: int | Client | None = None,
+        progress: bool = False,
     ) -> Duplicates:
         """Find structures of this Dataset that are alike; reads them from the store.
 
@@ -49,7 +55,8 @@ class Comparisons(AccessorBase):
         >>> zstruct.open(path).zs.select("O").zs.duplicates().structure
         array([0, 2])
         """
-        return duplicates(self._chosen(), tolerance, workers=workers, progress=progress)
+        how: dict[str, Any] = {"supercells": supercells, "workers": workers, "progress": progress}
+        return duplicates(self._chosen(), tolerance, **how)
 
     @keywords(WORKERS)
     @documented(leaks)
@@ -58,6 +65,7 @@ class Comparisons(AccessorBase):
         split: str = "default",
         tolerance: float = TOLERANCE,
         *,
+        supercells: bool = False,
         workers: int | Client | None = None,
         progress: bool = False,
     ) -> Leaks:
@@ -83,7 +91,8 @@ class Comparisons(AccessorBase):
         >>> zstruct.open(path).zs.leaks().structures("test")
         array([2])
         """
-        return leaks(self._chosen(), split, tolerance, workers=workers, progress=progress)
+        how: dict[str, Any] = {"supercells": supercells, "workers": workers, "progress": progress}
+        return leaks(self._chosen(), split, tolerance, **how)
 
     def _chosen(self) -> Chosen:
         store, rows = rows_of_store(self._ds, "and look for duplicates there")
