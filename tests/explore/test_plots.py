@@ -24,7 +24,8 @@ def heights(patch):
 
 
 def label(tick):
-    return tick.get_text().split("\n")
+    name, n = tick.get_text().rsplit("  ", 1)
+    return name, n.strip("()")
 
 
 def test_energies_by_group_are_rows_that_hold_each_structure_once(ds, structures):
@@ -70,6 +71,11 @@ def test_small_groups_are_drawn_together_and_odd_names_as_they_are(ds):
     ax.figure.canvas.draw()  # a dollar does not begin mathematics
 
 
+def test_few_values_have_few_bins(ds):
+    assert len(ds.zs.plot_energies().patches) == 13  # twice the root of 40
+    assert len(ds.zs.isel(slice(0, 3)).zs.plot_energies().patches) == 10
+
+
 def test_what_is_no_label_is_refused(ds):
     with pytest.raises(zstruct.InputError, match=r"energy is no label .* make labels of numbers"):
         ds.zs.plot_energies(by="energy")
@@ -105,7 +111,9 @@ def test_forces_of_all_atoms_are_drawn(ds, structures, by):
 def test_forces_that_are_zero_are_drawn_too(ds):
     still = ds.assign(forces=ds.forces * 0)
 
-    rows, _ = heights(still.zs.plot_forces(bins=5).patches[0])
+    ax = still.zs.plot_forces(bins=5)
+    rows, _ = heights(ax.patches[0])
+    assert ax.get_xlabel() == f"force on an atom (eV/Å); {int(rows.sum()):,} with less in the first bin"
     assert rows.sum() == int(np.isfinite(ds.forces[:, 0]).sum())
     assert rows[0] == rows.sum()
 
@@ -116,6 +124,10 @@ def test_sizes(ds, structures):
     assert [bar.get_height() for bar in ax.patches] == [
         sizes.count(n) for n in range(min(sizes), max(sizes) + 1)
     ]
+    alike = ds.zs.where(ds.n_atoms == ds.n_atoms[0]).zs.plot_sizes()
+    assert all(
+        float(tick).is_integer() for axis in (alike.xaxis, alike.yaxis) for tick in axis.get_ticklocs()
+    )
     wide = ds.zs.plot_sizes(bins=2)
     assert sum(bar.get_height() for bar in wide.patches) == 40
     assert len(wide.patches) == 2

@@ -27,12 +27,14 @@ from zstruct.text import written_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 __all__ = ["axes_of", "plain", "plot_composition", "plot_energies", "plot_forces", "plot_sizes"]
 
 ELEMENT = "element"
 _DECADES = 6  # of forces that are told apart; smaller ones are drawn with the smallest
 _MOST_BINS = 10_000
+_FEW_BINS, _MANY_BINS = 10, 100  # drawn if nobody says how many
 _NOTHING = 1e-12  # eV/angstrom
 _SHARES = 20  # of the atoms of a structure
 
@@ -70,7 +72,7 @@ def axes_of(ax: Axes | None, height: float | None = None) -> Axes:
 def plot_energies(
     ragged: RaggedDataset,
     ax: Axes | None = None,
-    bins: int = 100,
+    bins: int | None = None,
     *,
     by: str | xr.DataArray | None = None,
     references: bool | str | Mapping[str, float] | None = None,
@@ -84,7 +86,7 @@ def plot_energies(
     ax
         Where to draw; new axes if not given.
     bins
-        Number of bins.
+        Number of bins. None: from 10 to 100, twice the root of the number of values.
     by
         A variable over structures that has labels, as ``"config_type"``, or such an array, as that of
         ``ds.zs.split()``: groups are drawn one above the other, each to its own height, the largest first.
@@ -102,18 +104,18 @@ def plot_energies(
     MissingExtraError
         If matplotlib is not installed.
     """
-    bins = count("bins", bins, 1, _MOST_BINS)
+    bins = _checked(bins)
     if references is None or references is False:
         values, what = energy_per_atom(ragged).to_numpy(), "energy per atom"
     else:
         values, what = referenced_energy_per_atom(ragged, references), "energy per atom less references"
     known = np.isfinite(values)
     unit = written_unit(energy_per_atom(ragged).attrs["units"])
-    edges = _edges(values[known], bins)
+    edges = _edges(values[known], _enough(int(known.sum())) if bins is None else bins)
     if by is None:
         axes = axes_of(ax)
         axes.hist(values[known], bins=edges.tolist())
-        axes.set_ylabel("structures")
+        _counts_along(axes, "structures")
     else:
         codes, names = grouped(ragged, by)
         counts = [np.histogram(values[known & (codes == k)], edges)[0] for k in range(len(names))]
@@ -123,12 +125,16 @@ def plot_energies(
 
 
 def plot_forces(
-    ragged: RaggedDataset, ax: Axes | None = None, bins: int = 100, *, by: str | xr.DataArray | None = None
+    ragged: RaggedDataset,
+    ax: Axes | None = None,
+    bins: int | None = None,
+    *,
+    by: str | xr.DataArray | None = None,
 ) -> Axes:
     """Draw how the norms of forces on atoms are distributed, of all, of each element or of each group.
 
     The axis of forces is logarithmic, so that a few large ones are seen as well as many small ones; what is
-    below a millionth of the largest is drawn with the smallest.
+    below a millionth of the largest is drawn with the smallest, and the axis says how many these are.
 
     Parameters
     ----------
@@ -137,7 +143,7 @@ def plot_forces(
     ax
         Where to draw; new axes if not given.
     bins
-        Number of bins.
+        Number of bins. None: from 10 to 100, twice the root of the number of values.
     by
         ``"element"``, or labels of structures as for `plot_energies`.
 
@@ -150,22 +156,24 @@ def plot_forces(
     MissingExtraError
         If matplotlib is not installed.
     """
-    bins = count("bins", bins, 1, _MOST_BINS)
+    bins = _checked(bins)
     found = _force_norms(ragged, by)
     total = Magnitudes()
     for one in found.values():
         total = total.merge(one)
-    edges = _decades(total, bins)
+    edges = _decades(total, _enough(int(total.counts.sum())) if bins is None else bins)
     unit = written_unit(str(ragged.variable("forces").attrs.get("units", "eV angstrom-1")))
     counts = [_counted(one, edges) for one in found.values()]
     if by is None:
         axes = axes_of(ax)
         axes.stairs(counts[0], edges, fill=True)
-        axes.set_ylabel(f"{ATOM}s")
+        _counts_along(axes, f"{ATOM}s")
     else:
         axes = _one_above_the_other(ax, list(found), counts, edges, f"{ATOM}s")
     axes.set_xscale("log")
-    axes.set_xlabel(f"force on an atom ({unit})")
+    below = int(total.counts[total.edges.mean(axis=1) < edges[0]].sum())
+    less = f"; {below:,} with less in the first bin" if below else ""
+    axes.set_xlabel(f"force on an atom ({unit}){less}")
     return axes
 
 
@@ -196,7 +204,8 @@ def plot_sizes(ragged: RaggedDataset, ax: Axes | None = None, bins: int = 100) -
         width = -(-(most - least + 1) // bins)
         axes.hist(sizes, bins=(np.arange(least, most + width + 1, width) - 0.5).tolist())
     axes.set_xlabel("atoms per structure")
-    axes.set_ylabel("structures")
+    _whole_numbers_along(axes.xaxis)
+    _counts_along(axes, "structures")
     return axes
 
 
@@ -243,6 +252,29 @@ def plot_composition(ragged: RaggedDataset, ax: Axes | None = None) -> Axes:
     return axes
 
 
+def _checked(bins: int | None) -> int | None:
+    return None if bins is None else count("bins", bins, 1, _MOST_BINS)
+
+
+def _enough(n: int) -> int:
+    """Return how many bins so many values can fill: with more, most would have one value or none."""
+    return int(np.clip(np.ceil(2 * np.sqrt(n)), _FEW_BINS, _MANY_BINS))
+
+
+def _counts_along(axes: Axes, noun: str) -> None:
+    axes.set_ylabel(noun)
+    _whole_numbers_along(axes.yaxis)
+
+
+def _whole_numbers_along(axis: Axis) -> None:
+    """Have no ticks between whole numbers, unless somebody chose where ticks are."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = axis.get_major_locator()
+    if isinstance(locator, MaxNLocator):
+        locator.set_params(integer=True, min_n_ticks=1)
+
+
 def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     """Return the edges of bins over all values; of equal ones, bins about them."""
     edges: NDArray[np.float64] = np.histogram_bin_edges(values, bins)
@@ -261,7 +293,7 @@ def _one_above_the_other(
         height = 0.85 * drawn / max(1, drawn.max(initial=0))
         axes.stairs(k - height, edges, baseline=k, fill=True, color=f"C{k % 10}")
         axes.axhline(k, color="0.6", linewidth=0.5)
-    said = [f"{name}\n{int(drawn.sum()):,}" for name, drawn in zip(names, counts, strict=True)]
+    said = [f"{name}  ({int(drawn.sum()):,})" for name, drawn in zip(names, counts, strict=True)]
     axes.set_yticks(range(len(names)), [plain(text) for text in said])
     axes.set_ylim(len(names) - 0.8, -1)
     axes.set_ylabel(noun)

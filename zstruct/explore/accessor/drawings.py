@@ -56,7 +56,7 @@ class Drawings(AccessorBase):
     def plot_energies(
         self,
         ax: Axes | None = None,
-        bins: int = 100,
+        bins: int | None = None,
         *,
         by: str | xr.DataArray | None = None,
         references: bool | str | Mapping[str, float] | None = None,
@@ -70,7 +70,7 @@ class Drawings(AccessorBase):
     @keywords()
     @documented(plots.plot_forces)
     def plot_forces(
-        self, ax: Axes | None = None, bins: int = 100, *, by: str | xr.DataArray | None = None
+        self, ax: Axes | None = None, bins: int | None = None, *, by: str | xr.DataArray | None = None
     ) -> Axes:
         """Draw how the norms of forces on atoms are distributed; reads the forces, in blocks.
 
