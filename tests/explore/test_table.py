@@ -44,6 +44,16 @@ def test_fields_of_several_components_have_a_column_each(ds):
     assert table.cell_c_y.tolist() == ds.cell.values[:, 2, 1].tolist()
 
 
+def test_quantities_are_columns_by_their_names(ds):
+    table = ds.zs.to_dataframe(["volume", "formula", "fmax", "energy_per_atom", "volume_per_atom"])
+
+    assert list(table.columns) == ["volume", "formula", "fmax", "energy_per_atom", "volume_per_atom"]
+    for name in ("volume", "fmax", "energy_per_atom", "volume_per_atom"):
+        np.testing.assert_array_equal(table[name], getattr(ds.zs, name))
+    twice = ds.assign(fmax=2 * ds.zs.fmax).zs.to_dataframe(["fmax"])
+    np.testing.assert_array_equal(twice.fmax, 2 * ds.zs.fmax)
+
+
 def test_rows_are_those_of_the_part(ds):
     part = ds.zs.where(ds.energy < -10).sortby("energy")
 

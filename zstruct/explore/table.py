@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -23,6 +23,13 @@ from zstruct.schema import ATOM, STRUCTURE
 
 __all__ = ["to_table"]
 
+_COMPUTED: dict[str, Callable[[RaggedDataset], xr.DataArray]] = {
+    "fmax": quantities.fmax,
+    "energy_per_atom": quantities.energy_per_atom,
+    "volume": quantities.volume,
+    "volume_per_atom": quantities.volume_per_atom,
+}
+
 
 def to_table(
     ragged: RaggedDataset,
@@ -39,7 +46,8 @@ def to_table(
     ragged
         The structures.
     fields
-        Fields and coordinates over structures. Those of several components, as ``stress``, get a
+        Fields and coordinates over structures, and ``fmax``, ``energy_per_atom``, ``volume`` and
+        ``volume_per_atom``. Those of several components, as ``stress``, get a
         column for each (``stress_xx``). By default all with one value a structure, and ``formula``; in a
         table of atoms, all fields over atoms. It may have fields over structures, too, which are repeated.
     atoms
@@ -72,7 +80,7 @@ def to_table(
         if fmax or composition:
             raise InputError("fmax and composition are columns of structures: leave them out, or atoms=True")
         return _of_atoms(ragged, fields)
-    table = _fields_as_columns(ragged.dataset, fields)
+    table = _fields_as_columns(ragged, fields)
     if fmax:
         table["fmax"] = quantities.fmax(ragged).to_numpy()
     if composition:
@@ -82,11 +90,15 @@ def to_table(
     return table
 
 
-def _fields_as_columns(dataset: xr.Dataset, fields: Sequence[str] | None) -> pd.DataFrame:
+def _fields_as_columns(ragged: RaggedDataset, fields: Sequence[str] | None) -> pd.DataFrame:
+    dataset = ragged.dataset
     usable = fields_of(dataset)
-    chosen = _chosen(usable, fields, lambda: _scalars(dataset, usable))
+    chosen = _chosen(usable, fields, lambda: _scalars(dataset, usable), _COMPUTED)
     columns: dict[str, Any] = {}
     for name in chosen:
+        if name not in usable:
+            columns[name] = _COMPUTED[name](ragged).to_numpy()
+            continue
         variable = dataset.variables[name]
         if variable.dims[:1] != (STRUCTURE,):
             raise ValueError(
@@ -101,11 +113,14 @@ def _fields_as_columns(dataset: xr.Dataset, fields: Sequence[str] | None) -> pd.
 
 
 def _chosen(
-    usable: Sequence[str], fields: Sequence[str] | None, default: Callable[[], list[str]]
+    usable: Sequence[str],
+    fields: Sequence[str] | None,
+    default: Callable[[], list[str]],
+    computed: Collection[str] = (),
 ) -> list[str]:
     """Return the fields that are asked for, all of which are there."""
     chosen = default() if fields is None else list(names("fields", fields))
-    unknown = [name for name in chosen if name not in usable]
+    unknown = [name for name in chosen if name not in usable and name not in computed]
     if unknown:
         raise UnknownNameError(f"this Dataset has no field {unknown[0]!r}; it has {', '.join(usable)}")
     return chosen
