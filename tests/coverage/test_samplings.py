@@ -69,9 +69,14 @@ def test_missing_features_are_a_sentence(tmp_path):
     features = np.array([[1.0, 2.0], [np.nan, 3.0], [0.0, 1.0]])
     store = store_of(tmp_path / "a.zarr", [2, 1, 3], features, level="structure")
     data = zstruct.StructureReader(store.path)
-    with pytest.raises(InputError, match=r"1 structure of .* missing or too large, the first is 1: select"):
+    with pytest.raises(
+        InputError, match=r"'x' are missing or too large in 1 structure of .* first is 1: select"
+    ):
         data.select(zstruct.farthest(2, "x"))
     assert data.select([0, 2]).select(zstruct.farthest(2, "x", first=1)).structures.tolist() == [2, 0]
+    zstruct.features.add(store, "huge", np.array([[1, 2e200], [2, 0], [4, -1e200]]), level="structure")
+    with pytest.raises(InputError, match=r"'huge' of .* too large to be compared: .* from -1e\+200 to 2e"):
+        vectors_of(store.again(), "huge")
 
 
 def test_it_is_the_same_wherever_it_is_asked_for(store, capsys):
@@ -109,9 +114,12 @@ def test_conditions_come_first_and_positions_count_what_is_left(store):
     assert data.select("energy < 20").select(sampling).structures.tolist() == expected.tolist()
     ds = zstruct.open(store.path).zs.isel(slice(None, None, -1))
     assert ds.zs.select("energy < 20", sample=sampling).structure.values.tolist() == expected.tolist()
+    assert ds.zs.where("energy < 20").zs.where(sampling).structure.values.tolist() == expected.tolist()
+    selection = zstruct.Selection().select("energy < 20")
+    assert ds.zs.where(selection).equals(ds.zs.where("energy < 20"))
     twice = zstruct.StructureReader(store.path).select([7, 3, 7, 9])
     assert sorted(twice.select(zstruct.farthest(3, "x")).structures.tolist()) == [3, 7, 9]
-    with pytest.raises(InputError, match="there are 3 structures to pick from"):
+    with pytest.raises(InputError, match='farthest\\(4, "x"\\): only 3 structures to pick from'):
         twice.select(zstruct.farthest(4, "x"))
 
 
@@ -134,7 +142,8 @@ def test_leverage_scores_of_a_store(store):
     expected = np.argsort(-(left**2).sum(axis=1), kind="stable")[:10]
     data = zstruct.StructureReader(store.path)
     assert data.select(zstruct.leverage(10, "x")).structures.tolist() == expected.tolist()
-    picks = zstruct.leverage(10, "x", rank=2, seed=1).picks(store)
+    picks = zstruct.leverage(10, "x", rank=2, seed=1).picks(store.path)
+    assert repr(picks) == str(picks)
     np.testing.assert_allclose(picks.values, (left[:, :2] ** 2).sum(axis=1)[picks.structures], rtol=1e-8)
 
 

@@ -28,6 +28,9 @@ def test_leaks(path):
     assert found.structures("train").tolist() == [0, 1, 2]
     assert found.structures("test").tolist() == [5, 6]
     assert found.structures("val").tolist() == []
+    with pytest.raises(InputError, match="the split 'mine' has no part 'tset'; it has train, val, test"):
+        found.structures("tset")
+    assert repr(found) == str(found)
     table = found.columns
     assert sorted(zip(table["structure"], table["part"], strict=True)) == [
         (0, "train"),

@@ -126,5 +126,8 @@ def test_what_makes_no_sense_is_said(planted, options, sentence):
 
 
 def test_a_kind_that_was_not_looked_at_is_said(planted):
+    found = zstruct.outliers(planted, kinds=["force"])
     with pytest.raises(InputError, match="'energy' is none of the kinds that there are: force"):
-        zstruct.outliers(planted, kinds=["force"]).structures("energy")
+        found.structures("energy")
+    assert repr(found) == str(found)  # what a notebook shows
+    assert len(repr(found).splitlines()) == 8

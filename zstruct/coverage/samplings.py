@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
@@ -52,6 +53,8 @@ class Picks:
         given = self.values[np.isfinite(self.values)]
         return f"{line}, for {given[0]:.4g} to {given[-1]:.4g}" if len(given) else line
 
+    __repr__ = __str__  # that of a dataclass has pages of numbers
+
 
 @dataclass(frozen=True, repr=False)
 class Sampling(ABC):
@@ -88,7 +91,7 @@ class Sampling(ABC):
                 said.append(f"{one.name}={_text(value)}")
         return f"{type(self).__name__.lower()}({', '.join(said)})"
 
-    def picks(self, store: Store, rows: NDArray[np.int64] | None = None) -> Picks:
+    def picks(self, store: str | os.PathLike[str] | Store, rows: NDArray[np.int64] | None = None) -> Picks:
         """Return which structures of a store are picked; reads their features, and what memory that needs.
 
         Vectors of all structures are kept in memory up to 1 GiB, and else in a temporary file. With a
@@ -97,7 +100,7 @@ class Sampling(ABC):
         Parameters
         ----------
         store
-            The store.
+            A store or its path.
         rows
             Those to pick from, shape (n_structures,), in any order; one that is there more than once is
             picked once. None: all.
@@ -112,7 +115,7 @@ class Sampling(ABC):
         WriteError
             If there is no room for a temporary file.
         """
-        places = None
+        store, places = Store.of(store), None
         if rows is None:
             chosen = np.arange(store.n_structures)
         else:
@@ -121,7 +124,7 @@ class Sampling(ABC):
         if left is not None:
             chosen, places = chosen[left], left if places is None else places[left]
         if self.n > len(chosen):
-            raise InputError(f"{self!r}: there are {counted(len(chosen), 'structure')} to pick from")
+            raise InputError(f"{self!r}: only {counted(len(chosen), 'structure')} to pick from")
         everything = len(chosen) == store.n_structures
         made = vectors_of(store, self.features, None if everything else chosen, standardise=self.standardise)
         with made as vectors:

@@ -204,8 +204,8 @@ def vectors_of(
 def _refuse(group: FeatureGroup, lost: NDArray[np.int64]) -> None:
     """Raise for structures that have no place among the others."""
     raise InputError(
-        f"{counted(len(lost), 'structure')} of {group.store.path} have features {group.name!r} that are "
-        f"missing or too large, the first is {lost[0]}: select the others first, by where= or by positions"
+        f"features {group.name!r} are missing or too large in {counted(len(lost), 'structure')} of "
+        f"{group.store.path}, the first is {lost[0]}: select the others first, by where= or by positions"
     )
 
 
@@ -221,6 +221,13 @@ def _frame(
         np.array([math.nan if x is None else x for x in said[name]], np.float64)
         for name in ("mean", "std", "min", "max")
     )
+    large = np.flatnonzero(np.isfinite(low) & np.isfinite(high) & ~np.isfinite(std))
+    if len(large):
+        k = large[0]
+        raise InputError(
+            f"features {group.name!r} of {group.store.path} are too large to be compared: "
+            f"{group.feature_names[k]} goes from {low[k]:.3g} to {high[k]:.3g}"
+        )
     dtype = group.store.dtype(group.array("values"))
     least = np.finfo(dtype if dtype.kind == "f" else np.float64).eps
     # What differs by rounding alone is one value.

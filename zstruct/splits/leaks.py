@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import check
+from zstruct.arguments import check, shown
+from zstruct.errors import InputError
 from zstruct.keywords import keywords
 from zstruct.parallel import WORKERS
 from zstruct.similarity.chosen import Chosen
@@ -67,7 +68,17 @@ class Leaks:
         return found
 
     def structures(self, label: str) -> NDArray[np.int64]:
-        """Return the structures of a part that have a duplicate in another one, ascending."""
+        """Return the structures of a part that have a duplicate in another one, ascending.
+
+        Raises
+        ------
+        InputError
+            If the split has no such part.
+        """
+        if label not in self.labels:
+            raise InputError(
+                f"the split {self.split!r} has no part {shown(label)}; it has {', '.join(self.labels)}"
+            )
         return np.sort(self.duplicates.structure[self.part == self.labels.index(label)])
 
     @property
@@ -91,6 +102,8 @@ class Leaks:
             share = f"{counts[a, b] / self.n_structures[a]:.2%}"
             lines.append(f"  {self.labels[a]}: {which} ({share}) with a duplicate in {self.labels[b]}")
         return "\n".join([*lines, *str(self.duplicates).splitlines()[2:]])
+
+    __repr__ = __str__  # that of a dataclass has pages of numbers
 
 
 @keywords(WORKERS)

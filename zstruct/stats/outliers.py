@@ -137,6 +137,8 @@ class Outliers:
                 lines.append(f"  ... and {len(mine) - _SHOWN:,} more")
         return "\n".join(lines)
 
+    __repr__ = __str__  # that of a dataclass has pages of numbers
+
 
 @keywords()
 def outliers(

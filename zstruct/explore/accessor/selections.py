@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from zstruct.coverage.samplings import Sampling
 from zstruct.docstrings import documented
 from zstruct.errors import InputError
 from zstruct.explore.accessor.base import AccessorBase
@@ -14,7 +15,7 @@ from zstruct.explore.arguments import check_labels, labelled, mask_over, the_str
 from zstruct.explore.dataset_table import selected
 from zstruct.explore.selection import picked
 from zstruct.keywords import keywords
-from zstruct.query import Choice, asked
+from zstruct.query import Choice, Selection, asked
 from zstruct.schema import STRUCTURE
 
 __all__ = ["Selections"]
@@ -88,7 +89,8 @@ class Selections(AccessorBase):
         ----------
         mask
             One boolean per structure, as in ``ds.zs.where(ds.energy < 0)``, or a function of the Dataset
-            that returns it. Or an expression, ``ds.zs.where("Ti and fmax < 10")``, as for `select`.
+            that returns it. Or what `select` takes: an expression, ``ds.zs.where("Ti and fmax < 10")``, a
+            `zstruct.Selection`, or a sampling such as `zstruct.farthest`.
 
         Raises
         ------
@@ -97,7 +99,7 @@ class Selections(AccessorBase):
         InputError, UnknownNameError
             If an expression makes no sense; as for `select`.
         """
-        if isinstance(mask, str):
+        if isinstance(mask, str | Selection | Sampling):
             return self.select(mask)
         return self.isel(mask_over(mask, self._ds))
 
