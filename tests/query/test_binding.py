@@ -122,6 +122,8 @@ def test_names_mean(expression, expected):
         ("ti", "did you mean Ti?"),
         ("Energy < 0", "did you mean energy?"),
         ("charge > 0", "did you mean total_charge?"),
+        ("verg > 0", "did you mean converged?"),
+        ("type == 'bulk'", "did you mean config_type?"),
         ("zzz > 0", "it has energy, total_charge, converged"),
         ("energy == null", "has(x) asks whether a value is given"),
         ("config_type == bulk", "a text is in quotes: 'bulk'"),

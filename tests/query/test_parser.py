@@ -146,6 +146,7 @@ def test_whatever_is_written_is_a_tree_or_a_sentence(expression):
         ("x % 2 > 1", "the character '%' means nothing", "  ^"),
         ("config_type == 'bulk", "this text has no closing quote", "               ^^^^^"),
         ("config_type == “bulk”", "write plain quotes", "               ^"),
+        ("größe > 1", "means nothing in an expression; in names of fields it became _", "  ^"),
         ("Ti\0O", "the character U+0000 means nothing", "  ^"),
         ("Ti\N{NO-BREAK SPACE}> 2", "U+00A0 (no-break space)", "  ^"),
         ("Ti > 60and O", "'60and' is no number", "     ^^^^^"),

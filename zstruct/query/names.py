@@ -197,6 +197,9 @@ class Names:
         known: Sequence[str] = list(fields) if node.stored else [*QUANTITIES, *usable, *ELEMENTS]
         alias = by_alias(name, STRUCTURE)
         near = alias.name if alias is not None and alias.name in fields else nearest(name, known)
+        if near is None or near in ELEMENTS:  # gap is epsgap rather than gallium
+            parts = [one for one in usable if len(name) > 2 and name.casefold() in one.casefold()]
+            near = min(parts, key=len, default=near)
         if beside_text:
             reason += f"; a text is in quotes: '{shortened(name)}'"
         elif name.casefold() in ("null", "none", "nan", "na"):

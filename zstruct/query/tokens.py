@@ -127,4 +127,5 @@ def _no_word(expression: str, at: int) -> str:
     name = unicodedata.name(character, "") if not character.isascii() else ""
     said = repr(character) if character.isprintable() else f"U+{ord(character):04X}"
     said += f" ({name.lower()})" if name else ""
-    return pointed(f"the character {said} means nothing in an expression", expression, at, at + 1)
+    meant = "; in names of fields it became _" if character.isalpha() else ""
+    return pointed(f"the character {said} means nothing in an expression{meant}", expression, at, at + 1)
