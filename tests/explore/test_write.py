@@ -56,6 +56,12 @@ def test_what_was_changed_is_refused_by_name(path, tmp_path, name):
     ds.zs.write(tmp_path / "cut.zarr", progress=False)
 
 
+def test_nothing_is_no_store(path, tmp_path):
+    with pytest.raises(InputError, match="this Dataset has no structure, and a store has at least one"):
+        zstruct.open(path).zs.isel([]).zs.write(tmp_path / "cut.zarr", progress=False)
+    assert not (tmp_path / "cut.zarr").exists()
+
+
 def test_what_was_added_is_refused_by_name(path, tmp_path):
     ds = zstruct.open(path)
     with pytest.raises(InputError, match=r"has no score, which can't be written: .*drop_vars\(\['score'\]\)"):

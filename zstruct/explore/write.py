@@ -75,6 +75,8 @@ def write_store(
 
     dataset = ragged.dataset
     store, rows = rows_of_store(dataset)
+    if not len(rows):
+        raise InputError("this Dataset has no structure, and a store has at least one")
     lost = [name for name in ("numbers", "positions") if name not in dataset.variables]
     if lost:
         raise InputError(f"this Dataset has lost {' and '.join(lost)}, without which there is no structure")
