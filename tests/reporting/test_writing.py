@@ -12,6 +12,8 @@ import zstruct
 from zstruct.cli import main
 from zstruct.errors import ArgumentTypeError, InputError, StaleGroupError, StoreExistsError, UnknownNameError
 from zstruct.reporting import findings
+from zstruct.reporting.options import PageOptions
+from zstruct.stats.scan import Part
 
 
 def test_a_file_is_written_once(path, tmp_path):
@@ -53,6 +55,29 @@ def test_groups_and_maps_are_chosen(path, tmp_path):
         zstruct.report(path, select="Au")
     with pytest.raises(InputError, match="most is a whole number from 1 up to 20,000"):
         zstruct.report(path, most=30_000)
+
+
+def test_fields_with_a_number_may_be_along_an_axis(tmp_path, monkeypatch):
+    frames = [molecule("H2O") for _ in range(3)]
+    for k, atoms in enumerate(frames):
+        atoms.info |= {"gap": 0.5 * k, "count": k, "same": 1.5, "huge": 1e300 * k, "name": str(k)}
+    del frames[1].info["count"]
+    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
+    part = Part.of(tmp_path / "a.zarr")
+
+    def columns():
+        points = findings.find(part, PageOptions(tolerance=None)).points
+        labels = [one["label"] for one in points.about["columns"]]
+        return {label: points.arrays[f"column-{k}"] for k, label in enumerate(labels)}
+
+    found = columns()
+    assert {"frame", "gap", "count", "huge"} <= found.keys()
+    assert "same" not in found
+    np.testing.assert_array_equal(found["gap"], [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(found["count"], [0, np.nan, 2])
+    np.testing.assert_array_equal(found["huge"], [0, np.inf, np.inf])
+    monkeypatch.setattr(findings, "_NUMBERS", 6)
+    assert len(columns()) == len(found) - 2
 
 
 def test_stores_that_have_next_to_nothing(tmp_path):

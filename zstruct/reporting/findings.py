@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from zstruct.errors import InputError, StaleGroupError, ZstructError
 from zstruct.features.groups import FeatureGroup, open_group
+from zstruct.query import StoreTable
+from zstruct.query.binding import to_read
+from zstruct.query.reading import read_column
 from zstruct.reporting.groups import Groups, groups_of
 from zstruct.reporting.options import PageOptions
 from zstruct.reporting.points import MOST_ATOMS, Column, Points, points_of
@@ -25,11 +28,15 @@ from zstruct.stats.scan import Part
 from zstruct.store.scattered import read_scattered
 from zstruct.store.split_parts import Split
 from zstruct.store.splits import open_split
+from zstruct.text import written_unit
 
 __all__ = ["Findings", "Outliers", "find"]
 
 _LISTED = 8  # outliers of a kind, and groups of duplicates
 _SPLITS = 4  # whose parts are shown beside each other
+_FIELDS = 24  # of numbers, that may be along an axis
+_NUMBERS = 200_000  # of such fields: ten for a page of 20,000 structures
+_SHOWN_OTHERWISE = ("energy", "n_atoms", "offsets")
 #: What is known of each structure: how it is called, and whether its axis is logarithmic.
 KNOWN = {
     "n_atoms": ("number of atoms", False),
@@ -136,6 +143,8 @@ def find(part: Part, options: PageOptions) -> Findings:
     named = [*(one.places for one in outliers), _of_duplicates(part, alike)]
     sample = drawn(groups, seen.n_atoms, np.concatenate(named), options.most, MOST_ATOMS)
     columns = list(_columns(seen, groups, splits, sample.places))
+    numbers = sum(column.texts is None for column, _ in columns)
+    columns[numbers:numbers] = _fields(part, sample.places)
     if mapped is not None:
         values = read_scattered(mapped.store, mapped.array("values"), part.structures[sample.places])
         for k, name in enumerate(mapped.feature_names):
@@ -241,4 +250,22 @@ def _columns(
         codes = parts.codes[places].astype(np.int64)
         labels = Column(f"split-{name}", f"split {name}", texts=texts)
         found.append((labels, np.where(codes < 0, len(parts.labels), codes)))
+    return found
+
+
+def _fields(part: Part, places: NDArray[np.int64]) -> list[tuple[Column, NDArray[Any]]]:
+    """Return fields with a number in each structure, unless it is the same in all, as far as they are few."""
+    store, found = part.store, list[tuple[Column, NDArray[Any]]]()
+    table = StoreTable(store, part.structures[places])
+    most = min(_FIELDS, _NUMBERS // max(1, len(places)))
+    for name, row in store.fields.items():
+        if row.dims != (STRUCTURE,) or row.kind in ("category", "bool") or name in _SHOWN_OTHERWISE:
+            continue
+        if len(found) == most:
+            break
+        column = read_column(to_read(f"field('{name}')", table), table)
+        values = np.where(column.missing, np.nan, column.values.astype(np.float64))
+        if len(np.unique(values[np.isfinite(values)])) > 1:
+            unit = written_unit(row.unit)
+            found.append((Column(f"field-{name}", f"{name} ({unit})" if unit else name), values))
     return found

@@ -115,8 +115,9 @@ def points_of(
     if "forces" in store.fields and len(numbers) <= _WITH_FORCES:
         forces = np.asarray(read_segments(store, "forces", starts, starts + counts), np.float64)
         arrays["force_scales"], arrays["forces"] = _scaled(forces, offsets)
-    for k, (column, values) in enumerate(columns):
-        arrays[f"column-{k}"] = values.astype(np.float32 if column.texts is None else np.uint16)
+    with np.errstate(over="ignore"):  # what float32 can't hold is infinite, and no point
+        for k, (column, values) in enumerate(columns):
+            arrays[f"column-{k}"] = values.astype(np.float32 if column.texts is None else np.uint16)
     about = {
         "n": len(rows),
         "columns": [
