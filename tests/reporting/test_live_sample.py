@@ -1,5 +1,7 @@
 """The sample in a store: whose values are those of the store, drawn as it says, made once for one content."""
 
+import ase.build
+import ase.io
 import numpy as np
 import pytest
 
@@ -88,6 +90,15 @@ def test_a_sample_is_made_once_and_again_for_other_content_or_questions(store, t
     assert "sample" not in store.again().group_names("index")
     assert kept_sample(store.again(), 200, None).made
     zstruct.verify(store.path)
+
+
+@pytest.mark.parametrize(("files", "group"), [(3, "source"), (30, "formula")])
+def test_where_each_structure_has_its_own_file_formulas_make_the_groups(tmp_path, files, group):
+    for k in range(files):
+        ase.io.write(tmp_path / f"{k}.xyz", ase.build.molecule(("H2O", "CH4")[k % 2]))
+    zstruct.build(tmp_path, tmp_path / "a.zarr", progress=False)
+    kept_sample(Store(tmp_path / "a.zarr"), 100, None)
+    assert Store(tmp_path / "a.zarr").array_attrs(f"{GROUP}/group")["category_of"] == group
 
 
 def test_a_small_store_is_sampled_whole_and_rewriting_keeps_the_sample(tmp_path):

@@ -35,6 +35,7 @@ _PIECE = 1 << 20  # structures that are looked at together
 _CHUNK_ROWS = 1 << 16
 _FIRST = ("config_type", "head")  # fields that say what groups there are, before others
 _LAST = "source"
+_FEW = 20  # sources beyond which formulas tell more: often each structure has a file of its own
 _MOST = 256  # texts of a field by which structures are grouped
 _EXTREMES = 25  # on either side of a quantity
 # Of each structure, and, if they need not be computed from atoms, with the extremes.
@@ -127,10 +128,9 @@ def _grouping(store: Store) -> str | None:
     """Return the field whose texts group structures best: there are some, and not too many."""
     categories = [name for name, field in store.fields.items() if field.kind == "category"]
     usual = sorted(set(categories) - {*_FIRST, _LAST, FORMULA})
-    for name in (*_FIRST, *usual, _LAST):
-        if name in categories and 2 <= store.shape(f"{CATEGORIES}/{name}/offsets")[0] - 1 <= _MOST:
-            return name
-    return None
+    sizes = {name: store.shape(f"{CATEGORIES}/{name}/offsets")[0] - 1 for name in categories}
+    last = (FORMULA, _LAST) if sizes.get(_LAST, 0) > _FEW else (_LAST, FORMULA)
+    return next((name for name in (*_FIRST, *usual, *last) if 2 <= sizes.get(name, 0) <= _MOST), None)
 
 
 def _codes(store: Store, field: str | None) -> Iterator[NDArray[np.int64]]:
