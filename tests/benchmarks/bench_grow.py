@@ -110,7 +110,7 @@ def _extend(folder: Path, n: int) -> list[Finding]:
     title = f"{n // 100:,} to {n:,} structures of {_SMALL} atoms, {before.nbytes_stored() / 1e6:,.0f} MB"
     show(title, rows, ["", "s", "CPU s"])
     written = said["append"].nbytes - said["append"].nbytes_shared
-    tails = sum(_tail(before, name) for name in before.array_names())
+    tails = sum(_tail(shards) for shards in old.rglob("c"))  # of the index, too
     added, data = zstruct.Store(new).nbytes_stored(), f"{n // 100:,} to {n:,} structures"
     print(f"{said['duplicates'].n_duplicates} duplicates found")
     allowed = f"what is new takes {added / 1e6:,.1f} MB, last shards of arrays {tails / 1e6:,.1f} MB"
@@ -142,14 +142,10 @@ def _peak(code: str, folder: Path, *paths: Path) -> float:
     return peak
 
 
-def _tail(store: zstruct.Store, name: str) -> int:
-    """Return the bytes of the last shard of an array."""
-    files = [file for file in Path(store.path, name, "c").rglob("*") if file.is_file()]
-    return (
-        max(files, key=lambda file: int(file.relative_to(Path(store.path, name, "c")).parts[0]))
-        .stat()
-        .st_size
-    )
+def _tail(shards: Path) -> int:
+    """Return the bytes of the last shard in the folder of those of an array."""
+    files = [file for file in shards.rglob("*") if file.is_file()]
+    return max(files, key=lambda file: int(file.relative_to(shards).parts[0])).stat().st_size
 
 
 def _join(folder: Path, what: str) -> list[Finding]:
