@@ -129,6 +129,8 @@ def test_what_makes_no_sense_is_a_sentence_before_anything_is_read(path, monkeyp
         zstruct.listing(path, columns=["fmx"])
     with pytest.raises(UnknownNameError, match="no quantity 'nothing'"):
         zstruct.listing(path, sort="nothing-")
+    with pytest.raises(InputError, match="sort is one column, as 'fmax', or 'fmax-', or None, not "):
+        zstruct.listing(path, sort=["fmax", "energy"])
     with pytest.raises(InputError, match="limit is a whole number from 0"):
         zstruct.listing(path, limit=-1)
     with pytest.raises(InputError, match="fmax < 'a'"):

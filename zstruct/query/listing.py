@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zstruct.arguments import check, names, whole
+from zstruct.arguments import check, names, shown, whole
+from zstruct.errors import ArgumentTypeError
 from zstruct.keywords import keywords
 from zstruct.query.binding import to_read
 from zstruct.query.quantities import QUANTITIES
@@ -149,6 +150,8 @@ def listing(
     else:
         wanted = list(names("columns", columns))
     selection = Selection().select(select, split=split)
+    if not (sort is None or isinstance(sort, str)):
+        raise ArgumentTypeError(f"sort is one column, as 'fmax', or 'fmax-', or None, not {shown(sort)}")
     by = None if sort is None else sort.removesuffix("-")
     for expression in (*wanted, *(() if by is None else (by,))):
         to_read(expression, whole_table)  # what makes no sense is said before anything is read
