@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import zstruct
+from zstruct.errors import InputError
 from zstruct.reporting import live_sample
 from zstruct.reporting.live_sample import kept_sample
 from zstruct.store.store import Store
@@ -99,6 +100,17 @@ def test_where_each_structure_has_its_own_file_formulas_make_the_groups(tmp_path
     zstruct.build(tmp_path, tmp_path / "a.zarr", progress=False)
     kept_sample(Store(tmp_path / "a.zarr"), 100, None)
     assert Store(tmp_path / "a.zarr").array_attrs(f"{GROUP}/group")["category_of"] == group
+
+
+def test_a_store_that_is_not_written_into_is_told_of_what_for(store, monkeypatch):
+    def refuse(*_):
+        raise InputError("can't write to there")
+
+    monkeypatch.setattr(live_sample, "keep", refuse)
+    with pytest.raises(
+        InputError, match="write to there; the sample that a page begins with is kept in the sto"
+    ):
+        kept_sample(store, 10, None)
 
 
 def test_a_small_store_is_sampled_whole_and_rewriting_keeps_the_sample(tmp_path):

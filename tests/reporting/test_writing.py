@@ -28,6 +28,15 @@ def test_a_file_is_written_once(path, tmp_path):
     assert zstruct.report(path, out, overwrite=True).html == made.html
 
 
+def test_a_directory_is_no_file(path, tmp_path):
+    with pytest.raises(InputError, match=r"is a directory: name a file in it, as .*report\.html"):
+        zstruct.report(path, tmp_path, overwrite=True)
+    with pytest.raises(
+        InputError, match=r"not a Dataset.*; its path is .*hostile&\.zarr', and what ds\.zs has"
+    ):
+        zstruct.report(zstruct.open(path))
+
+
 def test_a_part_is_told_of_as_such(path, structures):
     made = zstruct.report(path, select="Ti and n_atoms > 3", tolerance=None)
     n = sum("Ti" in atoms.symbols and len(atoms) > 3 for atoms in structures)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.errors import InputError
 from zstruct.query.binding import to_read
 from zstruct.query.index import index_of
 from zstruct.query.quantities import FORMULA, QUANTITIES
@@ -107,7 +108,10 @@ def kept_sample(store: Store, size: int, by: str | None) -> Sample:
         arrays += _texts(_LABEL, read_column(to_read(f"field('{field}')", table), table), field, field)
     columns = [spec.path for spec, _ in arrays if not spec.path.startswith(CATEGORIES)]
     attrs = {"asked": asked, "n": len(rows), "columns": columns, "description": description}
-    keep(store, INDEX, NAME, "sample", attrs, arrays, True)
+    try:
+        keep(store, INDEX, NAME, "sample", attrs, arrays, True)
+    except InputError as error:
+        raise InputError(f"{error}; the sample that a page begins with is kept in the store") from error
     return Sample(len(rows), tuple(columns), description, True)
 
 

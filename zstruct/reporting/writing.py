@@ -135,11 +135,15 @@ def _local(path: Any) -> str:
     Raises
     ------
     InputError
-        If it is a URL.
+        If it is a URL, or there is a directory.
     """
     local = path_of(path, "a report")
     if is_url(local):
         raise InputError(f"reports go to local files, not to {local}: make one here and copy that")
+    if os.path.isdir(local):
+        raise InputError(
+            f"{local} is a directory: name a file in it, as {os.path.join(local, 'report.html')}"
+        )
     return local
 
 

@@ -52,7 +52,12 @@ def store_and_rows(
     if isinstance(given, str | os.PathLike | Store):
         return Store.of(given, storage_options), None
     if not is_dataset(given):
-        raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}")
+        path = getattr(given, "encoding", None)  # what zstruct.open returns has it there
+        path = path.get("source") if isinstance(path, Mapping) else None
+        instead = (
+            "" if path is None else f"; its path is {path!r}, and what ds.zs has is of what was selected"
+        )
+        raise InputError(f"a store, its path or a dataset of it is needed, not {shown(given)}{instead}")
     return given.store, np.asarray(given.structures, dtype=np.int64)
 
 
