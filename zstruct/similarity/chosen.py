@@ -96,6 +96,8 @@ class Chosen:
         """Return which of some structures of the store have forces, ascending: all atoms have, or none."""
         if "forces" not in self.store.fields:
             return np.zeros(len(chosen), bool)
+        if self.store.coverage("forces") == self.store.n_structures:
+            return np.ones(len(chosen), bool)
         first = self.offsets[chosen]
         there: NDArray[np.bool_] = np.isfinite(read_segments(self.store, "forces", first, first + 1)[:, 0])
         return there

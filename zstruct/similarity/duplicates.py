@@ -25,7 +25,7 @@ from zstruct.similarity.search import Found, find_duplicates
 if TYPE_CHECKING:
     from zstruct.parallel import Client
 
-__all__ = ["TOLERANCE", "duplicates"]
+__all__ = ["TOLERANCE", "alike", "duplicates"]
 
 #: The largest displacement of an atom, in angstrom, if none is said.
 TOLERANCE = 0.01
@@ -118,6 +118,15 @@ def duplicates(
     finally:
         runner.close()
     return _described(parts, largest, prints, found, forces, supercells)
+
+
+def alike(chosen: Chosen) -> NDArray[np.int64]:
+    """Return a number for each structure, shape (n,), the same for duplicates; labels are not looked at."""
+    runner = Runner(parallel.chosen_workers(None), False, unit=" structures")
+    try:
+        return find_duplicates([chosen], fingerprints([chosen], runner), TOLERANCE, runner).groups
+    finally:
+        runner.close()
 
 
 def _described(

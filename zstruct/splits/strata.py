@@ -17,7 +17,7 @@ from zstruct.ragged import segment_ranges
 from zstruct.random import hashes
 from zstruct.schema import STRUCTURE
 from zstruct.similarity.chosen import Chosen
-from zstruct.similarity.duplicates import duplicates
+from zstruct.similarity.duplicates import alike
 from zstruct.store.store import Store
 
 __all__ = ["By", "grouped", "stratified"]
@@ -38,7 +38,7 @@ def grouped(opened: Store, rows: NDArray[np.int64], by: By) -> NDArray[np.int64]
     """
     if by == "duplicate":
         whole = len(rows) == opened.n_structures
-        return _numbered(duplicates(Chosen(opened, None if whole else rows))(opened)[rows])
+        return _numbered(alike(Chosen(opened, None if whole else rows)))
     if callable(by) or by == "formula":
         return _numbered(_values(opened, by)[rows])
     usable = _usable(opened, ("category", "int", "bool"))
