@@ -107,6 +107,16 @@ def test_what_is_not_there_is_said(name):
         getattr(zstruct, name)
 
 
+@pytest.mark.parametrize("command", ["info", "live", "ls", "references", "select"])
+def test_commands_that_are_no_functions_are_said_in_python(command):
+    with pytest.raises(AttributeError, match=f"no attribute '{command}'; in Python, zstruct.*\\(") as caught:
+        getattr(zstruct, command)
+    function = zstruct
+    for name in str(caught.value).split("in Python, zstruct.")[1].split("(")[0].split("."):
+        function = getattr(function, name)
+    assert callable(function)
+
+
 def test_python_dash_m_is_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "zstruct", "--version"], capture_output=True, text=True, check=True

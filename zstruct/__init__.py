@@ -232,6 +232,16 @@ _LAZY = {
 }
 
 
+# What to write in Python for commands that are no functions.
+_OF_COMMANDS = {
+    "info": "zstruct.explore.summarize(store)",
+    "live": "zstruct.live_report(store)",
+    "ls": "zstruct.listing(store)",
+    "references": "zstruct.fit_references(store)",
+    "select": "zstruct.build(store, out, select=...)",
+}
+
+
 def __getattr__(name: str) -> Any:
     from zstruct.lazy import load_module
 
@@ -246,7 +256,8 @@ def __getattr__(name: str) -> Any:
         and importlib.util.find_spec(f"zstruct.{name}") is not None
     ):
         return load_module(f"zstruct.{name}")
-    raise AttributeError(f"module 'zstruct' has no attribute {name!r}")
+    instead = f"; in Python, {_OF_COMMANDS[name]}" if name in _OF_COMMANDS else ""
+    raise AttributeError(f"module 'zstruct' has no attribute {name!r}{instead}")
 
 
 def __dir__() -> list[str]:

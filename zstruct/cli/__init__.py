@@ -72,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zstruct {zstruct.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     kept = add_append, add_drop, add_index, add_split, add_stats, add_references, add_rewrite, add_select
-    found = add_ls, add_duplicates, add_leaks, add_outliers, add_report
+    found = add_ls, add_duplicates, add_leaks, add_outliers, add_report, add_live
     out = add_export, add_formats, add_info, add_log, add_verify, add_warmup
     first = add_peek, add_build, add_featurize, add_features_add, add_project, add_label, add_compare
-    for add in (*first, *kept, *found, *out, add_live):
+    for add in (*first, *kept, *found, *out):
         add(commands)
     return parser
