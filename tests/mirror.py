@@ -310,6 +310,7 @@ THROUGH = {
     ],
     "splits/test_leaks.py": ["cli/duplicates"],
     "splits/test_parts.py": ["store/split_parts"],
+    "splits/test_said_parts.py": ["query/unknown_texts"],
     "splits/test_storage.py": ["store/splits"],
     "stats/test_compute.py": ["stats/kernels", "stats/scan"],
     "stats/test_outliers.py": ["cli/outliers"],

@@ -75,11 +75,25 @@ def test_a_sampling_becomes_a_part(path, capsys):
         ({"a": "O", "b": "C"}, "'b' has structure .*, which is in another part"),
         ({"a": "O and"}, "O and"),
         ({"a": lambda store: 1 / 0}, "ZeroDivisionError"),
+        ({"a": ..., "b": "config_type == 'colt'"}, "'b' would be empty.*never 'colt'; did you mean 'cold'"),
+        ({"b": "O and config_type in ('cold', 'x') and n_atoms > 99"}, "never 'x'; it is 'cold', 'hot'"),
+        ({"b": zstruct.Selection().select("Ti")}, 'no structure to split of .* is where "Ti"$'),
+        ({"b": lambda store: np.zeros(60, bool)}, "'b' would be empty"),
+        ({"b": "farthest:3:x:first=0"}, r'here it is zstruct.farthest\(3, "x", first=0\)'),
+        ({"b": "leverage:x"}, r"here it is zstruct.leverage\(\.\.\.\)"),
     ],
 )
 def test_what_can_not_be_a_part_is_said(built, parts, message):
     with pytest.raises(InputError, match=message):
         zstruct.split(built, parts)
+
+
+def test_fractions_that_come_to_nothing_are_said(built):
+    two = zstruct.StructureReader(built)[:2]
+    with pytest.warns(UserWarning, match="the part 'test' has no structure: 0.1 of 2 structures"):
+        parts = zstruct.split(two, [0.5, 0.4, 0.1])
+    assert [len(part) for part in parts] == [1, 1, 0]
+    assert [len(part) for part in zstruct.split(two, [0.5, 0.5, 0.0])] == [1, 1, 0]  # as asked for
 
 
 def test_a_dataset_of_another_store_is_none(path, tmp_path):

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.arguments import shown
 from zstruct.errors import InputError
 from zstruct.query.selection import Selection
+from zstruct.query.unknown_texts import unknown_texts
 from zstruct.similarity.groups import Duplicates
 from zstruct.splits.sizes import codes_of
 from zstruct.store.datasets import is_dataset
@@ -42,8 +44,8 @@ def codes_of_parts(
     Raises
     ------
     InputError
-        If a part is none of these, or a structure is in two parts or in one part twice; and what selections
-        raise.
+        If a part is none of these, or one that is said, other than by an ellipsis, has no structure; or a
+        structure is in two parts or in one part twice; and what selections raise.
     """
     rest = [label for label, given in parts.items() if isinstance(given, EllipsisType)]
     if len(rest) > 1:
@@ -54,7 +56,10 @@ def codes_of_parts(
         selection = _selection_of(given)
         if selection is not None:
             said[label] = str(selection)
-            given = _places(selection.structures(opened, rows), rows)
+            places = _places(selection.structures(opened, rows), rows)
+            if not len(places):
+                raise InputError(_empty(label, selection, opened))
+            given = places
         elif isinstance(given, Duplicates):
             found[label] = _places(given.structures(opened), rows)
             continue
@@ -72,13 +77,32 @@ def codes_of_parts(
     return codes, said
 
 
+def _empty(label: str, selection: Selection, opened: Store) -> str:
+    """Return a sentence about a part that no structure is in, with texts that may be misspelt."""
+    expressions = [one.which for one in selection.choices if isinstance(one.which, str)]
+    why = [text for one in expressions for text in unknown_texts(one, opened)]
+    reason = f"the part {label!r} would be empty: no structure to split of {opened.path} is {selection}"
+    return "; ".join([reason, *why])
+
+
 def _selection_of(given: Any) -> Selection | None:
     """Return what is given as a selection, if it says how to choose."""
+    if isinstance(given, str):
+        _check_sampling(given)
     if isinstance(given, str | Selection) or hasattr(given, "picks"):
         return Selection().select(given)
     if callable(given) and not isinstance(given, Duplicates):
         return Selection().select(where=given)
     return None
+
+
+def _check_sampling(given: str) -> None:
+    """Say how a sampling that is written as on the command line is written in Python."""
+    how, n, features, *options = [*given.split(":"), "", ""]
+    if how.strip() in ("farthest", "leverage") and ":" in given:
+        named = "".join(f", {one}" for one in options if one)
+        example = f'{how.strip()}({n}, "{features}"{named})' if n.isdigit() and features else f"{how}(...)"
+        raise InputError(f"{shown(given)} is written so on the command line: here it is zstruct.{example}")
 
 
 def _places(structures: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -29,12 +29,14 @@ def labels_of(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
     InputError
         If there is not one different name for each part.
     """
+    if n == 0:
+        raise InputError("a split has at least one part")
     if labels is None and n > 3:
         raise InputError(f"{n} parts need labels=[...], a name for each")
     chosen = ("train", "val", "test")[:n] if labels is None else tuple(names("labels", labels))
     if not all(chosen):
         raise InputError(f"labels are names, not {shown(chosen)}")
-    if len(chosen) != n or len(set(chosen)) < n or not 1 <= n <= 127:
+    if len(chosen) != n or len(set(chosen)) < n or n > 127:
         raise InputError(f"labels are 1 to 127 different names, one for each part, not {chosen!r} for {n}")
     return chosen
 

@@ -7,6 +7,7 @@ are given a name.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -62,7 +63,8 @@ def split(
         parts themselves: a mapping of labels to indices or boolean masks, in which structures may
         be left out, but none may be in two parts. A part may also be an expression, a `Selection`, what
         `farthest` or `leverage` returns, a function of the store that returns a mask, a dataset of the
-        store, `Duplicates`, whose structures are meant, or ``...``, all that is in no other part. Or the
+        store, `Duplicates`, whose structures are meant, or ``...``, all that is in no other part. An
+        expression for which no structure is left is an error. Or the
         parts are an ``.npz`` file of indices, whose names lose
         ``idx_`` or ``_idx``: the split files of SchNetPack, say. Of a file that holds other things
         beside indices called so, as kinoml's, these alone are taken. Or a `Split`, to keep it.
@@ -111,8 +113,8 @@ def split(
     Raises
     ------
     InputError
-        If sizes don't sum up, a field can't group structures, there are fewer groups than parts, or
-        another argument can't be used.
+        If sizes don't sum up, a part that is said in words would be empty, a field can't group structures,
+        there are fewer groups than parts, or another argument can't be used.
     StoreExistsError
         If the store has another split of this name and `overwrite` was not given.
     BuildLockedError
@@ -121,6 +123,11 @@ def split(
         If there is no finished store.
     ChangedInputError
         If the store was replaced meanwhile.
+
+    Warns
+    -----
+    UserWarning
+        If a fraction above zero comes to no structure.
 
     Examples
     --------
@@ -159,7 +166,15 @@ def split(
         if isinstance(sizes, str) or not is_row(sizes):
             raise InputError(f"sizes is a list of one size for each part, not {shown(sizes)}")
         named = labels_of(labels, len(sizes))
-        codes = _drawn(opened, rows, counts_of(sizes, len(rows)), seed, by, stratify, bins)
+        counts = counts_of(sizes, len(rows))
+        codes = _drawn(opened, rows, counts, seed, by, stratify, bins)
+        for label, size, n in zip(named, sizes, counts.tolist(), strict=True):
+            if size > 0 and n == 0:
+                warnings.warn(
+                    f"the part {label!r} has no structure: {size:g} of {counted(len(rows), 'structure')} "
+                    "comes to none",
+                    stacklevel=3,
+                )
         recipe = _recipe(by, seed, stratify, bins) | {
             "sizes": [int(x) if isinstance(x, Integral) else float(x) for x in sizes]
         }
