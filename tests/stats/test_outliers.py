@@ -74,6 +74,9 @@ def test_references_and_parts_and_kinds(planted, capsys):
     assert found.structure[:2].tolist() == [100, 60]
     assert found.value[0] == pytest.approx(35.0, abs=0.5)
     assert found.n_structures == 179
+    assert zstruct.outliers(planted, "index > 20", kinds=["force"]).n_structures == 179
+    with pytest.raises(InputError, match=r"no split.*an expression is given as select='index > 20'"):
+        zstruct.statistics(planted, "index > 20")
     zstruct.fit_references(planted, name="default")  # of all, with what is wrong
     kept = zstruct.outliers(planted).references
     assert kept.energies == zstruct.open_references(planted).energies
@@ -107,6 +110,14 @@ def test_single_atoms_collide_with_none(tmp_path):
     assert found.structure.tolist()[0] == 1
     assert found.value.tolist()[-2:] == [np.inf, np.inf]
     assert found.structures(score=0).tolist() == [1]
+
+
+def test_energies_of_which_no_square_is_a_number(tmp_path, rng):
+    frames = [labelled(ase.build.molecule("H2O"), rng, 1e300 if k == 3 else 0.0) for k in range(8)]
+    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
+    found = zstruct.outliers(tmp_path / "a.zarr", kinds=["energy"], limit=1)
+    assert found.structure.tolist() == [3]
+    assert found.value[0] == pytest.approx(1e300)
 
 
 @pytest.mark.parametrize(

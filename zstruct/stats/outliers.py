@@ -143,9 +143,9 @@ class Outliers:
 @keywords()
 def outliers(
     store: str | os.PathLike[str] | Store | Dataset,
-    split: str | tuple[str, str] | None = None,
-    *,
     select: str | Selection | None = None,
+    *,
+    split: str | tuple[str, str] | None = None,
     labels: str | None = None,
     kinds: Sequence[str] | None = None,
     features: str | None = None,
@@ -161,11 +161,11 @@ def outliers(
     ----------
     store
         A store or its path; or a dataset, also one that is a part of a store.
+    select
+        An expression that holds for the structures to look at, or a `Selection` of them.
     split
         The part of a store: a label of the split "default", or the name of a split and a label. By default
         all of it.
-    select
-        An expression that holds for the structures to look at, or a `Selection` of them.
     labels
         Name of labels in the store to take in place of its own; see `zstruct.label`.
     kinds

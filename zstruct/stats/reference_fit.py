@@ -211,7 +211,8 @@ def _solved(found: list[_Triangle], part: Part, ridge: float | None) -> Referenc
 
 
 def _residuals(stretch: Stretch, references: References) -> float:
-    """Return the sum of the squares of what is left, per atom."""
+    """Return the sum of the squares of what is left, per atom; infinite where one has no square."""
     energies = np.where(np.isfinite(energies := stretch.read("energy")), energies, np.nan)
     left = references.subtract(stretch.read("numbers"), stretch.offsets, energies) / stretch.n_atoms
-    return float(np.nansum(left**2))
+    with np.errstate(over="ignore"):
+        return float(np.nansum(left**2))

@@ -105,11 +105,16 @@ def open_part(store: Store, name: str, label: str) -> NDArray[np.bool_]:
     StaleGroupError, StoreFormatError
         As for `open_split`.
     """
-    found = open_split(store, name)
-    if label not in found.labels:
-        raise InputError(
-            f"the split {name!r} of {store.path} has no part {label!r}; it has {', '.join(found.labels)}"
-        )
+    try:
+        found = open_split(store, name)
+        if label not in found.labels:
+            raise InputError(
+                f"the split {name!r} of {store.path} has no part {label!r}; it has {', '.join(found.labels)}"
+            )
+    except InputError as error:
+        if re.search("[<>=]", label):
+            raise InputError(f"{error}; an expression is given as select={label!r}") from None
+        raise
     inside: NDArray[np.bool_] = found.codes == found.labels.index(label)
     return inside
 
