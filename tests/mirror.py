@@ -219,6 +219,7 @@ THROUGH = {
         "similarity/kernels/fitting",
         "similarity/kernels/partners",
         "similarity/kernels/superposition",
+        "similarity/kernels/trials",
         "similarity/pairs",
     ],
     "sources/archive/test_source.py": [

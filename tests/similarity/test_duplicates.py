@@ -13,7 +13,7 @@ import zstruct
 from tests.conftest import random_atoms
 from tests.similarity.test_search import disguised
 from zstruct.errors import ArgumentTypeError, InputError
-from zstruct.similarity import search
+from zstruct.similarity import pairs, search
 
 HEAD = "group,store,structure,energy_per_atom,energy_spread,force_difference,force_spread"
 
@@ -157,3 +157,20 @@ def test_exact_ones_at_no_tolerance(tmp_path, rng):
     atoms = random_atoms(rng, 9, labels=False, periodic=False)
     path = build([atoms, disguised(atoms, rng, 0.0), disguised(atoms, rng, 0.01)], tmp_path / "a.zarr")
     assert zstruct.duplicates(path, 0).structure.tolist() == [0, 1]
+
+
+def test_pairs_that_take_too_long_are_counted_and_said(tmp_path, rng, monkeypatch):
+    methane = molecule("CH4")
+    path = build([methane, methane, disguised(methane, rng, 0.0)], tmp_path / "a.zarr")
+    monkeypatch.setattr(pairs, "WORK", 10)
+    found = zstruct.duplicates(path, workers=1)
+    assert groups_of(found) == {frozenset({(0, 0), (0, 1)})}
+    assert found.undecided == 2
+    assert repr(found) == str(found)
+    said = "not known to be duplicates or not, as it takes long: 2 pairs"
+    assert said in str(found).splitlines()
+    zstruct.split(path, [0.5, 0.5], name="default")
+    assert said in str(zstruct.leaks(path)).splitlines()
+    page = tmp_path / "page.html"
+    zstruct.report(path, page, progress=False)
+    assert "Of 2 pairs it is not known" in page.read_text()

@@ -176,3 +176,25 @@ def test_large_structures(rng):
         other = disguised(atoms, rng, 0.0)
         other.positions[17] += 0.3
         assert np.isinf(away(atoms, other, 0.0051))
+
+
+def test_atoms_where_they_were_are_told_with_little_work(rng):
+    crystal = bulk("Cu", cubic=True) * (6, 6, 6)
+    crystal.rattle(0.005, rng=rng)  # each of its atoms nearly comes upon each other one
+    moved = crystal.copy()
+    moved.positions += [1.1, 0.7, -2.2]
+    moved.wrap()
+    assert bounded(crystal, moved, 2 * len(crystal)) < 1e-6
+    assert bounded(crystal, crystal[rng.permutation(len(crystal))], 200 * len(crystal)) < 1e-6
+
+
+def test_what_was_not_known_when_the_work_was_done_is_said():
+    methane = molecule("CH4")
+    other = disguised(methane, np.random.default_rng(1), 0.0)
+    assert np.isnan(bounded(methane, other, 10))
+    assert bounded(methane, other, 1e6) < 1e-6
+    assert np.isinf(bounded(methane, molecule("NH3"), 10))
+
+
+def bounded(a, b, work):
+    return superposed(geometry_of([a, b]), np.array([0]), np.array([1]), TOLERANCE, work=work)[0][0]

@@ -212,8 +212,11 @@ def _duplicates(found: Findings) -> Markup:
     if alike is None:
         return Markup("")
     within = f"within {alike.tolerance:g} Å"
+    left = ""
+    if alike.undecided:
+        left = f" Of {counted(alike.undecided, 'pair')} it is not known, as it takes long."
     if not len(alike):
-        return section("duplicates", "Duplicates", paragraph(f"There are no duplicates {within}."))
+        return section("duplicates", "Duplicates", paragraph(f"There are no duplicates {within}.{left}"))
     members = int(alike.edges[-1])
     sizes = alike.sizes
     said = (
@@ -223,6 +226,7 @@ def _duplicates(found: Findings) -> Markup:
     )
     if alike.not_compared:
         said += f" {counted(alike.not_compared, 'structure')} could not be compared."
+    said += left
     rows = []
     for k in range(min(len(alike), _LISTED)):
         here = alike.structure[alike.edges[k] : alike.edges[k + 1]]

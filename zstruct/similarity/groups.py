@@ -57,6 +57,9 @@ class Duplicates:
         without. For the first it is the largest one, at the far end of a chain that from others beside it.
     supercells
         Whether periodic structures were compared with what they are repetitions of.
+    undecided
+        Pairs of structures in different groups, or in none, that may be alike: the work for a pair is
+        bounded, and it was done before that was known.
     """
 
     stores: Sequence[Store]
@@ -69,6 +72,7 @@ class Duplicates:
     energy_per_atom: NDArray[np.float64]
     force_difference: NDArray[np.float64]
     supercells: bool = False
+    undecided: int = 0
 
     def __len__(self) -> int:
         return len(self.edges) - 1
@@ -99,7 +103,8 @@ class Duplicates:
         """By how much forces of each group differ, in eV/angstrom, shape (n_groups,); NaN without two.
 
         That is the largest `force_difference`. Where a structure can be brought upon another in several ways,
-        as it has a symmetry, it is that of the way by which forces differ least, of up to 200.
+        as it has a symmetry, it is that of the way by which forces differ least, of up to 200; of fewer
+        where atoms are many, as the work for a pair is bounded.
         """
         if not len(self):
             return np.zeros(0)
@@ -224,10 +229,19 @@ class Duplicates:
         """Return a row for each member as CSV with a header; numbers have all their digits, NaN is empty."""
         return csv_text({name: column.tolist() for name, column in self.columns.items()})
 
-    def __str__(self) -> str:
-        lines = [f"{counted(self.n_structures, 'structure')} compared, {self.within}"]
+    @property
+    def doubts(self) -> list[str]:
+        """What is not known, in words, a line each."""
+        lines = []
         if self.not_compared:
             lines.append(f"not compared, for there is no saying: {self.not_compared:,}")
+        if self.undecided:
+            pairs = counted(self.undecided, "pair")
+            lines.append(f"not known to be duplicates or not, as it takes long: {pairs}")
+        return lines
+
+    def __str__(self) -> str:
+        lines = [f"{counted(self.n_structures, 'structure')} compared, {self.within}", *self.doubts]
         if not len(self):
             return "\n".join([*lines, "no duplicates"])
         members = int(self.edges[-1])
@@ -239,6 +253,8 @@ class Duplicates:
         if len(self) > _SHOWN:
             lines.append(f"  ... and {counted(len(self) - _SHOWN, 'group')} more")
         return "\n".join(lines)
+
+    __repr__ = __str__  # that of a dataclass has pages of numbers
 
     def _line(self, k: int) -> str:
         """Return what is said of one group."""

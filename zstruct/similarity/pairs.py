@@ -16,7 +16,10 @@ from zstruct.similarity.fingerprints import Fingerprints
 from zstruct.similarity.kernels.superposition import superpose
 from zstruct.similarity.reduction import reduced
 
-__all__ = ["Numbered", "Pairs", "compare", "superposed"]
+__all__ = ["WORK", "Numbered", "Pairs", "compare", "superposed"]
+
+#: The most work for a pair, in atoms that are looked at for where another one came: about a second.
+WORK = 1e8
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,7 @@ def compare(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     one = pairs.structures
     geometry = together(one.parts, one.which, one.at)
     forces = forces_together(one.parts, one.which, one.at) if pairs.forces else None
-    return superposed(geometry, pairs.first, pairs.second, pairs.tolerance, one.limits, forces)
+    return superposed(geometry, pairs.first, pairs.second, pairs.tolerance, one.limits, forces, WORK)
 
 
 def superposed(
@@ -103,6 +106,7 @@ def superposed(
     tolerance: float,
     limits: NDArray[np.float64] | None = None,
     forces: NDArray[np.float64] | None = None,
+    work: float = WORK,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how far atoms are displaced when structures are brought upon others.
 
@@ -119,12 +123,15 @@ def superposed(
         angstrom; zero, or None, for structures as they are.
     forces
         Those on all atoms, shape (N, 3), NaN where there are none; None if they are not compared.
+    work
+        The most for a pair, in atoms that are looked at for where another one came.
 
     Returns
     -------
     displacements
         The largest one of an atom of each pair, in angstrom, shape (n,): of the first way to do it that is
-        within the tolerance, or of that by which forces differ least; infinite where none is. Of smaller
+        within the tolerance, or of that by which forces differ least; infinite where none is, and NaN where
+        that was not known yet when the work was done. Of smaller
         cells all atoms are compared that come upon each other in crystals without an end.
     differences
         The largest difference of the forces on an atom, in their unit, shape (n,); NaN where there are none.
@@ -140,5 +147,5 @@ def superposed(
         forces = forces[rows]
     copies: list[NDArray[Any]] = [view_of(array) for array in (offsets, spread, forces)]
     found, differences = np.empty(len(first)), np.empty(len(first))
-    superpose(first, second, *read_only(geometry), float(tolerance), *copies, found, differences)
+    superpose(first, second, *read_only(geometry), float(tolerance), float(work), *copies, found, differences)
     return found, differences

@@ -34,10 +34,14 @@ class Found:
     pairs
         Fingerprints whose structures were brought upon each other, shape (n_pairs, 2), int64: as few as hold
         the groups together.
+    undecided
+        How many pairs of structures that may be alike are not in one group, as the work for them was done
+        before it was known.
     """
 
     groups: NDArray[np.int64]
     pairs: NDArray[np.int64]
+    undecided: int = 0
 
 
 def find_duplicates(parts: Sequence[Chosen], prints: Fingerprints, tolerance: float, runner: Runner) -> Found:
@@ -61,6 +65,7 @@ def find_duplicates(parts: Sequence[Chosen], prints: Fingerprints, tolerance: fl
     rows, ends = order.rows, (order.edges, order.beside, order.keys)
     values, starts = prints.values[rows], np.zeros(len(rows), np.int64)
     roots, joined = _roots(rows, prints, n), [np.zeros((0, 2), np.int64)]
+    open_pairs = [np.zeros((0, 2), np.int64)]
     first, second = np.empty(_BUFFER, np.int64), np.empty(_BUFFER, np.int64)
     runner.begin("comparison", 0, 0)
     again = True
@@ -78,6 +83,7 @@ def find_duplicates(parts: Sequence[Chosen], prints: Fingerprints, tolerance: fl
             tasks = [Pairs.of(structures, rows[piece], tolerance) for piece in some]
             results = {k: found for k, (found, _) in runner.run(compare, tasks, [0] * len(tasks))}
             for k in range(len(tasks)):  # in their order, so that pairs are the same whoever was first
+                open_pairs.append(some[k][np.isnan(results[k])])
                 near = some[k][np.isfinite(results[k])]
                 joined.append(near[np.array([_join(roots, a, b) for a, b in near.tolist()], bool)])
     while not np.array_equal(roots, roots[roots]):
@@ -86,7 +92,9 @@ def find_duplicates(parts: Sequence[Chosen], prints: Fingerprints, tolerance: fl
     np.minimum.at(least, roots, rows)
     whole = rows < n
     groups[rows[whole]] = least[roots[whole]]
-    return Found(groups, rows[np.concatenate(joined)])
+    left = np.sort(prints.structures[rows[np.concatenate(open_pairs)]], axis=1)
+    left = np.unique(left[groups[left[:, 0]] != groups[left[:, 1]]], axis=0)
+    return Found(groups, rows[np.concatenate(joined)], len(left))
 
 
 def _roots(rows: NDArray[np.int64], prints: Fingerprints, n: int) -> NDArray[np.int64]:

@@ -93,15 +93,17 @@ class Leaks:
     def __str__(self) -> str:
         within = self.duplicates.within
         if not len(self):
-            return f"splits/{self.split}: no structure has a duplicate in another part, {within}"
+            none = f"splits/{self.split}: no structure has a duplicate in another part, {within}"
+            return "\n".join([none, *self.duplicates.doubts])
         groups = counted(len(self), "group")
         lines = [f"splits/{self.split}: {groups} of duplicates in more than one part, {within}"]
+        lines += self.duplicates.doubts
         counts = self.counts()
         for a, b in zip(*np.nonzero(counts), strict=True):
             which = counted(int(counts[a, b]), "structure")
             share = f"{counts[a, b] / self.n_structures[a]:.2%}"
             lines.append(f"  {self.labels[a]}: {which} ({share}) with a duplicate in {self.labels[b]}")
-        return "\n".join([*lines, *str(self.duplicates).splitlines()[2:]])
+        return "\n".join([*lines, *str(self.duplicates).splitlines()[2 + len(self.duplicates.doubts) :]])
 
     __repr__ = __str__  # that of a dataclass has pages of numbers
 

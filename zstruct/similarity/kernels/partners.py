@@ -9,6 +9,8 @@ from zstruct.jit.kernel import helper
 
 __all__ = ["each_once", "find_partner", "sort_atoms"]
 
+_SEARCH = 20  # atoms that could be looked at in the time that it takes to find where they begin
+
 
 @helper
 def sort_atoms(n, numbers, at, other, fractions, edges, counts, order, keys):  # type: ignore[no-untyped-def]
@@ -59,11 +61,12 @@ def find_partner(i, m, reach, most, mine, theirs):  # type: ignore[no-untyped-de
     mine
         Numbers, positions that are not looked at, those where atoms came, how far they are off, which is
         written, weights that are not looked at, partners, which are written, and how often one is taken.
+        At 9 the work that was spent, shape (1,), to which atoms that are looked at are added.
     theirs
         The other cell, its inverse, the spacing of its planes, fractions of its atoms, and their order by
         element, as `sort_atoms` writes it.
     """
-    numbers, moved, off, partner, taken = mine[0], mine[2], mine[3], mine[5], mine[6]
+    numbers, moved, off, partner, taken, spent = mine[0], mine[2], mine[3], mine[5], mine[6], mine[9]
     cell, inverse, heights, fractions, edges, order, keys = theirs
     x, y, z = moved[0, i], moved[1, i], moved[2, i]
     p = x * inverse[0, 0] + y * inverse[1, 0] + z * inverse[2, 0]
@@ -75,7 +78,7 @@ def find_partner(i, m, reach, most, mine, theirs):  # type: ignore[no-untyped-de
         width = reach / heights[0]
     low, high = edges[numbers[i]], edges[numbers[i] + 1]
     any_way = wraps and width >= 0.5
-    found = np.int64(-1)
+    found, looked = np.int64(-1), _SEARCH
     for piece in range(-1, 2):
         if piece != 0 and (not wraps or any_way):
             continue
@@ -85,6 +88,7 @@ def find_partner(i, m, reach, most, mine, theirs):  # type: ignore[no-untyped-de
         elif (stop < 0.0 and wraps) or (start > 1.0 and wraps):
             continue
         at = low + np.searchsorted(keys[low:high], start)
+        looked -= at
         while at < high and keys[at] <= stop:
             j = order[at]
             at += 1
@@ -100,5 +104,7 @@ def find_partner(i, m, reach, most, mine, theirs):  # type: ignore[no-untyped-de
                 best, found = square, j
                 for d in range(3):
                     off[d, i] = da * cell[0, d] + db * cell[1, d] + dc * cell[2, d]
+        looked += at
+    spent[0] += looked
     partner[i] = found
     return found >= 0

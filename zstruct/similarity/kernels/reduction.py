@@ -56,7 +56,8 @@ def reduce_cells(  # type: ignore[no-untyped-def]
         moved, off, weights = np.empty((3, n)), np.empty((3, n)), np.empty(0)
         partner, taken = np.empty(n, np.int64), np.zeros(n, np.int64)
         rows, keys = np.empty(n, np.int64), np.empty(n)
-        mine = kinds, moved, moved, off, weights, partner, taken
+        # Two places are not looked at; the work, which is counted at the last, is not bounded here.
+        mine = kinds, moved, moved, off, weights, partner, taken, moved, moved, np.zeros(1)
         places, members, apart = means[first : first + n], order[first : first + n], spread[first : first + n]
         each = np.int64(1)
         while True:

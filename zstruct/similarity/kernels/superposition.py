@@ -9,6 +9,10 @@ reach, so that most end at once. The atoms that are found to belong together are
 Where one atom stands for several, each a translation apart in a supercell, all of the one are compared with
 all of the other: in crystals without an end each of them meets each. Of all ways that go, where there are
 forces, that is kept by which they differ least.
+
+Atoms in the same order in the same cell are brought upon each other first, and then those in another order
+that are where they were. As a crystal with a small defect has a trial for each of its atoms, and each takes
+long to fail, the work for a pair is bounded; what was not told until then is not known.
 """
 
 from __future__ import annotations
@@ -17,15 +21,11 @@ import numpy as np
 
 from zstruct.geometry.kernels.cells import dot, finite, set_reduced_cell, squared_length, to_fractions, volume
 from zstruct.jit.kernel import helper, kernel
-from zstruct.similarity.kernels.agreement import agree
-from zstruct.similarity.kernels.fitting import fit, fit_lattice, set_rotation
-from zstruct.similarity.kernels.partners import each_once, find_partner, sort_atoms
+from zstruct.similarity.kernels.fitting import fit_lattice, set_rotation
+from zstruct.similarity.kernels.partners import sort_atoms
+from zstruct.similarity.kernels.trials import REACH, as_given, in_place, trial
 
 __all__ = ["superpose"]
-
-_REACH = 6.0  # tolerances by which atoms may miss each other before they are fitted
-_STEPS = 60  # of the weights
-_TURNS = 3  # times that atoms are found anew where two fell upon one
 
 
 @kernel(takes=8)
@@ -38,6 +38,7 @@ def superpose(  # type: ignore[no-untyped-def]
     cells,
     pbc,
     tolerance,
+    work,
     wide,
     spread,
     forces,
@@ -47,8 +48,8 @@ def superpose(  # type: ignore[no-untyped-def]
     """Write the largest displacement of an atom, once a structure is brought upon another, into `found`.
 
     It is that of the first rotation, translation and order that bring all atoms within the tolerance, and
-    infinite where none do. With forces it is that of the way by which these differ least, and by how much at
-    most goes into `differences`.
+    infinite where none do; NaN where that was not known after `work`, in atoms that are looked at. With
+    forces it is that of the way by which these differ least, and by how much at most goes into `differences`.
 
     `wide` has where copies of atoms begin, those of an atom side by side, shape (n + 1,); `spread` how far
     they are from it, and `forces` those on them, both of shape (N, 3), or (0, 3) for none. Without copies
@@ -58,7 +59,7 @@ def superpose(  # type: ignore[no-untyped-def]
     reduced, flags = np.empty((1, 3, 3)), np.empty((1, 3), np.bool_)
     vectors, lengths = np.empty((125, 3)), np.empty(125)
     edges, counts = np.zeros(257, np.int64), np.zeros(256, np.int64)
-    rotation, turned, state = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    rotation, turned, state, spent = np.empty((3, 3)), np.empty((3, 3)), np.empty(3), np.empty(2)
     room = 0
     fractions, points = np.empty((2, 3, 0)), np.empty((3, 0))
     moved, off, weights = np.empty((3, 0)), np.empty((3, 0)), np.empty(0)
@@ -115,10 +116,18 @@ def superpose(  # type: ignore[no-untyped-def]
             taken,
             turned,
             copies,
+            spent,
         )
         state[:] = 0.0
+        spent[0], spent[1] = 0.0, work
         best = np.inf
-        if m == 0:
+        if _same_cell(cell):
+            best = as_given(n, m, tolerance, anchor, numbers, offsets[b], fractions, mine, theirs)
+            if not best < np.inf and m > 1:
+                best = in_place(n, m, tolerance, one, anchor, fractions, mine, theirs, rotation)
+        if best < np.inf:
+            pass
+        elif m == 0:
             best = _without_lattice(n, tolerance, mine, theirs, rotation)
         elif m == 1:
             best = _along_axis(n, tolerance, one, anchor, cell[0], mine, theirs, rotation)
@@ -126,7 +135,7 @@ def superpose(  # type: ignore[no-untyped-def]
             best = _with_lattice(
                 n, m, tolerance, one, cell[0], n_vectors, vectors, lengths, mine, theirs, rotation
             )
-        found[k] = best
+        found[k] = best if best < np.inf or not spent[0] > work else np.nan
         if state[2] > 0.0:
             found[k], differences[k] = state[0], state[1]
 
@@ -135,6 +144,16 @@ def superpose(  # type: ignore[no-untyped-def]
 def _copies(start, stop, begin, end, spread, forces, state):  # type: ignore[no-untyped-def]
     """Return the copies of the atoms of both structures, as `agree` takes them."""
     return spread[start:stop], spread[begin:end], forces[start:stop], forces[begin:end], state
+
+
+@helper
+def _same_cell(cell):  # type: ignore[no-untyped-def]
+    """Return whether both cells are the same."""
+    for i in range(3):
+        for d in range(3):
+            if cell[0, i, d] != cell[1, i, d]:
+                return False
+    return True
 
 
 @helper
@@ -238,9 +257,11 @@ def _at_angle(a, b, u, v, size, lattice, vectors, slack):  # type: ignore[no-unt
 @helper
 def _from_origins(n, m, tolerance, one, mine, theirs, rotation):  # type: ignore[no-untyped-def]
     """Bring the anchor upon each atom of its element; return the displacement of the first that goes."""
-    edges, order = theirs[4], theirs[5]
+    edges, order, spent = theirs[4], theirs[5], mine[9]
     for at in range(edges[one], edges[one + 1]):
-        best = _trial(n, m, tolerance, order[at], mine, theirs, rotation)
+        if spent[0] > spent[1]:
+            break
+        best = trial(n, m, tolerance, order[at], mine, theirs, rotation)
         if best < np.inf:
             return best
     return np.inf
@@ -280,7 +301,7 @@ def _along_axis(n, tolerance, one, anchor, axis, mine, theirs, rotation):  # typ
             if abs(np.sqrt(square) - radius) > 2.0 * tolerance:
                 continue
             set_rotation(axis[0], vector, across, other, rotation)
-            best = _trial(n, 1, tolerance, j, mine, theirs, rotation)
+            best = trial(n, 1, tolerance, j, mine, theirs, rotation)
             if best < np.inf:
                 return best
     return np.inf
@@ -303,7 +324,7 @@ def _without_lattice(n, tolerance, mine, theirs, rotation):  # type: ignore[no-u
         for i in range(3):
             for j in range(3):
                 rotation[i, j] = 1.0 if i == j else 0.0
-        return _trial(n, 0, tolerance, 0, mine, theirs, rotation)
+        return trial(n, 0, tolerance, 0, mine, theirs, rotation)
     for k in range(3):
         a[k] = points[k, far]
     wide, across = 0, -1.0
@@ -316,7 +337,7 @@ def _without_lattice(n, tolerance, mine, theirs, rotation):  # type: ignore[no-u
     for k in range(3):
         c[k] = points[k, wide]
     height = (a[0] * c[0] + a[1] * c[1] + a[2] * c[2]) / radius
-    slack = _REACH * tolerance
+    slack = REACH * tolerance
     for at in range(edges[numbers[far]], edges[numbers[far] + 1]):
         i = order[at]
         long = 0.0
@@ -328,10 +349,11 @@ def _without_lattice(n, tolerance, mine, theirs, rotation):  # type: ignore[no-u
             continue
         if across <= tolerance:
             set_rotation(a, b, a, b, rotation)
-            best = _trial(n, 0, tolerance, 0, mine, theirs, rotation)
+            best = trial(n, 0, tolerance, 0, mine, theirs, rotation)
             if best < np.inf:
                 return best
             continue
+        mine[9][0] += edges[numbers[wide] + 1] - edges[numbers[wide]]
         for to in range(edges[numbers[wide]], edges[numbers[wide] + 1]):
             j = order[to]
             square, along = 0.0, 0.0
@@ -345,56 +367,7 @@ def _without_lattice(n, tolerance, mine, theirs, rotation):  # type: ignore[no-u
             if abs(np.sqrt(max(square - along * along, 0.0)) - across) > slack:
                 continue
             set_rotation(a, b, c, d, rotation)
-            best = _trial(n, 0, tolerance, 0, mine, theirs, rotation)
+            best = trial(n, 0, tolerance, 0, mine, theirs, rotation)
             if best < np.inf:
                 return best
     return np.inf
-
-
-@helper
-def _trial(n, m, tolerance, origin, mine, theirs, rotation):  # type: ignore[no-untyped-def]
-    """Return the largest displacement with a rotation, the anchor upon an atom; infinite if too large."""
-    cell, fractions = theirs[0], theirs[3]
-    points, moved, off, weights, partner, taken, turned = mine[1:8]
-    shift, axis, reach, most = np.zeros(3), np.zeros(3), _REACH * tolerance + 1e-9, np.int64(1)
-    for k in range(m):
-        for d in range(3):
-            shift[d] += fractions[k, origin] * cell[k, d]
-    for i in range(n):
-        x, y, z = points[0, i], points[1, i], points[2, i]
-        for d in range(3):
-            moved[d, i] = rotation[d, 0] * x + rotation[d, 1] * y + rotation[d, 2] * z + shift[d]
-        if not find_partner(i, m, reach, most, mine, theirs):
-            return np.inf
-    for d in range(3):
-        for e in range(3):
-            turned[d, e] = rotation[d, e]
-        if m == 1:
-            axis[d] = cell[0, d] / np.sqrt(dot(cell, 0, 0))
-    apart = False
-    for turn in range(_TURNS):
-        apart = each_once(n, partner, taken)
-        best = fit(n, m, tolerance, _STEPS if apart else 1, moved, off, weights, axis, turned)
-        if apart and best < np.inf:
-            return agree(n, m, tolerance, best, mine, axis)
-        same = turn + 1 < _TURNS
-        if not same:
-            break
-        for i in range(n):
-            before = partner[i]
-            if not find_partner(i, m, reach, most, mine, theirs):
-                return np.inf
-            same = same and before == partner[i]
-        if same:
-            break
-    if apart:
-        return np.inf
-    most = np.int64(0)  # where several are at one place, each takes one that is left
-    for i in range(n):
-        taken[i] = 0
-    for i in range(n):
-        if not find_partner(i, m, reach, most, mine, theirs):
-            return np.inf
-        taken[partner[i]] = 1
-    best = fit(n, m, tolerance, _STEPS, moved, off, weights, axis, turned)
-    return agree(n, m, tolerance, best, mine, axis) if best < np.inf else np.inf
