@@ -61,7 +61,7 @@ def duplicates(
     Pairs that are reported are duplicates. None is missed as long as the tolerance is less than a twelfth
     of the distance between any two atoms of the same element; but with supercells one may be that almost,
     within four tolerances, repeats a smaller cell than what it has in common with the other. The work for a
-    pair is bounded, too, to about a second: which pairs of many atoms were left is counted. In memory are
+    pair is bounded, too, to a few seconds: how many were left is counted. In memory are
     about 150 bytes for each structure.
 
     Parameters

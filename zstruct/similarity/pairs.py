@@ -18,8 +18,8 @@ from zstruct.similarity.reduction import reduced
 
 __all__ = ["WORK", "Numbered", "Pairs", "compare", "superposed"]
 
-#: The most work for a pair, in atoms that are looked at for where another one came: about a second.
-WORK = 1e8
+#: The most work for a pair, in atoms that are looked at for where another one came: a few seconds.
+WORK = 3e8
 
 
 @dataclass(frozen=True, eq=False)
