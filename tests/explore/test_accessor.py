@@ -57,3 +57,24 @@ def test_duplicates_and_leaks_are_those_of_the_structures_at_hand(tmp_path):
     np.testing.assert_array_equal(zstruct.leaks(taken, "mine").counts(), leaks.counts())
     with pytest.raises(InputError, match="no longer knows its store"):
         xr.Dataset(part.variables).zs.duplicates()
+    far = part.zs.outliers(limit=2)
+    assert far.n_structures == 4
+    expected = zstruct.outliers(taken, limit=2)
+    assert far.structure.tolist() == expected.structure.tolist()
+    assert far.value.tolist() == expected.value.tolist()
+    with pytest.raises(InputError, match="look for outliers there"):
+        xr.Dataset(part.variables).zs.outliers()
+
+
+def test_a_map_is_kept_for_all_structures_of_the_store(tmp_path):
+    path = tmp_path / "a.zarr"
+    zstruct.build([molecule("H2O")] * 4, path, progress=False)
+    rows = np.array([[0, 0, 1.0], [2, 0, 1], [4, 0, 1], [6, 0, 1.5]])
+    zstruct.features.add(path, "x", rows, level="structure")
+    part = zstruct.open(path).zs.isel([3, 1])
+    assert part.zs.project("x", n=1).n_structures == 4
+    kept = zstruct.open(path).zs.features("map").values
+    np.testing.assert_array_equal(part.zs.features("map"), kept[[3, 1]])
+    assert len(np.unique(kept)) == 4
+    with pytest.raises(InputError, match="no longer knows its store"):
+        xr.Dataset(part.variables).zs.project("x")

@@ -1,12 +1,17 @@
-"""Methods of ``Dataset.zs`` that open what is stored beside the fields: splits, features, labels."""
+"""Methods of ``Dataset.zs`` for what is stored beside the fields: splits, features and maps, labels."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import xarray as xr
 
+from zstruct.coverage.projection import ProjectReport, project
+from zstruct.docstrings import documented
 from zstruct.explore.accessor.base import AccessorBase
 from zstruct.explore.label_variables import open_label_variables
 from zstruct.explore.open_groups import open_features, split_labels
+from zstruct.explore.origin import store_of
 from zstruct.explore.selection import of_store
 from zstruct.keywords import keywords
 from zstruct.schema import ATOM
@@ -85,6 +90,47 @@ class StoredGroups(AccessorBase):
         """
         found = open_features(self._ds, name)
         return of_store(self._ds, found) if ATOM in found.dims else found
+
+    @keywords()
+    @documented(project)
+    def project(
+        self,
+        features: str,
+        name: str = "map",
+        *,
+        method: Literal["pca", "umap"] = "pca",
+        n: int = 2,
+        standardise: bool = True,
+        seed: int = 0,
+        overwrite: bool = False,
+    ) -> ProjectReport:
+        """Keep a map of all structures in the store of this Dataset, by their features.
+
+        All are in it, also those that the Dataset has not; ``ds.zs.features("map")`` are then the numbers of
+        those that it has.
+
+        Raises
+        ------
+        InputError
+            If the Dataset no longer knows its store; there are no such features, they don't tell structures
+            apart or are missing somewhere, or they have fewer independent axes.
+        MissingExtraError, StoreExistsError, StaleGroupError, BuildLockedError, StoreFormatError, WriteError
+            As for `zstruct.project`.
+
+        Examples
+        --------
+        >>> import tempfile, ase.build, numpy as np, zstruct
+        >>> path = tempfile.mkdtemp() + "/water.zarr"
+        >>> report = zstruct.build([ase.build.molecule("H2O")] * 4, path, progress=False)
+        >>> report = zstruct.features.add(path, "x", np.diag([1.0, 2, 3, 4]), level="structure")
+        >>> ds = zstruct.open(path)
+        >>> report = ds.zs.project("x")
+        >>> ds.zs.isel([3, 1]).zs.features("map").shape
+        (2, 2)
+        """
+        how: dict[str, Any] = {"method": method, "n": n, "standardise": standardise, "seed": seed}
+        store = store_of(self._ds, "and make a map there")
+        return project(store, features, name, overwrite=overwrite, **how)
 
     @keywords()
     def labels(self, name: str) -> xr.Dataset:
