@@ -82,6 +82,10 @@ def test_formulas_of_stores_without_a_table_are_worked_out(path, monkeypatch):
         ("formula-", [4, 0, 2, 3, 1, 5]),
         ("k", [4, 3, 2, 1, 0, 5]),
         ("n_atoms * 10 + Ti", [3, 5, 1, 0, 2, 4]),
+        ("label == 'a,b'-", [1, 0, 2, 3, 5, 4]),
+        ("formula,k", [5, 1, 3, 2, 0, 4]),
+        (["n_atoms-", "k-"], [4, 0, 2, 1, 3, 5]),
+        ("n_elements , cell[a, x]-", [5, 3, 1, 4, 2, 0]),
     ],
 )
 def test_structures_are_sorted_by_any_expression(path, sort, order):
@@ -129,8 +133,16 @@ def test_what_makes_no_sense_is_a_sentence_before_anything_is_read(path, monkeyp
         zstruct.listing(path, columns=["fmx"])
     with pytest.raises(UnknownNameError, match="no quantity 'nothing'"):
         zstruct.listing(path, sort="nothing-")
-    with pytest.raises(InputError, match="sort is one column, as 'fmax', or 'fmax-', or None, not "):
-        zstruct.listing(path, sort=["fmax", "energy"])
+    with pytest.raises(InputError, match=r"sort is a column, as 'fmax', or 'fmax-', or several, .*, not 3"):
+        zstruct.listing(path, sort=3)
+    with pytest.raises(InputError, match="sort names 'fmax' twice"):
+        zstruct.listing(path, sort="fmax,k,fmax-")
+    with pytest.raises(UnknownNameError, match="no quantity 'nothing'"):
+        zstruct.listing(path, sort="fmax,nothing-")
+    with pytest.raises(InputError, match=r"\(fmax"):
+        zstruct.listing(path, sort="k,(fmax")
+    with pytest.raises(InputError, match="the expression is empty"):
+        zstruct.listing(path, sort="")
     with pytest.raises(InputError, match="limit is a whole number from 0"):
         zstruct.listing(path, limit=-1)
     with pytest.raises(InputError, match="fmax < 'a'"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any
 
 import zstruct
 from zstruct.cli.options import Command, add_labels, add_options, given
 from zstruct.query import Choice
+from zstruct.query.listing import parts_of_list
 
 __all__ = ["add_ls"]
 
@@ -32,7 +32,7 @@ def _options(ls: Command) -> None:
     )
     ls.add_argument(
         "--columns",
-        type=_columns,
+        type=parts_of_list,
         default=argparse.SUPPRESS,
         metavar="A,B,C",
         help="what to list of each: quantities, fields, elements, or expressions",
@@ -41,18 +41,6 @@ def _options(ls: Command) -> None:
     add_options(ls, Choice, only=("sample",))
     add_labels(ls)
     ls.add_argument("--csv", action="store_true", help="print CSV instead of a table")
-
-
-def _columns(text: str) -> list[str]:
-    """Return expressions separated by commas, but for those within brackets.
-
-    Examples
-    --------
-    >>> _columns("formula,cell[c, z],fmax")
-    ['formula', 'cell[c, z]', 'fmax']
-    """
-    found = re.findall(r"(?:\[[^\]]*\]|\([^)]*\)|[^,\[(])+", text)
-    return [one.strip() for one in found]
 
 
 def _ls(arguments: argparse.Namespace) -> int:

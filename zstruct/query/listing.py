@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.arguments import check, names, shown, whole
-from zstruct.errors import ArgumentTypeError
+from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.keywords import keywords
 from zstruct.query.binding import to_read
 from zstruct.query.quantities import QUANTITIES
@@ -22,7 +23,7 @@ from zstruct.store.labelled import labelled
 from zstruct.store.store import Store
 from zstruct.text import csv_text
 
-__all__ = ["Listing", "listing"]
+__all__ = ["Listing", "listing", "parts_of_list"]
 
 _FIRST = "structure"
 _USUAL = ("formula", "n_atoms", "energy_per_atom", "fmax", "volume")
@@ -87,7 +88,7 @@ def listing(
     select: str | Selection | None = None,
     *,
     columns: Sequence[str] | None = None,
-    sort: str | None = None,
+    sort: str | Sequence[str] | None = None,
     limit: int | None = 20,
     split: str | tuple[str, str] | None = None,
     labels: str | None = None,
@@ -108,8 +109,10 @@ def listing(
         What to list of each: ``["formula", "energy_per_atom", "stress[xx]", "Ti / n_atoms"]``. By default
         formula, number of atoms, energy per atom, fmax and volume, as far as the store has them.
     sort
-        What to sort them by, ``"fmax"``, or ``"fmax-"`` for the largest first. Those without a value come
-        last. By default they are as they are in the store, or in the order of a selection by positions.
+        What to sort them by, ``"fmax"``, or ``"fmax-"`` for the largest first; or several columns, a list or
+        text with commas, ``"formula,fmax-"``, each of which sorts those that are equal in all before it.
+        Those without a value come last. By default they are as they are in the store, or in the order of a
+        selection by positions.
     limit
         How many to list at most; None or 0: all.
     split
@@ -150,18 +153,51 @@ def listing(
     else:
         wanted = list(names("columns", columns))
     selection = Selection().select(select, split=split)
-    if not (sort is None or isinstance(sort, str)):
-        raise ArgumentTypeError(f"sort is one column, as 'fmax', or 'fmax-', or None, not {shown(sort)}")
-    by = None if sort is None else sort.removesuffix("-")
-    for expression in (*wanted, *(() if by is None else (by,))):
+    by = _criteria(sort)
+    for expression in (*wanted, *by):
         to_read(expression, whole_table)  # what makes no sense is said before anything is read
     found = narrowed(selection, opened)
     rows = np.arange(opened.n_structures) if found is None else found
     kept = rows[:most]
-    if sort is not None and by is not None:
-        kept = rows[_read(by, opened, rows).order(descending=sort != by)[:most]]
+    if by:
+        kept = rows
+        for expression, descending in reversed(
+            by.items()
+        ):  # of a stable sort the last is the first criterion
+            kept = kept[_read(expression, opened, kept).order(descending=descending)]
+        kept = kept[:most]
     read = {expression: _read(expression, opened, kept).listed() for expression in wanted}
     return Listing(kept, read, len(rows), opened.n_structures)
+
+
+def _criteria(sort: str | Sequence[str] | None) -> dict[str, bool]:
+    """Return what to sort by, the first criterion first, and whether the largest of each comes first."""
+    if sort is None:
+        return {}
+    if not isinstance(sort, str | list | tuple) or not all(isinstance(one, str) for one in sort):
+        raise ArgumentTypeError(
+            "sort is a column, as 'fmax', or 'fmax-', or several, as 'formula,fmax-', or None, not "
+            f"{shown(sort)}"
+        )
+    found: dict[str, bool] = {}
+    for one in parts_of_list(sort) if isinstance(sort, str) else sort:
+        by = one.strip().removesuffix("-")
+        if by in found:
+            raise InputError(f"sort names {by!r} twice")
+        found[by] = by != one.strip()
+    return found
+
+
+def parts_of_list(text: str) -> list[str]:
+    """Return expressions separated by commas, but for commas within brackets and quotes.
+
+    Examples
+    --------
+    >>> parts_of_list("formula,cell[c, z],fmax-")
+    ['formula', 'cell[c, z]', 'fmax-']
+    """
+    found = re.findall(r"""(?:\[[^\]]*\]|\([^)]*\)|'[^']*'|"[^"]*"|[^,])+""", text)
+    return [one.strip() for one in found] or [text]
 
 
 def _is_there(name: str, table: StoreTable) -> bool:
