@@ -18,7 +18,7 @@ from zstruct.similarity.reduction import reduced
 
 __all__ = ["WORK", "Numbered", "Pairs", "compare", "superposed"]
 
-#: The most work for a pair, in atoms that are looked at for where another one came: a few seconds.
+#: The most work for a pair, in atoms that are looked at for where another one came: some seconds.
 WORK = 3e8
 
 
