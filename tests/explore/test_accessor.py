@@ -53,7 +53,7 @@ def test_duplicates_and_leaks_are_those_of_the_structures_at_hand(tmp_path):
     leaks = part.zs.leaks("mine")
     assert leaks.n_structures.tolist() == [2, 2]
     np.testing.assert_array_equal(leaks.counts(), [[0, 1], [1, 0]])
-    taken = zstruct.ZarrStructureDataset(path).select([0, 2, 3, 5])
+    taken = zstruct.StructureReader(path).select([0, 2, 3, 5])
     np.testing.assert_array_equal(zstruct.leaks(taken, "mine").counts(), leaks.counts())
     with pytest.raises(InputError, match="no longer knows its store"):
         xr.Dataset(part.variables).zs.duplicates()
