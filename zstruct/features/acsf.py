@@ -19,6 +19,7 @@ from zstruct.errors import InputError
 from zstruct.features.descriptor import Descriptor, unknown_species
 from zstruct.geometry.neighbors import Neighbors
 from zstruct.geometry.structures import Structures
+from zstruct.jit.arrays import read_only
 from zstruct.keywords import keywords
 
 __all__ = ["ACSF"]
@@ -301,22 +302,15 @@ class ACSF(Descriptor):
         unknown = kernels.sweep(
             getattr(kernels, operation),
             neighbors.start,
-            _read_only(neighbors.offsets),
-            tuple(map(_read_only, (neighbors.indices, neighbors.vectors, structures.numbers, table))),
-            _read_only(structures.offsets),
+            read_only(neighbors.offsets),
+            tuple(map(read_only, (neighbors.indices, neighbors.vectors, structures.numbers, table))),
+            read_only(structures.offsets),
             self._tables(),
-            _read_only(tangents),
-            (features, _read_only(gradient), radial, angular.reshape(-1), positions_out, strain_out),
+            read_only(tangents),
+            (features, read_only(gradient), radial, angular.reshape(-1), positions_out, strain_out),
         )
         if unknown >= 0:
             raise unknown_species(structures, unknown, list(map(str, self.species)))
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array as kernels take it; they would be compiled again for arrays that may be written."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
 
 
 def _numbered(name: str, rows: Sequence[Any]) -> list[str]:

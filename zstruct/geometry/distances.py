@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zstruct.geometry.kernels.distances import SEARCHED, shortest, shortest_searched
+from zstruct.jit.arrays import read_only
 
 __all__ = ["shortest_distances"]
 
@@ -55,9 +56,7 @@ def shortest_distances(
         np.zeros((n, 3, 3)) if cells is None else np.ascontiguousarray(cells, dtype=np.float64),
         np.zeros((n, 3), bool) if pbc is None else np.ascontiguousarray(pbc, dtype=np.bool_),
     ]
-    views = [array.view() for array in arrays]
-    for view in views:
-        view.flags.writeable = False  # for all, or the kernel is compiled once more for those that are
+    views = [read_only(array) for array in arrays]
     found = np.empty(n)
     sizes = np.diff(edges)
     # Seconds that Python takes for a structure and for a pair, by measurement.

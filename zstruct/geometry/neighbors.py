@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zstruct.arguments import shown, whole
 from zstruct.errors import ArgumentTypeError, InputError
 from zstruct.geometry.structures import Structures
+from zstruct.jit.arrays import read_only
 from zstruct.keywords import keywords
 from zstruct.ragged import chosen_rows, counts_to_offsets
 
@@ -175,9 +176,7 @@ class _Search:
         from zstruct.geometry.kernels.simd import SPARE
 
         arrays = (structures.offsets, structures.positions, structures.cells, structures.pbc)
-        views = [array.view() for array in arrays]
-        for view in views:
-            view.flags.writeable = False  # for all, or the kernels are compiled once more for those that are
+        views = [read_only(array) for array in arrays]
         self._search: Any = search.for_work(lambda: _work(structures, cutoff))
         self._space, self._arguments, self._spare = empty_space(), (*views, float(cutoff)), SPARE
 

@@ -1,4 +1,4 @@
-"""Arrays as kernels take them."""
+"""The arrays of structures, as kernels of this package take them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from zstruct.geometry.structures import Structures
+from zstruct.jit.arrays import read_only
 
-__all__ = ["read_only", "view_of"]
+__all__ = ["arrays_of"]
 
 
-def read_only(structures: Structures) -> tuple[NDArray[Any], ...]:
-    """Return the arrays of structures as kernels take them: for writable ones they were compiled again."""
+def arrays_of(structures: Structures) -> tuple[NDArray[Any], ...]:
+    """Return the arrays of structures as kernels take them."""
     found = structures.offsets, structures.numbers, structures.positions, structures.cells, structures.pbc
-    return tuple(view_of(array) for array in found)
-
-
-def view_of(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that can't be written."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return tuple(map(read_only, found))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zstruct.geometry.structures import Structures
 from zstruct.progress import Runner
 from zstruct.ragged import chosen_rows, counts_to_offsets
-from zstruct.similarity.arrays import read_only
+from zstruct.similarity.arrays import arrays_of
 from zstruct.similarity.chosen import Chosen
 from zstruct.similarity.kernels.fingerprints import LENGTH, fingerprint
 from zstruct.similarity.reduction import reduced
@@ -96,7 +96,7 @@ def fingerprints_of(geometry: Structures) -> Fingerprints:
     sizes = np.diff(geometry.offsets)
     # Seconds that Python takes for a structure and for a pair, by measurement.
     kernel = fingerprint.for_work(1e-3 * n + 5e-6 * float((sizes * sizes).sum()))
-    kernel(*read_only(geometry), values, kinds)
+    kernel(*arrays_of(geometry), values, kinds)
     return Fingerprints(values.astype(np.float32), kinds, np.arange(n), np.zeros(n))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zstruct.geometry.structures import Structures
-from zstruct.similarity.arrays import read_only, view_of
+from zstruct.jit.arrays import read_only
+from zstruct.similarity.arrays import arrays_of
 from zstruct.similarity.chosen import Chosen, forces_together, together
 from zstruct.similarity.fingerprints import Fingerprints
 from zstruct.similarity.kernels.superposition import superpose
@@ -145,7 +146,7 @@ def superposed(
         forces = none
     elif rows is not None:
         forces = forces[rows]
-    copies: list[NDArray[Any]] = [view_of(array) for array in (offsets, spread, forces)]
+    copies: list[NDArray[Any]] = [read_only(array) for array in (offsets, spread, forces)]
     found, differences = np.empty(len(first)), np.empty(len(first))
-    superpose(first, second, *read_only(geometry), float(tolerance), float(work), *copies, found, differences)
+    superpose(first, second, *arrays_of(geometry), float(tolerance), float(work), *copies, found, differences)
     return found, differences

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zstruct.geometry.structures import Structures
 from zstruct.ragged import atom_rows, counts_to_offsets
-from zstruct.similarity.arrays import read_only
+from zstruct.similarity.arrays import arrays_of
 from zstruct.similarity.kernels.reduction import reduce_cells
 
 __all__ = ["Reduced", "reduced"]
@@ -55,7 +55,7 @@ def reduced(geometry: Structures, limits: NDArray[np.float64]) -> Reduced:
     # Seconds that Python takes for a structure and for a pair of its atoms, by measurement.
     work = sizes[limits > 0.0].astype(np.float64)
     call = reduce_cells.for_work(2e-4 * len(work) + 3e-5 * float((work * work).sum()))
-    call(*read_only(geometry), limits, left, cells, means, order, spread)
+    call(*arrays_of(geometry), limits, left, cells, means, order, spread)
     kept = atom_rows(geometry.offsets[:-1], left)
     begins = np.repeat(geometry.offsets[:-1], sizes)
     rows = begins + order
