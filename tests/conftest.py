@@ -11,6 +11,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tests.chromium import Browser, executable
 from tests.handmade import data, featured, make_store, narrow_chunks, plain, source  # noqa: F401
 from tests.kills import spawner  # noqa: F401
 from tests.mixed import three  # noqa: F401
@@ -109,6 +110,17 @@ def no_clones(monkeypatch):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium."""
+    program = executable()
+    if program is None:
+        pytest.skip("there is no Chromium")
+    started = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

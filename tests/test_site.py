@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import zstruct
-from tests.chromium import Browser, executable
+from tests.chromium import executable
 from tests.test_docs import loaded
 
 ROOT = Path(__file__).parents[1]
@@ -53,16 +53,6 @@ def site(tmp_path_factory):
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     return out
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = executable()
-    if program is None:
-        pytest.skip("there is no Chromium")
-    running = Browser(program, tmp_path_factory.mktemp("browser"))
-    yield running
-    running.close()
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""Stores to report on, and a browser to look at pages with."""
+"""Stores to report on, and where pictures of pages are kept."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,6 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
-from tests.chromium import Browser, executable
 
 #: What would be markup, a script, an end of a script, or an end of an attribute, if it were not text.
 HOSTILE = (
@@ -62,17 +61,6 @@ def path(tmp_path_factory, structures):
     values = np.random.default_rng(3).normal(size=(60, 2))
     zstruct.features.add(out, "pca", values, level="structure", feature_names=["<s>one", "two"])
     return out
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    """Chromium."""
-    program = executable()
-    if program is None:
-        pytest.skip("there is no Chromium")
-    started = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="session")
