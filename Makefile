@@ -4,7 +4,8 @@ PYTHON ?= python3.11
 NEWEST_PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := pip --disable-pip-version-check install --quiet
+# Bytecode of what is imported is made when it is: of all that is installed, that takes as long as the rest.
+INSTALL := pip --disable-pip-version-check install --quiet --no-compile
 PIP := $(BIN)/$(INSTALL) --constraint constraints.txt
 PYTEST := -m pytest --numprocesses auto --dist worksteal
 PRECOMPILE := -m tests.precompile

@@ -8,7 +8,9 @@ quarter of these examples, others every time, so that the run takes minutes.
 import gc
 import importlib
 import os
+import shutil
 import sys
+import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -20,6 +22,11 @@ REPORTED = ("zarr", "numcodecs", "numpy", "xarray", "dask", "numba", "pandas", "
 
 # Tests run side by side, one on each core: more threads of torch and NumPy would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Thousands of stores are written, and each is waited for until it is on the disk, if there is one.
+MEMORY, ROOM = "/dev/shm", 8 << 30
+if "TMPDIR" not in os.environ and os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ["TMPDIR"], tempfile.tempdir = MEMORY, None
 
 # What an example takes says nothing: kernels are compiled and modules imported in it, and machines are busy.
 settings.register_profile("zstruct", deadline=None)

@@ -114,8 +114,9 @@ def run(
         Picklable arguments. Handed out in order, about twice as many as there are workers at a
         time, so that results do not pile up.
     runs_in
-        Threads (for code that releases the GIL), processes, or the calling thread. ``"here"`` are
-        threads of this process, whatever the workers: for tasks that are too large to be sent.
+        Threads (for code that releases the GIL; the calling one if there is one task), processes, or the
+        calling thread. ``"here"`` are threads of this process, whatever the workers: for tasks that are
+        too large to be sent.
     workers
         Number of local workers, by default one per processor; or a cluster to run on, where
         ``"here"`` and ``"caller"`` stay here all the same.
@@ -128,26 +129,40 @@ def run(
     """
     if not tasks:
         return
+    local = workers if isinstance(workers, int) else cpu_count()
     if runs_in == "caller":
         for index, task in enumerate(tasks):
-            _SHARE.n_workers = workers if isinstance(workers, int) else cpu_count()
-            try:
+            with _share(local):
                 result = function(task)
-            finally:
-                _SHARE.n_workers = 1
             yield index, result
         return
     if workers is not None and not isinstance(workers, int) and runs_in != "here":
         yield from _run_on_cluster(function, tasks, workers)
         return
-    local = workers if isinstance(workers, int) else cpu_count()
     n_workers = max(1, min(local, len(tasks)))
-    if runs_in != "processes":
+    if runs_in == "processes":
+        yield from _run_in_processes(function, tasks, n_workers)
+    elif len(tasks) == 1:  # a thread of its own would only cost time
+        with _share(local):
+            result = _guarded(function, tasks[0])
+        if isinstance(result, _Failed):
+            raise result.error
+        yield 0, result
+    else:
         share = max(1, local // n_workers)
         with ThreadPoolExecutor(n_workers, "zstruct", partial(setattr, _SHARE, "n_workers", share)) as pool:
             yield from _collect(lambda task: pool.submit(_guarded, function, task), tasks, 2 * n_workers)
-    else:
-        yield from _run_in_processes(function, tasks, n_workers)
+
+
+@contextlib.contextmanager
+def _share(n_workers: int) -> Iterator[None]:
+    """Give a task of this thread so many workers for its parts."""
+    before = getattr(_SHARE, "n_workers", 1)
+    _SHARE.n_workers = n_workers
+    try:
+        yield
+    finally:
+        _SHARE.n_workers = before
 
 
 class Helpers:
