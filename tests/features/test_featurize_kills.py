@@ -35,7 +35,9 @@ def _child(spawner, *args):
 
 
 @pytest.mark.parametrize(
-    "options", [{"derivatives": True}, {"neighbors": True}], ids=["derivatives", "neighbours"]
+    "options",
+    [{"derivatives": True}, pytest.param({"neighbors": True}, marks=pytest.mark.long)],
+    ids=["derivatives", "neighbours"],
 )
 def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, small, options, long_run):
     whole = tmp_path / "whole.zarr"
@@ -63,13 +65,13 @@ def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, s
     raise AssertionError("it was over before it could be killed")
 
 
-@pytest.mark.parametrize("state", ["new", "replaced", "grown"])
+@pytest.mark.parametrize("state", ["new", pytest.param("replaced", marks=pytest.mark.long), "grown"])
 def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, small, structures, state, long_run):
     if state == "replaced":
         run(small, Gaussians((2.0, 1.0)), True)
     if state == "grown":
         run(small, Gaussians((1.0,)), True)
-        zstruct.append(small, structures[6:11], progress=False)
+        zstruct.append(small, structures[6:8], progress=False)
     options = {"derivatives": True, "overwrite": state == "replaced"}
     whole = tmp_path / "whole.zarr"
     shutil.copytree(small, whole)

@@ -61,7 +61,7 @@ def test_readers_of_what_is_replaced_never_hear_that_it_is_missing_or_damaged(sm
     zstruct.featurize(small, NeighborList(2.0), name="list", progress=False)
     run(small, Gaussians((1.0,)))
     zstruct.split(small, [0.5, 0.5], name="default")
-    reads = 200 if long_run else 25
+    reads = 200 if long_run else 8
     stop, results = spawner.Event(), spawner.Queue()
     readers = [spawner.Process(target=_read, args=(small, seed, reads, results)) for seed in range(2)]
     writer = spawner.Process(target=_replace, args=(small, stop))
@@ -122,7 +122,7 @@ def test_a_reader_waits_between_two_renames(small, monkeypatch):
         real(a, b)
         if "replaced." in str(b):
             gap.set()
-            time.sleep(0.3)
+            time.sleep(0.1)
 
     monkeypatch.setattr("zstruct.store.group_publication.os.rename", rename)
     writer = threading.Thread(target=run, args=(small, Gaussians((2.0,))), kwargs={"overwrite": True})

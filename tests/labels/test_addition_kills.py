@@ -18,7 +18,7 @@ def _add(path, labels, kill_at=0):
     path.with_name("steps").write_text(str(len(steps)))
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("there", [pytest.param(False, marks=pytest.mark.long), True])
 def test_killed_at_any_step(spawner, tmp_path, store, teacher, there, long_run):
     if there:
         add(store, "x", energy=np.zeros(11))

@@ -22,7 +22,9 @@ def _label(path, overwrite, kill_at=0):
     path.with_name("steps").write_text(str(len(steps)))
 
 
-@pytest.mark.parametrize("state", ["new", "replaced", "grown"])
+@pytest.mark.parametrize(
+    "state", ["replaced", *(pytest.param(state, marks=pytest.mark.long) for state in ("new", "grown"))]
+)
 def test_killed_at_any_step(spawner, tmp_path, store, state, long_run):
     overwrite = state == "replaced"
     if overwrite:

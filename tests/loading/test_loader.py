@@ -26,6 +26,7 @@ from zstruct.loading.prefetch import Prefetcher
 FORK = {"num_workers": 2, "multiprocessing_context": "fork"}
 WAYS = [{"threads": 0}, {"threads": 1}, {"threads": Threads(3, ahead=2)}, {}, FORK]
 IDS = ["inline", "one thread", "three threads", "default", "fork"]
+MOST, LONG_FORK = WAYS[:-1], pytest.param(FORK, marks=pytest.mark.long)
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
@@ -59,7 +60,7 @@ def joined(lists):
     return list(itertools.chain.from_iterable(lists))
 
 
-@pytest.mark.parametrize("way", WAYS, ids=IDS)
+@pytest.mark.parametrize("way", [*MOST, LONG_FORK], ids=IDS)
 @pytest.mark.parametrize("shuffle", [False, "full", "block"])
 def test_however_they_are_made_batches_are_the_same(source, data, shuffle, way):
     order = shuffle and Shuffle(shuffle, seed=5)
@@ -85,7 +86,9 @@ def test_threads_decode_ahead_what_an_epoch_needs(source, threads, expected):
     assert (sum(decoded) == len(decoded) - 1 and not decoded[0]) == expected
 
 
-@pytest.mark.parametrize("way", [*WAYS, {**FORK, "persistent_workers": True}], ids=[*IDS, "persistent"])
+@pytest.mark.parametrize(
+    "way", [*MOST, LONG_FORK, {**FORK, "persistent_workers": True}], ids=[*IDS, "persistent"]
+)
 def test_every_iteration_is_a_new_epoch(data, way):
     orders = structures(itertools.chain(*[data.loader(61, Shuffle(seed=2), **way)] * 3))
     assert len({tuple(order) for order in orders}) == 3
@@ -116,7 +119,7 @@ def test_the_seed_comes_from_the_generator(data):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=IDS)
-@pytest.mark.parametrize("shuffle", ["full", "block"])
+@pytest.mark.parametrize("shuffle", [pytest.param("full", marks=pytest.mark.long), "block"])
 def test_an_epoch_is_resumed(data, shuffle, way, long_run):
     whole = data.loader(7, Shuffle(shuffle, seed=8), threads=0)
     epochs = [structures(whole) for _ in range(3)]
@@ -135,20 +138,27 @@ def test_an_epoch_is_resumed(data, shuffle, way, long_run):
         assert structures(new) == epochs[2]
 
 
-SIZED = [
-    {"batch_size": Batches(max_atoms=50), "shuffle": Shuffle(seed=8)},
-    {"batch_size": Batches(4, bucket=16), "shuffle": Shuffle("block", seed=8)},
-    {
+SIZED = {
+    "atoms": {"batch_size": Batches(max_atoms=50), "shuffle": Shuffle(seed=8)},
+    "buckets": {"batch_size": Batches(4, bucket=16), "shuffle": Shuffle("block", seed=8)},
+    "both, on a rank": {
         "batch_size": Batches(max_atoms=60, bucket=30),
         "shuffle": Shuffle(seed=8),
         "ranks": Ranks(1, 3, even="pad"),
     },
-    {"batch_size": 7, "shuffle": Shuffle(seed=8, weights=np.arange(61))},
-]
+    "weights": {"batch_size": 7, "shuffle": Shuffle(seed=8, weights=np.arange(61))},
+}
 
 
-@pytest.mark.parametrize("way", WAYS[::2], ids=IDS[::2])
-@pytest.mark.parametrize("options", SIZED, ids=["atoms", "buckets", "both, on a rank", "weights"])
+@pytest.mark.parametrize(
+    ("options", "way"),
+    [
+        pytest.param(options, way, id=f"{what}-{how}", marks=[pytest.mark.long] * later)
+        for what, options in SIZED.items()
+        for how, way in zip(IDS[::2], WAYS[::2], strict=True)
+        for later in [way is FORK and what != "both, on a rank"]
+    ],
+)
 def test_batches_of_any_size_are_the_same_however_made_and_resumed(data, options, way, long_run):
     whole = data.loader(threads=0, **options)
     epochs = [structures(whole) for _ in range(3)]

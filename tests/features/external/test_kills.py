@@ -19,7 +19,7 @@ def _add(path, parts, overwrite, kill_at=0):
     path.with_name("steps").write_text(str(len(steps)))
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("overwrite", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_killed_at_any_step(spawner, tmp_path, store, sizes, overwrite, long_run):
     parts = [np.full((n % 4, 2), float(n)) for n in sizes]
     if overwrite:

@@ -29,8 +29,10 @@ def opened(source, kind, directory):
 @pytest.mark.parametrize(
     ("kind", "context"),
     [
-        *((kind, "fork") for kind in ("auto", "memory", "small", "shared", "directory", None)),
-        *((kind, "forkserver") for kind in ("memory", "directory")),
+        *((kind, "fork") for kind in ("small", "directory")),
+        *(pytest.param(kind, "fork", marks=pytest.mark.long) for kind in ("auto", "memory", "shared", None)),
+        ("directory", "forkserver"),
+        pytest.param("memory", "forkserver", marks=pytest.mark.long),
         *(pytest.param(kind, "spawn", marks=pytest.mark.long) for kind in ("memory", "directory")),
     ],
 )

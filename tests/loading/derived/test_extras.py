@@ -190,12 +190,19 @@ def test_subsets(data, truth):
     check(batch, truth)
 
 
-@pytest.mark.parametrize("cache", [("memory", None), ("memory", 4000), ("shared", None), (None, None)])
+@pytest.mark.parametrize(
+    "cache",
+    [
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in (("memory", None), (None, None))),
+        ("memory", 4000),
+        ("shared", None),
+    ],
+)
 def test_any_cache(data, truth, cache):
     kind, budget = cache
     which = SOURCES["stored" if "stored" in repr(data) else "computed"]
     again = opened(SimpleNamespace(path=data.store), **which, edges=ALL, cache=Cache(kind, bytes=budget))
-    for indices in np.random.default_rng(3).permutation(len(data)).reshape(-1, 1).tolist():
+    for indices in np.random.default_rng(3).permutation(len(data))[:, None].tolist():
         check(layouts.graph(again.take(indices)), truth)
     check(layouts.graph(again.take(range(len(data)))), truth)
 
@@ -212,7 +219,7 @@ def test_the_budget_is_shared_by_the_caches(featured):
     "options",
     [
         {"threads": 2},
-        {"num_workers": 2, "multiprocessing_context": "fork"},
+        pytest.param({"num_workers": 2, "multiprocessing_context": "fork"}, marks=pytest.mark.long),
         {"num_workers": 1, "multiprocessing_context": "forkserver"},
         pytest.param({"num_workers": 1, "multiprocessing_context": "spawn"}, marks=pytest.mark.long),
     ],
