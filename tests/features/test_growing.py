@@ -118,9 +118,9 @@ def test_full_shards_are_the_same_files(tmp_path, structures, small_chunks, monk
 
 
 def test_derivatives_may_be_asked_for_later(tmp_path, structures, small_chunks):
-    store = build(structures[:12], tmp_path / "s.zarr")
+    store = build(structures[:8], tmp_path / "s.zarr")
     run(store, Gaussians())
-    append(store, structures[12:])
+    append(store, structures[8:10])
     run(store, Gaussians(), True)
     assert_as_computed_at_once(store, Gaussians(), ["features", "derivatives"], True)
 

@@ -113,8 +113,13 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("layout", OTHERS)
+@pytest.mark.parametrize(
+    ("layout", "workers"),
+    [
+        *((layout, 0) for layout in OTHERS),
+        *(pytest.param(layout, 1, marks=[pytest.mark.long] * (layout != "schnetpack")) for layout in OTHERS),
+    ],
+)
 def test_layouts_of_other_libraries_have_their_dtypes(deep, layout, workers):
     if layout == "pyg":
         pytest.importorskip("torch_geometric")

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -47,21 +48,21 @@ def test_values_are_those_of_the_local_store(stored):
     np.testing.assert_array_equal(dataset.positions.values, zstruct.open(stored[0]).positions.values)
 
 
-def test_features_and_edges_are_those_of_the_local_store(bucket, tmp_path, rng):
+def test_features_and_edges_are_those_of_the_local_store(folder_in_memory, tmp_path, rng):
     path = tmp_path / "f.zarr"
     zstruct.build([random_atoms(rng, periodic=True) for _ in range(20)], path, progress=False)
     species = zstruct.open(path).zs.elements
     cheb = Chebyshev(species, 2, 3.0, 1, 3.0)
     zstruct.featurize(path, cheb, derivatives=True, name="cheb", progress=False)
     zstruct.featurize(path, NeighborList(3.0), progress=False)
-    s3fs.S3FileSystem().put(str(path), f"{bucket}/f.zarr", recursive=True)
+    fsspec.filesystem("memory").put(str(path), f"{folder_in_memory}/f.zarr", recursive=True)
     wanted = {"features": "cheb", "derivatives": "cheb", "neighbors": 3.0}
-    here, there = (zstruct.ZarrStructureDataset(p, **wanted) for p in (path, f"s3://{bucket}/f.zarr"))
+    here, there = (zstruct.ZarrStructureDataset(p, **wanted) for p in (path, f"{folder_in_memory}/f.zarr"))
     a, b = (zstruct.layouts.graph(data.take([7, 3, 19])) for data in (here, there))
     assert "edges: rc3, stored" in repr(there)
     for name, tensor in a.items():
         assert torch.equal(tensor, b[name]), name
-    remote = zstruct.open(f"s3://{bucket}/f.zarr").zs.features("cheb")
+    remote = zstruct.open(f"{folder_in_memory}/f.zarr").zs.features("cheb")
     np.testing.assert_array_equal(remote, zstruct.open(path).zs.features("cheb"))
 
 

@@ -33,8 +33,9 @@ def sent(workers, batch):
 
 @pytest.mark.parametrize(
     ("layout", "context"),
-    [("graph", "fork"), ("graph", "forkserver"), ("padded", "fork"), ("list", "fork"),
-     (partial(layouts.graph, index="ptr"), "fork")],
+    [*(pytest.param(layout, "fork", marks=pytest.mark.long)
+       for layout in ("graph", "padded", partial(layouts.graph, index="ptr"))),
+     ("graph", "forkserver"), ("list", "fork")],
 )  # fmt: skip
 def test_batches_are_those_that_are_made_without_workers(source, monkeypatch, layout, context):
     monkeypatch.setattr(worker_batches, "_SMALL", 256)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from tests.handmade import write_store
 from zstruct import StructureReader, ZarrStructureDataset
 from zstruct.ragged import counts_to_offsets
 from zstruct.transforms import (
@@ -40,7 +41,7 @@ CHANCES = {
 
 
 @pytest.fixture(scope="module")
-def cells(make_store, tmp_path_factory):
+def cells(tmp_path_factory):
     """400 periodic structures, whose atoms are all outside of their cells."""
     rng = np.random.default_rng(5)
     counts = rng.integers(2, 6, 400)
@@ -50,7 +51,7 @@ def cells(make_store, tmp_path_factory):
         "cell": np.tile(4.0 * np.eye(3), (400, 1, 1)),
         "pbc": np.ones((400, 3), bool),
     }
-    return make_store(tmp_path_factory.mktemp("cells") / "cells.zarr", counts, columns)
+    return write_store(tmp_path_factory.mktemp("cells") / "cells.zarr", counts, columns)
 
 
 def positions(source, transform, epoch=0):

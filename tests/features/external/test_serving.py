@@ -46,7 +46,7 @@ def stores(draw):
     return n_atoms, level, [part.astype(dtype) if dtype != "bool" else part > 0 for part in parts]
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(made=stores(), data=st.data())
 def test_any_order_of_any_level(tmp_path_factory, made, data):
     n_atoms, level, parts = made

@@ -1,6 +1,5 @@
 import os
-import subprocess
-import sys
+import signal
 import threading
 import time
 
@@ -55,56 +54,54 @@ def test_other_keys_and_other_arrays_are_other_arenas(tmp_path):
     assert len(files(tmp_path)) == len(all_of_them)
 
 
-CHILD = """
-import os, sys, time
-import numpy as np
-from zstruct.loading.cache.arena import Arena
-arrays = {"flag": (np.dtype("u1"), (3,)), "x": (np.dtype("f4"), (1000, 3))}
-made = Arena(arrays, sys.argv[1], {"digest": sys.argv[2]})
-made.arrays["x"][:] = 4
-print("there", flush=True)
-sys.stdin.read()
-"""
+def _use(directory, digest, there, end):
+    made = Arena(ARRAYS, directory, {"digest": digest})
+    made.arrays["x"][:] = 4
+    there.set()
+    end.wait(60)
 
 
-def child(directory, digest="abc"):
-    command = [sys.executable, "-c", CHILD, str(directory), digest]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "there\n"
-    return process
+@pytest.fixture
+def child(spawner):
+    """Start a process that uses an arena; return what ends it, in the normal way or not."""
+
+    def start(directory, digest="abc"):
+        there, end = spawner.Event(), spawner.Event()
+        process = spawner.Process(target=_use, args=(str(directory), digest, there, end))
+        process.start()
+        assert there.wait(60)
+
+        def ended(*, killed=False):
+            process.kill() if killed else end.set()
+            process.join(60)
+            assert process.exitcode == (-signal.SIGKILL if killed else 0)
+
+        return ended
+
+    return start
 
 
-def ended(process):
-    process.stdin.close()
-    process.stdout.close()
-    process.wait()
-
-
-def test_processes_share(tmp_path):
-    process = child(tmp_path)
+def test_processes_share(tmp_path, child):
+    ended = child(tmp_path)
     mine = Arena(ARRAYS, str(tmp_path), KEY)
     assert (mine.arrays["x"] == 4).all()
-    ended(process)
+    ended()
     assert len(files(tmp_path)) == 1
     del mine
     assert files(tmp_path) == []
 
 
-def test_a_killed_user_s_arena_is_used_on_or_removed(tmp_path):
-    processes = [child(tmp_path, digest) for digest in ("abc", "def")]
-    for process in processes:
-        process.kill()
-        ended(process)
+def test_a_killed_user_s_arena_is_used_on_or_removed(tmp_path, child):
+    for ended in [child(tmp_path, digest) for digest in ("abc", "def")]:
+        ended(killed=True)
     assert len(files(tmp_path)) == 2
     mine = Arena(ARRAYS, str(tmp_path), KEY)
     assert (mine.arrays["x"] == 4).all()
     assert files(tmp_path) == [arena_name(ARRAYS, KEY)]  # the other one was a leftover
 
 
-def test_another_boot_s_arena_is_not_used(tmp_path, monkeypatch):
-    process = child(tmp_path)
-    process.kill()
-    ended(process)
+def test_another_boot_s_arena_is_not_used(tmp_path, monkeypatch, child):
+    child(tmp_path)(killed=True)
     monkeypatch.setattr(arena, "_boot", lambda: "another")
     assert not Arena(ARRAYS, str(tmp_path), KEY).arrays["x"].any()
     assert files(tmp_path) == []
@@ -118,7 +115,7 @@ def test_what_is_no_arena_is_not_used(tmp_path, content):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_leaves_the_file_alone(tmp_path):
+def test_a_forked_child_leaves_the_file_alone(tmp_path, child):
     mine = Arena(ARRAYS, str(tmp_path), KEY)
     pid = os.fork()
     if pid == 0:
@@ -127,9 +124,9 @@ def test_a_forked_child_leaves_the_file_alone(tmp_path):
         os._exit(0 if len(files(tmp_path)) == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert mine.arrays["x"][0].tolist() == [9, 9, 9]
-    other = child(tmp_path, "def")  # who comes now sweeps, but not this
+    ended = child(tmp_path, "def")  # who comes now sweeps, but not this
     assert arena_name(ARRAYS, KEY) in files(tmp_path)
-    ended(other)
+    ended()
 
 
 def test_a_race_has_one_winner(tmp_path):
@@ -152,24 +149,24 @@ def test_a_race_has_one_winner(tmp_path):
     assert files(tmp_path) == [arena_name(ARRAYS, KEY)]
 
 
+def _come_and_go(directory):
+    end = time.time() + 0.5
+    while time.time() < end:
+        made = Arena(ARRAYS, directory, KEY)
+        assert set(np.unique(made.arrays["x"]).tolist()) <= {0.0, 4.0}
+        made.arrays["x"][:] = 4
+        del made
+
+
 @pytest.mark.slow
-def test_comers_and_goers_never_break_each_other(tmp_path):
+def test_comers_and_goers_never_break_each_other(tmp_path, spawner):
     """Four processes make and leave the same arena all the time."""
-    code = (
-        "import time\n"
-        + CHILD.split("made =")[0]
-        + (
-            "end = time.time() + 0.5\n"
-            "while time.time() < end:\n"
-            "    made = Arena(arrays, sys.argv[1], {'digest': 'abc'})\n"
-            "    assert set(np.unique(made.arrays['x']).tolist()) <= {0.0, 4.0}\n"
-            "    made.arrays['x'][:] = 4\n"
-            "    del made\n"
-        )
-    )
-    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(4)]
-    assert [process.wait() for process in running] == [0] * 4
-    time.sleep(0.1)
+    running = [spawner.Process(target=_come_and_go, args=(str(tmp_path),)) for _ in range(4)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(60)
+    assert [process.exitcode for process in running] == [0] * 4
     Arena(ARRAYS, str(tmp_path), KEY)
     assert files(tmp_path) == []
 
