@@ -63,7 +63,7 @@ def workplace(tmp_path, rng, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="limits are those of Linux")
-@pytest.mark.parametrize("limit", [100, 3_000, 20_000])
+@pytest.mark.parametrize("limit", [100, pytest.param(3_000, marks=pytest.mark.long), 20_000])
 def test_limits_of_files_are_sentences_and_nothing_is_lost(workplace, spawner, limit):
     before = tree_bytes("old.zarr")
     answer, answers = spawner.Pipe(duplex=False)

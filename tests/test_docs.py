@@ -289,6 +289,7 @@ def test_the_page_on_the_command_line_has_every_command(capsys):
     assert sorted(shown) == sorted(COMMANDS) == sorted(re.findall(r"^## (\w[\w-]*)$", page, re.MULTILINE))
 
 
+@pytest.mark.long
 def test_the_sample_is_what_its_script_makes(tmp_path, monkeypatch):
     make_sample = loaded(ROOT / "tests" / "data" / "make_sample.py")
     monkeypatch.setattr(make_sample, "HERE", tmp_path)

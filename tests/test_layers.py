@@ -1,5 +1,6 @@
 """Imports go downwards, each library has its importers, and `import zstruct` stays light."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ OFFENCES = {
     "Torch is for the tensor side alone": ("loading/reader", "import torch"),
 }  # fmt: skip
 
+LONG = pytest.mark.long
 HEAVY = ("torch", "numba", "dask", "ase", "zarr", "xarray", "scipy", "pandas", "matplotlib")
 
 
@@ -67,16 +69,30 @@ def test_importing_zstruct_is_quick():
     ("code", "absent"),
     [
         ("import zstruct; zstruct.build", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
-        ("import zstruct; zstruct.sources.expand", {"torch", "numba", "dask", "ase", "zarr"}),
+        pytest.param(
+            "import zstruct; zstruct.sources.expand", {"torch", "numba", "dask", "ase", "zarr"}, marks=LONG
+        ),
         ("import zstruct; zstruct.open", {"torch", "numba", "ase", "matplotlib"}),
-        ("import zstruct; zstruct.split", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
+        pytest.param(
+            "import zstruct; zstruct.split",
+            {"torch", "numba", "dask", "ase", "xarray", "zarr"},
+            marks=LONG,
+        ),
         (
             "import zstruct; zstruct.StructureReader",
             {"torch", "numba", "dask", "ase", "xarray", "zarr", "scipy"},
         ),
         ("import zstruct; zstruct.ZarrStructureDataset", {"numba", "dask", "ase", "xarray", "zarr"}),
-        ("import zstruct; zstruct.fit_references", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
-        ("import zstruct; zstruct.statistics", {"torch", "numba", "dask", "ase", "xarray", "zarr"}),
+        pytest.param(
+            "import zstruct; zstruct.fit_references",
+            {"torch", "numba", "dask", "ase", "xarray", "zarr"},
+            marks=LONG,
+        ),
+        pytest.param(
+            "import zstruct; zstruct.statistics",
+            {"torch", "numba", "dask", "ase", "xarray", "zarr"},
+            marks=LONG,
+        ),
         ("import zstruct.cli", {"torch", "numba", "dask", "ase", "zarr", "xarray"}),
     ],
 )
@@ -140,14 +156,31 @@ def test_an_offence_is_known_for_each_contract():
     assert set(OFFENCES) == {contract["name"] for contract in SETTINGS["contracts"]}
 
 
+@contextlib.contextmanager
+def _offending(package, contracts):
+    """Have the modules of a package do what these contracts forbid."""
+    before = {}
+    for contract in contracts:
+        module, offence = OFFENCES[contract]
+        file = package / "zstruct" / f"{module}.py"
+        before.setdefault(file, file.read_text())
+        file.write_text(f"{file.read_text()}\n\ndef _offence():\n    {offence}\n")
+    try:
+        yield
+    finally:
+        for file, text in before.items():
+            file.write_text(text)
+
+
+def test_all_contracts_can_be_broken(package):
+    pytest.importorskip("importlinter")
+    with _offending(package, OFFENCES):
+        assert _broken(package) == set(OFFENCES)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("contract", OFFENCES)
 def test_contracts_are_broken_by_what_they_forbid(package, contract):
     pytest.importorskip("importlinter")
-    module, offence = OFFENCES[contract]
-    file = package / "zstruct" / f"{module}.py"
-    text = file.read_text()
-    file.write_text(f"{text}\n\ndef _offence():\n    {offence}\n")
-    try:
+    with _offending(package, [contract]):
         assert contract in _broken(package)
-    finally:
-        file.write_text(text)
