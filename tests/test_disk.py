@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -252,8 +253,17 @@ def in_memory(file, size):
     return True
 
 
-def test_a_file_is_loaded_into_memory(tmp_path):
-    path = tmp_path / "rows"
+@pytest.fixture
+def on_disk(tmp_path):
+    """A folder that is on a disk, where there is one: those of other tests may be in memory."""
+    with tempfile.TemporaryDirectory(
+        dir="/var/tmp" if os.access("/var/tmp", os.W_OK) else tmp_path
+    ) as folder:
+        yield Path(folder)
+
+
+def test_a_file_is_loaded_into_memory(on_disk):
+    path = on_disk / "rows"
     content = np.random.default_rng(0).bytes(3_000_001)
     path.write_bytes(content)
     with open(path, "rb") as file:
