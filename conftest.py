@@ -25,12 +25,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Thousands of stores are written, and each is waited for until it is on the disk, if there is one.
 MEMORY, ROOM = "/dev/shm", 8 << 30
+OURS = None  # what is removed when all passed
 if "TMPDIR" not in os.environ and os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > ROOM:
-    os.environ["TMPDIR"], tempfile.tempdir = MEMORY, None
+    OURS = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="zstruct-", dir=MEMORY)
 
 # What an example takes says nothing: kernels are compiled and modules imported in it, and machines are busy.
 settings.register_profile("zstruct", deadline=None)
 settings.load_profile("zstruct")
+
+FAILED = pytest.StashKey[bool]()
 
 WITHOUT_TORCH = find_spec("torch") is None
 # Their examples make tensors.
@@ -95,6 +98,18 @@ def pytest_collection_finish():
     """Let alone what is there by now: many tests collect garbage, and look for it among what they made."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure(config):
+    """Give the memory of temporary files back; those of tests that failed stay."""
+    if OURS is not None and not config.stash.get(FAILED, False):
+        shutil.rmtree(OURS, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Remember whether something failed."""
+    session.config.stash[FAILED] = exitstatus == pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
