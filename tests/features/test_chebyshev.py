@@ -58,8 +58,8 @@ def vjp(descriptor, packed, gradient):
     return positions, strain
 
 
-def written_out(descriptor, packed, neighbors):
-    """The features by the formulae of the paper, with a loop over pairs of neighbours."""
+def written_out(descriptor, packed, neighbors, atoms=slice(None)):
+    """The features of atoms by the formulae of the paper, with a loop over pairs of neighbours."""
     symbols = [ase.data.atomic_numbers[symbol] for symbol in descriptor.species]
     spin = dict(zip(symbols, SPINS[len(symbols)], strict=True))
     radial, angular = np.arange(descriptor.rad_order + 1), np.arange(descriptor.ang_order + 1)
@@ -68,7 +68,7 @@ def written_out(descriptor, packed, neighbors):
         return 0.5 * (np.cos(np.pi * r / radius) + 1) if r < radius else 0.0
 
     rows = []
-    for start, stop in itertools.pairwise(neighbors.offsets.tolist()):
+    for start, stop in list(itertools.pairwise(neighbors.offsets.tolist()))[atoms]:
         sums = np.zeros((2, len(radial) + len(angular)))
         near = [k for k in range(start, stop) if neighbors.distances[k] > descriptor.min_cutoff]
         for k in near:
@@ -164,7 +164,7 @@ def test_values_are_the_formulae_written_out(descriptor):
     np.testing.assert_allclose(found, written_out(descriptor, packed, neighbors), atol=1e-11, rtol=1e-11)
 
 
-def test_values_of_a_crystal_with_hundreds_of_neighbours():
+def test_values_of_a_crystal_with_hundreds_of_neighbours(long_run):
     descriptor = Chebyshev(["Ti", "O"], 5, 7.0, 4, 7.5)
     packed = Structures.of(crystal())
     neighbors = neighbor_list(packed, descriptor.cutoff)
@@ -172,7 +172,9 @@ def test_values_of_a_crystal_with_hundreds_of_neighbours():
 
     found = descriptor.values(packed, neighbors)
 
-    np.testing.assert_allclose(found, written_out(descriptor, packed, neighbors), atol=1e-9, rtol=1e-11)
+    some = slice(None) if long_run else slice(1)
+    expected = written_out(descriptor, packed, neighbors, some)
+    np.testing.assert_allclose(found[some], expected, atol=1e-9, rtol=1e-11)
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=str)

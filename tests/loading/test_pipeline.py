@@ -189,12 +189,12 @@ def test_random_transforms_depend_on_the_epoch_only(plain, options):
 @pytest.mark.parametrize("options", [{"threads": 0}, {"threads": Threads(1, ahead=2)}, {"num_workers": 1}])
 def test_loaders_of_one_dataset_have_epochs_of_their_own(plain, options):
     data = ZarrStructureDataset(plain.path, ["positions"], transform=transforms.RandomRotation(seed=3))
-    undisturbed = list(data.loader(7, **options))
+    undisturbed = list(data.loader(20, **options))
 
     found = []
-    for batch in data.loader(7, **options):
+    for batch in data.loader(20, **options):
         found.append(batch)
-        other = data.loader(7, **options)
+        other = data.loader(20, **options)
         other.set_epoch(9)
         next(iter(other))
         data.set_epoch(4)

@@ -24,6 +24,9 @@ size = zstruct.loading.Batches(16, bucket=32)
 layout = functools.partial(zstruct.layouts.physnet, as_numpy=True)
 batches = list(zstruct.StructureReader({str(plain.path)!r}).batches(size, True, layout=layout))
 reader[0], reader[:5].take([0, -1])
+packed = zstruct.StructureReader({str(plain.path)!r}, ["numbers", "positions", "energy"]).take([3, 0])
+for layout in (zstruct.layouts.graph, zstruct.layouts.padded, zstruct.layouts.physnet):
+    assert all(type(array).__module__ == "numpy" for array in layout(packed, as_numpy=True).values())
 assert len(batches) == 4 and batches[0]["R"].shape[1] == 3
 assert "torch" not in sys.modules
 assert "zarr" not in sys.modules

@@ -1,12 +1,11 @@
 """Seeds, and the numbers that structures draw by."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests.kills import ended
 from tests.transforms.batches import RANDOM, arrays_of, make_batch, same
 from zstruct.batch.packed import Sample
 from zstruct.transforms import (
@@ -80,15 +79,16 @@ def test_a_sample_draws_as_in_a_batch(transform):
     np.testing.assert_array_equal(alone["positions"], whole[2]["positions"])
 
 
-def test_the_same_in_another_process():
-    code = """
-import sys
-import numpy as np
-from zstruct.transforms import AddNoise, RandomRotation
-sample = {"positions": np.arange(30.0).reshape(10, 3)}
-moved = AddNoise(0.3, seed=2)(RandomRotation(seed=1)(sample, 3), 3)["positions"]
-sys.stdout.buffer.write(moved.tobytes())
-"""
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    here = AddNoise(0.3, seed=2)(RandomRotation(seed=1)({"positions": np.arange(30.0).reshape(10, 3)}, 3), 3)
-    assert there == here["positions"].tobytes()
+def _moved():
+    sample = {"positions": np.arange(30.0).reshape(10, 3)}
+    return AddNoise(0.3, seed=2)(RandomRotation(seed=1)(sample, 3), 3)["positions"].tobytes()
+
+
+def _move(results):
+    results.put(_moved())
+
+
+def test_the_same_in_another_process(spawner):
+    results = spawner.SimpleQueue()
+    assert ended(spawner, _move, results) == 0
+    assert results.get() == _moved()
