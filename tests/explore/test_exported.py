@@ -1,5 +1,7 @@
 """`ds.zs.export`: the structures of a Dataset, in its order and with its values."""
 
+import shutil
+
 import ase.io
 import numpy as np
 import pytest
@@ -27,9 +29,9 @@ class Seen(Exporter):
         pass
 
 
-@pytest.fixture
-def store(tmp_path):
-    frames = []
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    path, frames = tmp_path_factory.mktemp("exported") / "a.zarr", []
     for k, name in enumerate(["H2O", "CO2", "CH4", "C2H6", "H2"] * 2):
         atoms = molecule(name) if k % 3 else bulk("Cu", cubic=True)
         if k % 4:
@@ -38,8 +40,13 @@ def store(tmp_path):
             atoms.info |= {"config_type": "ab"[k % 2], "<R2>": 1.5 * k, "n": k}
         atoms.arrays["site"] = np.array(["x", "y"])[np.arange(len(atoms)) % 2]
         frames.append(atoms)
-    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
-    return tmp_path / "a.zarr"
+    zstruct.build(frames, path, progress=False)
+    return path
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "a.zarr")
 
 
 def given(data, folder, **options):

@@ -1,4 +1,5 @@
 import errno
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,13 +23,19 @@ def labelled(atoms, k):
     return atoms
 
 
-@pytest.fixture
-def store(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "a.zarr"
     frames = [labelled(molecule("H2O") if k % 3 else bulk("Cu"), k) for k in range(20)]
     frames[4].calc = None
     del frames[5].info["k"]
-    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
-    return tmp_path / "a.zarr"
+    zstruct.build(frames, path, progress=False)
+    return path
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "a.zarr")
 
 
 class Blocks(Exporter):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zstruct
-from tests.conftest import random_atoms
+from tests.conftest import random_atoms, shrink_chunks
 from zstruct.errors import InputError
 
 # Servers and clients leave sockets to the garbage collector.
@@ -14,13 +14,23 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 
+_OTHERS = ["deepmd-npy", "mtp-cfg", "xsf"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Forty structures in small shards, with a split."""
+    rng, path = np.random.default_rng(20261120), tmp_path_factory.mktemp("inputs") / "a.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        zstruct.build([random_atoms(rng) for _ in range(40)], path, progress=False)
+    zstruct.split(path, {"train": [30, 2, 7], "test": [1]}, name="default")
+    return path
+
 
 @pytest.fixture
-def store(tmp_path, rng, small_chunks):
-    frames = [random_atoms(rng) for _ in range(40)]
-    zstruct.build(frames, tmp_path / "a.zarr", progress=False)
-    zstruct.split(tmp_path / "a.zarr", {"train": [30, 2, 7], "test": [1]}, name="default")
-    return tmp_path / "a.zarr"
+def store(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "a.zarr")
 
 
 def exported(data, folder, **options):
@@ -44,9 +54,12 @@ def test_behind_http(store, served_folder, tmp_path):
     assert exported(url, tmp_path, **chosen) == exported(store, tmp_path, **chosen)
 
 
-def test_behind_s3(store, bucket, tmp_path):
+def test_behind_s3(bucket, tmp_path, rng):
     import s3fs
 
+    store = tmp_path / "a.zarr"
+    zstruct.build([random_atoms(rng) for _ in range(9)], store, progress=False)
+    zstruct.split(store, {"train": [7, 2]}, name="default")
     s3fs.S3FileSystem().put(str(store), f"{bucket}/a.zarr", recursive=True)
     url = f"s3://{bucket}/a.zarr"
     assert exported(url, tmp_path) == exported(store, tmp_path)
@@ -93,7 +106,9 @@ def test_options_for_urls_are_for_what_is_opened_here(store, tmp_path):
             zstruct.export(data, tmp_path / "out.xyz", progress=False, **options)
 
 
-@pytest.mark.parametrize("format", ["xyz", "npz", "deepmd-npy", "mtp-cfg", "xsf"])
+@pytest.mark.parametrize(
+    "format", ["xyz", "npz", *(pytest.param(name, marks=pytest.mark.long) for name in _OTHERS)]
+)
 def test_one_large_structure_among_small_ones(tmp_path, format):
     from ase import Atoms
 

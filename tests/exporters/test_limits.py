@@ -44,6 +44,9 @@ FILES = {
     "parquet": ("a.parquet", {}),
 }
 
+# What these share with others is most of what they are: with xyz, ase-db, npz and hdf5.
+ALIKE = ["extxyz", "traj", "aselmdb", "npz-ragged", "hdf5-flat", "mace-hdf5"]
+OTHERS = [name for name in FILES if name not in ALIKE]
 
 SHARED = ["3bpa_train_300K", "carbon_reduced_100", "qm7x_reduced_100"]
 
@@ -265,55 +268,89 @@ def random_frames(draw):
     return frames
 
 
-@pytest.mark.parametrize("format", FILES)
+@pytest.mark.parametrize(
+    "formats",
+    [
+        *(OTHERS[k::3] for k in range(3)),
+        *(pytest.param(ALIKE[k::3], marks=pytest.mark.long) for k in range(3)),
+    ],
+    ids=" ".join,
+)
 @settings(
     max_examples=4,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a build takes minutes
     suppress_health_check=list(HealthCheck),
 )
 @given(frames=random_frames())
-def test_random_stores_come_back(tmp_path, format, frames):
+def test_random_stores_come_back(tmp_path, formats, frames):
     try:
         zstruct.build(frames, tmp_path / "a.zarr", progress=False, overwrite=True)
     except InputError:  # random structures may contradict one another
         return
-    there_and_back(tmp_path / "a.zarr", tmp_path, format)
+    for format in formats:
+        there_and_back(tmp_path / "a.zarr", tmp_path, format)
+
+
+@pytest.fixture(scope="module")
+def of_units(tmp_path_factory):
+    """A store whose file says units of its own."""
+    folder = tmp_path_factory.mktemp("units")
+    atoms = molecule("H2O")
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.ones((3, 3)))
+    with ase.db.connect(folder / "a.db") as database:
+        database.metadata = {"units": {"gap": "Hartree", "charge spread": "e nm"}}
+        database.write(atoms, data={"gap": 0.5, "charge spread": np.array([1.0, 2.0, 3.0])})
+    zstruct.build(folder / "a.db", folder / "a.zarr", progress=False)
+    assert zstruct.Store(folder / "a.zarr").fields["gap"].unit == "Hartree"
+    return folder / "a.zarr"
 
 
 @pytest.mark.parametrize("format", FILES)
-def test_units_of_ones_own_come_back(tmp_path, format):
-    atoms = molecule("H2O")
-    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.ones((3, 3)))
-    with ase.db.connect(tmp_path / "a.db") as database:
-        database.metadata = {"units": {"gap": "Hartree", "charge spread": "e nm"}}
-        database.write(atoms, data={"gap": 0.5, "charge spread": np.array([1.0, 2.0, 3.0])})
-    zstruct.build(tmp_path / "a.db", tmp_path / "a.zarr", progress=False)
-    assert zstruct.Store(tmp_path / "a.zarr").fields["gap"].unit == "Hartree"
-    report = there_and_back(tmp_path / "a.zarr", tmp_path, format)
+def test_units_of_ones_own_come_back(tmp_path, of_units, format):
+    report = there_and_back(of_units, tmp_path, format)
     assert {"gap", "the unit of gap"} & set(report.lost) or format.startswith(
         ("npz", "hdf5", "ase", "parquet")
     )
 
 
-@pytest.mark.parametrize("format", FILES)
-def test_bytes_that_are_no_text_and_what_is_no_number_come_back_or_are_said(tmp_path, format):
+@pytest.fixture(scope="module")
+def of_bytes(tmp_path_factory):
+    """A store of texts that are no texts, and of what is no number."""
+    path = tmp_path_factory.mktemp("bytes") / "a.zarr"
     atoms = molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.ones((3, 3)))
     atoms.info = {"config_type": "caf\udce9", "comment": "\udce9 a", "note": "\udcff", "na\udcefve": 1.5}
     atoms.info |= {"limit": np.nan, "least": -np.inf}
     atoms.arrays["site"] = np.array(["a\udce9", "b", "c"])
-    zstruct.build([atoms], tmp_path / "a.zarr", progress=False)
-    assert there_and_back(tmp_path / "a.zarr", tmp_path, format) is not None
+    zstruct.build([atoms], path, progress=False)
+    return path
 
 
 @pytest.mark.parametrize("format", FILES)
-def test_single_precision_comes_back(tmp_path, format):
-    sample = f"{DATA}/sample/surfaces.xyz@:6"
-    zstruct.build(sample, tmp_path / "a.zarr", encoding="float32", progress=False)
-    assert there_and_back(tmp_path / "a.zarr", tmp_path, format, encoding="float32") is not None
+def test_bytes_that_are_no_text_and_what_is_no_number_come_back_or_are_said(tmp_path, of_bytes, format):
+    assert there_and_back(of_bytes, tmp_path, format) is not None
 
 
-@pytest.mark.parametrize(("k", "name"), [*enumerate(SHARED)])
+@pytest.fixture(scope="module")
+def in_single_precision(tmp_path_factory):
+    """A store of 32-bit numbers."""
+    path = tmp_path_factory.mktemp("single") / "a.zarr"
+    zstruct.build(f"{DATA}/sample/surfaces.xyz@:6", path, encoding="float32", progress=False)
+    return path
+
+
+@pytest.mark.parametrize("format", [*OTHERS, *(pytest.param(name, marks=pytest.mark.long) for name in ALIKE)])
+def test_single_precision_comes_back(tmp_path, in_single_precision, format):
+    assert there_and_back(in_single_precision, tmp_path, format, encoding="float32") is not None
+
+
+@pytest.mark.parametrize(
+    ("k", "name"),
+    [
+        pytest.param(k, name, marks=pytest.mark.long if "carbon" in name else ())
+        for k, name in enumerate(SHARED)
+    ],
+)
 def test_shared_data_come_back(shared_data, tmp_path, k, name):
     """Each of them in a third of the formats."""
     zstruct.build(f"{shared_data / name}.xyz@:6", tmp_path / "a.zarr", encoding="decimal", progress=False)
