@@ -252,7 +252,7 @@ def test_accidents(tmp_path: Path, name: str, long_run: bool) -> None:
     intact = shown(read(path, kind))
     assert "InputError" not in intact
     rng = random.Random(name)
-    n = 3000 if long_run else 30
+    n = 3000 if long_run else 12
     refusals, n_bad, slowest = [], 0, 0.0
     with warnings.catch_warnings(), bounded():
         warnings.simplefilter("error")

@@ -1,6 +1,7 @@
 """Some frames of a file, as Python takes some of a list, whatever reads them and however it is cut."""
 
 import gzip
+import shutil
 
 import ase.io
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zstruct
-from tests.conftest import extxyz_text
+from tests.conftest import extxyz_text, random_atoms
 from zstruct.errors import InputError
 from zstruct.sources import source as source_module
 from zstruct.sources.frames import SlicedSource, frames_of, split_name
@@ -18,15 +19,33 @@ from zstruct.sources.xyz import source as xyz_module
 from zstruct.sources.xyz.source import XYZSource
 
 
+@pytest.fixture(scope="module")
+def structures():
+    rng = np.random.default_rng(20261120)
+    return [random_atoms(rng) for _ in range(30)]
+
+
 @pytest.fixture
-def files(tmp_path, frames):
+def frames(structures):
+    return structures
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, structures):
     """The thirty structures in formats that are cut into slices, streamed, or read by ASE."""
-    text = extxyz_text(frames)
-    (tmp_path / "a.xyz").write_text(text)
-    (tmp_path / "b.xyz.gz").write_bytes(gzip.compress(text.encode()))
-    ase.io.write(tmp_path / "c.traj", frames)
-    ase.io.write(tmp_path / "d.db", frames)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("frames")
+    text = extxyz_text(structures)
+    (folder / "a.xyz").write_text(text)
+    (folder / "b.xyz.gz").write_bytes(gzip.compress(text.encode()))
+    ase.io.write(folder / "c.traj", structures)
+    ase.io.write(folder / "d.db", structures)
+    return folder
+
+
+@pytest.fixture
+def files(written, tmp_path):
+    """A folder of these files, which may be changed."""
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Inputs behind URLs: the same stores as from files, and sentences where something is in the way."""
 
 import contextlib
+import functools
 import gc
 import gzip
 import http.server
@@ -19,13 +20,13 @@ import numpy as np
 import pytest
 
 import zstruct
-from tests.conftest import extxyz_text
+from tests.conftest import extxyz_text, random_atoms
 from tests.servers import SECONDS_BETWEEN_LOOKS
 from zstruct.errors import ChangedInputError, InputError, StoreAccessError
 from zstruct.sources import source as source_module
 from zstruct.sources.content import content_of
 from zstruct.sources.inputs import expand
-from zstruct.sources.remote import is_pattern, told
+from zstruct.sources.remote import _ANSWERS, is_pattern, told
 from zstruct.sources.xyz import source as xyz_module
 
 # The servers and their clients leave sockets to the garbage collector.
@@ -83,12 +84,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server():
-    """A server on loopback; its files are a dictionary."""
+@pytest.fixture(scope="module")
+def answering():
+    """A server on loopback."""
     pytest.importorskip("aiohttp")
     found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    found.files, found.asked, found.parts, found.status, found.word = {}, [], True, 0, ""
     found.url = f"http://127.0.0.1:{found.server_port}"
     thread = threading.Thread(target=found.serve_forever, args=(SECONDS_BETWEEN_LOOKS,))
     thread.start()
@@ -96,12 +96,21 @@ def server():
     found.shutdown()
     found.server_close()
     thread.join()
+    gc.collect()
+
+
+@pytest.fixture
+def server(answering):
+    """A server on loopback; its files are a dictionary."""
     from fsspec.implementations.http import HTTPFileSystem
 
+    found = answering
+    found.files, found.asked, found.parts, found.status, found.word = {}, [], True, 0, ""
+    yield found
+    _ANSWERS.clear()
     HTTPFileSystem.clear_instance_cache()
     if "s3fs" in sys.modules:
         sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
-    gc.collect()
 
 
 @pytest.fixture
@@ -131,40 +140,50 @@ def database(path, frames):
 
 
 EXPORTED = {"e.parquet": "pyarrow", "f.h5": "h5py", "g.npz": "numpy"}
+FORMATS = ["a.xyz", "b.xyz.gz", "c.traj", "d.db", *EXPORTED]
 
 
-def in_format(name, frames, tmp_path):
-    """Return a file of structures of a format that `zstruct.export` writes."""
-    pytest.importorskip(EXPORTED[name])
-    zstruct.build(frames, tmp_path / "all.zarr", progress=False)
-    zstruct.export(tmp_path / "all.zarr", tmp_path / name, exclude=["source", "frame"], progress=False)
-    return (tmp_path / name).read_bytes()
+@pytest.fixture(scope="module")
+def in_format(tmp_path_factory):
+    """What returns a file with the structures of `frames` by its name; each is made once."""
+    folder, rng = tmp_path_factory.mktemp("formats"), np.random.default_rng(20261120)
+    frames = [random_atoms(rng) for _ in range(30)]
+
+    @functools.cache
+    def store():
+        zstruct.build(frames, folder / "all.zarr", progress=False)
+        return folder / "all.zarr"
+
+    @functools.cache
+    def made(name):
+        if name == "d.db":
+            return database(folder / name, frames)
+        if name == "c.traj":
+            ase.io.write(folder / name, frames)
+        elif name in EXPORTED:
+            pytest.importorskip(EXPORTED[name])
+            zstruct.export(store(), folder / name, exclude=["source", "frame"], progress=False)
+        else:
+            text = extxyz_text(frames).encode()
+            return gzip.compress(text) if name.endswith(".gz") else text
+        return (folder / name).read_bytes()
+
+    return made
 
 
-def in_all_formats(frames, tmp_path):
-    """Return files by name, each with the structures in it."""
-    text = extxyz_text(frames).encode()
-    traj = io.BytesIO()
-    ase.io.write(traj, frames, format="traj")
-    return {
-        "a.xyz": (text, frames),
-        "b.xyz.gz": (gzip.compress(text), frames),
-        "c.traj": (traj.getvalue(), frames),
-        "d.db": (database(tmp_path / "d.db", frames), frames),
-    }
-
-
-@pytest.mark.parametrize("parts", [True, False])
-@pytest.mark.parametrize("name", ["a.xyz", "b.xyz.gz", "c.traj", "d.db", *EXPORTED])
-def test_formats_over_http(server, tmp_path, frames, small_slices, name, parts):
-    if name in EXPORTED:
-        data, expected = in_format(name, frames, tmp_path), frames
-    else:
-        data, expected = in_all_formats(frames, tmp_path)[name]
-    server.files["/" + name], server.parts = data, parts
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        *((name, True) for name in FORMATS),
+        *((name, False) for name in ("a.xyz", "d.db", "f.h5")),
+        *(pytest.param(name, False, marks=pytest.mark.long) for name in FORMATS if name[0] not in "adf"),
+    ],
+)
+def test_formats_over_http(server, tmp_path, frames, in_format, small_slices, name, parts):
+    server.files["/" + name], server.parts = in_format(name), parts
     url = f"{server.url}/{name}"
     report, store = built(url, tmp_path)
-    same(store, expected)
+    same(store, frames)
     assert set(store["source"].values.tolist()) == {url}
     if name == "a.xyz":
         assert len(expand(url)[0][0].scan()) > 3
@@ -185,8 +204,10 @@ def test_requests_that_fail_keep_nothing_alive(server):
 
 
 @pytest.mark.parametrize("name", ["f.h5", "e.parquet", "g.npz"])
-def test_the_same_call_goes_on_after_a_server_failed(server, tmp_path, frames, monkeypatch, name, long_run):
-    server.files["/" + name] = in_format(name, frames, tmp_path)
+def test_the_same_call_goes_on_after_a_server_failed(
+    server, tmp_path, frames, in_format, monkeypatch, name, long_run
+):
+    server.files["/" + name] = in_format(name)
     answer = Answer.answer
 
     def failing(self, *, body):
@@ -198,7 +219,7 @@ def test_the_same_call_goes_on_after_a_server_failed(server, tmp_path, frames, m
     built(f"{server.url}/{name}", tmp_path)
     n, url = len(server.asked), f"{server.url}/{name}"
     assert n > 3
-    for k in range(n) if long_run else random.sample(range(n), 2):
+    for k in range(n) if long_run else random.sample(range(n), 1):
         server.asked.clear()
         failing.after = k
         with contextlib.suppress(StoreAccessError):
@@ -213,26 +234,32 @@ def test_xsf_over_http(server, tmp_path):
     assert store.energy.values.tolist() == [-4.5]
 
 
-@pytest.mark.parametrize("name", ["a.xyz", "b.xyz.gz", "c.traj", "d.db"])
-def test_formats_in_a_bucket(bucket, tmp_path, frames, small_slices, name):
+@pytest.mark.parametrize(
+    "name",
+    ["a.xyz", "d.db", *(pytest.param(name, marks=pytest.mark.long) for name in ("b.xyz.gz", "c.traj"))],
+)
+def test_formats_in_a_bucket(bucket, tmp_path, frames, in_format, small_slices, name):
     import s3fs
 
-    data, expected = in_all_formats(frames, tmp_path)[name]
-    s3fs.S3FileSystem().pipe(f"{bucket}/{name}", data)
+    s3fs.S3FileSystem().pipe(f"{bucket}/{name}", in_format(name))
     _, store = built(f"s3://{bucket}/{name}", tmp_path)
-    same(store, expected)
+    same(store, frames)
 
 
-def test_worker_processes_open_files_themselves(bucket, tmp_path, frames, monkeypatch):
-    import s3fs
-
+@pytest.mark.parametrize("where", ["server", pytest.param("bucket", marks=pytest.mark.long)])
+def test_worker_processes_open_files_themselves(request, where, tmp_path, frames, monkeypatch):
+    place = request.getfixturevalue(where)
     monkeypatch.setattr(importlib.import_module("zstruct.building.making"), "_PROCESSES_FROM", 0)
     for k in range(3):
         traj = io.BytesIO()
         ase.io.write(traj, frames[10 * k : 10 * k + 10], format="traj")
-        s3fs.S3FileSystem().pipe(f"{bucket}/{k}.traj", traj.getvalue())
+        if where == "server":
+            place.files[f"/{k}.traj"] = traj.getvalue()
+        else:
+            importlib.import_module("s3fs").S3FileSystem().pipe(f"{place}/{k}.traj", traj.getvalue())
     monkeypatch.setattr("zstruct.building.manifest._JOB_BYTES", 0)
-    _, store = built([f"s3://{bucket}/{k}.traj" for k in range(3)], tmp_path, workers=2)
+    root = place.url if where == "server" else f"s3://{place}"
+    _, store = built([f"{root}/{k}.traj" for k in range(3)], tmp_path, workers=2)
     same(store, frames)
 
 

@@ -28,6 +28,10 @@ from zstruct.sources.registry import _READERS
 from zstruct.store.store import Store
 
 _KINDS = [*PACKED, ".zip"]
+# What packs a tar archive is the same for all that is in it: one of them, and the others in long runs.
+_FEW = [".tar", ".tar.gz"]
+_TARS = [kind if kind in _FEW else pytest.param(kind, marks=pytest.mark.long) for kind in PACKED]
+_SWEPT = [*_TARS, ".zip"]
 
 
 def _write(folder, kind, files):
@@ -62,7 +66,7 @@ def test_members_are_read_in_their_order(tmp_path, kind):
     zstruct.verify(tmp_path / "s.zarr")
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_store_is_that_of_the_files(tmp_path, kind, workers, monkeypatch):
     monkeypatch.setattr(calls, "_MEMBERS", 3)
@@ -79,7 +83,7 @@ def test_the_store_is_that_of_the_files(tmp_path, kind, workers, monkeypatch):
         np.testing.assert_array_equal(store.read(name), other.read(name))
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_all_formats_may_be_inside(tmp_path, kind):
     atoms = Atoms("OH", [[0, 0, 0], [0, 0, 1.0]], cell=[9, 9, 9], pbc=True)
     atoms.calc = SinglePointCalculator(atoms, energy=-1.5, forces=np.ones((2, 3)))
@@ -99,7 +103,7 @@ def test_all_formats_may_be_inside(tmp_path, kind):
     assert store.read("frame").tolist() == [0, 1, 0, 1, 2, 0, 0, 0, 1]
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_what_is_no_input_is_left_out_and_said(tmp_path, kind):
     files = [
         ("README", b"hello"),
@@ -123,7 +127,7 @@ def test_what_is_no_input_is_left_out_and_said(tmp_path, kind):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_names_that_are_there_twice_are_two_inputs(tmp_path, kind):
     files = [("a.xyz", frame(1)), ("b.xyz", frame(2)), ("a.xyz", frame(3)), ("a.xyz", frame(4))]
     _, store, sources = _built(_write(tmp_path, kind, files), tmp_path / "s.zarr")
@@ -132,7 +136,7 @@ def test_names_that_are_there_twice_are_two_inputs(tmp_path, kind):
     assert sources == [f"data{kind}::{name}" for name in names]
 
 
-@pytest.mark.parametrize("kind", list(PACKED))
+@pytest.mark.parametrize("kind", _TARS)
 def test_links_and_devices_do_no_harm(tmp_path, kind):
     items = [("a.xyz", frame(1))]
     for name, type in (("b.xyz", tarfile.SYMTYPE), ("c.xyz", tarfile.LNKTYPE), ("d.xyz", tarfile.CHRTYPE)):
@@ -145,7 +149,7 @@ def test_links_and_devices_do_no_harm(tmp_path, kind):
     assert whys == ["b.xyz (a link)", "c.xyz (a link)", "d.xyz (a device)"]
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_a_bad_member_is_named_or_skipped(tmp_path, kind):
     files = [
         *files_of(3),
@@ -164,7 +168,7 @@ def test_a_bad_member_is_named_or_skipped(tmp_path, kind):
     ]
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_archives_of_nothing_known_are_refused(tmp_path, kind):
     path = _write(tmp_path, kind, [("README", b"a"), ("x.dat", b"b")])
     with pytest.raises(InputError, match=r"none of its members is known by its name \(README, x.dat\)"):
@@ -174,7 +178,7 @@ def test_archives_of_nothing_known_are_refused(tmp_path, kind):
         zstruct.build(path, tmp_path / "s.zarr", progress=False)
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_readers_that_are_named_read_every_member(tmp_path, kind):
     path = _write(tmp_path, kind, [("a.dat", frame(1)), ("b", frame(2))])
     _, store, _ = _built(path, tmp_path / "s.zarr", reader="xyz")
@@ -183,7 +187,9 @@ def test_readers_that_are_named_read_every_member(tmp_path, kind):
     assert store.read("energy").tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize(
+    "kind", [".tar.gz", *(pytest.param(kind, marks=pytest.mark.long) for kind in _KINDS if kind != ".tar.gz")]
+)
 def test_readers_of_users_are_known_inside_and_in_workers(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(importlib.import_module("zstruct.building.making"), "_PROCESSES_FROM", 0)
     monkeypatch.setattr(module, "_SLICE_MEMBERS", 2)
@@ -220,7 +226,7 @@ def test_frames_behind_an_at_are_of_no_archive(tmp_path):
         expand(f"{path}@:2")
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_of_vasp_runs_the_best_file_is_read(tmp_path, kind, monkeypatch):
     poscar = b"H\n1.0\n9 0 0\n0 9 0\n0 0 9\nH\n1\nCartesian\n0 0 0\n"
     files = [("run/CONTCAR", poscar), ("run/POSCAR", poscar), ("x/POSCAR", poscar), ("a.xyz", frame(1))]
@@ -229,7 +235,7 @@ def test_of_vasp_runs_the_best_file_is_read(tmp_path, kind, monkeypatch):
     assert [entry.partition("::")[2] for entry in report.ignored] == ["run/POSCAR"]
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_large_members_pass_without_being_held(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(contents, "_HELD", 1000)
     xyz = b"".join(frame(k, 5) for k in range(200))
@@ -373,7 +379,7 @@ def test_members_that_lie_over_each_other_are_refused(tmp_path):
         zstruct.build(path, tmp_path / "s.zarr", progress=False)
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_archives_behind_urls_are_read(tmp_path, kind):
     fsspec = pytest.importorskip("fsspec")
     with fsspec.filesystem("memory").open(f"/archives/data{kind}", "wb") as file:
@@ -383,7 +389,7 @@ def test_archives_behind_urls_are_read(tmp_path, kind):
     assert isinstance(expand(f"memory://archives/data{kind}")[0][0].content, RemoteContent)
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_a_change_of_the_archive_is_noticed(tmp_path, kind):
     path = _write(tmp_path, kind, files_of(3))
 
@@ -395,7 +401,7 @@ def test_a_change_of_the_archive_is_noticed(tmp_path, kind):
         zstruct.build(path, tmp_path / "s.zarr", filters=where, progress=False)
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _SWEPT)
 def test_builds_are_the_same_whatever_the_workers(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(calls, "_MEMBERS", 2)
     path = _write(tmp_path, kind, files_of(30))
