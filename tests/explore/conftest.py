@@ -49,7 +49,12 @@ def path(tmp_path_factory, structures):
     return out
 
 
-@pytest.fixture
-def ds(path):
-    """Their Dataset."""
+@pytest.fixture(scope="session")
+def opened(path):
     return zstruct.open(path)
+
+
+@pytest.fixture
+def ds(opened):
+    """Their Dataset, which may be changed."""
+    return opened.copy()

@@ -12,6 +12,11 @@ def plain(path, request):
     return xr.open_zarr(path, chunks=request.param)
 
 
+with_dask_at_length = pytest.mark.parametrize(
+    "plain", [None, pytest.param({}, marks=pytest.mark.long)], ids=["numpy", "dask"], indirect=True
+)
+
+
 def test_dimensions(plain, structures):
     assert plain.sizes["structure"] == len(structures)
     assert plain.sizes["atom"] == sum(map(len, structures))
@@ -31,6 +36,7 @@ def test_dtypes_and_units(plain):
     assert plain.offsets.dtype == np.int64
 
 
+@with_dask_at_length
 def test_values(plain, structures):
     edges = plain.offsets.values
 
@@ -51,6 +57,7 @@ def test_missing_is_nan_or_minus_one(plain, structures):
     np.testing.assert_array_equal(plain[plain.n_k.attrs["ancillary_variables"]].values, labelled)
 
 
+@with_dask_at_length
 def test_can_be_written_again(plain, tmp_path):
     plain.drop_encoding().to_zarr(tmp_path / "copy.zarr", zarr_format=3, consolidated=False)
 

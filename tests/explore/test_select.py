@@ -38,15 +38,20 @@ EXPRESSIONS = (
 )
 
 
+@pytest.fixture(scope="module")
+def opened(path, request):
+    return zstruct.open(path, chunks=getattr(request, "param", "atom"))
+
+
 def labels(dataset):
     return dataset.structure.values.tolist()
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-@pytest.mark.parametrize("chunks", ["atom", None, {}])
-def test_a_dataset_selects_what_its_store_does(path, expression, chunks):
+@pytest.mark.parametrize("opened", ["atom", None, {}], indirect=True, ids=str)
+def test_a_dataset_selects_what_its_store_does(path, expression, opened):
     expected = Selection().select(expression).structures(Store(path))
-    found = zstruct.open(path, chunks=chunks).zs.select(expression)
+    found = opened.zs.select(expression)
 
     assert labels(found) == expected.tolist()
     assert found.sizes["atom"] == int(found.n_atoms.sum())

@@ -5,18 +5,23 @@ import pytest
 
 import zstruct
 from tests.building.test_round_trip import assert_same_store
+from tests.conftest import random_atoms, shrink_chunks
 from zstruct import InputError
 from zstruct.store.store import Store
 
 
-@pytest.fixture
-def path(tmp_path, frames, small_chunks):
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    rng, path = np.random.default_rng(20261120), tmp_path_factory.mktemp("write") / "s.zarr"
+    frames = [random_atoms(rng) for _ in range(30)]
     for k, atoms in enumerate(frames):
         atoms.info |= {"config_type": "ab"[k % 2]} | ({"many": k} if k % 3 else {})
         if k % 4 == 0:
             atoms.calc = None
-    zstruct.build(frames, tmp_path / "s.zarr", progress=False)
-    return tmp_path / "s.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        zstruct.build(frames, path, progress=False)
+    return path
 
 
 def test_what_was_selected(path, tmp_path):

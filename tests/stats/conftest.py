@@ -1,12 +1,14 @@
 """Stores to take statistics of."""
 
+import shutil
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import zstruct
-from tests.conftest import random_atoms
+from tests.conftest import random_atoms, shrink_chunks
 
 FRACTIONS = [0.0, 0.1, 0.5, 0.9, 0.999, 1.0]
 
@@ -24,11 +26,23 @@ def built(frames, path):
     return path
 
 
-@pytest.fixture
-def path(tmp_path, rng, small_chunks):
-    """Sixty structures in many shards; some lack everything, some are single atoms."""
+def in_many_shards(frames, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        return built(frames, folder / "frames.zarr")
+
+
+@pytest.fixture(scope="session")
+def sixty(tmp_path_factory):
+    rng = np.random.default_rng(20261120)
     frames = [random_atoms(rng, labels=bool(i % 5)) for i in range(59)]
-    return built([*frames, Atoms("H")], tmp_path / "frames.zarr")
+    return in_many_shards([*frames, Atoms("H")], tmp_path_factory.mktemp("sixty"))
+
+
+@pytest.fixture
+def path(sixty, tmp_path, small_chunks):
+    """Sixty structures in many shards; some lack everything, some are single atoms."""
+    return shutil.copytree(sixty, tmp_path / "frames.zarr")
 
 
 def check_same(a, b):
@@ -50,14 +64,19 @@ def check_same(a, b):
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-11)
 
 
-@pytest.fixture
-def compositions(tmp_path, rng, small_chunks):
-    """Sixty structures of four elements in many shards; every tenth has no energy."""
-    frames = []
+@pytest.fixture(scope="session")
+def of_four_elements(tmp_path_factory):
+    rng, frames = np.random.default_rng(20261120), []
     for i in range(60):
         counts = rng.integers(0, 6, 4)
         counts[rng.integers(4)] += 1
         formula = "".join(f"{s}{n}" for s, n in zip(("H", "C", "O", "Ti"), counts, strict=True) if n)
         energy = counts @ [-13.6, -1029.0, -2042.0, -23000.0] + rng.normal()
         frames.append(labelled(formula, None if i % 10 == 0 else energy))
-    return built(frames, tmp_path / "frames.zarr")
+    return in_many_shards(frames, tmp_path_factory.mktemp("compositions"))
+
+
+@pytest.fixture
+def compositions(of_four_elements, tmp_path, small_chunks):
+    """Sixty structures of four elements in many shards; every tenth has no energy."""
+    return shutil.copytree(of_four_elements, tmp_path / "frames.zarr")
