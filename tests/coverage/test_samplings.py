@@ -1,6 +1,7 @@
 """Samplings: the same structures wherever they are asked for, and vectors as the page says."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -14,11 +15,18 @@ from zstruct.coverage.vectors import vectors_of
 from zstruct.errors import ArgumentTypeError, InputError
 
 
-@pytest.fixture
-def store(tmp_path, rng):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    rng, path = np.random.default_rng(20261120), tmp_path_factory.mktemp("samplings") / "a.zarr"
     counts = 1 + np.arange(60) % 5
     features = rng.normal(size=(counts.sum(), 4)) * [1, 10, 0.1, 1] + [5, 0, 0, 0]
-    return store_of(tmp_path / "a.zarr", counts, features, energy=np.arange(60.0))
+    store_of(path, counts, features, energy=np.arange(60.0))
+    return path
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    return zstruct.Store(shutil.copytree(made, tmp_path / "a.zarr"))
 
 
 def means(store, rows=None, name="x"):

@@ -184,7 +184,7 @@ def test_threads_read_it(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunks", ["atom", {}], ids=str)
+@pytest.mark.parametrize("chunks", ["atom", pytest.param({}, marks=pytest.mark.long)], ids=str)
 def test_workers_of_a_cluster_read_it(path, cluster, chunks):
     ds = zstruct.open(path, chunks=chunks)
 

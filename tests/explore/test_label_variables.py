@@ -1,13 +1,14 @@
 """Labels beside a store's own, shown for whatever structures a Dataset has."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import zstruct
-from tests.conftest import random_atoms
+from tests.conftest import random_atoms, shrink_chunks
 from tests.labels.potentials import failing
 from zstruct import InputError
 
@@ -15,11 +16,18 @@ SIZES = (3, 1, 8, 5, 5, 2, 7)
 EDGES = np.r_[0, np.cumsum(SIZES)]
 
 
-@pytest.fixture
-def store(tmp_path, rng, small_chunks):
-    out = tmp_path / "s.zarr"
-    zstruct.build([random_atoms(rng, n) for n in SIZES], out, progress=False)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    rng, out = np.random.default_rng(20261120), tmp_path_factory.mktemp("labels") / "s.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        zstruct.build([random_atoms(rng, n) for n in SIZES], out, progress=False)
     return out
+
+
+@pytest.fixture
+def store(made, tmp_path, small_chunks):
+    return shutil.copytree(made, tmp_path / "s.zarr")
 
 
 @pytest.fixture

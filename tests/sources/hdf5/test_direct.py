@@ -17,6 +17,8 @@ from zstruct.sources.hdf5.pages import plain_file
 h5py = pytest.importorskip("h5py")
 FAST = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VERSIONS = [None, "latest", ("earliest", "v108"), ("v110", "v110")]
+# The oldest and the newest way to write them, and at length what is between.
+SWEPT = [VERSIONS[0], VERSIONS[1], *(pytest.param(one, marks=pytest.mark.long) for one in VERSIONS[2:])]
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +78,7 @@ def which(path, group="", deep=False):
     return dict(zip(addresses, (looked.which >= 0).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", SWEPT)
 def test_usual_files_need_no_library(tmp_path, version):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(h5py, "File", lambda path, mode, real=h5py.File: real(path, mode, libver=version))
@@ -202,7 +204,7 @@ def test_what_is_no_group_beside_groups_is_left_out(tmp_path):
     assert sum(len(raw.frames) for raw in blocks_of(tmp_path / "a.h5")) == 8  # one of them twice
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", SWEPT)
 def test_links_of_large_groups_are_those_of_the_library(tmp_path, version):
     rng = np.random.default_rng(0)
     for n in (0, 1, 9, 700):

@@ -359,7 +359,12 @@ def structures_of(kind, periodic=(True, False)):
     ]
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+PROTOCOLS = [
+    pytest.param(k, marks=pytest.mark.long if k in (1, 3) else ()) for k in range(pickle.HIGHEST_PROTOCOL + 1)
+]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_pickles_of_aenet_are_read_on_request(tmp_path, aenet, protocol):
     aenet_file(tmp_path / "a.h5", [pickle.dumps(one, protocol) for one in structures_of(aenet)])
     with pytest.raises(InputError, match=r"a.h5: its structures are pickles, .*allow_pickle=True"):
@@ -384,7 +389,7 @@ class Bomb:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_pickles_that_ask_for_more_are_refused_and_not_executed(tmp_path, aenet, protocol):
     structure = structures_of(aenet)[0]
     structure.energy = Bomb(tmp_path / "exploded")

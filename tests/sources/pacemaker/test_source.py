@@ -50,8 +50,14 @@ def table(**more):
     )
 
 
-@pytest.mark.parametrize("protocol", [2, 4, 5])
-@pytest.mark.parametrize("name", ["a.pckl.gzip", "a.pkl.gzip", "a.pckl.gz", "a.pckl"])
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        pytest.param(name, protocol, marks=pytest.mark.long if (k + protocol) % 3 else ())
+        for k, name in enumerate(["a.pckl.gzip", "a.pkl.gzip", "a.pckl.gz", "a.pckl"])
+        for protocol in (2, 4, 5)
+    ],
+)
 def test_data_frames_are_read_on_request(tmp_path, name, protocol):
     compression = None if name.endswith("pckl") else "gzip"
     table().to_pickle(tmp_path / name, protocol=protocol, compression=compression)
