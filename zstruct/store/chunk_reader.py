@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from zstruct.precision import copied
 from zstruct.store.checksums import CRC_BYTES, check, checked, seal_of
 from zstruct.store.chunk_codec import HEADER_BYTES, is_plain
-from zstruct.store.files import ABSENT, shard_path
+from zstruct.store.files import ABSENT, shard_name
 from zstruct.store.spec import ArraySpec
 
 __all__ = ["ChunkReader"]
@@ -146,8 +146,8 @@ class ChunkReader:
         shard = chunk // self._per_shard
         file = self._files.get(shard)
         if file is None:
-            shape = self.spec.shape
-            file = self._files[shard] = os.fspath(shard_path(self.path, self.spec.path, shard, len(shape)))
+            name = shard_name(self.spec.path, shard, len(self.spec.shape))
+            file = self._files[shard] = os.path.join(self.path, name)
         fd = os.open(file, os.O_RDONLY)
         try:
             if shard not in self._indices:

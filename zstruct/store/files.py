@@ -28,6 +28,7 @@ __all__ = [
     "check_shards",
     "codec_of",
     "require_shards",
+    "shard_name",
     "shard_path",
 ]
 
@@ -36,9 +37,14 @@ _FILLS = {"Infinity": math.inf, "-Infinity": -math.inf}  # and NaN, in several f
 ABSENT = 2**64 - 1  # index entry of an inner chunk that is not there
 
 
+def shard_name(array: str, shard: int, ndim: int) -> str:
+    """Return the name of one shard within a store."""
+    return f"{array}/c/{shard}{'/0' * (ndim - 1)}"
+
+
 def shard_path(path: str | os.PathLike[str], array: str, shard: int, ndim: int) -> Path:
     """Return the file of one shard."""
-    return Path(path, *array.split("/"), "c", str(shard), *["0"] * (ndim - 1))
+    return Path(path, shard_name(array, shard, ndim))
 
 
 def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
@@ -54,7 +60,9 @@ def check_shards(path: str | os.PathLike[str], spec: ArraySpec) -> None:
 
 def require_shards(path: str | os.PathLike[str], array: str, n_shards: int, ndim: int) -> None:
     """Raise unless the first `n_shards` shards of an array are there."""
-    absent = (k for k in range(n_shards) if not shard_path(path, array, k, ndim).is_file())
+    absent = (
+        k for k in range(n_shards) if not os.path.isfile(os.path.join(path, shard_name(array, k, ndim)))
+    )
     missing = list(itertools.islice(absent, 5))  # no more: metadata may claim any number
     if missing:
         raise CorruptStoreError(

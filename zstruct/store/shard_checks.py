@@ -17,7 +17,7 @@ from zstruct.errors import CorruptStoreError
 from zstruct.paths_and_urls import refused
 from zstruct.store.checksums import checksum_of
 from zstruct.store.chunks import grid_of
-from zstruct.store.files import require_shards, shard_path
+from zstruct.store.files import require_shards, shard_name, shard_path
 from zstruct.store.handles import bytes_there, chunks_there
 from zstruct.store.spec import SHARDS
 
@@ -112,7 +112,7 @@ class ShardChecks:
         new = [k for k in range(start // rows, -(-stop // rows)) if (name, k) not in self._built]
         if not new:
             return
-        if files().absent([shard_path("", name, k, n_dimensions).as_posix() for k in new]):
+        if files().absent([shard_name(name, k, n_dimensions) for k in new]):
             raise self._missing(name)
         self._built.update((name, k) for k in new)
 
