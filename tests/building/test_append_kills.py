@@ -76,7 +76,7 @@ def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(
     _do(spawner, change, tmp_path, "s.zarr", 0, exchanges)
     assert tree_bytes(tmp_path / "s.zarr") == new
     total = int((tmp_path / "s.zarr.steps").read_text())
-    steps = moments(total, 4 - (change is _drop), long_run, end=8)
+    steps = moments(total, 3 if exchanges and change is _append else 2, long_run, end=8)
     kills, gone = 0, 0
     for step in steps:
         path = tmp_path / f"s{step}.zarr"
@@ -95,7 +95,7 @@ def test_killed_at_any_step_it_is_the_old_store_or_the_new_one(
         locks = path.with_name(f"{path.name}.featurizing")
         assert not locks.exists() or {entry.name for entry in locks.iterdir()} <= {"lock"}
         shutil.rmtree(path)
-    assert kills >= len(steps) - 3
+    assert kills >= max(1, len(steps) - 3)
     assert gone <= 1
     assert not long_run or kills >= 30
 
@@ -191,7 +191,7 @@ def test_readers_see_all_of_a_version_while_structures_come_and_go(spawner, tmp_
     offsets, positions = whole.read("offsets"), whole.read("positions")
     rows = [positions[a:b] for a, b in itertools.pairwise(offsets)]
     of = dict(zip(whole.read("energy"), rows, strict=True))
-    process = spawner.Process(target=_change_often, args=(tmp_path, 6))
+    process = spawner.Process(target=_change_often, args=(tmp_path, 4))
     process.start()
     seen, told = set(), 0
     while process.is_alive():
@@ -208,8 +208,8 @@ def test_readers_see_all_of_a_version_while_structures_come_and_go(spawner, tmp_
     process.join()
     assert process.exitcode == 0
     assert Store(tmp_path / "s.zarr").n_structures == 60
-    assert [step.did for step in zstruct.log(tmp_path / "s.zarr")] == ["build", *["append", "drop"] * 6]
-    assert len(seen) > 3
+    assert [step.did for step in zstruct.log(tmp_path / "s.zarr")] == ["build", *["append", "drop"] * 4]
+    assert len(seen) > 2
     assert told > 0
 
 
@@ -281,7 +281,7 @@ def test_readers_have_what_they_opened_or_are_told(spawner, tmp_path, made, long
     zstruct.StructureReader(whole, ["energy", "positions"], dtype="float64").take([0, 1])  # imports, kernels
     zstruct.open(whole).energy.load()
     energies, positions, offsets = (whole.read(name) for name in ("energy", "positions", "offsets"))
-    process = spawner.Process(target=_append_often, args=(tmp_path, 8))
+    process = spawner.Process(target=_append_often, args=(tmp_path, 6))
     process.start()
     seen, told, kinds = set(), 0, 0
     while process.is_alive() or not seen:
@@ -307,6 +307,6 @@ def test_readers_have_what_they_opened_or_are_told(spawner, tmp_path, made, long
             assert np.array_equal(found[1], positions[: offsets[n]])
     process.join()
     assert process.exitcode == 0
-    assert Store(tmp_path / "s.zarr").n_structures == 84
+    assert Store(tmp_path / "s.zarr").n_structures == 78
     assert len(seen) > 2
     assert told > 0

@@ -82,7 +82,9 @@ def test_a_bad_file_is_named_or_skipped(tmp_path, fault):
     assert Store(report.path).read("energy")[-1] == -1.5
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [*range(16), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(16, 60))]
+)
 def test_damaged_files_never_slip_through(tmp_path, seed):
     """Whatever bytes change, what is stored is what an undamaged frame says, or what ASE reads."""
     rng = np.random.default_rng(seed)

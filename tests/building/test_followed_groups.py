@@ -1,5 +1,6 @@
 """Groups of stores that are cut and joined: what belongs to structures follows them, the rest is named."""
 
+import random
 import shutil
 import signal
 
@@ -9,7 +10,6 @@ from numpy.testing import assert_array_equal
 
 import zstruct
 from tests.conftest import random_atoms, shrink_chunks, tree_bytes
-from tests.full_store import write_full_store
 from tests.kills import count_steps, ended, shrink
 from zstruct.features import Chebyshev, NeighborList
 from zstruct.ragged import atom_rows
@@ -46,12 +46,12 @@ def fails_of_some(batch):
 
 
 @pytest.fixture(scope="module")
-def originals(tmp_path_factory):
+def originals(tmp_path_factory, full_once):
     """Two stores with groups of all kinds, of other structures."""
     full, other = (tmp_path_factory.mktemp("groups") / f"{name}.zarr" for name in ("full", "other"))
+    shutil.copytree(full_once, full)
     with pytest.MonkeyPatch.context() as patch:
         shrink_chunks(patch)
-        write_full_store(full)
         build([random_atoms(np.random.default_rng(k), labels=True) for k in range(90, 121)], other)
         zstruct.featurize(other, NeighborList(2.0), progress=False)
         zstruct.featurize(other, DESCRIPTOR, True, progress=False)
@@ -132,7 +132,12 @@ def assert_followed(path, stores, structures):
 
 
 @pytest.mark.parametrize(
-    "chosen", [[1, 2, 5, 6], [6, 1, 1, 3, 0], range(8)], ids=["cut", "in another order", "all of it"]
+    "chosen",
+    [
+        pytest.param([1, 2, 5, 6], id="cut", marks=pytest.mark.long),
+        pytest.param([6, 1, 1, 3, 0], id="in another order"),
+        pytest.param(range(8), id="all of it"),
+    ],
 )
 def test_groups_follow_some_structures(full, tmp_path, chosen):
     report = build(full, tmp_path / "cut.zarr", select=list(chosen))
@@ -149,7 +154,7 @@ def test_groups_follow_some_structures(full, tmp_path, chosen):
     assert zstruct.open_split(tmp_path / "cut.zarr").recipe["taken"] == {"structures": len(chosen)}
 
 
-@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("seed", [pytest.param(None, marks=pytest.mark.long), 5])
 def test_groups_of_several_stores_are_joined(two, tmp_path, seed):
     out = tmp_path / "both.zarr"
     report = build(two, out, encoding={"shuffle_seed": seed})
@@ -341,8 +346,7 @@ def test_killed_among_groups_it_resumes_to_the_same_bytes(spawner, full, tmp_pat
     begin()
     assert run() == 0
     whole, total = tree_bytes(out), int((tmp_path / "steps").read_text())
-    few = np.linspace(total // 2, total - 4, 2).astype(int).tolist()
-    for step in range(1, total) if long_run else few:
+    for step in range(1, total) if long_run else [random.randint(total // 2, total - 4)]:
         begin()
         before = tree_bytes(out)
         assert run(step) == -signal.SIGKILL

@@ -124,8 +124,15 @@ def equal(a, b):
     )
 
 
-@pytest.mark.parametrize("encoding", [None, "float32", "decimal"])
-@pytest.mark.parametrize("kind", ["files", "stores", "atoms"])
+@pytest.mark.parametrize(
+    ("kind", "encoding"),
+    [
+        pytest.param(kind, encoding, marks=[] if telling else pytest.mark.long)
+        for kind, given in (("files", None), ("stores", "decimal"), ("atoms", "float32"))
+        for encoding in (None, "float32", "decimal")
+        for telling in [encoding == given]
+    ],
+)
 def test_duplicates_are_left_out_and_named(frames, kind, encoding):
     rng = np.random.default_rng(3)
     old, new = [frames[k] for k in rng.integers(0, 20, 25)], [frames[k] for k in rng.integers(10, 40, 60)]

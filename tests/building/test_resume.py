@@ -78,13 +78,14 @@ def test_killed_at_random_moments_resumes_to_the_same_bytes(spawner, tmp_path, i
 @pytest.mark.parametrize(("overwrite", "memory"), [(False, MEMORY[0]), (True, MEMORY[1]), (False, MEMORY[2])])
 def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs, overwrite, memory, long_run):
     options = OPTIONS | {"overwrite": overwrite}
-    old = _undisturbed(spawner, inputs, tmp_path / "old.zarr", {"encoding": {"shuffle_seed": 2}})
-    expected = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS, memory)
-    assert old != expected
+    expected, old = _undisturbed(spawner, inputs, tmp_path / "whole.zarr", OPTIONS, memory), None
     total = int((tmp_path / "steps").read_text())
+    if overwrite:
+        old = _undisturbed(spawner, inputs, tmp_path / "old.zarr", {"encoding": {"shuffle_seed": 2}})
+        assert old != expected
     kills = 0
     # How many steps there are differs by one or two from run to run, since threads make folders.
-    steps = moments(total, 4, long_run, end=8)
+    steps = moments(total, 2, long_run, end=8)
     for step in steps:
         out = tmp_path / f"out{step}.zarr"
         work = out.with_name(out.name + ".building")
@@ -100,7 +101,7 @@ def test_killed_at_any_step_resumes_to_the_same_bytes(spawner, tmp_path, inputs,
             _undisturbed(spawner, inputs, out, options, memory)
             assert not work.exists()
         assert tree_bytes(out) == expected, f"not the same after step {step}"
-    assert kills >= len(steps) - 4
+    assert kills >= max(1, len(steps) - 4)
 
 
 def test_resuming_does_not_parse_again(spawner, tmp_path, inputs, monkeypatch):

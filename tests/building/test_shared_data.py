@@ -35,27 +35,25 @@ def test_extended_xyz_sets_equal_ase(tmp_path, shared_data, name):
     np.testing.assert_array_equal(store.read("pbc"), np.array([a.pbc for a in frames]))
     stored = {store.array_attrs(n).get("original_name", n): n for n in store.fields}
     stored |= {"force": "forces"} if "force" in frames[0].arrays else {}
-    seen = set()
+    columns, seen = {name: store.read(name) for name in store.fields}, set()
     for i, atoms in enumerate(frames):
         for key, value in _input_values(atoms).items():
             if key == "virial":
-                stress = store.read("stress", i, i + 1)[0]
+                stress = columns["stress"][i]
                 w = -np.asarray(value) / atoms.get_volume()
                 voigt = [w[0, 0], w[1, 1], w[2, 2], w[1, 2], w[0, 2], w[0, 1]]
                 np.testing.assert_allclose(stress, voigt, rtol=1e-12, atol=1e-15)
             else:
-                _check_value(store, stored[key], i, offsets, value)
+                field = stored[key]
+                of_atoms = store.fields[field].level == "atom"
+                found = columns[field][offsets[i] : offsets[i + 1]] if of_atoms else columns[field][i]
+                _check_value(store, field, found, value)
             seen.add("forces" if key == "force" else key)
     assert seen >= SETS[name]
 
 
-def _check_value(store, name, i, offsets, value):
-    field = store.fields[name]
-    if field.level == "atom":
-        found = store.read(name, int(offsets[i]), int(offsets[i + 1]))
-    else:
-        found = store.read(name, i, i + 1)[0]
-    if field.kind == "category":
+def _check_value(store, name, found, value):
+    if store.fields[name].kind == "category":
         assert store.categories(name)[int(found)] == str(value)
     elif name == "polarizability":
         np.testing.assert_array_equal(found, np.reshape(value, (3, 3), order="F"))
@@ -70,12 +68,13 @@ def test_titania_equals_its_text(tmp_path, shared_data):
     assert store.n_structures == len(files) == 100
     offsets, forces = store.read("offsets"), store.read("forces")
     positions, numbers = store.read("positions"), store.read("numbers")
+    energies, cells = store.read("energy"), store.read("cell")
     for i, file in enumerate(files):
         lines = file.read_text().split("\n")
-        assert store.read("energy", i, i + 1)[0] == float(lines[0].split("=")[1].split()[0])
+        assert energies[i] == float(lines[0].split("=")[1].split()[0])
         begin = lines.index("PRIMVEC") + 1
         np.testing.assert_array_equal(
-            store.read("cell", i, i + 1)[0],
+            cells[i],
             [[float(x) for x in line.split()] for line in lines[begin : begin + 3]],
         )
         begin = lines.index("PRIMCOORD") + 2
@@ -101,15 +100,21 @@ def test_all_sets_make_one_store(tmp_path, shared_data):
     assert len(set(dataset.source.values.tolist())) == 4 + 100
 
 
-@pytest.mark.parametrize("name", [*SETS, "tio2_xsf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qm7x_reduced_100.xyz",
+        "tio2_xsf",
+        *(pytest.param(name, marks=pytest.mark.long) for name in SETS if not name.startswith("qm7x")),
+    ],
+)
 def test_decimals_are_the_same_numbers(tmp_path, shared_data, name):
     stores = []
     for encoding in (None, "decimal", {"decimal": True, "compression": "small"}):
         zstruct.build(
             shared_data / name, tmp_path / "s.zarr", encoding=encoding, overwrite=True, progress=False
         )
-        stores.append(
-            {n: Store(tmp_path / "s.zarr").read(n).tobytes() for n in Store(tmp_path / "s.zarr").columns}
-        )
+        store = Store(tmp_path / "s.zarr")
+        stores.append({name: store.read(name).tobytes() for name in store.columns})
     assert Store(tmp_path / "s.zarr").profile("positions").codec.decimal is not None
     assert stores[0] == stores[1] == stores[2]

@@ -129,7 +129,12 @@ def test_columns_are_what_atoms_and_cells_say(store, tmp_path, also):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"encoding": {"shuffle_seed": 3}}, {"encoding": "float32"}, {"workers": 2}]
+    "options",
+    [
+        {"encoding": {"shuffle_seed": 3}, "workers": 2},
+        pytest.param({}, marks=pytest.mark.long),
+        pytest.param({"encoding": "float32"}, marks=pytest.mark.long),
+    ],
 )
 def test_builds_read_nothing_again(tmp_path, small_chunks, monkeypatch, options):
     path = tmp_path / "s"

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 
 import zstruct
+from tests.conftest import random_atoms, shrink_chunks
 from zstruct.store.chunk_reader import ChunkReader
 from zstruct.store.cursor import RowCursor
 from zstruct.store.store import Store
 
 
-@pytest.fixture
-def store(tmp_path, frames, small_chunks):
-    zstruct.build(frames, tmp_path / "s.zarr", progress=False)
-    return Store(tmp_path / "s.zarr")
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path, rng = tmp_path_factory.mktemp("cursor") / "s.zarr", np.random.default_rng(1)
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_chunks(patch)
+        zstruct.build([random_atoms(rng) for _ in range(30)], path, progress=False)
+    return Store(path)
 
 
 @pytest.mark.parametrize("step", [1, 7, 16, 50, 1000])

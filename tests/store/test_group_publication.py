@@ -1,19 +1,27 @@
 """Nothing is published that can't be opened: the store stays as it was."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 import zstruct
-from tests.conftest import tree_bytes
+from tests.conftest import random_atoms, tree_bytes
 from zstruct.features import NeighborList, featurize_groups
 from zstruct.store import groups, write
 
 
+@pytest.fixture(scope="module")
+def built_once(tmp_path_factory):
+    path, rng = tmp_path_factory.mktemp("built") / "s.zarr", np.random.default_rng(1)
+    zstruct.build([random_atoms(rng) for _ in range(6)], path, progress=False)
+    return path
+
+
 @pytest.fixture
-def built(tmp_path, frames):
-    zstruct.build(frames[:6], tmp_path / "s.zarr", progress=False)
-    return tmp_path / "s.zarr"
+def built(tmp_path, built_once):
+    return shutil.copytree(built_once, tmp_path / "s.zarr")
 
 
 def _damage_documents(path, array):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import shutil
 import time
 import tracemalloc
@@ -43,21 +44,28 @@ def good(tmp_path_factory):
     return path
 
 
+#: What the tricks are called that ask for much memory.
+LARGE = re.compile("[0-9]|billion|million|many|wide|any length|end|device")
+
+
 @pytest.mark.parametrize("trick", TRICKS)
-def test_a_hostile_store_gets_a_sentence_and_nothing_else(good, tmp_path, trick):
+def test_a_hostile_store_gets_a_sentence_and_nothing_else(good, tmp_path, trick, long_run):
     path, marker = tmp_path / "s.zarr", tmp_path / "ran"
     shutil.copytree(good, path)
     TRICKS[trick](path, marker)
     said = []
-    began = time.perf_counter()
-    tracemalloc.start()
+    began, most = time.perf_counter(), 0
+    traced = long_run or LARGE.search(trick)  # which makes all slow
+    if traced:
+        tracemalloc.start()
     try:
         for read in READERS.values():
             try:
                 read(path)
             except zstruct.ZstructError as error:
                 said.append(str(error))
-        _, most = tracemalloc.get_traced_memory()
+        if traced:
+            _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert len(said) >= 2  # those that read what was changed
@@ -87,7 +95,7 @@ def test_damaged_keys_of_any_document_get_sentences(tmp_path, long_run):
     listed = json.loads((good / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
     seed = 11 if long_run else random.randrange(1000)
     chance, wrong = random.Random(seed), []
-    for _ in range(400 if long_run else 12):
+    for _ in range(400 if long_run else 6):
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(good, path)
         name = chance.choice(["", *listed])

@@ -15,15 +15,21 @@ from zstruct.store.shards import ArrayReader
 from zstruct.store.store import Store
 
 
-@pytest.fixture
-def swapped(tmp_path, narrow_chunks):
-    """Two stores of structures of the same sizes; in the first, a shard is the other's."""
-    paths = []
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory, narrow_chunks):
+    """Two stores of structures of the same sizes."""
+    folder = tmp_path_factory.mktemp("swapped")
     for seed in (1, 2):
         rng = np.random.default_rng(seed)
-        path = tmp_path / f"{seed}.zarr"
-        zstruct.build([random_atoms(rng, 5, periodic=True) for _ in range(40)], path, progress=False)
-        paths.append(path)
+        frames = [random_atoms(rng, 5, periodic=True) for _ in range(40)]
+        zstruct.build(frames, folder / f"{seed}.zarr", progress=False)
+    return folder
+
+
+@pytest.fixture
+def swapped(tmp_path, stores):
+    """Copies of both; in the first, a shard is the other's."""
+    paths = [shutil.copytree(stores / f"{k}.zarr", tmp_path / f"{k}.zarr") for k in (1, 2)]
 
     def swap(array, shard):
         n_dimensions = len(Store(paths[0]).shape(array))
