@@ -120,9 +120,9 @@ def about_the_mean(batch):
 @pytest.mark.parametrize(
     "transform",
     [
-        transforms.RandomApply(transforms.AddNoise(0.1)),
+        pytest.param(transforms.RandomApply(transforms.AddNoise(0.1)), marks=pytest.mark.long),
         transforms.OnBatch(about_the_mean),
-        lambda sample: sample,
+        pytest.param(lambda sample: sample, marks=pytest.mark.long),
         [transforms.RandomRotation(), transforms.Wrap(), transforms.RandomReflection()],
     ],
     ids=["sometimes", "batches", "samples", "several"],

@@ -166,7 +166,7 @@ def test_buckets_waste_little_padding():
         assert waste(BucketBatchSampler(order, SIZES, n, many * n)) == pytest.approx(expected, abs=0.006)
 
 
-@pytest.mark.parametrize("many", [8, 32])
+@pytest.mark.parametrize("many", [pytest.param(8, marks=pytest.mark.long), 32])
 def test_buckets_mix_as_well_as_the_shuffle_they_take(many):
     n, bucket = 100_000, 32 * many
     made = BucketBatchSampler(ShuffleSampler(n, seed=2), SIZES, 32, bucket)

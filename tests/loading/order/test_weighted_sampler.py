@@ -33,7 +33,7 @@ def test_draws_are_in_proportion_to_the_weights():
 
 
 def test_without_replacement_sets_have_their_exact_probabilities():
-    weights, draws = np.array([1.0, 2, 3, 4]), 6_000
+    weights, draws = np.array([1.0, 2, 3, 4]), 3_000
     sampler = WeightedSampler(weights, 2, replacement=False)
     found = np.array([epoch_of(sampler, epoch) for epoch in range(draws)])
     assert np.all(found[:, 0] != found[:, 1])
