@@ -144,10 +144,10 @@ def run(
         yield from _run_in_processes(function, tasks, n_workers)
     elif len(tasks) == 1:  # a thread of its own would only cost time
         with _share(local):
-            result = _guarded(function, tasks[0])
-        if isinstance(result, _Failed):
-            raise result.error
-        yield 0, result
+            answer = _guarded(function, tasks[0])
+        if isinstance(answer, _Failed):
+            raise answer.error
+        yield 0, answer
     else:
         share = max(1, local // n_workers)
         with ThreadPoolExecutor(n_workers, "zstruct", partial(setattr, _SHARE, "n_workers", share)) as pool:
