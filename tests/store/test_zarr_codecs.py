@@ -54,16 +54,11 @@ try:
     zarr.open_array({str(path)!r}, mode="r")[:]
 except Exception as error:
     print(repr(error))
+import zstruct.store.zarr_codecs
+zarr.open_array({str(path)!r}, mode="r")[:]
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert re.match(r"(UnknownCodec|Key)Error\(.*scale_offset", done.stdout)
-    done = subprocess.run(
-        [sys.executable, "-c", f"import zstruct.store.zarr_codecs\n{code}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == ""
 
 
 @pytest.mark.skipif(hasattr(zarr.codecs, "CastValue"), reason="zarr has the codecs")
