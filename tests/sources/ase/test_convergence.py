@@ -76,8 +76,13 @@ def test_structures_that_did_not_converge(outputs, format):
     assert outputs(good + good + end, format, 2)[0].noted == {}
 
 
-@pytest.mark.parametrize("format", TEXTS)
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("format", "packed"),
+    [
+        *((format, False) for format in TEXTS),
+        *(pytest.param(one, True, marks=pytest.mark.long if k else ()) for k, one in enumerate(TEXTS)),
+    ],
+)
 def test_outputs_that_break_off(outputs, format, packed):
     good, bad, _ = TEXTS[format]
     report, _ = outputs(good + bad, format, 2, packed)

@@ -295,7 +295,9 @@ def test_every_cut(monkeypatch, long_run):
             assert found[frame] == whole[frame]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [*range(15), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(15, 60))]
+)
 def test_accidents(seed, monkeypatch):
     found = both_ways(source_of(damaged(text_of(20, seed=seed), seed, PIECES)), monkeypatch)
     assert found

@@ -234,7 +234,9 @@ def test_every_cut(monkeypatch, long_run):
         assert isinstance(found[frames[-1]], str) or found[frames[-1]] == whole[frames[-1]]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [*range(15), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(15, 60))]
+)
 def test_accidents(seed, monkeypatch):
     found = both_ways(source_of(damaged(text_of(12, seed=seed), seed, PIECES)), monkeypatch)
     assert found

@@ -776,7 +776,7 @@ def test_a_file_of_counts_does_not_take_for_ever(tmp_path: Path) -> None:
 
 
 def test_a_large_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    n = 120_000
+    n = 40_000
     positions = np.random.default_rng(0).normal(size=(n, 3))
     rows = "".join(f"O {x!r} {y!r} {z!r}\n" for x, y, z in positions.tolist())
     path = tmp_path / "large.xyz"
