@@ -3,7 +3,9 @@
 import gc
 import io
 import pickle
+import subprocess
 import sys
+import textwrap
 import types
 
 import numpy as np
@@ -506,3 +508,28 @@ def test_no_garbage_is_looked_for_while_h5py_reads(tmp_path):
     assert collects
     assert not any(collects)
     assert gc.isenabled()
+
+
+def test_an_error_may_be_kept_until_the_interpreter_has_ended(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.zeros(3)
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:-1])
+    code = """
+        import ctypes
+        from pathlib import Path
+        from zstruct.errors import InputError
+        from zstruct.sources.content import MemoryContent
+        from zstruct.sources.hdf5.file import opened
+
+        try:
+            with opened(MemoryContent("cut.h5", "cut.h5", Path("cut.h5").read_bytes())):
+                print("opened")
+        except InputError as error:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(error))  # for ever, and what it went through with it
+            print("damaged")
+    """
+    code = textwrap.dedent(code)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "damaged\n"), ran.stderr

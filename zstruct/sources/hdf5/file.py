@@ -6,6 +6,7 @@ import gc
 import io
 import math
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -63,9 +64,21 @@ def opened(content: Content) -> Iterator[Any]:
             with content.open() as stream, package.File(_Uncollected(stream), "r") as file:
                 yield file
     except Exception as error:
+        _forget_locals(error)
         if (found := damage(error)) is None:
             raise
         raise InputError(f"the HDF5 file is damaged, cut off or none: {found}", content.label) from error
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Let go of what the calls had in hand that an error went through.
+
+    Among it are h5py's settings of how a stream is read. Kept until the interpreter has ended, as errors
+    sometimes are, they would call it once more, which is a segmentation fault.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 class _Uncollected(io.RawIOBase):
