@@ -4,7 +4,8 @@ PYTHON ?= python3.11
 NEWEST_PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-# Bytecode of what is imported is made when it is: of all that is installed, that takes as long as the rest.
+# Bytecode is made when something is imported, and kept: for all that is installed it takes as long as the rest.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := pip --disable-pip-version-check install --quiet --no-compile
 PIP := $(BIN)/$(INSTALL) --constraint constraints.txt
 PYTEST := -m pytest --numprocesses auto --dist worksteal
