@@ -126,6 +126,6 @@ def test_structures_of_all_sizes_are_turned_and_shaken_on_the_way(tmp_path, turn
     for some in ([38, 0, 1, 36, 35], range(38), [39, 40, 38]):
         found, expected = way.take(some).columns, after.take(some).columns
         assert all(found[name].tobytes() == expected[name].tobytes() for name in columns)
-    assert set(way._pipeline._motion.names) == set(columns)
+    assert set(way._pipeline.completion.motion.names) == set(columns)
     assert way._gather.everything
     assert not after._gather.everything

@@ -59,7 +59,7 @@ def test_the_same_as_afterwards(source, case):
         assert all(torch.equal(sample[name], other[name]) for name in ("positions", "cell", "stress"))
 
     # That they were not made in the same way, after all.
-    assert set(way._pipeline._motion.names) == moved
+    assert set(way._pipeline.completion.motion.names) == moved
     assert way._gather.everything
     assert not after._gather.everything
 
@@ -89,7 +89,7 @@ def test_what_turns_in_other_ways(make_store, tmp_path, transform, moved):
     way.cache_warmup()
 
     assert columns(way.take([2, 0, 3, 1])) == columns(after.take([2, 0, 3, 1]))
-    assert set(way._pipeline._motion.names) == moved
+    assert set(way._pipeline.completion.motion.names) == moved
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,8 @@ def test_what_turns_in_other_ways(make_store, tmp_path, transform, moved):
     ids=["no motion", "later", "sometimes", "double", "of structures", "edges"],
 )
 def test_what_has_to_be_done_afterwards(plain, transform, options):
-    assert ZarrStructureDataset(plain.path, transform=transform, **options)._pipeline._motion is None
+    data = ZarrStructureDataset(plain.path, transform=transform, **options)
+    assert data._pipeline.completion.motion is None
 
 
 def test_classes_made_of_them_do_what_they_say(plain):

@@ -8,7 +8,8 @@ come, in which epoch, and whose forces are used is said with each batch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,12 @@ from zstruct.batch.packed import ATOMS, PackedBatch
 from zstruct.batch.union import Column, Columns
 from zstruct.errors import InputError
 from zstruct.loading.cache.cache import BlockCache
+from zstruct.loading.completion import Completion
 from zstruct.loading.dataset_options import Cache
 from zstruct.loading.fields import check_names, chosen_dtypes, chosen_fields, dtype_of_features, mask_name
 from zstruct.loading.gather.field_steps import kept_dtype
 from zstruct.loading.gather.gather import Gather
 from zstruct.loading.recipe import Recipe
-from zstruct.precision import narrowed
 from zstruct.schema import Field
 from zstruct.store.labelled import LabelledStore, as_read
 from zstruct.store.store import Store
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from zstruct.loading.derived.extras import Extras
     from zstruct.loading.derived.featurizer import Featurizer
     from zstruct.stats.references import References
-    from zstruct.transforms.fused import Motion
     from zstruct.transforms.transform import Transform
 
 __all__ = ["Pipeline"]
@@ -66,6 +66,8 @@ class Pipeline:
         Energies of free atoms that are subtracted; None: none.
     limited
         Those less which limits on energies are; None: those of the build, False: none.
+    completion
+        What is left to do once structures are gathered, and references subtracted.
     plain
         Whether a batch is done when it is gathered.
     """
@@ -103,9 +105,10 @@ class Pipeline:
         gathered = dtypes | dict.fromkeys(self._energies, np.dtype(np.float64))
         if self._energies:
             gathered.setdefault("numbers", np.dtype(np.int64))
-        gathered |= dict.fromkeys(stored_masks.values(), np.dtype(np.bool_))
-        self._casts = {name: dtypes[name] for name in self._energies}
-        said = {*dtypes, *stored_masks.values()}
+        self._stored_masks = frozenset(stored_masks.values())
+        gathered |= dict.fromkeys(self._stored_masks, np.dtype(np.bool_))
+        casts = {name: dtypes[name] for name in self._energies}
+        said = {*dtypes, *self._stored_masks}
         self._hidden = tuple(name for name in gathered if name not in said)
         if self.extras is None:
             stored = {name: kept_dtype(store.dtype(name), kind) for name, kind in gathered.items()}
@@ -113,46 +116,37 @@ class Pipeline:
             self.gather = Gather(blocks, gathered, masks, wide)
         else:
             self.gather = self.extras.gather(gathered, beside, masks, cache, wide)
-        # What is left to do once everything is gathered.
-        self._completes = None if self.extras is None or self.extras.is_gathered else self.extras
         self.transform: Transform | None = None
-        # What is done to what was gathered, how much of that the gather does, and what is done last.
-        self._before: list[Transform] = []
-        self._motion: Motion | None = None
-        self._after: list[Transform] = []
         if recipe.transform is not None:
-            self._transform(recipe.transform, {name: store.fields[name] for name in names})
-        done = (self._completes, self._energies or None, self.transform, self._featurizer)
+            from zstruct.transforms.compose import as_transform
+
+            self.transform = as_transform(recipe.transform)
+            self._check_energies({name: store.fields[name] for name in names})
+        self.completion = Completion.of(
+            self.transform,
+            {name: store.fields[name] for name in names},
+            self.extras,
+            self._hidden,
+            casts,
+            self.copies_float32,
+        )
+        done = (self.completion.extras, self._energies or None, self.transform, self._featurizer)
         self.plain = all(step is None for step in done) and not self._atoms
 
-    def _transform(self, transform: Any, known: dict[str, Field]) -> None:
-        """Divide transforms into those that see what was gathered and those that come last."""
-        from zstruct.transforms.compose import as_transform, steps_of
+    def _check_energies(self, known: dict[str, Field]) -> None:
+        """Raise if energies are taken off energies twice."""
+        from zstruct.transforms.compose import steps_of
         from zstruct.transforms.delta import Delta
-        from zstruct.transforms.fused import motion_of
 
-        extras = self.extras
-        computes, stored = (False, ()) if extras is None else (extras.computes, extras.stored_names)
-        if computes and "deriv_values" in stored:
-            raise InputError("stored derivatives can't be transformed beside what is computed: compute both")
-        self.transform = as_transform(transform)
-        steps = steps_of(self.transform)
         if self.references is not None and any(
-            isinstance(s, Delta) and s.takes_energies(known) for s in steps
+            isinstance(s, Delta) and s.takes_energies(known) for s in steps_of(self.transform)
         ):
             raise InputError(
                 "references are taken off energies, and not off those that Delta takes off: leave references "
                 "out, of which differences need none"
             )
-        waiting = (k for k, step in enumerate(steps) if step._waits(computes))
-        last = next(waiting, len(steps))
-        self._before = [step.bound(known, stored) for step in steps[:last]]
-        everything = () if extras is None else extras.names
-        self._after = [step.bound(known, everything) for step in steps[last:]]
-        if self._completes is None:
-            self._motion = motion_of(self._before, known, self._copied)
 
-    def _copied(self, name: str) -> bool:
+    def copies_float32(self, name: str) -> bool:
         """Return whether the gather copies a field as it is, per atom and in single precision."""
         return self.gather.dtypes.get(name) == np.float32 and self.gather.copies(name)
 
@@ -172,9 +166,9 @@ class Pipeline:
         policy
             Marks the structures whose forces are used.
         """
-        writer = None
-        if self._motion is not None and self.gather.everything:
-            writer = self._motion.in_epoch(epoch)
+        completion = self.completion
+        moves = completion.motion is not None and self.gather.everything
+        writer = completion.writer(epoch) if moves else None
         batch = self.gather(positions, rows, writer)
         if self.references is not None:
             for name in self._energies:
@@ -183,26 +177,7 @@ class Pipeline:
                 )
         if policy is not None:
             policy(batch, epoch)
-        # What is computed has to see what transforms do, and what was stored has to change along.
-        completes = self._completes
-        if completes is not None and not completes.computes:
-            batch = completes.complete(batch)
-        if writer is not None:
-            batch = writer.finish(batch)
-        else:
-            for step in self._before:
-                batch = step.on_batch(batch, epoch)
-        if completes is not None and completes.computes:
-            batch = completes.complete(batch)
-        for name in self._hidden:
-            batch.columns.pop(name, None)  # a function may have left it out
-        for name, kind in self._casts.items():
-            if name in batch.columns:
-                batch.columns[name] = narrowed(name, batch.columns[name], kind)
-        if self._hidden:
-            batch.per_atom -= set(self._hidden)
-        for step in self._after:
-            batch = step.on_batch(batch, epoch)
+        batch = completion(batch, epoch, writer)
         if self._featurizer is not None:
             self._featurizer(batch)
         if self._atoms:
@@ -214,13 +189,20 @@ class Pipeline:
     def columns(self) -> Columns:
         """Return the columns of batches, as far as functions and transforms leave them as they are."""
         known = self.store.fields
-        found = {
-            name: Column(known[name].level, self._dtypes[name], known[name].shape, known[name])
-            for name in self.fields
-        }
+        found = {name: replace(_column(known[name]), dtype=self._dtypes[name]) for name in self.fields}
         found |= {} if self.extras is None else self.extras.columns
         wide = self.gather.wide & found.keys()
         return Columns(self.store.path, found, self._masked, wide, self.gather.origin.texts)
+
+    def gathered(self) -> Columns:
+        """Return the columns of what is gathered, the hidden ones and those that become others included."""
+        known, columns = self.store.fields, self.columns()
+        found = {
+            name: replace(columns.columns.get(name) or _column(known[name]), dtype=dtype)
+            for name, dtype in self.gather.dtypes.items()
+            if name not in self._stored_masks
+        }
+        return replace(columns, columns=found, wide=self.gather.wide & found.keys())
 
     @property
     def origin(self) -> Origin:
@@ -233,11 +215,9 @@ class Pipeline:
         return self.transform is not None or self._featurizer is not None
 
     @property
-    def subtracts(self) -> bool:
-        """Whether a batch is done when it is gathered, but for references to subtract."""
-        others = (self._completes, self.transform, self._featurizer)
-        only = all(step is None for step in others) and not self._hidden and not self.with_atoms
-        return only and bool(self._energies)
+    def calls(self) -> bool:
+        """Whether something is done to batches after `completion`."""
+        return self._featurizer is not None or self._atoms
 
     @property
     def referenced(self) -> tuple[str, ...]:
@@ -252,12 +232,13 @@ class Pipeline:
     @property
     def all_steps(self) -> list[Transform]:
         """The transforms, one after the other."""
-        return [*self._before, *self._after]
+        return [*self.completion.before, *self.completion.after]
 
     @property
     def caches(self) -> list[BlockCache]:
         """All caches of decoded blocks."""
-        return [self.gather.cache, *(self._completes.caches if self._completes is not None else ())]
+        extras = self.completion.extras
+        return [self.gather.cache, *(extras.caches if extras is not None else ())]
 
     def describe(self) -> list[str]:
         """Return what is done beside reading fields, for people."""
@@ -279,14 +260,14 @@ class Pipeline:
     def prefetch(self, structures: NDArray[np.int64]) -> None:
         """Have what some structures need decoded by threads; return at once."""
         self.gather.prefetch(structures)
-        if self._completes is not None:
-            self._completes.prefetch(structures)
+        if self.completion.extras is not None:
+            self.completion.extras.prefetch(structures)
 
     def warm(self) -> None:
         """Load kernels and offsets, for workers to share; leave alone what is the user's own."""
         batch = self.gather(np.empty(0, np.int64), None)
-        if self._completes is not None:
-            self._completes.complete(batch)
+        if self.completion.extras is not None:
+            self.completion.extras.complete(batch)
 
 
 def _extras(store: Store, recipe: Recipe, cache: Cache) -> Extras | None:
@@ -309,6 +290,11 @@ def _extras(store: Store, recipe: Recipe, cache: Cache) -> Extras | None:
         cache.neighbors,
         read,
     )
+
+
+def _column(field: Field) -> Column:
+    """Return the column of a field, in the dtype of the store."""
+    return Column(field.level, np.dtype(field.dtype), field.shape, field)
 
 
 def _featurizer(recipe: Recipe, cache: Cache) -> Featurizer | None:

@@ -34,13 +34,14 @@ __all__ = [
     "KIND",
     "NOUN",
     "References",
+    "ReferencesOfEach",
     "chosen_references",
     "keep_references",
     "open_references",
-    "subtract_each",
 ]
 
 KIND, NOUN = "references", "set of references"
+_N_NUMBERS = 256  # as many as there are atomic numbers of a byte
 
 
 @keywords()
@@ -208,42 +209,60 @@ class References(Mapping[str, float]):
         return cls(**{name: entry[name] for name in names})
 
 
-def subtract_each(
-    references: Sequence[References | None],
-    whose: NDArray[np.int64],
-    numbers: NDArray[Any],
-    offsets: NDArray[np.int64],
-    energies: NDArray[Any],
-) -> NDArray[np.float64]:
-    """Return total energies less the references of each structure's own set.
+class ReferencesOfEach:
+    """Several sets of references, for structures of which each has one of them.
 
     Parameters
     ----------
-    references
+    sets
         The sets; None: nothing is subtracted.
-    whose
-        Which set each structure has, shape (n,).
-    numbers, offsets, energies
-        As for `References.subtract`.
-
-    Raises
-    ------
-    InputError
-        If an element of a structure with an energy has no reference.
     """
-    left = np.array(energies, np.float64)
-    if len(left) == 0:
+
+    def __init__(self, sets: Sequence[References | None]):
+        self._sets = list(sets)
+        tables = [np.zeros(_N_NUMBERS) if one is None else one._table for one in sets]
+        # Where all are the same, it makes no difference which one a structure has.
+        alike = all(np.array_equal(table, tables[0], equal_nan=True) for table in tables[1:])
+        self._table, self._step = np.concatenate(tables), 0 if alike else _N_NUMBERS
+
+    def subtract(
+        self,
+        whose: NDArray[np.int64],
+        numbers: NDArray[Any],
+        offsets: NDArray[np.int64],
+        energies: NDArray[Any],
+    ) -> NDArray[np.float64]:
+        """Return total energies less the references of each structure's own set.
+
+        Parameters
+        ----------
+        whose
+            Which set each structure has, shape (n,).
+        numbers, offsets, energies
+            As for `References.subtract`.
+
+        Raises
+        ------
+        InputError
+            If an element of a structure with an energy has no reference.
+        """
+        left = np.array(energies, np.float64)
+        if len(left) == 0:
+            return left
+        rows = numbers
+        if self._step:
+            rows = np.repeat(whose * self._step, np.diff(offsets))
+            rows += numbers
+        sums = np.add.reduceat(self._table[rows], offsets[:-1])
+        lost = np.isnan(sums)
+        if lost.any() and (lost := lost & ~np.isnan(left)).any():  # which has a sentence for it
+            k = int(lost.argmax())
+            one = self._sets[whose[k]]
+            assert one is not None
+            atoms = slice(offsets[k], offsets[k + 1])
+            one.totals(numbers[atoms], np.array([0, atoms.stop - atoms.start]))
+        left -= sums
         return left
-    tables = np.stack([np.zeros(256) if one is None else one._table for one in references])
-    sums = np.add.reduceat(tables[np.repeat(whose, np.diff(offsets)), numbers], offsets[:-1])
-    lost = np.flatnonzero(np.isnan(sums) & ~np.isnan(left))
-    if len(lost):  # which has a sentence for it
-        rows = slice(offsets[lost[0]], offsets[lost[0] + 1])
-        one = references[whose[lost[0]]]
-        assert one is not None
-        one.totals(numbers[rows], np.array([0, rows.stop - rows.start]))
-    left -= sums
-    return left
 
 
 @keywords()

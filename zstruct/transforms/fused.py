@@ -94,13 +94,18 @@ class Carrying:
         self._motion, self._epoch, self.names = motion, epoch, motion.names
 
     def __call__(
-        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
+        self,
+        n: int,
+        head: NDArray[np.int64],
+        body: NDArray[np.uint8],
+        columns: NDArray[np.int64],
+        whose: NDArray[np.int64],
     ) -> None:
         """Fill in the columns; see `zstruct.loading.gather.column_writer.ColumnWriter`."""
         motion = self._motion
         self._matrices = np.empty((n if motion.how else 0, 3, 3))
         motion.compiled(
-            columns, motion.actions, motion.streams(self._epoch), motion.numbers, motion.how,
+            columns, whose, motion.actions, motion.streams(self._epoch), motion.numbers, motion.how,
             self._matrices, n, head, body,
         )  # fmt: skip
 

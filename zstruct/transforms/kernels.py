@@ -51,7 +51,7 @@ _TWO_LN2 = _f4(1.3862944)
 # least squares at Chebyshev points: far finer than any sample of noise can tell.
 _S0, _S1, _S2, _S3 = _f4(3.1415904), _f4(-5.1674066), _f4(2.5440104), _f4(-0.5594624)
 _C0, _C1, _C2, _C3 = _f4(0.99999326), _f4(-4.9339347), _f4(4.0412483), _f4(-1.2220317)
-_TURN, _ZERO = _f4(2.0**-32), _f4(0.0)
+_TURN, _ZERO, _NAN = _f4(2.0**-32), _f4(0.0), _f4(np.nan)
 
 _LANES = 16  # vectors, or pairs of normal numbers, at a time: a constant number of them vectorises best
 _HALF, _TILE = _u8(_LANES), _u8(2 * _LANES)
@@ -340,13 +340,16 @@ def _turn_copied(target, source, n, matrices, s):  # type: ignore[no-untyped-def
 
 
 @kernel
-def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # type: ignore[no-untyped-def]
+def carry(  # type: ignore[no-untyped-def]
+    columns, whose, actions, streams, numbers, how, matrices, n, head, body
+):
     """Fill in float32 columns of a batch, turned and shaken on their way.
 
     `zstruct.loading.gather.kernels` says how they are copied.
 
-    ``columns[f]``: the address of the column that the rows come from, and the bytes that an atom has
-    before it. ``actions[f]``: what to do, and the values of an atom. ``streams[f]`` is of its normal
+    ``columns[f]``: the bytes that an atom has before it, then the address of the column that the rows come
+    from in each store, 0 where it is missing; ``whose[s]`` is the store of a structure, or there is but one.
+    ``actions[f]``: what to do, and the values of an atom. ``streams[f]`` is of its normal
     numbers, the last one of the matrices, which are written; `numbers` are the deviation of the ones
     and the probability of the others. One structure is finished after the other: while the processor
     turns and makes normal numbers, memory has time to bring all columns of those that follow.
@@ -357,10 +360,13 @@ def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # 
     for f in range(len(columns)):
         row_bytes += 4 * actions[f, 1]
     distance = 1 + _AHEAD * n // max(edges[n] * row_bytes, 1)  # in structures
+    several = len(whose) > 0
     for s in range(min(n, distance)):
+        store = 1 + whose[s] if several else 1
         for f in range(len(columns)):
-            row_bytes = 4 * actions[f, 1]
-            expect(columns[f, 0] + starts[s] * row_bytes, counts[s] * row_bytes)
+            if columns[f, store]:
+                row_bytes = 4 * actions[f, 1]
+                expect(columns[f, store] + starts[s] * row_bytes, counts[s] * row_bytes)
     stream = streams[len(columns)]
     normals = _four_normal(structures[: n if how else 0], stream)
     scale, rest = _f4(numbers[0]), np.zeros(2 * _LANES, np.float32)
@@ -370,15 +376,21 @@ def carry(columns, actions, streams, numbers, how, matrices, n, head, body):  # 
             _set_rotation(s, normals, matrices)
         elif how == MIRROR:
             _set_mirror(s, structures, stream, numbers[1], normals, matrices)
+        store = 1 + whose[s] if several else 1
+        later = 1 + whose[s + distance] if several and s + distance < n else 1
         for f in range(len(columns)):
-            base, what, width = columns[f, 0], actions[f, 0], actions[f, 1]
+            base, what, width = columns[f, store], actions[f, 0], actions[f, 1]
             row_bytes, size = 4 * width, counts[s] * width
             ahead, more = np.int64(0), np.int64(0)
-            if s + distance < n:
-                ahead, more = base + starts[s + distance] * row_bytes, counts[s + distance] * row_bytes
-            to = first + room * columns[f, 1] + edges[s] * row_bytes
+            if s + distance < n and columns[f, later]:
+                ahead = columns[f, later] + starts[s + distance] * row_bytes
+                more = counts[s + distance] * row_bytes
+            to = first + room * columns[f, 0] + edges[s] * row_bytes
             values = array_at(at_float32(to), size)
-            if what & TURN:
+            if base == 0:
+                for v in range(size):
+                    values[v] = _NAN
+            elif what & TURN:
                 _turn_copied(to, base + starts[s] * row_bytes, counts[s], matrices, s)
             else:
                 move(to, base + starts[s] * row_bytes, 4 * size)

@@ -59,6 +59,7 @@ class AddNoise(Transform):
     fields: Sequence[str] = ("positions",)
     seed: int = 0
     p: float = 1.0
+    _alone = True
 
     def __post_init__(self) -> None:
         fields = names("fields", self.fields)

@@ -75,6 +75,7 @@ class RandomRotation(Transform):
     seed: int = 0
     rotates: Mapping[str, Turning] = field(default_factory=dict)
     p: float = 1.0
+    _alone = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", seed_of(self.seed))
@@ -129,6 +130,7 @@ class RandomReflection(Transform):
     p: float = 0.5
     seed: int = 0
     rotates: Mapping[str, Turning] = field(default_factory=dict)
+    _alone = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "p", probability(self.p))

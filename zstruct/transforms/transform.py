@@ -63,6 +63,9 @@ class Transform(ABC):
     _fields: Mapping[str, Field] = FIELDS
     # Where among others: two transforms with one seed draw different numbers.
     _place: tuple[int, ...] = ()
+    # Whether what becomes of a structure depends on nothing but itself and its number in its store; said by
+    # a class of itself, and not of what is made of it.
+    _alone = False
 
     @abstractmethod
     def on_batch(self, batch: PackedBatch, epoch: int = 0) -> PackedBatch:
@@ -133,6 +136,11 @@ class Transform(ABC):
         Others see what was gathered: features and edges that are computed are those of what they leave.
         """
         return False
+
+    def does_as(self, other: Transform) -> bool:
+        """Return whether structures may be changed together, this being for some and `other` for others."""
+        mine, theirs = ({**vars(one), "_fields": None} for one in (self, other))
+        return type(self) is type(other) and "_alone" in vars(type(self)) and self._alone and mine == theirs
 
     def _placed(self, place: tuple[int, ...]) -> Self:
         """Return the transform at a place among others."""

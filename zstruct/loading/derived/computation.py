@@ -78,6 +78,11 @@ class Computation:
                 )
             self._kept_lists = {cutoff: Memo(kept_neighbors) for cutoff in cutoffs}
 
+    @property
+    def keeps(self) -> bool:
+        """Whether something that is computed is kept, by the numbers of structures."""
+        return self._kept_features is not None or self._kept_lists is not None
+
     def lists(self, gathered: PackedBatch) -> Lists:
         """Return the structures that were gathered, and their neighbours within each cutoff.
 

@@ -163,6 +163,15 @@ class Extras:
             found[_OPTIONS[wanted.what]] = f"{wanted.what} {made}{carried}"
         return found
 
+    def does_as(self, other: Extras) -> bool:
+        """Return whether `complete` of the two makes the same of any batch, whichever store that is of."""
+        ways = (
+            (e.kinds, e.stored_names, e._dtypes, e._casts, e._hidden, e.computes and not e._apart)
+            for e in (self, other)
+        )
+        mine, theirs = ways
+        return mine == theirs and mine[-1] and not (self._computation.keeps or other._computation.keeps)
+
     @property
     def per_atom(self) -> frozenset[str]:
         """Those of the names that have a row per atom."""

@@ -21,7 +21,12 @@ class ColumnWriter(Protocol):
         """The columns: for all of them, `Gather.copies`."""
 
     def __call__(
-        self, n: int, head: NDArray[np.int64], body: NDArray[np.uint8], columns: NDArray[np.int64]
+        self,
+        n: int,
+        head: NDArray[np.int64],
+        body: NDArray[np.uint8],
+        columns: NDArray[np.int64],
+        whose: NDArray[np.int64],
     ) -> None:
         """Write them.
 
@@ -30,6 +35,8 @@ class ColumnWriter(Protocol):
         n, head, body
             The batch, as `zstruct.loading.gather.kernels` lays it out; `head` is filled in.
         columns
-            For each of them, the address of the column that it comes from, and the bytes that an atom
-            has before it in `body`.
+            For each of them, the bytes that an atom has before it in `body`, and the addresses of the
+            columns of the stores that it comes from, shape (n_columns, 1 + n_stores); 0: it is missing there.
+        whose
+            The store of each structure, an array that begins with n of them; or none where there is but one.
         """

@@ -137,7 +137,7 @@ class Gather(Frame):
         sources = whole.sources
         if writer is not None:
             sources, columns = self._written.get(writer.names) or self._without(writer.names, whole)
-            writer(n, head, body, columns)
+            writer(n, head, body, columns, _ALL)
         arguments = (*sources, n, head, body, numbered)
         fill(*arguments)
         return self._views(plan, head, body, numbered)
@@ -171,7 +171,7 @@ class Gather(Frame):
         steps = self._steps[ATOM].copy()
         steps[places, 0] = NOTHING
         addresses, span, _, *of_structures = whole.sources
-        found = [(addresses.item(place, 0), self._atom[place][3]) for place in places]
+        found = [(self._atom[place][3], addresses.item(place, 0)) for place in places]
         columns = np.array(found, np.int64).reshape(len(found), 2)
         self._written[names] = (addresses, span, steps, *of_structures), columns
         return self._written[names]

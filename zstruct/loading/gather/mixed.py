@@ -18,10 +18,11 @@ from zstruct.batch.packed import PackedBatch
 from zstruct.batch.union import Column, Union, mask_of, missing_in
 from zstruct.loading.cache.blocks import Resident, Table
 from zstruct.loading.gather import mixed_kernels as words
+from zstruct.loading.gather.column_writer import ColumnWriter
 from zstruct.loading.gather.field_steps import operation_of, way_to_miss
 from zstruct.loading.gather.frame import Frame
 from zstruct.loading.gather.gather import Gather
-from zstruct.loading.gather.kernels import MISSING, NO_MASK
+from zstruct.loading.gather.kernels import MISSING, NO_MASK, NOTHING
 from zstruct.loading.gather.mixed_kernels import fill_mixed, locate_mixed
 from zstruct.loading.indices import out_of_range
 from zstruct.schema import ATOM, STRUCTURE, Level
@@ -73,28 +74,19 @@ class MixedGather(Frame):
     sources
         The parts.
     union
-        The columns of batches.
-    dtypes
-        Of these, in which they are gathered.
+        The columns of batches, in the dtypes in which they are gathered.
     names
         All columns of a batch, masks too, in order.
     origin
         As for `PackedBatch`.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        union: Union,
-        dtypes: dict[str, np.dtype],
-        names: Sequence[str],
-        origin: Origin,
-    ):
+    def __init__(self, sources: Sequence[Source], union: Union, names: Sequence[str], origin: Origin):
         self._sources = [
             source._replace(rows=None if source.rows is None else np.ascontiguousarray(source.rows))
             for source in sources
         ]
-        columns = {name: _of_dtype(column, dtypes[name]) for name, column in union.columns.items()}
+        columns = dict(union.columns)
         by_value = {name: mask_of(name) for name in columns if name in union.masked and _shows(columns[name])}
         # Whole numbers and booleans have no missing value: who has them is a column, of each part or of its
         # own.
@@ -120,38 +112,38 @@ class MixedGather(Frame):
         self._work = 2e-5 + 5e-6 * len(columns) + 4e-7 * max(atoms)
         self._whole: NDArray[np.int64] | None = None
         self._steps: _Steps | None = None
+        self._written: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._compiled: tuple[Any, Any] | None = None
 
     @classmethod
     def of(
-        cls,
-        sources: Sequence[Source],
-        union: Union,
-        dtypes: dict[str, np.dtype],
-        names: Sequence[str],
-        origin: Origin,
+        cls, sources: Sequence[Source], union: Union, names: Sequence[str], origin: Origin
     ) -> MixedGather | None:
         """Return a gather, or None if something has to be done to a field that the kernel does not do."""
         for k, source in enumerate(sources):
             for name in union.there[k]:
-                kept = _kept(source.gather, name)
-                operation = None if kept is None else operation_of(kept, dtypes[name])
+                kept, dtype = _kept(source.gather, name), union.columns[name].dtype
+                operation = None if kept is None else operation_of(kept, dtype)
                 change = union.changes[k].get(name)
                 if operation is None or (change is not None and change.codes is None):
                     return None
-                if change is not None and dtypes[name] != _INT64:
+                if change is not None and dtype != _INT64:
                     return None
-        return cls(sources, union, dtypes, names, origin)
+        return cls(sources, union, names, origin)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_whole": None, "_steps": None, "_compiled": None}
+        return self.__dict__ | {"_whole": None, "_steps": None, "_written": {}, "_compiled": None}
 
     def __call__(
-        self, indices: NDArray[np.int64], order: NDArray[np.int64] | None = None
-    ) -> tuple[PackedBatch, NDArray[np.int64]] | None:
-        """Return some structures, packed, and an array that begins with the part of each.
+        self,
+        indices: NDArray[np.int64],
+        order: NDArray[np.int64] | None = None,
+        writer: ColumnWriter | None = None,
+    ) -> tuple[PackedBatch, NDArray[np.int64], NDArray[np.int64]] | None:
+        """Return some structures, packed, the part of each, and its number were all stores one.
 
-        None is returned if a block that they need is yet to be decoded.
+        The batch has their numbers in their own stores. None is returned if a block that they need is yet to
+        be decoded.
 
         Parameters
         ----------
@@ -160,6 +152,8 @@ class MixedGather(Frame):
         order
             What the indices count: places among the structures of all parts, one after the other; None:
             these.
+        writer
+            Writes some columns in place of a copy; only if there is `everything`.
 
         Raises
         ------
@@ -181,12 +175,38 @@ class MixedGather(Frame):
             raise out_of_range(int(indices[MISSING - 1 - rows]), int(edges[-1]))
         body, numbered = self._body(rows)
         atom_steps, steps, _ = self._steps or self._find_steps()
+        if writer is not None:
+            atom_steps, columns = self._written.get(writer.names) or self._without(writer.names, atom_steps)
+            writer(n, head, body, columns, found)
         fill(table, atom_steps, steps, found, n, head, body, numbered)
         if resident is not None:  # it has outlived the call, which holds no reference
             self._touch(found[:n], head[:n])
-        batch = self._views(plan, head, body, numbered)
-        batch.structures = found[n:]
-        return batch, found
+        return self._views(plan, head, body, numbered), found[:n], found[n:]
+
+    @property
+    def everything(self) -> bool:
+        """Whether everything is decoded and will stay so."""
+        if self._whole is None:
+            self._find_table()
+        return self._whole is not None
+
+    def _without(
+        self, names: tuple[str, ...], atom_steps: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the steps that leave out some per-atom fields, and what writers know of those."""
+        order = [name for name, *_ in self._atom]
+        places = [order.index(name) for name in names]
+        columns = np.zeros((len(places), 1 + len(self._sources)), np.int64)
+        steps = atom_steps.copy()
+        for column, place in zip(columns, places, strict=True):
+            column[0] = self._atom[place][3]
+            for k, source in enumerate(self._sources):
+                if atom_steps[k, place, 0] < words.WORDS:  # it is there
+                    addresses = source.gather.cache.resident.addresses[ATOM]
+                    column[1 + k] = addresses.item(atom_steps[k, place, 4], 0)
+                    steps[k, place, 0] = NOTHING
+        self._written[names] = steps, columns
+        return self._written[names]
 
     def _kernels(self, n: int) -> tuple[Any, Any]:
         """Return the two kernels: as Python runs them for the first few structures, then compiled."""
@@ -279,10 +299,6 @@ class MixedGather(Frame):
         if name in self._union.columns:
             return missing_in(column)
         return any(mask_of(one) == name for one in self._union.there[k])  # a mask: all have it, or none
-
-
-def _of_dtype(column: Column, dtype: np.dtype) -> Column:
-    return Column(column.level, dtype, column.shape, column.field)
 
 
 def _shows(column: Column) -> bool:

@@ -16,6 +16,7 @@ from zstruct.jit.kernel import helper, kernel
 from zstruct.jit.pointers import array_at, at_int32, at_int64, at_uint8, expect, first_line, move, prefetch
 from zstruct.loading.gather.kernels import (
     NO_MASK,
+    NOTHING,
     copy_blocks,
     copy_values,
     is_given,
@@ -58,6 +59,7 @@ WORDS_OF_PART = 13
 
 # Beside the operations of a single store: the field is not there, and its place is filled with something.
 WORDS, SINGLES, BYTES = 10, 11, 12
+NOWHERE = -1  # no part has it
 _FEW = 32  # parts
 _AHEAD = 16  # by measurement: structures between what is asked for and what is copied
 
@@ -150,29 +152,32 @@ def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: 
     where, base, sources = np.empty(n_parts, np.int64), np.empty(n_parts, np.int64), np.empty(n, np.int64)
     for f in range(steps.shape[1]):
         row_bytes, kind = steps[0, f, 1], steps[0, f, 3]
-        alike = True  # all parts have the field, in one column, and the same is done to it
+        # Whether all parts that have the field have it in one column, and the same is done to it.
+        alike, operation, source_bytes = True, NOWHERE, np.int64(0)
         for p in range(n_parts):
             # Where the addresses of the field's rows begin, and the address itself if there is but one.
             where[p] = table[p, kind_of] + 8 * steps[p, f, 4] * table[p, kind_of + 1]
-            single = steps[p, f, 0] < WORDS and table[p, kind_of + 1] == 1
-            base[p] = at_int64(where[p])[0] if single else 0
-            alike &= single and steps[p, f, 0] == steps[0, f, 0] and steps[p, f, 5] == 0
+            base[p] = 0
+            if steps[p, f, 0] < WORDS:
+                if table[p, kind_of + 1] == 1:
+                    base[p] = at_int64(where[p])[0]
+                if operation == NOWHERE:
+                    operation, source_bytes = steps[p, f, 0], steps[p, f, 2]
+                alike &= base[p] != 0 and steps[p, f, 0] == operation and steps[p, f, 5] == 0
+        written = alike and operation == NOTHING  # by others
         if alike:
-            operation, source_bytes = steps[0, f, 0], steps[0, f, 2]
-            _copy_columns(
-                base,
-                whose,
-                sources,
-                operation,
-                row_bytes,
-                source_bytes,
-                starts,
-                counts,
-                edges,
-                n,
-                per_atom,
-                out,
-            )
+            # Beforehand: a copy whose length is guessed wrong would wait for this each time.
+            for m in range(n):
+                first = base[whose[m]]
+                sources[m] = first + starts[m] * source_bytes if first else 0
+            if operation == NOWHERE and row_bytes == 8 and not per_atom:
+                for m in range(n):
+                    at_int64(out)[m] = steps[whose[m], f, 5]
+            elif not written:
+                _copy_columns(
+                    sources, steps, f, whose, operation, row_bytes, source_bytes, counts, edges, n, per_atom,
+                    out,
+                )  # fmt: skip
         else:
             for m in range(n):
                 p = whose[m]
@@ -196,28 +201,33 @@ def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: 
                 if more:
                     _translate(more, to, count * row_bytes)
         if kind != NO_MASK:
+            flags = array_at(at_uint8(masks), n)
             for m in range(n):
                 first, count = (edges[m], counts[m]) if per_atom else (m, 1)
-                flag = array_at(at_uint8(masks + m), 1)
-                flag[0] = is_given(kind, out + first * row_bytes, count * row_bytes)
+                values = sources[m] if written else out + first * row_bytes
+                there = steps[whose[m], f, 0] < WORDS
+                flags[m] = is_given(kind, values, count * row_bytes) if there else False
             masks += padded(n)
         out += room * row_bytes if per_atom else padded(n * row_bytes)
 
 
 @helper
 def _copy_columns(  # type: ignore[no-untyped-def]
-    base, whose, sources, operation, row_bytes, source_bytes, starts, counts, edges, n, per_atom, out
+    sources, steps, f, whose, operation, row_bytes, source_bytes, counts, edges, n, per_atom, out
 ):
-    """Copy a field that each part has in one column, as is done for a single store."""
-    for m in range(n):  # beforehand: a copy whose length is guessed wrong would wait for this each time
-        sources[m] = base[whose[m]] + starts[m] * source_bytes
+    """Copy a field that parts have in one column each, as is done for a single store, or not at all."""
     for m in range(min(n, _AHEAD)):
-        expect(sources[m], (counts[m] if per_atom else 1) * source_bytes)
+        if sources[m]:
+            expect(sources[m], (counts[m] if per_atom else 1) * source_bytes)
     for m in range(n):
-        if m + _AHEAD < n:
+        if m + _AHEAD < n and sources[m + _AHEAD]:
             expect(sources[m + _AHEAD], (counts[m + _AHEAD] if per_atom else 1) * source_bytes)
         count, edge = (counts[m], edges[m]) if per_atom else (1, m)
-        copy_values(operation, sources[m], out + edge * row_bytes, count * row_bytes)
+        if sources[m]:
+            copy_values(operation, sources[m], out + edge * row_bytes, count * row_bytes)
+        else:
+            p = whose[m]
+            _put(steps[p, f, 0], steps[p, f, 5], out + edge * row_bytes, count * row_bytes)
 
 
 @helper

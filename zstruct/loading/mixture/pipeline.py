@@ -1,8 +1,8 @@
 """`MixturePipeline`: batches of structures of several stores, each made as its own recipe says.
 
-Where a batch is what is gathered, less references, one kernel gathers it from all stores at once. Where more
-is done, or a block is yet to be decoded, each store makes its part of the batch, and the parts are put
-together.
+One kernel gathers a batch from all stores at once, and what all of them ask for is done to all structures at
+once, where it depends on nothing but a structure. Where more is done, or a block is yet to be decoded, each
+store makes its part of the batch, and the parts are put together.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from zstruct.batch.origin import Origin
 from zstruct.batch.packed import PackedBatch
 from zstruct.batch.union import Column, Columns, Union, mask_of
 from zstruct.errors import InputError
+from zstruct.loading.completion import Completion
 from zstruct.loading.forces import USED
 from zstruct.loading.gather.interleaved import Piece, interleaved
 from zstruct.loading.gather.mixed import HEAD, MixedGather, Source
 from zstruct.loading.indices import out_of_range
 from zstruct.loading.mixture.parts import Part
-from zstruct.precision import narrowed
 from zstruct.schema import ATOM, FIELDS, STRUCTURE, Field
-from zstruct.stats.references import References, subtract_each
+from zstruct.stats.references import ReferencesOfEach
 from zstruct.transforms.cast_units import CastUnits
 
 __all__ = ["MixturePipeline"]
@@ -74,13 +74,14 @@ class MixturePipeline:
         self.origin: Origin = _Origin(self, [part.name for part in parts], self.heads if said else ())
         # What functions make of a structure is known once they have made it.
         self._settled = not any(reader.pipeline.changes for reader in self._readers)
-        self._gather = self._at_once()
         pipelines = [reader.pipeline for reader in self._readers]
         # Those of each part, by the energies that they are subtracted from.
-        self._references: dict[str, list[References | None]] = {
-            name: [pipeline.references if name in pipeline.referenced else None for pipeline in pipelines]
+        self._references = {
+            name: ReferencesOfEach([p.references if name in p.referenced else None for p in pipelines])
             for name in dict.fromkeys(name for pipeline in pipelines for name in pipeline.referenced)
         }
+        self._completion: Completion | None = None
+        self._gather = self._at_once()
 
     def with_parts(self, parts: Sequence[Part]) -> MixturePipeline:
         """Return what makes batches of other structures of the same stores."""
@@ -104,20 +105,33 @@ class MixturePipeline:
         return [*self.union.columns, *head, *masks]
 
     def _at_once(self) -> MixedGather | None:
-        """Return what gathers from all stores by one call, if batches are what is gathered."""
+        """Return what gathers from all stores by one call, if all is then done to all structures at once."""
         pipelines = [reader.pipeline for reader in self._readers]
         with_policy = any(reader.policy is not None for reader in self._readers)
-        if with_policy or not all(pipeline.plain or pipeline.subtracts for pipeline in pipelines):
+        if with_policy or any(pipeline.calls for pipeline in pipelines):
             return None
-        dtypes = {
-            name: np.result_type(*(p.gather.dtypes[name] for p in pipelines if name in p.gather.dtypes))
-            for name in self.union.columns
-        }
+        gathered = [pipeline.gathered() for pipeline in pipelines]
+        if any(pipeline.transform is not None for pipeline in pipelines) and not _turn_alike(gathered):
+            return None
+        union = Union.of([replace(c, name=part.name) for part, c in zip(self._parts, gathered, strict=True)])
+        first, *others = (pipeline.completion for pipeline in pipelines)
+        self._completion = first.for_all(
+            others,
+            {name: column.field for name, column in union.columns.items() if column.field is not None},
+            {name: self.union.columns[name].dtype for name in self._references},
+            lambda name: all(
+                pipeline.copies_float32(name) for pipeline in pipelines if name in pipeline.gather.dtypes
+            ),
+        )
+        if self._completion is None:
+            return None
         sources = [
             Source(reader.pipeline.gather, reader.rows, int(first), code)
             for reader, first, code in zip(self._readers, self.firsts, self._codes, strict=False)
         ]
-        return MixedGather.of(sources, self.union, dtypes, self.names, self.origin)
+        hidden = [name for name in union.columns if name not in self.union.columns]
+        names = [name for name in self.names if name in union.columns or name not in self.union.columns]
+        return MixedGather.of(sources, union, [*hidden, *names], self.origin)
 
     def __call__(
         self, positions: NDArray[np.int64], order: NDArray[np.int64] | None, epoch: Any
@@ -138,21 +152,27 @@ class MixturePipeline:
         IndexError
             If a position is out of range.
         """
-        found = None if self._gather is None else self._gather(positions, order)
+        gather, completion, epoch = self._gather, self._completion, int(epoch)
+        if not self._settled:
+            self._settle(epoch)
+        if gather is None or completion is None:
+            return self._by_parts(positions, order, epoch)
+        moves = completion.motion is not None and gather.everything
+        writer = completion.writer(epoch) if moves else None
+        found = gather(positions, order, writer)
         if found is None:
-            return self._by_parts(positions, order, int(epoch))
-        batch, whose = found
-        if self._references:
-            self._subtract(batch, whose[: len(batch)])
-        return batch
-
-    def _subtract(self, batch: PackedBatch, whose: NDArray[np.int64]) -> None:
-        """Subtract from energies the references of each structure's own part."""
+            return self._by_parts(positions, order, epoch)
+        batch, whose, numbers = found
         for name, references in self._references.items():
-            energies = subtract_each(
-                references, whose, batch.columns["numbers"], batch.offsets, batch.columns[name]
+            batch.columns[name] = references.subtract(
+                whose, batch.columns["numbers"], batch.offsets, batch.columns[name]
             )
-            batch.columns[name] = narrowed(name, energies, self.union.columns[name].dtype)
+        batch = completion(batch, epoch, writer)
+        if not completion.is_idle:
+            batch.columns = {name: batch.columns[name] for name in self.names}
+            batch.wide = self.union.wide
+        batch.structures = numbers
+        return batch
 
     def _by_parts(
         self, positions: NDArray[np.int64], order: NDArray[np.int64] | None, epoch: int
@@ -160,12 +180,10 @@ class MixturePipeline:
         """Return a batch of which every part has made its own."""
         places = self.places(positions, order)
         whose = np.searchsorted(self.edges, places, side="right") - 1
-        if not self._settled:
-            self._settle(epoch)
         pieces, numbers = [], np.empty(len(places), np.int64)
         for k in np.unique(whose).tolist() or [0]:
             members = np.flatnonzero(whose == k)
-            batch = self._of_part(k, places[members] - self.edges[k], epoch)
+            batch = self._of_part(k, places[members] - self.edges[k], self._readers[k].rows, epoch)
             columns = self.union.adapted(k, batch.columns, len(batch), int(batch.offsets[-1]))
             assert batch.structures is not None
             numbers[members] = batch.structures + self.firsts[k]
@@ -178,9 +196,11 @@ class MixturePipeline:
         made.columns = {name: made.columns[name] for name in self.names}
         return made
 
-    def _of_part(self, k: int, positions: NDArray[np.int64], epoch: int) -> PackedBatch:
+    def _of_part(
+        self, k: int, positions: NDArray[np.int64], rows: NDArray[np.int64] | None, epoch: int
+    ) -> PackedBatch:
         reader = self._readers[k]
-        batch = reader.pipeline(positions, reader.rows, epoch, reader.policy)
+        batch = reader.pipeline(positions, rows, epoch, reader.policy)
         if USED in self.union.columns and USED not in batch.columns:  # those of all that have some
             has = np.full(len(batch), "forces" in batch.columns)
             batch.columns[USED] = batch.columns.get(mask_of("forces"), has).copy()
@@ -190,8 +210,9 @@ class MixturePipeline:
         """Find out what functions do to the columns of batches, from one structure of each part."""
         found = self._columns()
         for k, reader in enumerate(self._readers):
-            if reader.pipeline.changes and len(reader):
-                batch = self._of_part(k, np.zeros(1, np.int64), epoch)
+            if reader.pipeline.changes and reader.store.n_structures:
+                # Any structure of the store: there may be none that counts.
+                batch = self._of_part(k, np.zeros(1, np.int64), reader.rows if len(reader) else None, epoch)
                 made = Columns.of(reader.pipeline.gather.origin, batch.columns, batch.per_atom, batch.wide)
                 found[k] = replace(made, name=self._parts[k].name)
         self.union, self._settled = Union.of(found), True
@@ -224,6 +245,18 @@ class MixturePipeline:
             reader.pipeline.warm()
         if self._gather is not None:
             self._gather(np.empty(0, np.int64))
+
+
+def _turn_alike(several: Sequence[Columns]) -> bool:
+    """Return whether fields of one name turn as each other."""
+    ways: dict[str, Any] = {}
+    for columns in several:
+        for name, column in columns.columns.items():
+            known = column.field
+            way = None if known is None else (known.kind, known.rotates, known.or_vector, known.unit)
+            if ways.setdefault(name, way) != way:
+                return False
+    return True
 
 
 class _Origin(Origin):
