@@ -274,7 +274,10 @@ class MixedGather(Frame):
             table = source.gather.cache.tables.get(level)
             for f, (name, column) in enumerate(columns.items()):
                 size = column.dtype.itemsize * math.prod(column.shape)
-                mask = way_to_miss(column.dtype) if name in self.masks else NO_MASK
+                mask = NO_MASK
+                if name in self.masks:
+                    partly = name in source.gather.masks
+                    mask = way_to_miss(column.dtype) if partly else words.MASK_WHOLE
                 steps[k, f] = (0, size, 0, mask, 0, 0)
                 if table is None or name not in table.names or not self._is_there(k, name):
                     steps[k, f, [0, 5]] = _filling(column.dtype, self._instead(k, name, column))

@@ -15,6 +15,7 @@ import numpy as np
 from zstruct.jit.kernel import helper, kernel
 from zstruct.jit.pointers import array_at, at_int32, at_int64, at_uint8, expect, first_line, move, prefetch
 from zstruct.loading.gather.kernels import (
+    COPY,
     NO_MASK,
     NOTHING,
     copy_blocks,
@@ -35,6 +36,7 @@ __all__ = [
     "BLOCKS",
     "BYTES",
     "FIRST",
+    "MASK_WHOLE",
     "OFFSETS",
     "ROWS",
     "SINGLES",
@@ -60,6 +62,8 @@ WORDS_OF_PART = 13
 # Beside the operations of a single store: the field is not there, and its place is filled with something.
 WORDS, SINGLES, BYTES = 10, 11, 12
 NOWHERE = -1  # no part has it
+# Beside the ways in which values are missing: all structures of the part have some. Others are looked at.
+MASK_WHOLE, LOOK = 10, 2
 _FEW = 32  # parts
 _AHEAD = 16  # by measurement: structures between what is asked for and what is copied
 
@@ -150,34 +154,47 @@ def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: 
     kind_of = ATOM_ADDRESSES if per_atom else ADDRESSES
     n_parts = len(table)
     where, base, sources = np.empty(n_parts, np.int64), np.empty(n_parts, np.int64), np.empty(n, np.int64)
+    strides, known = np.empty(n_parts, np.int64), np.empty(n_parts, np.int64)
+    # What stands where a part lacks a field, as long as the longest structure: copied as others are.
+    longest, widest = 1, 0
+    for m in range(n if per_atom else 0):
+        longest = max(longest, counts[m])
     for f in range(steps.shape[1]):
-        row_bytes, kind = steps[0, f, 1], steps[0, f, 3]
+        for p in range(n_parts):
+            widest = max(widest, steps[p, f, 1] if steps[p, f, 0] >= WORDS else 0)
+    spare = np.empty(longest * widest, np.uint8)
+    for f in range(steps.shape[1]):
+        row_bytes = steps[0, f, 1]
         # Whether all parts that have the field have it in one column, and the same is done to it.
-        alike, operation, source_bytes = True, NOWHERE, np.int64(0)
+        alike, operation, source_bytes, lacking = True, NOWHERE, np.int64(0), False
         for p in range(n_parts):
             # Where the addresses of the field's rows begin, and the address itself if there is but one.
             where[p] = table[p, kind_of] + 8 * steps[p, f, 4] * table[p, kind_of + 1]
-            base[p] = 0
-            if steps[p, f, 0] < WORDS:
-                if table[p, kind_of + 1] == 1:
-                    base[p] = at_int64(where[p])[0]
-                if operation == NOWHERE:
-                    operation, source_bytes = steps[p, f, 0], steps[p, f, 2]
-                alike &= base[p] != 0 and steps[p, f, 0] == operation and steps[p, f, 5] == 0
-        written = alike and operation == NOTHING  # by others
-        if alike:
+            base[p], strides[p], known[p] = 0, steps[p, f, 2], LOOK
+            if steps[p, f, 0] >= WORDS:
+                lacking, known[p] = True, 0
+                continue
+            if steps[p, f, 3] == MASK_WHOLE:
+                known[p] = 1
+            if table[p, kind_of + 1] == 1:
+                base[p] = at_int64(where[p])[0]
+            if operation == NOWHERE:
+                operation, source_bytes = steps[p, f, 0], steps[p, f, 2]
+            alike &= base[p] != 0 and steps[p, f, 0] == operation and steps[p, f, 5] == 0
+        written = alike and operation == NOTHING  # by others; masks are of what it was before
+        if operation == NOWHERE and row_bytes == 8 and not per_atom:
+            for m in range(n):
+                at_int64(out)[m] = steps[whose[m], f, 5]
+        elif alike and (not lacking or operation == COPY or written):
+            for p in range(n_parts):
+                if steps[p, f, 0] >= WORDS:
+                    base[p], strides[p] = np.int64(spare.ctypes.data), 0
+                    _put(steps[p, f, 0], steps[p, f, 5], base[p], longest * row_bytes)
             # Beforehand: a copy whose length is guessed wrong would wait for this each time.
             for m in range(n):
-                first = base[whose[m]]
-                sources[m] = first + starts[m] * source_bytes if first else 0
-            if operation == NOWHERE and row_bytes == 8 and not per_atom:
-                for m in range(n):
-                    at_int64(out)[m] = steps[whose[m], f, 5]
-            elif not written:
-                _copy_columns(
-                    sources, steps, f, whose, operation, row_bytes, source_bytes, counts, edges, n, per_atom,
-                    out,
-                )  # fmt: skip
+                sources[m] = base[whose[m]] + starts[m] * strides[whose[m]]
+            if not written:
+                _copy_columns(sources, operation, row_bytes, source_bytes, counts, edges, n, per_atom, out)
         else:
             for m in range(n):
                 p = whose[m]
@@ -200,34 +217,31 @@ def _fill(table, steps, whose, per_atom, n_atom_masks, n, head, body):  # type: 
                     copy_blocks(where[p], span, operation, starts[m], count, row_bytes, source_bytes, to)
                 if more:
                     _translate(more, to, count * row_bytes)
-        if kind != NO_MASK:
+        if steps[0, f, 3] != NO_MASK:
             flags = array_at(at_uint8(masks), n)
             for m in range(n):
-                first, count = (edges[m], counts[m]) if per_atom else (m, 1)
-                values = sources[m] if written else out + first * row_bytes
-                there = steps[whose[m], f, 0] < WORDS
-                flags[m] = is_given(kind, values, count * row_bytes) if there else False
+                given = known[whose[m]]
+                if given == LOOK:
+                    first, count = (edges[m], counts[m]) if per_atom else (m, 1)
+                    values = sources[m] if written else out + first * row_bytes
+                    given = is_given(steps[whose[m], f, 3], values, count * row_bytes)
+                flags[m] = given
             masks += padded(n)
         out += room * row_bytes if per_atom else padded(n * row_bytes)
 
 
 @helper
 def _copy_columns(  # type: ignore[no-untyped-def]
-    sources, steps, f, whose, operation, row_bytes, source_bytes, counts, edges, n, per_atom, out
+    sources, operation, row_bytes, source_bytes, counts, edges, n, per_atom, out
 ):
-    """Copy a field that parts have in one column each, as is done for a single store, or not at all."""
+    """Copy a field that each part has in one column, as is done for a single store."""
     for m in range(min(n, _AHEAD)):
-        if sources[m]:
-            expect(sources[m], (counts[m] if per_atom else 1) * source_bytes)
+        expect(sources[m], (counts[m] if per_atom else 1) * source_bytes)
     for m in range(n):
-        if m + _AHEAD < n and sources[m + _AHEAD]:
+        if m + _AHEAD < n:
             expect(sources[m + _AHEAD], (counts[m + _AHEAD] if per_atom else 1) * source_bytes)
         count, edge = (counts[m], edges[m]) if per_atom else (1, m)
-        if sources[m]:
-            copy_values(operation, sources[m], out + edge * row_bytes, count * row_bytes)
-        else:
-            p = whose[m]
-            _put(steps[p, f, 0], steps[p, f, 5], out + edge * row_bytes, count * row_bytes)
+        copy_values(operation, sources[m], out + edge * row_bytes, count * row_bytes)
 
 
 @helper
