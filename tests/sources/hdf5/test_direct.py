@@ -225,6 +225,15 @@ def test_links_of_large_groups_are_those_of_the_library(tmp_path, version):
         assert ours == (found if version in VERSIONS[::2] else None)
 
 
+def test_groups_with_one_sum_of_their_rows_are_told_apart():
+    a, b = (np.random.default_rng(0).integers(0, 2**63, 2) | 1).tolist()
+    rows = np.array([[b, 0], [0, a], [5, 7], [b, 0]])
+    spans = np.array([[2, 3], [0, 1], [-1, -1], [1, 2], [3, 4], [2, 4]])
+    which, first = direct._told_apart(rows, spans)
+    assert which.tolist() == [0, 1, -1, 2, 1, 3]
+    assert first.tolist() == [0, 1, 3, 5]
+
+
 @pytest.mark.parametrize("version", VERSIONS[::3])
 def test_flipped_bits_are_what_the_library_says(tmp_path, version, long_run):
     """What has checksums is never read otherwise; where there are none, both read the same or refuse."""

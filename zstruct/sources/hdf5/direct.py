@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zstruct.ragged import by_appearance
 from zstruct.sources.hdf5.dataset_kernels import (
     ADDRESS,
     BOOL,
@@ -47,6 +48,7 @@ Values = Callable[[str], NDArray[Any]]
 _BY_LIBRARY = 5e-4  # seconds that the library takes for a group
 _BYTES_EACH = 2000  # of a file for each group, if there are many
 _MOST_WORDS = 1000
+_HEAP_EACH = 256  # bytes of all names together for each, if they are near one another
 _NO_LINK = 0  # of HDF5: what is a hard link
 _DTYPES = {INT: "<i", UINT: "<u", FLOAT: "<f", LETTERS: "S"}
 
@@ -112,8 +114,8 @@ class Described:
 
         def read(name: str) -> NDArray[Any]:
             header = alike.sets[name]
-            rows = self._rows[self._spans[members, 0] + header.row]
-            return _values(self._pages, header, int(rows[0, KIND]), rows[:, ADDRESS].copy())
+            rows = self._spans[members, 0] + header.row
+            return _values(self._pages, header, int(self._rows[rows[0], KIND]), self._rows[rows, ADDRESS])
 
         return read
 
@@ -143,9 +145,21 @@ def _found_links(pages: Pages, group: int) -> dict[str, int] | None:
         return None
     if state[DONE] != 1:
         return None
-    rows = links[: state[ROWS]].tolist()
-    found = {_name(pages.data[at : at + n].tobytes()): address for at, n, address in rows}
-    return found if len(found) == len(rows) else None
+    starts, lengths, addresses = links[: state[ROWS]].T
+    found = dict(zip(_names(pages, starts, starts + lengths), addresses.tolist(), strict=True))
+    return found if len(found) == len(addresses) else None
+
+
+def _names(pages: Pages, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Iterator[str]:
+    """Yield the names at places in the file, which are loaded."""
+    first, last = (int(starts.min()), int(stops.max())) if len(starts) else (0, 0)
+    if last - first <= _HEAP_EACH * len(starts):
+        heap = pages.data[first:last].tobytes()
+        for at, end in zip((starts - first).tolist(), (stops - first).tolist(), strict=True):
+            yield _name(heap[at:end])
+        return
+    for at, end in zip(starts.tolist(), stops.tolist(), strict=True):
+        yield _name(pages.data[at:end].tobytes())
 
 
 def _name(name: bytes) -> str:
@@ -190,23 +204,58 @@ def described(pages: Pages, addresses: NDArray[np.int64], deep: bool) -> Describ
     texts = [_word(pages, *word) for word in words[: state[FILLED]].tolist()]
     parents = words[:, PARENT].tolist()
     names = [f"{texts[parents[k]]}/{text}" if parents[k] >= 0 else text for k, text in enumerate(texts)]
-    known: dict[bytes, int] = {}
-    members: list[list[int]] = []
-    which = np.full(n, ODD, dtype=np.int64)
-    keys = np.ascontiguousarray(rows[:, NAME:ADDRESS])
-    for k, (first, last) in enumerate(spans.tolist()):
-        if first != ODD:
-            number = known.setdefault(keys[first:last].tobytes(), len(known))
-            if number == len(members):
-                members.append([])
-            members[number].append(k)
-            which[k] = number
-    alike = [_alike(some, rows[slice(*spans[some[0]])], names, texts, deep) for some in members]
+    which, first = _told_apart(rows[:, NAME:ADDRESS], spans)
+    members = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which + 1))[:-1])[1:]
+    alike = [
+        _alike(some, rows[slice(*spans[k])], names, texts, deep)
+        for some, k in zip(members, first.tolist(), strict=True)
+    ]
     return Described(alike, which, pages, rows, spans)
 
 
+def _told_apart(
+    rows: NDArray[np.int64], spans: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return numbers of groups, the same where rows are the same, as they first come, and the first of each.
+
+    Parameters
+    ----------
+    rows, spans
+        The rows, and which are those of each group, shape (n, 2); negative for groups that have no number.
+    """
+    which = np.full(len(spans), ODD, dtype=np.int64)
+    known = np.flatnonzero(spans[:, 0] != ODD)
+    lengths = spans[known, 1] - spans[known, 0]
+    keys, firsts, n = np.empty(len(known), dtype=np.int64), [], 0
+    for length in np.unique(lengths).tolist():
+        mine = np.flatnonzero(lengths == length)
+        table = rows[spans[known[mine], :1] + np.arange(length)].reshape(len(mine), -1)
+        first, codes = _distinct(table)
+        keys[mine] = n + codes
+        firsts.append(mine[first])
+        n += len(first)
+    if not firsts:
+        return which, known
+    first = np.concatenate(firsts)
+    order, which[known] = by_appearance(first, keys)
+    return which, known[first[order]]
+
+
+def _distinct(table: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where distinct rows are first, and which of these each row is."""
+    factors = np.random.default_rng(0).integers(0, 2**63, table.shape[1]) | 1
+    _, first, codes = np.unique(table @ factors, return_index=True, return_inverse=True)
+    if not np.array_equal(table, table[first][codes]):  # two rows with one sum
+        _, first, codes = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    return first, codes.reshape(-1)
+
+
 def _alike(
-    members: Sequence[int], rows: NDArray[np.int64], names: Sequence[str], texts: Sequence[str], deep: bool
+    members: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    names: Sequence[str],
+    texts: Sequence[str],
+    deep: bool,
 ) -> Alike:
     """Return groups by the rows of the first one, with names in the order that the library has."""
     sets, others = {}, []
@@ -221,7 +270,7 @@ def _alike(
         shape = tuple(row[DIMS + 1 : DIMS + 1 + row[DIMS]])
         unit = (texts[row[UNIT]] or None) if row[UNIT] >= 0 else None
         sets[name] = _Header(shape, _dtype(row[KIND], row[SIZE]), unit, k)
-    return Alike(np.array(members, dtype=np.int64), sets, others)
+    return Alike(members, sets, others)
 
 
 def _dtype(kind: int, size: int) -> np.dtype[Any]:
@@ -241,7 +290,7 @@ def _values(pages: Pages, header: _Header, kind: int, addresses: NDArray[np.int6
     shape, each = (len(addresses), *header.shape), int(np.prod(header.shape, dtype=np.int64))
     if kind == TEXT:
         places = (addresses[:, None] + 16 * np.arange(each)).reshape(-1)
-        return np.array([*_texts(pages, places)], dtype=object).reshape(shape)
+        return _texts(pages, places).reshape(shape)
     dtype = header.dtype
     raw = np.empty((len(addresses), each * dtype.itemsize), dtype=np.uint8)
     if raw.size:
@@ -255,18 +304,22 @@ def _values(pages: Pages, header: _Header, kind: int, addresses: NDArray[np.int6
     return raw.view(dtype).reshape(shape) if raw.size else np.empty(shape, dtype)
 
 
-def _texts(pages: Pages, addresses: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the texts of any length to which there are references."""
+def _texts(pages: Pages, addresses: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the texts of any length to which there are references, each different one decoded once."""
     places = np.empty((len(addresses), 2), dtype=np.int64)
     pages.call(find_texts, addresses, places, state=new_state())
-    known: dict[bytes, str] = {}
-    for at, n in places.tolist():
-        if at == ODD:
-            raise LeftError("a text is not where it should be")
-        text = bytes(pages.data[at : at + n]).partition(b"\0")[0]
-        if text not in known:
-            known[text] = text.decode("utf-8", "replace")
-        yield known[text]
+    starts, lengths = places.T
+    if (starts == ODD).any():
+        raise LeftError("a text is not where it should be")
+    found = np.full(len(places), "", dtype=object)
+    for n in np.unique(lengths[lengths > 0]).tolist():
+        here = np.flatnonzero(lengths == n)
+        raw = np.empty((len(here), n), dtype=np.uint8)
+        pages.copy(starts[here], raw)
+        distinct, codes = np.unique(raw.view(f"S{n}").reshape(-1), return_inverse=True)
+        texts = [one.partition(b"\0")[0].decode("utf-8", "replace") for one in distinct.tolist()]
+        found[here] = np.array(texts, dtype=object)[codes]
+    return found
 
 
 def use_kernels() -> None:
@@ -276,7 +329,7 @@ def use_kernels() -> None:
     _found_links(pages, 0)
     described(pages, nowhere, False)
     pages.copy(nowhere, np.zeros((0, 1), dtype=np.uint8))
-    list(_texts(pages, nowhere))
+    _texts(pages, nowhere)
 
 
 def _nothing(*_: object) -> int:

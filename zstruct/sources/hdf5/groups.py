@@ -56,7 +56,8 @@ def natural_names(names: Iterable[str]) -> list[str]:
     counts = [name[same:] for name in there]
     joined = "".join(counts)
     if joined.isdecimal() and joined.isascii() and "" not in counts:
-        return [name for _, name in sorted(zip(map(int, counts), there, strict=True))]
+        numbers = dict(zip(there, map(int, counts), strict=True))
+        return sorted(sorted(there), key=numbers.__getitem__)
     return sorted(there, key=natural)
 
 

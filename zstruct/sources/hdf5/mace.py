@@ -111,10 +111,10 @@ def configurations_of(
         _add_weight(found, read, f"{_WEIGHTS}/{name}", f"config_{name}_weight", here)
     _add_weight(found, read, "weight", "weight", None)
     if "config_type" in sets:
-        texts = [text_of(one) for one in values("config_type").reshape(groups, -1)[:, :1].reshape(-1)]
-        here = np.flatnonzero([text not in ("", _NOTHING, _DEFAULT) for text in texts])
+        texts = _texts(values("config_type").reshape(groups, -1)[:, :1].reshape(-1))
+        here = np.flatnonzero((texts != "") & (texts != _NOTHING) & (texts != _DEFAULT))
         if len(here):
-            found.labels["config_type"] = Item(STRUCTURE, np.array(texts, dtype=object)[here], here=here)
+            found.labels["config_type"] = Item(STRUCTURE, texts[here], here=here)
     return found
 
 
@@ -130,17 +130,29 @@ class _Values:
 
     def is_nothing(self, path: str) -> bool:
         """Tell whether the groups say that they have nothing there."""
+        if not self._is_text(path):
+            return False
         _, here = self.stated(path)
         return here is not None and not len(here)
+
+    def _is_text(self, path: str) -> bool:
+        return self._sets[path].dtype.kind in "SUO" and self._sets[path].shape == ()
 
     def stated(self, path: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """Return the rows of groups that have some, and which these are; None for all."""
         rows = self._values(path)
-        if rows.dtype.kind not in "SUO" or self._sets[path].shape != ():
+        if not self._is_text(path):
             return rows, None
-        texts = np.array([text_of(one) for one in rows], dtype=object)
+        texts = _texts(rows)
         here = np.flatnonzero(texts != _NOTHING)
         return texts[here], here
+
+
+def _texts(values: NDArray[Any]) -> NDArray[Any]:
+    """Return texts as those of Python, each different one decoded once."""
+    said = values.tolist()
+    known = {one: text_of(one) for one in set(said)}
+    return np.array([known[one] for one in said], dtype=object)
 
 
 def _add_weight(

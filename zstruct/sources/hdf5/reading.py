@@ -177,12 +177,12 @@ class GroupReader:
             looked = _looked(self._content, addresses, self._form.known is None, piece.nbytes if near else 0)
         which = np.full(len(paths), -1) if looked is None else looked.which
         plans = [] if looked is None else [self._plan(alike) for alike in looked.alike]
-        weights = np.array([n * atoms for _, n, atoms in plans] + [0]) * _ROW_BYTES
+        weights = [n * atoms * _ROW_BYTES for _, n, atoms in plans]
         first, frame, nbytes = 0, piece.first_frame, 0
         by_library: dict[int, Group | str] = {}
         for k, number in enumerate(which.tolist()):
             if number >= 0:
-                nbytes += int(weights[number])
+                nbytes += weights[number]
             else:
                 found = by_library[k] = self._one(paths[k])
                 nbytes += 0 if isinstance(found, str) else found.n * found.atoms * _ROW_BYTES
