@@ -111,7 +111,7 @@ class HDF5Source(ArrayFileSource):
         form = self._form(file)  # goes along to whoever reads
         self.runs_in = "threads" if form.is_direct else "processes"
         paths = form.leaves.paths
-        nbytes = SLICE_BYTES if form.is_direct else SLICE_BYTES // 4
+        nbytes = SLICE_BYTES // (2 if form.is_direct else 4)  # several for each worker
         if form.one_each:
             return _even(len(paths), size, nbytes, self.label)
         sizes = extents(file, form, self.content, self.places)
