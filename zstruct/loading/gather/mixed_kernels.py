@@ -78,13 +78,17 @@ def locate_mixed(indices, order, edges, table, head, found):  # type: ignore[no-
     n, edge, missing, n_parts = len(indices), 0, False, len(edges) - 1
     size = edges[n_parts]
     chosen = False  # whether of some part, some structures only count
+    check = False  # whether of some part, some blocks only may be there
+    for p in range(n_parts):
+        check |= table[p, THERE] != 0 or table[p, ATOM_THERE] != 0
+    ordered = len(order) > 0
     for i in range(n):
         k = indices[i]
         if k < 0:
             k += size
         if k < 0 or k >= size:
             return -2 - i
-        if len(order):
+        if ordered:
             k = order[k]
         # Without branches, which nobody could predict; of very many parts, most are ruled out before.
         p, last = 0, n_parts
@@ -115,6 +119,8 @@ def locate_mixed(indices, order, edges, table, head, found):  # type: ignore[no-
         edge += stop - start
         head[n + 1 + i], head[2 * n + 1 + i], head[3 * n + 1 + i] = edge, stop - start, start
         found[n + i] = table[p, FIRST] + k
+        if not check:
+            continue
         if table[p, THERE]:
             missing |= at_uint8(table[p, THERE])[k // table[p, ROWS]] == 0
         if table[p, ATOM_THERE] and stop > start:
