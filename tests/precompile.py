@@ -7,13 +7,19 @@ from pathlib import Path
 
 from zstruct.jit import cache
 from zstruct.jit.kernel import compiled_always
-from zstruct.precompilation import FAMILIES, use_features, use_stores, use_the_rest
+from zstruct.precompilation import FAMILIES, use_duplicates, use_features, use_stores, use_the_rest
 
 
 def stores() -> None:
     """Compile what building, statistics and batches need."""
     with compiled_always(), tempfile.TemporaryDirectory() as folder:
         use_stores(Path(folder))
+
+
+def duplicates() -> None:
+    """Compile what the comparison of structures needs."""
+    with compiled_always(), tempfile.TemporaryDirectory() as folder:
+        use_duplicates(Path(folder))
 
 
 def features() -> None:
@@ -33,7 +39,7 @@ def main() -> None:
     if all(cache.is_kept(family) for family in FAMILIES):
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for task in [pool.submit(part) for part in (stores, features, rest)]:
+        for task in [pool.submit(part) for part in (stores, duplicates, features, rest)]:
             task.result()
 
 

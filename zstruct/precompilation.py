@@ -18,7 +18,7 @@ from zstruct.jit import cache
 from zstruct.jit.kernel import Kernel, compiled_always
 from zstruct.keywords import keywords
 
-__all__ = ["FAMILIES", "use_features", "use_stores", "use_the_rest", "warmup"]
+__all__ = ["FAMILIES", "use_duplicates", "use_features", "use_stores", "use_the_rest", "warmup"]
 
 #: The files of kernels.
 FAMILIES = (
@@ -83,6 +83,7 @@ def warmup() -> list[Path]:
     """
     with compiled_always(), tempfile.TemporaryDirectory(prefix="zstruct-warmup-") as folder:
         use_stores(Path(folder))
+        use_duplicates(Path(folder))
         use_features()
         use_the_rest()
     return [place for family in FAMILIES for place in cache.folders(family) if place.is_dir()]
@@ -108,7 +109,6 @@ def use_stores(folder: Path) -> None:
     path = folder / "some.zarr"
     zstruct.build(str(folder / "some.xyz"), path, progress=False)
     zstruct.statistics(path)
-    zstruct.duplicates([path, path], supercells=True)
     zstruct.featurize(path, Chebyshev(["H", "O"], 2, 3.0, 2, 3.0), derivatives=True, progress=False)
     noise = transforms.AddNoise(0.1)
     reflection = transforms.Compose([transforms.RandomReflection(1.0), noise])
@@ -135,6 +135,18 @@ def use_stores(folder: Path) -> None:
     shuffled(1)
     permuted(np.array([0]), 1 << 20)
     _use_decimals()
+
+
+def use_duplicates(folder: Path) -> None:
+    """Compare the structures of a store."""
+    import zstruct
+
+    path = folder / "same.zarr"
+    cells = np.array([0.9 * np.eye(3), np.eye(3)])  # their nearest images are many cells away
+    places, at = 0.1 * np.eye(3), [0, 2, 3]
+    some = zstruct.sources.arrays([8, 1, 1], places, at, cell=cells, pbc=True, forces=np.eye(3))
+    zstruct.build(some, path, units="ase", progress=False)
+    zstruct.duplicates([path, path], supercells=True)
 
 
 def _use_decimals() -> None:

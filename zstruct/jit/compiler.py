@@ -7,6 +7,7 @@ first time, for Numba takes a while to start.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import pickle
@@ -74,9 +75,15 @@ def _translate(value: Any, module: str) -> Any:
         return _translated[value]
     copied = FunctionType(function.__code__, _namespaces[module], function.__name__, function.__defaults__)
     copied.__module__, copied.__qualname__ = function.__module__, function.__qualname__
-    _translated[value] = _njit(nogil=True, no_cfunc_wrapper=True, **options)(copied)
-    _translated[value]._cache = _Kept(copied)
-    return _translated[value]
+    translated = _translated[value] = _njit(nogil=True, no_cfunc_wrapper=True, **options)(copied)
+    translated._cache = _Kept(copied)
+    translated.get_call_template = functools.partial(_template, translated.get_call_template)
+    return translated
+
+
+def _template(get: Callable[..., Any], args: Any, kws: Any) -> Any:
+    """Return what Numba calls: the same function for constants as for variables, compiled once."""
+    return get([types.unliteral(of) for of in args], {name: types.unliteral(of) for name, of in kws.items()})
 
 
 def intrinsic_for(function: Callable[..., Any], signature: Any, emit: Callable[..., Any]) -> Any:

@@ -138,8 +138,9 @@ class Pipeline:
         from zstruct.transforms.compose import steps_of
         from zstruct.transforms.delta import Delta
 
+        steps = [] if self.transform is None else steps_of(self.transform)
         if self.references is not None and any(
-            isinstance(s, Delta) and s.takes_energies(known) for s in steps_of(self.transform)
+            isinstance(step, Delta) and step.takes_energies(known) for step in steps
         ):
             raise InputError(
                 "references are taken off energies, and not off those that Delta takes off: leave references "

@@ -1,6 +1,7 @@
 """XSF: hand-written files, real files against their text, and mutilated ones."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import pickle
@@ -14,6 +15,7 @@ import pytest
 
 import zstruct
 from zstruct.errors import InputError
+from zstruct.jit.kernel import compiled_always
 from zstruct.sources.normalize.normalize import ReadOptions, normalize
 from zstruct.sources.source import Source
 from zstruct.sources.xsf import source as xsf
@@ -386,9 +388,11 @@ def test_long_animations_come_in_blocks(tmp_path, monkeypatch):
         ("CRYSTAL\n", "HELLO\n", "found 'HELLO' where a keyword"),
     ],
 )
-def test_faults_name_line_and_reason(tmp_path, old, new, reason):
+@pytest.mark.parametrize("way", [contextlib.nullcontext, compiled_always])
+def test_faults_name_line_and_reason(tmp_path, old, new, reason, way):
     assert old in CRYSTAL
-    found = faults(write(tmp_path, CRYSTAL.replace(old, new, 1)))
+    with way():
+        found = faults(write(tmp_path, CRYSTAL.replace(old, new, 1)))
     assert list(found) == [0]
     assert re.match(r"line \d+: ", found[0])
     assert re.search(reason, found[0])

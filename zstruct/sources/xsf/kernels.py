@@ -155,7 +155,7 @@ def _energy(text, p, end):
     if byte_at(text, p) != SPACE:
         return False, 0.0
     status, value, p = float_at(text, p + 1)
-    if status != READ or byte_at(text, p) != SPACE:
+    if status != READ or not np.isfinite(value) or byte_at(text, p) != SPACE:
         return False, 0.0
     if byte_at(text, p + 1) | 32 != _E or byte_at(text, p + 2) | 32 != _V:
         return False, 0.0
