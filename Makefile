@@ -14,8 +14,9 @@ PRECOMPILE := -m tests.precompile
 LOWEST := .venv-lowest
 NEWEST := .venv-newest-$(notdir $(PYTHON))
 
+# Pip of Python 3.11 takes three times as long as its newest to find versions that go together.
 # pyenv lets a Python that is not its default be called only where its version is asked for.
-MAKE_VENV := PYENV_VERSION=$${PYENV_VERSION-$(patsubst python%,%,$(notdir $(PYTHON)))} $(PYTHON) -m venv
+MAKE_VENV := PYENV_VERSION=$${PYENV_VERSION-$(patsubst python%,%,$(notdir $(PYTHON)))} $(PYTHON) -m venv --upgrade-deps
 
 .PHONY: demo test test-one test-all test-long test-lowest test-newest lint bench docs web clean
 
