@@ -103,8 +103,7 @@ def superpose(  # type: ignore[no-untyped-def]
         _place(n, m, anchor, cell[0], fractions[0], points)
         n_vectors = _list_vectors(m, cell[1], vectors, lengths)
         one = numbers[offsets[a] + anchor]
-        # What all trials have in common, as one: the compiler takes long over long lists of arguments. `m` is
-        # handed on everywhere, as what is called with a constant is compiled once more for that.
+        # What all trials have in common, as one: the compiler takes long over long lists of arguments.
         theirs = cell[1], inverse[1], heights[1], fractions[1], edges, order, keys
         copies = _copies(wide[a], wide[a + 1], wide[b], wide[b + 1], spread, forces, state)
         mine = (
@@ -129,9 +128,9 @@ def superpose(  # type: ignore[no-untyped-def]
         if best < np.inf:
             pass
         elif m == 0:
-            best = _without_lattice(n, m, tolerance, mine, theirs, rotation)
+            best = _without_lattice(n, tolerance, mine, theirs, rotation)
         elif m == 1:
-            best = _along_axis(n, m, tolerance, one, anchor, cell[0], mine, theirs, rotation)
+            best = _along_axis(n, tolerance, one, anchor, cell[0], mine, theirs, rotation)
         else:
             best = _with_lattice(
                 n, m, tolerance, one, cell[0], n_vectors, vectors, lengths, mine, theirs, rotation
@@ -269,7 +268,7 @@ def _from_origins(n, m, tolerance, one, mine, theirs, rotation):  # type: ignore
 
 
 @helper
-def _along_axis(n, m, tolerance, one, anchor, axis, mine, theirs, rotation):  # type: ignore[no-untyped-def]
+def _along_axis(n, tolerance, one, anchor, axis, mine, theirs, rotation):  # type: ignore[no-untyped-def]
     """Try both directions of the one lattice vector, and all turns about it."""
     cell, fractions, edges, order = theirs[0], theirs[3], theirs[4], theirs[5]
     points = mine[1]
@@ -289,7 +288,7 @@ def _along_axis(n, m, tolerance, one, anchor, axis, mine, theirs, rotation):  # 
             vector[d] = sign * cell[0, d]
         if radius <= tolerance:
             set_rotation(axis[0], vector, axis[1], cell[1], rotation)
-            best = _from_origins(n, m, tolerance, one, mine, theirs, rotation)
+            best = _from_origins(n, 1, tolerance, one, mine, theirs, rotation)
             if best < np.inf:
                 return best
             continue
@@ -302,17 +301,16 @@ def _along_axis(n, m, tolerance, one, anchor, axis, mine, theirs, rotation):  # 
             if abs(np.sqrt(square) - radius) > 2.0 * tolerance:
                 continue
             set_rotation(axis[0], vector, across, other, rotation)
-            best = trial(n, m, tolerance, j, mine, theirs, rotation)
+            best = trial(n, 1, tolerance, j, mine, theirs, rotation)
             if best < np.inf:
                 return best
     return np.inf
 
 
 @helper
-def _without_lattice(n, m, tolerance, mine, theirs, rotation):  # type: ignore[no-untyped-def]
+def _without_lattice(n, tolerance, mine, theirs, rotation):  # type: ignore[no-untyped-def]
     """Try all rotations that bring the two atoms that say most upon atoms as far from the mean."""
     numbers, points = mine[0], mine[1]
-    origin = np.int64(0)  # without a lattice none is asked for
     fractions, edges, order = theirs[3], theirs[4], theirs[5]
     a, b = np.empty(3), np.empty(3)
     c, d = np.empty(3), np.empty(3)
@@ -326,7 +324,7 @@ def _without_lattice(n, m, tolerance, mine, theirs, rotation):  # type: ignore[n
         for i in range(3):
             for j in range(3):
                 rotation[i, j] = 1.0 if i == j else 0.0
-        return trial(n, m, tolerance, origin, mine, theirs, rotation)
+        return trial(n, 0, tolerance, 0, mine, theirs, rotation)
     for k in range(3):
         a[k] = points[k, far]
     wide, across = 0, -1.0
@@ -351,7 +349,7 @@ def _without_lattice(n, m, tolerance, mine, theirs, rotation):  # type: ignore[n
             continue
         if across <= tolerance:
             set_rotation(a, b, a, b, rotation)
-            best = trial(n, m, tolerance, origin, mine, theirs, rotation)
+            best = trial(n, 0, tolerance, 0, mine, theirs, rotation)
             if best < np.inf:
                 return best
             continue
@@ -369,7 +367,7 @@ def _without_lattice(n, m, tolerance, mine, theirs, rotation):  # type: ignore[n
             if abs(np.sqrt(max(square - along * along, 0.0)) - across) > slack:
                 continue
             set_rotation(a, b, c, d, rotation)
-            best = trial(n, m, tolerance, origin, mine, theirs, rotation)
+            best = trial(n, 0, tolerance, 0, mine, theirs, rotation)
             if best < np.inf:
                 return best
     return np.inf
