@@ -19,6 +19,8 @@ from zstruct.schema import Field
 
 if TYPE_CHECKING:
     from zstruct.loading.derived.extras import Extras
+    from zstruct.loading.gather.gather import Gather
+    from zstruct.loading.gather.mixed import MixedGather
     from zstruct.transforms.fused import Motion
     from zstruct.transforms.transform import Transform
 
@@ -155,9 +157,11 @@ class Completion:
         """Whether there is nothing to do, but for columns that are wanted in another dtype."""
         return self.extras is None and not (self.before or self.after or self.hidden)
 
-    def writer(self, epoch: int) -> Writer | None:
-        """Return what a gather may call that has everything decoded, and `__call__` is to be told of."""
-        return None if self.motion is None else self.motion.in_epoch(epoch)
+    def writer(self, gather: Gather | MixedGather, epoch: int) -> Writer | None:
+        """Return what a gather is to call, and `__call__` to be told of; None unless it has all decoded."""
+        if self.motion is None or not gather.everything:
+            return None
+        return self.motion.in_epoch(epoch)
 
     def __call__(self, batch: PackedBatch, epoch: int, writer: Writer | None = None) -> PackedBatch:
         """Return a batch that was gathered, completed.

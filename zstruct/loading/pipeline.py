@@ -167,9 +167,7 @@ class Pipeline:
         policy
             Marks the structures whose forces are used.
         """
-        completion = self.completion
-        moves = completion.motion is not None and self.gather.everything
-        writer = completion.writer(epoch) if moves else None
+        writer = self.completion.writer(self.gather, epoch)
         batch = self.gather(positions, rows, writer)
         if self.references is not None:
             for name in self._energies:
@@ -178,7 +176,7 @@ class Pipeline:
                 )
         if policy is not None:
             policy(batch, epoch)
-        batch = completion(batch, epoch, writer)
+        batch = self.completion(batch, epoch, writer)
         if self._featurizer is not None:
             self._featurizer(batch)
         if self._atoms:

@@ -157,8 +157,7 @@ class MixturePipeline:
             self._settle(epoch)
         if gather is None or completion is None:
             return self._by_parts(positions, order, epoch)
-        moves = completion.motion is not None and gather.everything
-        writer = completion.writer(epoch) if moves else None
+        writer = completion.writer(gather, epoch)
         found = gather(positions, order, writer)
         if found is None:
             return self._by_parts(positions, order, epoch)
