@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zstruct.errors import InputError
 from zstruct.schema import ATOM, STRUCTURE
 from zstruct.sources.array_files.stored import Header
-from zstruct.sources.hdf5.file import H5Array, text_of
+from zstruct.sources.hdf5.file import H5Array, texts_of
 from zstruct.sources.hdf5.groups import Leaves, links_of, natural_names
 from zstruct.sources.hdf5.pages import Pages
 from zstruct.sources.hdf5.plan import Group, Item, natural_level
@@ -111,7 +111,7 @@ def configurations_of(
         _add_weight(found, read, f"{_WEIGHTS}/{name}", f"config_{name}_weight", here)
     _add_weight(found, read, "weight", "weight", None)
     if "config_type" in sets:
-        texts = _texts(values("config_type").reshape(groups, -1)[:, :1].reshape(-1))
+        texts = texts_of(values("config_type").reshape(groups, -1)[:, :1].reshape(-1))
         here = np.flatnonzero((texts != "") & (texts != _NOTHING) & (texts != _DEFAULT))
         if len(here):
             found.labels["config_type"] = Item(STRUCTURE, texts[here], here=here)
@@ -143,16 +143,9 @@ class _Values:
         rows = self._values(path)
         if not self._is_text(path):
             return rows, None
-        texts = _texts(rows)
+        texts = texts_of(rows)
         here = np.flatnonzero(texts != _NOTHING)
         return texts[here], here
-
-
-def _texts(values: NDArray[Any]) -> NDArray[Any]:
-    """Return texts as those of Python, each different one decoded once."""
-    said = values.tolist()
-    known = {one: text_of(one) for one in set(said)}
-    return np.array([known[one] for one in said], dtype=object)
 
 
 def _add_weight(
