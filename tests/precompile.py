@@ -1,7 +1,9 @@
 """Compile all kernels before the tests are run, in two processes, so that no two tests compile the same."""
 
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -10,28 +12,16 @@ from zstruct.jit.kernel import compiled_always
 from zstruct.precompilation import FAMILIES, use_duplicates, use_features, use_stores, use_the_rest
 
 
-def stores() -> None:
-    """Compile what building, statistics and batches need."""
-    with compiled_always(), tempfile.TemporaryDirectory() as folder:
-        use_stores(Path(folder))
-
-
-def duplicates() -> None:
-    """Compile what the comparison of structures needs."""
-    with compiled_always(), tempfile.TemporaryDirectory() as folder:
-        use_duplicates(Path(folder))
-
-
-def features() -> None:
-    """Compile what descriptors and their derivatives need."""
+def call(use: Callable[[], None]) -> None:
+    """Compile what something needs, by its use."""
     with compiled_always():
-        use_features()
+        use()
 
 
-def rest() -> None:
-    """Compile what some files of inputs need, and exports."""
-    with compiled_always():
-        use_the_rest()
+def call_in_folder(use: Callable[[Path], None]) -> None:
+    """Compile what something needs that writes files, by its use."""
+    with tempfile.TemporaryDirectory() as folder:
+        call(partial(use, Path(folder)))
 
 
 def main() -> None:
@@ -39,7 +29,9 @@ def main() -> None:
     if all(cache.is_kept(family) for family in FAMILIES):
         return
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for task in [pool.submit(part) for part in (stores, duplicates, features, rest)]:
+        tasks = [pool.submit(call_in_folder, use) for use in (use_stores, use_duplicates)]
+        tasks += [pool.submit(call, use) for use in (use_features, use_the_rest)]
+        for task in tasks:
             task.result()
 
 

@@ -161,9 +161,8 @@ def listing(
     kept = rows[:most]
     if by:
         kept = rows
-        for expression, descending in reversed(
-            by.items()
-        ):  # of a stable sort the last is the first criterion
+        # Of a stable sort the last is the first criterion.
+        for expression, descending in reversed(by.items()):
             kept = kept[_read(expression, opened, kept).order(descending=descending)]
         kept = kept[:most]
     read = {expression: _read(expression, opened, kept).listed() for expression in wanted}
